@@ -1,0 +1,123 @@
+/* What all programs share: options, help, messages, progress, signals and exit codes. This is the
+ * only place that prints or exits; a program is an option table, checks, a few library calls and a
+ * report. */
+#ifndef NNCLR_CMD_CLI_H
+#define NNCLR_CMD_CLI_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "io/json.h"
+
+#define NNCLR_VERSION "0.1.0"
+
+enum {
+    NNCLR_EXIT_DONE = 0,
+    NNCLR_EXIT_FAILED = 1,
+    NNCLR_EXIT_USAGE = 2,
+    NNCLR_EXIT_SKIPPED = 3,
+    NNCLR_EXIT_STOPPED = 75
+};
+
+typedef enum nnclr_option_type {
+    NNCLR_OPTION_FLAG,   /* bool *: set true */
+    NNCLR_OPTION_INT,    /* int64_t *, in [low, high] */
+    NNCLR_OPTION_REAL,   /* double *, in [low, high] */
+    NNCLR_OPTION_BYTES,  /* int64_t *, in [low, high], suffixes K M G T */
+    NNCLR_OPTION_TEXT,   /* const char ** */
+    NNCLR_OPTION_CHOICE, /* int *: index into choices */
+    NNCLR_OPTION_CUSTOM, /* any: parse and show */
+    NNCLR_OPTION_ABSENT, /* an option of the manual that is not offered yet: refused with `help`,
+                            and not shown by --help */
+    NNCLR_OPTION_GROUP   /* no option: a heading in --help, its text in `help` */
+} nnclr_option_type;
+
+typedef struct nnclr_option {
+    const char *name; /* long name without dashes */
+    char letter;      /* short name or 0 */
+    nnclr_option_type type;
+    void *target;         /* holds the default when the table is handed over */
+    const char *argument; /* "N", "FILE": for help; NULL for a flag */
+    const char *help;     /* one sentence without a full stop; the live default is appended */
+    double low, high;
+    const char *const *choices;                                    /* NULL-terminated */
+    bool (*parse)(const char *text, void *target, nnclr_error *e); /* CUSTOM */
+    void (*show)(const void *target, char *text, size_t size);     /* CUSTOM; "": none */
+} nnclr_option;
+
+typedef struct nnclr_program {
+    const char *name;    /* "nnclr-prep" */
+    const char *summary; /* one line: what it turns into what */
+    const char *usage;   /* "[options] INPUT..."; several lines separated by \n */
+    const char *notes;   /* printed below the options; may be NULL */
+    const nnclr_option *options;
+    size_t option_count;
+} nnclr_program;
+
+typedef struct nnclr_cli {
+    const nnclr_program *program;
+    int verbosity; /* -q: -1, default 0, -v: 1 */
+    int threads;   /* -j, default nnclr_cpu_count() */
+    bool *given;   /* per option of the table */
+    int operand_count;
+    char **operands;
+    double progress_last;
+    bool progress_shown;
+} nnclr_cli;
+
+/* Parses argv with GNU conventions (options and operands mixed, --name=value, unambiguous
+ * prefixes are NOT taken, `--` ends, `-` is an operand). -h -V -q -v -j are added to every program.
+ * Handles --help and --version, and ends the process with exit code 2 and one sentence on wrong
+ * usage. Also blocks SIGPIPE's default for sockets of messages: a closed stdout ends a filter
+ * quietly. */
+void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, char **argv);
+bool nnclr_cli_given(const nnclr_cli *cli, const char *option);
+/* The value of a `--name VALUE` or `--name=VALUE` before parsing (for presets that set the defaults
+ * which --help shows); NULL: not given. */
+const char *nnclr_cli_peek(int argc, char **argv, const char *name);
+
+/* Messages, on stderr: "PROGRAM: text". Warn and error always, note unless -q, detail with -v. A
+ * progress line that stands on the terminal is cleared first. */
+void nnclr_cli_error(nnclr_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void nnclr_cli_note(nnclr_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void nnclr_cli_detail(nnclr_cli *cli, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Prints e->message and ends the process: exit 2 for usage errors, 1 else; an output that was
+ * closed by its reader (NNCLR_ERROR_CLOSED) ends by SIGPIPE, quietly. */
+_Noreturn void nnclr_cli_die(nnclr_cli *cli, const nnclr_error *e);
+/* Exit 2 with "PROGRAM: text" and a hint at --help. */
+_Noreturn void nnclr_cli_usage(nnclr_cli *cli, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Flushes and closes stdout, checked, then exits with `code`. */
+_Noreturn void nnclr_cli_end(nnclr_cli *cli, int code);
+
+/* Rate, share done and time left: rewritten in place on a terminal, one plain line a minute
+ * elsewhere, nothing with -q. `total` 0: unknown. */
+void nnclr_cli_progress(nnclr_cli *cli, const char *unit, uint64_t done, uint64_t total,
+                        const char *extra);
+void nnclr_cli_progress_end(nnclr_cli *cli);
+
+/* Binary output to a terminal is refused (exit 2). */
+void nnclr_cli_refuse_terminal(nnclr_cli *cli, const char *what);
+
+/* Tables on stdout: TSV with a header line, or one JSON array of objects where `json`. Cells are
+ * escaped. Columns: all rows put their cells in the header's order. */
+typedef struct nnclr_table nnclr_table;
+nnclr_table *nnclr_table_begin(nnclr_cli *cli, bool json, const char *const *columns, int count);
+void nnclr_table_text(nnclr_table *table, const char *text); /* NULL: empty, null in JSON */
+void nnclr_table_int(nnclr_table *table, int64_t value);
+void nnclr_table_real(nnclr_table *table, double value,
+                      int digits); /* behind the point; not finite: empty, null */
+void nnclr_table_row_end(nnclr_table *table);
+void nnclr_table_end(nnclr_table *table); /* frees; ends the process when stdout fails */
+
+/* SIGUSR1, SIGTERM and SIGINT only set these (volatile sig_atomic_t) after nnclr_cli_catch; a
+ * second SIGINT ends the process at once. */
+extern volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop; /* stop: the signal's number */
+void nnclr_cli_catch(void);
+
+#endif

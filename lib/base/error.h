@@ -1,0 +1,47 @@
+/* How a failure travels.
+ *
+ * Every fallible function takes `nnclr_error *e` as its last argument, returns false or NULL when
+ * it fails, and has then filled *e with a code and one sentence: what, where, why. The error is a
+ * plain value: copy it, keep it with its job, hand it to another thread. Nothing is process-wide.
+ * A function that succeeds leaves *e alone. `e` is never NULL.
+ */
+#ifndef NNCLR_BASE_ERROR_H
+#define NNCLR_BASE_ERROR_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+typedef enum nnclr_code {
+    NNCLR_OK = 0,
+    NNCLR_ERROR_MEMORY,  /* the system has no more memory */
+    NNCLR_ERROR_IO,      /* the system refused a read, write, open, rename, ... */
+    NNCLR_ERROR_CLOSED,  /* the reader of our output has gone away (EPIPE) */
+    NNCLR_ERROR_INPUT,   /* bytes from outside are not what they must be */
+    NNCLR_ERROR_LIMIT,   /* sound input, but larger than a stated bound */
+    NNCLR_ERROR_USAGE,   /* options that contradict each other or the data */
+    NNCLR_ERROR_MISSING, /* not built in, or not offered by this machine */
+    NNCLR_ERROR_NUMERIC  /* a number is not finite any more */
+} nnclr_code;
+
+typedef struct nnclr_error {
+    nnclr_code code;
+    char message[1000]; /* no program name, no trailing newline, UTF-8 or raw file-name bytes */
+} nnclr_error;
+
+#define NNCLR_NO_ERROR                                                                             \
+    { NNCLR_OK, "" }
+
+/* Fills *e and returns false, so that `return nnclr_fail(e, ...)` reads well. A message longer
+ * than the buffer is cut. */
+bool nnclr_fail(nnclr_error *e, nnclr_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same, with ": " and the text of `errno` appended; the code follows from errno (ENOMEM:
+ * memory, EPIPE: closed, else io). */
+bool nnclr_fail_errno(nnclr_error *e, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Puts "WHERE: " in front of the message of an error that is already set; returns false. */
+bool nnclr_fail_at(nnclr_error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,42 @@
+/* Reading whole files, reading at offsets, and writing so that a name never shows half a file. */
+#ifndef NNCLR_BASE_FILES_H
+#define NNCLR_BASE_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+/* Reads a regular file of at most `limit` bytes to the end of `out` (which is emptied first). */
+bool nnclr_file_read(const char *path, size_t limit, nnclr_buffer *out, nnclr_error *e);
+
+/* Reads exactly `size` bytes at `offset`; a short file is an input error that says so. Any number
+ * of threads may read one descriptor. `name` is for the message. */
+bool nnclr_read_at(int fd, void *to, size_t size, uint64_t offset, const char *name,
+                   nnclr_error *e);
+/* Writes all of it, retrying short writes and EINTR. */
+bool nnclr_write_all(int fd, const void *from, size_t size, const char *name, nnclr_error *e);
+
+/* A descriptor on an unlinked temporary file in $TMPDIR or /tmp; -1 on failure. */
+int nnclr_temporary_fd(nnclr_error *e);
+
+/* An output under construction. PATH "-" is standard output. A regular file is written beside its
+ * place as .NAME.XXXXXX, and nnclr_output_commit syncs it, renames it over PATH and syncs the
+ * folder. A path that exists and is no regular file (a FIFO, /dev/full) is written directly. */
+typedef struct nnclr_output nnclr_output;
+nnclr_output *nnclr_output_open(const char *path, nnclr_error *e);
+bool nnclr_output_write(nnclr_output *output, const void *bytes, size_t size, nnclr_error *e);
+uint64_t nnclr_output_size(const nnclr_output *output); /* bytes written so far */
+/* Both free `output`, also when they fail; after a failed commit nothing of it is left. */
+bool nnclr_output_commit(nnclr_output *output, nnclr_error *e);
+void nnclr_output_abandon(nnclr_output *output); /* NULL is fine */
+
+/* Syncs the folder that holds `path`, so that a rename or unlink in it survives power loss. */
+bool nnclr_sync_folder_of(const char *path, nnclr_error *e);
+
+/* Wall clock for rates and progress, seconds since some moment (CLOCK_MONOTONIC). */
+double nnclr_now(void);
+
+#endif

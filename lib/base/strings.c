@@ -1,0 +1,173 @@
+#include "base/strings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+void nnclr_buffer_free(nnclr_buffer *buffer) {
+    nnclr_free(buffer->data);
+    *buffer = (nnclr_buffer){0};
+}
+
+bool nnclr_buffer_reserve(nnclr_buffer *buffer, size_t more, nnclr_error *e) {
+    size_t need;
+    if (!nnclr_size_add(buffer->size, more, &need) || !nnclr_size_add(need, 1, &need))
+        return nnclr_fail(e, NNCLR_ERROR_MEMORY, "out of memory: a buffer of over %zu bytes",
+                          buffer->size);
+    return nnclr_reserve(&buffer->data, &buffer->capacity, need, 1, e);
+}
+
+bool nnclr_buffer_append(nnclr_buffer *buffer, const void *bytes, size_t size, nnclr_error *e) {
+    if (!nnclr_buffer_reserve(buffer, size, e))
+        return false;
+    if (size > 0)
+        memcpy(buffer->data + buffer->size, bytes, size);
+    buffer->size += size;
+    buffer->data[buffer->size] = '\0';
+    return true;
+}
+
+bool nnclr_buffer_printf(nnclr_buffer *buffer, nnclr_error *e, const char *format, ...) {
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int size = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    bool ok = size >= 0 && nnclr_buffer_reserve(buffer, (size_t)size, e);
+    if (size < 0)
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "a text cannot be formatted");
+    if (ok) {
+        vsnprintf((char *)buffer->data + buffer->size, (size_t)size + 1, format, again);
+        buffer->size += (size_t)size;
+    }
+    va_end(again);
+    return ok;
+}
+
+/* strtoll and strtod would accept leading blanks, which no option of ours means. */
+static bool starts_number(const char *text) {
+    return text[0] != '\0' && !isspace((unsigned char)text[0]);
+}
+
+static bool parse_leading_int(const char *text, int64_t *out, const char **end) {
+    if (!starts_number(text))
+        return false;
+    char *stop;
+    errno = 0;
+    long long value = strtoll(text, &stop, 10);
+    if (stop == text || errno != 0)
+        return false;
+    *out = value;
+    *end = stop;
+    return true;
+}
+
+bool nnclr_parse_int(const char *text, int64_t low, int64_t high, int64_t *out) {
+    const char *end;
+    int64_t value;
+    if (!parse_leading_int(text, &value, &end) || *end != '\0' || value < low || value > high)
+        return false;
+    *out = value;
+    return true;
+}
+
+bool nnclr_parse_real(const char *text, double low, double high, double *out) {
+    if (!starts_number(text))
+        return false;
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(value) || value < low || value > high)
+        return false;
+    *out = value;
+    return true;
+}
+
+bool nnclr_parse_bytes(const char *text, int64_t low, int64_t high, int64_t *out) {
+    static const char suffixes[] = "KMGT";
+    const char *end;
+    int64_t value;
+    if (!parse_leading_int(text, &value, &end))
+        return false;
+    if (*end != '\0') {
+        const char *suffix = strchr(suffixes, *end);
+        if (!suffix || end[1] != '\0' ||
+            __builtin_mul_overflow(value, (int64_t)1 << 10 * (suffix - suffixes + 1), &value))
+            return false;
+    }
+    if (value < low || value > high)
+        return false;
+    *out = value;
+    return true;
+}
+
+/* Bytes of the UTF-8 sequence at p, or 0 where there is none: overlong forms, surrogates and
+ * values above U+10FFFF are none (RFC 3629). */
+static size_t utf8_length(const unsigned char *p, size_t size) {
+    size_t length = p[0] < 0x80   ? 1
+                    : p[0] < 0xC2 ? 0
+                    : p[0] < 0xE0 ? 2
+                    : p[0] < 0xF0 ? 3
+                    : p[0] < 0xF5 ? 4
+                                  : 0;
+    if (length == 0 || length > size)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
+        (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
+        return 0;
+    return length;
+}
+
+bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e) {
+    const unsigned char *p = (const unsigned char *)name, *end = p + size;
+    while (p < end) {
+        size_t length = utf8_length(p, (size_t)(end - p));
+        /* U+0080..U+009F are control characters too: terminals obey them. */
+        bool control =
+            length == 1 ? *p < 0x20 || *p == 0x7f : length == 2 && p[0] == 0xC2 && p[1] < 0xA0;
+        bool ok;
+        if (*p == '\\' || *p == '\t' || *p == '\n' || *p == '\r') {
+            const char *escaped = *p == '\\'   ? "\\\\"
+                                  : *p == '\t' ? "\\t"
+                                  : *p == '\n' ? "\\n"
+                                               : "\\r";
+            ok = nnclr_buffer_append(out, escaped, 2, e);
+            length = 1;
+        } else if (length == 0 || control) {
+            ok = nnclr_buffer_printf(out, e, "\\x%02x", *p);
+            length = 1;
+        } else {
+            ok = nnclr_buffer_append(out, p, length, e);
+        }
+        if (!ok)
+            return false;
+        p += length;
+    }
+    return nnclr_buffer_append(out, "", 0, e);
+}
+
+uint32_t nnclr_load_u32(const unsigned char *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+uint64_t nnclr_load_u64(const unsigned char *p) {
+    return (uint64_t)nnclr_load_u32(p) | (uint64_t)nnclr_load_u32(p + 4) << 32;
+}
+
+void nnclr_store_u32(unsigned char *p, uint32_t value) {
+    for (int i = 0; i < 4; i++)
+        p[i] = (unsigned char)(value >> 8 * i);
+}
+
+void nnclr_store_u64(unsigned char *p, uint64_t value) {
+    nnclr_store_u32(p, (uint32_t)value);
+    nnclr_store_u32(p + 4, (uint32_t)(value >> 32));
+}

@@ -1,0 +1,40 @@
+/* Growing byte buffers and strict parsing of numbers. */
+#ifndef NNCLR_BASE_STRINGS_H
+#define NNCLR_BASE_STRINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Owns data; zero-initialise, free with nnclr_buffer_free. data[size] is always a NUL once
+ * anything was appended, so text can be used as a string. */
+typedef struct nnclr_buffer {
+    unsigned char *data;
+    size_t size, capacity;
+} nnclr_buffer;
+
+void nnclr_buffer_free(nnclr_buffer *buffer);
+bool nnclr_buffer_reserve(nnclr_buffer *buffer, size_t more, nnclr_error *e); /* room behind size */
+bool nnclr_buffer_append(nnclr_buffer *buffer, const void *bytes, size_t size, nnclr_error *e);
+bool nnclr_buffer_printf(nnclr_buffer *buffer, nnclr_error *e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The whole text must be one decimal number inside [low, high]; else false. */
+bool nnclr_parse_int(const char *text, int64_t low, int64_t high, int64_t *out);
+bool nnclr_parse_real(const char *text, double low, double high, double *out); /* finite */
+/* An integer with an optional suffix K, M, G, T (powers of 1024). */
+bool nnclr_parse_bytes(const char *text, int64_t low, int64_t high, int64_t *out);
+
+/* A name from outside, fit for a message or a TSV field: backslash, control characters, and bytes
+ * that are no UTF-8 become \\, \t, \n, \xNN. Appends to `out`. */
+bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e);
+
+/* Little-endian loads and stores for file formats. */
+uint32_t nnclr_load_u32(const unsigned char *p);
+uint64_t nnclr_load_u64(const unsigned char *p);
+void nnclr_store_u32(unsigned char *p, uint32_t value);
+void nnclr_store_u64(unsigned char *p, uint64_t value);
+
+#endif

@@ -1,0 +1,151 @@
+#include "base/threads.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/cpus.h"
+#include "base/memory.h"
+
+typedef struct worker {
+    nnclr_pool *pool;
+    pthread_t thread;
+    int number;
+} worker;
+
+struct nnclr_pool {
+    int threads;
+    worker *workers; /* [threads]; entry 0 is the caller and has no thread */
+    bool pinned;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work, done;
+    uint64_t round; /* counts calls of nnclr_pool_for: tells sleepers that there is a new one */
+    int running;    /* workers still inside the current round, without the caller */
+    bool quit;
+
+    nnclr_task task; /* of the current round */
+    void *context;
+    int tasks;
+    atomic_int next;
+};
+
+static void run_tasks(nnclr_pool *pool, int number) {
+    for (int i; (i = atomic_fetch_add(&pool->next, 1)) < pool->tasks;)
+        pool->task(pool->context, i, number);
+}
+
+static void *work(void *argument) {
+    worker *w = argument;
+    nnclr_pool *pool = w->pool;
+    uint64_t seen = 0;
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        while (!pool->quit && pool->round == seen)
+            pthread_cond_wait(&pool->work, &pool->lock);
+        if (pool->quit)
+            break;
+        seen = pool->round;
+        pthread_mutex_unlock(&pool->lock);
+        run_tasks(pool, w->number);
+        pthread_mutex_lock(&pool->lock);
+        if (--pool->running == 0)
+            pthread_cond_signal(&pool->done);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+/* Worker i goes to the i-th CPU of the process's mask: two workers once landed on one CPU and
+ * stayed there. With fewer CPUs than workers the kernel decides. */
+static void pin(nnclr_pool *pool) {
+    cpu_set_t mask;
+    nnclr_cpu_mask(&mask);
+    if (pool->threads < 2 || CPU_COUNT(&mask) < pool->threads)
+        return;
+    size_t cpu = 0;
+    for (int i = 0; i < pool->threads; i++, cpu++) {
+        while (!CPU_ISSET(cpu, &mask))
+            cpu++;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        pthread_t thread = i == 0 ? pthread_self() : pool->workers[i].thread;
+        (void)pthread_setaffinity_np(thread, sizeof one, &one); /* only speed depends on it */
+    }
+    pool->pinned = true;
+}
+
+nnclr_pool *nnclr_pool_create(int threads, nnclr_error *e) {
+    nnclr_pool *pool = nnclr_alloc_zero(1, sizeof *pool, e);
+    if (!pool)
+        return NULL;
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->done, NULL);
+    pool->threads = 1;
+    pool->workers = nnclr_alloc_zero((size_t)threads, sizeof *pool->workers, e);
+    if (!pool->workers)
+        goto fail;
+    for (int i = 1; i < threads; i++) {
+        pool->workers[i] = (worker){.pool = pool, .number = i};
+        int error = pthread_create(&pool->workers[i].thread, NULL, work, &pool->workers[i]);
+        if (error != 0) {
+            nnclr_fail(e, NNCLR_ERROR_IO, "thread %d of %d cannot be started: %s", i + 1, threads,
+                       strerror(error));
+            goto fail;
+        }
+        pool->threads++;
+    }
+    pin(pool);
+    return pool;
+fail:
+    nnclr_pool_free(pool);
+    return NULL;
+}
+
+void nnclr_pool_free(nnclr_pool *pool) {
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->quit = true;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 1; i < pool->threads; i++)
+        pthread_join(pool->workers[i].thread, NULL);
+    if (pool->pinned)
+        nnclr_cpu_unpin();
+    pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->work);
+    pthread_cond_destroy(&pool->done);
+    nnclr_free(pool->workers);
+    nnclr_free(pool);
+}
+
+int nnclr_pool_threads(const nnclr_pool *pool) {
+    return pool->threads;
+}
+
+void nnclr_pool_for(nnclr_pool *pool, int tasks, nnclr_task task, void *context) {
+    if (pool->threads == 1 || tasks <= 1) {
+        for (int i = 0; i < tasks; i++)
+            task(context, i, 0);
+        return;
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->task = task;
+    pool->context = context;
+    pool->tasks = tasks;
+    atomic_store(&pool->next, 0);
+    pool->running = pool->threads - 1;
+    pool->round++;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+
+    run_tasks(pool, 0);
+
+    pthread_mutex_lock(&pool->lock);
+    while (pool->running > 0)
+        pthread_cond_wait(&pool->done, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+}

@@ -1,0 +1,57 @@
+/* The only thread code: a pinned pool with a parallel for, and an ordered bounded pipeline.
+ *
+ * Both hand the worker's number to the function they call, so that scratch memory is one piece a
+ * worker, allocated before and passed in the context. Neither influences results: tasks write
+ * disjoint outputs, and partial sums belong to tasks, never to workers.
+ */
+#ifndef NNCLR_BASE_THREADS_H
+#define NNCLR_BASE_THREADS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* CPUs that this process may use: affinity mask, further limited by a cgroup quota. At least 1. */
+int nnclr_cpu_count(void);
+
+typedef struct nnclr_pool nnclr_pool;
+typedef void (*nnclr_task)(void *context, int task, int worker);
+
+/* `threads` >= 1 workers, the calling thread included as worker 0. Each worker is pinned to a CPU
+ * of the process's affinity mask where there are as many CPUs as workers; the caller's own mask is
+ * restored by nnclr_pool_free. */
+nnclr_pool *nnclr_pool_create(int threads, nnclr_error *e);
+void nnclr_pool_free(nnclr_pool *pool); /* NULL is fine */
+int nnclr_pool_threads(const nnclr_pool *pool);
+
+/* Runs task(context, i, worker) for i in [0, tasks), dynamically over the workers, and returns
+ * when all are done. Only the thread that created the pool calls it, and never from a task. */
+void nnclr_pool_for(nnclr_pool *pool, int tasks, nnclr_task task, void *context);
+
+/* An ordered bounded pipeline: own threads work ahead on items first, first+1, ... (up to
+ * first+count), each into the slot item % depth, and the consumer takes them in order.
+ *
+ *        taken (1)      ready or in work        free
+ *      +-----------+-------------------------+---------+
+ *      | consumer  |  producers, any order   |         |      depth slots in all
+ *      +-----------+-------------------------+---------+
+ */
+typedef struct nnclr_pipeline nnclr_pipeline;
+typedef bool (*nnclr_produce)(void *context, uint64_t item, int slot, int worker, nnclr_error *e);
+
+nnclr_pipeline *nnclr_pipeline_start(int threads, int depth, uint64_t first, uint64_t count,
+                                     nnclr_produce produce, void *context, nnclr_error *e);
+
+typedef enum nnclr_next { NNCLR_NEXT_ITEM, NNCLR_NEXT_END, NNCLR_NEXT_FAILED } nnclr_next;
+
+/* Waits for the next item in order. ITEM: *slot is the consumer's until nnclr_pipeline_release.
+ * FAILED: that item's own error is in *e; it counts as taken and is released too, and the
+ * consumer may go on with the next. END: all `count` items were taken. */
+nnclr_next nnclr_pipeline_next(nnclr_pipeline *pipeline, int *slot, nnclr_error *e);
+void nnclr_pipeline_release(nnclr_pipeline *pipeline);
+
+/* Stops (items in work are finished, the rest is dropped), joins, frees. NULL is fine. */
+void nnclr_pipeline_stop(nnclr_pipeline *pipeline);
+
+#endif

@@ -1,0 +1,71 @@
+/* What the network sees of a picture: two random views for training, one fixed view for evaluation.
+ * NNCLR-style augmentation (BYOL's, Grill et al. 2020, appendix B, with torchvision's operators).
+ *
+ * A view depends on (seed, epoch, record, view) and the picture alone: no state, any thread. */
+#ifndef NNCLR_IMAGE_AUGMENT_H
+#define NNCLR_IMAGE_AUGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "base/strings.h"
+#include "image/image.h"
+#include "image/resize.h"
+
+typedef struct nnclr_augment {
+    int size;                       /* views are size x size */
+    nnclr_filter filter;            /* of the crop's resize */
+    double area_low, area_high;     /* crop area, share of the picture */
+    double aspect_low, aspect_high; /* log-uniform */
+    double flip;                    /* probability */
+    double jitter;                  /* probability; four strengths: */
+    double brightness, contrast, saturation, hue;
+    double gray;                /* probability */
+    double blur[2];             /* probability in view 1, 2 */
+    double blur_low, blur_high; /* sigma, uniform */
+    double solarize[2];         /* probability in view 1, 2; threshold 0.5 */
+    float mean[3], std[3];
+} nnclr_augment;
+
+/* What was drawn for one view: the draw is apart from the work, so that distributions can be
+ * tested and given parameters be applied. */
+typedef struct nnclr_view_parameters {
+    nnclr_box crop;
+    bool flip, jitter, gray, blur, solarize;
+    int order[4];     /* 0 brightness, 1 contrast, 2 saturation, 3 hue: the order of application */
+    double factor[4]; /* brightness, contrast, saturation: multiply/blend; hue: share of a turn */
+    double sigma;
+} nnclr_view_parameters;
+
+/* torchvision's RandomResizedCrop: ten draws of (area, aspect), then the central fallback. Every
+ * draw is made whether it is used or not, so that one probability does not shift the others. */
+nnclr_view_parameters nnclr_augment_draw(const nnclr_augment *augment, int width, int height,
+                                         uint64_t seed, uint32_t epoch, uint64_t record, int view);
+
+/* out [size][size][3] in [0,1], not normalised. */
+bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_parameters *parameters,
+                         const nnclr_image *image, float *out, nnclr_buffer *scratch,
+                         nnclr_error *e);
+
+/* The evaluation view: resized to size x size where `stretch` (32x32 stem, or a size below 64);
+ * else the short side goes to round(size*256/224) and the centre is cut. In [0,1]. */
+bool nnclr_augment_evaluation(int size, bool stretch, nnclr_filter filter, const nnclr_image *image,
+                              float *out, nnclr_buffer *scratch, nnclr_error *e);
+
+/* (x - mean) / std on `pixels` pixels of three channels, in place. */
+void nnclr_normalize(float *view, int64_t pixels, const float mean[3], const float std[3]);
+
+/* Colour operators on [pixels][3] floats in [0,1], in place, as torchvision's functional ones on
+ * float tensors (blur as Pillow's three extended boxes, on a width x height picture). */
+void nnclr_adjust_brightness(float *rgb, int64_t pixels, double factor);
+void nnclr_adjust_contrast(float *rgb, int64_t pixels, double factor);
+void nnclr_adjust_saturation(float *rgb, int64_t pixels, double factor);
+void nnclr_adjust_hue(float *rgb, int64_t pixels, double turn);
+void nnclr_to_gray(float *rgb, int64_t pixels);
+void nnclr_solarize(float *rgb, int64_t pixels);
+bool nnclr_blur(float *rgb, int width, int height, double sigma, nnclr_buffer *scratch,
+                nnclr_error *e);
+
+#endif

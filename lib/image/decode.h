@@ -1,0 +1,35 @@
+/* Encoded bytes -> picture. The type is told by the first bytes, never by a name. Whatever a JPEG
+ * or PNG may hold (gray, palette, CMYK and YCCK with Adobe's inversion, 1 to 16 bits, interlaced,
+ * progressive, alpha composited on black) comes out as 8-bit RGB, turned upright by its EXIF
+ * orientation. Truncated or damaged data is an error, never half a picture, and the message says
+ * how it is damaged. Bytes are hostile: sizes are checked against the limits before anything is
+ * allocated. Any thread may call these; nothing is shared.
+ *
+ * libjpeg's header is included in jpeg.c alone, libpng's in png.c alone. */
+#ifndef NNCLR_IMAGE_DECODE_H
+#define NNCLR_IMAGE_DECODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "image/image.h"
+#include "io/shard.h"
+
+typedef struct nnclr_decode_limits {
+    int64_t pixels; /* width * height */
+    int side;       /* of either side */
+} nnclr_decode_limits;
+
+/* 178,956,970 pixels (Pillow's bound), sides up to 65,535. */
+nnclr_decode_limits nnclr_decode_limits_default(void);
+
+bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                  nnclr_image *image, nnclr_error *e);
+
+/* Codec, and size after EXIF orientation, from the header alone. */
+bool nnclr_probe(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                 nnclr_codec *codec, int *width, int *height, nnclr_error *e);
+
+#endif

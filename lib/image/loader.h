@@ -1,0 +1,69 @@
+/* Shards -> batches of normalised views, made ahead of time by own threads.
+ *
+ * The order of an epoch is the exact permutation of (seed, epoch); the last partial batch is
+ * dropped. Step s (from 0) is batch s % (records / batch) of epoch s / (records / batch), so a
+ * loader can start at any step and yields there what an uninterrupted one would. */
+#ifndef NNCLR_IMAGE_LOADER_H
+#define NNCLR_IMAGE_LOADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "image/augment.h"
+#include "io/shard.h"
+
+typedef struct nnclr_loader nnclr_loader;
+
+typedef struct nnclr_loader_options {
+    nnclr_augment augment;
+    int batch;          /* records a batch; at most the set's count */
+    uint64_t seed;      /* of order and augmentation */
+    int64_t first_step; /* >= 0 */
+    int64_t steps;      /* batches to yield */
+    int threads;        /* producers, >= 1 */
+    int ahead;          /* batches in memory besides the one taken, >= 1 */
+} nnclr_loader_options;
+
+/* One batch; valid until the next call. n = batch, s = size. */
+typedef struct nnclr_batch {
+    const float *views;    /* [2][n][s][s][3], normalised */
+    const int64_t *record; /* [n] */
+    const int64_t *label;  /* [n]; -1: none */
+    int64_t step;
+    uint32_t epoch;
+} nnclr_batch;
+
+/* The set stays the caller's and must outlive the loader. */
+nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options *options,
+                                nnclr_error *e);
+/* NULL with *e set on failure (a record that does not decode names itself); NULL with e->code
+ * NNCLR_OK after the last step. */
+const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e);
+void nnclr_loader_close(nnclr_loader *loader); /* NULL is fine */
+
+/* Evaluation views of records in order, for embedding: the same machinery without randomness.
+ * Batches of at most `batch`, the last one smaller. */
+typedef struct nnclr_evaluation_options {
+    int size;
+    bool stretch;
+    nnclr_filter filter;
+    float mean[3], std[3];
+    int batch, threads, ahead;
+} nnclr_evaluation_options;
+
+typedef struct nnclr_evaluation_batch {
+    const float *views; /* [n][s][s][3], normalised */
+    int n;
+    size_t first; /* record number of the first */
+} nnclr_evaluation_batch;
+
+typedef struct nnclr_evaluation_loader nnclr_evaluation_loader;
+nnclr_evaluation_loader *nnclr_evaluation_open(nnclr_shard_set *set,
+                                               const nnclr_evaluation_options *options,
+                                               nnclr_error *e);
+const nnclr_evaluation_batch *nnclr_evaluation_next(nnclr_evaluation_loader *loader,
+                                                    nnclr_error *e);
+void nnclr_evaluation_close(nnclr_evaluation_loader *loader); /* NULL is fine */
+
+#endif

@@ -1,0 +1,47 @@
+/* A folder, a list or an archive of picture files as a numbered sequence with classes: what
+ * nnclr-prep packs.
+ *
+ * A folder is read as torchvision's ImageFolder does: its subfolders are the classes, sorted by
+ * code point; inside a class files sort by (directory, file name); links are followed, cycles are
+ * not. A folder without subfolders that hold files is flat: no labels, files sorted by name. An
+ * archive is read in the same order, whatever its own (its members are spooled). Files that are
+ * hidden (a name that starts with a dot) are passed over. */
+#ifndef NNCLR_IMAGE_PICTURE_SOURCE_H
+#define NNCLR_IMAGE_PICTURE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+typedef struct nnclr_source nnclr_source;
+
+typedef struct nnclr_source_options {
+    const char *const *inputs; /* folders or archives; "-" (once): an archive on stdin */
+    size_t input_count;
+    const char *root;  /* only what lies below this path in each input; NULL: all */
+    const char *list;  /* file of PATH [TAB label] lines, relative to the one input folder, or to
+                          the current folder where there is no input; "-": stdin; NULL: none */
+    size_t file_limit; /* bytes; a larger file is an unreadable picture */
+} nnclr_source_options;
+
+typedef struct nnclr_source_entry {
+    const char *name; /* path below the input (and root), as stored in the shard */
+    int64_t label;    /* -1: none */
+} nnclr_source_entry;
+
+/* The class names of several inputs are united and sorted. No entry at all is an error. */
+nnclr_source *nnclr_source_open(const nnclr_source_options *options, nnclr_error *e);
+void nnclr_source_close(nnclr_source *source); /* NULL is fine */
+size_t nnclr_source_count(const nnclr_source *source);
+nnclr_source_entry nnclr_source_entry_at(const nnclr_source *source, size_t i);
+size_t nnclr_source_class_count(const nnclr_source *source);
+const char *nnclr_source_class(const nnclr_source *source, size_t label);
+/* The encoded bytes of entry i into `out` (emptied first). What is no regular file (a directory
+ * named x.jpg, a FIFO, a dangling link) is an input error, and is never opened so that it blocks.
+ * Any number of threads may call it. */
+bool nnclr_source_read(nnclr_source *source, size_t i, nnclr_buffer *out, nnclr_error *e);
+
+#endif

@@ -1,0 +1,24 @@
+/* Antialiased separable resampling of a box of a picture, as Pillow's `resize(..., box=...)`: the
+ * filter's support grows with the reduction, taps outside the box are dropped, and weights are
+ * normalised. Float arithmetic throughout, no rounding between the passes. */
+#ifndef NNCLR_IMAGE_RESIZE_H
+#define NNCLR_IMAGE_RESIZE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "image/image.h"
+
+typedef enum nnclr_filter { NNCLR_BILINEAR, NNCLR_BICUBIC } nnclr_filter; /* bicubic: a = -0.5 */
+
+typedef struct nnclr_box {
+    double left, top, width, height; /* in pixels of the source, inside it */
+} nnclr_box;
+
+/* out [height][width][3], values/255; bicubic may overshoot and is clipped to [0,1]. `scratch`
+ * keeps its memory between calls: one a thread. `flip`: mirrored left to right. */
+bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
+                  int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e);
+
+#endif

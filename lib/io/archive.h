@@ -1,0 +1,32 @@
+/* Foreign archives (tar in any compression) by libarchive, whose header is included in archive.c
+ * alone. A reader goes through once, from front to back, in one thread. */
+#ifndef NNCLR_IO_ARCHIVE_H
+#define NNCLR_IO_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+typedef struct nnclr_archive nnclr_archive;
+
+/* PATH "-" is standard input. A file that is no archive is refused. */
+nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e);
+void nnclr_archive_close(nnclr_archive *archive); /* NULL is fine */
+
+typedef enum nnclr_archive_state {
+    NNCLR_ARCHIVE_ENTRY, /* *name is set: the archive's own bytes, valid until the next call */
+    NNCLR_ARCHIVE_END,
+    NNCLR_ARCHIVE_FAILED
+} nnclr_archive_state;
+
+/* Goes to the next entry that is a regular file (or a hard link to one seen before, given with
+ * *link set to the earlier entry's name and no data of its own; else *link is NULL). */
+nnclr_archive_state nnclr_archive_next(nnclr_archive *archive, const char **name, const char **link,
+                                       nnclr_error *e);
+/* Appends the current entry's data to `out`; more than `limit` bytes: a limit error, and the
+ * reader can still go on. */
+bool nnclr_archive_data(nnclr_archive *archive, size_t limit, nnclr_buffer *out, nnclr_error *e);
+
+#endif

@@ -1,0 +1,48 @@
+/* A RUN: the folder that a pre-training run writes to and is resumed from, locked while in use.
+ *
+ *   checkpoint.safetensors.zst       the newest, replaced atomically
+ *   checkpoint-NNNN.safetensors.zst  older ones that --keep asks for (NNNN: step, at least 4
+ * digits) metrics.jsonl  run.json  DONE  .lock
+ */
+#ifndef NNCLR_IO_RUN_FOLDER_H
+#define NNCLR_IO_RUN_FOLDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+typedef struct nnclr_run nnclr_run;
+
+typedef enum nnclr_run_mode {
+    NNCLR_RUN_NEW,    /* refused where the folder already holds a run */
+    NNCLR_RUN_FORCE,  /* removes our own files of an older run first, and nothing else */
+    NNCLR_RUN_RESUME, /* refused where there is no checkpoint */
+} nnclr_run_mode;
+
+/* Makes the folder where needed and takes its lock (an advisory lock on .lock, so that it ends
+ * with the process, kill -9 included). A folder locked by another process is refused with its
+ * process number. Leftover temporary files of a killed run are removed. */
+nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *e);
+void nnclr_run_close(nnclr_run *run); /* NULL is fine; the lock ends */
+
+const char *nnclr_run_folder(const nnclr_run *run);
+/* "FOLDER/NAME"; owned by `run`, valid until close. */
+const char *nnclr_run_checkpoint_path(const nnclr_run *run);
+const char *nnclr_run_metrics_path(const nnclr_run *run);
+
+bool nnclr_run_done(const nnclr_run *run); /* DONE exists */
+bool nnclr_run_mark_done(nnclr_run *run, nnclr_error *e);
+/* Replaces run.json atomically. */
+bool nnclr_run_write_description(nnclr_run *run, const char *text, size_t size, nnclr_error *e);
+/* Names the current checkpoint also checkpoint-STEP (a hard link) and removes all but the newest
+ * `keep` of those; keep 1: only the unnumbered one stays. */
+bool nnclr_run_keep(nnclr_run *run, int64_t step, int64_t keep, nnclr_error *e);
+
+/* metrics.jsonl: lines are appended with one write each. Opening with `after_step` >= 0 first cuts
+ * off every line whose "step" is above it and a last line without newline; -1 empties it. */
+bool nnclr_run_metrics_open(nnclr_run *run, int64_t after_step, nnclr_error *e);
+bool nnclr_run_metrics_line(nnclr_run *run, const char *line, size_t size, nnclr_error *e);
+
+#endif

@@ -1,0 +1,81 @@
+/* Shards: pictures with labels in a WebDataset tar, in zstd frames, with an index and a seek table
+ * behind it. nnclr-shard(5) describes the format; shard_writer.c writes it, shard_reader.c reads
+ * one file, shard_set.c makes several files one numbered set. */
+#ifndef NNCLR_IO_SHARD_H
+#define NNCLR_IO_SHARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "io/json.h"
+
+enum { NNCLR_SHARD_FORMAT = 1, NNCLR_SHARD_FRAME = 128 * 1024 };
+
+typedef enum nnclr_codec { NNCLR_CODEC_JPEG, NNCLR_CODEC_PNG, NNCLR_CODEC_PPM } nnclr_codec;
+const char *nnclr_codec_name(nnclr_codec codec); /* "jpg", "png", "ppm": also the member's suffix */
+
+typedef struct nnclr_record {
+    const char *name;  /* original name: any bytes but NUL */
+    int64_t label;     /* index into the classes; -1: none */
+    int width, height; /* after EXIF orientation */
+    nnclr_codec codec;
+    size_t size; /* of the encoded picture, bytes */
+} nnclr_record;
+
+/* ---- writing ---- */
+
+typedef struct nnclr_shard_writer nnclr_shard_writer;
+
+typedef struct nnclr_shard_options {
+    const char *output;  /* path, "-", or with shard_size the prefix of PREFIX-NNNNNN.tar.zst */
+    uint64_t shard_size; /* start a new file before one would exceed this; 0: one file */
+    const char *const *classes; /* names in label order */
+    size_t class_count;
+    const char *program; /* name and version, kept in shard.json */
+    int level;           /* zstd's, 3 */
+} nnclr_shard_options;
+
+/* Everything in `options` is copied. */
+nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, nnclr_error *e);
+/* Stores a record behind the last one. `number` is its record number within the file, from which
+ * its key is made; -1: the count of records before it in the same file. Numbers in another order
+ * than the stored one are allowed without shard_size only; commit fails unless they are 0..n-1,
+ * each once. A file holds at most 999,999,999 records. */
+bool nnclr_shard_writer_add(nnclr_shard_writer *writer, int64_t number, const nnclr_record *record,
+                            const void *bytes, nnclr_error *e);
+uint64_t nnclr_shard_writer_count(const nnclr_shard_writer *writer);
+/* Both free. Commit makes every file of a split set appear under its name, or none. */
+bool nnclr_shard_writer_commit(nnclr_shard_writer *writer, nnclr_error *e);
+void nnclr_shard_writer_abandon(nnclr_shard_writer *writer); /* NULL is fine */
+
+/* ---- reading ---- */
+
+typedef struct nnclr_shard_set nnclr_shard_set;
+
+/* Opens the files, in this order, as one set: record numbers run on, class names are united and
+ * sorted by code point, labels renumbered by name. "-" (once) is standard input and is spooled.
+ * cache_bytes bounds the decompressed frames that are kept in memory; what does not fit is read
+ * again each time. A file without its end record, with a wrong checksum in index or frames, or of
+ * another kind is refused with the reason. An empty set (no record) is refused. */
+nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, uint64_t cache_bytes,
+                                      nnclr_error *e);
+void nnclr_shard_set_close(nnclr_shard_set *set); /* NULL is fine */
+
+size_t nnclr_shard_set_count(const nnclr_shard_set *set);
+size_t nnclr_shard_set_class_count(const nnclr_shard_set *set);
+const char *nnclr_shard_set_class(const nnclr_shard_set *set, size_t label);
+/* record->name is the set's and stays valid. `i` must be below the count. */
+void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *record);
+/* Puts the encoded picture of record i into `out` (emptied first), its crc32 verified. Any number
+ * of threads may call it, each with its own buffer. */
+bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnclr_error *e);
+/* What a checkpoint remembers of the data: an array with {"records", "crc32"} of each file. Owned
+ * by the caller. */
+nnclr_json *nnclr_shard_set_identity(const nnclr_shard_set *set, nnclr_error *e);
+/* Frames decompressed so far: a test shows that one record costs one frame. */
+uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set);
+
+#endif

@@ -1,0 +1,67 @@
+/* Independent zstd frames, skippable frames and the seek table of zstd's contrib seekable format.
+ *
+ * A data frame always carries its content size and a checksum; there is no dictionary, no long
+ * window and no zstd worker, so a frame's bytes depend on its content and level alone. */
+#ifndef NNCLR_IO_ZSTD_FRAMES_H
+#define NNCLR_IO_ZSTD_FRAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+enum {
+    NNCLR_INDEX_MAGIC = 0x184D2A5A,     /* skippable frame that holds a shard's index */
+    NNCLR_SEEKTABLE_MAGIC = 0x184D2A5E, /* skippable frame that holds a seek table */
+    NNCLR_FRAME_LIMIT = 1 << 30         /* no frame of ours, or that we accept, is larger */
+};
+
+/* Appends one frame that holds src[0..size). */
+bool nnclr_frame_compress(const void *src, size_t size, int level, nnclr_buffer *out,
+                          nnclr_error *e);
+
+/* src holds exactly one data frame, whose content is exactly `size` bytes. */
+bool nnclr_frame_decompress(const void *src, size_t src_size, void *dst, size_t size,
+                            nnclr_error *e);
+
+/* Appends the 8-byte header of a skippable frame and its payload. */
+bool nnclr_skippable_append(uint32_t magic, const void *payload, size_t size, nnclr_buffer *out,
+                            nnclr_error *e);
+
+typedef struct nnclr_frame {
+    uint64_t offset;       /* in the file */
+    uint64_t start;        /* of its content, in the decompressed stream */
+    uint32_t compressed;   /* bytes in the file, header included */
+    uint32_t decompressed; /* 0 for a skippable frame */
+} nnclr_frame;
+
+typedef struct nnclr_seek_table {
+    nnclr_frame *frames; /* owned; in file order; the seek table itself is not among them */
+    size_t count, capacity;
+} nnclr_seek_table;
+
+void nnclr_seek_table_free(nnclr_seek_table *table);
+/* Notes a frame behind the last one; offset and start follow from those before. */
+bool nnclr_seek_table_add(nnclr_seek_table *table, size_t compressed, size_t decompressed,
+                          nnclr_error *e);
+/* Appends the table as a skippable frame. */
+bool nnclr_seek_table_append(const nnclr_seek_table *table, nnclr_buffer *out, nnclr_error *e);
+
+typedef enum nnclr_seek_state {
+    NNCLR_SEEK_FOUND,  /* the table covers the file from byte 0 to the table */
+    NNCLR_SEEK_ABSENT, /* no table at the end, or one that covers only a part (cat a b) */
+    NNCLR_SEEK_FAILED  /* *e is set: unreadable, or a table that contradicts itself */
+} nnclr_seek_state;
+
+/* Looks for a table at the end of a file of file_size bytes. `table` must be empty. */
+nnclr_seek_state nnclr_seek_table_read(int fd, uint64_t file_size, const char *name,
+                                       nnclr_seek_table *table, nnclr_error *e);
+
+/* Decompresses whatever zstd frames come from `fd` (a pipe or a file, at its current offset) into
+ * `to`, checksums verified, skippable frames passed over; plain bytes that are no zstd are copied
+ * as they are. *written counts. A stream that stops inside a frame is an error. */
+bool nnclr_zstd_spool(int fd, int to, const char *name, uint64_t *written, nnclr_error *e);
+
+#endif

@@ -1,0 +1,57 @@
+/* The network of NNCLR: backbone, projector, predictor, as one list (Dwibedi et al. 2021, sec. 4).
+ *
+ * projector: (linear, batch norm, ReLU) x 2, linear, batch norm; no biases. predictor: linear,
+ * batch norm, ReLU, linear with bias. Marks: "features" (pooled), "projection" (z),
+ * "projection_unit" (z / |z|), "prediction" (p), "prediction_unit". Without predictor the last two
+ * are absent.
+ */
+#ifndef NNCLR_NET_MODEL_H
+#define NNCLR_NET_MODEL_H
+
+#include "base/strings.h"
+#include "net/network.h"
+
+enum { NNCLR_MLP_LAYERS = 8 };
+
+typedef enum nnclr_arch {
+    NNCLR_RESNET18,
+    NNCLR_RESNET34,
+    NNCLR_RESNET50,
+    NNCLR_RESNET101,
+    NNCLR_RESNET152
+} nnclr_arch;
+typedef enum nnclr_stem { NNCLR_STEM_IMAGENET, NNCLR_STEM_CIFAR } nnclr_stem;
+
+extern const char *const nnclr_arch_names[]; /* "resnet18", ..., NULL */
+extern const char *const nnclr_stem_names[]; /* "imagenet", "cifar", NULL */
+
+typedef struct nnclr_layers {
+    int count; /* 0: no such head */
+    int width[NNCLR_MLP_LAYERS];
+} nnclr_layers;
+
+typedef struct nnclr_model_spec {
+    nnclr_arch arch;
+    double width; /* multiplies every channel count, rounded to a multiple of 8 (at least 8) */
+    nnclr_stem stem;
+    int size;               /* pictures are size x size x 3 */
+    nnclr_layers projector; /* widths of its layers, e.g. 2048,2048,256 */
+    nnclr_layers predictor; /* hidden widths, e.g. 4096; its output is as wide as z */
+} nnclr_model_spec;
+
+/* Builds everything; parameter names as torchvision's with "backbone.", "projector.<i>.",
+ * "predictor.<i>." in front (i as in torch's Sequential). */
+nnclr_network *nnclr_model_build(const nnclr_model_spec *spec, nnclr_error *e);
+
+/* resnet.c: appends a backbone to `net`; returns the pooled features' value or -1. */
+int nnclr_resnet_build(nnclr_network *net, int x, nnclr_arch arch, double width, nnclr_stem stem,
+                       nnclr_error *e);
+/* mlp.c: appends linear layers of these widths, each but the last followed by batch norm and ReLU;
+ * the last by batch norm alone where `norm_last`, else it has a bias. Value or -1. */
+int nnclr_mlp_build(nnclr_network *net, int x, const char *prefix, const int *widths, int count,
+                    bool norm_last, nnclr_error *e);
+
+/* A table of the operators: name, output shape, parameters, multiply-accumulates. */
+bool nnclr_network_print(const nnclr_network *net, nnclr_buffer *out, nnclr_error *e);
+
+#endif

@@ -1,0 +1,46 @@
+/* The support set: a FIFO ring of m past embeddings (Dwibedi et al. 2021, sec. 3.2), and for each
+ * row the record it shows, its label and the step it came from. The embeddings live in the engine's
+ * search index; ring and metadata live here, on the host.
+ *
+ *      row  0        cursor                     m-1
+ *          +--------+-----------------------------+
+ *          | newest | oldest ............. newer  |     enqueue overwrites from cursor on, wrapping
+ *          +--------+-----------------------------+
+ *
+ * Initial rows are unit Gaussian directions drawn from (seed, NNCLR_DRAW_QUEUE, row), with record,
+ * label and step -1. One thread uses a support set. */
+#ifndef NNCLR_SSL_SUPPORT_SET_H
+#define NNCLR_SSL_SUPPORT_SET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+
+typedef struct nnclr_support_set {
+    nnclr_engine *engine; /* the caller's */
+    nnclr_search *search;
+    int m, d;
+    int cursor;      /* row that the next embedding overwrites */
+    int64_t *record; /* [m]; -1: initial random row */
+    int64_t *label;  /* [m]; -1: none */
+    int64_t *step;   /* [m]; -1: initial random row */
+} nnclr_support_set;
+
+/* All rows initial, from `seed`. m, d >= 1. */
+bool nnclr_support_set_create(nnclr_support_set *s, nnclr_engine *engine, int m, int d,
+                              uint64_t seed, nnclr_error *e);
+void nnclr_support_set_free(nnclr_support_set *s); /* a zeroed one is fine */
+
+/* Puts n <= m unit rows (reals [n][d], engine memory) over the n oldest. */
+bool nnclr_support_set_enqueue(nnclr_support_set *s, const void *rows, int n, const int64_t *record,
+                               const int64_t *label, int64_t step, nnclr_error *e);
+
+/* Replaces everything, for a checkpoint: embedding host [m][d] of `type`. */
+bool nnclr_support_set_restore(nnclr_support_set *s, nnclr_dtype type, const void *embedding,
+                               const int64_t *record, const int64_t *label, const int64_t *step,
+                               int cursor, nnclr_error *e);
+/* Embeddings to the host, [m][d] of `type`. */
+void nnclr_support_set_embeddings(const nnclr_support_set *s, nnclr_dtype type, void *host);
+
+#endif

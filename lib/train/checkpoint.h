@@ -1,0 +1,46 @@
+/* Checkpoints: a tensor file of kind "checkpoint" (nnclr-tensor(5)) that holds all that the next
+ * step needs, and nothing that differs between equal runs. */
+#ifndef NNCLR_TRAIN_CHECKPOINT_H
+#define NNCLR_TRAIN_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/tensor_file.h"
+#include "net/parameters.h"
+#include "ssl/support_set.h"
+#include "train/config.h"
+
+/* What the metadata says; owns its pointers. */
+typedef struct nnclr_checkpoint_info {
+    nnclr_config config;
+    int64_t step; /* steps done */
+    int64_t total_steps;
+    char engine[16], precision[16];
+    nnclr_dtype real;     /* dtype of its parameters: F32, or F64 of the oracle */
+    nnclr_json *identity; /* of the data: nnclr_shard_set_identity */
+    char **classes;       /* in label order */
+    size_t class_count;
+} nnclr_checkpoint_info;
+
+/* Opens a checkpoint and reads its metadata. A file of another kind, or whose config does not
+ * parse, is refused. */
+nnclr_tensor_reader *nnclr_checkpoint_open(const char *path, nnclr_checkpoint_info *info,
+                                           nnclr_error *e);
+void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info);
+
+/* Loads what `p` has room for from the reader: weights and running statistics, and momentum where
+ * p->velocity is not NULL. The tensors must fit the network by name, dtype and shape; the message
+ * names the first that does not. F32 and F64 files load into either engine. */
+bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
+                                      nnclr_error *e);
+/* Loads the queue; `s` was created with the file's m and d. */
+bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader, nnclr_support_set *s,
+                                       nnclr_error *e);
+
+/* Writes everything to `path` (temporary, fsync, rename). `s` may be NULL (simclr). */
+bool nnclr_checkpoint_write(const char *path, const char *program,
+                            const nnclr_checkpoint_info *info, const nnclr_parameters *p,
+                            const nnclr_support_set *s, nnclr_error *e);
+
+#endif

@@ -1,0 +1,73 @@
+/* A unit test program: functions listed in main, each reported as "ok NAME", "not ok NAME: why" or
+ * "skip NAME: why" on a line of its own, which tests/run adds up.
+ *
+ *     static void adds_up(void) { CHECK(1 + 1 == 2); CHECK_NEAR(0.1 + 0.2, 0.3, 1e-12); }
+ *     int main(void) { RUN(adds_up); return check_done(); }
+ *
+ * A failing check leaves the test function at once (so tests may leak when they fail). */
+#ifndef NNCLR_TESTS_CHECK_H
+#define NNCLR_TESTS_CHECK_H
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static jmp_buf check_leave;
+static char check_why[2000];
+static int check_failures;
+
+#define CHECK(condition) CHECK_SAYS(condition, "%s", #condition)
+
+/* With a message of its own: CHECK_SAYS(ok, "%s", error.message) */
+#define CHECK_SAYS(condition, ...)                                                                 \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            int used_ = snprintf(check_why, sizeof check_why, "%s:%d: ", __FILE__, __LINE__);      \
+            snprintf(check_why + used_, sizeof check_why - (size_t)used_, __VA_ARGS__);            \
+            longjmp(check_leave, 1);                                                               \
+        }                                                                                          \
+    } while (0)
+
+/* |a - b| <= tolerance; a NaN fails. */
+#define CHECK_NEAR(a, b, tolerance)                                                                \
+    do {                                                                                           \
+        double a_ = (double)(a), b_ = (double)(b);                                                 \
+        CHECK_SAYS(fabs(a_ - b_) <= (tolerance), "%s = %.17g, not %.17g", #a, a_, b_);             \
+    } while (0)
+
+#define CHECK_TEXT(a, b)                                                                           \
+    do {                                                                                           \
+        const char *a_ = (a), *b_ = (b);                                                           \
+        CHECK_SAYS(strcmp(a_, b_) == 0, "%s = \"%s\", not \"%s\"", #a, a_, b_);                    \
+    } while (0)
+
+/* Leaves the test: it could not be made here. */
+#define SKIP(...)                                                                                  \
+    do {                                                                                           \
+        snprintf(check_why, sizeof check_why, __VA_ARGS__);                                        \
+        longjmp(check_leave, 2);                                                                   \
+    } while (0)
+
+#define RUN(test) check_run(#test, test)
+
+static inline void check_run(const char *name, void (*test)(void)) {
+    int left = setjmp(check_leave);
+    if (left == 0) {
+        test();
+        printf("ok %s\n", name);
+    } else if (left == 1) {
+        printf("not ok %s: %s\n", name, check_why);
+        check_failures++;
+    } else {
+        printf("skip %s: %s\n", name, check_why);
+    }
+    fflush(stdout);
+}
+
+static inline int check_done(void) {
+    return check_failures ? 1 : 0;
+}
+
+#endif
