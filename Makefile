@@ -25,11 +25,16 @@ LIB_SRC  := $(sort $(filter-out lib/engine/cpu/%,$(wildcard lib/*/*.c)))
 CPU_SRC  := $(sort $(wildcard lib/engine/cpu/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o) $(CPU_SRC:%.c=$(OUT)/%-f32.o) $(CPU_SRC:%.c=$(OUT)/%-f64.o)
 LIB      := $(OUT)/libnnclr.a
+CMD_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(filter-out cmd/nnclr-%,$(sort $(wildcard cmd/*.c))))
 PROGRAMS := $(notdir $(basename $(wildcard cmd/nnclr-*.c)))
+THREADED := test_threads test_loader test_shard test_execution
 UNIT     := $(notdir $(basename $(wildcard tests/unit/test_*.c)))
 EXAMPLES := $(basename $(wildcard examples/*/*.c))
 
-.PHONY: all tests check deps clean format floors
+SCRIPTS  := tests/floors
+BATS     := $(sort $(wildcard tests/cli/*.bats))
+
+.PHONY: all lib tests examples deps demo check check-asan check-valgrind check-tsan clean format
 .SECONDARY:
 
 all: $(PROGRAMS:%=$(OUT)/%) $(PROGRAMS:%=$(BUILD)/%)
@@ -37,8 +42,8 @@ all: $(PROGRAMS:%=$(OUT)/%) $(PROGRAMS:%=$(BUILD)/%)
 $(BUILD)/nnclr-%: $(OUT)/nnclr-%
 	@ln -sf $(<:$(BUILD)/%=%) $@
 
-$(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(OUT)/cmd/cli.o $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $(OUT)/cmd/nnclr-$*.o $(OUT)/cmd/cli.o $(LIB) $(LIBS)
+$(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(CMD_OBJ) $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(CMD_OBJ) $(LIB) $(LIBS)
 
 $(OUT)/test_%: $(OUT)/tests/unit/test_%.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
@@ -64,6 +69,31 @@ $(OUT)/%.o: %.c
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 tests: $(UNIT:%=$(OUT)/%)
+examples: $(EXAMPLES:%=$(OUT)/%)
+
+deps:
+	@tests/deps
+
+demo: deps
+	@$(MAKE) --no-print-directory all examples
+	@examples/shapes/run.sh $(BUILD) $(BUILD)/demo
+
+# Everything is built first, so that what runs is what is here.
+check: all tests examples
+	@NNCLR_BIN=$(abspath $(BUILD)) NNCLR_OUT=$(abspath $(OUT)) \
+	    tests/run $(SCRIPTS) $(UNIT:%=$(OUT)/%) $(BATS)
+
+# The same unit tests and command-line tests under the sanitisers of gcc. Leaks count.
+check-asan:
+	@$(MAKE) --no-print-directory SANITIZE=address,undefined CFLAGS="-O1 -g" check
+
+check-tsan:
+	@$(MAKE) --no-print-directory SANITIZE=thread CFLAGS="-O1 -g" tests
+	@NNCLR_BIN=$(abspath $(BUILD)) tests/run $(addprefix $(BUILD)/$(notdir $(CC))-thread/,$(THREADED))
+
+check-valgrind: tests
+	@NNCLR_WRAP="valgrind -q --leak-check=full --error-exitcode=9" \
+	    tests/run $(UNIT:%=$(OUT)/%)
 
 clean:
 	rm -rf $(BUILD)
@@ -71,4 +101,4 @@ clean:
 format:
 	clang-format -i $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] cmd/*.[ch] tests/*/*.[ch] examples/*/*.[ch])
 
--include $(LIB_OBJ:.o=.d) $(PROGRAMS:%=$(OUT)/cmd/%.d) $(UNIT:%=$(OUT)/tests/unit/%.d)
+-include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROGRAMS:%=$(OUT)/cmd/%.d) $(EXAMPLES:%=$(OUT)/%.d) $(UNIT:%=$(OUT)/tests/unit/%.d)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -102,29 +103,30 @@ struct nnclr_output {
     uint64_t size;
 };
 
-/* A new file gets the permissions that open() would have given it; mkostemp's are 0600. */
-static mode_t usual_mode(void) {
-    mode_t mask = umask(0);
-    umask(mask);
-    return 0666 & ~mask;
-}
-
+/* A new file beside its place, under a name that no other writer has: O_EXCL and not mkostemp, so
+ * that the file gets the permissions that the user's umask means. */
 static bool open_temporary(nnclr_output *output, nnclr_error *e) {
     const char *slash = strrchr(output->path, '/');
     int folder = slash ? (int)(slash - output->path + 1) : 0;
     nnclr_buffer name = {0};
-    if (!nnclr_buffer_printf(&name, e, "%.*s.%s.XXXXXX", folder, output->path,
-                             output->path + folder))
-        return false;
-    output->temporary = (char *)name.data;
-    output->fd = mkostemp(output->temporary, O_CLOEXEC);
+    do {
+        uint32_t random;
+        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+            return nnclr_fail_errno(e, "%s: no random name for a temporary file", output->path);
+        name.size = 0;
+        if (!nnclr_buffer_printf(&name, e, "%.*s.%s.%06x", folder, output->path,
+                                 output->path + folder, random & 0xffffff)) {
+            nnclr_buffer_free(&name);
+            return false;
+        }
+        output->fd = open((char *)name.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (output->fd < 0 && errno == EEXIST);
     if (output->fd < 0) {
         nnclr_fail_errno(e, "%s", output->path);
-        nnclr_free(output->temporary);
-        output->temporary = NULL;
+        nnclr_buffer_free(&name);
         return false;
     }
-    (void)fchmod(output->fd, usual_mode()); /* a file system without modes is fine */
+    output->temporary = (char *)name.data;
     return true;
 }
 

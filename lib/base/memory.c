@@ -35,7 +35,10 @@ void *nnclr_alloc(size_t count, size_t size, nnclr_error *e) {
 }
 
 void *nnclr_alloc_zero(size_t count, size_t size, nnclr_error *e) {
-    void *memory = calloc(count ? count : 1, size ? size : 1);
+    size_t bytes;
+    if (!nnclr_size_mul(count, size, &bytes) || bytes > PTRDIFF_MAX)
+        return out_of_memory(count, size, e);
+    void *memory = calloc(bytes ? bytes : 1, 1);
     return memory ? memory : out_of_memory(count, size, e);
 }
 

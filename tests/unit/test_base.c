@@ -1,0 +1,210 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/dtype.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/memory.h"
+#include "base/strings.h"
+#include "tests/unit/check.h"
+
+static nnclr_error e;
+
+static void errors_keep_their_reason(void) {
+    errno = ENOSPC;
+    CHECK(!nnclr_fail_errno(&e, "out %d", 7));
+    CHECK(e.code == NNCLR_ERROR_IO);
+    CHECK_TEXT(e.message, "out 7: No space left on device");
+    CHECK(!nnclr_fail_at(&e, "folder"));
+    CHECK_TEXT(e.message, "folder: out 7: No space left on device");
+    errno = EPIPE;
+    nnclr_fail_errno(&e, "x");
+    CHECK(e.code == NNCLR_ERROR_CLOSED);
+}
+
+static void long_messages_are_cut_not_overrun(void) {
+    char big[3000];
+    memset(big, 'a', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    nnclr_fail(&e, NNCLR_ERROR_INPUT, "%s", big);
+    nnclr_fail_at(&e, "%s", big);
+    CHECK(strlen(e.message) == sizeof e.message - 1);
+}
+
+static void size_overflow_is_seen(void) {
+    size_t out = 1;
+    CHECK(!nnclr_size_mul(SIZE_MAX / 2, 3, &out) && out == 1);
+    CHECK(!nnclr_size_add(SIZE_MAX, 1, &out) && out == 1);
+    CHECK(nnclr_size_mul(6, 7, &out) && out == 42);
+    CHECK(nnclr_alloc(SIZE_MAX / 2, 3, &e) == NULL && e.code == NNCLR_ERROR_MEMORY);
+    CHECK(nnclr_alloc_zero(SIZE_MAX / 2, 3, &e) == NULL);
+    CHECK(nnclr_block_alloc(SIZE_MAX - 5, &e) == NULL);
+}
+
+static void blocks_are_aligned_and_zero(void) {
+    for (size_t bytes = 1; bytes < (size_t)9 << 20; bytes = bytes * 5 + 3) {
+        unsigned char *block = nnclr_block_alloc(bytes, &e);
+        CHECK(block && (uintptr_t)block % (bytes >= 2 << 20 ? 2 << 20 : 64) == 0);
+        for (size_t i = 0; i < bytes; i++)
+            CHECK(block[i] == 0);
+        nnclr_block_free(block, bytes);
+    }
+}
+
+static void numbers_are_parsed_whole(void) {
+    int64_t i = 0;
+    double r = 0;
+    CHECK(nnclr_parse_int("-17", -20, 20, &i) && i == -17);
+    static const char *const wrong[] = {"",  " 1", "1 ", "1x", "x", "1.0", "99999999999999999999",
+                                        "21"};
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++)
+        CHECK_SAYS(!nnclr_parse_int(wrong[k], -20, 20, &i), "\"%s\" was taken", wrong[k]);
+    CHECK(nnclr_parse_real("2.5e-1", 0, 1, &r) && r == 0.25);
+    CHECK(!nnclr_parse_real("nan", -1e300, 1e300, &r));
+    CHECK(!nnclr_parse_real("inf", 0, INFINITY, &r));
+    CHECK(!nnclr_parse_real("1,5", 0, 2, &r));
+    CHECK(nnclr_parse_bytes("3M", 0, INT64_MAX, &i) && i == 3 << 20);
+    CHECK(nnclr_parse_bytes("12", 0, INT64_MAX, &i) && i == 12);
+    CHECK(!nnclr_parse_bytes("3MB", 0, INT64_MAX, &i));
+    CHECK(!nnclr_parse_bytes("9999999999T", 0, INT64_MAX, &i));
+}
+
+static void names_are_escaped(void) {
+    static const struct {
+        const char *name, *shown;
+    } cases[] = {
+        {"plain name.jpg", "plain name.jpg"},
+        {"tab\tnewline\nback\\", "tab\\tnewline\\nback\\\\"},
+        {"\x1b[31m", "\\x1b[31m"},
+        {"caf\xc3\xa9", "caf\xc3\xa9"},
+        {"lone \xe9", "lone \\xe9"},
+        {"overlong \xc0\xaf", "overlong \\xc0\\xaf"},
+        {"surrogate \xed\xa0\x80", "surrogate \\xed\\xa0\\x80"},
+        {"c1 \xc2\x9b", "c1 \\xc2\\x9b"},
+        {"cut \xf0\x9f\x98", "cut \\xf0\\x9f\\x98"},
+        {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nnclr_buffer out = {0};
+        CHECK(nnclr_escape(&out, cases[i].name, strlen(cases[i].name), &e));
+        CHECK_TEXT((char *)out.data, cases[i].shown);
+        nnclr_buffer_free(&out);
+    }
+}
+
+static void words_are_little_endian(void) {
+    unsigned char bytes[8];
+    nnclr_store_u64(bytes, 0x1122334455667788u);
+    CHECK(bytes[0] == 0x88 && bytes[7] == 0x11);
+    CHECK(nnclr_load_u64(bytes) == 0x1122334455667788u);
+    CHECK(nnclr_load_u32(bytes) == 0x55667788u);
+}
+
+static void dtypes_by_name(void) {
+    nnclr_dtype type;
+    CHECK(nnclr_dtype_parse("BF16", &type) && type == NNCLR_BF16 && nnclr_dtype_bytes(type) == 2);
+    CHECK(nnclr_dtype_parse("I64", &type) && nnclr_dtype_bytes(type) == 8);
+    CHECK(!nnclr_dtype_parse("F31", &type));
+}
+
+/* ---- files ---- */
+
+static char folder[] = "/tmp/nnclr-test-XXXXXX";
+
+static char *in_folder(const char *name) {
+    static char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void committed_output_is_there_and_abandoned_is_not(void) {
+    const char *path = in_folder("out");
+    nnclr_output *out = nnclr_output_open(path, &e);
+    CHECK_SAYS(out, "%s", e.message);
+    CHECK(access(path, F_OK) != 0);
+    CHECK(nnclr_output_write(out, "hello", 5, &e) && nnclr_output_size(out) == 5);
+    CHECK(access(path, F_OK) != 0);
+    CHECK(nnclr_output_commit(out, &e));
+    nnclr_buffer got = {0};
+    CHECK(nnclr_file_read(path, 100, &got, &e));
+    CHECK_TEXT((char *)got.data, "hello");
+
+    out = nnclr_output_open(path, &e);
+    CHECK(out && nnclr_output_write(out, "other", 5, &e));
+    nnclr_output_abandon(out);
+    CHECK(nnclr_file_read(path, 100, &got, &e));
+    CHECK_TEXT((char *)got.data, "hello");
+    CHECK(!nnclr_file_read(path, 4, &got, &e) && e.code == NNCLR_ERROR_LIMIT);
+    nnclr_buffer_free(&got);
+    CHECK(unlink(path) == 0 && rmdir(folder) == 0); /* so no temporary file is left */
+    CHECK(mkdir(folder, 0700) == 0);
+}
+
+static void permissions_follow_the_umask(void) {
+    mode_t old = umask(027);
+    const char *path = in_folder("mode");
+    nnclr_output *out = nnclr_output_open(path, &e);
+    CHECK(out && nnclr_output_commit(out, &e));
+    umask(old);
+    struct stat status;
+    CHECK(stat(path, &status) == 0 && (status.st_mode & 0777) == 0640);
+    unlink(path);
+}
+
+static void full_disk_is_reported(void) {
+    if (access("/dev/full", W_OK) != 0)
+        SKIP("no /dev/full");
+    nnclr_output *out = nnclr_output_open("/dev/full", &e);
+    CHECK(out);
+    CHECK(!nnclr_output_write(out, "x", 1, &e));
+    CHECK_TEXT(e.message, "/dev/full: No space left on device");
+    nnclr_output_abandon(out);
+    CHECK(access("/dev/full", W_OK) == 0);
+}
+
+static void short_files_say_so(void) {
+    const char *path = in_folder("short");
+    nnclr_output *out = nnclr_output_open(path, &e);
+    CHECK(out && nnclr_output_write(out, "0123456789", 10, &e) && nnclr_output_commit(out, &e));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char buffer[8];
+    CHECK(nnclr_read_at(fd, buffer, 8, 2, "short", &e));
+    CHECK(memcmp(buffer, "23456789", 8) == 0);
+    CHECK(!nnclr_read_at(fd, buffer, 8, 3, "short", &e) && e.code == NNCLR_ERROR_INPUT);
+    close(fd);
+    unlink(path);
+}
+
+static void folders_and_fifos_are_no_files(void) {
+    nnclr_buffer got = {0};
+    CHECK(!nnclr_file_read(folder, 100, &got, &e));
+    const char *path = in_folder("fifo");
+    CHECK(mkfifo(path, 0600) == 0);
+    CHECK(!nnclr_file_read(path, 100, &got, &e)); /* and does not wait for a writer */
+    unlink(path);
+    nnclr_buffer_free(&got);
+}
+
+int main(void) {
+    if (!mkdtemp(folder))
+        return 1;
+    RUN(errors_keep_their_reason);
+    RUN(long_messages_are_cut_not_overrun);
+    RUN(size_overflow_is_seen);
+    RUN(blocks_are_aligned_and_zero);
+    RUN(numbers_are_parsed_whole);
+    RUN(names_are_escaped);
+    RUN(words_are_little_endian);
+    RUN(dtypes_by_name);
+    RUN(committed_output_is_there_and_abandoned_is_not);
+    RUN(permissions_follow_the_umask);
+    RUN(full_disk_is_reported);
+    RUN(short_files_say_so);
+    RUN(folders_and_fifos_are_no_files);
+    rmdir(folder);
+    return check_done();
+}

@@ -1,0 +1,139 @@
+#include "base/threads.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "tests/unit/check.h"
+
+static nnclr_error e;
+
+typedef struct tally {
+    int seen[1000];
+    atomic_int per_worker[8];
+    atomic_int wrong_worker;
+    int threads;
+} tally;
+
+static void count_task(void *context, int task, int worker) {
+    tally *t = context;
+    t->seen[task]++;
+    if (worker < 0 || worker >= t->threads)
+        atomic_fetch_add(&t->wrong_worker, 1);
+    else
+        atomic_fetch_add(&t->per_worker[worker], 1);
+}
+
+static void every_task_runs_once(void) {
+    for (int threads = 1; threads <= 5; threads++) {
+        nnclr_pool *pool = nnclr_pool_create(threads, &e);
+        CHECK_SAYS(pool, "%s", e.message);
+        CHECK(nnclr_pool_threads(pool) == threads);
+        static tally t;
+        memset(&t, 0, sizeof t);
+        t.threads = threads;
+        for (int round = 0; round < 200; round++)
+            nnclr_pool_for(pool, round * 5, count_task, &t);
+        for (int i = 0; i < 995; i++)
+            CHECK(t.seen[i] == 199 - i / 5);
+        CHECK(t.seen[995] == 0 && t.wrong_worker == 0);
+        nnclr_pool_free(pool);
+    }
+}
+
+static void the_callers_mask_is_restored(void) {
+    cpu_set_t before, inside, after;
+    sched_getaffinity(0, sizeof before, &before);
+    nnclr_pool *pool = nnclr_pool_create(2, &e);
+    CHECK(pool);
+    sched_getaffinity(0, sizeof inside, &inside);
+    int cpus = nnclr_cpu_count(); /* not 1, although this thread is pinned now */
+    nnclr_pool_free(pool);
+    sched_getaffinity(0, sizeof after, &after);
+    CHECK(CPU_EQUAL(&before, &after));
+    CHECK(cpus == nnclr_cpu_count());
+    if (CPU_COUNT(&before) < 2)
+        SKIP("one CPU: nothing is pinned");
+    CHECK(CPU_COUNT(&inside) == 1);
+}
+
+/* ---- pipeline ---- */
+
+enum { DEPTH = 4, ITEMS = 300 };
+
+typedef struct line {
+    uint64_t slots[DEPTH];
+    atomic_int made, pinned;
+} line;
+
+static bool square(void *context, uint64_t item, int slot, int worker, nnclr_error *error) {
+    line *l = context;
+    (void)worker;
+    cpu_set_t mask;
+    if (sched_getaffinity(0, sizeof mask, &mask) == 0 && CPU_COUNT(&mask) < nnclr_cpu_count())
+        l->pinned = 1;
+    if (item % 3 == 0)
+        usleep((unsigned)(item % 7) * 100); /* so that items overtake one another */
+    if (item == 123)
+        return nnclr_fail(error, NNCLR_ERROR_INPUT, "item %d is bad", (int)item);
+    l->slots[slot] = item * item;
+    atomic_fetch_add(&l->made, 1);
+    return true;
+}
+
+static void items_come_in_order_and_errors_in_their_place(void) {
+    for (int threads = 1; threads <= 3; threads++) {
+        line l = {{0}, 0, 0};
+        nnclr_pipeline *p = nnclr_pipeline_start(threads, DEPTH, 10, ITEMS, square, &l, &e);
+        CHECK_SAYS(p, "%s", e.message);
+        int slot;
+        for (uint64_t item = 10; item < 10 + ITEMS; item++) {
+            nnclr_next next = nnclr_pipeline_next(p, &slot, &e);
+            if (item == 123) {
+                CHECK(next == NNCLR_NEXT_FAILED);
+                CHECK_TEXT(e.message, "item 123 is bad");
+            } else {
+                CHECK(next == NNCLR_NEXT_ITEM && l.slots[slot] == item * item);
+            }
+            nnclr_pipeline_release(p);
+        }
+        CHECK(nnclr_pipeline_next(p, &slot, &e) == NNCLR_NEXT_END);
+        nnclr_pipeline_stop(p);
+    }
+}
+
+static void producers_stay_within_the_depth(void) {
+    line l = {{0}, 0, 0};
+    nnclr_pipeline *p = nnclr_pipeline_start(2, DEPTH, 0, 100, square, &l, &e);
+    CHECK(p);
+    int slot;
+    CHECK(nnclr_pipeline_next(p, &slot, &e) == NNCLR_NEXT_ITEM);
+    usleep(20000);
+    CHECK(l.made <= DEPTH); /* the taken slot is not refilled before its release */
+    CHECK(l.slots[slot] == 0);
+    nnclr_pipeline_stop(p); /* with items taken, ready and unmade */
+}
+
+static void a_pipeline_is_not_pinned_by_a_pool(void) {
+    nnclr_pool *pool = nnclr_pool_create(2, &e);
+    line l = {{0}, 0, 0};
+    nnclr_pipeline *p = nnclr_pipeline_start(2, DEPTH, 0, 8, square, &l, &e);
+    CHECK(pool && p);
+    int slot;
+    for (int i = 0; i < 8; i++) {
+        CHECK(nnclr_pipeline_next(p, &slot, &e) == NNCLR_NEXT_ITEM);
+        nnclr_pipeline_release(p);
+    }
+    nnclr_pipeline_stop(p);
+    CHECK(!l.pinned);
+    nnclr_pool_free(pool);
+}
+
+int main(void) {
+    RUN(every_task_runs_once);
+    RUN(the_callers_mask_is_restored);
+    RUN(items_come_in_order_and_errors_in_their_place);
+    RUN(producers_stay_within_the_depth);
+    RUN(a_pipeline_is_not_pinned_by_a_pool);
+    return check_done();
+}
