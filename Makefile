@@ -1,16 +1,14 @@
 # NNCLR in C. `make` builds, `make check` tests, `make demo` shows it at work, `make deps` installs
-# what the build needs. Variables: CC, CFLAGS, SANITIZE=address,undefined|thread, PREFIX, DESTDIR.
+# what the build needs. Variables: CC, CFLAGS, SANITIZE=address,undefined or thread.
 
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 SANITIZE ?=
-PREFIX   ?= /usr/local
 
 # Each set of flags has its own folder, so that switching does not rebuild.
-FLAVOUR  := $(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 comma    := ,
 BUILD    := build
-OUT      := $(BUILD)/$(subst $(comma),-,$(FLAVOUR))
+OUT      := $(BUILD)/$(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
 PACKAGES := libjpeg libpng zlib openblas libzstd jansson libarchive
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wformat=2
@@ -34,13 +32,12 @@ EXAMPLES := $(basename $(wildcard examples/*/*.c))
 SCRIPTS  := tests/floors
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib tests examples deps demo check check-asan check-valgrind check-tsan clean format
+.PHONY: all lib tests examples deps demo check check-asan check-valgrind check-tsan bench clean format
 .SECONDARY:
 
-all: $(PROGRAMS:%=$(OUT)/%) $(PROGRAMS:%=$(BUILD)/%)
-
-$(BUILD)/nnclr-%: $(OUT)/nnclr-%
-	@ln -sf $(<:$(BUILD)/%=%) $@
+# build/nnclr-* always name the programs that were built last without a sanitiser.
+all: $(PROGRAMS:%=$(OUT)/%)
+	@$(if $(SANITIZE),,for p in $(PROGRAMS); do ln -sf $(OUT:$(BUILD)/%=%)/$$p $(BUILD)/$$p; done)
 
 $(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(CMD_OBJ) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(CMD_OBJ) $(LIB) $(LIBS)
@@ -80,16 +77,20 @@ demo: deps
 
 # Everything is built first, so that what runs is what is here.
 check: all tests examples
-	@NNCLR_BIN=$(abspath $(BUILD)) NNCLR_OUT=$(abspath $(OUT)) \
+	@NNCLR_BIN=$(abspath $(OUT)) \
 	    tests/run $(SCRIPTS) $(UNIT:%=$(OUT)/%) $(BATS)
 
 # The same unit tests and command-line tests under the sanitisers of gcc. Leaks count.
 check-asan:
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined CFLAGS="-O1 -g" check
 
+# Measures the claims of the README beside their peer; nothing else should run meanwhile.
+bench: all examples
+	@tests/bench/run $(OUT) $(OUT)/examples
+
 check-tsan:
 	@$(MAKE) --no-print-directory SANITIZE=thread CFLAGS="-O1 -g" tests
-	@NNCLR_BIN=$(abspath $(BUILD)) tests/run $(addprefix $(BUILD)/$(notdir $(CC))-thread/,$(THREADED))
+	@tests/run $(addprefix $(BUILD)/$(notdir $(CC))-thread/,$(THREADED))
 
 check-valgrind: tests
 	@NNCLR_WRAP="valgrind -q --leak-check=full --error-exitcode=9" \

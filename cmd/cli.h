@@ -41,9 +41,10 @@ typedef struct nnclr_option {
     char letter;      /* short name or 0 */
     nnclr_option_type type;
     void *target;         /* holds the default when the table is handed over */
-    const char *argument; /* "N", "FILE": for help; NULL for a flag */
+    const char *argument; /* "N", "FILE": for help; NULL for a flag, and for a choice whose names
+                             are to be listed */
     const char *help;     /* one sentence without a full stop; the live default is appended */
-    double low, high;
+    double low, high;     /* both 0: any. A default outside of them means "none" and is not shown */
     const char *const *choices;                                    /* NULL-terminated */
     bool (*parse)(const char *text, void *target, nnclr_error *e); /* CUSTOM */
     void (*show)(const void *target, char *text, size_t size);     /* CUSTOM; "": none */
@@ -65,8 +66,9 @@ typedef struct nnclr_cli {
     bool *given;   /* per option of the table */
     int operand_count;
     char **operands;
-    double progress_last;
-    bool progress_shown;
+    double progress_start, progress_last; /* seconds of nnclr_now; start 0: none under way */
+    uint64_t progress_first;              /* what was done at the start */
+    bool progress_shown;                  /* a line stands on the terminal */
 } nnclr_cli;
 
 /* Parses argv with GNU conventions (options and operands mixed, --name=value, unambiguous
@@ -100,6 +102,9 @@ _Noreturn void nnclr_cli_end(nnclr_cli *cli, int code);
 void nnclr_cli_progress(nnclr_cli *cli, const char *unit, uint64_t done, uint64_t total,
                         const char *extra);
 void nnclr_cli_progress_end(nnclr_cli *cli);
+
+/* Dies of `signal` with its default action, so that a shell or make sees it. */
+_Noreturn void nnclr_cli_die_of(int signal);
 
 /* Binary output to a terminal is refused (exit 2). */
 void nnclr_cli_refuse_terminal(nnclr_cli *cli, const char *what);

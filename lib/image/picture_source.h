@@ -4,8 +4,13 @@
  * A folder is read as torchvision's ImageFolder does: its subfolders are the classes, sorted by
  * code point; inside a class files sort by (directory, file name); links are followed, cycles are
  * not. A folder without subfolders that hold files is flat: no labels, files sorted by name. An
- * archive is read in the same order, whatever its own (its members are spooled). Files that are
- * hidden (a name that starts with a dot) are passed over. */
+ * archive is read in the same order, whatever its own (its members are spooled). Files and folders
+ * that are hidden (a name that starts with a dot) are passed over, and so are files beside class
+ * folders. Several inputs follow each other as given. A picture file given as an input is one
+ * entry without label.
+ *
+ * A list keeps its own order. Its labels are class names; where all of them are plain numbers,
+ * they are the labels themselves, and the classes are named 0, 1, ... up to the largest. */
 #ifndef NNCLR_IMAGE_PICTURE_SOURCE_H
 #define NNCLR_IMAGE_PICTURE_SOURCE_H
 
@@ -40,8 +45,8 @@ nnclr_source_entry nnclr_source_entry_at(const nnclr_source *source, size_t i);
 size_t nnclr_source_class_count(const nnclr_source *source);
 const char *nnclr_source_class(const nnclr_source *source, size_t label);
 /* The encoded bytes of entry i into `out` (emptied first). What is no regular file (a directory
- * named x.jpg, a FIFO, a dangling link) is an input error, and is never opened so that it blocks.
- * Any number of threads may call it. */
+ * named x.jpg, a FIFO, a dangling link) is an error, and is never opened so that it blocks. The
+ * message begins with the file's path. Any number of threads may call it. */
 bool nnclr_source_read(nnclr_source *source, size_t i, nnclr_buffer *out, nnclr_error *e);
 
 #endif

@@ -38,7 +38,8 @@ typedef struct nnclr_shard_options {
     int level;           /* zstd's, 3 */
 } nnclr_shard_options;
 
-/* Everything in `options` is copied. */
+/* Everything in `options` is copied. A class name that is no UTF-8 is kept as nnclr_escape writes
+ * it; names must differ. */
 nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, nnclr_error *e);
 /* Stores a record behind the last one. `number` is its record number within the file, from which
  * its key is made; -1: the count of records before it in the same file. Numbers in another order
@@ -47,7 +48,8 @@ nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, 
 bool nnclr_shard_writer_add(nnclr_shard_writer *writer, int64_t number, const nnclr_record *record,
                             const void *bytes, nnclr_error *e);
 uint64_t nnclr_shard_writer_count(const nnclr_shard_writer *writer);
-/* Both free. Commit makes every file of a split set appear under its name, or none. */
+/* Both free. Commit makes every file of a split set appear under its name, or none; files that an
+ * older, longer set of the same prefix left behind are removed, since they would mix with it. */
 bool nnclr_shard_writer_commit(nnclr_shard_writer *writer, nnclr_error *e);
 void nnclr_shard_writer_abandon(nnclr_shard_writer *writer); /* NULL is fine */
 
@@ -72,8 +74,9 @@ void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *
 /* Puts the encoded picture of record i into `out` (emptied first), its crc32 verified. Any number
  * of threads may call it, each with its own buffer. */
 bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnclr_error *e);
-/* What a checkpoint remembers of the data: an array with {"records", "crc32"} of each file. Owned
- * by the caller. */
+/* What a checkpoint remembers of the data: an array with {"records", "crc32"} of each file (of each
+ * part of a concatenated one, so that `cat a b` and a, b are the same data). Owned by the caller.
+ */
 nnclr_json *nnclr_shard_set_identity(const nnclr_shard_set *set, nnclr_error *e);
 /* Frames decompressed so far: a test shows that one record costs one frame. */
 uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set);

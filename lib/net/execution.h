@@ -19,6 +19,11 @@ typedef enum nnclr_mode {
  * behind the producer of `last` (a value; -1: the whole list). Parameters must outlive it. */
 nnclr_execution *nnclr_execution_create(nnclr_parameters *parameters, nnclr_mode mode, int groups,
                                         int n, int last, nnclr_error *e);
+/* The same for the ops behind the producer of `first` only (0: all), whose tensor the caller fills
+ * before forward(x, first, ...): heads on the pooled features of many micro-batches. */
+nnclr_execution *nnclr_execution_create_range(nnclr_parameters *parameters, nnclr_mode mode,
+                                              int groups, int n, int first, int last,
+                                              nnclr_error *e);
 void nnclr_execution_free(nnclr_execution *x); /* NULL is fine */
 
 /* Derives the packed weights; to be called after the parameters changed. */
@@ -34,7 +39,7 @@ void nnclr_execution_forward(nnclr_execution *x, int from, int to);
 /* Runs backwards from the producer of `from` down to (not including) the producer of `to` (0:
  * everything), given the gradients that the caller has written into nnclr_execution_gradient of
  * the values it named with nnclr_execution_seed since the last backward. Parameter gradients of
- * these ops are overwritten. */
+ * these ops are overwritten; an op that no gradient reaches is left out and its are zero. */
 void nnclr_execution_backward(nnclr_execution *x, int from, int to);
 /* Declares that the gradient tensor of `value` will be filled by the caller before backward, so
  * that gradients from its readers are added to it instead of overwriting it. Only marked values

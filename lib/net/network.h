@@ -53,7 +53,10 @@ typedef struct nnclr_value {
 nnclr_network *nnclr_network_create(int h, int w, int c, nnclr_error *e);
 void nnclr_network_free(nnclr_network *network); /* NULL is fine */
 
-/* Each appends one operator and returns the value it writes, or -1. `x` is a value. */
+/* Each appends one operator and returns the value it writes, or -1. `x` is a value; -1, from a call
+ * that failed, yields -1 again and leaves *e, so that a chain of calls is checked once, at its end.
+ * A network whose building failed can only be freed. What a batch norm reads as x or second is read
+ * by nothing else. */
 int nnclr_add_conv(nnclr_network *net, int x, const char *name, int co, int kernel, int stride,
                    int pad, nnclr_error *e);
 /* residual: a value or -1; second: a value (the downsample convolution's output) whose batch norm
@@ -69,13 +72,15 @@ int nnclr_add_l2norm(nnclr_network *net, int x, const char *name, nnclr_error *e
 /* Named cuts: "features", "projection", "projection_unit", "prediction", "prediction_unit". */
 bool nnclr_network_mark(nnclr_network *net, const char *name, int value, nnclr_error *e);
 int nnclr_network_find(const nnclr_network *net, const char *name); /* value, or -1 */
+bool nnclr_network_marked(const nnclr_network *net, int value);
 
 size_t nnclr_network_op_count(const nnclr_network *net);
 const nnclr_op *nnclr_network_op(const nnclr_network *net, size_t i);
 size_t nnclr_network_value_count(const nnclr_network *net);
 const nnclr_value *nnclr_network_value(const nnclr_network *net, size_t i);
 
-/* Parameters and running statistics: segments of two flat buffers. */
+/* Parameters and running statistics: segments of two flat buffers, in the order of torch's
+ * state_dict: a block's downsample branch stands behind the batch norm that adds it. */
 size_t nnclr_network_segment_count(const nnclr_network *net);
 const nnclr_segment *nnclr_network_segments(const nnclr_network *net);
 size_t nnclr_network_parameter_count(const nnclr_network *net); /* reals */

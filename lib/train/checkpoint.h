@@ -28,6 +28,8 @@ typedef struct nnclr_checkpoint_info {
 nnclr_tensor_reader *nnclr_checkpoint_open(const char *path, nnclr_checkpoint_info *info,
                                            nnclr_error *e);
 void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info);
+/* Pictures in the data that the identity describes. */
+int64_t nnclr_identity_records(const nnclr_json *identity);
 
 /* Loads what `p` has room for from the reader: weights and running statistics, and momentum where
  * p->velocity is not NULL. The tensors must fit the network by name, dtype and shape; the message

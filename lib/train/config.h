@@ -43,15 +43,46 @@ typedef struct nnclr_config {
     uint64_t init_seed, data_seed;
 } nnclr_config;
 
+/* Ready-made augmentations: BYOL's, SimCLR's, random crops alone, none. */
+typedef enum nnclr_augment_choice {
+    NNCLR_AUGMENT_BYOL,
+    NNCLR_AUGMENT_SIMCLR,
+    NNCLR_AUGMENT_CROP,
+    NNCLR_AUGMENT_NONE
+} nnclr_augment_choice;
+
+/* Names of the choices, in the order of their enums, NULL-terminated. */
 extern const char *const nnclr_preset_names[]; /* "imagenet", "cifar", "tiny", NULL */
+extern const char *const nnclr_augment_names[],
+    *const nnclr_filter_names[], *const nnclr_method_names[],
+                                     *const nnclr_positive_names[],
+                                         *const nnclr_negatives_names[],
+                                             *const nnclr_loss_names[],
+                                                 *const nnclr_enqueue_names[],
+                                                     *const nnclr_schedule_names[],
+                                                         *const nnclr_lr_scale_names[],
+                                                             *const nnclr_optimizer_names[],
+                                                                 *const nnclr_lars_names[];
+
+enum { NNCLR_BLUR_FROM_SIZE = 64 }; /* smaller pictures are not blurred unless asked for */
 
 /* Section 10 of the reference: the paper as far as published, and two smaller settings. */
 nnclr_config nnclr_config_preset(nnclr_preset preset);
+/* Sets operators, strengths and probabilities; size, interpolation, mean and std stay. */
+void nnclr_config_augment(nnclr_config *config, nnclr_augment_choice choice);
+/* Sets pictures' size; no blur below NNCLR_BLUR_FROM_SIZE. */
+void nnclr_config_size(nnclr_config *config, int size);
+/* Sets the variant of LARS and the trust coefficient that is usual with it. */
+void nnclr_config_lars(nnclr_config *config, nnclr_lars lars);
 
 /* To and from the JSON string of nnclr.config. Reading refuses missing or impossible values by
  * name, and ignores unknown keys. */
 nnclr_json *nnclr_config_to_json(const nnclr_config *config, nnclr_error *e);
 bool nnclr_config_from_json(const nnclr_json *json, nnclr_config *config, nnclr_error *e);
+
+/* Whether evaluation pictures are resized to size x size as they are: with the 32x32 stem or a size
+ * below 64; else the centre is cut. */
+bool nnclr_config_stretches(const nnclr_config *config);
 
 /* What contradicts itself (a queue smaller than the batch, ...): one sentence, usage error. */
 bool nnclr_config_check(const nnclr_config *config, nnclr_error *e);

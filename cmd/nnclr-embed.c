@@ -1,0 +1,206 @@
+/* nnclr-embed: a network's answer, or the pixels, of every picture of a shard. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/threads.h"
+#include "cmd/cli.h"
+#include "eval/embed.h"
+#include "eval/embedding.h"
+#include "train/checkpoint.h"
+
+enum { CACHE_BYTES = 64 << 20, PIXELS_LIMIT = 256 };
+
+#define PROGRAM "nnclr-embed " NNCLR_VERSION
+
+static const char *const cut_names[] = {"features", "projection", NULL};
+
+typedef struct settings {
+    const char *model, *output;
+    int cut;
+    bool untrained;
+    int64_t pixels;
+} settings;
+
+/* The way of the rows: into the file, with a word about progress. */
+typedef struct target {
+    nnclr_cli *cli;
+    nnclr_embedding_writer *writer;
+    uint64_t total;
+} target;
+
+static bool put_rows(void *context, int64_t first, int64_t count, const float *rows,
+                     nnclr_error *e) {
+    target *t = context;
+    if (!nnclr_embedding_writer_put(t->writer, rows, count, e))
+        return false;
+    nnclr_cli_progress(t->cli, "pictures", (uint64_t)(first + count), t->total, NULL);
+    return true;
+}
+
+static const char *output_path(const settings *s) {
+    return s->output ? s->output : "-";
+}
+
+/* Commits where `ok`, else leaves nothing behind. */
+static bool finish(target *t, bool ok, nnclr_error *e) {
+    nnclr_cli_progress_end(t->cli);
+    if (ok)
+        return nnclr_embedding_writer_commit(t->writer, e);
+    nnclr_embedding_writer_abandon(t->writer);
+    return false;
+}
+
+/* ---- pixels ---- */
+
+static bool embed_pixels(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
+    const int size = (int)s->pixels;
+    target t = {.cli = cli, .total = nnclr_shard_set_count(set)};
+    nnclr_json *config = nnclr_json_object(e);
+    if (config && nnclr_json_put_string(config, "output", "pixels", e) &&
+        nnclr_json_put_int(config, "size", size, e) &&
+        nnclr_json_put_string(config, "interpolation", "bicubic", e))
+        t.writer =
+            nnclr_embedding_writer_open(output_path(s), PROGRAM, set, 3 * size * size, config, e);
+    nnclr_json_free(config);
+    if (!t.writer)
+        return false;
+    const nnclr_row_sink sink = {.put = put_rows, .context = &t};
+    return finish(&t, nnclr_embed_pixels(set, size, NNCLR_BICUBIC, cli->threads, &sink, e), e);
+}
+
+/* ---- a network ---- */
+
+typedef struct network {
+    nnclr_tensor_reader *checkpoint;
+    nnclr_checkpoint_info info;
+    nnclr_pool *pool;
+    nnclr_engine engine;
+    nnclr_network *list;
+    nnclr_parameters parameters;
+} network;
+
+/* Weights of other programs carry no nnclr.kind: say what can be given in their place. */
+static void explain_foreign(const char *path, nnclr_error *e) {
+    nnclr_error ignored = NNCLR_NO_ERROR;
+    nnclr_tensor_reader *reader =
+        strcmp(path, "-") ? nnclr_tensor_reader_open(path, &ignored) : NULL;
+    if (reader && !nnclr_tensor_reader_metadata(reader, "nnclr.kind"))
+        nnclr_fail(e, NNCLR_ERROR_MISSING,
+                   "%s: weights of other programs are not read in this version; give a checkpoint "
+                   "of nnclr-pretrain (RUN/checkpoint.safetensors.zst)",
+                   path);
+    nnclr_tensor_reader_close(reader);
+}
+
+static bool open_network(network *n, const settings *s, int threads, nnclr_error *e) {
+    n->checkpoint = nnclr_checkpoint_open(s->model, &n->info, e);
+    if (!n->checkpoint) {
+        explain_foreign(s->model, e);
+        return false;
+    }
+    n->pool = nnclr_pool_create(threads, e);
+    if (!n->pool ||
+        !nnclr_engine_open(&n->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, n->pool, e))
+        return false;
+    n->list = nnclr_model_build(&n->info.config.model, e);
+    if (!n->list || !nnclr_parameters_create(&n->parameters, n->list, &n->engine, false, e))
+        return false;
+    return s->untrained ? nnclr_parameters_initialize(&n->parameters, n->info.config.init_seed, e)
+                        : nnclr_checkpoint_load_parameters(n->checkpoint, &n->parameters, e);
+}
+
+static void close_network(network *n) {
+    nnclr_parameters_free(&n->parameters);
+    nnclr_network_free(n->list);
+    nnclr_engine_close(&n->engine);
+    nnclr_pool_free(n->pool);
+    if (n->checkpoint)
+        nnclr_checkpoint_info_free(&n->info);
+    nnclr_tensor_reader_close(n->checkpoint);
+}
+
+/* The run's own configuration, and which network of that run at which cut. */
+static nnclr_json *describe(const network *n, const settings *s, nnclr_error *e) {
+    nnclr_json *config = nnclr_config_to_json(&n->info.config, e);
+    if (config && nnclr_json_put_string(config, "output", cut_names[s->cut], e) &&
+        nnclr_json_put_int(config, "step", s->untrained ? 0 : n->info.step, e) &&
+        nnclr_json_put_bool(config, "untrained", s->untrained, e))
+        return config;
+    nnclr_json_free(config);
+    return NULL;
+}
+
+static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
+    network n = {0};
+    nnclr_json *config = NULL;
+    target t = {.cli = cli, .total = nnclr_shard_set_count(set)};
+    bool ok = false;
+    if (!open_network(&n, s, cli->threads, e) || !(config = describe(&n, s, e)))
+        goto done;
+    const int cut = nnclr_network_find(n.list, cut_names[s->cut]);
+    t.writer = nnclr_embedding_writer_open(output_path(s), PROGRAM, set,
+                                           nnclr_network_value(n.list, (size_t)cut)->c, config, e);
+    if (!t.writer)
+        goto done;
+    const nnclr_row_sink sink = {.put = put_rows, .context = &t};
+    const nnclr_evaluation_options view = nnclr_embed_view(&n.info.config, cli->threads);
+    ok = finish(&t, nnclr_embed_network(&n.parameters, cut, set, &view, &sink, e), e);
+done:
+    nnclr_json_free(config);
+    close_network(&n);
+    return ok;
+}
+
+/* ---- the program ---- */
+
+static void check(nnclr_cli *cli, const settings *s) {
+    if (!s->model && !s->pixels)
+        nnclr_cli_usage(cli, "nothing to embed with: give -m CHECKPOINT, or --pixels N");
+    if (s->pixels && s->model)
+        nnclr_cli_usage(cli, "--pixels takes no model: leave -m out");
+    if (s->pixels && (s->untrained || nnclr_cli_given(cli, "output")))
+        nnclr_cli_usage(cli, "--pixels has no network: leave --output and --untrained out");
+    if (cli->operand_count == 0)
+        nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+    if (strcmp(output_path(s), "-") == 0)
+        nnclr_cli_refuse_terminal(cli, "an embedding file");
+}
+
+int main(int argc, char **argv) {
+    settings s = {0};
+    const nnclr_option options[] = {
+        {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
+         .help = "the checkpoint of nnclr-pretrain whose network is asked"},
+        {"output", 0, NNCLR_OPTION_CHOICE, &s.cut, .choices = cut_names,
+         .help = "which of the network's values become rows: the pooled features of the backbone, "
+                 "or the projector's output"},
+        {"untrained", 0, NNCLR_OPTION_FLAG, &s.untrained,
+         .help = "take the same network at step 0: the baseline to beat"},
+        {"pixels", 0, NNCLR_OPTION_INT, &s.pixels, "N", .low = 1, .high = PIXELS_LIMIT,
+         .help = "no network: N x N x 3 pixels less the picture's own mean, the other baseline"},
+        {"out", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
+         .help = "write there instead of to standard output; a name in .safetensors is written "
+                 "uncompressed"},
+    };
+    const nnclr_program program = {
+        .name = "nnclr-embed",
+        .summary = "Turns the pictures of shards into embeddings, one row each.",
+        .usage = "-m CHECKPOINT [options] [-o FILE] SHARD...\n--pixels N [-o FILE] SHARD...",
+        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input.",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    nnclr_cli cli;
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_cli_begin(&cli, &program, argc, argv);
+    check(&cli, &s);
+    nnclr_shard_set *set = nnclr_shard_set_open((const char *const *)cli.operands,
+                                                (size_t)cli.operand_count, CACHE_BYTES, &e);
+    if (!set)
+        nnclr_cli_die(&cli, &e);
+    bool ok = s.pixels ? embed_pixels(&cli, &s, set, &e) : embed_network(&cli, &s, set, &e);
+    nnclr_shard_set_close(set);
+    if (!ok)
+        nnclr_cli_die(&cli, &e);
+    nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
+}

@@ -1,0 +1,227 @@
+/* nnclr-pretrain: trains a network on the pictures of shards, without labels. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/threads.h"
+#include "cmd/cli.h"
+#include "cmd/pretrain_options.h"
+#include "train/run_description.h"
+#include "train/trainer.h"
+
+#define PROGRAM "nnclr-pretrain " NNCLR_VERSION
+
+typedef struct session {
+    nnclr_cli *cli;
+    pretrain_settings *settings;
+    char **recorded; /* shards that run.json names */
+    const char *const *shards;
+    size_t shard_count;
+    nnclr_shard_set *set;
+    nnclr_run *run;
+    nnclr_pool *pool;
+    nnclr_engine engine;
+    nnclr_tensor_reader *checkpoint; /* NULL: a new run */
+    nnclr_checkpoint_info info;
+    nnclr_trainer *trainer;
+} session;
+
+static void on_step(void *context, const nnclr_trainer_report *report) {
+    session *n = context;
+    char loss[40];
+    snprintf(loss, sizeof loss, "loss %.4f", report->loss);
+    nnclr_cli_progress(n->cli, "steps", (uint64_t)report->step, (uint64_t)report->total, loss);
+}
+
+static void on_message(void *context, const char *text) {
+    session *n = context;
+    nnclr_cli_error(n->cli, "%s", text);
+}
+
+static nnclr_request should_stop(void *context) {
+    (void)context;
+    if (nnclr_cli_stop)
+        return NNCLR_STOP_NOW;
+    if (!nnclr_cli_usr1)
+        return NNCLR_GO_ON;
+    nnclr_cli_usr1 = 0;
+    return NNCLR_SAVE_NOW;
+}
+
+static bool open_data(session *n, nnclr_error *e) {
+    n->shards = (const char *const *)n->cli->operands;
+    n->shard_count = (size_t)n->cli->operand_count;
+    if (n->shard_count == 0) { /* a resumed run: a new one was refused without */
+        n->recorded = nnclr_run_shards(n->settings->folder, e);
+        if (!n->recorded)
+            return false;
+        n->shards = (const char *const *)n->recorded;
+        while (n->shards[n->shard_count])
+            n->shard_count++;
+    }
+    n->set = nnclr_shard_set_open(n->shards, n->shard_count, (uint64_t)n->settings->cache, e);
+    return n->set != NULL;
+}
+
+static bool open_engine(session *n, int choice, int precision, nnclr_error *e) {
+    n->pool = nnclr_pool_create(n->cli->threads, e);
+    return n->pool && nnclr_engine_open(&n->engine, (nnclr_engine_choice)choice,
+                                        (nnclr_precision)precision, n->pool, e);
+}
+
+/* Nothing is touched on disk before everything that the command line says has been checked. */
+static bool prepare_new(session *n, nnclr_error *e) {
+    pretrain_settings *s = n->settings;
+    nnclr_plan plan;
+    if (!nnclr_config_check(&s->config, e) || !open_data(n, e))
+        return false;
+    int64_t records = (int64_t)nnclr_shard_set_count(n->set);
+    if (!nnclr_cli_given(n->cli, "warmup") && !nnclr_plan_default_warmup(&s->config, records, e))
+        return false;
+    if (!nnclr_plan_make(&s->config, records, &plan, e))
+        return false;
+    if (!open_engine(n, s->engine, s->precision, e)) {
+        if (e->code == NNCLR_ERROR_MISSING)
+            e->code = NNCLR_ERROR_USAGE;
+        return false;
+    }
+    n->run = nnclr_run_open(s->folder, s->force ? NNCLR_RUN_FORCE : NNCLR_RUN_NEW, e);
+    return n->run != NULL;
+}
+
+static bool prepare_resumed(session *n, nnclr_error *e) {
+    pretrain_settings *s = n->settings;
+    n->run = nnclr_run_open(s->folder, NNCLR_RUN_RESUME, e);
+    if (!n->run)
+        return false;
+    n->checkpoint = nnclr_checkpoint_open(nnclr_run_checkpoint_path(n->run), &n->info, e);
+    if (!n->checkpoint)
+        return false;
+    if (nnclr_run_done(n->run)) {
+        nnclr_cli_note(n->cli, "%s: this run is finished (%lld steps)", s->folder,
+                       (long long)n->info.step);
+        nnclr_cli_end(n->cli, NNCLR_EXIT_DONE);
+    }
+    s->config = n->info.config;
+    if (!open_data(n, e) || !nnclr_run_check_data(n->info.identity, n->set, e))
+        return false;
+    int engine = pretrain_find(pretrain_engine_names, n->info.engine);
+    int precision = pretrain_find(pretrain_precision_names, n->info.precision);
+    if (engine < 0 || precision < 0)
+        return nnclr_fail(e, NNCLR_ERROR_MISSING,
+                          "the run was made with engine %s at precision %s, which this program "
+                          "does not have",
+                          n->info.engine, n->info.precision);
+    return open_engine(n, engine, precision, e);
+}
+
+static bool make_trainer(session *n, nnclr_error *e) {
+    const pretrain_settings *s = n->settings;
+    nnclr_plan plan;
+    const nnclr_run_description description = {
+        .config = &s->config,
+        .engine = &n->engine,
+        .set = n->set,
+        .program = PROGRAM,
+        .shards = n->shards,
+        .shard_count = n->shard_count,
+        .threads = n->cli->threads,
+    };
+    if (!nnclr_plan_make(&s->config, (int64_t)nnclr_shard_set_count(n->set), &plan, e) ||
+        !nnclr_run_describe(n->run, &description, e))
+        return false;
+    nnclr_trainer_options options = {
+        .config = &s->config,
+        .set = n->set,
+        .engine = &n->engine,
+        .run = n->run,
+        .program = PROGRAM,
+        .threads = n->cli->threads,
+        .keep = s->keep,
+        .log_every = s->log_every,
+        .max_seconds = s->max_time.count,
+        .callbacks = {n, on_step, on_message, should_stop},
+    };
+    double count = s->save_every.count;
+    if (s->save_every.unit == NNCLR_SECONDS)
+        options.save_seconds = count;
+    else if (s->save_every.unit == NNCLR_EPOCHS)
+        count *= (double)plan.steps_per_epoch;
+    if (s->save_every.unit != NNCLR_SECONDS)
+        options.save_steps = count < 1 ? 1 : (int64_t)(count + 0.5);
+    n->trainer = nnclr_trainer_create(&options, n->checkpoint, &n->info, e);
+    if (n->trainer)
+        nnclr_cli_detail(n->cli,
+                         "%zu pictures, %lld steps an epoch, %lld in all from step %lld, %lld of "
+                         "warm-up to a rate of %g; engine %s, %s",
+                         nnclr_shard_set_count(n->set), (long long)plan.steps_per_epoch,
+                         (long long)plan.total, (long long)n->info.step, (long long)plan.warmup,
+                         plan.peak, n->engine.table->name, n->engine.table->precision);
+    return n->trainer != NULL;
+}
+
+static void close_session(session *n) {
+    nnclr_trainer_free(n->trainer);
+    nnclr_tensor_reader_close(n->checkpoint);
+    nnclr_checkpoint_info_free(&n->info);
+    nnclr_engine_close(&n->engine);
+    nnclr_pool_free(n->pool);
+    nnclr_shard_set_close(n->set);
+    nnclr_run_close(n->run);
+    nnclr_free(n->recorded);
+}
+
+static int conclude(session *n, const nnclr_trainer_result *result) {
+    const char *folder = n->settings->folder;
+    if (result->save_failed || result->metrics_failed) {
+        nnclr_cli_error(n->cli, "%s; %s", result->failure.message,
+                        result->save_failed
+                            ? "the run is not complete: make room and give --resume"
+                            : "the checkpoint is complete, lines of the metrics are missing");
+        return NNCLR_EXIT_FAILED;
+    }
+    if (result->finished) {
+        nnclr_cli_note(n->cli, "%s: done, %lld steps", folder, (long long)result->step);
+        return NNCLR_EXIT_DONE;
+    }
+    nnclr_cli_note(n->cli, "%s: stopped after step %lld of %lld; go on with --resume -o %s", folder,
+                   (long long)result->step, (long long)result->total, folder);
+    return NNCLR_EXIT_STOPPED;
+}
+
+static void train(nnclr_cli *cli, pretrain_settings *s) {
+    session n = {.cli = cli, .settings = s};
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_trainer_result result = {0};
+    nnclr_cli_catch();
+    bool ok = (s->resume ? prepare_resumed(&n, &e) : prepare_new(&n, &e)) && make_trainer(&n, &e);
+    /* The checkpoint that was resumed from is about to be replaced. */
+    ok = ok && nnclr_trainer_run(n.trainer, &result, &e);
+    nnclr_cli_progress_end(cli);
+    int code = ok ? conclude(&n, &result) : NNCLR_EXIT_FAILED;
+    close_session(&n);
+    if (!ok)
+        nnclr_cli_die(cli, &e);
+    if (code == NNCLR_EXIT_STOPPED && nnclr_cli_stop == SIGINT)
+        nnclr_cli_die_of(SIGINT);
+    nnclr_cli_end(cli, code);
+}
+
+int main(int argc, char **argv) {
+    pretrain_settings s = pretrain_defaults(argc, argv);
+    nnclr_option options[PRETRAIN_OPTIONS_MOST];
+    const nnclr_program program = {
+        .name = "nnclr-pretrain",
+        .summary = "Trains a network on the pictures of shards, without labels.",
+        .usage = "[--preset NAME] [options] -o RUN SHARD...\n--resume -o RUN [SHARD...]",
+        .notes =
+            "Several SHARDs are one set, numbered on in the order given; - is standard input.\n"
+            "SIGUSR1 writes a checkpoint; SIGTERM and SIGINT write one and stop.",
+        .options = options,
+        .option_count = pretrain_options(&s, options),
+    };
+    nnclr_cli cli;
+    nnclr_cli_begin(&cli, &program, argc, argv);
+    pretrain_conclude(&cli, &s);
+    train(&cli, &s);
+}

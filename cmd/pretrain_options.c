@@ -1,0 +1,378 @@
+#include "cmd/pretrain_options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *const pretrain_engine_names[] = {"auto", "cpu", "amx", "cuda", NULL};
+const char *const pretrain_precision_names[] = {"auto", "bf16", "f32", "f64", NULL};
+static const char *const swap_names[] = {"off", "on", NULL};
+
+/* ---- values of options ---- */
+
+int pretrain_find(const char *const *names, const char *name) {
+    for (int i = 0; name && names[i]; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return -1;
+}
+
+static bool parse_augment(const char *text, void *target, nnclr_error *e) {
+    (void)target; /* applied before parsing, so that single strengths change it in any order */
+    return pretrain_find(nnclr_augment_names, text) >= 0 ||
+           nnclr_fail(e, NNCLR_ERROR_USAGE, "needs byol, simclr, crop or none, not \"%s\"", text);
+}
+
+static bool parse_jitter(const char *text, void *target, nnclr_error *e) {
+    (void)target;
+    if (strcmp(text, "tf") == 0)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "tf is not offered in this version: give torch, or leave it out");
+    return strcmp(text, "torch") == 0 ||
+           nnclr_fail(e, NNCLR_ERROR_USAGE, "needs torch, not \"%s\"", text);
+}
+
+static void show_jitter(const void *target, char *text, size_t size) {
+    (void)target;
+    snprintf(text, size, "torch");
+}
+
+static void show_nothing(const void *target, char *text, size_t size) {
+    (void)target;
+    if (size)
+        text[0] = '\0';
+}
+
+static bool parse_area(const char *text, void *target, nnclr_error *e) {
+    return nnclr_parse_reals(text, target, 2, 1e-6, 1, e);
+}
+
+static bool parse_shares(const char *text, void *target, nnclr_error *e) {
+    return nnclr_parse_reals(text, target, 2, 0, 1, e);
+}
+
+static void show_pair(const void *target, char *text, size_t size) {
+    nnclr_print_reals(target, 2, text, size);
+}
+
+static bool parse_strengths(const char *text, void *target, nnclr_error *e) {
+    double values[4];
+    if (!nnclr_parse_reals(text, values, 4, 0, 10, e))
+        return false;
+    if (values[3] > 0.5)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "a hue of %g is more than half a turn (0.5)",
+                          values[3]);
+    memcpy(target, values, sizeof values);
+    return true;
+}
+
+static void show_strengths(const void *target, char *text, size_t size) {
+    nnclr_print_reals(target, 4, text, size);
+}
+
+static bool parse_colours(const char *text, float *out, double low, nnclr_error *e) {
+    double values[3];
+    if (!nnclr_parse_reals(text, values, 3, low, 1000, e))
+        return false;
+    for (int i = 0; i < 3; i++)
+        out[i] = (float)values[i];
+    return true;
+}
+
+static bool parse_mean(const char *text, void *target, nnclr_error *e) {
+    return parse_colours(text, target, -1000, e);
+}
+
+static bool parse_std(const char *text, void *target, nnclr_error *e) {
+    return parse_colours(text, target, 1e-6, e);
+}
+
+static void show_colours(const void *target, char *text, size_t size) {
+    const float *values = target;
+    nnclr_print_reals((double[]){(double)values[0], (double)values[1], (double)values[2]}, 3, text,
+                      size);
+}
+
+static bool parse_layers(const char *text, void *target, nnclr_error *e) {
+    return nnclr_parse_layers(text, target, e);
+}
+
+static void show_layers(const void *target, char *text, size_t size) {
+    nnclr_print_layers(target, text, size);
+}
+
+static bool parse_duration(const char *text, void *target, nnclr_error *e) {
+    return nnclr_parse_duration(text, target, e);
+}
+
+static bool parse_time(const char *text, void *target, nnclr_error *e) {
+    nnclr_duration time;
+    if (nnclr_parse_duration(text, &time, e) && time.unit == NNCLR_SECONDS) {
+        *(nnclr_duration *)target = time;
+        return true;
+    }
+    return nnclr_fail(e, NNCLR_ERROR_USAGE, "needs a time such as 90s, 10m or 2h, not \"%s\"",
+                      text);
+}
+
+static bool parse_warmup(const char *text, void *target, nnclr_error *e) {
+    nnclr_duration *warmup = target;
+    if (nnclr_parse_real(text, 0, 1e9, &warmup->count)) {
+        warmup->unit = NNCLR_EPOCHS;
+        return true;
+    }
+    nnclr_error ignored = NNCLR_NO_ERROR;
+    if (nnclr_parse_duration(text, warmup, &ignored) && warmup->unit != NNCLR_SECONDS)
+        return true;
+    return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                      "needs a number of epochs, or steps such as 500steps, not \"%s\"", text);
+}
+
+static void show_duration(const void *target, char *text, size_t size) {
+    const nnclr_duration *duration = target;
+    if (duration->count > 0)
+        nnclr_print_duration(duration, text, size);
+    else
+        show_nothing(target, text, size);
+}
+
+/* ---- the table ---- */
+
+/* clang-format off */
+#define GROUP(help)  {NULL, 0, NNCLR_OPTION_GROUP, NULL, NULL, help, 0, 0, NULL, NULL, NULL}
+#define ABSENT(name, help)  {name, 0, NNCLR_OPTION_ABSENT, NULL, NULL, help, 0, 0, NULL, NULL, NULL}
+#define FLAG(name, target, help)  {name, 0, NNCLR_OPTION_FLAG, target, NULL, help, 0, 0, NULL, NULL, NULL}
+#define CHOICE(name, target, names, help)  {name, 0, NNCLR_OPTION_CHOICE, target, NULL, help, 0, 0, names, NULL, NULL}
+#define NUMBER(type, name, target, argument, help, low, high)  {name, 0, type, target, argument, help, low, high, NULL, NULL, NULL}
+#define INTEGER(...)  NUMBER(NNCLR_OPTION_INT, __VA_ARGS__)
+#define REAL(...)  NUMBER(NNCLR_OPTION_REAL, __VA_ARGS__)
+#define BYTES(...)  NUMBER(NNCLR_OPTION_BYTES, __VA_ARGS__)
+#define CUSTOM(name, target, argument, help, parse, show)  {name, 0, NNCLR_OPTION_CUSTOM, target, argument, help, 0, 0, NULL, parse, show}
+/* clang-format on */
+
+size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTIONS_MOST]) {
+    nnclr_config *c = &s->config;
+    nnclr_augment *a = &c->augment;
+    const nnclr_option options[] = {
+        CHOICE("preset", &s->preset, nnclr_preset_names,
+               "defaults for everything below: the paper's, or two smaller settings"),
+        GROUP("Data"),
+        INTEGER("size", &s->size, "N", "views are N x N pixels", 8, 4096),
+        CUSTOM("augment", NULL, "byol|simclr|crop|none",
+               "ready-made augmentation, which the single strengths below change", parse_augment,
+               show_nothing),
+        CUSTOM("jitter", NULL, "torch", "whose colour operators", parse_jitter, show_jitter),
+        CHOICE("interpolation", &a->filter, nnclr_filter_names, "of the crop's resize"),
+        CUSTOM("crop", &a->area_low, "LOW,HIGH", "share of the picture's area that a crop has",
+               parse_area, show_pair),
+        REAL("flip", &a->flip, "P", "probability of a mirrored view", 0, 1),
+        CUSTOM("jitter-strength", &a->brightness, "B,C,S,H",
+               "of brightness, contrast, saturation and hue", parse_strengths, show_strengths),
+        REAL("jitter-p", &a->jitter, "P", "probability of colour jitter", 0, 1),
+        REAL("gray", &a->gray, "P", "probability of a gray view", 0, 1),
+        CUSTOM("blur", &a->blur, "P1,P2",
+               "probability of blur in view 1 and 2; below size 64 none unless given", parse_shares,
+               show_pair),
+        CUSTOM("solarize", &a->solarize, "P1,P2", "probability of solarisation in view 1 and 2",
+               parse_shares, show_pair),
+        CUSTOM("mean", &a->mean, "R,G,B", "subtracted from views", parse_mean, show_colours),
+        CUSTOM("std", &a->std, "R,G,B", "that views are divided by", parse_std, show_colours),
+        BYTES("cache", &s->cache, "BYTES",
+              "pictures' files that are kept in memory, the rest is read again", 0, 1e15),
+        ABSENT("shuffle-window", "is not offered in this version: the order of an epoch is always "
+                                 "the exact shuffle; leave it out"),
+        ABSENT("views", "is not offered in this version: give shards, and --augment none for "
+                        "pictures as they are"),
+        GROUP("Model"),
+        CHOICE("arch", &c->model.arch, nnclr_arch_names, "the backbone"),
+        REAL("width", &c->model.width, "F",
+             "multiplies every channel count of the backbone, rounded to a multiple of 8", 0.125,
+             4),
+        CHOICE("stem", &c->model.stem, nnclr_stem_names,
+               "7x7 stride 2 and a pool, or 3x3 stride 1"),
+        CUSTOM("proj", &c->model.projector, "N,N,...", "widths of the projector's layers",
+               parse_layers, show_layers),
+        CUSTOM("pred", &c->model.predictor, "N,...",
+               "widths of the predictor's hidden layers; none: no predictor", parse_layers,
+               show_layers),
+        GROUP("Method"),
+        CHOICE("method", &c->method.kind, nnclr_method_names,
+               "nearest neighbours as positives, or SimCLR without support set"),
+        CHOICE("positive", &c->method.positive, nnclr_positive_names,
+               "the nearest neighbour, or the query's own view as the control experiment"),
+        CHOICE("negatives", &c->method.negatives, nnclr_negatives_names,
+               "simclr only: the opposite view's embeddings, or those of both views"),
+        INTEGER("queue", &s->queue, "M", "rows of the support set", 1, 1 << 30),
+        REAL("temperature", &c->method.temperature, "T", "that the similarities are divided by",
+             1e-6, 1e6),
+        CHOICE("loss", &c->method.loss, nnclr_loss_names, "softmax over rows, or over columns too"),
+        CHOICE("swap", &s->swap, swap_names, "average over both assignments of the views"),
+        INTEGER("neighbours", &s->neighbours, "K", "the positive is a random one of the K nearest",
+                1, NNCLR_NEIGHBOURS),
+        CHOICE("enqueue", &c->method.enqueue, nnclr_enqueue_names,
+               "which views' projections enter the support set"),
+        FLAG("exclude-self", &c->method.exclude_self,
+             "a picture's own earlier embeddings are no neighbours of it (on with --preset tiny)"),
+        FLAG("include-self", &s->include_self, "they are, whatever the preset says"),
+        FLAG("queue-frozen", &c->method.queue_frozen,
+             "never update the support set: the noise control"),
+        GROUP("Optimiser"),
+        REAL("epochs", &c->epochs, "N", "length of the run", 0, 1e9),
+        INTEGER("steps", &c->steps, "N", "length of the run, in place of --epochs", 1, 1e15),
+        INTEGER("batch", &s->batch, "N", "pictures a step", 2, 1 << 24),
+        ABSENT("micro-batch", "is not offered in this version: give a smaller --batch"),
+        REAL("lr", &c->lr, "RATE", "base learning rate", 0, 1e30),
+        CHOICE("lr-scale", &c->lr_scale, nnclr_lr_scale_names,
+               "the peak rate: base x batch / 256, base x sqrt(batch), or base"),
+        CUSTOM("warmup", &s->warmup, "EPOCHS",
+               "linear warm-up, also as 500steps; by default at most a tenth of the run",
+               parse_warmup, show_duration),
+        CHOICE("schedule", &c->schedule, nnclr_schedule_names, "of the rate after the warm-up"),
+        REAL("final-lr", &c->final_lr, "SHARE", "share of the peak rate that the cosine ends at", 0,
+             1),
+        REAL("weight-decay", &c->weight_decay, "W", "of weights, not of 1-D parameters", 0, 1e6),
+        CHOICE("optimizer", &c->optimizer, nnclr_optimizer_names, "LARS, or SGD with momentum"),
+        CHOICE("lars", &c->lars, nnclr_lars_names, "whose variant of LARS"),
+        REAL("momentum", &c->momentum, "M", "of the optimiser", 0, 1),
+        REAL("trust", &c->trust, "ETA", "trust coefficient of LARS", 0, 1e6),
+        GROUP("Run"),
+        {"out", 'o', NNCLR_OPTION_TEXT, &s->folder, "RUN", .help = "the folder of the run"},
+        FLAG("resume", &s->resume, "go on from RUN's checkpoint"),
+        FLAG("force", &s->force, "replace the run that RUN holds (removes our own files only)"),
+        INTEGER("seed", &s->seed, "N", "of everything random", 0, 9e18),
+        INTEGER("init-seed", &s->init_seed, "N", "of initial values alone, in place of --seed", 0,
+                9e18),
+        INTEGER("data-seed", &s->data_seed, "N",
+                "of order and augmentation alone, in place of --seed", 0, 9e18),
+        CHOICE("engine", &s->engine, pretrain_engine_names,
+               "what does the arithmetic (this version has cpu)"),
+        CHOICE("precision", &s->precision, pretrain_precision_names,
+               "of the arithmetic (auto is f32; this version has f32 and f64)"),
+        CUSTOM("save-every", &s->save_every, "TIME",
+               "write a checkpoint after so long, also as 500steps or 1epoch", parse_duration,
+               show_duration),
+        INTEGER("keep", &s->keep, "N", "newest checkpoints that stay", 1, 1e9),
+        CUSTOM("max-time", &s->max_time, "TIME",
+               "stop after so long, with a checkpoint and exit code 75", parse_time, show_duration),
+        INTEGER("log-every", &s->log_every, "N", "steps a line of metrics.jsonl", 1, 1e15),
+        ABSENT("init", "is not offered in this version: training starts from random weights, or "
+                       "goes on with --resume"),
+        ABSENT("probe", "is not offered in this version: give the checkpoint to nnclr-embed, and "
+                        "that to nnclr-lineval --methods knn"),
+        ABSENT("probe-bank", "is not offered in this version: give the checkpoint to nnclr-embed, "
+                             "and that to nnclr-lineval --methods knn"),
+        ABSENT("dry-run", "is not offered in this version: give --steps 10 and see images_per_s in "
+                          "metrics.jsonl"),
+    };
+    _Static_assert(sizeof options / sizeof *options <= PRETRAIN_OPTIONS_MOST, "enlarge it");
+    memcpy(table, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+/* ---- from options to a configuration ---- */
+
+pretrain_settings pretrain_defaults(int argc, char **argv) {
+    pretrain_settings s = {.engine = NNCLR_ENGINE_AUTO,
+                           .precision = NNCLR_PRECISION_AUTO,
+                           .keep = 1,
+                           .log_every = 1,
+                           .cache = (int64_t)1 << 30,
+                           .save_every = {600, NNCLR_SECONDS}};
+    int preset = pretrain_find(nnclr_preset_names, nnclr_cli_peek(argc, argv, "preset"));
+    int augment = pretrain_find(nnclr_augment_names, nnclr_cli_peek(argc, argv, "augment"));
+    int lars = pretrain_find(nnclr_lars_names, nnclr_cli_peek(argc, argv, "lars"));
+    const char *size = nnclr_cli_peek(argc, argv, "size"),
+               *method = nnclr_cli_peek(argc, argv, "method");
+    nnclr_config *config = &s.config;
+    s.preset = preset >= 0 ? preset : NNCLR_PRESET_IMAGENET;
+    *config = nnclr_config_preset((nnclr_preset)s.preset);
+    s.size = config->model.size;
+    if (size)
+        nnclr_parse_int(size, 8, 4096, &s.size);
+    nnclr_config_size(config, (int)s.size);
+    if (augment >= 0)
+        nnclr_config_augment(config, (nnclr_augment_choice)augment);
+    if (lars >= 0)
+        nnclr_config_lars(config, (nnclr_lars)lars);
+    if (method && strcmp(method, "simclr") == 0)
+        config->model.predictor.count = 0;
+    s.swap = config->method.swap;
+    s.queue = config->method.queue;
+    s.neighbours = config->method.neighbours;
+    s.batch = config->batch;
+    s.warmup = (nnclr_duration){config->warmup_epochs, NNCLR_EPOCHS};
+    return s;
+}
+
+static void refuse_idle(nnclr_cli *cli, bool idle, const char *const *names, const char *why) {
+    for (int i = 0; idle && names[i]; i++)
+        if (nnclr_cli_given(cli, names[i]))
+            nnclr_cli_usage(cli, "--%s: %s", names[i], why);
+}
+
+static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
+    const nnclr_config *c = &s->config;
+    bool simclr = c->method.kind == NNCLR_METHOD_SIMCLR;
+    refuse_idle(cli, simclr,
+                (const char *[]){"queue", "neighbours", "enqueue", "exclude-self", "include-self",
+                                 "queue-frozen", "positive", "loss", NULL},
+                "--method simclr has no support set and no positives from it; leave it out, or "
+                "give --method nnclr");
+    refuse_idle(cli, !simclr, (const char *[]){"negatives", NULL},
+                "the negatives of nnclr are the other predictions of the batch; give --method "
+                "simclr with it, or leave it out");
+    refuse_idle(cli, simclr && c->method.negatives == NNCLR_NEGATIVES_ALL,
+                (const char *[]){"swap", NULL},
+                "the loss over all negatives always has both assignments; leave it out, or give "
+                "--negatives opposite");
+    refuse_idle(cli, c->optimizer == NNCLR_SGD, (const char *[]){"lars", "trust", NULL},
+                "the optimiser is sgd; leave it out, or give --optimizer lars");
+    refuse_idle(cli, c->schedule == NNCLR_CONSTANT, (const char *[]){"final-lr", NULL},
+                "a constant rate has no end to fall to; leave it out, or give --schedule cosine");
+    refuse_idle(cli, nnclr_cli_given(cli, "steps"), (const char *[]){"epochs", NULL},
+                "--steps says how long the run is; give one of the two");
+    refuse_idle(cli, nnclr_cli_given(cli, "exclude-self"), (const char *[]){"include-self", NULL},
+                "--exclude-self says the opposite; give one of the two");
+}
+
+static void apply(const nnclr_cli *cli, pretrain_settings *s) {
+    nnclr_config *c = &s->config;
+    c->model.size = c->augment.size = (int)s->size;
+    c->batch = (int)s->batch;
+    c->method.queue = (int)s->queue;
+    c->method.neighbours = (int)s->neighbours;
+    c->method.swap = s->swap != 0;
+    if (s->include_self)
+        c->method.exclude_self = false;
+    c->init_seed = (uint64_t)(nnclr_cli_given(cli, "init-seed") ? s->init_seed : s->seed);
+    c->data_seed = (uint64_t)(nnclr_cli_given(cli, "data-seed") ? s->data_seed : s->seed);
+    if (s->warmup.unit == NNCLR_STEPS)
+        c->warmup_steps = (int64_t)s->warmup.count;
+    else
+        c->warmup_epochs = s->warmup.count;
+}
+
+static void check_resume(nnclr_cli *cli) {
+    static const char *const allowed[] = {"out",      "resume",    "save-every", "keep",
+                                          "max-time", "log-every", NULL};
+    for (size_t i = 0; i < cli->program->option_count; i++) {
+        const nnclr_option *option = &cli->program->options[i];
+        if (cli->given[i] && pretrain_find(allowed, option->name) < 0)
+            nnclr_cli_usage(cli,
+                            "--%s cannot be given with --resume: the checkpoint's configuration "
+                            "rules; leave it out",
+                            option->name);
+    }
+}
+
+void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
+    if (!s->folder)
+        nnclr_cli_usage(cli, "no run: give -o RUN, the folder to write to");
+    if (s->resume) {
+        check_resume(cli);
+        return;
+    }
+    if (cli->operand_count == 0)
+        nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+    apply(cli, s);
+    check_together(cli, s);
+}

@@ -1,0 +1,38 @@
+/* The options of nnclr-pretrain: their table, their defaults, and what they make of a
+ * configuration. */
+#ifndef NNCLR_CMD_PRETRAIN_OPTIONS_H
+#define NNCLR_CMD_PRETRAIN_OPTIONS_H
+
+#include "cmd/cli.h"
+#include "train/config.h"
+#include "train/config_text.h"
+
+typedef struct pretrain_settings {
+    const char *folder;
+    bool resume, force, include_self;
+    int preset, swap, engine, precision;
+    int64_t size, queue, neighbours, batch, seed, init_seed, data_seed, keep, log_every, cache;
+    nnclr_duration warmup, save_every, max_time; /* max_time: 0 is no limit */
+    nnclr_config config;
+} pretrain_settings;
+
+enum { PRETRAIN_OPTIONS_MOST = 80 };
+
+extern const char *const pretrain_engine_names[], *const pretrain_precision_names[];
+
+/* Index of a name in a NULL-terminated list; -1: not there, or NULL. */
+int pretrain_find(const char *const *names, const char *name);
+
+/* What the preset, and the options that bring several defaults with them, say: so that --help shows
+ * it, and single options override it wherever they stand. */
+pretrain_settings pretrain_defaults(int argc, char **argv);
+
+/* Fills the table, whose targets are in *s; returns the count. */
+size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTIONS_MOST]);
+
+/* After parsing: completes s->config. Ends the process on wrong usage: options that contradict each
+ * other, or say nothing beside what else was chosen, are refused, never ignored; with --resume all
+ * that would change the run. */
+void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s);
+
+#endif

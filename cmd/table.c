@@ -1,0 +1,108 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "cmd/cli_internal.h"
+
+struct nnclr_table {
+    nnclr_cli *cli;
+    const char *const *columns;
+    int count, column;
+    bool json;
+    uint64_t rows;
+    nnclr_json *object;  /* the row under construction */
+    nnclr_buffer buffer; /* the row under construction, or one cell of it */
+};
+
+/* A table is written row by row, and what its caller would do about a failure is always the same.
+ */
+static void table_check(nnclr_table *table, bool good, const nnclr_error *e) {
+    if (!good)
+        nnclr_cli_die(table->cli, e);
+}
+
+nnclr_table *nnclr_table_begin(nnclr_cli *cli, bool json, const char *const *columns, int count) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_table *table = nnclr_alloc_zero(1, sizeof *table, &e);
+    if (!table)
+        nnclr_cli_die(cli, &e);
+    *table = (nnclr_table){.cli = cli, .columns = columns, .count = count, .json = json};
+    nnclr_cli_progress_end(cli);
+    if (json)
+        putchar('[');
+    else
+        for (int i = 0; i < count; i++)
+            printf("%s%c", columns[i], i + 1 < count ? '\t' : '\n');
+    return table;
+}
+
+/* The place for the next cell, in JSON an object in `object`, else behind a tab in `buffer`. */
+static const char *next_cell(nnclr_table *table, nnclr_error *e) {
+    if (table->json && !table->object)
+        table_check(table, (table->object = nnclr_json_object(e)) != NULL, e);
+    if (!table->json && table->column > 0)
+        table_check(table, nnclr_buffer_append(&table->buffer, "\t", 1, e), e);
+    return table->columns[table->column++];
+}
+
+void nnclr_table_text(nnclr_table *table, const char *text) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    const char *key = next_cell(table, &e);
+    bool good = true;
+    if (table->json)
+        good = text ? nnclr_json_put_string(table->object, key, text, &e)
+                    : nnclr_json_put_null(table->object, key, &e);
+    else if (text)
+        good = nnclr_escape(&table->buffer, text, strlen(text), &e);
+    table_check(table, good, &e);
+}
+
+void nnclr_table_int(nnclr_table *table, int64_t value) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    const char *key = next_cell(table, &e);
+    bool good = table->json ? nnclr_json_put_int(table->object, key, value, &e)
+                            : nnclr_buffer_printf(&table->buffer, &e, "%lld", (long long)value);
+    table_check(table, good, &e);
+}
+
+void nnclr_table_real(nnclr_table *table, double value, int digits) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    const char *key = next_cell(table, &e);
+    bool good = true;
+    if (table->json)
+        good = nnclr_json_put_real(table->object, key, value, &e);
+    else if (isfinite(value))
+        good = nnclr_buffer_printf(&table->buffer, &e, "%.*f", digits, value);
+    table_check(table, good, &e);
+}
+
+void nnclr_table_row_end(nnclr_table *table) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    const char *lead = "";
+    if (table->json) {
+        table_check(table, nnclr_json_print(table->object, false, &table->buffer, &e), &e);
+        nnclr_json_free(table->object);
+        table->object = NULL;
+        lead = table->rows > 0 ? ",\n " : "";
+    }
+    fputs(lead, stdout);
+    if (table->buffer.size > 0)
+        fwrite(table->buffer.data, 1, table->buffer.size, stdout);
+    if (!table->json)
+        putchar('\n');
+    if (ferror(stdout))
+        nnclr_cli_die_of_stdout(table->cli);
+    table->buffer.size = 0;
+    table->column = 0;
+    table->rows++;
+}
+
+void nnclr_table_end(nnclr_table *table) {
+    if (table->json)
+        fputs("]\n", stdout);
+    if (fflush(stdout) != 0)
+        nnclr_cli_die_of_stdout(table->cli);
+    nnclr_buffer_free(&table->buffer);
+    nnclr_free(table);
+}

@@ -1,0 +1,173 @@
+/* Inside of the reference engine. Each source file here is compiled twice, for float and for
+ * double; CPU(name) keeps the two sets of external names apart. Tensors are NHWC without padding,
+ * rows and reals plain arrays, statistics double [groups][2][c]. */
+#ifndef NNCLR_ENGINE_CPU_CPU_H
+#define NNCLR_ENGINE_CPU_CPU_H
+
+#include <cblas.h>
+#include <math.h>
+
+#include "engine/engine.h"
+
+#if NNCLR_REAL_BITS == 64
+typedef double real;
+#define REAL_DTYPE NNCLR_F64
+#define REAL_GEMM  cblas_dgemm
+#define REAL_EXP   exp
+#define CPU(name)  nnclr_cpu64_##name
+#else
+typedef float real;
+#define REAL_DTYPE NNCLR_F32
+#define REAL_GEMM  cblas_sgemm
+#define REAL_EXP   expf
+#define CPU(name)  nnclr_cpu32_##name
+#endif
+
+/* Functions whose loops gain from wider vectors than the baseline's get a copy for each kind of
+ * CPU, chosen when the program is loaded. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) &&       \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define CPU_WIDE __attribute__((target_clones("default", "avx2", "avx512f")))
+#else
+#define CPU_WIDE
+#endif
+
+/* ---- pieces: how work is cut, by its size alone ---- */
+
+enum { MAX_PIECES = 64 };
+
+typedef struct pieces {
+    size_t total, each;
+    int count;
+} pieces;
+
+/* At most MAX_PIECES pieces of at least `least` and a multiple of `unit`. */
+static inline pieces cut(size_t total, size_t least, size_t unit) {
+    size_t each = (total + MAX_PIECES - 1) / MAX_PIECES;
+    if (each < least)
+        each = least;
+    each = (each + unit - 1) / unit * unit;
+    return (pieces){total, each, (int)((total + each - 1) / each)};
+}
+static inline size_t piece_begin(const pieces *p, int i) {
+    return p->each * (size_t)i;
+}
+static inline size_t piece_end(const pieces *p, int i) {
+    size_t end = p->each * ((size_t)i + 1);
+    return end < p->total ? end : p->total;
+}
+
+/* ---- stripes: rows of c channels seen as rows of up to MAX_LANES lanes ----
+ *
+ * Few channels: several rows are taken at once. Many: the channels are cut into stripes. So inner
+ * loops are long enough for vectors, and their coefficients and sums fit on the stack. */
+
+enum { MAX_LANES = 512 };
+
+typedef struct stripe {
+    int first, channels; /* of c */
+    int repeat;          /* rows at once; more than one only where the stripe is the whole row */
+} stripe;
+
+static inline int stripe_count(int c) {
+    return (c + MAX_LANES - 1) / MAX_LANES;
+}
+static inline stripe stripe_at(int c, int index) {
+    if (c <= MAX_LANES)
+        return (stripe){0, c, MAX_LANES / c};
+    int first = index * MAX_LANES;
+    return (stripe){first, c - first < MAX_LANES ? c - first : MAX_LANES, 1};
+}
+/* Lanes from row `at` on, when the rows end at `end`. */
+static inline int stripe_lanes(const stripe *s, size_t at, size_t end) {
+    size_t rows = end - at < (size_t)s->repeat ? end - at : (size_t)s->repeat;
+    return (int)rows * s->channels;
+}
+/* Copies the first row's values to the lanes of the others. */
+static inline void stripe_spread(const stripe *s, real *lanes) {
+    for (int i = s->channels; i < s->repeat * s->channels; i++)
+        lanes[i] = lanes[i - s->channels];
+}
+
+/* ---- shared by several files ---- */
+
+typedef struct CPU(state) {
+    double *partials; /* [MAX_PIECES][3][MAX_LANES] */
+} CPU(state);
+
+static inline size_t group_rows(nnclr_shape s) {
+    return (size_t)s.n * (size_t)s.h * (size_t)s.w;
+}
+static inline size_t all_rows(nnclr_shape s) {
+    return (size_t)s.groups * group_rows(s);
+}
+static inline size_t all_reals(nnclr_shape s) {
+    return all_rows(s) * (size_t)s.c;
+}
+
+/* C = op(A) op(B) + beta C on row-major matrices, on the calling thread. */
+static inline void gemm_block(bool transpose_a, bool transpose_b, int m, int n, int k, real alpha,
+                              const real *a, int lda, const real *b, int ldb, real beta, real *c,
+                              int ldc) {
+    REAL_GEMM(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
+              transpose_b ? CblasTrans : CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c,
+              ldc);
+}
+
+/* Adds the sum and the sum of squares of each channel of `rows` rows to sums [2][c]. */
+void CPU(add_sums)(const real *x, size_t rows, int c, double *sums);
+
+/* ---- entries of the table ---- */
+
+nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
+                                nnclr_error *e);
+void CPU(conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan);
+void CPU(conv_pack)(nnclr_engine *g, const nnclr_conv_plan *plan, const void *oihw, void *packed);
+void CPU(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *x,
+                       const void *packed, const nnclr_tensor *y, void *sums, void *workspace);
+void CPU(conv_backward_data)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *dy,
+                             const void *packed, const nnclr_tensor *dx, bool add, void *workspace);
+void CPU(conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *x,
+                                const nnclr_tensor *dy, void *dweights, bool add, void *workspace);
+
+void CPU(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums);
+void CPU(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call);
+void CPU(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call);
+void CPU(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call);
+
+void CPU(maxpool_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
+void CPU(maxpool_backward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
+                           const nnclr_tensor *dx, bool add);
+void CPU(average_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
+void CPU(average_backward)(nnclr_engine *g, const nnclr_tensor *dy, const nnclr_tensor *dx,
+                           bool add);
+
+void CPU(linear_forward)(nnclr_engine *g, const nnclr_tensor *x, const void *weight,
+                         const void *bias, const nnclr_tensor *y);
+void CPU(linear_backward_data)(nnclr_engine *g, const nnclr_tensor *dy, const void *weight,
+                               const nnclr_tensor *dx, bool add);
+void CPU(linear_backward_weights)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
+                                  void *dweight, void *dbias, bool add);
+void CPU(gemm)(nnclr_engine *g, bool transpose_a, bool transpose_b, int m, int n, int k,
+               double alpha, const void *a, const void *b, double beta, void *c);
+
+void CPU(l2norm_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y,
+                         void *norms);
+void CPU(l2norm_backward)(nnclr_engine *g, const nnclr_tensor *y, const void *norms,
+                          const nnclr_tensor *dy, const nnclr_tensor *dx, bool add);
+void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy *call);
+void CPU(gather)(nnclr_engine *g, const void *table, int d, const void *picks, int stride, int n,
+                 void *y);
+void CPU(squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out);
+
+nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e);
+void CPU(search_free)(nnclr_engine *g, nnclr_search *search);
+const void *CPU(search_rows)(nnclr_engine *g, const nnclr_search *search);
+void CPU(search_update)(nnclr_engine *g, nnclr_search *search, int first, int count,
+                        const void *rows, const int64_t *records);
+void CPU(search_nearest)(nnclr_engine *g, nnclr_search *search, const void *queries, int n, int k,
+                         const int64_t *exclude, void *picks, void *scores);
+
+void CPU(update)(nnclr_engine *g, const nnclr_update *update);
+
+#endif

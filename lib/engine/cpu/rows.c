@@ -1,0 +1,223 @@
+/* Rows of features: normalisation, cross-entropy, gathering, norms. Rows are independent; what is
+ * summed over rows is summed by pieces of them. */
+#include "engine/cpu/cpu.h"
+
+#include <limits.h>
+#include <string.h>
+
+static const double shortest = 1e-12;
+
+/* Eight sums side by side, so that the compiler can keep them in vectors; added up in order. */
+enum { SIDE = 8 };
+
+static double add_up(const double *sums) {
+    double total = 0;
+    for (int i = 0; i < SIDE; i++)
+        total += sums[i];
+    return total;
+}
+
+static double dot(const real *a, const real *b, size_t count) {
+    double sums[SIDE] = {0};
+    size_t i = 0;
+    for (; i + SIDE <= count; i += SIDE)
+        for (size_t k = 0; k < SIDE; k++)
+            sums[k] += (double)a[i + k] * (double)b[i + k];
+    for (size_t k = 0; i < count; i++, k++)
+        sums[k] += (double)a[i] * (double)b[i];
+    return add_up(sums);
+}
+
+static pieces cut_rows(size_t rows, size_t width) {
+    return cut(rows, width < 4096 ? 4096 / width : 1, 1);
+}
+
+/* ---- L2 normalisation ---- */
+
+typedef struct l2norm_call {
+    const real *x, *y_in, *dy; /* forward x; backward y and dy */
+    real *out;                 /* y or dx */
+    real *norms;
+    const real *norms_in;
+    size_t width;
+    bool add;
+    pieces pieces;
+} l2norm_call;
+
+static void normalise_piece(void *context, int piece, int worker) {
+    (void)worker;
+    const l2norm_call *call = context;
+    size_t width = call->width, end = piece_end(&call->pieces, piece);
+    for (size_t row = piece_begin(&call->pieces, piece); row < end; row++) {
+        const real *x = call->x + row * width;
+        real *y = call->out + row * width;
+        double norm = sqrt(dot(x, x, width));
+        if (norm < shortest)
+            norm = shortest;
+        call->norms[row] = (real)norm;
+        for (size_t i = 0; i < width; i++)
+            y[i] = (real)((double)x[i] / norm);
+    }
+}
+
+void CPU(l2norm_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y,
+                         void *norms) {
+    size_t rows = all_rows(x->shape), width = (size_t)x->shape.c;
+    l2norm_call call = {.x = x->place,
+                        .out = y->place,
+                        .norms = norms,
+                        .width = width,
+                        .pieces = cut_rows(rows, width)};
+    nnclr_pool_for(g->pool, call.pieces.count, normalise_piece, &call);
+}
+
+/* dx = (dy - y (y dy)) / |x|. A row that was too short was divided by a constant: dx = dy / it. */
+static void normalise_back(void *context, int piece, int worker) {
+    (void)worker;
+    const l2norm_call *call = context;
+    size_t width = call->width, end = piece_end(&call->pieces, piece);
+    for (size_t row = piece_begin(&call->pieces, piece); row < end; row++) {
+        const real *y = call->y_in + row * width, *dy = call->dy + row * width;
+        real *dx = call->out + row * width;
+        bool constant = call->norms_in[row] <= (real)shortest;
+        double along = constant ? 0 : dot(y, dy, width), norm = (double)call->norms_in[row];
+        for (size_t i = 0; i < width; i++) {
+            real gradient = (real)(((double)dy[i] - (double)y[i] * along) / norm);
+            dx[i] = call->add ? dx[i] + gradient : gradient;
+        }
+    }
+}
+
+void CPU(l2norm_backward)(nnclr_engine *g, const nnclr_tensor *y, const void *norms,
+                          const nnclr_tensor *dy, const nnclr_tensor *dx, bool add) {
+    size_t rows = all_rows(y->shape), width = (size_t)y->shape.c;
+    l2norm_call call = {.y_in = y->place,
+                        .dy = dy->place,
+                        .out = dx->place,
+                        .norms_in = norms,
+                        .width = width,
+                        .add = add,
+                        .pieces = cut_rows(rows, width)};
+    nnclr_pool_for(g->pool, call.pieces.count, normalise_back, &call);
+}
+
+/* ---- softmax cross-entropy ---- */
+
+typedef struct entropy_call {
+    const nnclr_cross_entropy *call;
+    pieces pieces;
+    double loss[MAX_PIECES], correct[MAX_PIECES];
+} entropy_call;
+
+/* Turns a row of logits into its gradient; returns its loss. */
+static double entropy_row(const nnclr_cross_entropy *call, real *row, int target, int skip,
+                          bool *correct) {
+    int columns = call->columns, best = -1;
+    for (int j = 0; j < columns; j++)
+        if (j != skip && (best < 0 || row[j] > row[best]))
+            best = j;
+    *correct = best == target;
+    real largest = row[best], aim = row[target] - largest;
+    double sum = 0;
+    for (int j = 0; j < columns; j++) {
+        row[j] = j == skip ? 0 : REAL_EXP(row[j] - largest);
+        sum += (double)row[j];
+    }
+    double scale = call->weight / call->rows;
+    real factor = (real)(scale / sum);
+    for (int j = 0; j < columns; j++)
+        row[j] *= factor;
+    row[target] -= (real)scale;
+    return log(sum) - (double)aim;
+}
+
+static void entropy_piece(void *context, int piece, int worker) {
+    (void)worker;
+    entropy_call *all = context;
+    const nnclr_cross_entropy *call = all->call;
+    double loss = 0, count = 0;
+    size_t end = piece_end(&all->pieces, piece);
+    for (size_t i = piece_begin(&all->pieces, piece); i < end; i++) {
+        real *row = (real *)call->logits + i * (size_t)call->columns;
+        int skip = call->skip == INT_MIN ? -1 : (int)i + call->skip;
+        bool correct;
+        loss += entropy_row(call, row, (int)i + call->target, skip, &correct);
+        count += correct;
+    }
+    all->loss[piece] = loss;
+    all->correct[piece] = count;
+}
+
+void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy *call) {
+    entropy_call all = {.call = call,
+                        .pieces = cut_rows((size_t)call->rows, (size_t)call->columns)};
+    nnclr_pool_for(g->pool, all.pieces.count, entropy_piece, &all);
+    double loss = 0, correct = 0;
+    for (int i = 0; i < all.pieces.count; i++) {
+        loss += all.loss[i];
+        correct += all.correct[i];
+    }
+    real *loss_out = call->loss, *correct_out = call->correct;
+    *loss_out = (real)((double)*loss_out + call->weight * loss / call->rows);
+    if (correct_out)
+        *correct_out = (real)((double)*correct_out + correct);
+}
+
+/* ---- gather ---- */
+
+typedef struct gather_call {
+    const real *table;
+    const int32_t *picks;
+    real *y;
+    size_t width, stride;
+    pieces pieces;
+} gather_call;
+
+static void gather_piece(void *context, int piece, int worker) {
+    (void)worker;
+    const gather_call *call = context;
+    size_t end = piece_end(&call->pieces, piece), bytes = call->width * sizeof(real);
+    for (size_t i = piece_begin(&call->pieces, piece); i < end; i++) {
+        int32_t pick = call->picks[i * call->stride];
+        real *to = call->y + i * call->width;
+        if (pick < 0)
+            memset(to, 0, bytes);
+        else
+            memcpy(to, call->table + (size_t)pick * call->width, bytes);
+    }
+}
+
+void CPU(gather)(nnclr_engine *g, const void *table, int d, const void *picks, int stride, int n,
+                 void *y) {
+    gather_call call = {.table = table,
+                        .picks = picks,
+                        .y = y,
+                        .width = (size_t)d,
+                        .stride = (size_t)stride,
+                        .pieces = cut_rows((size_t)n, (size_t)d)};
+    nnclr_pool_for(g->pool, call.pieces.count, gather_piece, &call);
+}
+
+/* ---- norm ---- */
+
+typedef struct norm_call {
+    const real *x;
+    pieces pieces;
+    double partial[MAX_PIECES];
+} norm_call;
+
+static void norm_piece(void *context, int piece, int worker) {
+    (void)worker;
+    norm_call *call = context;
+    size_t begin = piece_begin(&call->pieces, piece), end = piece_end(&call->pieces, piece);
+    call->partial[piece] = dot(call->x + begin, call->x + begin, end - begin);
+}
+
+void CPU(squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out) {
+    norm_call call = {.x = reals, .pieces = cut(count, 16384, SIDE)};
+    nnclr_pool_for(g->pool, call.pieces.count, norm_piece, &call);
+    double total = 0;
+    for (int i = 0; i < call.pieces.count; i++)
+        total += call.partial[i];
+    *(real *)out = (real)total;
+}

@@ -1,0 +1,199 @@
+/* Nearest rows of the support set, by blocks of similarities. Rows are padded with zeros to whole
+ * tiles: every product has the same form, so equal rows get equal scores wherever they stand. */
+#include "engine/cpu/cpu.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum {
+    QUERIES = 256, /* taken at a time */
+    TILE_ROWS = 512,
+    MOST_PARTS = 32, /* of the rows, each with its own list of best ones */
+    MOST_PICKS = 64
+};
+
+struct nnclr_search {
+    int m, d;
+    int tile_rows, tiles;
+    int tiles_in_part, parts;
+    real *rows; /* [tiles * tile_rows][d] */
+    size_t rows_bytes;
+    int64_t *records;    /* [m] */
+    real *similarities;  /* [workers][QUERIES][tile_rows] */
+    real *best_scores;   /* [parts][QUERIES][MOST_PICKS] */
+    int32_t *best_picks; /* the same */
+};
+
+nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e) {
+    if (m < 1 || d < 1) {
+        nnclr_fail(e, NNCLR_ERROR_USAGE, "a support set of %d rows of %d cannot be made", m, d);
+        return NULL;
+    }
+    nnclr_search *s = nnclr_alloc_zero(1, sizeof *s, e);
+    if (!s)
+        return NULL;
+    s->m = m;
+    s->d = d;
+    s->tile_rows = m < TILE_ROWS ? (m + 63) / 64 * 64 : TILE_ROWS;
+    s->tiles = (m - 1) / s->tile_rows + 1;
+    s->tiles_in_part = (s->tiles + MOST_PARTS - 1) / MOST_PARTS;
+    s->parts = (s->tiles + s->tiles_in_part - 1) / s->tiles_in_part;
+    size_t workers = (size_t)nnclr_pool_threads(g->pool), lists = (size_t)s->parts * QUERIES;
+    size_t row_bytes = (size_t)d * sizeof(real);
+    s->rows_bytes = (size_t)s->tiles * (size_t)s->tile_rows * row_bytes;
+    s->rows = nnclr_block_alloc(s->rows_bytes, e);
+    s->records = s->rows ? nnclr_alloc((size_t)m, sizeof *s->records, e) : NULL;
+    if (s->records)
+        s->similarities = nnclr_alloc(workers * QUERIES, (size_t)s->tile_rows * sizeof(real), e);
+    if (s->similarities)
+        s->best_scores = nnclr_alloc(lists, MOST_PICKS * sizeof(real), e);
+    if (s->best_scores)
+        s->best_picks = nnclr_alloc(lists, MOST_PICKS * sizeof(int32_t), e);
+    if (!s->best_picks) {
+        CPU(search_free)(g, s);
+        return NULL;
+    }
+    memset(s->records, -1, (size_t)m * sizeof *s->records);
+    return s;
+}
+
+void CPU(search_free)(nnclr_engine *g, nnclr_search *s) {
+    (void)g;
+    if (!s)
+        return;
+    nnclr_free(s->best_picks);
+    nnclr_free(s->best_scores);
+    nnclr_free(s->similarities);
+    nnclr_free(s->records);
+    if (s->rows)
+        nnclr_block_free(s->rows, s->rows_bytes);
+    nnclr_free(s);
+}
+
+const void *CPU(search_rows)(nnclr_engine *g, const nnclr_search *s) {
+    (void)g;
+    return s->rows;
+}
+
+void CPU(search_update)(nnclr_engine *g, nnclr_search *s, int first, int count, const void *rows,
+                        const int64_t *records) {
+    (void)g;
+    assert(first >= 0 && count >= 0 && count <= s->m - first);
+    if (count == 0)
+        return;
+    memcpy(s->rows + (size_t)first * (size_t)s->d, rows,
+           (size_t)count * (size_t)s->d * sizeof(real));
+    memcpy(s->records + first, records, (size_t)count * sizeof *records);
+}
+
+/* ---- lists of the best, highest first; an equal one stands behind those before it ---- */
+
+static void clear_list(real *scores, int32_t *picks, int k) {
+    for (int i = 0; i < k; i++) {
+        scores[i] = (real)-INFINITY;
+        picks[i] = -1;
+    }
+}
+
+static void insert(real *scores, int32_t *picks, int k, real score, int32_t pick) {
+    int at = k - 1;
+    for (; at > 0 && score > scores[at - 1]; at--) {
+        scores[at] = scores[at - 1];
+        picks[at] = picks[at - 1];
+    }
+    scores[at] = score;
+    picks[at] = pick;
+}
+
+static bool any_above(const real *scores, int count, real floor) {
+    int above = 0;
+    for (int i = 0; i < count; i++)
+        above |= scores[i] > floor;
+    return above != 0;
+}
+
+/* Most stretches of a tile hold nothing that beats the list, which any_above sees quickly. */
+static void scan(const nnclr_search *s, const real *row, int first, int count, int64_t exclude,
+                 int k, real *scores, int32_t *picks) {
+    enum { STRETCH = 64 };
+    for (int from = 0; from < count; from += STRETCH) {
+        int until = count - from < STRETCH ? count : from + STRETCH;
+        if (!any_above(row + from, until - from, scores[k - 1]))
+            continue;
+        for (int j = from; j < until; j++)
+            if (row[j] > scores[k - 1] && (exclude < 0 || s->records[first + j] != exclude))
+                insert(scores, picks, k, row[j], first + j);
+    }
+}
+
+/* ---- the search ---- */
+
+typedef struct search_call {
+    nnclr_search *search;
+    const real *queries; /* of this block */
+    const int64_t *exclude;
+    int n, k;
+    real *scores;
+    int32_t *picks;
+} search_call;
+
+static size_t list_at(int part, int query) {
+    return ((size_t)part * QUERIES + (size_t)query) * MOST_PICKS;
+}
+
+static void search_part(void *context, int part, int worker) {
+    const search_call *call = context;
+    nnclr_search *s = call->search;
+    real *similarities = s->similarities + (size_t)worker * QUERIES * (size_t)s->tile_rows;
+    for (int i = 0; i < call->n; i++)
+        clear_list(s->best_scores + list_at(part, i), s->best_picks + list_at(part, i), call->k);
+    int tile = part * s->tiles_in_part, end = tile + s->tiles_in_part;
+    for (; tile < end && tile < s->tiles; tile++) {
+        int first = tile * s->tile_rows;
+        int count = s->m - first < s->tile_rows ? s->m - first : s->tile_rows;
+        gemm_block(false, true, call->n, s->tile_rows, s->d, 1, call->queries, s->d,
+                   s->rows + (size_t)first * (size_t)s->d, s->d, 0, similarities, s->tile_rows);
+        for (int i = 0; i < call->n; i++)
+            scan(s, similarities + (size_t)i * (size_t)s->tile_rows, first, count,
+                 call->exclude ? call->exclude[i] : -1, call->k, s->best_scores + list_at(part, i),
+                 s->best_picks + list_at(part, i));
+    }
+}
+
+/* Parts in order of their rows, so equal scores stay in that order. */
+static void merge_parts(const search_call *call, int query) {
+    const nnclr_search *s = call->search;
+    int k = call->k;
+    real *scores = call->scores + (size_t)query * (size_t)k;
+    int32_t *picks = call->picks + (size_t)query * (size_t)k;
+    clear_list(scores, picks, k);
+    for (int part = 0; part < s->parts; part++) {
+        size_t list = list_at(part, query);
+        for (int i = 0; i < k && s->best_scores[list + (size_t)i] > scores[k - 1]; i++)
+            insert(scores, picks, k, s->best_scores[list + (size_t)i],
+                   s->best_picks[list + (size_t)i]);
+    }
+    for (int i = 0; i < k; i++)
+        if (picks[i] < 0)
+            scores[i] = 0;
+}
+
+void CPU(search_nearest)(nnclr_engine *g, nnclr_search *s, const void *queries, int n, int k,
+                         const int64_t *exclude, void *picks, void *scores) {
+    assert(k >= 1 && k <= MOST_PICKS);
+    for (int first = 0; first < n; first += QUERIES) {
+        size_t at = (size_t)first;
+        search_call call = {.search = s,
+                            .queries = (const real *)queries + at * (size_t)s->d,
+                            .exclude = exclude ? exclude + at : NULL,
+                            .n = n - first < QUERIES ? n - first : QUERIES,
+                            .k = k,
+                            .scores = (real *)scores + at * (size_t)k,
+                            .picks = (int32_t *)picks + at * (size_t)k};
+        nnclr_pool_for(g->pool, s->parts, search_part, &call);
+        for (int i = 0; i < call.n; i++)
+            merge_parts(&call, i);
+    }
+}

@@ -1,0 +1,166 @@
+/* The table of the reference engine, and its memory. All calls are complete when they return and
+ * nothing can fail after creation, so sync has nothing to report. */
+#include "engine/cpu/cpu.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+static bool open_engine(nnclr_engine *g, nnclr_error *e) {
+    CPU(state) *state = nnclr_alloc_zero(1, sizeof *state, e);
+    if (!state)
+        return false;
+    state->partials = nnclr_alloc((size_t)MAX_PIECES * 3 * MAX_LANES, sizeof(double), e);
+    if (!state->partials) {
+        nnclr_free(state);
+        return false;
+    }
+    /* The parallelism is ours: one BLAS call for each worker. */
+    openblas_set_num_threads(1);
+    g->state = state;
+    return true;
+}
+
+static void close_engine(nnclr_engine *g) {
+    CPU(state) *state = g->state;
+    nnclr_free(state->partials);
+    nnclr_free(state);
+    g->state = NULL;
+}
+
+/* A size that no memory can hold, where the product overflows: the arena refuses it. */
+static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind) {
+    (void)g, (void)kind;
+    const int dims[] = {s.groups, s.n, s.h, s.w, s.c};
+    size_t bytes = sizeof(real);
+    for (int i = 0; i < 5; i++)
+        if (!nnclr_size_mul(bytes, (size_t)dims[i], &bytes))
+            return SIZE_MAX;
+    return bytes;
+}
+
+static size_t statistics_bytes(const nnclr_engine *g, int groups, int c) {
+    (void)g;
+    return (size_t)groups * 2 * (size_t)c * sizeof(double);
+}
+
+static void *arena_create(nnclr_engine *g, size_t bytes, nnclr_error *e) {
+    (void)g;
+    return nnclr_block_alloc(bytes, e);
+}
+
+static void arena_free(nnclr_engine *g, void *arena, size_t bytes) {
+    (void)g;
+    nnclr_block_free(arena, bytes);
+}
+
+static void zero(nnclr_engine *g, void *place, size_t bytes) {
+    (void)g;
+    if (bytes > 0)
+        memset(place, 0, bytes);
+}
+
+static void copy(nnclr_engine *g, void *to, const void *from, size_t bytes) {
+    (void)g;
+    if (bytes > 0)
+        memmove(to, from, bytes);
+}
+
+static void put(nnclr_engine *g, void *place, size_t count, nnclr_dtype type, const void *host) {
+    (void)g;
+    real *to = place;
+    if (type == NNCLR_F64) {
+        const double *from = host;
+        for (size_t i = 0; i < count; i++)
+            to[i] = (real)from[i];
+    } else {
+        const float *from = host;
+        for (size_t i = 0; i < count; i++)
+            to[i] = (real)from[i];
+    }
+}
+
+static void get(nnclr_engine *g, const void *place, size_t count, nnclr_dtype type, void *host) {
+    (void)g;
+    const real *from = place;
+    if (type == NNCLR_F64) {
+        double *to = host;
+        for (size_t i = 0; i < count; i++)
+            to[i] = (double)from[i];
+    } else {
+        float *to = host;
+        for (size_t i = 0; i < count; i++)
+            to[i] = (float)from[i];
+    }
+}
+
+static void upload(nnclr_engine *g, const float *nhwc, const nnclr_tensor *to) {
+    put(g, to->place, all_reals(to->shape), NNCLR_F32, nhwc);
+}
+
+static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
+    get(g, from->place, all_reals(from->shape), NNCLR_F64, nhwc);
+}
+
+static void get_picks(nnclr_engine *g, const void *picks, size_t count, int32_t *host) {
+    copy(g, host, picks, count * sizeof *host);
+}
+
+static bool sync_engine(nnclr_engine *g, nnclr_error *e) {
+    (void)g, (void)e;
+    return true;
+}
+
+#if NNCLR_REAL_BITS == 64
+const nnclr_engine_table nnclr_engine_cpu_f64 = {
+    .precision = "f64",
+#else
+const nnclr_engine_table nnclr_engine_cpu_f32 = {
+    .precision = "f32",
+#endif
+    .name = "cpu",
+    .real = REAL_DTYPE,
+    .open = open_engine,
+    .close = close_engine,
+    .tensor_bytes = tensor_bytes,
+    .statistics_bytes = statistics_bytes,
+    .arena_create = arena_create,
+    .arena_free = arena_free,
+    .zero = zero,
+    .copy = copy,
+    .upload = upload,
+    .download = download,
+    .put = put,
+    .get = get,
+    .sync = sync_engine,
+    .conv_plan = CPU(conv_plan),
+    .conv_plan_free = CPU(conv_plan_free),
+    .conv_pack = CPU(conv_pack),
+    .conv_forward = CPU(conv_forward),
+    .conv_backward_data = CPU(conv_backward_data),
+    .conv_backward_weights = CPU(conv_backward_weights),
+    .batchnorm_sums = CPU(batchnorm_sums),
+    .batchnorm_train = CPU(batchnorm_train),
+    .batchnorm_evaluate = CPU(batchnorm_evaluate),
+    .batchnorm_backward = CPU(batchnorm_backward),
+    .maxpool_forward = CPU(maxpool_forward),
+    .maxpool_backward = CPU(maxpool_backward),
+    .average_forward = CPU(average_forward),
+    .average_backward = CPU(average_backward),
+    .linear_forward = CPU(linear_forward),
+    .linear_backward_data = CPU(linear_backward_data),
+    .linear_backward_weights = CPU(linear_backward_weights),
+    .l2norm_forward = CPU(l2norm_forward),
+    .l2norm_backward = CPU(l2norm_backward),
+    .gemm = CPU(gemm),
+    .cross_entropy = CPU(cross_entropy),
+    .gather = CPU(gather),
+    .squared_norm = CPU(squared_norm),
+    .search_create = CPU(search_create),
+    .search_free = CPU(search_free),
+    .search_rows = CPU(search_rows),
+    .search_update = CPU(search_update),
+    .search_nearest = CPU(search_nearest),
+    .get_picks = get_picks,
+    .update = CPU(update),
+};

@@ -1,0 +1,153 @@
+#include "eval/embed.h"
+
+#include <math.h>
+
+#include "base/memory.h"
+#include "net/execution.h"
+
+enum {
+    SMALL_SIDE = 64,
+    SMALL_BATCH = 256, /* pictures at a time below SMALL_SIDE */
+    LARGE_BATCH = 64,
+    BATCHES_AHEAD = 2
+};
+
+static int batch_for(int size) {
+    return size < SMALL_SIDE ? SMALL_BATCH : LARGE_BATCH;
+}
+
+nnclr_evaluation_options nnclr_embed_view(const nnclr_config *config, int threads) {
+    const nnclr_augment *augment = &config->augment;
+    const int size = config->model.size;
+    nnclr_evaluation_options view = {.size = size,
+                                     .stretch = nnclr_config_stretches(config),
+                                     .filter = augment->filter,
+                                     .batch = batch_for(size),
+                                     .threads = threads,
+                                     .ahead = BATCHES_AHEAD};
+    for (int c = 0; c < 3; c++) {
+        view.mean[c] = augment->mean[c];
+        view.std[c] = augment->std[c];
+    }
+    return view;
+}
+
+/* What turns a batch of views into rows [n][d]. */
+typedef struct converter {
+    bool (*run)(void *context, const nnclr_evaluation_batch *batch, float *rows, nnclr_error *e);
+    void *context;
+    int d;
+} converter;
+
+/* The first row that is not finite, or -1. */
+static int64_t not_finite(const float *rows, int64_t n, int d) {
+    for (int64_t i = 0; i < n * d; i++)
+        if (!isfinite(rows[i]))
+            return i / d;
+    return -1;
+}
+
+static bool embed(nnclr_shard_set *set, const nnclr_evaluation_options *view, const converter *c,
+                  const nnclr_row_sink *sink, nnclr_error *e) {
+    bool ok = false;
+    const nnclr_evaluation_batch *batch;
+    float *rows = NULL;
+    nnclr_error loading = NNCLR_NO_ERROR;
+    nnclr_evaluation_loader *loader = nnclr_evaluation_open(set, view, e);
+    if (!loader)
+        return false;
+    rows = nnclr_alloc((size_t)view->batch, (size_t)c->d * sizeof *rows, e);
+    if (!rows)
+        goto done;
+    while ((batch = nnclr_evaluation_next(loader, &loading))) {
+        if (!c->run(c->context, batch, rows, e))
+            goto done;
+        int64_t bad = not_finite(rows, batch->n, c->d);
+        if (bad >= 0) {
+            nnclr_record record;
+            nnclr_shard_set_record(set, batch->first + (size_t)bad, &record);
+            nnclr_fail(e, NNCLR_ERROR_NUMERIC, "the embedding of record %zu (%s) is not finite",
+                       batch->first + (size_t)bad, record.name);
+            goto done;
+        }
+        if (!sink->put(sink->context, (int64_t)batch->first, batch->n, rows, e))
+            goto done;
+    }
+    ok = loading.code == NNCLR_OK;
+    if (!ok)
+        *e = loading;
+done:
+    nnclr_free(rows);
+    nnclr_evaluation_close(loader);
+    return ok;
+}
+
+typedef struct network_context {
+    nnclr_engine *engine;
+    nnclr_execution *execution;
+    int cut, d;
+    double *values; /* [batch][d], as the engine hands them out */
+} network_context;
+
+static bool run_network(void *context, const nnclr_evaluation_batch *batch, float *rows,
+                        nnclr_error *e) {
+    network_context *c = context;
+    nnclr_execution_input(c->execution, batch->views, batch->n);
+    nnclr_execution_forward(c->execution, 0, c->cut);
+    c->engine->table->download(c->engine, nnclr_execution_tensor(c->execution, c->cut), c->values);
+    if (!c->engine->table->sync(c->engine, e))
+        return false;
+    for (int64_t i = 0; i < (int64_t)batch->n * c->d; i++)
+        rows[i] = (float)c->values[i];
+    return true;
+}
+
+bool nnclr_embed_network(nnclr_parameters *parameters, int cut, nnclr_shard_set *set,
+                         const nnclr_evaluation_options *view, const nnclr_row_sink *sink,
+                         nnclr_error *e) {
+    const int d = nnclr_network_value(parameters->net, (size_t)cut)->c;
+    network_context context = {.engine = parameters->engine, .cut = cut, .d = d};
+    bool ok = false;
+    context.execution =
+        nnclr_execution_create(parameters, NNCLR_EVALUATION, 1, view->batch, cut, e);
+    if (!context.execution)
+        return false;
+    context.values = nnclr_alloc((size_t)view->batch, (size_t)d * sizeof *context.values, e);
+    if (!context.values)
+        goto done;
+    nnclr_execution_pack(context.execution);
+    ok = embed(set, view, &(converter){.run = run_network, .context = &context, .d = d}, sink, e);
+done:
+    nnclr_free(context.values);
+    nnclr_execution_free(context.execution);
+    return ok;
+}
+
+static bool run_pixels(void *context, const nnclr_evaluation_batch *batch, float *rows,
+                       nnclr_error *e) {
+    (void)e;
+    const int d = *(const int *)context;
+    for (int i = 0; i < batch->n; i++) {
+        const float *view = batch->views + (size_t)i * (size_t)d;
+        float *row = rows + (size_t)i * (size_t)d;
+        double sum = 0;
+        for (int j = 0; j < d; j++)
+            sum += view[j];
+        for (int j = 0; j < d; j++)
+            row[j] = (float)(view[j] - sum / d);
+    }
+    return true;
+}
+
+bool nnclr_embed_pixels(nnclr_shard_set *set, int size, nnclr_filter filter, int threads,
+                        const nnclr_row_sink *sink, nnclr_error *e) {
+    int d = 3 * size * size;
+    const nnclr_evaluation_options view = {.size = size,
+                                           .stretch = true,
+                                           .filter = filter,
+                                           .std = {1, 1, 1},
+                                           .batch = batch_for(size),
+                                           .threads = threads,
+                                           .ahead = BATCHES_AHEAD};
+    return embed(set, &view, &(converter){.run = run_pixels, .context = &d, .d = d}, sink, e);
+}

@@ -1,0 +1,37 @@
+/* Pictures -> rows: what a network's cut says of each record's evaluation view, or the view's own
+ * pixels. Rows come in record order and depend on the picture alone, not on the threads. */
+#ifndef NNCLR_EVAL_EMBED_H
+#define NNCLR_EVAL_EMBED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "image/loader.h"
+#include "io/shard.h"
+#include "net/parameters.h"
+#include "train/config.h"
+
+/* Takes `count` rows [count][d] of the records from `first` on; false stops the run. */
+typedef struct nnclr_row_sink {
+    bool (*put)(void *context, int64_t first, int64_t count, const float *rows, nnclr_error *e);
+    void *context;
+} nnclr_row_sink;
+
+/* The evaluation view that a run of this configuration is judged on: its size, mean, std and
+ * interpolation; stretched with the 32x32 stem or below size 64. */
+nnclr_evaluation_options nnclr_embed_view(const nnclr_config *config, int threads);
+
+/* Runs the network of `parameters` in evaluation mode up to the value `cut` and yields it, d = its
+ * channels. A row that is not finite is a numeric error that names its record. Called from the
+ * thread that drives the parameters' engine. */
+bool nnclr_embed_network(nnclr_parameters *parameters, int cut, nnclr_shard_set *set,
+                         const nnclr_evaluation_options *view, const nnclr_row_sink *sink,
+                         nnclr_error *e);
+
+/* size x size x 3 pixels in [0,1], stretched, less the mean over all of the picture's numbers:
+ * d = 3 * size * size. */
+bool nnclr_embed_pixels(nnclr_shard_set *set, int size, nnclr_filter filter, int threads,
+                        const nnclr_row_sink *sink, nnclr_error *e);
+
+#endif

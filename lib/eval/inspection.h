@@ -1,0 +1,26 @@
+/* Queries and their neighbours: a sample of rows, and for each the nearest rows of a bank. */
+#ifndef NNCLR_EVAL_INSPECTION_H
+#define NNCLR_EVAL_INSPECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eval/row_set.h"
+
+/* The sets stay the caller's. */
+typedef struct nnclr_inspection {
+    const nnclr_row_set *bank, *queries; /* equal: the bank was asked about itself */
+    int64_t count;
+    int64_t *query; /* [count]: rows of `queries` */
+    int k;
+    nnclr_neighbour *neighbours; /* [count][k] */
+} nnclr_inspection;
+
+/* Draws min(count, all) rows of `queries` that are not initial, from (seed, NNCLR_DRAW_SAMPLE), and
+ * finds the k nearest bank rows of each. Where `queries` is `bank`, rows of the query's own record
+ * are no neighbours. Called from the thread that drives `engine`. */
+bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *queries,
+                   int64_t count, int k, uint64_t seed, nnclr_inspection *out, nnclr_error *e);
+void nnclr_inspection_free(nnclr_inspection *inspection); /* a zeroed one is fine */
+
+#endif

@@ -1,0 +1,123 @@
+#include "eval/neighbour_sheet.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "image/contact_sheet.h"
+#include "image/decode.h"
+#include "image/encode.h"
+
+enum { CELL = 96, CAPTION = 100, EMPTY_SIDE = 8, EMPTY_GRAY = 235 };
+
+bool nnclr_row_set_check_shards(const nnclr_row_set *set, const char *path,
+                                const nnclr_shard_set *shards, nnclr_error *e) {
+    if (!set->data)
+        return true;
+    nnclr_buffer told = {0}, given = {0};
+    nnclr_json *identity = nnclr_shard_set_identity(shards, e);
+    bool ok = identity && nnclr_json_print(set->data, false, &told, e) &&
+              nnclr_json_print(identity, false, &given, e);
+    if (ok && strcmp((const char *)told.data, (const char *)given.data) != 0)
+        ok = nnclr_fail(e, NNCLR_ERROR_USAGE,
+                        "the shards given (%zu records) are not those that %s was made from "
+                        "(%lld records): give these, in the same order",
+                        nnclr_shard_set_count(shards), path,
+                        (long long)nnclr_identity_records(set->data));
+    nnclr_json_free(identity);
+    nnclr_buffer_free(&given);
+    nnclr_buffer_free(&told);
+    return ok;
+}
+
+static bool read_picture(nnclr_shard_set *shards, int64_t record, nnclr_image *image,
+                         nnclr_error *e) {
+    if ((uint64_t)record >= nnclr_shard_set_count(shards))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "record %lld is not among the %zu of the shards",
+                          (long long)record, nnclr_shard_set_count(shards));
+    const nnclr_decode_limits limits = nnclr_decode_limits_default();
+    nnclr_buffer bytes = {0};
+    bool ok = nnclr_shard_set_read(shards, (size_t)record, &bytes, e);
+    if (ok && !nnclr_decode(bytes.data, bytes.size, &limits, image, e))
+        ok = nnclr_fail_at(e, "record %lld", (long long)record);
+    nnclr_buffer_free(&bytes);
+    return ok;
+}
+
+/* What stands for an initial row. */
+static bool empty_picture(nnclr_image *image, nnclr_error *e) {
+    if (!nnclr_image_create(image, EMPTY_SIDE, EMPTY_SIDE, e))
+        return false;
+    memset(image->pixels, EMPTY_GRAY, 3 * EMPTY_SIDE * EMPTY_SIDE);
+    return true;
+}
+
+static bool draw(nnclr_sheet *sheet, int row, int column, nnclr_shard_set *shards, int64_t record,
+                 nnclr_frame_color frame, const char *caption, nnclr_error *e) {
+    nnclr_image image = {0};
+    bool ok = (record < 0 ? empty_picture(&image, e) : read_picture(shards, record, &image, e)) &&
+              nnclr_sheet_draw(sheet, row, column, &image, frame, caption, e);
+    nnclr_image_free(&image);
+    return ok;
+}
+
+static nnclr_frame_color frame_of(const nnclr_inspection *x, int64_t query, int64_t row) {
+    if (x->bank->record[row] < 0)
+        return NNCLR_FRAME_GRAY;
+    const char *a = nnclr_row_set_class(x->queries, query);
+    const char *b = nnclr_row_set_class(x->bank, row);
+    if (!a || !b)
+        return NNCLR_FRAME_NONE;
+    return strcmp(a, b) == 0 ? NNCLR_FRAME_GREEN : NNCLR_FRAME_RED;
+}
+
+static void neighbour_caption(const nnclr_row_set *bank, nnclr_neighbour neighbour,
+                              char text[CAPTION]) {
+    const char *class = nnclr_row_set_class(bank, neighbour.row);
+    int64_t age = nnclr_row_set_age(bank, neighbour.row);
+    int used = snprintf(text, CAPTION, "%.3f", neighbour.cosine);
+    if (age >= 0)
+        used += snprintf(text + used, CAPTION - (size_t)used, " age %lld", (long long)age);
+    snprintf(text + used, CAPTION - (size_t)used, "\n%.40s",
+             bank->record[neighbour.row] < 0 ? "initial row"
+             : class                         ? class
+                                             : "");
+}
+
+static bool draw_query(const nnclr_inspection *x, nnclr_sheet *sheet, int64_t i,
+                       nnclr_shard_set *query_shards, nnclr_shard_set *bank_shards,
+                       nnclr_error *e) {
+    const int64_t query = x->query[i];
+    const int64_t record = x->queries->record[query];
+    const char *class = nnclr_row_set_class(x->queries, query);
+    char caption[CAPTION];
+    snprintf(caption, sizeof caption, "record %lld\n%.40s", (long long)record, class ? class : "");
+    if (!draw(sheet, (int)i, 0, query_shards, record, NNCLR_FRAME_NONE, caption, e))
+        return false;
+    for (int rank = 0; rank < x->k; rank++) {
+        nnclr_neighbour neighbour = x->neighbours[i * x->k + rank];
+        if (neighbour.row < 0)
+            break;
+        neighbour_caption(x->bank, neighbour, caption);
+        if (!draw(sheet, (int)i, rank + 1, bank_shards, x->bank->record[neighbour.row],
+                  frame_of(x, query, neighbour.row), caption, e))
+            return false;
+    }
+    return true;
+}
+
+bool nnclr_neighbour_sheet(const nnclr_inspection *x, nnclr_shard_set *query_shards,
+                           nnclr_shard_set *bank_shards, const char *title, nnclr_buffer *png,
+                           nnclr_error *e) {
+    const nnclr_sheet_layout layout = {.rows = (int)x->count,
+                                       .columns = x->k + 1,
+                                       .cell = CELL,
+                                       .caption_lines = 2,
+                                       .query_column = true};
+    nnclr_sheet *sheet = nnclr_sheet_create(&layout, title, e);
+    bool ok = sheet != NULL;
+    for (int64_t i = 0; ok && i < x->count; i++)
+        ok = draw_query(x, sheet, i, query_shards, bank_shards, e);
+    ok = ok && nnclr_encode_png(nnclr_sheet_image(sheet), png, e);
+    nnclr_sheet_free(sheet);
+    return ok;
+}

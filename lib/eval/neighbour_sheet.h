@@ -1,0 +1,25 @@
+/* A contact sheet of an inspection: one line a query, its picture on the left and its neighbours
+ * beside it, nearest first. */
+#ifndef NNCLR_EVAL_NEIGHBOUR_SHEET_H
+#define NNCLR_EVAL_NEIGHBOUR_SHEET_H
+
+#include <stdbool.h>
+
+#include "base/strings.h"
+#include "eval/inspection.h"
+#include "io/shard.h"
+
+/* Fails with one sentence unless `shards` are the data that the records of `set` count in; `path`
+ * is the file that `set` was read from. A set that does not tell is taken at its word. */
+bool nnclr_row_set_check_shards(const nnclr_row_set *set, const char *path,
+                                const nnclr_shard_set *shards, nnclr_error *e);
+
+/* Appends the sheet as PNG. A neighbour's frame is green where its class is the query's, red where
+ * it is another, gray for an initial row (which has no picture), absent where a label is missing;
+ * below it stand cosine, age and class. Pictures of queries come from query_shards, those of
+ * neighbours from bank_shards. */
+bool nnclr_neighbour_sheet(const nnclr_inspection *inspection, nnclr_shard_set *query_shards,
+                           nnclr_shard_set *bank_shards, const char *title, nnclr_buffer *png,
+                           nnclr_error *e);
+
+#endif

@@ -1,0 +1,155 @@
+#include "eval/row_set.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { QUEUE_EMBEDDING, QUEUE_RECORD, QUEUE_LABEL, QUEUE_STEP };
+
+static bool open_embedding(nnclr_row_set *set, nnclr_tensor_reader *reader, nnclr_error *e) {
+    nnclr_embedding *x = &set->embedding;
+    if (!nnclr_embedding_open_reader(x, reader, e))
+        return false;
+    set->rows = x->rows;
+    set->record = x->record;
+    set->label = x->label;
+    set->classes = x->classes;
+    set->class_count = x->class_count;
+    set->names = x->names;
+    set->data = x->data;
+    return true;
+}
+
+/* queue.embedding as F32; an f64 run keeps it as F64. */
+static float *load_queue_rows(nnclr_tensor_reader *reader, nnclr_tensor_info *info,
+                              nnclr_error *e) {
+    const int64_t any[] = {-1, -1};
+    const nnclr_tensor_info *found = nnclr_tensor_reader_find(reader, "queue.embedding");
+    if (!found || found->dtype != NNCLR_F64)
+        return nnclr_tensor_reader_load(reader, "queue.embedding", NNCLR_F32, 2, any, info, e);
+    double *wide = nnclr_tensor_reader_load(reader, "queue.embedding", NNCLR_F64, 2, any, info, e);
+    if (!wide)
+        return NULL;
+    size_t count = (size_t)nnclr_tensor_elements(info);
+    float *rows = nnclr_alloc(count, sizeof *rows, e);
+    for (size_t i = 0; rows && i < count; i++)
+        rows[i] = (float)wide[i];
+    nnclr_free(wide);
+    return rows;
+}
+
+static bool check_queue(const nnclr_row_set *set, const char *path, nnclr_error *e) {
+    for (int64_t i = 0; i < set->rows.n; i++) {
+        bool initial = set->step[i] == -1;
+        if (set->step[i] < -1 || set->record[i] < -1 || (set->record[i] == -1) != initial ||
+            set->label[i] < -1 || (set->label[i] >= 0 && initial))
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "%s: row %lld of the support set contradicts itself (record %lld, "
+                              "label %lld, step %lld)",
+                              path, (long long)i, (long long)set->record[i],
+                              (long long)set->label[i], (long long)set->step[i]);
+    }
+    return true;
+}
+
+static bool open_queue(nnclr_row_set *set, const char *path, nnclr_error *e) {
+    set->reader = nnclr_checkpoint_open(path, &set->info, e);
+    if (!set->reader)
+        return false;
+    if (!nnclr_tensor_reader_find(set->reader, "queue.embedding"))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "%s: this checkpoint has no support set; give an embedding file of "
+                          "nnclr-embed to look at its neighbours",
+                          path);
+    nnclr_tensor_info info;
+    float *rows = load_queue_rows(set->reader, &info, e);
+    set->owned[QUEUE_EMBEDDING] = rows;
+    if (!rows)
+        return false;
+    if (info.dims[0] < 1 || info.dims[1] < 1 || info.dims[1] > INT32_MAX)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: a support set of %lld rows of %lld numbers",
+                          path, (long long)info.dims[0], (long long)info.dims[1]);
+    static const char *const columns[] = {[QUEUE_RECORD] = "queue.record",
+                                          [QUEUE_LABEL] = "queue.label",
+                                          [QUEUE_STEP] = "queue.step"};
+    for (int i = QUEUE_RECORD; i <= QUEUE_STEP; i++) {
+        set->owned[i] =
+            nnclr_tensor_reader_load(set->reader, columns[i], NNCLR_I64, 1, info.dims, NULL, e);
+        if (!set->owned[i])
+            return false;
+    }
+    set->rows = nnclr_rows_in_memory(rows, info.dims[0], (int)info.dims[1]);
+    set->record = set->owned[QUEUE_RECORD];
+    set->label = set->owned[QUEUE_LABEL];
+    set->step = set->owned[QUEUE_STEP];
+    set->classes = set->info.classes;
+    set->class_count = set->info.class_count;
+    set->data = set->info.identity;
+    for (int64_t i = 0; i < set->rows.n; i++)
+        if (set->step[i] > set->newest)
+            set->newest = set->step[i];
+    return check_queue(set, path, e);
+}
+
+bool nnclr_row_set_open(nnclr_row_set *set, const char *path, nnclr_error *e) {
+    *set = (nnclr_row_set){.newest = -1};
+    nnclr_tensor_reader *reader = nnclr_tensor_reader_open(path, e);
+    if (!reader)
+        return false;
+    const char *kind = nnclr_tensor_reader_metadata(reader, "nnclr.kind");
+    bool ok;
+    if (kind && strcmp(kind, "embedding") == 0) {
+        ok = open_embedding(set, reader, e);
+    } else {
+        nnclr_tensor_reader_close(reader);
+        ok = strcmp(path, "-") != 0
+                 ? open_queue(set, path, e)
+                 : nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "standard input: is no embedding file; a checkpoint is read from a "
+                              "file, not from a pipe");
+    }
+    if (!ok)
+        nnclr_row_set_close(set);
+    return ok;
+}
+
+void nnclr_row_set_close(nnclr_row_set *set) {
+    for (size_t i = 0; i < sizeof set->owned / sizeof *set->owned; i++)
+        nnclr_free(set->owned[i]);
+    if (set->reader)
+        nnclr_checkpoint_info_free(&set->info);
+    nnclr_tensor_reader_close(set->reader);
+    nnclr_embedding_close(&set->embedding);
+    *set = (nnclr_row_set){0};
+}
+
+const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row) {
+    int64_t label = set->label[row];
+    return label >= 0 && label < (int64_t)set->class_count ? set->classes[label] : NULL;
+}
+
+int64_t nnclr_row_set_age(const nnclr_row_set *set, int64_t row) {
+    return set->step && set->step[row] >= 0 ? set->newest - set->step[row] : -1;
+}
+
+static int by_number(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+bool nnclr_row_set_summary(const nnclr_row_set *set, nnclr_row_summary *out, nnclr_error *e) {
+    const size_t n = (size_t)set->rows.n;
+    int64_t *sorted = nnclr_alloc(n, sizeof *sorted, e);
+    if (!sorted)
+        return false;
+    memcpy(sorted, set->record, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_number);
+    *out = (nnclr_row_summary){0};
+    for (size_t i = 0; i < n; i++) {
+        out->initial += sorted[i] < 0;
+        out->distinct += sorted[i] >= 0 && (i == 0 || sorted[i] != sorted[i - 1]);
+    }
+    nnclr_free(sorted);
+    return true;
+}

@@ -1,0 +1,48 @@
+/* Rows to look at: the support set of a checkpoint, or an embedding file, under one face. One
+ * thread uses a row set. */
+#ifndef NNCLR_EVAL_ROW_SET_H
+#define NNCLR_EVAL_ROW_SET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eval/embedding.h"
+#include "eval/neighbours.h"
+#include "train/checkpoint.h"
+
+typedef struct nnclr_row_set {
+    nnclr_row_source rows;
+    const int64_t *record; /* [n]; -1: an initial random row of a support set */
+    const int64_t *label;  /* [n], index into classes; -1: none */
+    const int64_t *step;   /* [n]; -1: initial; NULL: not a support set */
+    int64_t newest;        /* largest step; -1: none */
+    char *const *classes;
+    size_t class_count;
+    char *const *names;     /* [n]; NULL: not known */
+    const nnclr_json *data; /* identity of the shards that `record` counts in; NULL: not known */
+
+    /* what the above points into */
+    nnclr_embedding embedding;
+    nnclr_checkpoint_info info;
+    nnclr_tensor_reader *reader; /* of a checkpoint */
+    void *owned[4];              /* queue: embedding, record, label, step */
+} nnclr_row_set;
+
+/* A checkpoint without support set and a file of another kind are refused. *set must not move while
+ * it is open. */
+bool nnclr_row_set_open(nnclr_row_set *set, const char *path, nnclr_error *e);
+void nnclr_row_set_close(nnclr_row_set *set); /* a zeroed one is fine */
+
+/* The row's class; NULL: not known. */
+const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row);
+
+/* Steps between the set's newest row and this one; -1: initial, or no support set. */
+int64_t nnclr_row_set_age(const nnclr_row_set *set, int64_t row);
+
+typedef struct nnclr_row_summary {
+    int64_t initial;  /* rows that are initial */
+    int64_t distinct; /* records among the others */
+} nnclr_row_summary;
+bool nnclr_row_set_summary(const nnclr_row_set *set, nnclr_row_summary *out, nnclr_error *e);
+
+#endif

@@ -1,0 +1,34 @@
+/* What decode.c asks of each file format; jpeg.c, png.c and ppm.c answer. */
+#ifndef NNCLR_IMAGE_CODEC_H
+#define NNCLR_IMAGE_CODEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "image/decode.h"
+#include "image/image.h"
+#include "io/shard.h"
+
+typedef struct nnclr_picture_header {
+    int width, height; /* as stored */
+    int orientation;   /* EXIF, 1 to 8; 1 where nothing is said */
+} nnclr_picture_header;
+
+typedef struct nnclr_picture_codec {
+    nnclr_codec codec;
+    bool (*matches)(const uint8_t *bytes, size_t size);
+    /* Reads the header, checks it against the limits, and unless `image` is NULL goes on to create
+     * and fill it, as stored. On failure the image is left empty. */
+    bool (*read)(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                 nnclr_picture_header *header, nnclr_image *image, nnclr_error *e);
+} nnclr_picture_codec;
+
+extern const nnclr_picture_codec nnclr_jpeg_codec, nnclr_png_codec, nnclr_ppm_codec;
+
+/* Sizes as claimed by a header, both at least 1. */
+bool nnclr_check_limits(const nnclr_decode_limits *limits, uint32_t width, uint32_t height,
+                        nnclr_error *e);
+
+#endif

@@ -1,0 +1,121 @@
+#include "image/decode.h"
+
+#include <string.h>
+
+#include "image/codec.h"
+
+nnclr_decode_limits nnclr_decode_limits_default(void) {
+    return (nnclr_decode_limits){.pixels = 178956970, .side = 65535};
+}
+
+bool nnclr_check_limits(const nnclr_decode_limits *limits, uint32_t width, uint32_t height,
+                        nnclr_error *e) {
+    if (width > (uint32_t)limits->side || height > (uint32_t)limits->side)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%u x %u pixels, a side over the limit of %d",
+                          width, height, limits->side);
+    if ((int64_t)width * height > limits->pixels)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%u x %u pixels, over the limit of %lld in all",
+                          width, height, (long long)limits->pixels);
+    return true;
+}
+
+/* What people keep in picture folders and we do not read: a name says more than four bytes. */
+static const struct {
+    const char *title;
+    size_t offset, size;
+    const char *magic;
+} foreign[] = {
+    {"a GIF", 0, 4, "GIF8"},         {"a BMP", 0, 2, "BM"},
+    {"a WebP", 8, 4, "WEBP"},        {"a TIFF", 0, 4, "II*\0"},
+    {"a TIFF", 0, 4, "MM\0*"},       {"an AVIF", 4, 8, "ftypavif"},
+    {"a HEIF", 4, 7, "ftyphei"},     {"a HEIF", 4, 8, "ftypmif1"},
+    {"a JPEG XL", 0, 2, "\xff\x0a"}, {"a JPEG XL", 4, 4, "JXL "},
+    {"a JPEG 2000", 4, 4, "jP  "},   {"a Photoshop file", 0, 4, "8BPS"},
+    {"a PDF", 0, 4, "%PDF"},         {"an HTML page", 0, 5, "<html"},
+    {"an HTML page", 0, 5, "<!DOC"},
+};
+
+static bool fail_unknown(const uint8_t *bytes, size_t size, nnclr_error *e) {
+    if (size == 0)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "empty file");
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (size >= foreign[i].offset + foreign[i].size &&
+            memcmp(bytes + foreign[i].offset, foreign[i].magic, foreign[i].size) == 0)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s, not a JPEG, PNG or PPM", foreign[i].title);
+    return nnclr_fail(e, NNCLR_ERROR_INPUT, "not a JPEG, PNG or PPM");
+}
+
+static const nnclr_picture_codec *find_codec(const uint8_t *bytes, size_t size, nnclr_error *e) {
+    static const nnclr_picture_codec *const codecs[] = {&nnclr_jpeg_codec, &nnclr_png_codec,
+                                                        &nnclr_ppm_codec};
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (codecs[i]->matches(bytes, size))
+            return codecs[i];
+    fail_unknown(bytes, size, e);
+    return NULL;
+}
+
+/* How the stored picture is walked to see it upright: EXIF's eight values as "rows and columns
+ * change places" and, in the stored picture, "from the right" and "from the bottom". */
+static const struct {
+    bool swap, from_right, from_bottom;
+} turns[9] = {
+    [1] = {false, false, false}, [2] = {false, true, false}, [3] = {false, true, true},
+    [4] = {false, false, true},  [5] = {true, false, false}, [6] = {true, false, true},
+    [7] = {true, true, true},    [8] = {true, true, false},
+};
+
+static bool turn_upright(nnclr_image *image, int orientation, nnclr_error *e) {
+    if (orientation == 1)
+        return true;
+    int width = image->width, height = image->height;
+    bool swap = turns[orientation].swap;
+    nnclr_image upright;
+    if (!nnclr_image_create(&upright, swap ? height : width, swap ? width : height, e))
+        return false;
+
+    ptrdiff_t right = 3, down = (ptrdiff_t)width * 3;
+    const uint8_t *row = image->pixels;
+    if (turns[orientation].from_right) {
+        row += right * (width - 1);
+        right = -right;
+    }
+    if (turns[orientation].from_bottom) {
+        row += down * (height - 1);
+        down = -down;
+    }
+    ptrdiff_t next_pixel = swap ? down : right, next_row = swap ? right : down;
+    uint8_t *to = upright.pixels;
+    for (int y = 0; y < upright.height; y++)
+        for (int x = 0; x < upright.width; x++, to += 3)
+            memcpy(to, row + y * next_row + x * next_pixel, 3);
+
+    nnclr_image_free(image);
+    *image = upright;
+    return true;
+}
+
+bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                  nnclr_image *image, nnclr_error *e) {
+    *image = (nnclr_image){0};
+    const nnclr_picture_codec *codec = find_codec(bytes, size, e);
+    nnclr_picture_header header;
+    if (codec && codec->read(bytes, size, limits, &header, image, e) &&
+        turn_upright(image, header.orientation, e))
+        return true;
+    nnclr_image_free(image);
+    return false;
+}
+
+bool nnclr_probe(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                 nnclr_codec *codec, int *width, int *height, nnclr_error *e) {
+    const nnclr_picture_codec *found = find_codec(bytes, size, e);
+    nnclr_picture_header header;
+    if (!found || !found->read(bytes, size, limits, &header, NULL, e))
+        return false;
+    bool swap = turns[header.orientation].swap;
+    *codec = found->codec;
+    *width = swap ? header.height : header.width;
+    *height = swap ? header.width : header.height;
+    return true;
+}

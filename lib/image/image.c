@@ -1,0 +1,23 @@
+#include "image/image.h"
+
+#include "base/memory.h"
+
+bool nnclr_image_create(nnclr_image *image, int width, int height, nnclr_error *e) {
+    *image = (nnclr_image){0};
+    if (width < 1 || height < 1)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "a picture of %d x %d pixels", width, height);
+    size_t pixels;
+    if (!nnclr_size_mul((size_t)width, (size_t)height, &pixels))
+        return nnclr_fail(e, NNCLR_ERROR_MEMORY, "out of memory: %d x %d pixels", width, height);
+    image->pixels = nnclr_alloc(pixels, 3, e);
+    if (!image->pixels)
+        return false;
+    image->width = width;
+    image->height = height;
+    return true;
+}
+
+void nnclr_image_free(nnclr_image *image) {
+    nnclr_free(image->pixels);
+    *image = (nnclr_image){0};
+}

@@ -1,0 +1,302 @@
+/* JPEG by libjpeg (libjpeg-turbo). libjpeg reports errors by a call that must not return: ours
+ * fills the caller's nnclr_error and jumps out. What outlives the jump lives in a job struct of the
+ * function above the one that called setjmp. */
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jpeglib.h>
+
+#include <jerror.h>
+
+#include "image/codec.h"
+#include "image/encode.h"
+#include "image/exif.h"
+
+/* Far more than an encoder writes (about ten), few enough that a file of many empty scans over a
+ * large picture is no way to keep us busy. */
+enum { MAX_SCANS = 100 };
+
+enum { MARKER_RST0 = 0xD0, MARKER_RST7 = 0xD7, MARKER_APP1 = JPEG_APP0 + 1 };
+
+typedef struct jump {
+    jmp_buf to;
+    nnclr_error *e;
+} jump;
+
+_Noreturn static void leave_with_error(j_common_ptr jpeg) {
+    jump *out = jpeg->client_data;
+    char reason[JMSG_LENGTH_MAX];
+    jpeg->err->format_message(jpeg, reason);
+    if (jpeg->err->msg_code == JERR_OUT_OF_MEMORY)
+        nnclr_fail(out->e, NNCLR_ERROR_MEMORY, "out of memory in the JPEG library");
+    else if (jpeg->is_decompressor)
+        nnclr_fail(out->e, NNCLR_ERROR_INPUT, "unreadable JPEG (%s)", reason);
+    else
+        nnclr_fail(out->e, NNCLR_ERROR_INPUT, "cannot be written as JPEG (%s)", reason);
+    longjmp(out->to, 1);
+}
+
+/* Warnings after which the picture is whole all the same. Padding in front of a marker is common
+ * in sound files; in front of a restart marker it means that the rows before it are damaged. */
+static bool harmless(const struct jpeg_error_mgr *errors) {
+    switch (errors->msg_code) {
+    case JWRN_ADOBE_XFORM:
+    case JWRN_BOGUS_ICC:
+    case JWRN_JFIF_MAJOR:
+        return true;
+    case JWRN_EXTRANEOUS_DATA:
+        return errors->msg_parm.i[1] < MARKER_RST0 || errors->msg_parm.i[1] > MARKER_RST7;
+    default:
+        return false;
+    }
+}
+
+static void judge_warning(j_common_ptr jpeg, int level) {
+    if (level < 0 && !harmless(jpeg->err))
+        leave_with_error(jpeg);
+}
+
+static void stay_silent(j_common_ptr jpeg) {
+    (void)jpeg;
+}
+
+static struct jpeg_error_mgr *set_errors(struct jpeg_error_mgr *errors) {
+    jpeg_std_error(errors);
+    errors->error_exit = leave_with_error;
+    errors->emit_message = judge_warning;
+    errors->output_message = stay_silent;
+    return errors;
+}
+
+/* ---- reading ---- */
+
+typedef struct reader {
+    struct jpeg_decompress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    struct jpeg_source_mgr source;
+    struct jpeg_progress_mgr progress;
+    jump out;
+    bool in_header;
+    const uint8_t *bytes;
+    size_t size;
+} reader;
+
+static void no_start_or_end(j_decompress_ptr jpeg) {
+    (void)jpeg;
+}
+
+/* All bytes were there from the start: whoever wants more has met the end. */
+_Noreturn static void leave_truncated(j_decompress_ptr jpeg) {
+    jump *out = jpeg->client_data;
+    reader *job = (reader *)jpeg; /* its first member */
+    if (job->in_header)
+        nnclr_fail(out->e, NNCLR_ERROR_INPUT, "truncated JPEG (%zu bytes end within its header)",
+                   job->size);
+    else if (jpeg_has_multiple_scans(jpeg))
+        nnclr_fail(out->e, NNCLR_ERROR_INPUT, "truncated JPEG (%zu bytes end after scan %d)",
+                   job->size, jpeg->input_scan_number);
+    else
+        nnclr_fail(out->e, NNCLR_ERROR_INPUT, "truncated JPEG (%zu bytes hold %u of %u rows)",
+                   job->size, jpeg->output_scanline, jpeg->output_height);
+    longjmp(out->to, 1);
+}
+
+static boolean want_more(j_decompress_ptr jpeg) {
+    leave_truncated(jpeg);
+}
+
+static void skip(j_decompress_ptr jpeg, long count) {
+    if (count <= 0)
+        return;
+    if ((size_t)count > jpeg->src->bytes_in_buffer)
+        leave_truncated(jpeg);
+    jpeg->src->next_input_byte += count;
+    jpeg->src->bytes_in_buffer -= (size_t)count;
+}
+
+static void bound_scans(j_common_ptr common) {
+    j_decompress_ptr jpeg = (j_decompress_ptr)common;
+    if (jpeg->input_scan_number <= MAX_SCANS)
+        return;
+    jump *out = common->client_data;
+    nnclr_fail(out->e, NNCLR_ERROR_LIMIT, "a JPEG of over %d scans", MAX_SCANS);
+    longjmp(out->to, 1);
+}
+
+static int find_orientation(const struct jpeg_decompress_struct *jpeg) {
+    for (jpeg_saved_marker_ptr marker = jpeg->marker_list; marker; marker = marker->next)
+        if (marker->data_length >= 6 && memcmp(marker->data, "Exif\0\0", 6) == 0)
+            return nnclr_exif_orientation(marker->data + 6, marker->data_length - 6);
+    return 1;
+}
+
+/* With Huffman codes a block takes at least one bit in some scan: a small file that claims to be
+ * large is found out before memory is spent on it. */
+static bool holds_enough(const struct jpeg_decompress_struct *jpeg, size_t size, nnclr_error *e) {
+    if (jpeg->arith_code)
+        return true;
+    for (int i = 0; i < jpeg->num_components; i++) {
+        size_t blocks = (size_t)jpeg->comp_info[i].width_in_blocks *
+                        (size_t)jpeg->comp_info[i].height_in_blocks;
+        if (blocks / 8 > size)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "truncated JPEG (%zu bytes cannot hold %u x %u pixels)", size,
+                              jpeg->image_width, jpeg->image_height);
+    }
+    return true;
+}
+
+static bool read_header(reader *job, const nnclr_decode_limits *limits,
+                        nnclr_picture_header *header) {
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    job->source = (struct jpeg_source_mgr){.next_input_byte = job->bytes,
+                                           .bytes_in_buffer = job->size,
+                                           .init_source = no_start_or_end,
+                                           .fill_input_buffer = want_more,
+                                           .skip_input_data = skip,
+                                           .resync_to_restart = jpeg_resync_to_restart,
+                                           .term_source = no_start_or_end};
+    jpeg->src = &job->source;
+    job->progress.progress_monitor = bound_scans;
+    jpeg->progress = &job->progress;
+    jpeg_save_markers(jpeg, MARKER_APP1, 0xFFFF);
+    jpeg_read_header(jpeg, TRUE);
+    job->in_header = false;
+
+    if (!nnclr_check_limits(limits, jpeg->image_width, jpeg->image_height, job->out.e) ||
+        !holds_enough(jpeg, job->size, job->out.e))
+        return false;
+    *header = (nnclr_picture_header){.width = (int)jpeg->image_width,
+                                     .height = (int)jpeg->image_height,
+                                     .orientation = find_orientation(jpeg)};
+    return true;
+}
+
+/* Pillow's plain formula on inks that are stored inverted, as Adobe began it and all do. */
+static void cmyk_to_rgb(const uint8_t *cmyk, int pixels, uint8_t *rgb) {
+    for (int i = 0; i < pixels; i++, cmyk += 4, rgb += 3)
+        for (int c = 0; c < 3; c++) {
+            int light = cmyk[3], product = (255 - cmyk[c]) * light + 128;
+            int value = light - (((product >> 8) + product) >> 8);
+            rgb[c] = (uint8_t)(value < 0 ? 0 : value);
+        }
+}
+
+static bool read_pixels(reader *job, nnclr_image *image) {
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    bool inks = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
+    jpeg->out_color_space = inks ? JCS_CMYK : JCS_RGB;
+    if (!nnclr_image_create(image, (int)jpeg->image_width, (int)jpeg->image_height, job->out.e))
+        return false;
+    jpeg_start_decompress(jpeg);
+
+    size_t stride = (size_t)image->width * 3;
+    JSAMPROW inks_row = NULL;
+    if (inks)
+        inks_row =
+            jpeg->mem->alloc_large((j_common_ptr)jpeg, JPOOL_IMAGE, (size_t)image->width * 4);
+    while (jpeg->output_scanline < jpeg->output_height) {
+        uint8_t *to = image->pixels + stride * jpeg->output_scanline;
+        JSAMPROW row = inks ? inks_row : to;
+        jpeg_read_scanlines(jpeg, &row, 1);
+        if (inks)
+            cmyk_to_rgb(inks_row, image->width, to);
+    }
+    jpeg_finish_decompress(jpeg); /* wants the end marker, too */
+    return true;
+}
+
+static bool read_guarded(reader *job, const nnclr_decode_limits *limits,
+                         nnclr_picture_header *header, nnclr_image *image) {
+    if (setjmp(job->out.to))
+        return false;
+    job->jpeg.err = set_errors(&job->errors);
+    job->jpeg.client_data = &job->out;
+    jpeg_create_decompress(&job->jpeg);
+    return read_header(job, limits, header) && (!image || read_pixels(job, image));
+}
+
+static bool read_jpeg(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                      nnclr_picture_header *header, nnclr_image *image, nnclr_error *e) {
+    reader job = {.out.e = e, .in_header = true, .bytes = bytes, .size = size};
+    bool ok = read_guarded(&job, limits, header, image);
+    jpeg_destroy_decompress(&job.jpeg);
+    if (!ok && image)
+        nnclr_image_free(image);
+    return ok;
+}
+
+/* ---- writing ---- */
+
+enum { OUTPUT_STEP = 64 * 1024 };
+
+typedef struct writer {
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    struct jpeg_destination_mgr destination;
+    jump out;
+    nnclr_buffer *buffer;
+} writer;
+
+static void more_room(j_compress_ptr jpeg) {
+    writer *job = (writer *)jpeg; /* its first member */
+    if (!nnclr_buffer_reserve(job->buffer, OUTPUT_STEP, job->out.e))
+        longjmp(job->out.to, 1);
+    job->destination.next_output_byte = job->buffer->data + job->buffer->size;
+    job->destination.free_in_buffer = OUTPUT_STEP;
+}
+
+static boolean step_full(j_compress_ptr jpeg) {
+    ((writer *)jpeg)->buffer->size += OUTPUT_STEP;
+    more_room(jpeg);
+    return TRUE;
+}
+
+static void end_output(j_compress_ptr jpeg) {
+    writer *job = (writer *)jpeg;
+    job->buffer->size += OUTPUT_STEP - job->destination.free_in_buffer;
+    job->buffer->data[job->buffer->size] = '\0';
+}
+
+static bool write_guarded(writer *job, const nnclr_image *image, int quality) {
+    struct jpeg_compress_struct *jpeg = &job->jpeg;
+    if (setjmp(job->out.to))
+        return false;
+    jpeg->err = set_errors(&job->errors);
+    jpeg->client_data = &job->out;
+    jpeg_create_compress(jpeg);
+    job->destination = (struct jpeg_destination_mgr){.init_destination = more_room,
+                                                     .empty_output_buffer = step_full,
+                                                     .term_destination = end_output};
+    jpeg->dest = &job->destination;
+    jpeg->image_width = (JDIMENSION)image->width;
+    jpeg->image_height = (JDIMENSION)image->height;
+    jpeg->input_components = 3;
+    jpeg->in_color_space = JCS_RGB;
+    jpeg_set_defaults(jpeg);
+    jpeg_set_quality(jpeg, quality, TRUE);
+    jpeg_start_compress(jpeg, TRUE);
+    while (jpeg->next_scanline < jpeg->image_height) {
+        JSAMPROW row = image->pixels + (size_t)image->width * 3 * jpeg->next_scanline;
+        jpeg_write_scanlines(jpeg, &row, 1);
+    }
+    jpeg_finish_compress(jpeg);
+    return true;
+}
+
+bool nnclr_encode_jpeg(const nnclr_image *image, int quality, nnclr_buffer *out, nnclr_error *e) {
+    writer job = {.out.e = e, .buffer = out};
+    size_t before = out->size;
+    bool ok = write_guarded(&job, image, quality);
+    jpeg_destroy_compress(&job.jpeg);
+    if (!ok)
+        out->size = before;
+    return ok;
+}
+
+static bool is_jpeg(const uint8_t *bytes, size_t size) {
+    return size >= 2 && bytes[0] == 0xFF && bytes[1] == 0xD8;
+}
+
+const nnclr_picture_codec nnclr_jpeg_codec = {NNCLR_CODEC_JPEG, is_jpeg, read_jpeg};

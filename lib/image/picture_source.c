@@ -1,0 +1,401 @@
+#include "image/picture_source.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "image/source_entries.h"
+
+enum { NUMBER_DIGITS = 6 }; /* labels that are numbers: up to 999,999 */
+
+/* ---- gathering ---- */
+
+bool nnclr_source_text(nnclr_source *source, const char *text, size_t size, size_t *at,
+                       nnclr_error *e) {
+    *at = source->texts.size;
+    return nnclr_buffer_append(&source->texts, text, size, e) &&
+           nnclr_buffer_append(&source->texts, "", 1, e);
+}
+
+bool nnclr_source_add(nnclr_source *source, uint32_t input, const char *name, size_t size,
+                      nnclr_source_item **item, nnclr_error *e) {
+    nnclr_source_item added = {.label = -1, .kind = NNCLR_SOURCE_FILE, .input = input};
+    if (!nnclr_reserve(&source->items, &source->capacity, source->count + 1, sizeof added, e) ||
+        !nnclr_source_text(source, name, size, &added.name, e))
+        return false;
+    *item = &source->items[source->count++];
+    **item = added;
+    return true;
+}
+
+/* "folder/" + "root" without doubled or trailing slashes; either may be empty. */
+static char *join(const char *folder, const char *root, nnclr_error *e) {
+    size_t folder_size = strlen(folder), root_size = root ? strlen(root) : 0;
+    while (folder_size > 1 && folder[folder_size - 1] == '/')
+        folder_size--;
+    while (root_size > 0 && root[root_size - 1] == '/')
+        root_size--;
+    bool slash = folder_size > 0 && folder[folder_size - 1] != '/' && root_size > 0;
+    nnclr_buffer path = {0};
+    if (!nnclr_buffer_append(&path, folder, folder_size, e) ||
+        !nnclr_buffer_append(&path, "/", slash, e) ||
+        !nnclr_buffer_append(&path, root_size ? root : "", root_size, e)) {
+        nnclr_buffer_free(&path);
+        return NULL;
+    }
+    return (char *)path.data;
+}
+
+static bool is_folder(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* Does the file start as a picture does? What cannot be read is left to the archive reader, which
+ * says why. */
+static bool is_picture(const char *path) {
+    struct stat status;
+    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    unsigned char start[4] = {0};
+    bool ok = pread(fd, start, sizeof start, 0) == (ssize_t)sizeof start;
+    close(fd);
+    return ok && (memcmp(start, "\xff\xd8\xff", 3) == 0 || memcmp(start, "\x89PNG", 4) == 0);
+}
+
+static bool add_single_picture(nnclr_source *source, uint32_t input, nnclr_error *e) {
+    char *path = source->bases[input];
+    char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    nnclr_source_item *item;
+    if (!nnclr_source_add(source, input, name, strlen(name), &item, e))
+        return false;
+    path[slash == path ? 1 : slash ? slash - path : 0] = '\0'; /* its folder is the base */
+    return true;
+}
+
+static bool gather_input(nnclr_source *source, const char *path, const char *root, nnclr_error *e) {
+    uint32_t input = (uint32_t)source->base_count;
+    bool folder = is_folder(path);
+    char *base = folder ? join(path, root, e) : nnclr_strdup(path, e);
+    if (!base)
+        return false;
+    source->bases[source->base_count++] = base;
+    if (folder)
+        return nnclr_source_gather_folder(source, input, e);
+    if (!root && is_picture(path))
+        return add_single_picture(source, input, e);
+    return nnclr_source_gather_archive(source, input, root, e);
+}
+
+static bool gather_list(nnclr_source *source, const nnclr_source_options *options, nnclr_error *e) {
+    const char *folder = options->input_count > 0 ? options->inputs[0] : "";
+    if (options->input_count > 1 || (*folder && !is_folder(folder)))
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "a list goes with one folder, or with no input at all");
+    source->bases[0] = join(folder, options->root, e);
+    if (!source->bases[0])
+        return false;
+    source->base_count = 1;
+    return nnclr_source_gather_list(source, 0, options->list, e);
+}
+
+/* ---- order ---- */
+
+/* Spans of a name: CLASS/..., DIRECTORY/FILE. */
+typedef struct sort_key {
+    uint32_t input;
+    const char *name;
+    size_t class_size, directory_size;
+    size_t item;
+} sort_key;
+
+static int compare_texts(const char *a, size_t a_size, const char *b, size_t b_size) {
+    int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
+    return order ? order : (a_size > b_size) - (a_size < b_size);
+}
+
+/* torchvision: sorted classes; in each the sorted folders; in each the sorted files. "a-b" comes
+ * before "a/b" among the folders, for there the whole path is one string. */
+static int by_class_directory_file(const void *a, const void *b) {
+    const sort_key *x = a, *y = b;
+    if (x->input != y->input)
+        return x->input < y->input ? -1 : 1;
+    int order = compare_texts(x->name, x->class_size, y->name, y->class_size);
+    if (!order)
+        order = compare_texts(x->name, x->directory_size, y->name, y->directory_size);
+    return order ? order : strcmp(x->name + x->directory_size, y->name + y->directory_size);
+}
+
+static sort_key make_key(const nnclr_source *source, size_t i) {
+    const char *name = (char *)source->texts.data + source->items[i].name;
+    const char *slash = strrchr(name, '/');
+    return (sort_key){.input = source->items[i].input,
+                      .name = name,
+                      .class_size = slash ? strcspn(name, "/") : 0,
+                      .directory_size = slash ? (size_t)(slash - name) : 0,
+                      .item = i};
+}
+
+/* Sorts items, names their classes, and drops the files beside class folders: ImageFolder does not
+ * see them. */
+static bool arrange(nnclr_source *source, nnclr_error *e) {
+    bool *has_classes = nnclr_alloc_zero(source->base_count, sizeof *has_classes, e);
+    sort_key *keys = nnclr_alloc(source->count, sizeof *keys, e);
+    nnclr_source_item *sorted = nnclr_alloc(source->count, sizeof *sorted, e);
+    bool ok = has_classes && keys && sorted;
+    if (!ok)
+        goto exit;
+    for (size_t i = 0; i < source->count; i++) {
+        keys[i] = make_key(source, i);
+        if (keys[i].class_size > 0)
+            has_classes[keys[i].input] = true;
+    }
+    qsort(keys, source->count, sizeof *keys, by_class_directory_file);
+    size_t kept = 0;
+    for (size_t i = 0; i < source->count; i++) {
+        if (has_classes[keys[i].input] && keys[i].class_size == 0)
+            continue;
+        nnclr_source_item *item = &sorted[kept++];
+        *item = source->items[keys[i].item];
+        item->class_name = item->name;
+        item->class_size = keys[i].class_size;
+    }
+    nnclr_free(source->items);
+    source->items = sorted;
+    source->capacity = source->count;
+    source->count = kept;
+    sorted = NULL;
+exit:
+    nnclr_free(has_classes);
+    nnclr_free(keys);
+    nnclr_free(sorted);
+    return ok;
+}
+
+/* ---- classes ---- */
+
+typedef struct class_span {
+    const char *text;
+    size_t size;
+} class_span;
+
+static int by_text(const void *a, const void *b) {
+    const class_span *x = a, *y = b;
+    return compare_texts(x->text, x->size, y->text, y->size);
+}
+
+static class_span span_of(const nnclr_source *source, const nnclr_source_item *item) {
+    return (class_span){(char *)source->texts.data + item->class_name, item->class_size};
+}
+
+/* A plain number that would be printed just so; -1: none. */
+static int64_t number_of(class_span span) {
+    if (span.size == 0 || span.size > NUMBER_DIGITS || (span.size > 1 && span.text[0] == '0'))
+        return -1;
+    int64_t value = 0;
+    for (size_t i = 0; i < span.size; i++) {
+        if (span.text[i] < '0' || span.text[i] > '9')
+            return -1;
+        value = value * 10 + (span.text[i] - '0');
+    }
+    return value;
+}
+
+static bool add_class(nnclr_source *source, class_span span, nnclr_error *e) {
+    char *name = nnclr_alloc(span.size + 1, 1, e);
+    if (!name)
+        return false;
+    memcpy(name, span.text, span.size);
+    name[span.size] = '\0';
+    source->classes[source->class_count++] = name;
+    return true;
+}
+
+/* Labels of a list that are all numbers mean themselves. */
+static bool number_classes(nnclr_source *source, int64_t largest, nnclr_error *e) {
+    source->classes = nnclr_alloc_zero((size_t)largest + 1, sizeof *source->classes, e);
+    if (!source->classes)
+        return false;
+    for (int64_t i = 0; i <= largest; i++) {
+        nnclr_buffer name = {0};
+        if (!nnclr_buffer_printf(&name, e, "%lld", (long long)i))
+            return false;
+        source->classes[source->class_count++] = (char *)name.data;
+    }
+    for (size_t i = 0; i < source->count; i++)
+        source->items[i].label = number_of(span_of(source, &source->items[i]));
+    return true;
+}
+
+static bool name_classes(nnclr_source *source, class_span *spans, size_t count, nnclr_error *e) {
+    qsort(spans, count, sizeof *spans, by_text);
+    size_t different = 0;
+    for (size_t i = 0; i < count; i++)
+        if (different == 0 || by_text(&spans[different - 1], &spans[i]) != 0)
+            spans[different++] = spans[i];
+    source->classes = nnclr_alloc_zero(different, sizeof *source->classes, e);
+    if (!source->classes)
+        return false;
+    for (size_t i = 0; i < different; i++)
+        if (!add_class(source, spans[i], e))
+            return false;
+    for (size_t i = 0; i < source->count; i++) {
+        class_span span = span_of(source, &source->items[i]);
+        if (span.size == 0)
+            continue;
+        const class_span *found = bsearch(&span, spans, different, sizeof *spans, by_text);
+        source->items[i].label = found - spans;
+    }
+    return true;
+}
+
+static bool set_classes(nnclr_source *source, bool list, nnclr_error *e) {
+    class_span *spans = nnclr_alloc(source->count, sizeof *spans, e);
+    if (!spans)
+        return false;
+    size_t count = 0;
+    int64_t largest = 0;
+    bool numbers = list;
+    for (size_t i = 0; i < source->count; i++) {
+        class_span span = span_of(source, &source->items[i]);
+        if (span.size == 0)
+            continue;
+        spans[count++] = span;
+        int64_t number = number_of(span);
+        numbers = numbers && number >= 0;
+        largest = number > largest ? number : largest;
+    }
+    bool ok = true;
+    if (count > 0)
+        ok = numbers ? number_classes(source, largest, e) : name_classes(source, spans, count, e);
+    nnclr_free(spans);
+    return ok;
+}
+
+/* ---- the source ---- */
+
+static bool fail_empty(const nnclr_source_options *options, nnclr_error *e) {
+    const char *below = options->root ? " below " : "", *root = options->root ? options->root : "";
+    if (options->list)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the list names no file", options->list);
+    if (options->input_count == 1)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: no files there%s%s", options->inputs[0], below,
+                          root);
+    return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s and the other inputs: no files there%s%s",
+                      options->inputs[0], below, root);
+}
+
+static bool fill(nnclr_source *source, const nnclr_source_options *options, nnclr_error *e) {
+    source->bases = nnclr_alloc_zero(options->input_count + 1, sizeof *source->bases, e);
+    if (!source->bases)
+        return false;
+    if (options->list) {
+        if (!gather_list(source, options, e))
+            return false;
+    } else {
+        for (size_t i = 0; i < options->input_count; i++)
+            if (!gather_input(source, options->inputs[i], options->root, e))
+                return false;
+        if (!arrange(source, e))
+            return false;
+    }
+    return source->count > 0 ? set_classes(source, options->list != NULL, e)
+                             : fail_empty(options, e);
+}
+
+nnclr_source *nnclr_source_open(const nnclr_source_options *options, nnclr_error *e) {
+    if (options->input_count == 0 && !options->list) {
+        nnclr_fail(e, NNCLR_ERROR_USAGE, "no folder, archive or list to read pictures from");
+        return NULL;
+    }
+    nnclr_source *source = nnclr_alloc_zero(1, sizeof *source, e);
+    if (!source)
+        return NULL;
+    source->spool = -1;
+    source->file_limit = options->file_limit;
+    if (fill(source, options, e))
+        return source;
+    nnclr_source_close(source);
+    return NULL;
+}
+
+void nnclr_source_close(nnclr_source *source) {
+    if (!source)
+        return;
+    for (size_t i = 0; i < source->base_count; i++)
+        nnclr_free(source->bases[i]);
+    for (size_t i = 0; i < source->class_count; i++)
+        nnclr_free(source->classes[i]);
+    if (source->spool >= 0)
+        close(source->spool);
+    nnclr_free(source->bases);
+    nnclr_free(source->classes);
+    nnclr_free(source->items);
+    nnclr_buffer_free(&source->texts);
+    nnclr_free(source);
+}
+
+size_t nnclr_source_count(const nnclr_source *source) {
+    return source->count;
+}
+
+nnclr_source_entry nnclr_source_entry_at(const nnclr_source *source, size_t i) {
+    const nnclr_source_item *item = &source->items[i];
+    return (nnclr_source_entry){(char *)source->texts.data + item->name, item->label};
+}
+
+size_t nnclr_source_class_count(const nnclr_source *source) {
+    return source->class_count;
+}
+
+const char *nnclr_source_class(const nnclr_source *source, size_t label) {
+    return source->classes[label];
+}
+
+static bool read_file(const nnclr_source *source, const char *base, const char *name,
+                      nnclr_buffer *out, nnclr_error *e) {
+    if (!*base || *name == '/')
+        return nnclr_file_read(name, source->file_limit, out, e);
+    char *path = join(base, name, e);
+    bool ok = path && nnclr_file_read(path, source->file_limit, out, e);
+    nnclr_free(path);
+    return ok;
+}
+
+static bool read_spool(const nnclr_source *source, const nnclr_source_item *item, nnclr_buffer *out,
+                       nnclr_error *e) {
+    size_t size = (size_t)item->size;
+    if (!nnclr_buffer_reserve(out, size, e) ||
+        !nnclr_read_at(source->spool, out->data, size, item->offset, "temporary file", e))
+        return false;
+    out->size = size;
+    out->data[size] = '\0';
+    return true;
+}
+
+bool nnclr_source_read(nnclr_source *source, size_t i, nnclr_buffer *out, nnclr_error *e) {
+    const nnclr_source_item *item = &source->items[i];
+    const char *base = source->bases[item->input];
+    const char *name = (char *)source->texts.data + item->name;
+    out->size = 0;
+    switch (item->kind) {
+    case NNCLR_SOURCE_FILE:
+        return read_file(source, base, name, out, e);
+    case NNCLR_SOURCE_SPOOLED:
+        return read_spool(source, item, out, e);
+    case NNCLR_SOURCE_LARGE:
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: larger than the limit of %zu bytes", name,
+                          source->file_limit);
+    default:
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "%s: a hard link to no earlier member that was read", name);
+    }
+}

@@ -1,0 +1,159 @@
+#include "image/resize.h"
+
+#include <math.h>
+#include <string.h>
+
+/* One axis: output pixel i is the sum of weights[i * taps + k] * source[first[i] + k], k < count[i]
+ * (Pillow, Resample.c: precompute_coeffs; weights past the count are 0). */
+typedef struct axis {
+    int *first, *count; /* [size] */
+    float *weights;     /* [size][taps] */
+    int taps;
+    int low, high; /* source pixels [low, high) are read */
+} axis;
+
+static double bilinear(double x) {
+    x = fabs(x);
+    return x < 1 ? 1 - x : 0;
+}
+
+/* Keys' cubic with a = -0.5, as Pillow's. */
+static double bicubic(double x) {
+    const double a = -0.5;
+    x = fabs(x);
+    if (x < 1)
+        return ((a + 2) * x - (a + 3)) * x * x + 1;
+    return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+}
+
+static const struct {
+    double (*kernel)(double x);
+    double support;
+} filters[] = {[NNCLR_BILINEAR] = {bilinear, 1}, [NNCLR_BICUBIC] = {bicubic, 2}};
+
+/* The filter widens with the reduction: that is the antialiasing. */
+static double filter_scale(double extent, int size) {
+    double scale = extent / size;
+    return scale < 1 ? 1 : scale;
+}
+
+static int most_taps(nnclr_filter filter, double extent, int size) {
+    return (int)ceil(filters[filter].support * filter_scale(extent, size)) * 2 + 1;
+}
+
+static void weigh_axis(axis *a, nnclr_filter filter, double origin, double extent, int source,
+                       int size) {
+    double widen = filter_scale(extent, size), support = filters[filter].support * widen;
+    a->low = source;
+    a->high = 0;
+    for (int i = 0; i < size; i++) {
+        double center = origin + (i + 0.5) * extent / size, total = 0;
+        int low = (int)(center - support + 0.5), high = (int)(center + support + 0.5);
+        if (low < 0)
+            low = 0;
+        if (high > source)
+            high = source;
+        float *weights = a->weights + (size_t)i * (size_t)a->taps;
+        int count = high - low;
+        for (int k = 0; k < count; k++) {
+            double w = filters[filter].kernel((k + low - center + 0.5) / widen);
+            weights[k] = (float)w;
+            total += w;
+        }
+        for (int k = 0; k < count; k++)
+            weights[k] = (float)(weights[k] / total);
+        a->first[i] = low;
+        a->count[i] = count;
+        if (low < a->low)
+            a->low = low;
+        if (high > a->high)
+            a->high = high;
+    }
+}
+
+/* One row of the picture -> one row of `width` pixels, in 0..255. */
+static void resample_row(const axis *a, const uint8_t *row, int width, float *out) {
+    for (int i = 0; i < width; i++) {
+        const uint8_t *from = row + 3 * (size_t)a->first[i];
+        const float *weights = a->weights + (size_t)i * (size_t)a->taps;
+        float r = 0, g = 0, b = 0;
+        for (int k = 0; k < a->count[i]; k++) {
+            r += weights[k] * (float)from[3 * k];
+            g += weights[k] * (float)from[3 * k + 1];
+            b += weights[k] * (float)from[3 * k + 2];
+        }
+        out[3 * i] = r;
+        out[3 * i + 1] = g;
+        out[3 * i + 2] = b;
+    }
+}
+
+/* Output row i from the rows that pass one left, which begin at source row a->low. */
+static void mix_rows(const axis *a, int i, const float *rows, size_t row_floats, float *out) {
+    const float *weights = a->weights + (size_t)i * (size_t)a->taps;
+    const float *from = rows + (size_t)(a->first[i] - a->low) * row_floats;
+    memset(out, 0, row_floats * sizeof *out);
+    for (int k = 0; k < a->count[i]; k++, from += row_floats)
+        for (size_t x = 0; x < row_floats; x++)
+            out[x] += weights[k] * from[x];
+    for (size_t x = 0; x < row_floats; x++) {
+        float v = out[x] * (1.0f / 255);
+        out[x] = v < 0 ? 0 : v > 1 ? 1 : v;
+    }
+}
+
+static void mirror(float *row, int width) {
+    for (int left = 0, right = width - 1; left < right; left++, right--)
+        for (int c = 0; c < 3; c++) {
+            float swap = row[3 * left + c];
+            row[3 * left + c] = row[3 * right + c];
+            row[3 * right + c] = swap;
+        }
+}
+
+/* Takes `count` elements of 4 bytes from the scratch. */
+static void *carve(unsigned char **next, size_t count) {
+    void *block = *next;
+    *next += count * 4;
+    return block;
+}
+
+bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
+                  int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
+    if (width < 1 || height < 1 || !(box.width > 0) || !(box.height > 0) || !(box.left >= 0) ||
+        !(box.top >= 0) || box.left + box.width > image->width + 1e-6 ||
+        box.top + box.height > image->height + 1e-6)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "a box of %g x %g at (%g, %g) does not lie in %d x %d", box.width,
+                          box.height, box.left, box.top, image->width, image->height);
+    axis across = {.taps = most_taps(filter, box.width, width)};
+    axis down = {.taps = most_taps(filter, box.height, height)};
+    size_t row_floats = 3 * (size_t)width;
+    size_t across_words = (size_t)width * (size_t)(across.taps + 2);
+    size_t down_words = (size_t)height * (size_t)(down.taps + 2);
+    size_t words = across_words + down_words + row_floats * (size_t)image->height;
+    scratch->size = 0;
+    if (!nnclr_buffer_reserve(scratch, words * 4, e))
+        return false;
+    unsigned char *next = scratch->data;
+    across.first = carve(&next, (size_t)width);
+    across.count = carve(&next, (size_t)width);
+    across.weights = carve(&next, (size_t)width * (size_t)across.taps);
+    down.first = carve(&next, (size_t)height);
+    down.count = carve(&next, (size_t)height);
+    down.weights = carve(&next, (size_t)height * (size_t)down.taps);
+    weigh_axis(&across, filter, box.left, box.width, image->width, width);
+    weigh_axis(&down, filter, box.top, box.height, image->height, height);
+
+    /* Only the rows that the second pass reads. */
+    float *rows = carve(&next, row_floats * (size_t)(down.high - down.low));
+    for (int y = down.low; y < down.high; y++) {
+        float *row = rows + (size_t)(y - down.low) * row_floats;
+        resample_row(&across, image->pixels + 3 * (size_t)y * (size_t)image->width, width, row);
+        if (flip)
+            mirror(row, width);
+    }
+    for (int i = 0; i < height; i++)
+        mix_rows(&down, i, rows, row_floats, out + (size_t)i * row_floats);
+    return true;
+}

@@ -1,0 +1,198 @@
+/* The members of an archive, which is read once: their bytes go to the spool. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "image/source_entries.h"
+#include "io/archive.h"
+
+typedef struct component {
+    const char *text;
+    size_t size;
+} component;
+
+/* The next part of a path that says something: empty ones and "." do not. */
+static bool next_component(const char **path, component *part) {
+    for (;;) {
+        *path += strspn(*path, "/");
+        *part = (component){*path, strcspn(*path, "/")};
+        *path += part->size;
+        if (part->size == 0)
+            return false;
+        if (part->size != 1 || part->text[0] != '.')
+            return true;
+    }
+}
+
+/* Steps over `root` at the start of *path; false where the path lies elsewhere. */
+static bool enter_root(const char **path, const char *root) {
+    component wanted, part;
+    while (next_component(&root, &wanted))
+        if (!next_component(path, &part) || part.size != wanted.size ||
+            memcmp(part.text, wanted.text, part.size) != 0)
+            return false;
+    return true;
+}
+
+/* The path below root, parts joined by single slashes; empty where there is none to take. */
+static bool clean_name(const char *path, const char *root, nnclr_buffer *name, nnclr_error *e) {
+    name->size = 0;
+    if (!nnclr_buffer_append(name, "", 0, e))
+        return false;
+    if (!enter_root(&path, root))
+        return true;
+    component part;
+    while (next_component(&path, &part)) {
+        bool hidden = part.text[0] == '.' && !(part.size == 2 && part.text[1] == '.');
+        if (hidden) {
+            name->size = 0;
+            return true;
+        }
+        if ((name->size > 0 && !nnclr_buffer_append(name, "/", 1, e)) ||
+            !nnclr_buffer_append(name, part.text, part.size, e))
+            return false;
+    }
+    return true;
+}
+
+/* One reading of an archive. */
+typedef struct reading {
+    nnclr_source *source;
+    uint32_t input;
+    const char *root;
+    nnclr_archive *archive;
+    nnclr_buffer name, data; /* scratch */
+    size_t first;            /* item */
+    size_t links;
+} reading;
+
+static bool spool_member(reading *r, nnclr_source_item *item, nnclr_error *e) {
+    nnclr_source *source = r->source;
+    nnclr_error why = NNCLR_NO_ERROR;
+    r->data.size = 0;
+    if (!nnclr_archive_data(r->archive, source->file_limit, &r->data, &why)) {
+        if (why.code != NNCLR_ERROR_LIMIT) {
+            *e = why;
+            return false;
+        }
+        item->kind = NNCLR_SOURCE_LARGE;
+        return true;
+    }
+    if (source->spool < 0 && (source->spool = nnclr_temporary_fd(e)) < 0)
+        return false;
+    if (!nnclr_write_all(source->spool, r->data.data, r->data.size, "temporary file", e))
+        return false;
+    item->kind = NNCLR_SOURCE_SPOOLED;
+    item->offset = source->spool_size;
+    item->size = r->data.size;
+    source->spool_size += r->data.size;
+    return true;
+}
+
+static bool note_link(reading *r, nnclr_source_item *item, const char *target, nnclr_error *e) {
+    size_t text;
+    if (!clean_name(target, r->root, &r->name, e) ||
+        !nnclr_source_text(r->source, (char *)r->name.data, r->name.size, &text, e))
+        return false;
+    item->kind = NNCLR_SOURCE_LINK;
+    item->offset = text;
+    r->links++;
+    return true;
+}
+
+static bool add_member(reading *r, const char *path, const char *link, nnclr_error *e) {
+    if (!clean_name(path, r->root, &r->name, e))
+        return false;
+    if (r->name.size == 0)
+        return true;
+    nnclr_source_item *item;
+    if (!nnclr_source_add(r->source, r->input, (char *)r->name.data, r->name.size, &item, e))
+        return false;
+    return link ? note_link(r, item, link, e) : spool_member(r, item, e);
+}
+
+typedef struct named {
+    const char *name;
+    size_t item; /* a later member of the same name replaces an earlier one */
+} named;
+
+static int by_name_and_item(const void *a, const void *b) {
+    const named *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->item > y->item) - (x->item < y->item);
+}
+
+/* The last of the sorted members that has that name and comes before `item`; NULL: none. */
+static const named *find_before(const named *sorted, size_t count, const char *name, size_t item) {
+    named wanted = {name, item};
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (by_name_and_item(&sorted[middle], &wanted) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 && strcmp(sorted[low - 1].name, name) == 0 ? &sorted[low - 1] : NULL;
+}
+
+/* Gives links the bytes of the members that they name, and drops members that were replaced. */
+static bool settle_names(reading *r, nnclr_error *e) {
+    nnclr_source *source = r->source;
+    size_t count = source->count - r->first;
+    if (count == 0)
+        return true;
+    nnclr_source_item *items = source->items + r->first;
+    const char *texts = (char *)source->texts.data;
+    named *sorted = nnclr_alloc(count, sizeof *sorted, e);
+    bool *replaced = nnclr_alloc_zero(count, sizeof *replaced, e);
+    bool ok = sorted && replaced;
+    if (!ok)
+        goto exit;
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = (named){texts + items[i].name, i};
+    qsort(sorted, count, sizeof *sorted, by_name_and_item);
+
+    for (size_t i = 0; i < count && r->links > 0; i++) {
+        if (items[i].kind != NNCLR_SOURCE_LINK)
+            continue;
+        const named *target = find_before(sorted, count, texts + items[i].offset, i);
+        if (!target)
+            continue;
+        items[i].kind = items[target->item].kind;
+        items[i].offset = items[target->item].offset;
+        items[i].size = items[target->item].size;
+    }
+    for (size_t i = 0; i + 1 < count; i++)
+        replaced[sorted[i].item] = strcmp(sorted[i].name, sorted[i + 1].name) == 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!replaced[i])
+            items[kept++] = items[i];
+    source->count = r->first + kept;
+exit:
+    nnclr_free(sorted);
+    nnclr_free(replaced);
+    return ok;
+}
+
+bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const char *root,
+                                 nnclr_error *e) {
+    reading r = {
+        .source = source, .input = input, .root = root ? root : "", .first = source->count};
+    r.archive = nnclr_archive_open(source->bases[input], e);
+    bool ok = r.archive != NULL;
+    while (ok) {
+        const char *name, *link;
+        nnclr_archive_state state = nnclr_archive_next(r.archive, &name, &link, e);
+        if (state == NNCLR_ARCHIVE_END)
+            break;
+        ok = state == NNCLR_ARCHIVE_ENTRY && add_member(&r, name, link, e);
+    }
+    ok = ok && settle_names(&r, e);
+    nnclr_archive_close(r.archive);
+    nnclr_buffer_free(&r.name);
+    nnclr_buffer_free(&r.data);
+    return ok;
+}

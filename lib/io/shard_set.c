@@ -1,0 +1,278 @@
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "io/shard_parts.h"
+
+/* A part of a file, placed in the set's numbering. */
+typedef struct placed_part {
+    const nnclr_shard_file *file;
+    const nnclr_shard_part *part;
+    size_t first_record;
+    size_t first_frame; /* in the cache */
+    int64_t *labels;    /* owned: the set's label of each of the part's */
+} placed_part;
+
+struct nnclr_shard_set {
+    nnclr_shard_file *files;
+    size_t file_count;
+    placed_part *places;
+    size_t place_count, record_count, frame_count;
+    const char **classes; /* the names are the parts' */
+    size_t class_count;
+
+    /* Frames are put in while they fit, and stay: an epoch visits all of them in a new order, so
+     * that no choice of what to drop would do better. A thread that finds its slot taken when it
+     * comes with the same frame drops its own copy: nobody ever waits. */
+    _Atomic(unsigned char *) *cache;
+    uint64_t cache_limit;
+    _Atomic uint64_t cache_used, frames_read;
+};
+
+/* ---- opening ---- */
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool open_files(nnclr_shard_set *set, const char *const *paths, size_t count,
+                       nnclr_error *e) {
+    bool standard = false;
+    set->files = nnclr_alloc_zero(count, sizeof *set->files, e);
+    if (!set->files)
+        return false;
+    for (; set->file_count < count; set->file_count++) {
+        const char *path = paths[set->file_count];
+        if (strcmp(path, "-") == 0 && standard)
+            return nnclr_fail(e, NNCLR_ERROR_USAGE, "standard input can be given only once");
+        standard = standard || strcmp(path, "-") == 0;
+        if (!nnclr_shard_file_open(path, &set->files[set->file_count], e))
+            return false;
+    }
+    return true;
+}
+
+static bool make_places(nnclr_shard_set *set, nnclr_error *e) {
+    size_t count = 0;
+    for (size_t f = 0; f < set->file_count; f++)
+        count += set->files[f].part_count;
+    set->places = nnclr_alloc_zero(count, sizeof *set->places, e);
+    if (!set->places)
+        return false;
+    for (size_t f = 0; f < set->file_count; f++) {
+        const nnclr_shard_file *file = &set->files[f];
+        for (size_t p = 0; p < file->part_count; p++) {
+            set->places[set->place_count++] = (placed_part){.file = file,
+                                                            .part = &file->parts[p],
+                                                            .first_record = set->record_count,
+                                                            .first_frame = set->frame_count};
+            set->record_count += file->parts[p].index.count;
+            set->frame_count += file->parts[p].table.count;
+        }
+    }
+    return set->record_count > 0 ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: holds no record", set->files[0].input.name);
+}
+
+static bool unite_classes(nnclr_shard_set *set, nnclr_error *e) {
+    size_t count = 0;
+    for (size_t i = 0; i < set->place_count; i++)
+        count += set->places[i].part->class_count;
+    set->classes = nnclr_alloc(count, sizeof *set->classes, e);
+    if (!set->classes)
+        return false;
+    size_t filled = 0;
+    for (size_t i = 0; i < set->place_count; i++)
+        for (size_t c = 0; c < set->places[i].part->class_count; c++)
+            set->classes[filled++] = set->places[i].part->classes[c];
+    qsort(set->classes, count, sizeof *set->classes, by_text);
+    for (size_t c = 0; c < count; c++)
+        if (c == 0 || strcmp(set->classes[c], set->classes[set->class_count - 1]) != 0)
+            set->classes[set->class_count++] = set->classes[c];
+    return true;
+}
+
+static bool map_labels(const nnclr_shard_set *set, placed_part *place, nnclr_error *e) {
+    place->labels = nnclr_alloc(place->part->class_count, sizeof *place->labels, e);
+    if (!place->labels)
+        return false;
+    for (size_t c = 0; c < place->part->class_count; c++) {
+        const char *name = place->part->classes[c];
+        const char **found =
+            bsearch(&name, set->classes, set->class_count, sizeof *set->classes, by_text);
+        place->labels[c] = found - set->classes;
+    }
+    return true;
+}
+
+nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, uint64_t cache_bytes,
+                                      nnclr_error *e) {
+    if (count == 0) {
+        nnclr_fail(e, NNCLR_ERROR_USAGE, "no shard is given");
+        return NULL;
+    }
+    nnclr_shard_set *set = nnclr_alloc_zero(1, sizeof *set, e);
+    if (!set)
+        return NULL;
+    if (!open_files(set, paths, count, e) || !make_places(set, e) || !unite_classes(set, e))
+        goto fail;
+    for (size_t i = 0; i < set->place_count; i++)
+        if (!map_labels(set, &set->places[i], e))
+            goto fail;
+    set->cache = nnclr_alloc_zero(set->frame_count, sizeof *set->cache, e);
+    set->cache_limit = cache_bytes;
+    if (set->cache)
+        return set;
+fail:
+    nnclr_shard_set_close(set);
+    return NULL;
+}
+
+void nnclr_shard_set_close(nnclr_shard_set *set) {
+    if (!set)
+        return;
+    for (size_t i = 0; set->cache && i < set->frame_count; i++)
+        nnclr_free(atomic_load(&set->cache[i]));
+    nnclr_free(set->cache);
+    for (size_t i = 0; i < set->place_count; i++)
+        nnclr_free(set->places[i].labels);
+    nnclr_free(set->places);
+    nnclr_free(set->classes);
+    for (size_t f = 0; f < set->file_count; f++)
+        nnclr_shard_file_close(&set->files[f]);
+    nnclr_free(set->files);
+    nnclr_free(set);
+}
+
+/* ---- what is in it ---- */
+
+size_t nnclr_shard_set_count(const nnclr_shard_set *set) {
+    return set->record_count;
+}
+size_t nnclr_shard_set_class_count(const nnclr_shard_set *set) {
+    return set->class_count;
+}
+
+const char *nnclr_shard_set_class(const nnclr_shard_set *set, size_t label) {
+    return set->classes[label];
+}
+
+/* Where record i of the set is; *entry is its row in the part's index. */
+static const placed_part *locate(const nnclr_shard_set *set, size_t i,
+                                 const nnclr_index_entry **entry) {
+    size_t low = 0, high = set->place_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (set->places[middle].first_record <= i)
+            low = middle;
+        else
+            high = middle;
+    }
+    *entry = &set->places[low].part->index.entries[i - set->places[low].first_record];
+    return &set->places[low];
+}
+
+static const char *name_of(const placed_part *place, const nnclr_index_entry *entry) {
+    return (const char *)place->part->index.names.data + entry->name;
+}
+
+void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *record) {
+    const nnclr_index_entry *entry;
+    const placed_part *place = locate(set, i, &entry);
+    *record = (nnclr_record){
+        .name = name_of(place, entry),
+        .label = entry->label < 0 ? -1 : place->labels[entry->label],
+        .width = entry->width,
+        .height = entry->height,
+        .codec = entry->codec,
+        .size = (size_t)entry->length,
+    };
+}
+
+nnclr_json *nnclr_shard_set_identity(const nnclr_shard_set *set, nnclr_error *e) {
+    nnclr_json *array = nnclr_json_array(e);
+    if (!array)
+        return NULL;
+    for (size_t i = 0; i < set->place_count; i++) {
+        const nnclr_shard_part *part = set->places[i].part;
+        nnclr_json *one = nnclr_json_object(e);
+        if (!nnclr_json_push(array, one, e) ||
+            !nnclr_json_put_int(one, "records", (int64_t)part->index.count, e) ||
+            !nnclr_json_put_int(one, "crc32", part->index_crc, e)) {
+            nnclr_json_free(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set) {
+    return atomic_load(&set->frames_read);
+}
+
+/* ---- reading ---- */
+
+/* Keeps a frame's content, which is then the cache's; false: there is no room, or it is there. */
+static bool keep(nnclr_shard_set *set, size_t slot, unsigned char *content, uint64_t size) {
+    uint64_t used = atomic_load(&set->cache_used);
+    do {
+        if (size > set->cache_limit || used > set->cache_limit - size)
+            return false;
+    } while (!atomic_compare_exchange_weak(&set->cache_used, &used, used + size));
+    unsigned char *empty = NULL;
+    if (atomic_compare_exchange_strong(&set->cache[slot], &empty, content))
+        return true;
+    atomic_fetch_sub(&set->cache_used, size);
+    return false;
+}
+
+static bool read_from_frame(nnclr_shard_set *set, const placed_part *place,
+                            const nnclr_index_entry *entry, nnclr_buffer *out, nnclr_error *e) {
+    const nnclr_seek_table *table = &place->part->table;
+    const nnclr_input *input = &place->file->input;
+    size_t slot = place->first_frame + entry->frame,
+           size = table->frames[entry->frame].decompressed;
+    unsigned char *content = atomic_load(&set->cache[slot]);
+    if (content)
+        return nnclr_buffer_append(out, content + entry->offset, (size_t)entry->length, e);
+
+    content = nnclr_alloc(size, 1, e);
+    if (!content)
+        return false;
+    bool ok = nnclr_seek_table_load(table, entry->frame, input->fd, input->name, content, e);
+    if (ok) {
+        atomic_fetch_add(&set->frames_read, 1);
+        ok = nnclr_buffer_append(out, content + entry->offset, (size_t)entry->length, e);
+    }
+    if (!ok || !keep(set, slot, content, size))
+        nnclr_free(content);
+    return ok;
+}
+
+static bool read_plain(const placed_part *place, const nnclr_index_entry *entry, nnclr_buffer *out,
+                       nnclr_error *e) {
+    const nnclr_input *input = &place->file->input;
+    uint64_t offset = place->part->table.frames[entry->frame].offset + entry->offset;
+    if (!nnclr_buffer_reserve(out, (size_t)entry->length, e) ||
+        !nnclr_read_at(input->fd, out->data, (size_t)entry->length, offset, input->name, e))
+        return false;
+    out->size = (size_t)entry->length;
+    out->data[out->size] = 0;
+    return true;
+}
+
+bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnclr_error *e) {
+    const nnclr_index_entry *entry;
+    const placed_part *place = locate(set, i, &entry);
+    out->size = 0;
+    bool ok = place->file->plain ? read_plain(place, entry, out, e)
+                                 : read_from_frame(set, place, entry, out, e);
+    if (!ok)
+        return false;
+    return nnclr_crc32(0, out->data, out->size) == entry->crc32 ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: record %" PRId64 " has a wrong checksum",
+                      place->file->input.name, entry->number);
+}

@@ -1,0 +1,347 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "io/shard_parts.h"
+
+enum { SEEK_TABLE_FIXED = 17, SEEK_TABLE_ENTRY = 12, INDEX_FIXED = 16, END_MEMBER = 4096 };
+
+/* A finished file of a split set, which still waits for its name. */
+typedef struct waiting {
+    char *temporary, *path;
+} waiting;
+
+struct nnclr_shard_writer {
+    char *path; /* or prefix */
+    uint64_t shard_size;
+    int level;
+    size_t class_count;
+    nnclr_buffer first;   /* the member __nnclr__/shard.json, which every file starts with */
+    nnclr_output *output; /* the file under construction; NULL: between two of a split set */
+    nnclr_seek_table table;
+    nnclr_index index;
+    size_t index_bytes;   /* of its rows, once printed */
+    nnclr_buffer pending; /* members of the frame under construction */
+    nnclr_buffer scratch; /* that frame compressed */
+    nnclr_buffer text;    /* JSON of one record */
+    waiting *files;
+    size_t file_count, file_capacity;
+    uint64_t records; /* of all files */
+};
+
+/* ---- frames ---- */
+
+static bool flush_frame(nnclr_shard_writer *writer, nnclr_error *e) {
+    writer->scratch.size = 0;
+    if (!nnclr_seek_table_compress(&writer->table, writer->pending.data, writer->pending.size,
+                                   writer->level, &writer->scratch, e) ||
+        !nnclr_output_write(writer->output, writer->scratch.data, writer->scratch.size, e))
+        return false;
+    writer->pending.size = 0;
+    return true;
+}
+
+/* Upper bound of the file's size if it were ended with `more` bytes of members, `index_more` of
+ * index. */
+static uint64_t bound(const nnclr_shard_writer *writer, size_t more, size_t index_more) {
+    size_t index = nnclr_index_header_bytes() + writer->index_bytes + index_more;
+    return nnclr_output_size(writer->output) + nnclr_frame_bound(writer->pending.size + more) +
+           nnclr_frame_bound(END_MEMBER) + INDEX_FIXED + nnclr_frame_bound(index) +
+           SEEK_TABLE_FIXED + SEEK_TABLE_ENTRY * (uint64_t)(writer->table.count + 3);
+}
+
+/* ---- files ---- */
+
+static bool split_names(const nnclr_shard_writer *writer, size_t number, waiting *out,
+                        nnclr_error *e) {
+    const char *slash = strrchr(writer->path, '/');
+    int folder = slash ? (int)(slash - writer->path + 1) : 0;
+    nnclr_buffer path = {0}, temporary = {0};
+    if (nnclr_buffer_printf(&path, e, "%s-%06zu.tar.zst", writer->path, number) &&
+        nnclr_buffer_printf(&temporary, e, "%.*s.%s.%ld.part", folder, writer->path,
+                            (const char *)path.data + folder, (long)getpid())) {
+        out->path = (char *)path.data;
+        out->temporary = (char *)temporary.data;
+        return true;
+    }
+    nnclr_buffer_free(&path);
+    nnclr_buffer_free(&temporary);
+    return false;
+}
+
+static bool begin_file(nnclr_shard_writer *writer, nnclr_error *e) {
+    const char *path = writer->path;
+    if (writer->shard_size > 0) {
+        if (!nnclr_reserve(&writer->files, &writer->file_capacity, writer->file_count + 1,
+                           sizeof *writer->files, e) ||
+            !split_names(writer, writer->file_count, &writer->files[writer->file_count], e))
+            return false;
+        path = writer->files[writer->file_count++].temporary;
+    }
+    writer->output = nnclr_output_open(path, e);
+    return writer->output &&
+           nnclr_buffer_append(&writer->pending, writer->first.data, writer->first.size, e) &&
+           flush_frame(writer, e);
+}
+
+/* The end record in a frame of its own, so that a reader finds it cheaply. */
+static bool write_end_frame(nnclr_shard_writer *writer, nnclr_error *e) {
+    static const unsigned char zeros[NNCLR_TAR_END];
+    char text[64];
+    int size = snprintf(text, sizeof text, "{\"records\":%zu}", writer->index.count);
+    return nnclr_tar_append(&writer->pending, NNCLR_SHARD_LAST, text, (size_t)size, e) &&
+           nnclr_buffer_append(&writer->pending, zeros, sizeof zeros, e) && flush_frame(writer, e);
+}
+
+static bool write_index_and_table(nnclr_shard_writer *writer, nnclr_error *e) {
+    nnclr_buffer printed = {0};
+    writer->scratch.size = 0;
+    bool ok =
+        nnclr_index_print(&writer->index, &printed, e) &&
+        nnclr_index_pack(&printed, writer->level, &writer->scratch, e) &&
+        nnclr_seek_table_add(&writer->table, writer->scratch.size, 0, NNCLR_EMPTY_CHECKSUM, e) &&
+        nnclr_seek_table_append(&writer->table, &writer->scratch, e) &&
+        nnclr_output_write(writer->output, writer->scratch.data, writer->scratch.size, e);
+    nnclr_buffer_free(&printed);
+    return ok;
+}
+
+static bool end_file(nnclr_shard_writer *writer, nnclr_error *e) {
+    if ((writer->pending.size > 0 && !flush_frame(writer, e)) || !write_end_frame(writer, e) ||
+        !write_index_and_table(writer, e) || !nnclr_index_sort(&writer->index, e))
+        return false;
+    nnclr_output *output = writer->output;
+    writer->output = NULL;
+    if (!nnclr_output_commit(output, e))
+        return false;
+    nnclr_seek_table_free(&writer->table);
+    nnclr_index_free(&writer->index);
+    writer->index_bytes = 0;
+    return true;
+}
+
+/* ---- opening ---- */
+
+/* A class name as it can stand in JSON. */
+static char *class_text(const char *name, nnclr_error *e) {
+    if (nnclr_json_is_utf8(name))
+        return nnclr_strdup(name, e);
+    nnclr_buffer text = {0};
+    if (nnclr_escape(&text, name, strlen(name), e))
+        return (char *)text.data;
+    nnclr_buffer_free(&text);
+    return NULL;
+}
+
+static bool put_classes(nnclr_json *root, const nnclr_shard_options *options, nnclr_error *e) {
+    bool ok = false;
+    size_t made = 0;
+    char **names = nnclr_alloc_zero(options->class_count, sizeof *names, e);
+    nnclr_json *array = names ? nnclr_json_array(e) : NULL;
+    if (!nnclr_json_put(root, "classes", array, e))
+        goto exit;
+    for (; made < options->class_count; made++) {
+        names[made] = class_text(options->classes[made], e);
+        if (!names[made] || !nnclr_json_push_string(array, names[made], e))
+            goto exit;
+    }
+    ok = nnclr_shard_check_classes(names, made, e);
+exit:
+    for (size_t i = 0; names && i < options->class_count; i++)
+        nnclr_free(names[i]);
+    nnclr_free(names);
+    return ok;
+}
+
+static bool make_first(nnclr_shard_writer *writer, const nnclr_shard_options *options,
+                       nnclr_error *e) {
+    bool ok = false;
+    nnclr_buffer text = {0};
+    nnclr_json *root = nnclr_json_object(e);
+    ok = root && nnclr_json_put_int(root, "format", NNCLR_SHARD_FORMAT, e) &&
+         nnclr_json_put_string(root, "program", options->program, e) &&
+         put_classes(root, options, e) && nnclr_json_print(root, false, &text, e) &&
+         nnclr_tar_append(&writer->first, NNCLR_SHARD_FIRST, text.data, text.size, e);
+    nnclr_json_free(root);
+    nnclr_buffer_free(&text);
+    return ok;
+}
+
+nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, nnclr_error *e) {
+    if (options->shard_size > 0 && strcmp(options->output, "-") == 0) {
+        nnclr_fail(e, NNCLR_ERROR_USAGE, "standard output cannot be split into several shards");
+        return NULL;
+    }
+    nnclr_shard_writer *writer = nnclr_alloc_zero(1, sizeof *writer, e);
+    if (!writer)
+        return NULL;
+    writer->shard_size = options->shard_size;
+    writer->level = options->level;
+    writer->class_count = options->class_count;
+    writer->path = nnclr_strdup(options->output, e);
+    if (writer->path && make_first(writer, options, e) && begin_file(writer, e))
+        return writer;
+    nnclr_shard_writer_abandon(writer);
+    return NULL;
+}
+
+/* ---- records ---- */
+
+const char *nnclr_codec_name(nnclr_codec codec) {
+    static const char *const names[] = {"jpg", "png", "ppm"};
+    return names[codec];
+}
+
+/* {"name":...,"width":...,"height":...}; a name that is no UTF-8 also has its bytes in hex. */
+static bool describe(const nnclr_record *record, nnclr_buffer *out, nnclr_error *e) {
+    nnclr_buffer hex = {0};
+    nnclr_json *root = nnclr_json_object(e);
+    bool ok = root && nnclr_json_put_string(root, "name", record->name, e);
+    if (ok && !nnclr_json_is_utf8(record->name)) {
+        for (const char *p = record->name; *p != '\0' && ok; p++)
+            ok = nnclr_buffer_printf(&hex, e, "%02x", (unsigned)(unsigned char)*p);
+        ok = ok && nnclr_json_put_string(root, "name_hex", (const char *)hex.data, e);
+    }
+    out->size = 0;
+    ok = ok && nnclr_json_put_int(root, "width", record->width, e) &&
+         nnclr_json_put_int(root, "height", record->height, e) &&
+         nnclr_json_print(root, false, out, e);
+    nnclr_json_free(root);
+    nnclr_buffer_free(&hex);
+    return ok;
+}
+
+static bool check_record(const nnclr_shard_writer *writer, const nnclr_record *record,
+                         nnclr_error *e) {
+    if (record->label < -1 || record->label >= (int64_t)writer->class_count)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: label %" PRId64 " of %zu classes",
+                          record->name, record->label, writer->class_count);
+    if (record->width < 1 || record->height < 1)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: a picture of %d x %d", record->name,
+                          record->width, record->height);
+    return true;
+}
+
+static bool append_members(nnclr_shard_writer *writer, int64_t number, const nnclr_record *record,
+                           const void *bytes, nnclr_error *e) {
+    char name[32], label[24];
+    snprintf(name, sizeof name, "%0*" PRId64 ".%s", NNCLR_SHARD_KEY_DIGITS, number,
+             nnclr_codec_name(record->codec));
+    if (!nnclr_tar_append(&writer->pending, name, bytes, record->size, e))
+        return false;
+    if (record->label >= 0) {
+        int size = snprintf(label, sizeof label, "%" PRId64, record->label);
+        snprintf(name, sizeof name, "%0*" PRId64 ".cls", NNCLR_SHARD_KEY_DIGITS, number);
+        if (!nnclr_tar_append(&writer->pending, name, label, (size_t)size, e))
+            return false;
+    }
+    snprintf(name, sizeof name, "%0*" PRId64 ".json", NNCLR_SHARD_KEY_DIGITS, number);
+    return nnclr_tar_append(&writer->pending, name, writer->text.data, writer->text.size, e);
+}
+
+static size_t member_bytes(size_t size) {
+    return NNCLR_TAR_BLOCK + size + (size_t)nnclr_tar_padding(size);
+}
+
+bool nnclr_shard_writer_add(nnclr_shard_writer *writer, int64_t number, const nnclr_record *record,
+                            const void *bytes, nnclr_error *e) {
+    if (!check_record(writer, record, e) || !describe(record, &writer->text, e))
+        return false;
+    size_t row = nnclr_index_entry_bytes(record->name);
+    if (writer->shard_size > 0 && writer->index.count > 0) {
+        size_t more =
+            member_bytes(record->size) + member_bytes(8) + member_bytes(writer->text.size);
+        if (bound(writer, more, row) > writer->shard_size &&
+            (!end_file(writer, e) || !begin_file(writer, e)))
+            return false;
+    }
+    int64_t next = (int64_t)writer->index.count;
+    if (number >= 0 && number != next && writer->shard_size > 0)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "records of a split set must come in order");
+    number = number < 0 ? next : number;
+    if (number >= NNCLR_SHARD_MAX_RECORDS)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "more than %d records in one shard",
+                          (int)NNCLR_SHARD_MAX_RECORDS);
+    if (writer->index_bytes + row > NNCLR_FRAME_LIMIT - nnclr_index_header_bytes())
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT,
+                          "%s: the index of one shard cannot hold more records; split it",
+                          writer->path);
+    nnclr_index_entry entry = {
+        .number = number,
+        .frame = writer->table.count,
+        .offset = writer->pending.size + NNCLR_TAR_BLOCK,
+        .length = record->size,
+        .crc32 = nnclr_crc32(0, bytes, record->size),
+        .label = record->label,
+        .width = record->width,
+        .height = record->height,
+        .codec = record->codec,
+    };
+    if (!append_members(writer, number, record, bytes, e) ||
+        !nnclr_index_add(&writer->index, &entry, record->name, e))
+        return false;
+    writer->index_bytes += row;
+    writer->records++;
+    return writer->pending.size < NNCLR_SHARD_FRAME || flush_frame(writer, e);
+}
+
+uint64_t nnclr_shard_writer_count(const nnclr_shard_writer *writer) {
+    return writer->records;
+}
+
+/* ---- ending ---- */
+
+/* Gives every file of a split set its name; after a failure none has it. */
+static bool name_files(nnclr_shard_writer *writer, nnclr_error *e) {
+    size_t done = 0;
+    while (done < writer->file_count &&
+           rename(writer->files[done].temporary, writer->files[done].path) == 0)
+        done++;
+    if (done < writer->file_count) {
+        nnclr_fail_errno(e, "%s", writer->files[done].path);
+        while (done-- > 0)
+            unlink(writer->files[done].path);
+        return false;
+    }
+    for (size_t number = writer->file_count;; number++) {
+        waiting stale = {0};
+        if (!split_names(writer, number, &stale, e))
+            return false;
+        bool gone = unlink(stale.path) != 0;
+        nnclr_free(stale.path);
+        nnclr_free(stale.temporary);
+        if (gone)
+            break;
+    }
+    return nnclr_sync_folder_of(writer->path, e);
+}
+
+bool nnclr_shard_writer_commit(nnclr_shard_writer *writer, nnclr_error *e) {
+    bool ok = end_file(writer, e) && (writer->shard_size == 0 || name_files(writer, e));
+    nnclr_shard_writer_abandon(writer);
+    return ok;
+}
+
+void nnclr_shard_writer_abandon(nnclr_shard_writer *writer) {
+    if (!writer)
+        return;
+    nnclr_output_abandon(writer->output);
+    for (size_t i = 0; i < writer->file_count; i++) {
+        unlink(writer->files[i].temporary); /* those that have got their name are not there */
+        nnclr_free(writer->files[i].temporary);
+        nnclr_free(writer->files[i].path);
+    }
+    nnclr_free(writer->files);
+    nnclr_buffer_free(&writer->text);
+    nnclr_buffer_free(&writer->scratch);
+    nnclr_buffer_free(&writer->pending);
+    nnclr_index_free(&writer->index);
+    nnclr_seek_table_free(&writer->table);
+    nnclr_buffer_free(&writer->first);
+    nnclr_free(writer->path);
+    nnclr_free(writer);
+}

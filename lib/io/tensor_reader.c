@@ -1,0 +1,300 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "io/input.h"
+#include "io/tensor_file.h"
+#include "io/zstd_frames.h"
+
+enum { PEEK = 512, NO_FRAME = -1 };
+
+struct nnclr_tensor_reader {
+    nnclr_input input;
+    nnclr_seek_table table; /* empty: the document lies in the input as it is */
+    uint64_t stream_bytes;  /* of the whole document */
+    nnclr_tensor_header header;
+    unsigned char *frame; /* content of frame number `held` */
+    size_t frame_capacity;
+    int64_t held;
+};
+
+/* ---- the document as a stream of bytes ---- */
+
+static size_t frame_at(const nnclr_seek_table *table, uint64_t offset) {
+    size_t low = 0, high = table->count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (table->frames[middle].start <= offset)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Copies what of [offset, offset+size) lies in frame i; *got is how much that is. A frame that is
+ * wanted in full is not copied twice. */
+static bool read_frame(nnclr_tensor_reader *reader, size_t i, uint64_t offset, unsigned char *to,
+                       size_t size, size_t *got, nnclr_error *e) {
+    const nnclr_frame *frame = &reader->table.frames[i];
+    size_t skip = (size_t)(offset - frame->start), whole = frame->decompressed;
+    *got = size < whole - skip ? size : whole - skip;
+    if (whole == 0) /* a skippable frame */
+        return true;
+    if (*got == whole && reader->held != (int64_t)i)
+        return nnclr_seek_table_load(&reader->table, i, reader->input.fd, reader->input.name, to,
+                                     e);
+    if (reader->held != (int64_t)i) {
+        reader->held = NO_FRAME;
+        if (!nnclr_reserve(&reader->frame, &reader->frame_capacity, whole, 1, e) ||
+            !nnclr_seek_table_load(&reader->table, i, reader->input.fd, reader->input.name,
+                                   reader->frame, e))
+            return false;
+        reader->held = (int64_t)i;
+    }
+    memcpy(to, reader->frame + skip, *got);
+    return true;
+}
+
+static bool read_stream(nnclr_tensor_reader *reader, uint64_t offset, void *to, size_t size,
+                        nnclr_error *e) {
+    unsigned char *p = to;
+    if (reader->table.count == 0)
+        return nnclr_read_at(reader->input.fd, to, size, offset, reader->input.name, e);
+    for (size_t i = frame_at(&reader->table, offset), got; size > 0;
+         i++, p += got, offset += got, size -= got)
+        if (!read_frame(reader, i, offset, p, size, &got, e))
+            return false;
+    return true;
+}
+
+/* ---- opening ---- */
+
+static bool check_frames(const nnclr_tensor_reader *reader, nnclr_error *e) {
+    for (size_t i = 0; i < reader->table.count; i++)
+        if (reader->table.frames[i].decompressed > NNCLR_FRAME_LIMIT)
+            return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: frame %zu is larger than %d bytes",
+                              reader->input.name, i, (int)NNCLR_FRAME_LIMIT);
+    return true;
+}
+
+/* Refuses what is no tensor file by the first bytes of its content. */
+static bool check_content(nnclr_tensor_reader *reader, nnclr_error *e) {
+    static const char *const others[] = {
+        [NNCLR_CONTENT_SHARD] = "is a shard, not a tensor file",
+        [NNCLR_CONTENT_TAR] = "is a tar archive, not a tensor file",
+        [NNCLR_CONTENT_OTHER] = "is no tensor file (safetensors, plain or in zstd)",
+    };
+    nnclr_buffer start = {0};
+    bool ok = false;
+    if (!nnclr_input_peek(&reader->input, PEEK, &start, e))
+        goto exit;
+    nnclr_content content = nnclr_content_of(start.data, start.size);
+    ok = content == NNCLR_CONTENT_TENSORS ||
+         nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: %s", reader->input.name, others[content]);
+exit:
+    nnclr_buffer_free(&start);
+    return ok;
+}
+
+/* Finds where the document's bytes are. */
+static bool locate(nnclr_tensor_reader *reader, nnclr_error *e) {
+    nnclr_input *input = &reader->input;
+    unsigned char magic[4];
+    if (input->size < sizeof magic)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: %s", input->name,
+                          input->size == 0 ? "is empty" : "is no tensor file: too short");
+    if (!nnclr_read_at(input->fd, magic, sizeof magic, 0, input->name, e) ||
+        !check_content(reader, e))
+        return false;
+    reader->stream_bytes = input->size;
+    if (!nnclr_is_zstd(nnclr_load_u32(magic)) && !nnclr_is_skippable(nnclr_load_u32(magic)))
+        return true;
+
+    nnclr_seek_state state =
+        nnclr_seek_table_read(input->fd, input->size, input->name, &reader->table, e);
+    if (state == NNCLR_SEEK_FAILED)
+        return false;
+    if (state == NNCLR_SEEK_FOUND && reader->table.count > 0) {
+        const nnclr_frame *last = &reader->table.frames[reader->table.count - 1];
+        reader->stream_bytes = last->start + last->decompressed;
+        return check_frames(reader, e);
+    }
+    if (!nnclr_input_unpack(input, e))
+        return false;
+    reader->stream_bytes = input->size;
+    return true;
+}
+
+static bool read_header(nnclr_tensor_reader *reader, nnclr_error *e) {
+    const char *name = reader->input.name;
+    nnclr_buffer bytes = {0};
+    size_t need = 8;
+    bool ok = false;
+    while (!ok) {
+        if (need > reader->stream_bytes) {
+            nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: truncated: ends inside its header", name);
+            break;
+        }
+        bytes.size = 0;
+        if (!nnclr_buffer_reserve(&bytes, need, e) || !read_stream(reader, 0, bytes.data, need, e))
+            break;
+        size_t more;
+        ok = nnclr_tensor_header_parse(bytes.data, need, name, &reader->header, &more, e);
+        if (!ok && more <= need)
+            break;
+        need = more;
+    }
+    nnclr_buffer_free(&bytes);
+    return ok;
+}
+
+static bool check_size(const nnclr_tensor_reader *reader, nnclr_error *e) {
+    uint64_t whole = reader->header.header_bytes + reader->header.data_bytes;
+    if (reader->stream_bytes < whole)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: truncated: holds %llu of %llu bytes",
+                          reader->input.name, (unsigned long long)reader->stream_bytes,
+                          (unsigned long long)whole);
+    if (reader->stream_bytes > whole)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: %llu bytes follow behind the last tensor",
+                          reader->input.name, (unsigned long long)(reader->stream_bytes - whole));
+    return true;
+}
+
+static bool check_format(const nnclr_tensor_reader *reader, nnclr_error *e) {
+    const char *text = nnclr_tensor_reader_metadata(reader, "nnclr.format");
+    int64_t format;
+    if (!text)
+        return true;
+    if (!nnclr_parse_int(text, 1, INT64_MAX, &format))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: nnclr.format \"%.40s\" is no format number",
+                          reader->input.name, text);
+    return format <= NNCLR_TENSOR_FORMAT ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT,
+                      "%s: is of format %lld, written by a newer program; this one reads format %d",
+                      reader->input.name, (long long)format, (int)NNCLR_TENSOR_FORMAT);
+}
+
+nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e) {
+    nnclr_tensor_reader *reader = nnclr_alloc_zero(1, sizeof *reader, e);
+    if (!reader)
+        return NULL;
+    reader->held = NO_FRAME;
+    if (nnclr_input_open(path, &reader->input, e) && locate(reader, e) && read_header(reader, e) &&
+        check_size(reader, e) && check_format(reader, e))
+        return reader;
+    nnclr_tensor_reader_close(reader);
+    return NULL;
+}
+
+void nnclr_tensor_reader_close(nnclr_tensor_reader *reader) {
+    if (!reader)
+        return;
+    nnclr_free(reader->frame);
+    nnclr_tensor_header_free(&reader->header);
+    nnclr_seek_table_free(&reader->table);
+    nnclr_input_close(&reader->input);
+    nnclr_free(reader);
+}
+
+/* ---- what is in it ---- */
+
+const char *nnclr_tensor_reader_path(const nnclr_tensor_reader *reader) {
+    return reader->input.name;
+}
+
+size_t nnclr_tensor_reader_count(const nnclr_tensor_reader *reader) {
+    return reader->header.count;
+}
+
+const nnclr_tensor_info *nnclr_tensor_reader_info(const nnclr_tensor_reader *reader, size_t i) {
+    return &reader->header.infos[i];
+}
+
+const nnclr_tensor_info *nnclr_tensor_reader_find(const nnclr_tensor_reader *reader,
+                                                  const char *name) {
+    for (size_t i = 0; i < reader->header.count; i++)
+        if (strcmp(reader->header.infos[i].name, name) == 0)
+            return &reader->header.infos[i];
+    return NULL;
+}
+
+const char *nnclr_tensor_reader_metadata(const nnclr_tensor_reader *reader, const char *key) {
+    return nnclr_json_string(nnclr_json_get(reader->header.metadata, key));
+}
+
+bool nnclr_tensor_reader_expect(const nnclr_tensor_reader *reader, const char *kind,
+                                nnclr_error *e) {
+    const char *is = nnclr_tensor_reader_metadata(reader, "nnclr.kind");
+    if (!is)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "%s: is a safetensors file of another program, not of kind \"%s\"",
+                          reader->input.name, kind);
+    return strcmp(is, kind) == 0 ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a tensor file of kind \"%.40s\", not \"%s\"",
+                      reader->input.name, is, kind);
+}
+
+bool nnclr_tensor_reader_read(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                              uint64_t skip, void *to, size_t size, nnclr_error *e) {
+    size_t i = (size_t)(info - reader->header.infos);
+    uint64_t bytes = nnclr_tensor_bytes(info);
+    if (skip > bytes || size > bytes - skip)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: tensor \"%s\" has no bytes %llu to %llu",
+                          reader->input.name, info->name, (unsigned long long)skip,
+                          (unsigned long long)skip + size);
+    return size == 0 ||
+           read_stream(reader, reader->header.header_bytes + reader->header.offsets[i] + skip, to,
+                       size, e);
+}
+
+/* "F32 [3, 64]"; a dim below 0 is shown as "any". */
+static void describe(nnclr_dtype dtype, int rank, const int64_t *dims, char *text, size_t size) {
+    size_t used = (size_t)snprintf(text, size, "%s [", nnclr_dtype_name(dtype));
+    for (int i = 0; i < rank && used < size; i++) {
+        const char *comma = i > 0 ? ", " : "";
+        int n = dims[i] < 0
+                    ? snprintf(text + used, size - used, "%sany", comma)
+                    : snprintf(text + used, size - used, "%s%lld", comma, (long long)dims[i]);
+        used += (size_t)n;
+    }
+    if (used < size)
+        snprintf(text + used, size - used, "]");
+}
+
+static bool fits(const nnclr_tensor_info *info, nnclr_dtype dtype, int rank, const int64_t *dims) {
+    if (info->dtype != dtype || info->rank != rank)
+        return false;
+    for (int i = 0; i < rank; i++)
+        if (dims[i] >= 0 && dims[i] != info->dims[i])
+            return false;
+    return true;
+}
+
+void *nnclr_tensor_reader_load(nnclr_tensor_reader *reader, const char *name, nnclr_dtype dtype,
+                               int rank, const int64_t *dims, nnclr_tensor_info *info,
+                               nnclr_error *e) {
+    const nnclr_tensor_info *found = nnclr_tensor_reader_find(reader, name);
+    if (!found) {
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: holds no tensor \"%s\"", reader->input.name, name);
+        return NULL;
+    }
+    if (!fits(found, dtype, rank, dims)) {
+        char is[200], must[200];
+        describe(found->dtype, found->rank, found->dims, is, sizeof is);
+        describe(dtype, rank, dims, must, sizeof must);
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor \"%s\" is %s, not %s", reader->input.name,
+                   name, is, must);
+        return NULL;
+    }
+    size_t size = nnclr_tensor_bytes(found);
+    void *data = nnclr_alloc(size, 1, e);
+    if (data && !nnclr_tensor_reader_read(reader, found, 0, data, size, e)) {
+        nnclr_free(data);
+        data = NULL;
+    }
+    if (data && info)
+        *info = *found;
+    return data;
+}

@@ -1,0 +1,106 @@
+#include "net/lifetimes.h"
+
+#include <limits.h>
+
+#include "net/ops.h"
+
+const char *const nnclr_use_names[NNCLR_USES] = {
+    [NNCLR_USE_VALUE] = "value", [NNCLR_USE_GRADIENT] = "gradient", [NNCLR_USE_PACKED] = "packed",
+    [NNCLR_USE_SUMS] = "sums",   [NNCLR_USE_SAVED] = "saved",       [NNCLR_USE_NORMS] = "norms",
+};
+
+int nnclr_lifetimes_moments(const nnclr_lifetimes *l) {
+    return (l->training ? 2 : 1) * (l->end - l->begin);
+}
+
+typedef struct finder {
+    const nnclr_lifetimes *lifetimes;
+    nnclr_interval *intervals;
+    int forward, backward; /* moments of the op at hand; backward -1: none */
+} finder;
+
+static nnclr_interval *block(const finder *f, nnclr_use use, int value) {
+    return &f->intervals[(size_t)use * nnclr_network_value_count(f->lifetimes->net) +
+                         (size_t)value];
+}
+
+static void touch(const finder *f, nnclr_use use, int value, int moment) {
+    if (value < 0 || moment < 0)
+        return;
+    nnclr_interval *interval = block(f, use, value);
+    interval->first = moment < interval->first ? moment : interval->first;
+    interval->last = moment > interval->last ? moment : interval->last;
+}
+
+static void touch_gradient(const finder *f, int value) {
+    if (value >= 0 && nnclr_network_value(f->lifetimes->net, (size_t)value)->gradient)
+        touch(f, NNCLR_USE_GRADIENT, value, f->backward);
+}
+
+/* What the batch norm of `value` works with. */
+static void touch_statistics(const finder *f, int value) {
+    if (value < 0 || !f->lifetimes->training)
+        return;
+    int producer = nnclr_network_value(f->lifetimes->net, (size_t)value)->producer;
+    if (producer >= f->lifetimes->begin &&
+        nnclr_network_op(f->lifetimes->net, (size_t)producer)->kind == NNCLR_OP_CONV)
+        touch(f, NNCLR_USE_SUMS, value, producer - f->lifetimes->begin);
+    touch(f, NNCLR_USE_SUMS, value, f->forward);
+    touch(f, NNCLR_USE_SAVED, value, f->forward);
+    touch(f, NNCLR_USE_SAVED, value, f->backward);
+}
+
+static void touch_op(const finder *f, const nnclr_op *op) {
+    const nnclr_op_type *type = nnclr_op_types[op->kind];
+    const int values[] = {op->x, op->y, op->residual, op->second};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        touch(f, NNCLR_USE_VALUE, values[i], f->forward);
+        touch_gradient(f, values[i]);
+    }
+    if (type->backward_reads_x) {
+        touch(f, NNCLR_USE_VALUE, op->x, f->backward);
+        touch(f, NNCLR_USE_VALUE, op->second, f->backward);
+    }
+    if (type->backward_reads_y)
+        touch(f, NNCLR_USE_VALUE, op->y, f->backward);
+    if (op->kind == NNCLR_OP_CONV) { /* packed once, used in every pass */
+        touch(f, NNCLR_USE_PACKED, op->y, 0);
+        touch(f, NNCLR_USE_PACKED, op->y, nnclr_lifetimes_moments(f->lifetimes) - 1);
+    }
+    if (op->kind == NNCLR_OP_BATCHNORM) {
+        touch_statistics(f, op->x);
+        touch_statistics(f, op->second);
+    }
+    if (op->kind == NNCLR_OP_L2NORM) {
+        touch(f, NNCLR_USE_NORMS, op->y, f->forward);
+        touch(f, NNCLR_USE_NORMS, op->y, f->backward);
+    }
+}
+
+/* Values that the caller reads and writes between passes live all the time. */
+static void keep(const finder *f, nnclr_use use, int value) {
+    nnclr_interval *interval = block(f, use, value);
+    if (interval->first > interval->last)
+        return;
+    interval->first = 0;
+    interval->last = nnclr_lifetimes_moments(f->lifetimes) - 1;
+}
+
+void nnclr_lifetimes_find(const nnclr_lifetimes *l, nnclr_interval *intervals) {
+    int values = (int)nnclr_network_value_count(l->net), ops = l->end - l->begin;
+    for (int i = 0; i < NNCLR_USES * values; i++)
+        intervals[i] = (nnclr_interval){.first = INT_MAX, .last = -1};
+    finder f = {.lifetimes = l, .intervals = intervals, .backward = -1};
+    for (int i = 0; i < ops; i++) {
+        f.forward = i;
+        f.backward = l->training ? 2 * ops - 1 - i : -1;
+        touch_op(&f, nnclr_network_op(l->net, (size_t)(l->begin + i)));
+    }
+    touch(&f, NNCLR_USE_VALUE, l->first, 0); /* filled before the first moment */
+    for (int v = 0; v < values; v++) {
+        if (v != l->last && (v != l->first || v == 0) && !nnclr_network_marked(l->net, v))
+            continue;
+        keep(&f, NNCLR_USE_VALUE, v);
+        keep(&f, NNCLR_USE_GRADIENT, v);
+    }
+}

@@ -1,0 +1,19 @@
+/* Eigenvalues of a symmetric matrix: Householder reduction to tridiagonal form, then the implicit
+ * QL method with Wilkinson's shift (Golub and Van Loan, "Matrix Computations", sec. 8.3). */
+#ifndef NNCLR_SSL_EIGENVALUES_H
+#define NNCLR_SSL_EIGENVALUES_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/* matrix [n][n], row-major, of which the lower triangle is read, and which is destroyed;
+ * values [n], ascending. A matrix that is not finite is a numeric error. */
+bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, nnclr_error *e);
+
+/* exp of the entropy of values / sum(values), the effective rank of a covariance matrix with these
+ * eigenvalues (Roy and Vetterli 2007): n where all are equal, 1 where one is alone. Negative values
+ * (rounding) count as 0; NAN where nothing is left. */
+double nnclr_effective_rank(const double *values, int n);
+
+#endif

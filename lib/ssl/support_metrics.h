@@ -1,0 +1,40 @@
+/* What the support set is made of and what was picked from it: a broken queue does not show in the
+ * loss. `scratch` keeps its memory between calls. */
+#ifndef NNCLR_SSL_SUPPORT_METRICS_H
+#define NNCLR_SSL_SUPPORT_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/strings.h"
+#include "ssl/support_set.h"
+
+/* Means over the queries; NAN: undefined. */
+typedef struct nnclr_pick_metrics {
+    double sim;      /* cosine of query and pick */
+    double initial;  /* picks that are initial random rows */
+    double self;     /* picks of the query's own record */
+    double age;      /* steps since enqueued, over picks that are no initial rows */
+    double distinct; /* distinct rows picked / queries */
+    double acc;      /* picks of the query's label, over queries with a label */
+} nnclr_pick_metrics;
+
+/* `count` queries with their picked rows (-1: none, which is left out) and cosines; `now` is the
+ * step that counts as age 0. */
+bool nnclr_measure_picks(const nnclr_support_set *s, int count, const int32_t *pick,
+                         const double *cosine, const int64_t *record, const int64_t *label,
+                         int64_t now, nnclr_pick_metrics *out, nnclr_buffer *scratch,
+                         nnclr_error *e);
+
+/* Share of the records that have a row; mean share of rows with the query's label (NAN without
+ * labels: initial rows and rows without label count as misses). */
+bool nnclr_measure_presence(const nnclr_support_set *s, int count, const int64_t *record,
+                            const int64_t *label, double *present, double *chance,
+                            nnclr_buffer *scratch, nnclr_error *e);
+
+/* Effective rank of the newest min(m, most) rows: of their covariance. NAN where they are all the
+ * same. */
+bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, nnclr_buffer *scratch,
+                        nnclr_error *e);
+
+#endif

@@ -1,0 +1,457 @@
+#include "train/checkpoint.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "train/checkpoint_layout.h"
+
+enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
+
+/* ---- metadata ---- */
+
+static bool put_json(nnclr_json *metadata, const char *key, const nnclr_json *value,
+                     nnclr_error *e) {
+    nnclr_buffer text = {0};
+    bool ok = nnclr_json_print(value, false, &text, e) &&
+              nnclr_json_put_string(metadata, key, (const char *)text.data, e);
+    nnclr_buffer_free(&text);
+    return ok;
+}
+
+static bool put_number(nnclr_json *metadata, const char *key, int64_t value, nnclr_error *e) {
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, value);
+    return nnclr_json_put_string(metadata, key, text, e);
+}
+
+static bool put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
+    nnclr_json *json = nnclr_config_to_json(config, e);
+    bool ok = json && put_json(metadata, "nnclr.config", json, e);
+    nnclr_json_free(json);
+    return ok;
+}
+
+static bool put_classes(nnclr_json *metadata, char *const *classes, size_t count, nnclr_error *e) {
+    nnclr_json *array = nnclr_json_array(e);
+    bool ok = array != NULL;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = nnclr_json_push_string(array, classes[i], e);
+    ok = ok && put_json(metadata, "nnclr.classes", array, e);
+    nnclr_json_free(array);
+    return ok;
+}
+
+int64_t nnclr_identity_records(const nnclr_json *identity) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < nnclr_json_count(identity); i++) {
+        int64_t records;
+        nnclr_error ignored = NNCLR_NO_ERROR;
+        if (nnclr_json_get_int(nnclr_json_at(identity, i), "records", 0, INT_MAX, &records,
+                               &ignored))
+            sum += records;
+    }
+    return sum;
+}
+
+static nnclr_json *make_metadata(const nnclr_checkpoint_info *info, nnclr_error *e) {
+    nnclr_json *metadata = nnclr_json_object(e);
+    int64_t steps_per_epoch = nnclr_identity_records(info->identity) / info->config.batch;
+    if (steps_per_epoch < 1)
+        steps_per_epoch = 1;
+    if (metadata && put_number(metadata, "nnclr.step", info->step, e) &&
+        put_number(metadata, "nnclr.total_steps", info->total_steps, e) &&
+        put_number(metadata, "nnclr.epoch", info->step / steps_per_epoch, e) &&
+        put_number(metadata, "nnclr.position", info->step % steps_per_epoch, e) &&
+        put_number(metadata, "nnclr.seed", (int64_t)info->config.data_seed, e) &&
+        nnclr_json_put_string(metadata, "nnclr.engine", info->engine, e) &&
+        nnclr_json_put_string(metadata, "nnclr.precision", info->precision, e) &&
+        put_config(metadata, &info->config, e) &&
+        put_json(metadata, "nnclr.data", info->identity, e) &&
+        put_classes(metadata, info->classes, info->class_count, e))
+        return metadata;
+    nnclr_json_free(metadata);
+    return NULL;
+}
+
+static const char *need(const nnclr_tensor_reader *reader, const char *key, nnclr_error *e) {
+    const char *text = nnclr_tensor_reader_metadata(reader, key);
+    if (!text)
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "the checkpoint's metadata has no %s", key);
+    return text;
+}
+
+static bool read_number(const nnclr_tensor_reader *reader, const char *key, int64_t high,
+                        int64_t *out, nnclr_error *e) {
+    const char *text = need(reader, key, e);
+    if (!text)
+        return false;
+    return nnclr_parse_int(text, 0, high, out) ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s of the checkpoint is no number from 0 to %" PRId64,
+                      key, high);
+}
+
+static bool read_name(const nnclr_tensor_reader *reader, const char *key, char out[16],
+                      nnclr_error *e) {
+    const char *text = need(reader, key, e);
+    if (!text)
+        return false;
+    if (strlen(text) >= 16)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s of the checkpoint is too long", key);
+    strcpy(out, text);
+    return true;
+}
+
+static nnclr_json *read_json(const nnclr_tensor_reader *reader, const char *key, nnclr_error *e) {
+    const char *text = need(reader, key, e);
+    return text ? nnclr_json_parse(text, strlen(text), key, e) : NULL;
+}
+
+static bool read_config(const nnclr_tensor_reader *reader, nnclr_config *config, nnclr_error *e) {
+    nnclr_json *json = read_json(reader, "nnclr.config", e);
+    bool ok = json && nnclr_config_from_json(json, config, e);
+    nnclr_json_free(json);
+    return ok;
+}
+
+static bool read_classes(const nnclr_tensor_reader *reader, nnclr_checkpoint_info *info,
+                         nnclr_error *e) {
+    nnclr_json *array = read_json(reader, "nnclr.classes", e);
+    bool ok = false;
+    if (!array)
+        return false;
+    if (!nnclr_json_is_array(array)) {
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "nnclr.classes of the checkpoint is no array");
+        goto exit;
+    }
+    size_t count = nnclr_json_count(array);
+    info->classes = nnclr_alloc_zero(count, sizeof *info->classes, e);
+    if (!info->classes)
+        goto exit;
+    for (; info->class_count < count; info->class_count++) {
+        const char *name = nnclr_json_string(nnclr_json_at(array, info->class_count));
+        if (!name) {
+            nnclr_fail(e, NNCLR_ERROR_INPUT, "a class of the checkpoint has no name");
+            goto exit;
+        }
+        if (!(info->classes[info->class_count] = nnclr_strdup(name, e)))
+            goto exit;
+    }
+    ok = true;
+
+exit:
+    nnclr_json_free(array);
+    return ok;
+}
+
+/* A support set of another size than nnclr.config says is refused before one is made. */
+static bool check_queue_shape(const nnclr_tensor_reader *reader, const nnclr_config *config,
+                              nnclr_error *e) {
+    const nnclr_tensor_info *info = nnclr_tensor_reader_find(reader, "queue.embedding");
+    const nnclr_layers *projector = &config->model.projector;
+    if (config->method.kind == NNCLR_METHOD_SIMCLR)
+        return true;
+    if (!info || info->rank != 2 || info->dims[0] != config->method.queue ||
+        info->dims[1] != projector->width[projector->count - 1])
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "there is no tensor queue.embedding of shape [%d,%d], which its "
+                          "nnclr.config asks for",
+                          config->method.queue, projector->width[projector->count - 1]);
+    return true;
+}
+
+static bool read_metadata(const nnclr_tensor_reader *reader, nnclr_checkpoint_info *info,
+                          nnclr_error *e) {
+    if (!nnclr_tensor_reader_expect(reader, "checkpoint", e))
+        return false;
+    if (!read_number(reader, "nnclr.total_steps", INT64_MAX, &info->total_steps, e) ||
+        !read_number(reader, "nnclr.step", info->total_steps, &info->step, e) ||
+        !read_name(reader, "nnclr.engine", info->engine, e) ||
+        !read_name(reader, "nnclr.precision", info->precision, e) ||
+        !read_config(reader, &info->config, e) || !check_queue_shape(reader, &info->config, e) ||
+        !read_classes(reader, info, e) || !(info->identity = read_json(reader, "nnclr.data", e)))
+        return nnclr_fail_at(e, "%s", nnclr_tensor_reader_path(reader));
+    info->real = strcmp(info->precision, "f64") == 0 ? NNCLR_F64 : NNCLR_F32;
+    return true;
+}
+
+nnclr_tensor_reader *nnclr_checkpoint_open(const char *path, nnclr_checkpoint_info *info,
+                                           nnclr_error *e) {
+    *info = (nnclr_checkpoint_info){0};
+    nnclr_tensor_reader *reader = nnclr_tensor_reader_open(path, e);
+    if (!reader)
+        return NULL;
+    if (read_metadata(reader, info, e))
+        return reader;
+    nnclr_checkpoint_info_free(info);
+    nnclr_tensor_reader_close(reader);
+    return NULL;
+}
+
+void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info) {
+    nnclr_json_free(info->identity);
+    for (size_t i = 0; i < info->class_count; i++)
+        nnclr_free(info->classes[i]);
+    nnclr_free(info->classes);
+    *info = (nnclr_checkpoint_info){0};
+}
+
+/* ---- loading ---- */
+
+static void print_shape(char *text, size_t size, int rank, const int64_t *dims) {
+    size_t used = (size_t)snprintf(text, size, "[");
+    for (int i = 0; i < rank && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", dims[i]);
+    if (used < size)
+        snprintf(text + used, size - used, "]");
+}
+
+/* The tensor of that entry. Reals may have either width. */
+static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
+                                             const nnclr_layout_entry *entry, nnclr_error *e) {
+    const char *path = nnclr_tensor_reader_path(reader);
+    const nnclr_tensor_info *info = nnclr_tensor_reader_find(reader, entry->name);
+    if (!info) {
+        nnclr_fail(e, NNCLR_ERROR_INPUT,
+                   "%s: there is no tensor %s, which its nnclr.config asks for", path, entry->name);
+        return NULL;
+    }
+    bool integer = entry->dtype == NNCLR_I64;
+    bool type_fits =
+        integer ? info->dtype == NNCLR_I64 : info->dtype == NNCLR_F32 || info->dtype == NNCLR_F64;
+    if (!type_fits) {
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s is %s, not %s", path, entry->name,
+                   nnclr_dtype_name(info->dtype), integer ? "I64" : "F32 or F64");
+        return NULL;
+    }
+    if (info->rank == entry->rank &&
+        memcmp(info->dims, entry->dims, (size_t)entry->rank * sizeof *info->dims) == 0)
+        return info;
+    char is[160], should[160];
+    print_shape(is, sizeof is, info->rank, info->dims);
+    print_shape(should, sizeof should, entry->rank, entry->dims);
+    nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s has shape %s, but its nnclr.config asks for %s",
+               path, entry->name, is, should);
+    return NULL;
+}
+
+/* Reals [count] from the file to an engine's place, through `chunk` (of CHUNK doubles). */
+static bool load_reals(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                       nnclr_engine *engine, void *place, void *chunk, nnclr_error *e) {
+    size_t count = (size_t)nnclr_tensor_elements(info), width = nnclr_dtype_bytes(info->dtype);
+    for (size_t done = 0; done < count;) {
+        size_t part = count - done < CHUNK ? count - done : CHUNK;
+        if (!nnclr_tensor_reader_read(reader, info, done * width, chunk, part * width, e))
+            return false;
+        engine->table->put(engine, nnclr_real_at(engine, place, done), part, info->dtype, chunk);
+        done += part;
+    }
+    return true;
+}
+
+static void *flat_buffer(const nnclr_parameters *p, nnclr_slot slot) {
+    return slot == NNCLR_SLOT_WEIGHT      ? p->weights
+           : slot == NNCLR_SLOT_STATISTIC ? p->statistics
+                                          : p->velocity;
+}
+
+static bool load_entry(nnclr_tensor_reader *reader, const nnclr_layout_entry *entry,
+                       nnclr_parameters *p, void *chunk, nnclr_error *e) {
+    const nnclr_tensor_info *info = find_fitting(reader, entry, e);
+    if (!info)
+        return false;
+    if (entry->slot != NNCLR_SLOT_BATCHES)
+        return load_reals(reader, info, p->engine,
+                          nnclr_real_at(p->engine, flat_buffer(p, entry->slot), entry->offset),
+                          chunk, e);
+    if (!nnclr_tensor_reader_read(reader, info, 0, &p->batches, sizeof p->batches, e))
+        return false;
+    return p->batches >= 0 || nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s is negative",
+                                         nnclr_tensor_reader_path(reader), entry->name);
+}
+
+/* Refuses tensors below the first component of one of the network's names that it does not have: a
+ * deeper network than nnclr.config says. */
+static bool refuse_strangers(const nnclr_tensor_reader *reader, const nnclr_layout *layout,
+                             nnclr_error *e) {
+    for (size_t i = 0; i < nnclr_tensor_reader_count(reader); i++) {
+        const char *name = nnclr_tensor_reader_info(reader, i)->name, *dot = strchr(name, '.');
+        size_t first = dot ? (size_t)(dot - name) + 1 : 0;
+        bool ours = false, known = false;
+        for (size_t j = 0; dot && j < layout->count && !known; j++) {
+            ours = ours || strncmp(layout->entries[j].name, name, first) == 0;
+            known = strcmp(layout->entries[j].name, name) == 0;
+        }
+        if (ours && !known)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "%s: tensor %s has no place in the network of its nnclr.config",
+                              nnclr_tensor_reader_path(reader), name);
+    }
+    return true;
+}
+
+bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
+                                      nnclr_error *e) {
+    nnclr_layout layout;
+    if (!nnclr_layout_make(p->net, p->engine->table->real, p->velocity != NULL, NULL, &layout, e))
+        return false;
+    void *chunk = nnclr_alloc(CHUNK, sizeof(double), e);
+    bool ok = chunk && refuse_strangers(reader, &layout, e);
+    for (size_t i = 0; ok && i < layout.count; i++)
+        ok = load_entry(reader, &layout.entries[i], p, chunk, e);
+    ok = ok && p->engine->table->sync(p->engine, e);
+    nnclr_free(chunk);
+    nnclr_layout_free(&layout);
+    return ok;
+}
+
+static bool check_queue(const nnclr_tensor_reader *reader, const nnclr_support_set *s,
+                        nnclr_dtype type, const void *embedding, int64_t *const columns[3],
+                        int64_t cursor, nnclr_error *e) {
+    static const char *const names[3] = {"record", "label", "step"};
+    const char *path = nnclr_tensor_reader_path(reader);
+    if (cursor < 0 || cursor >= s->m)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: queue.cursor is %" PRId64 ", not a row of %d",
+                          path, cursor, s->m);
+    for (int row = 0; row < s->m; row++) {
+        for (int i = 0; i < 3; i++)
+            if (columns[i][row] < -1)
+                return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: queue.%s of row %d is %" PRId64, path,
+                                  names[i], row, columns[i][row]);
+        double squares = 0;
+        for (int j = 0; j < s->d; j++) {
+            size_t at = (size_t)row * (size_t)s->d + (size_t)j;
+            double x = type == NNCLR_F64 ? ((const double *)embedding)[at]
+                                         : (double)((const float *)embedding)[at];
+            squares += x * x;
+        }
+        if (!(fabs(squares - 1) < 1e-3))
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "%s: row %d of queue.embedding is no unit vector", path, row);
+    }
+    return true;
+}
+
+bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader, nnclr_support_set *s,
+                                       nnclr_error *e) {
+    bool ok = false;
+    const int64_t rows[2] = {s->m, s->d};
+    int64_t *columns[3] = {NULL, NULL, NULL}, *cursor = NULL;
+    static const char *const names[3] = {"queue.record", "queue.label", "queue.step"};
+    nnclr_layout_entry entry = {.slot = NNCLR_SLOT_QUEUE_EMBEDDING,
+                                .name = "queue.embedding",
+                                .dtype = NNCLR_F32,
+                                .rank = 2,
+                                .dims = {s->m, s->d}};
+    const nnclr_tensor_info *info = find_fitting(reader, &entry, e);
+    void *embedding =
+        info ? nnclr_tensor_reader_load(reader, entry.name, info->dtype, 2, rows, NULL, e) : NULL;
+    if (!embedding)
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (!(columns[i] = nnclr_tensor_reader_load(reader, names[i], NNCLR_I64, 1, rows, NULL, e)))
+            goto exit;
+    cursor = nnclr_tensor_reader_load(reader, "queue.cursor", NNCLR_I64, 0, NULL, NULL, e);
+    ok = cursor && check_queue(reader, s, info->dtype, embedding, columns, *cursor, e) &&
+         nnclr_support_set_restore(s, info->dtype, embedding, columns[0], columns[1], columns[2],
+                                   (int)*cursor, e);
+
+exit:
+    nnclr_free(cursor);
+    for (int i = 0; i < 3; i++)
+        nnclr_free(columns[i]);
+    nnclr_free(embedding);
+    return ok;
+}
+
+/* ---- writing ---- */
+
+static bool write_reals(nnclr_tensor_writer *writer, nnclr_engine *engine, const void *place,
+                        size_t count, void *chunk, nnclr_error *e) {
+    nnclr_dtype real = engine->table->real;
+    for (size_t done = 0; done < count;) {
+        size_t part = count - done < CHUNK ? count - done : CHUNK;
+        engine->table->get(engine, nnclr_real_at(engine, place, done), part, real, chunk);
+        if (!nnclr_tensor_writer_put(writer, chunk, part * nnclr_real_bytes(engine), e))
+            return false;
+        done += part;
+    }
+    return true;
+}
+
+static bool write_entry(nnclr_tensor_writer *writer, const nnclr_layout_entry *entry,
+                        const nnclr_parameters *p, const nnclr_support_set *s, void *chunk,
+                        nnclr_error *e) {
+    nnclr_tensor_info info = nnclr_layout_info(entry);
+    size_t count = (size_t)nnclr_tensor_elements(&info);
+    int64_t cursor;
+    switch (entry->slot) {
+    case NNCLR_SLOT_WEIGHT:
+    case NNCLR_SLOT_STATISTIC:
+    case NNCLR_SLOT_MOMENTUM:
+        return write_reals(writer, p->engine,
+                           nnclr_real_at(p->engine, flat_buffer(p, entry->slot), entry->offset),
+                           count, chunk, e);
+    case NNCLR_SLOT_BATCHES:
+        return nnclr_tensor_writer_put(writer, &p->batches, sizeof p->batches, e);
+    case NNCLR_SLOT_QUEUE_EMBEDDING:
+        return write_reals(writer, p->engine, p->engine->table->search_rows(p->engine, s->search),
+                           count, chunk, e);
+    case NNCLR_SLOT_QUEUE_RECORD:
+        return nnclr_tensor_writer_put(writer, s->record, count * sizeof *s->record, e);
+    case NNCLR_SLOT_QUEUE_LABEL:
+        return nnclr_tensor_writer_put(writer, s->label, count * sizeof *s->label, e);
+    case NNCLR_SLOT_QUEUE_STEP:
+        return nnclr_tensor_writer_put(writer, s->step, count * sizeof *s->step, e);
+    case NNCLR_SLOT_QUEUE_CURSOR:
+        break;
+    }
+    cursor = s->cursor;
+    return nnclr_tensor_writer_put(writer, &cursor, sizeof cursor, e);
+}
+
+static nnclr_tensor_writer *open_writer(const char *path, const char *program,
+                                        const nnclr_checkpoint_info *info,
+                                        const nnclr_layout *layout, nnclr_error *e) {
+    nnclr_tensor_writer *writer = NULL;
+    nnclr_tensor_info *infos = nnclr_alloc(layout->count, sizeof *infos, e);
+    nnclr_json *metadata = infos ? make_metadata(info, e) : NULL;
+    if (metadata) {
+        for (size_t i = 0; i < layout->count; i++)
+            infos[i] = nnclr_layout_info(&layout->entries[i]);
+        writer = nnclr_tensor_writer_open(path, "checkpoint", program, metadata, infos,
+                                          layout->count, e);
+    }
+    nnclr_json_free(metadata);
+    nnclr_free(infos);
+    return writer;
+}
+
+bool nnclr_checkpoint_write(const char *path, const char *program,
+                            const nnclr_checkpoint_info *info, const nnclr_parameters *p,
+                            const nnclr_support_set *s, nnclr_error *e) {
+    nnclr_layout layout;
+    if (!nnclr_layout_make(p->net, p->engine->table->real, true, s, &layout, e))
+        return false;
+    bool ok = false;
+    void *chunk = nnclr_alloc(CHUNK, sizeof(double), e);
+    nnclr_tensor_writer *writer = chunk ? open_writer(path, program, info, &layout, e) : NULL;
+    if (!writer)
+        goto exit;
+    ok = true;
+    for (size_t i = 0; ok && i < layout.count; i++)
+        ok = write_entry(writer, &layout.entries[i], p, s, chunk, e);
+    ok = ok && p->engine->table->sync(p->engine, e);
+    if (ok)
+        ok = nnclr_tensor_writer_commit(writer, e);
+    else
+        nnclr_tensor_writer_abandon(writer);
+
+exit:
+    nnclr_free(chunk);
+    nnclr_layout_free(&layout);
+    return ok;
+}

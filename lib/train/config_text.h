@@ -1,0 +1,32 @@
+/* Composite values of options as text: lists of numbers, layers, durations. Every parser's message
+ * says what is needed instead. */
+#ifndef NNCLR_TRAIN_CONFIG_TEXT_H
+#define NNCLR_TRAIN_CONFIG_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "net/model.h"
+
+/* Exactly `count` numbers in [low, high] with commas between them. */
+bool nnclr_parse_reals(const char *text, double *out, int count, double low, double high,
+                       nnclr_error *e);
+void nnclr_print_reals(const double *values, int count, char *text, size_t size);
+
+/* "2048,2048,256"; "none" is no layer. */
+bool nnclr_parse_layers(const char *text, nnclr_layers *out, nnclr_error *e);
+void nnclr_print_layers(const nnclr_layers *layers, char *text, size_t size);
+
+typedef enum nnclr_unit { NNCLR_SECONDS, NNCLR_STEPS, NNCLR_EPOCHS } nnclr_unit;
+
+typedef struct nnclr_duration {
+    double count; /* steps: a whole number */
+    nnclr_unit unit;
+} nnclr_duration;
+
+/* "90s", "10m", "2h"; "500steps"; "1epoch", "2.5epochs"; a number without a unit is refused. */
+bool nnclr_parse_duration(const char *text, nnclr_duration *out, nnclr_error *e);
+void nnclr_print_duration(const nnclr_duration *duration, char *text, size_t size);
+
+#endif

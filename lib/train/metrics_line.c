@@ -1,0 +1,65 @@
+#include "train/metrics_line.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/json.h"
+
+bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nnclr_error *e) {
+    const nnclr_method_metrics *m = &line->method;
+    const struct {
+        const char *key;
+        double value;
+    } reals[] = {
+        {"loss", line->loss},
+        {"lr", line->lr},
+        {"grad_norm", line->grad_norm},
+        {"images_per_s", line->images_per_s},
+        {"contrast_acc", m->contrast_acc},
+        {"nn_sim", m->nn_sim},
+        {"nn_initial", m->nn_initial},
+        {"nn_self", m->nn_self},
+        {"self_present", m->self_present},
+        {"nn_age", m->nn_age},
+        {"nn_distinct", m->nn_distinct},
+        {"nn_acc", m->nn_acc},
+        {"nn_chance", m->nn_chance},
+        {"z_rank", m->z_rank},
+        {"h_std", m->h_std},
+        {"p_std", m->p_std},
+        {"batch_spread", line->batch_spread},
+    };
+    nnclr_json *object = nnclr_json_object(e);
+    bool ok = object && nnclr_json_put_int(object, "step", line->step, e) &&
+              nnclr_json_put_int(object, "epoch", line->epoch, e);
+    for (size_t i = 0; ok && i < sizeof reals / sizeof *reals; i++)
+        ok = nnclr_json_put_real(object, reals[i].key, reals[i].value, e);
+    out->size = 0;
+    ok = ok && nnclr_json_print(object, false, out, e) && nnclr_buffer_append(out, "\n", 1, e);
+    nnclr_json_free(object);
+    return ok;
+}
+
+static int ascending(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+bool nnclr_batch_spread(const int64_t *record, int n, int64_t records, double *spread,
+                        nnclr_buffer *scratch, nnclr_error *e) {
+    *spread = NAN;
+    if (n < 2)
+        return true;
+    scratch->size = 0;
+    if (!nnclr_buffer_append(scratch, record, (size_t)n * sizeof *record, e))
+        return false;
+    int64_t *sorted = (void *)scratch->data;
+    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    /* The i-th smallest is the larger of i pairs and the smaller of n - 1 - i. */
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += (double)sorted[i] * (2 * i - n + 1);
+    *spread = sum / (0.5 * n * (n - 1)) / (double)records;
+    return true;
+}

@@ -1,0 +1,330 @@
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "image/loader.h"
+#include "train/metrics_line.h"
+
+enum { VIEWS = 2, BATCHES_AHEAD = 2 };
+
+struct nnclr_trainer {
+    nnclr_trainer_options options;
+    nnclr_plan plan;
+    nnclr_checkpoint_info info; /* what the next checkpoint says; info.step counts */
+    nnclr_network *net;
+    nnclr_parameters parameters;
+    nnclr_execution *execution;
+    nnclr_support_set support;
+    bool has_support;
+    nnclr_communicator communicator;
+    nnclr_method *method;
+    nnclr_loader *loader; /* NULL: no step is left */
+    nnclr_buffer line, scratch;
+    double started, saved; /* nnclr_now */
+    double logged;
+    int64_t logged_step;
+    int64_t saved_step; /* -1: no checkpoint of this run is on disk */
+    nnclr_trainer_result result;
+};
+
+/* ---- building ---- */
+
+static bool describe_data(nnclr_checkpoint_info *info, const nnclr_shard_set *set, nnclr_error *e) {
+    size_t count = nnclr_shard_set_class_count(set);
+    info->identity = nnclr_shard_set_identity(set, e);
+    info->classes = info->identity ? nnclr_alloc_zero(count, sizeof *info->classes, e) : NULL;
+    if (!info->classes)
+        return false;
+    for (; info->class_count < count; info->class_count++)
+        if (!(info->classes[info->class_count] =
+                  nnclr_strdup(nnclr_shard_set_class(set, info->class_count), e)))
+            return false;
+    return true;
+}
+
+static bool describe(nnclr_trainer *t, nnclr_error *e) {
+    const nnclr_trainer_options *options = &t->options;
+    const nnclr_engine_table *table = options->engine->table;
+    t->info.config = *options->config;
+    t->info.real = table->real;
+    snprintf(t->info.engine, sizeof t->info.engine, "%s", table->name);
+    snprintf(t->info.precision, sizeof t->info.precision, "%s", table->precision);
+    if (!nnclr_plan_make(options->config, (int64_t)nnclr_shard_set_count(options->set), &t->plan,
+                         e))
+        return false;
+    t->info.total_steps = t->plan.total;
+    return describe_data(&t->info, options->set, e);
+}
+
+static bool build(nnclr_trainer *t, nnclr_error *e) {
+    const nnclr_config *config = t->options.config;
+    nnclr_engine *engine = t->options.engine;
+    const nnclr_layers *projector = &config->model.projector;
+    t->communicator = nnclr_communicator_self();
+    if (!(t->net = nnclr_model_build(&config->model, e)) ||
+        !nnclr_parameters_create(&t->parameters, t->net, engine, true, e) ||
+        !(t->execution = nnclr_execution_create(&t->parameters, NNCLR_TRAINING, VIEWS,
+                                                config->batch / t->communicator.ranks, -1, e)))
+        return false;
+    t->has_support = config->method.kind == NNCLR_METHOD_NNCLR;
+    if (t->has_support &&
+        !nnclr_support_set_create(&t->support, engine, config->method.queue,
+                                  projector->width[projector->count - 1], config->init_seed, e))
+        return false;
+    const nnclr_method_parts parts = {
+        .engine = engine,
+        .communicator = &t->communicator,
+        .parameters = &t->parameters,
+        .execution = t->execution,
+        .support = t->has_support ? &t->support : NULL,
+        .n = config->batch / t->communicator.ranks,
+        .seed = config->data_seed,
+    };
+    t->method = nnclr_method_create(&config->method, &parts, e);
+    return t->method != NULL;
+}
+
+static bool load(nnclr_trainer *t, nnclr_tensor_reader *reader, const nnclr_checkpoint_info *info,
+                 nnclr_error *e) {
+    t->info.step = t->saved_step = info->step;
+    if (info->total_steps != t->plan.total)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "%s: a run of %lld steps does not fit its own nnclr.config, which makes "
+                          "%lld",
+                          nnclr_tensor_reader_path(reader), (long long)info->total_steps,
+                          (long long)t->plan.total);
+    return nnclr_checkpoint_load_parameters(reader, &t->parameters, e) &&
+           (!t->has_support || nnclr_checkpoint_load_support_set(reader, &t->support, e));
+}
+
+static bool save(nnclr_trainer *t, nnclr_error *e) {
+    t->saved = nnclr_now();
+    if (!nnclr_checkpoint_write(nnclr_run_checkpoint_path(t->options.run), t->options.program,
+                                &t->info, &t->parameters, t->has_support ? &t->support : NULL, e))
+        return false;
+    t->saved_step = t->info.step;
+    return nnclr_run_keep(t->options.run, t->info.step, t->options.keep, e);
+}
+
+static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
+    const nnclr_config *config = t->options.config;
+    const nnclr_loader_options options = {
+        .augment = config->augment,
+        .batch = config->batch,
+        .seed = config->data_seed,
+        .first_step = t->info.step,
+        .steps = t->plan.total - t->info.step,
+        .threads = t->options.threads,
+        .ahead = BATCHES_AHEAD,
+    };
+    if (options.steps == 0)
+        return true;
+    t->loader = nnclr_loader_open(t->options.set, &options, e);
+    return t->loader != NULL;
+}
+
+static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
+                  nnclr_error *e) {
+    t->saved_step = -1;
+    if (!describe(t, e) || !build(t, e))
+        return false;
+    if (resume ? !load(t, resume, info, e)
+               : !nnclr_parameters_initialize(&t->parameters, t->options.config->init_seed, e))
+        return false;
+    nnclr_execution_pack(t->execution);
+    if (!nnclr_run_metrics_open(t->options.run, resume ? t->info.step : -1, e))
+        return false;
+    /* So that a run killed before its first checkpoint is due can be resumed too. */
+    return (resume || save(t, e)) && open_loader(t, e);
+}
+
+nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
+                                    nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
+                                    nnclr_error *e) {
+    nnclr_trainer *t = nnclr_alloc_zero(1, sizeof *t, e);
+    if (!t)
+        return NULL;
+    t->options = *options;
+    if (begin(t, resume, info, e))
+        return t;
+    nnclr_trainer_free(t);
+    return NULL;
+}
+
+void nnclr_trainer_free(nnclr_trainer *t) {
+    if (!t)
+        return;
+    nnclr_loader_close(t->loader);
+    nnclr_method_free(t->method);
+    nnclr_support_set_free(&t->support);
+    nnclr_execution_free(t->execution);
+    nnclr_parameters_free(&t->parameters);
+    nnclr_network_free(t->net);
+    nnclr_checkpoint_info_free(&t->info);
+    nnclr_buffer_free(&t->scratch);
+    nnclr_buffer_free(&t->line);
+    nnclr_free(t);
+}
+
+/* ---- one step ---- */
+
+static bool check_finite(const nnclr_trainer *t, const nnclr_batch *batch, nnclr_error *e) {
+    double loss = nnclr_method_loss(t->method), norm = nnclr_method_gradient_norm(t->method);
+    if (isfinite(loss) && isfinite(norm))
+        return true;
+    return nnclr_fail(e, NNCLR_ERROR_NUMERIC,
+                      "the %s of step %lld (epoch %u) is not finite: start again with a lower --lr "
+                      "(now %g) or a longer --warmup; the checkpoint of step %lld is kept",
+                      isfinite(loss) ? "gradient" : "loss", (long long)batch->step + 1,
+                      (unsigned)batch->epoch, t->options.config->lr, (long long)t->saved_step);
+}
+
+static void update(nnclr_trainer *t, double rate) {
+    const nnclr_config *config = t->options.config;
+    nnclr_engine *engine = t->options.engine;
+    const nnclr_update call = {
+        .optimizer = config->optimizer,
+        .lars = config->lars,
+        .lr = rate,
+        .momentum = config->momentum,
+        .weight_decay = config->weight_decay,
+        .trust = config->trust,
+        .segments = nnclr_network_segments(t->net),
+        .segment_count = nnclr_network_segment_count(t->net),
+        .weights = t->parameters.weights,
+        .velocity = t->parameters.velocity,
+        .gradients = t->parameters.gradients,
+    };
+    engine->table->update(engine, &call);
+    nnclr_execution_pack(t->execution);
+}
+
+/* Something that training survives. */
+static void report_failure(nnclr_trainer *t, const char *consequence, const nnclr_error *failure) {
+    char text[sizeof failure->message + 200];
+    const nnclr_trainer_callbacks *callbacks = &t->options.callbacks;
+    t->result.failure = *failure;
+    snprintf(text, sizeof text, "%s; %s", failure->message, consequence);
+    if (callbacks->on_message)
+        callbacks->on_message(callbacks->context, text);
+}
+
+/* Measures what must be measured before the queue changes. */
+static bool measure(nnclr_trainer *t, const nnclr_batch *batch, const nnclr_method_batch *views,
+                    double rate, nnclr_metrics_line *line, nnclr_error *e) {
+    *line = (nnclr_metrics_line){
+        .step = views->step,
+        .epoch = batch->epoch,
+        .loss = nnclr_method_loss(t->method),
+        .grad_norm = nnclr_method_gradient_norm(t->method),
+        .lr = rate,
+    };
+    return nnclr_batch_spread(batch->record, t->options.config->batch,
+                              (int64_t)nnclr_shard_set_count(t->options.set), &line->batch_spread,
+                              &t->scratch, e) &&
+           nnclr_method_measure(t->method, views, &line->method, e);
+}
+
+static bool log_line(nnclr_trainer *t, nnclr_metrics_line *line, nnclr_error *e) {
+    double now = nnclr_now();
+    line->images_per_s =
+        (double)(line->step - t->logged_step) * t->options.config->batch / (now - t->logged);
+    t->logged = now;
+    t->logged_step = line->step;
+    if (!nnclr_metrics_print(line, &t->line, e))
+        return false;
+    nnclr_error failure = NNCLR_NO_ERROR;
+    if (nnclr_run_metrics_line(t->options.run, (const char *)t->line.data, t->line.size, &failure))
+        return true;
+    if (!t->result.metrics_failed)
+        report_failure(t, "training goes on, but lines of the metrics will be missing", &failure);
+    t->result.metrics_failed = true;
+    return true;
+}
+
+static bool step(nnclr_trainer *t, nnclr_error *e) {
+    const nnclr_batch *batch = nnclr_loader_next(t->loader, e);
+    if (!batch)
+        return e->code == NNCLR_OK &&
+               nnclr_fail(e, NNCLR_ERROR_INPUT, "the data ended before step %lld",
+                          (long long)t->info.step + 1);
+    const nnclr_method_batch views = {
+        .views = batch->views,
+        .record = batch->record,
+        .label = batch->label,
+        .step = batch->step + 1,
+    };
+    bool log = views.step % t->options.log_every == 0 || views.step == t->plan.total;
+    double rate = nnclr_plan_rate(&t->plan, batch->step);
+    nnclr_metrics_line line;
+    if (!nnclr_method_compute(t->method, &views, e) || !check_finite(t, batch, e) ||
+        (log && !measure(t, batch, &views, rate, &line, e)))
+        return false;
+    update(t, rate);
+    if (!nnclr_method_enqueue(t->method, &views, e))
+        return false;
+    t->info.step++;
+    return !log || log_line(t, &line, e);
+}
+
+/* ---- the loop ---- */
+
+static nnclr_request ask(const nnclr_trainer *t) {
+    const nnclr_trainer_callbacks *callbacks = &t->options.callbacks;
+    double limit = t->options.max_seconds;
+    if (limit > 0 && nnclr_now() - t->started >= limit)
+        return NNCLR_STOP_NOW;
+    return callbacks->should_stop ? callbacks->should_stop(callbacks->context) : NNCLR_GO_ON;
+}
+
+static bool save_is_due(const nnclr_trainer *t) {
+    const nnclr_trainer_options *options = &t->options;
+    return (options->save_steps > 0 && t->info.step % options->save_steps == 0) ||
+           (options->save_seconds > 0 && nnclr_now() - t->saved >= options->save_seconds);
+}
+
+static void save_or_report(nnclr_trainer *t, bool last) {
+    nnclr_error failure = NNCLR_NO_ERROR;
+    t->result.save_failed = !save(t, &failure);
+    if (t->result.save_failed && !last)
+        report_failure(t, "training goes on, and will try again when the next checkpoint is due",
+                       &failure);
+    else if (t->result.save_failed)
+        t->result.failure = failure;
+}
+
+static void tell(const nnclr_trainer *t) {
+    const nnclr_trainer_callbacks *callbacks = &t->options.callbacks;
+    const nnclr_trainer_report report = {
+        .step = t->info.step,
+        .total = t->plan.total,
+        .loss = nnclr_method_loss(t->method),
+    };
+    if (callbacks->on_step)
+        callbacks->on_step(callbacks->context, &report);
+}
+
+bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_error *e) {
+    t->started = t->saved = t->logged = nnclr_now();
+    t->logged_step = t->info.step;
+    t->result = (nnclr_trainer_result){.total = t->plan.total};
+    bool stop = false;
+    while (!stop && t->info.step < t->plan.total) {
+        if (!step(t, e))
+            return false;
+        tell(t);
+        nnclr_request request = ask(t);
+        stop = request == NNCLR_STOP_NOW;
+        bool last = stop || t->info.step == t->plan.total;
+        if (last || request == NNCLR_SAVE_NOW || save_is_due(t))
+            save_or_report(t, last);
+    }
+    t->result.step = t->info.step;
+    t->result.finished = t->info.step == t->plan.total;
+    *result = t->result;
+    return !t->result.finished || t->result.save_failed || nnclr_run_mark_done(t->options.run, e);
+}

@@ -1,0 +1,76 @@
+/* The training loop: batches from the loader, steps of the method, the optimiser, metrics and
+ * checkpoints in a run folder. Prints nothing: what there is to say goes to callbacks, which are
+ * called from the thread that runs the trainer. */
+#ifndef NNCLR_TRAIN_TRAINER_H
+#define NNCLR_TRAIN_TRAINER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "io/run_folder.h"
+#include "io/shard.h"
+#include "train/checkpoint.h"
+#include "train/schedule.h"
+
+typedef enum nnclr_request {
+    NNCLR_GO_ON,
+    NNCLR_SAVE_NOW, /* write a checkpoint, then go on */
+    NNCLR_STOP_NOW  /* write a checkpoint, then return */
+} nnclr_request;
+
+typedef struct nnclr_trainer_report {
+    int64_t step, total; /* steps done */
+    double loss;
+} nnclr_trainer_report;
+
+typedef struct nnclr_trainer_callbacks {
+    void *context;
+    void (*on_step)(void *context, const nnclr_trainer_report *report);
+    void (*on_message)(void *context,
+                       const char *text); /* something went wrong, training goes on */
+    nnclr_request (*should_stop)(
+        void *context); /* asked after each step; SAVE_NOW once a request */
+} nnclr_trainer_callbacks;
+
+typedef struct nnclr_trainer_options {
+    const nnclr_config *config;
+    nnclr_shard_set *set;
+    nnclr_engine *engine;
+    nnclr_run *run;
+    const char *program; /* name and version */
+    int threads;         /* of the loader */
+    /* A checkpoint is due after so many steps, or seconds; 0: not by that. */
+    int64_t save_steps;
+    double save_seconds;
+    int64_t keep;       /* newest checkpoints that stay, the current one included */
+    int64_t log_every;  /* steps per line of metrics */
+    double max_seconds; /* stop after that; 0: never */
+    nnclr_trainer_callbacks callbacks;
+} nnclr_trainer_options;
+
+typedef struct nnclr_trainer nnclr_trainer;
+
+/* Everything in `options` but itself stays the caller's and must outlive the trainer. `resume`
+ * (NULL: a new run) is the run's checkpoint with its info: weights, momentum, support set and step
+ * come from it. A new run writes its checkpoint of step 0 here. */
+nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
+                                    nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
+                                    nnclr_error *e);
+void nnclr_trainer_free(nnclr_trainer *trainer); /* NULL is fine */
+
+typedef struct nnclr_trainer_result {
+    int64_t step, total;
+    bool finished;       /* else stopped early */
+    bool save_failed;    /* the newest checkpoint on disk is older than `step` */
+    bool metrics_failed; /* lines of metrics.jsonl are missing */
+    nnclr_error failure; /* the last of these */
+} nnclr_trainer_result;
+
+/* Trains to the end or to a stop, and writes the last checkpoint and, when finished, DONE. False on
+ * what cannot go on: a record that does not decode, a loss that is not finite (the last checkpoint
+ * is kept). A checkpoint that cannot be written is reported, and tried again when the next is due.
+ */
+bool nnclr_trainer_run(nnclr_trainer *trainer, nnclr_trainer_result *result, nnclr_error *e);
+
+#endif

@@ -1,0 +1,188 @@
+#!/usr/bin/env bats
+load helpers
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# run/checkpoint.safetensors.zst: of a run of two steps on train.tar.zst, 100 pictures.
+make_run() {
+    make_shard train 100
+    if [ ! -d "$BATS_FILE_TMPDIR/run" ]; then
+        nnclr-pretrain -q --preset tiny --steps 2 -o "$BATS_FILE_TMPDIR/run" train.tar.zst
+    fi
+    cp -r "$BATS_FILE_TMPDIR/run" run
+    checkpoint=run/checkpoint.safetensors.zst
+}
+
+# The header of a tensor file as JSON.
+header() { # FILE
+    zstdcat "$1" >plain
+    tail -c +9 plain | head -c "$(od -An -tu8 -N 8 plain | tr -d ' ')"
+}
+
+@test "features and projection: rows as wide as the network says, labels and names of the shard" {
+    need zstd
+    need python3
+    make_run
+    expect 0 nnclr-embed -q -m $checkpoint -o features.emb train.tar.zst
+    expect 0 nnclr-embed -q -m $checkpoint --output projection -o projection.emb train.tar.zst
+    zstd -qt features.emb
+    header features.emb >features.json
+    header projection.emb >projection.json
+    nnclr-prep --list-contents train.tar.zst >contents
+    zstdcat features.emb >plain
+    python3 - <<'END'
+import json, struct
+features, projection = json.load(open("features.json")), json.load(open("projection.json"))
+assert features["embedding"]["shape"] == [100, 64], features["embedding"]
+assert projection["embedding"]["shape"] == [100, 32], projection["embedding"]
+about = features["__metadata__"]
+assert about["format"] == "pt" and about["nnclr.kind"] == "embedding"
+assert json.loads(about["nnclr.config"])["output"] == "features"
+assert json.loads(about["nnclr.config"])["step"] == 2
+raw = open("plain", "rb").read()
+data = raw[8 + int.from_bytes(raw[:8], "little"):]
+def column(name):
+    start, end = features[name]["data_offsets"]
+    return data[start:end]
+def whole(name):
+    return struct.unpack("<100q", column(name))
+names, start = [], 0
+for end in whole("name_end"):
+    names.append(column("name")[start:end].decode())
+    start = end
+classes = json.loads(about["nnclr.classes"])
+table = [line.rstrip("\n").split("\t") for line in open("contents")][1:]
+assert names == [row[3] for row in table]
+assert list(whole("record")) == list(range(100))
+assert [classes[i] for i in whole("label")] == [row[2] for row in table]
+END
+}
+
+@test "the same bytes for any number of threads, also for several shards and from pipes" {
+    make_run
+    for j in 1 2 5; do
+        expect 0 nnclr-embed -q -j "$j" -m $checkpoint -o "$j.emb" train.tar.zst
+        expect 0 nnclr-embed -q -j "$j" --pixels 8 -o "$j.pixels" train.tar.zst
+    done
+    cmp 1.emb 2.emb
+    cmp 1.emb 5.emb
+    cmp 1.pixels 2.pixels
+    cmp 1.pixels 5.pixels
+    nnclr-embed -q -m - - <$checkpoint 2>/dev/null && return 1 # one standard input, two readers
+    nnclr-embed -q -m $checkpoint - <train.tar.zst >piped.emb
+    cmp 1.emb piped.emb
+    nnclr-embed -q -m $checkpoint train.tar.zst train.tar.zst >twice.emb
+    cat train.tar.zst train.tar.zst | nnclr-embed -q -m $checkpoint - >concatenated.emb
+    cmp twice.emb concatenated.emb
+}
+
+@test "--untrained is the network at step 0: it differs, and the trained weights do not matter" {
+    make_run
+    nnclr-pretrain -q --preset tiny --steps 1 -o other train.tar.zst
+    nnclr-embed -q -m $checkpoint -o trained.emb train.tar.zst
+    nnclr-embed -q -m $checkpoint --untrained -o a.safetensors train.tar.zst
+    nnclr-embed -q -m other/checkpoint.safetensors.zst --untrained -o b.safetensors train.tar.zst
+    ! cmp -s trained.emb a.safetensors
+    # The two configurations differ in the steps asked for; the tensors behind the headers do not.
+    size=$(stat -c %s a.safetensors)
+    a=$(od -An -tu8 -N 8 a.safetensors) b=$(od -An -tu8 -N 8 b.safetensors)
+    cmp <(tail -c +$((a + 9)) a.safetensors) <(tail -c +$((b + 9)) b.safetensors)
+    [ $((size - a)) -gt $((100 * 64 * 4)) ]
+}
+
+@test "--pixels: values from 0 to 1 less the picture's own mean" {
+    need python3
+    make_shard a 20
+    expect 0 nnclr-embed -q --pixels 16 -o a.safetensors a.tar.zst
+    python3 - <<'END'
+import array, json
+raw = open("a.safetensors", "rb").read()
+size = int.from_bytes(raw[:8], "little")
+about = json.loads(raw[8:8 + size])["embedding"]
+assert about["shape"] == [20, 768]
+rows = array.array("f", raw[8 + size + about["data_offsets"][0]:8 + size + about["data_offsets"][1]])
+for i in range(20):
+    row = rows[i * 768:(i + 1) * 768]
+    assert abs(sum(row)) < 1e-3 and max(row) - min(row) <= 1.0001 and max(row) > 0.01
+END
+}
+
+@test "wrong usage: one sentence, exit 2" {
+    make_shard a 20
+    expect 2 nnclr-embed a.tar.zst
+    expect_message nnclr-embed "give -m CHECKPOINT, or --pixels N"
+    expect 2 nnclr-embed --pixels 8 -m x a.tar.zst
+    expect_message nnclr-embed "--pixels takes no model"
+    expect 2 nnclr-embed --pixels 8 --output features a.tar.zst
+    expect_message nnclr-embed "--pixels has no network"
+    expect 2 nnclr-embed --pixels 0 a.tar.zst
+    expect_message nnclr-embed "--pixels: needs a whole number from 1 to 256"
+    expect 2 nnclr-embed -m x --output logits a.tar.zst
+    expect_message nnclr-embed "--output: needs features or projection"
+    expect 2 nnclr-embed --pixels 8
+    expect_message nnclr-embed "no input"
+}
+
+@test "an embedding as a shard, a shard as a checkpoint, an embedding as a checkpoint: exit 1" {
+    make_shard a 20
+    nnclr-embed -q --pixels 8 -o a.emb a.tar.zst
+    for shard in a.emb; do
+        expect 1 nnclr-embed --pixels 8 -o out.emb $shard
+        expect_message nnclr-embed a.emb
+    done
+    expect 1 nnclr-embed -m a.tar.zst -o out.emb a.tar.zst
+    expect_message nnclr-embed "a.tar.zst: is a shard"
+    expect 1 nnclr-embed -m a.emb -o out.emb a.tar.zst
+    expect_message nnclr-embed 'is a tensor file of kind "embedding", not "checkpoint"'
+    expect 1 nnclr-embed -m nowhere -o out.emb a.tar.zst
+    expect_message nnclr-embed nowhere
+    expect_files . a.emb a.tar.zst
+}
+
+@test "weights of another program are refused with what can be given instead" {
+    make_shard a 20
+    { printf '\x68\0\0\0\0\0\0\0'
+      printf '%-104s' '{"conv1.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"format":"pt"}}'
+      printf '\0\0\0\0\0\0\0\0'; } >resnet.safetensors
+    expect 1 nnclr-embed -m resnet.safetensors -o out.emb a.tar.zst
+    expect_message nnclr-embed "resnet.safetensors: weights of other programs are not read in this version; give a checkpoint of nnclr-pretrain"
+    [ ! -e out.emb ]
+}
+
+@test "a cut checkpoint and a flipped bit: exit 1, no output" {
+    make_run
+    size=$(stat -c %s $checkpoint)
+    for bytes in 0 5 100 $((size / 2)) $((size - 1)); do
+        head -c "$bytes" $checkpoint >cut.safetensors.zst
+        expect 1 nnclr-embed -m cut.safetensors.zst -o out.emb train.tar.zst
+        expect_message nnclr-embed cut.safetensors.zst
+    done
+    cp $checkpoint flipped.safetensors.zst
+    flip_bit flipped.safetensors.zst $((size / 3))
+    expect 1 nnclr-embed -m flipped.safetensors.zst -o out.emb train.tar.zst
+    [ ! -e out.emb ]
+}
+
+@test "a cut shard: exit 1, no output" {
+    make_shard a 20
+    head -c 20000 a.tar.zst >cut.tar.zst
+    expect 1 nnclr-embed --pixels 8 -o out.emb cut.tar.zst
+    expect_message nnclr-embed cut.tar.zst
+    [ ! -e out.emb ]
+}
+
+@test "a full disk: exit 1; a closed pipe: quiet; a terminal: refused" {
+    make_shard a 100
+    [ -c /dev/full ] || skip "no /dev/full"
+    expect 1 nnclr-embed -q --pixels 32 -o /dev/full a.tar.zst
+    expect_message nnclr-embed "No space left on device"
+    run bash -c 'nnclr-embed -q --pixels 256 a.tar.zst 2>err | head -c 10 >/dev/null; echo "${PIPESTATUS[0]}"'
+    [ "$output" = 141 ]
+    [ ! -s err ]
+    need script
+    run in_terminal "nnclr-embed --pixels 8 a.tar.zst"
+    [ "$status" -eq 2 ]
+    [[ $output == *"standard output is a terminal"* ]]
+}

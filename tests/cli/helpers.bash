@@ -1,0 +1,85 @@
+# What the command-line tests share.
+#   NNCLR_BIN        folder of the programs under test (default: build/)
+#   NNCLR_SHAPES     the program that draws labelled pictures
+#   NNCLR_TEST_DATA  real and broken pictures; tests that need them skip where it is unset
+
+NNCLR_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+NNCLR_BIN=$(cd "${NNCLR_BIN:-$NNCLR_ROOT/build}" && pwd)
+# build/nnclr-* are links into the folder of one set of flags, where the examples are too.
+: "${NNCLR_SHAPES:=$(dirname "$(readlink -f "$NNCLR_BIN/nnclr-prep")")/examples/shapes/make-shapes}"
+export NNCLR_ROOT NNCLR_BIN NNCLR_SHAPES
+PATH=$NNCLR_BIN:$PATH
+
+bats_require_minimum_version 1.5.0
+
+need_data() { # [path below the data folder]
+    if [ ! -e "${NNCLR_TEST_DATA:-/nonexistent}/${1:-}" ]; then
+        skip "no test data (NNCLR_TEST_DATA)"
+    fi
+}
+
+need() { # command
+    command -v "$1" >/dev/null || skip "no $1"
+}
+
+# The folder of COUNT pictures of 32x32 in ten classes (COUNT a multiple of ten), drawn once per
+# test file.
+shapes() { # COUNT
+    local folder=$BATS_FILE_TMPDIR/shapes-$1
+    if [ ! -d "$folder" ]; then
+        "$NNCLR_SHAPES" --count $(($1 / 10)) --test 0 --size 32 "$folder.part"
+        mv "$folder.part" "$folder"
+    fi
+    echo "$folder/train"
+}
+
+# $BATS_TEST_TMPDIR/NAME.tar.zst: a labelled shard of COUNT pictures.
+make_shard() { # NAME COUNT
+    local packed=$BATS_FILE_TMPDIR/shard-$2.tar.zst
+    if [ ! -e "$packed" ]; then
+        nnclr-prep -q -o "$packed" "$(shapes "$2")"
+    fi
+    cp "$packed" "$BATS_TEST_TMPDIR/$1.tar.zst"
+}
+
+# Runs a command whose output is judged: $output is stdout, $stderr is stderr, both kept from the
+# terminal; fails unless the exit status is the expected one.
+expect() { # STATUS COMMAND...
+    local status_wanted=$1
+    shift
+    run --separate-stderr "$@"
+    if [ "$status" -ne "$status_wanted" ]; then
+        echo "$*: exit status $status, not $status_wanted"
+        echo "stdout: $(head -c 2000 <<<"$output" | tr -d '\0')"
+        echo "stderr: $stderr"
+        return 1
+    fi
+}
+
+# One message on stderr, of this program, that contains TEXT.
+expect_message() { # PROGRAM TEXT
+    if [ "${#stderr_lines[@]}" -ne 1 ] || [[ $stderr != "$1: "* ]] || [[ $stderr != *"$2"* ]]; then
+        echo "stderr is not one sentence of $1 with \"$2\":"
+        echo "$stderr"
+        return 1
+    fi
+}
+
+# The folder holds these files and nothing else, hidden ones included.
+expect_files() { # FOLDER NAME...
+    local folder=$1
+    shift
+    diff <(cd "$folder" && ls -A | sort) <(printf '%s\n' "$@" | sed '/^$/d' | sort)
+}
+
+# Flips one bit of a file in place.
+flip_bit() { # FILE OFFSET
+    local byte
+    byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+    printf "$(printf '\\x%02x' $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# Runs a shell command with a terminal as its standard output, and prints what it showed.
+in_terminal() { # COMMAND
+    script -qec "$1" /dev/null </dev/null
+}

@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+load helpers
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# NAME.emb: pixels of a shard of COUNT pictures.
+make_pixels() { # NAME COUNT
+    make_shard "$1" "$2"
+    nnclr-embed -q --pixels 16 -o "$1.emb" "$1.tar.zst"
+}
+
+# The first python that has NumPy.
+find_numpy() {
+    for python in python3 /usr/bin/python3; do
+        if $python -c 'import numpy' 2>/dev/null; then return; fi
+    done
+    skip "no python3 with NumPy"
+}
+
+# Every prediction, and both accuracies, are those of tests/reference/knn_numpy.py.
+equals_numpy() { # K TEMPERATURE TRAIN TEST
+    nnclr-lineval -q --methods knn --k "$1" --knn-temperature "$2" --predictions ours "$3" "$4" >table
+    zstdcat "$3" >train.safetensors
+    zstdcat "$4" >test.safetensors
+    $python "$NNCLR_ROOT/tests/reference/knn_numpy.py" "$1" "$2" train.safetensors test.safetensors >theirs
+    diff <(tail -n +2 ours | cut -f 1-3) <(head -n -1 theirs)
+    [ "$(tail -n 1 theirs)" = "$(tail -n 1 table | cut -f 2,3 | tr '\t' ' ')" ]
+}
+
+@test "predictions equal a plain NumPy computation, each of them" {
+    need zstd
+    find_numpy
+    make_pixels train 400
+    make_pixels test 200
+    for k in 1 7 200 10000; do
+        equals_numpy "$k" 0.1 train.emb test.emb
+    done
+    equals_numpy 20 0.5 train.emb test.emb
+}
+
+@test "raw pixels of the CIFAR-10 part: 0.389 at k 200, 0.4125 at 20, as NumPy predicts" {
+    need zstd
+    need_data cifar10/cifar10-12k.tar
+    find_numpy
+    for part in train test; do
+        nnclr-prep -q --root cifar10/$part -o $part.tar.zst "$NNCLR_TEST_DATA/cifar10/cifar10-12k.tar"
+        nnclr-embed -q --pixels 32 -o $part.emb $part.tar.zst
+    done
+    equals_numpy 200 0.1 train.emb test.emb
+    [ "$(tail -n 1 table | cut -f 1,2,4)" = "knn	0.389000	2000" ]
+    equals_numpy 20 0.1 train.emb test.emb
+    [ "$(tail -n 1 table | cut -f 1,2,4)" = "knn	0.412500	2000" ]
+}
+
+@test "the table, its settings, and JSON" {
+    make_pixels train 100
+    make_pixels test 20
+    expect 0 nnclr-lineval --methods knn --k 5 train.emb test.emb
+    [ "${lines[0]}" = "method	top1	top5	n	seconds	settings" ]
+    [[ ${lines[1]} =~ ^knn$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'20$'\t'[0-9.]+$'\t'k=5\ temperature=0.1\ train=100\ d=768\ classes=10$ ]]
+    [ -z "$stderr" ]
+    accuracy=$(cut -f 2 <<<"${lines[1]}")
+    need python3
+    nnclr-lineval --json --methods knn --k 5 train.emb test.emb | python3 -c '
+import json, sys
+table = json.load(sys.stdin)
+assert len(table) == 1 and table[0]["method"] == "knn" and table[0]["n"] == 20
+assert abs(table[0]["top1"] - float(sys.argv[1])) < 1e-6 <= table[0]["top5"] <= 1' "$accuracy"
+}
+
+@test "every row is its own nearest neighbour; results do not depend on -j or on pipes" {
+    make_pixels train 100
+    expect 0 nnclr-lineval --methods knn --k 1 train.emb train.emb
+    [[ ${lines[1]} == "knn	1.000000	1.000000	100	"* ]]
+    for j in 1 2 3; do
+        nnclr-lineval -j $j --methods knn --k 30 --predictions $j.tsv train.emb train.emb >/dev/null
+    done
+    cmp 1.tsv 2.tsv
+    cmp 1.tsv 3.tsv
+    nnclr-embed -q --pixels 16 train.tar.zst | nnclr-lineval --methods knn --k 30 --predictions pipe.tsv - train.emb >/dev/null
+    cmp 1.tsv pipe.tsv
+}
+
+@test "--confusion counts every labelled row once, and agrees with --predictions" {
+    make_pixels train 200
+    make_pixels test 100
+    expect 0 nnclr-lineval --methods knn --k 9 --confusion --predictions answers train.emb test.emb
+    [ "${lines[0]}" = "method	label	predicted	n" ]
+    [ "$(head -n 1 answers)" = "name	label	predicted	score" ]
+    diff <(tail -n +2 <<<"$output" | cut -f 2-4) \
+        <(tail -n +2 answers | cut -f 2,3 | sort | uniq -c | awk -v OFS='\t' '{ print $2, $3, $1 }')
+}
+
+@test "linear is not there yet: plain use names --methods knn" {
+    make_pixels train 20
+    for methods in "" "--methods linear" "--methods knn,linear"; do
+        expect 2 nnclr-lineval $methods train.emb train.emb
+        expect_message nnclr-lineval "linear evaluation is not offered yet: give --methods knn"
+    done
+    expect 2 nnclr-lineval --methods svm train.emb train.emb
+    expect_message nnclr-lineval 'there is no method "svm": give --methods knn'
+    for option in --label-fraction=0.1 --epochs=3 --lr=1 --solver=lbfgs -o; do
+        expect 2 nnclr-lineval $option train.emb train.emb
+        [ "${#stderr_lines[@]}" -eq 1 ]
+    done
+}
+
+@test "wrong usage: exit 2" {
+    expect 2 nnclr-lineval --methods knn one
+    expect_message nnclr-lineval "two embedding files are needed, TRAIN and TEST, not 1"
+    expect 2 nnclr-lineval --methods knn - -
+    expect_message nnclr-lineval "only one of TRAIN and TEST can be standard input"
+    expect 2 nnclr-lineval --methods knn --knn-temperature 0 a b
+    expect_message nnclr-lineval "--knn-temperature: needs a number from 0.002"
+    expect 2 nnclr-lineval --methods knn --predictions - a b
+    expect_message nnclr-lineval "--predictions: standard output is the table's"
+}
+
+@test "classes are matched by name; one that TRAIN does not have is refused" {
+    folder=$(shapes 20)
+    mkdir -p few/zebra more
+    cp "$folder"/bars/* few/zebra
+    cp -r "$folder"/bars "$folder"/triangle more
+    for set in "$folder" few more; do
+        nnclr-prep -q "$set" | nnclr-embed -q --pixels 8 -o "$(basename "$set").emb" -
+    done
+    mv train.emb all.emb
+    expect 0 nnclr-lineval --methods knn --k 1 all.emb more.emb
+    [[ ${lines[1]} == "knn	1.000000	1.000000	4	"* ]]
+    expect 1 nnclr-lineval --methods knn all.emb few.emb
+    [ "$stderr" = 'nnclr-lineval: few.emb: the class "zebra" is not among the 10 of all.emb' ]
+}
+
+@test "rows without labels: TEST gives nulls, TRAIN alone cannot vote" {
+    need python3
+    make_pixels train 20
+    nnclr-prep -q "$(shapes 20)/bars" | nnclr-embed -q --pixels 16 -o flat.emb -
+    expect 0 nnclr-lineval --methods knn --predictions answers train.emb flat.emb
+    [[ ${lines[1]} == "knn			0	"* ]]
+    [ "$(cut -f 2 answers | sort -u | tr '\n' ,)" = ",label," ]
+    nnclr-lineval --json --methods knn train.emb flat.emb | python3 -c '
+import json, sys
+row = json.load(sys.stdin)[0]
+assert row["top1"] is None and row["top5"] is None and row["n"] == 0'
+    expect 1 nnclr-lineval --methods knn flat.emb flat.emb
+    expect_message nnclr-lineval "no row of TRAIN has a label"
+}
+
+@test "files that do not fit together or are of another kind: exit 1" {
+    make_pixels train 20
+    nnclr-embed -q --pixels 8 -o small.emb train.tar.zst
+    expect 1 nnclr-lineval --methods knn train.emb small.emb
+    expect_message nnclr-lineval "small.emb has rows of 192 numbers, but train.emb of 768"
+    expect 1 nnclr-lineval --methods knn train.tar.zst train.emb
+    expect_message nnclr-lineval "train.tar.zst: is a shard"
+    expect 1 nnclr-lineval --methods knn train.emb nowhere
+    expect_message nnclr-lineval nowhere
+    size=$(stat -c %s train.emb)
+    for bytes in 0 40 $((size / 2)) $((size - 1)); do
+        head -c "$bytes" train.emb >cut.emb
+        expect 1 nnclr-lineval --methods knn train.emb cut.emb
+        expect_message nnclr-lineval cut.emb
+    done
+}
+
+@test "a full disk: exit 1, for the table and for the predictions" {
+    [ -c /dev/full ] || skip "no /dev/full"
+    make_pixels train 20
+    run bash -c 'nnclr-lineval --methods knn train.emb train.emb 2>&1 >/dev/full'
+    [ "$status" -eq 1 ]
+    [[ $output == "nnclr-lineval: "* ]]
+    expect 1 nnclr-lineval --methods knn --predictions /dev/full train.emb train.emb
+    expect_message nnclr-lineval "No space left on device"
+    [ -z "$output" ]
+}

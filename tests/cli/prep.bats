@@ -1,0 +1,408 @@
+#!/usr/bin/env bats
+load helpers
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+    if mountpoint -q "$BATS_TEST_TMPDIR/small"; then
+        umount "$BATS_TEST_TMPDIR/small"
+    fi
+}
+
+# The names of the records in their order.
+names() { # SHARD...
+    nnclr-prep --list-contents "$@" | tail -n +2 | cut -f 4
+}
+
+@test "the same bytes for any number of threads" {
+    folder=$(shapes 200)
+    for j in 1 2 7; do
+        expect 0 nnclr-prep -q -j "$j" -o "$j.tar.zst" "$folder"
+    done
+    cmp 1.tar.zst 2.tar.zst
+    cmp 1.tar.zst 7.tar.zst
+}
+
+@test "ends with a note of what was packed; -q is silent" {
+    folder=$(shapes 20)
+    bytes=$(cat "$folder"/*/* | wc -c)
+    expect 0 nnclr-prep -o a.tar.zst "$folder"
+    [ -z "$output" ]
+    expect_message nnclr-prep "pictures: 20 packed, 0 left out; classes: 10; bytes: $bytes"
+    expect 0 nnclr-prep -q -o b.tar.zst "$folder"
+    [ -z "$stderr" ]
+}
+
+@test "zstd, tar, file and Python read the shard, and find the original bytes" {
+    need zstd
+    need file
+    need python3
+    make_shard a 20
+    zstd -qt a.tar.zst
+    [[ $(file a.tar.zst) == *"Zstandard compressed data"* ]]
+    mkdir out
+    zstdcat a.tar.zst | tar -xf - -C out
+    tar --zstd -tf a.tar.zst >/dev/null
+    [ "$(ls out/*.jpg | wc -l)" -eq 10 ]
+    [ "$(ls out/*.png | wc -l)" -eq 10 ]
+    [ "$(cat out/000000019.cls)" = 9 ]
+    folder=$(shapes 20)
+    cmp out/000000000.jpg "$folder/bars/0000.jpg"
+    cmp out/000000019.png "$folder/triangle/0001.png"
+    zstdcat a.tar.zst >a.tar
+    python3 - "$folder" <<'END'
+import json, os, sys, tarfile
+folder = sys.argv[1]
+tar = tarfile.open("a.tar")
+members = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
+classes = sorted(os.listdir(folder))
+files = [(c, f) for c in classes for f in sorted(os.listdir(os.path.join(folder, c)))]
+for i, (c, f) in enumerate(files):
+    key = "%09d" % i
+    assert members[key + f[-4:]] == open(os.path.join(folder, c, f), "rb").read(), key
+    assert int(members[key + ".cls"]) == classes.index(c), key
+    about = json.loads(members[key + ".json"])
+    assert (about["width"], about["height"]) == (32, 32), key
+    assert c + "/" + f in json.dumps(about), key
+assert json.loads(members["__nnclr__/shard.json"])["classes"] == classes
+assert len(members) == 3 * len(files) + 2
+END
+}
+
+@test "--list-contents: a table with the facts of the files" {
+    make_shard a 20
+    expect 0 nnclr-prep --list-contents a.tar.zst
+    [ -z "$stderr" ]
+    [ "${#lines[@]}" -eq 21 ]
+    [ "${lines[0]}" = $'record\tlabel\tclass\tname\twidth\theight\tcodec\tbytes' ]
+    folder=$(shapes 20)
+    [ "${lines[1]}" = $'0\t0\tbars\tbars/0000.jpg\t32\t32\tjpg\t'"$(stat -c %s "$folder/bars/0000.jpg")" ]
+    [ "${lines[20]}" = $'19\t9\ttriangle\ttriangle/0001.png\t32\t32\tpng\t'"$(stat -c %s "$folder/triangle/0001.png")" ]
+}
+
+@test "--list-contents --json says the same as the table" {
+    need python3
+    make_shard a 20
+    nnclr-prep --list-contents a.tar.zst >table
+    nnclr-prep --list-contents --json a.tar.zst >table.json
+    python3 - <<'END'
+import csv, json
+table = list(csv.DictReader(open("table"), delimiter="\t", quoting=csv.QUOTE_NONE))
+rows = json.load(open("table.json"))
+assert len(rows) == 20 and isinstance(rows[0]["record"], int)
+assert [{k: str(v) for k, v in row.items()} for row in rows] == table
+END
+}
+
+@test "a pipe in and a pipe out give the shard of the folder" {
+    folder=$(shapes 20)
+    nnclr-prep -q -o folder.tar.zst "$folder"
+    tar -C "$folder" -cf - . | nnclr-prep -q - | cat >pipe.tar.zst
+    cmp folder.tar.zst pipe.tar.zst
+    nnclr-prep --list-contents - <pipe.tar.zst >from-pipe
+    nnclr-prep --list-contents folder.tar.zst | cmp - from-pipe
+}
+
+@test "a tar of any order and compression gives the shard of the folder" {
+    need zstd
+    folder=$(shapes 20)
+    nnclr-prep -q -o folder.tar.zst "$folder"
+    (cd "$folder" && find . -type f | sort -r) >reversed
+    tar -C "$folder" -cf a.tar -T reversed
+    gzip -k a.tar
+    zstd -q a.tar -o a.tar.zst
+    xz -k a.tar
+    for archive in a.tar a.tar.gz a.tar.zst a.tar.xz; do
+        nnclr-prep -q -o packed.tar.zst "$archive"
+        cmp folder.tar.zst packed.tar.zst
+    done
+}
+
+@test "--root takes one part, of a folder and of a tar alike" {
+    folder=$(shapes 20)
+    mkdir -p all/part
+    cp -r "$folder" all/part/train
+    mkdir -p all/part/test/other
+    cp "$folder/disc/0000.jpg" all/part/test/other/x.jpg
+    tar -cf all.tar all
+    nnclr-prep -q -o whole.tar.zst "$folder"
+    nnclr-prep -q --root part/train -o folder.tar.zst all
+    nnclr-prep -q --root all/part/train -o tar.tar.zst all.tar
+    cmp whole.tar.zst folder.tar.zst
+    cmp whole.tar.zst tar.tar.zst
+    expect 1 nnclr-prep -o none.tar.zst --root part/nothing all
+    expect_message nnclr-prep 'part/nothing'
+    [ ! -e none.tar.zst ]
+}
+
+@test "--list: the named files, with the named labels, in their order or sorted" {
+    folder=$(shapes 20)
+    printf 'star/0001.png\tbig\ndisc/0000.jpg\tsmall\nstar/0000.jpg\tbig\n' >list
+    nnclr-prep -q --list list -o a.tar.zst "$folder"
+    nnclr-prep --list-contents a.tar.zst | tail -n +2 | cut -f 3,4 | sort >got
+    printf 'big\tstar/0000.jpg\nbig\tstar/0001.png\nsmall\tdisc/0000.jpg\n' | cmp - got
+    sed "s|^|$folder/|" list | nnclr-prep -q --list - >b.tar.zst
+    [ "$(names b.tar.zst | wc -l)" -eq 3 ]
+}
+
+@test "several inputs: classes are united" {
+    folder=$(shapes 20)
+    mkdir one two
+    cp -r "$folder/star" "$folder/disc" one
+    cp -r "$folder/ring" "$folder/disc" two
+    nnclr-prep -q -o a.tar.zst one two
+    nnclr-prep --list-contents a.tar.zst | tail -n +2 | cut -f 2,3 | sort | uniq -c | tr -s ' ' >got
+    printf ' 4 0\tdisc\n 2 1\tring\n 2 2\tstar\n' | cmp - got
+}
+
+@test "--shard-size: files no larger than that, which as a set hold the same records" {
+    folder=$(shapes 200)
+    nnclr-prep -q -o whole.tar.zst "$folder"
+    mkdir split
+    nnclr-prep -q --shard-size 100K -o split/p "$folder"
+    [ -e split/p-000000.tar.zst ]
+    [ -e split/p-000001.tar.zst ]
+    for file in split/*; do
+        [ "$(stat -c %s "$file")" -le 102400 ]
+    done
+    nnclr-prep --list-contents whole.tar.zst >whole
+    nnclr-prep --list-contents split/* | cmp - whole
+    nnclr-prep -q -j 1 --shard-size 100K -o split-p "$folder"
+    cmp split-p-000001.tar.zst split/p-000001.tar.zst
+    expect 2 nnclr-prep --shard-size 100K "$folder"
+    expect_message nnclr-prep '-o PREFIX'
+}
+
+@test "a concatenation is a shard" {
+    make_shard a 20
+    cat a.tar.zst a.tar.zst >b.tar.zst
+    nnclr-prep --list-contents a.tar.zst a.tar.zst >two
+    nnclr-prep --list-contents b.tar.zst | cmp - two
+    [ "$(wc -l <two)" -eq 41 ]
+}
+
+@test "a flat folder has no labels" {
+    folder=$(shapes 20)
+    mkdir flat
+    cp "$folder/star/"* flat
+    nnclr-prep -q -o a.tar.zst flat
+    expect 0 nnclr-prep --list-contents a.tar.zst
+    [[ ${lines[1]} == $'0\t\t\t0000.jpg\t32\t32\tjpg\t'* ]]
+    expect 0 nnclr-prep --list-contents --json a.tar.zst
+    [[ $output =~ '"label":'\ ?'null,' ]]
+}
+
+@test "names with blanks, tabs, newlines and other bytes survive" {
+    folder=$(shapes 20)
+    mkdir -p 'in/a class'
+    cp "$folder/star/0000.jpg" $'in/a class/tab\tnew\nline.jpg'
+    cp "$folder/star/0000.jpg" $'in/a class/\xff\xfe.jpg'
+    cp "$folder/star/0000.jpg" 'in/a class/bücher.jpg'
+    nnclr-prep -q -o a.tar.zst in
+    expect 0 nnclr-prep --list-contents a.tar.zst
+    [ "${#lines[@]}" -eq 4 ]
+    [[ $output == *'a class/tab\tnew\nline.jpg'* ]]
+    [[ $output == *'a class/\xff\xfe.jpg'* ]]
+    [[ $output == *'a class/bücher.jpg'* ]]
+    nnclr-prep --list-contents --json a.tar.zst | python3 -c 'import json, sys; assert len(json.load(sys.stdin)) == 3'
+}
+
+@test "real pictures: --root on the tar, sizes and classes" {
+    need_data cifar10/cifar10-12k.tar
+    expect 0 nnclr-prep --root cifar10/test -o a.tar.zst "$NNCLR_TEST_DATA/cifar10/cifar10-12k.tar"
+    expect_message nnclr-prep 'pictures: 2000 packed, 0 left out; classes: 10; bytes: '
+    nnclr-prep --list-contents a.tar.zst | tail -n +2 | cut -f 3,5,6,7 | sort | uniq -c | tr -s ' ' >got
+    for class in airplane automobile bird cat deer dog frog horse ship truck; do
+        printf ' 200 %s\t32\t32\tjpg\n' "$class"
+    done | cmp - got
+}
+
+@test "odd pictures are packed and broken ones named, as the manifest says" {
+    need_data odd-images/MANIFEST.tsv
+    expect 3 nnclr-prep -o a.tar.zst "$NNCLR_TEST_DATA/odd-images"
+    names a.tar.zst >packed
+    # file, expect, size after EXIF
+    tail -n +2 "$NNCLR_TEST_DATA/odd-images/MANIFEST.tsv" | cut -f 1,3,8,9 >manifest
+    while IFS=$'\t' read -r file expected _; do
+        if grep -qxF -- "$file" packed; then
+            [ "$expected" != reject ] || { echo "packed: $file"; return 1; }
+        else
+            [ "$expected" != decode ] || { echo "left out: $file"; return 1; }
+            [[ $stderr == *"nnclr-prep: $file: "* ]] || { echo "not named: $file"; return 1; }
+        fi
+    done <manifest
+    nnclr-prep --list-contents a.tar.zst | cut -f 4,5,6 | grep ^odd/ | sort >sizes
+    [ "$(wc -l <sizes)" -eq 58 ]
+    awk -F '\t' '$2 == "decode" { print $1 "\t" $3 "\t" $4 }' manifest | grep ^odd/ | sort | diff - sizes
+}
+
+@test "--skip-bad, --strict and the default with a broken picture" {
+    folder=$(shapes 20)
+    mkdir in out
+    cp -r "$folder/star" in
+    head -c 300 "$folder/star/0000.jpg" >in/star/cut.jpg
+    expect 3 nnclr-prep -o out/a.tar.zst in
+    [[ ${stderr_lines[0]} == "nnclr-prep: star/cut.jpg: truncated JPEG ("* ]]
+    [[ ${stderr_lines[1]} == *'pictures: 2 packed, 1 left out; classes: 1; '* ]]
+    expect 0 nnclr-prep -q --skip-bad -o out/b.tar.zst in
+    expect_message nnclr-prep 'star/cut.jpg: truncated JPEG'
+    cmp out/a.tar.zst out/b.tar.zst
+    expect 1 nnclr-prep --strict -o out/c.tar.zst in
+    expect_message nnclr-prep 'star/cut.jpg: truncated JPEG'
+    expect_files out a.tar.zst b.tar.zst
+    expect 2 nnclr-prep --strict --skip-bad -o out/c.tar.zst in
+}
+
+@test "an empty folder, a missing one, and files that are no pictures: exit 1, no file" {
+    mkdir empty bad out
+    echo 'no picture' >bad/a.jpg
+    : >bad/b.png
+    expect 1 nnclr-prep -o out/a.tar.zst empty
+    expect_message nnclr-prep empty
+    expect 1 nnclr-prep -o out/a.tar.zst missing
+    expect_message nnclr-prep missing
+    expect 1 nnclr-prep -o out/a.tar.zst bad
+    [ "${#stderr_lines[@]}" -eq 3 ]
+    [[ $stderr == *'a.jpg: not a JPEG, PNG'* ]]
+    expect 1 nnclr-prep -o out/a.tar.zst bad/a.jpg
+    expect_message nnclr-prep a.jpg
+    expect_files out
+}
+
+@test "what is no regular file is left out and does not block" {
+    folder=$(shapes 20)
+    mkdir -p in/star/folder.jpg
+    cp "$folder/star/0000.jpg" in/star
+    mkfifo in/star/fifo.jpg
+    ln -s nowhere in/star/dangling.jpg
+    expect 3 timeout 20 nnclr-prep -o a.tar.zst in
+    [[ $stderr == *'star/fifo.jpg: '* && $stderr == *'star/dangling.jpg: '* ]]
+    [ "$(names a.tar.zst)" = star/0000.jpg ]
+}
+
+@test "a truncated, a bit-flipped and a foreign file are no shards" {
+    make_shard a 20
+    size=$(stat -c %s a.tar.zst)
+    for part in 0 1 100 $((size / 2)) $((size - 1)); do
+        head -c "$part" a.tar.zst >cut.tar.zst
+        expect 1 nnclr-prep --list-contents cut.tar.zst
+        [ -z "$output" ]
+        expect_message nnclr-prep cut.tar.zst
+        expect 1 nnclr-prep --list-contents - <cut.tar.zst
+    done
+    for offset in 0 2 $((size - 100)) $((size - 400)) $((size - 2)); do
+        cp a.tar.zst flipped.tar.zst
+        flip_bit flipped.tar.zst "$offset"
+        run nnclr-prep --list-contents flipped.tar.zst
+        [ "$status" -le 1 ]
+        if [ "$status" -eq 0 ]; then # a damaged seek table leads to a scan
+            nnclr-prep --list-contents a.tar.zst | diff - <(echo "$output")
+        fi
+    done
+    echo hello >text
+    expect 1 nnclr-prep --list-contents text
+    expect_message nnclr-prep text
+}
+
+@test "a full disk: one sentence, exit 1, no file" {
+    folder=$(shapes 200)
+    run bash -c "nnclr-prep '$folder' >/dev/full"
+    [ "$status" -eq 1 ]
+    [ "$output" = 'nnclr-prep: standard output: No space left on device' ]
+    expect 1 nnclr-prep -o /dev/full "$folder"
+    expect_message nnclr-prep '/dev/full: No space left on device'
+    [ -c /dev/full ]
+    make_shard a 200
+    run bash -c 'nnclr-prep --list-contents a.tar.zst >/dev/full'
+    [ "$status" -eq 1 ]
+    [ "$output" = 'nnclr-prep: standard output: No space left on device' ]
+}
+
+@test "a small file system that fills up: nothing is left on it" {
+    mkdir small
+    mount -t tmpfs -o size=64k tmpfs small 2>/dev/null || skip "cannot mount a tmpfs here"
+    expect 1 nnclr-prep -o small/a.tar.zst "$(shapes 200)"
+    expect_message nnclr-prep 'No space left on device'
+    expect_files small
+}
+
+@test "a closed pipe ends it quietly by SIGPIPE" {
+    folder=$(shapes 200)
+    run bash -c "nnclr-prep '$folder' 2>err | head -c 10 >/dev/null; echo \${PIPESTATUS[0]}"
+    [ "$output" = 141 ]
+    [ ! -s err ]
+    make_shard a 200
+    run bash -c 'nnclr-prep --list-contents a.tar.zst | true; echo ${PIPESTATUS[0]}'
+    [[ $output == 141 || $output == 0 ]]
+}
+
+@test "a shard is not written to a terminal" {
+    need script
+    folder=$(shapes 20)
+    run in_terminal "nnclr-prep '$folder'"
+    [ "$status" -eq 2 ]
+    [[ $output == *'standard output is a terminal'* ]]
+    [[ $output != *'(B/'* ]]
+}
+
+@test "a signal leaves no half-written file" {
+    mkdir in out
+    for i in $(seq 15); do
+        cp -r "$(shapes 200)" "in/$i"
+    done
+    for signal in TERM INT; do
+        # python resets the handlers: a shell starts background jobs with SIGINT ignored
+        run python3 - "$signal" <<'END'
+import os, signal, subprocess, sys, time
+number = getattr(signal, "SIG" + sys.argv[1])
+child = subprocess.Popen(["nnclr-prep", "-q", "-j1", "-o", "out/a.tar.zst", "in"],
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+while child.poll() is None and not os.listdir("out"):
+    time.sleep(0.001)
+child.send_signal(number)
+sys.exit(0 if child.wait() == -number else 1)
+END
+        [ "$status" -eq 0 ]
+        expect_files out
+    done
+}
+
+@test "what is not offered is refused with what can be given instead" {
+    folder=$(shapes 20)
+    expect 2 nnclr-prep --order random -o a.tar.zst "$folder"
+    expect_message nnclr-prep '--order: random is not offered yet; give sorted'
+    expect 0 nnclr-prep -q --order sorted -o a.tar.zst "$folder"
+    expect 2 nnclr-prep --size 64 -o b.tar.zst "$folder"
+    expect_message nnclr-prep '--size: not offered yet'
+    expect 2 nnclr-prep --pixels -o b.tar.zst "$folder"
+    expect_message nnclr-prep '--pixels: not offered yet'
+    for name in data_batch_1.bin train-images-idx3-ubyte train-images-idx3-ubyte.gz; do
+        : >"$name"
+        expect 2 nnclr-prep -o b.tar.zst "$name"
+        expect_message nnclr-prep 'give a folder or a tar'
+    done
+    [ ! -e b.tar.zst ]
+}
+
+@test "options and operands may be mixed; -- ends the options" {
+    folder=$(shapes 20)
+    cp -r "$folder" ./-in
+    expect 0 nnclr-prep "$folder" -qj2 -oa.tar.zst
+    expect 0 nnclr-prep --output=b.tar.zst -q -- -in
+    cmp a.tar.zst b.tar.zst
+}
+
+@test "options that do not go together are refused" {
+    make_shard a 20
+    expect 2 nnclr-prep --list-contents --root x a.tar.zst
+    expect_message nnclr-prep '--root does not go with --list-contents'
+    expect 2 nnclr-prep --json -o b.tar.zst .
+    expect_message nnclr-prep '--json goes with --list-contents'
+}
+
+@test "an output in a folder that is not there: exit 1" {
+    expect 1 nnclr-prep -o missing/a.tar.zst "$(shapes 20)"
+    expect_message nnclr-prep missing
+}

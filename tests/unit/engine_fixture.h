@@ -1,0 +1,143 @@
+/* What the tests of an engine share: an open engine, memory that is freed with it, host arrays of
+ * doubles to and from it, and comparison. */
+#ifndef NNCLR_TESTS_ENGINE_FIXTURE_H
+#define NNCLR_TESTS_ENGINE_FIXTURE_H
+
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "tests/unit/check.h"
+
+enum { FIXTURE_BLOCKS = 400 };
+
+typedef struct fixture {
+    nnclr_engine g;
+    const nnclr_engine_table *t;
+    nnclr_pool *pool;
+    double tolerance; /* relative, of sums of some hundred products */
+    int count;
+    struct {
+        void *place;
+        size_t bytes;
+    } blocks[FIXTURE_BLOCKS];
+} fixture;
+
+static inline void fixture_open(fixture *f, nnclr_precision precision, int threads) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    *f = (fixture){.count = 0};
+    f->pool = nnclr_pool_create(threads, &e);
+    CHECK_SAYS(f->pool, "%s", e.message);
+    CHECK_SAYS(nnclr_engine_open(&f->g, NNCLR_ENGINE_CPU, precision, f->pool, &e), "%s", e.message);
+    f->t = f->g.table;
+    f->tolerance = precision == NNCLR_PRECISION_F64 ? 1e-12 : 1e-5;
+}
+
+static inline void fixture_close(fixture *f) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK_SAYS(f->t->sync(&f->g, &e), "%s", e.message);
+    while (f->count > 0) {
+        f->count--;
+        f->t->arena_free(&f->g, f->blocks[f->count].place, f->blocks[f->count].bytes);
+    }
+    nnclr_engine_close(&f->g);
+    nnclr_pool_free(f->pool);
+}
+
+static inline void *fixture_alloc(fixture *f, size_t bytes) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(f->count < FIXTURE_BLOCKS);
+    void *place = f->t->arena_create(&f->g, bytes, &e);
+    CHECK_SAYS(place, "%s", e.message);
+    f->blocks[f->count].place = place;
+    f->blocks[f->count++].bytes = bytes;
+    return place;
+}
+
+/* Reals in engine memory; NULL fills them with NaN, for what a call must overwrite. */
+static inline void *fixture_reals(fixture *f, const double *values, size_t count) {
+    void *place = fixture_alloc(f, count * nnclr_real_bytes(&f->g));
+    if (values) {
+        f->t->put(&f->g, place, count, NNCLR_F64, values);
+        return place;
+    }
+    const double nan = NAN;
+    for (size_t i = 0; i < count; i++)
+        f->t->put(&f->g, nnclr_real_at(&f->g, place, i), 1, NNCLR_F64, &nan);
+    return place;
+}
+
+static inline size_t shape_reals(nnclr_shape s) {
+    return (size_t)s.groups * (size_t)s.n * (size_t)s.h * (size_t)s.w * (size_t)s.c;
+}
+
+/* The reference engine keeps tensors as plain reals, so that doubles arrive whole. */
+static inline nnclr_tensor fixture_tensor(fixture *f, nnclr_shape shape, const double *values) {
+    nnclr_kind kind = shape.h == 1 && shape.w == 1 ? NNCLR_ROWS : NNCLR_ACTIVATION;
+    CHECK(f->t->tensor_bytes(&f->g, shape, kind) == shape_reals(shape) * nnclr_real_bytes(&f->g));
+    return (nnclr_tensor){shape, kind, fixture_reals(f, values, shape_reals(shape))};
+}
+
+static inline double *host_reals(fixture *f, const void *place, size_t count) {
+    double *host = malloc((count ? count : 1) * sizeof *host);
+    CHECK(host);
+    f->t->get(&f->g, place, count, NNCLR_F64, host);
+    return host;
+}
+
+static inline double *host_tensor(fixture *f, const nnclr_tensor *tensor) {
+    double *host = malloc(shape_reals(tensor->shape) * sizeof *host);
+    CHECK(host);
+    f->t->download(&f->g, tensor, host);
+    return host;
+}
+
+/* Multiples of 1/256 in [-2, 2): exact in every real. */
+static inline double random_value(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)((int)(*state >> 54) - 512) / 256;
+}
+static inline int random_int(uint64_t *state, int low, int high) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return low + (int)((*state >> 33) % (uint64_t)(high - low + 1));
+}
+static inline double *random_reals(uint64_t *state, size_t count) {
+    double *values = malloc((count ? count : 1) * sizeof *values);
+    CHECK(values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = random_value(state);
+    return values;
+}
+static inline double *zero_reals(size_t count) {
+    double *values = calloc(count ? count : 1, sizeof *values);
+    CHECK(values);
+    return values;
+}
+
+/* Each within `tolerance` of the largest one wanted. */
+static inline void check_close(const char *what, const double *got, const double *want,
+                               size_t count, double tolerance) {
+    double largest = 0;
+    for (size_t i = 0; i < count; i++)
+        largest = fabs(want[i]) > largest ? fabs(want[i]) : largest;
+    for (size_t i = 0; i < count; i++)
+        CHECK_SAYS(fabs(got[i] - want[i]) <= tolerance * (largest + 1e-30),
+                   "%s[%zu] = %.17g, not %.17g", what, i, got[i], want[i]);
+}
+
+static inline double dot_product(const double *a, const double *b, size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+/* a + step * b */
+static inline double *moved(const double *a, double step, const double *b, size_t count) {
+    double *values = malloc(count * sizeof *values);
+    CHECK(values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = a[i] + step * b[i];
+    return values;
+}
+
+#endif

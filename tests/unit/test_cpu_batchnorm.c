@@ -1,0 +1,328 @@
+/* Batch norm with residual, second batch norm and ReLU: against the formulas in double, finite
+ * differences, and for equal bits with any number of threads. */
+#include "tests/unit/engine_fixture.h"
+
+typedef enum branch { NO_REST, RESIDUAL, SECOND } branch;
+
+typedef struct problem {
+    nnclr_shape shape;
+    branch rest;
+    bool relu, add_residual, in_place;                    /* in_place: dx is written over dy */
+    double *x[2], *gamma[2], *beta[2], *mean[2], *var[2]; /* of main and second */
+    double *residual, *dy, *old_dresidual;
+} problem;
+
+typedef struct results {
+    double *y, *evaluated, *mean[2], *var[2], *dgamma[2], *dbeta[2], *dx[2], *dresidual;
+} results;
+
+enum { PARTS = 13 };
+
+static void list_parts(results *r, double **parts[PARTS]) {
+    double **all[PARTS] = {&r->y,      &r->evaluated, &r->mean[0],   &r->mean[1],  &r->var[0],
+                           &r->var[1], &r->dgamma[0], &r->dgamma[1], &r->dbeta[0], &r->dbeta[1],
+                           &r->dx[0],  &r->dx[1],     &r->dresidual};
+    memcpy(parts, all, sizeof all);
+}
+
+static const char *const part_names[PARTS] = {"y",    "evaluated", "mean",     "mean2", "var",
+                                              "var2", "dgamma",    "dgamma2",  "dbeta", "dbeta2",
+                                              "dx",   "dx2",       "dresidual"};
+
+static size_t part_size(const problem *p, int part) {
+    bool picture = part < 2 || part >= 10;
+    return picture ? shape_reals(p->shape) : (size_t)p->shape.c;
+}
+
+static void free_results(results *r) {
+    double **parts[PARTS];
+    list_parts(r, parts);
+    for (int i = 0; i < PARTS; i++)
+        free(*parts[i]);
+}
+
+static problem make_problem(nnclr_shape shape, branch rest, bool relu, uint64_t seed) {
+    size_t count = shape_reals(shape), c = (size_t)shape.c;
+    problem p = {.shape = shape, .rest = rest, .relu = relu};
+    for (int k = 0; k < 2; k++) {
+        p.x[k] = random_reals(&seed, count);
+        for (size_t i = 0; i < count; i++)
+            p.x[k][i] += (double)(i % c % 5); /* channels with means of their own */
+        p.gamma[k] = random_reals(&seed, c);
+        p.beta[k] = random_reals(&seed, c);
+        p.mean[k] = random_reals(&seed, c);
+        p.var[k] = random_reals(&seed, c);
+        for (size_t i = 0; i < c; i++)
+            p.var[k][i] = fabs(p.var[k][i]) + 0.5;
+    }
+    p.residual = random_reals(&seed, count);
+    p.dy = random_reals(&seed, count);
+    p.old_dresidual = random_reals(&seed, count);
+    return p;
+}
+
+static void free_problem(problem *p) {
+    for (int k = 0; k < 2; k++)
+        free(p->x[k]), free(p->gamma[k]), free(p->beta[k]), free(p->mean[k]), free(p->var[k]);
+    free(p->residual), free(p->dy), free(p->old_dresidual);
+}
+
+/* ---- the formulas ---- */
+
+typedef struct moments {
+    double mean, variance;
+} moments;
+
+static moments channel_moments(const problem *p, int k, int group, size_t channel) {
+    size_t c = (size_t)p->shape.c, rows = shape_reals(p->shape) / c / (size_t)p->shape.groups;
+    const double *x = p->x[k] + (size_t)group * rows * c + channel;
+    double mean = 0, variance = 0;
+    for (size_t i = 0; i < rows; i++)
+        mean += x[i * c] / (double)rows;
+    for (size_t i = 0; i < rows; i++)
+        variance += (x[i * c] - mean) * (x[i * c] - mean) / (double)rows;
+    return (moments){mean, variance};
+}
+
+static double rectified(double v, bool relu) {
+    return relu && v < 0 ? 0 : v;
+}
+
+static results reference(const problem *p) {
+    size_t c = (size_t)p->shape.c, count = shape_reals(p->shape);
+    size_t rows = count / c / (size_t)p->shape.groups;
+    int branches = p->rest == SECOND ? 2 : 1;
+    results r = {0};
+    double **parts[PARTS];
+    list_parts(&r, parts);
+    for (int i = 0; i < PARTS; i++)
+        *parts[i] = zero_reals(part_size(p, i));
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < c; i++)
+            r.mean[k][i] = p->mean[k][i], r.var[k][i] = p->var[k][i];
+    for (size_t at = 0; at < count; at++) {
+        int group = (int)(at / (rows * c));
+        for (int k = 0; k < branches; k++) {
+            size_t i = at % c;
+            moments m = channel_moments(p, k, group, i);
+            r.y[at] +=
+                (p->x[k][at] - m.mean) / sqrt(m.variance + 1e-5) * p->gamma[k][i] + p->beta[k][i];
+            r.evaluated[at] +=
+                (p->x[k][at] - p->mean[k][i]) / sqrt(p->var[k][i] + 1e-5) * p->gamma[k][i] +
+                p->beta[k][i];
+        }
+        if (p->rest == RESIDUAL)
+            r.y[at] += p->residual[at], r.evaluated[at] += p->residual[at];
+        r.y[at] = rectified(r.y[at], p->relu);
+        r.evaluated[at] = rectified(r.evaluated[at], p->relu);
+    }
+    for (int group = 0; group < p->shape.groups; group++) {
+        size_t first = (size_t)group * rows * c;
+        for (int k = 0; k < branches; k++) {
+            for (size_t i = 0; i < c; i++) {
+                moments m = channel_moments(p, k, group, i);
+                double n = (double)rows, unbiased = rows > 1 ? m.variance * n / (n - 1) : 0;
+                double inverse = 1 / sqrt(m.variance + 1e-5), sum = 0, along = 0;
+                r.mean[k][i] = 0.9 * r.mean[k][i] + 0.1 * m.mean;
+                r.var[k][i] = 0.9 * r.var[k][i] + 0.1 * unbiased;
+                for (size_t at = first + i; at < first + rows * c; at += c) {
+                    double dz = p->relu && r.y[at] <= 0 ? 0 : p->dy[at];
+                    sum += dz;
+                    along += dz * (p->x[k][at] - m.mean) * inverse;
+                }
+                r.dbeta[k][i] += sum;
+                r.dgamma[k][i] += along;
+                for (size_t at = first + i; at < first + rows * c; at += c) {
+                    double dz = p->relu && r.y[at] <= 0 ? 0 : p->dy[at];
+                    double normal = (p->x[k][at] - m.mean) * inverse;
+                    r.dx[k][at] = p->gamma[k][i] * inverse * (dz - sum / n - normal * along / n);
+                }
+            }
+        }
+    }
+    for (size_t at = 0; p->rest == RESIDUAL && at < count; at++)
+        r.dresidual[at] = (p->relu && r.y[at] <= 0 ? 0 : p->dy[at]) +
+                          (p->add_residual ? p->old_dresidual[at] : 0);
+    return r;
+}
+
+/* ---- through the engine ---- */
+
+static nnclr_batchnorm make_branch(fixture *f, const problem *p, int k, nnclr_tensor *x,
+                                   nnclr_tensor *dx) {
+    size_t c = (size_t)p->shape.c;
+    size_t bytes = f->t->statistics_bytes(&f->g, p->shape.groups, p->shape.c);
+    *x = fixture_tensor(f, p->shape, p->x[k]);
+    return (nnclr_batchnorm){.x = x,
+                             .gamma = fixture_reals(f, p->gamma[k], c),
+                             .beta = fixture_reals(f, p->beta[k], c),
+                             .running_mean = fixture_reals(f, p->mean[k], c),
+                             .running_var = fixture_reals(f, p->var[k], c),
+                             .sums = fixture_alloc(f, bytes),
+                             .saved = fixture_alloc(f, bytes),
+                             .dgamma = fixture_reals(f, NULL, c),
+                             .dbeta = fixture_reals(f, NULL, c),
+                             .dx = dx};
+}
+
+static results compute(fixture *f, const problem *p) {
+    nnclr_engine *g = &f->g;
+    size_t c = (size_t)p->shape.c;
+    int branches = p->rest == SECOND ? 2 : 1;
+    nnclr_tensor x[2], y = fixture_tensor(f, p->shape, NULL);
+    nnclr_tensor residual = fixture_tensor(f, p->shape, p->residual);
+    nnclr_tensor dy = fixture_tensor(f, p->shape, p->dy);
+    nnclr_tensor dresidual = fixture_tensor(f, p->shape, p->add_residual ? p->old_dresidual : NULL);
+    nnclr_tensor dx[2] = {p->in_place ? dy : fixture_tensor(f, p->shape, NULL),
+                          fixture_tensor(f, p->shape, NULL)};
+    nnclr_batchnorm bn[2];
+    for (int k = 0; k < branches; k++)
+        bn[k] = make_branch(f, p, k, &x[k], &dx[k]);
+    nnclr_batchnorm_call call = {.main = bn[0],
+                                 .residual = p->rest == RESIDUAL ? &residual : NULL,
+                                 .second = p->rest == SECOND ? &bn[1] : NULL,
+                                 .relu = p->relu,
+                                 .y = &y,
+                                 .dy = &dy,
+                                 .dresidual = p->rest == RESIDUAL ? &dresidual : NULL,
+                                 .add_residual = p->add_residual};
+    results r = {0};
+    f->t->batchnorm_evaluate(g, &call);
+    r.evaluated = host_tensor(f, &y);
+    for (int k = 0; k < branches; k++)
+        f->t->batchnorm_sums(g, &x[k], bn[k].sums);
+    f->t->batchnorm_train(g, &call);
+    r.y = host_tensor(f, &y);
+    f->t->batchnorm_backward(g, &call);
+    for (int k = 0; k < 2; k++) {
+        bool there = k < branches;
+        r.mean[k] = there ? host_reals(f, bn[k].running_mean, c) : NULL;
+        r.var[k] = there ? host_reals(f, bn[k].running_var, c) : NULL;
+        r.dgamma[k] = there ? host_reals(f, bn[k].dgamma, c) : NULL;
+        r.dbeta[k] = there ? host_reals(f, bn[k].dbeta, c) : NULL;
+        r.dx[k] = there ? host_tensor(f, &dx[k]) : NULL;
+    }
+    r.dresidual = p->rest == RESIDUAL ? host_tensor(f, &dresidual) : NULL;
+    return r;
+}
+
+/* ---- tests ---- */
+
+static void agrees_with_the_formulas(void) {
+    const nnclr_shape shapes[] = {{2, 3, 4, 5, 7},    {1, 2, 3, 3, 16},  {3, 4, 2, 2, 33},
+                                  {2, 9, 1, 1, 1030}, {1, 40, 9, 7, 1},  {2, 6, 16, 15, 20},
+                                  {1, 2, 1, 1, 513},  {2, 3, 11, 1, 300}};
+    for (int i = 0; i < 48; i++) {
+        problem p = make_problem(shapes[i % 8], (branch)(i % 3), i / 3 % 2, (uint64_t)i);
+        p.add_residual = i / 6 % 2;
+        p.in_place = i / 12 % 2;
+        bool exact = i % 5 != 0;
+        fixture f;
+        fixture_open(&f, exact ? NNCLR_PRECISION_F64 : NNCLR_PRECISION_F32, 2);
+        results want = reference(&p), got = compute(&f, &p);
+        double **wanted[PARTS], **parts[PARTS];
+        list_parts(&want, wanted);
+        list_parts(&got, parts);
+        for (int k = 0; k < PARTS; k++)
+            if (*parts[k])
+                check_close(part_names[k], *parts[k], *wanted[k], part_size(&p, k),
+                            exact ? 1e-10 : 1e-4);
+        free_results(&want);
+        free_results(&got);
+        free_problem(&p);
+        fixture_close(&f);
+    }
+}
+
+static double loss(fixture *f, const problem *p) {
+    results r = compute(f, p);
+    double sum = dot_product(r.y, p->dy, shape_reals(p->shape));
+    free_results(&r);
+    return sum;
+}
+
+static void check_direction(fixture *f, problem *p, double **what, size_t count,
+                            const double *gradient) {
+    const double step = 1e-5;
+    uint64_t seed = count;
+    double *along = random_reals(&seed, count), *here = *what;
+    double losses[2];
+    for (int side = 0; side < 2; side++) {
+        *what = moved(here, side ? step : -step, along, count);
+        losses[side] = loss(f, p);
+        free(*what);
+    }
+    *what = here;
+    CHECK_NEAR((losses[1] - losses[0]) / (2 * step), dot_product(gradient, along, count), 1e-6);
+    free(along);
+}
+
+static void gradients_are_finite_differences(void) {
+    for (int relu = 0; relu < 2; relu++) {
+        fixture f;
+        fixture_open(&f, NNCLR_PRECISION_F64, 1);
+        problem p = make_problem((nnclr_shape){2, 3, 3, 2, 5}, SECOND, relu, 21);
+        results r = compute(&f, &p);
+        for (int k = 0; k < 2; k++) {
+            check_direction(&f, &p, &p.x[k], shape_reals(p.shape), r.dx[k]);
+            check_direction(&f, &p, &p.gamma[k], 5, r.dgamma[k]);
+            check_direction(&f, &p, &p.beta[k], 5, r.dbeta[k]);
+        }
+        free_results(&r);
+        p.rest = RESIDUAL;
+        r = compute(&f, &p);
+        check_direction(&f, &p, &p.residual, shape_reals(p.shape), r.dresidual);
+        free_results(&r);
+        free_problem(&p);
+        fixture_close(&f);
+    }
+}
+
+static void threads_change_no_bit(void) {
+    problem p = make_problem((nnclr_shape){2, 13, 27, 29, 20}, SECOND, true, 5);
+    results first = {0};
+    for (int threads = 1; threads <= 4; threads++) {
+        fixture f;
+        fixture_open(&f, NNCLR_PRECISION_F32, threads);
+        results r = compute(&f, &p);
+        fixture_close(&f);
+        if (threads == 1) {
+            first = r;
+            continue;
+        }
+        double **a[PARTS], **b[PARTS];
+        list_parts(&first, a);
+        list_parts(&r, b);
+        for (int k = 0; k < PARTS; k++)
+            if (*a[k])
+                CHECK_SAYS(memcmp(*a[k], *b[k], part_size(&p, k) * sizeof(double)) == 0,
+                           "%s differs with %d threads", part_names[k], threads);
+        free_results(&r);
+    }
+    free_results(&first);
+    free_problem(&p);
+}
+
+/* A mean far above the deviation: sums of squares in float would lose all of the variance. */
+static void large_means_keep_their_variance(void) {
+    fixture f;
+    fixture_open(&f, NNCLR_PRECISION_F32, 1);
+    problem p = make_problem((nnclr_shape){1, 64, 4, 4, 3}, NO_REST, false, 9);
+    for (size_t i = 0; i < shape_reals(p.shape); i++)
+        p.x[0][i] = p.x[0][i] + 2000;
+    results want = reference(&p), got = compute(&f, &p);
+    check_close("y", got.y, want.y, shape_reals(p.shape), 1e-3);
+    check_close("var", got.var[0], want.var[0], 3, 1e-6);
+    free_results(&want);
+    free_results(&got);
+    free_problem(&p);
+    fixture_close(&f);
+}
+
+int main(void) {
+    RUN(agrees_with_the_formulas);
+    RUN(gradients_are_finite_differences);
+    RUN(threads_change_no_bit);
+    RUN(large_means_keep_their_variance);
+    return check_done();
+}

@@ -1,0 +1,260 @@
+/* Convolutions of the reference engine against their definition in double, over random shapes. */
+#include "tests/unit/engine_fixture.h"
+
+typedef struct problem {
+    nnclr_conv conv;
+    nnclr_shape in, out;
+    double *x, *w, *dy, *old_dx, *old_dw;
+} problem;
+
+typedef struct results {
+    double *y, *sums, *dx, *dw;
+} results;
+
+static size_t weight_count(const nnclr_conv *c) {
+    return (size_t)(c->co * c->ci * c->kernel * c->kernel);
+}
+
+static problem make_problem(nnclr_conv conv, nnclr_shape in, uint64_t seed) {
+    nnclr_shape out = in;
+    out.h = (in.h + 2 * conv.pad - conv.kernel) / conv.stride + 1;
+    out.w = (in.w + 2 * conv.pad - conv.kernel) / conv.stride + 1;
+    out.c = conv.co;
+    problem p = {.conv = conv, .in = in, .out = out};
+    p.x = random_reals(&seed, shape_reals(in));
+    p.w = random_reals(&seed, weight_count(&conv));
+    p.dy = random_reals(&seed, shape_reals(out));
+    p.old_dx = random_reals(&seed, shape_reals(in));
+    p.old_dw = random_reals(&seed, weight_count(&conv));
+    return p;
+}
+
+static void free_problem(problem *p) {
+    free(p->x), free(p->w), free(p->dy), free(p->old_dx), free(p->old_dw);
+}
+
+static void free_results(results *r) {
+    free(r->y), free(r->sums), free(r->dx), free(r->dw);
+}
+
+/* The definition: each product of an output pixel, an input pixel and a weight, once. */
+static results reference(const problem *p, bool add) {
+    nnclr_conv c = p->conv;
+    nnclr_shape in = p->in, out = p->out;
+    results r = {zero_reals(shape_reals(out)), zero_reals((size_t)(out.groups * 2 * out.c)),
+                 zero_reals(shape_reals(in)), zero_reals(weight_count(&c))};
+    for (size_t i = 0; add && i < shape_reals(in); i++)
+        r.dx[i] = p->old_dx[i];
+    for (size_t i = 0; add && i < weight_count(&c); i++)
+        r.dw[i] = p->old_dw[i];
+    for (int n = 0; n < out.groups * out.n; n++)
+        for (int oy = 0; oy < out.h; oy++)
+            for (int ox = 0; ox < out.w; ox++)
+                for (int ky = 0; ky < c.kernel; ky++)
+                    for (int kx = 0; kx < c.kernel; kx++) {
+                        int iy = oy * c.stride + ky - c.pad, ix = ox * c.stride + kx - c.pad;
+                        if (iy < 0 || iy >= in.h || ix < 0 || ix >= in.w)
+                            continue;
+                        for (int o = 0; o < c.co; o++)
+                            for (int i = 0; i < c.ci; i++) {
+                                int at_y = ((n * out.h + oy) * out.w + ox) * c.co + o;
+                                int at_x = ((n * in.h + iy) * in.w + ix) * c.ci + i;
+                                int at_w = ((o * c.ci + i) * c.kernel + ky) * c.kernel + kx;
+                                r.y[at_y] += p->x[at_x] * p->w[at_w];
+                                r.dx[at_x] += p->dy[at_y] * p->w[at_w];
+                                r.dw[at_w] += p->dy[at_y] * p->x[at_x];
+                            }
+                    }
+    for (size_t i = 0; i < shape_reals(out); i++) {
+        size_t group = i / (shape_reals(out) / (size_t)out.groups), k = i % (size_t)out.c;
+        r.sums[group * 2 * (size_t)out.c + k] += r.y[i];
+        r.sums[(group * 2 + 1) * (size_t)out.c + k] += r.y[i] * r.y[i];
+    }
+    return r;
+}
+
+/* Through the engine, with a plan made for `planned` pictures a group. */
+static results compute(fixture *f, const problem *p, bool add, int planned) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_engine *g = &f->g;
+    nnclr_shape plan_in = p->in;
+    plan_in.n = planned;
+    nnclr_conv_plan *plan = f->t->conv_plan(g, &p->conv, plan_in, &e);
+    CHECK_SAYS(plan, "%s", e.message);
+    CHECK(plan->out.h == p->out.h && plan->out.w == p->out.w && plan->out.c == p->out.c &&
+          plan->out.n == planned);
+    void *packed = fixture_alloc(f, plan->packed_bytes);
+    void *workspace = fixture_alloc(f, plan->workspace_bytes);
+    memset(workspace, 0xff, plan->workspace_bytes);
+    size_t sums_bytes = f->t->statistics_bytes(g, p->out.groups, p->out.c);
+    CHECK(sums_bytes == (size_t)(p->out.groups * 2 * p->out.c) * sizeof(double));
+    double *sums = fixture_alloc(f, sums_bytes);
+    memset(sums, 0xff, sums_bytes);
+    void *w = fixture_reals(f, p->w, weight_count(&p->conv));
+    void *dw = fixture_reals(f, add ? p->old_dw : NULL, weight_count(&p->conv));
+    nnclr_tensor x = fixture_tensor(f, p->in, p->x), dy = fixture_tensor(f, p->out, p->dy);
+    nnclr_tensor y = fixture_tensor(f, p->out, NULL);
+    nnclr_tensor dx = fixture_tensor(f, p->in, add ? p->old_dx : NULL);
+    f->t->conv_pack(g, plan, w, packed);
+    f->t->conv_forward(g, plan, &x, packed, &y, sums, workspace);
+    f->t->conv_backward_data(g, plan, &dy, packed, &dx, add, workspace);
+    f->t->conv_backward_weights(g, plan, &x, &dy, dw, add, workspace);
+    results r = {.y = host_tensor(f, &y),
+                 .sums = zero_reals((size_t)(p->out.groups * 2 * p->out.c)),
+                 .dx = host_tensor(f, &dx),
+                 .dw = host_reals(f, dw, weight_count(&p->conv))};
+    memcpy(r.sums, sums, sums_bytes);
+    f->t->conv_plan_free(g, plan);
+    return r;
+}
+
+static void check_problem(nnclr_precision precision, const problem *p, bool add, int planned) {
+    fixture f;
+    fixture_open(&f, precision, 2);
+    results want = reference(p, add), got = compute(&f, p, add, planned);
+    char what[200];
+    snprintf(what, sizeof what, "%dx%d s%d p%d, %d to %d channels on %dx%dx%dx%d", p->conv.kernel,
+             p->conv.kernel, p->conv.stride, p->conv.pad, p->conv.ci, p->conv.co, p->in.groups,
+             p->in.n, p->in.h, p->in.w);
+    char name[220];
+    snprintf(name, sizeof name, "%s: y", what);
+    check_close(name, got.y, want.y, shape_reals(p->out), f.tolerance);
+    snprintf(name, sizeof name, "%s: sums", what);
+    check_close(name, got.sums, want.sums, (size_t)(p->out.groups * 2 * p->out.c), f.tolerance);
+    snprintf(name, sizeof name, "%s: dx", what);
+    check_close(name, got.dx, want.dx, shape_reals(p->in), f.tolerance);
+    snprintf(name, sizeof name, "%s: dw", what);
+    check_close(name, got.dw, want.dw, weight_count(&p->conv), f.tolerance);
+    free_results(&want);
+    free_results(&got);
+    fixture_close(&f);
+}
+
+static void agrees_with_the_definition(void) {
+    const int kernels[] = {1, 2, 3, 7};
+    uint64_t seed = 1;
+    for (int i = 0; i < 60; i++) {
+        int kernel = kernels[random_int(&seed, 0, 3)];
+        nnclr_conv conv = {.ci = random_int(&seed, 1, 21),
+                           .co = random_int(&seed, 1, 21),
+                           .kernel = kernel,
+                           .stride = random_int(&seed, 1, 3),
+                           .pad = random_int(&seed, 0, kernel - 1)};
+        nnclr_shape in = {random_int(&seed, 1, 3), random_int(&seed, 1, 4),
+                          random_int(&seed, kernel, 11), random_int(&seed, kernel, 11), conv.ci};
+        problem p = make_problem(conv, in, (uint64_t)i);
+        int planned = in.n + (i % 3 == 0 ? 5 : 0);
+        check_problem(i % 2 ? NNCLR_PRECISION_F64 : NNCLR_PRECISION_F32, &p, i % 5 < 2, planned);
+        free_problem(&p);
+    }
+}
+
+/* Weights above 1 MB are cut by taps and channels, long rows into several parts and pieces. */
+static void agrees_where_work_is_cut(void) {
+    const struct {
+        nnclr_conv conv;
+        nnclr_shape in;
+    } cases[] = {
+        {{260, 120, 3, 1, 1}, {1, 3, 5, 5, 260}}, {{300, 130, 2, 2, 0}, {2, 2, 6, 6, 300}},
+        {{530, 540, 1, 1, 0}, {1, 5, 4, 5, 530}}, {{3, 8, 3, 1, 1}, {2, 5, 40, 40, 3}},
+        {{6, 5, 1, 2, 0}, {2, 6, 41, 40, 6}},     {{4, 6, 3, 2, 1}, {1, 14, 32, 32, 4}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        problem p = make_problem(cases[i].conv, cases[i].in, i);
+        check_problem(NNCLR_PRECISION_F64, &p, i % 2, cases[i].in.n);
+        check_problem(NNCLR_PRECISION_F32, &p, !(i % 2), cases[i].in.n);
+        free_problem(&p);
+    }
+}
+
+/* The bits of all results for 1, 2, 3 and 5 threads. */
+static void threads_change_no_bit(void) {
+    const nnclr_conv convs[] = {{5, 12, 3, 1, 1}, {5, 12, 3, 2, 1}, {5, 130, 1, 2, 0}};
+    for (int i = 0; i < 3; i++) {
+        problem p = make_problem(convs[i], (nnclr_shape){2, 9, 23, 24, 5}, 7);
+        results first = {NULL, NULL, NULL, NULL};
+        const int threads[] = {1, 2, 3, 5};
+        for (int k = 0; k < 4; k++) {
+            fixture f;
+            fixture_open(&f, NNCLR_PRECISION_F32, threads[k]);
+            results r = compute(&f, &p, true, p.in.n);
+            if (k == 0) {
+                first = r;
+            } else {
+                CHECK(memcmp(r.y, first.y, shape_reals(p.out) * 8) == 0);
+                CHECK(memcmp(r.sums, first.sums, (size_t)(p.out.groups * 2 * p.out.c) * 8) == 0);
+                CHECK(memcmp(r.dx, first.dx, shape_reals(p.in) * 8) == 0);
+                CHECK(memcmp(r.dw, first.dw, weight_count(&p.conv) * 8) == 0);
+                free_results(&r);
+            }
+            fixture_close(&f);
+        }
+        free_results(&first);
+        free_problem(&p);
+    }
+}
+
+/* With loss = sum of dy * y, which is linear in x and in w, steps of 1 are exact. */
+static void gradients_are_finite_differences(void) {
+    fixture f;
+    fixture_open(&f, NNCLR_PRECISION_F64, 1);
+    uint64_t seed = 3;
+    problem p = make_problem((nnclr_conv){4, 7, 3, 2, 1}, (nnclr_shape){2, 3, 7, 6, 4}, 11);
+    double *along_x = random_reals(&seed, shape_reals(p.in));
+    double *along_w = random_reals(&seed, weight_count(&p.conv));
+    double loss[2][2];
+    results here = compute(&f, &p, false, p.in.n);
+    for (int side = 0; side < 2; side++) {
+        problem q = p;
+        q.x = moved(p.x, side ? 1 : -1, along_x, shape_reals(p.in));
+        results r = compute(&f, &q, false, p.in.n);
+        loss[0][side] = dot_product(p.dy, r.y, shape_reals(p.out));
+        free_results(&r);
+        free(q.x);
+        q = p;
+        q.w = moved(p.w, side ? 1 : -1, along_w, weight_count(&p.conv));
+        r = compute(&f, &q, false, p.in.n);
+        loss[1][side] = dot_product(p.dy, r.y, shape_reals(p.out));
+        free_results(&r);
+        free(q.w);
+    }
+    CHECK_NEAR((loss[0][1] - loss[0][0]) / 2, dot_product(here.dx, along_x, shape_reals(p.in)),
+               1e-9);
+    CHECK_NEAR((loss[1][1] - loss[1][0]) / 2, dot_product(here.dw, along_w, weight_count(&p.conv)),
+               1e-9);
+    free_results(&here);
+    free_problem(&p);
+    free(along_x), free(along_w);
+    fixture_close(&f);
+}
+
+static void impossible_shapes_are_refused(void) {
+    fixture f;
+    fixture_open(&f, NNCLR_PRECISION_F32, 1);
+    const struct {
+        nnclr_conv conv;
+        nnclr_shape in;
+    } cases[] = {
+        {{3, 8, 7, 1, 0}, {1, 1, 6, 9, 3}},         /* kernel larger than the picture */
+        {{3, 8, 3, 0, 1}, {1, 1, 6, 6, 3}},         /* no stride */
+        {{4, 8, 3, 1, 1}, {1, 1, 6, 6, 3}},         /* other channels */
+        {{3, 8, 3, 1, 3}, {1, 1, 6, 6, 3}},         /* whole windows of padding */
+        {{3, 8, 3, 1, 1}, {2, 70000, 300, 300, 3}}, /* more pixels than an int counts */
+        {{1 << 19, 8, 200, 1, 1}, {1, 1, 300, 300, 1 << 19}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        nnclr_error e = NNCLR_NO_ERROR;
+        CHECK(!f.t->conv_plan(&f.g, &cases[i].conv, cases[i].in, &e));
+        CHECK(e.code != NNCLR_OK && e.message[0]);
+    }
+    fixture_close(&f);
+}
+
+int main(void) {
+    RUN(agrees_with_the_definition);
+    RUN(agrees_where_work_is_cut);
+    RUN(threads_change_no_bit);
+    RUN(gradients_are_finite_differences);
+    RUN(impossible_shapes_are_refused);
+    return check_done();
+}

@@ -1,0 +1,451 @@
+/* Decoding against the corpus of odd pictures (sizes and mean colours that other decoders gave),
+ * and against what was encoded. */
+#include "check.h"
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "image/decode.h"
+#include "image/encode.h"
+#include "image/exif.h"
+
+static bool decode(const nnclr_buffer *bytes, nnclr_image *image, nnclr_error *e) {
+    nnclr_decode_limits limits = nnclr_decode_limits_default();
+    return nnclr_decode(bytes->data, bytes->size, &limits, image, e);
+}
+
+/* Soft colours in a pattern that has no symmetry. */
+static nnclr_image make_picture(int width, int height) {
+    nnclr_image image;
+    nnclr_error e;
+    CHECK_SAYS(nnclr_image_create(&image, width, height, &e), "%s", e.message);
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            uint8_t *pixel = image.pixels + 3 * (y * width + x);
+            pixel[0] = (uint8_t)(255 * x / width);
+            pixel[1] = (uint8_t)(255 * y / height);
+            pixel[2] = (uint8_t)(127 + 100 * sin(0.1 * x + 0.2 * y));
+        }
+    return image;
+}
+
+static void mean_color(const nnclr_image *image, double mean[3]) {
+    size_t pixels = (size_t)image->width * (size_t)image->height;
+    for (int c = 0; c < 3; c++) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < pixels; i++)
+            sum += image->pixels[3 * i + (size_t)c];
+        mean[c] = (double)sum / (double)pixels;
+    }
+}
+
+/* ---- the corpus ---- */
+
+enum { FILE_NAME, KIND, EXPECT, WHAT, BYTES, WIDTH, HEIGHT, WIDTH_EXIF, HEIGHT_EXIF, MODE, MEAN };
+enum { COLUMNS = 17 };
+
+/* The manifest drops alpha, we composite on black: mean colours by Pillow (Image.alpha_composite
+ * over black; see tests/reference/alpha_means.py). */
+static const struct {
+    const char *file;
+    double mean[3];
+} on_black[] = {
+#include "tests/reference/alpha_means.inc"
+};
+
+static const double *mean_on_black(const char *file) {
+    for (size_t i = 0; i < sizeof on_black / sizeof *on_black; i++)
+        if (strcmp(on_black[i].file, file) == 0)
+            return on_black[i].mean;
+    return NULL;
+}
+
+static const char *corpus(void) {
+    static char path[4000];
+    const char *data = getenv("NNCLR_TEST_DATA");
+    if (!data)
+        SKIP("NNCLR_TEST_DATA is not set");
+    snprintf(path, sizeof path, "%s/odd-images", data);
+    return path;
+}
+
+static void read_corpus_file(const char *name, nnclr_buffer *bytes) {
+    char path[5000];
+    nnclr_error e;
+    snprintf(path, sizeof path, "%s/%s", corpus(), name);
+    CHECK_SAYS(nnclr_file_read(path, 1 << 24, bytes, &e), "%s", e.message);
+}
+
+static void check_decoded(char *const column[COLUMNS], const nnclr_buffer *bytes,
+                          const nnclr_image *image) {
+    const char *file = column[FILE_NAME];
+    CHECK_SAYS(image->width == atoi(column[WIDTH_EXIF]) &&
+                   image->height == atoi(column[HEIGHT_EXIF]),
+               "%s: %d x %d", file, image->width, image->height);
+    double mean[3], want[3];
+    mean_color(image, mean);
+    const double *black = mean_on_black(file);
+    if (black)
+        memcpy(want, black, sizeof want);
+    else
+        CHECK(sscanf(column[MEAN], "%lf,%lf,%lf", &want[0], &want[1], &want[2]) == 3);
+    for (int c = 0; c < 3; c++)
+        CHECK_SAYS(fabs(mean[c] - want[c]) <= 0.1, "%s: mean %.2f,%.2f,%.2f, not %.1f,%.1f,%.1f",
+                   file, mean[0], mean[1], mean[2], want[0], want[1], want[2]);
+
+    nnclr_error e;
+    nnclr_codec codec;
+    int width, height;
+    nnclr_decode_limits limits = nnclr_decode_limits_default();
+    CHECK_SAYS(nnclr_probe(bytes->data, bytes->size, &limits, &codec, &width, &height, &e), "%s",
+               e.message);
+    CHECK(width == image->width && height == image->height);
+    CHECK(codec == (bytes->data[0] == 0xFF ? NNCLR_CODEC_JPEG : NNCLR_CODEC_PNG));
+}
+
+static void check_row(char *const column[COLUMNS]) {
+    nnclr_buffer bytes = {0};
+    nnclr_image image;
+    nnclr_error e = NNCLR_NO_ERROR;
+    read_corpus_file(column[FILE_NAME], &bytes);
+    bool ok = decode(&bytes, &image, &e);
+    if (getenv("CHECK_VERBOSE"))
+        printf("# %s (%s): %s\n", column[FILE_NAME], column[EXPECT], ok ? "read" : e.message);
+    if (strcmp(column[EXPECT], "decode") == 0) {
+        CHECK_SAYS(ok, "%s: %s", column[FILE_NAME], e.message);
+        check_decoded(column, &bytes, &image);
+    } else if (strcmp(column[EXPECT], "reject") == 0) {
+        CHECK_SAYS(!ok, "%s was read", column[FILE_NAME]);
+    }
+    if (!ok)
+        CHECK_SAYS(strlen(e.message) > 8 && e.code != NNCLR_OK && !image.pixels, "%s: \"%s\"",
+                   column[FILE_NAME], e.message);
+    nnclr_image_free(&image);
+    nnclr_buffer_free(&bytes);
+}
+
+static void reads_the_corpus_as_its_manifest_says(void) {
+    nnclr_buffer manifest = {0};
+    read_corpus_file("MANIFEST.tsv", &manifest);
+    char *text = (char *)manifest.data, *line = strsep(&text, "\n");
+    int rows = 0;
+    while ((line = strsep(&text, "\n")) && *line) {
+        char *column[COLUMNS] = {0};
+        for (int i = 0; i < COLUMNS && line; i++)
+            column[i] = strsep(&line, "\t");
+        CHECK(column[COLUMNS - 1]);
+        check_row(column);
+        rows++;
+    }
+    CHECK_SAYS(rows == 90, "%d rows", rows);
+    nnclr_buffer_free(&manifest);
+}
+
+static void turns_all_orientations_upright(void) {
+    static const uint8_t quarters[4][3] = {{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 0}};
+    for (int orientation = 1; orientation <= 8; orientation++) {
+        char name[40];
+        nnclr_buffer bytes = {0};
+        nnclr_image image;
+        nnclr_error e;
+        snprintf(name, sizeof name, "odd/corners_o%d.jpg", orientation);
+        read_corpus_file(name, &bytes);
+        CHECK_SAYS(decode(&bytes, &image, &e), "%s: %s", name, e.message);
+        CHECK(image.width == 48 && image.height == 32);
+        for (int y = 0; y < 32; y++)
+            for (int x = 0; x < 48; x++)
+                for (int c = 0; c < 3; c++) {
+                    int got = image.pixels[3 * (48 * y + x) + c];
+                    int want = quarters[(y >= 16) * 2 + (x >= 24)][c];
+                    CHECK_SAYS(abs(got - want) <= 4, "%s: %d at %d,%d,%d, not %d", name, got, x, y,
+                               c, want);
+                }
+        nnclr_image_free(&image);
+        nnclr_buffer_free(&bytes);
+    }
+}
+
+/* ---- round trips ---- */
+
+static nnclr_buffer encoded(const nnclr_image *image, nnclr_codec codec) {
+    nnclr_buffer bytes = {0};
+    nnclr_error e;
+    bool ok = codec == NNCLR_CODEC_JPEG  ? nnclr_encode_jpeg(image, 95, &bytes, &e)
+              : codec == NNCLR_CODEC_PNG ? nnclr_encode_png(image, &bytes, &e)
+                                         : nnclr_encode_ppm(image, &bytes, &e);
+    CHECK_SAYS(ok, "%s", e.message);
+    return bytes;
+}
+
+static void gives_back_what_was_encoded(void) {
+    static const int sizes[][2] = {{1, 1}, {1, 50}, {47, 1}, {32, 32}, {133, 91}};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (nnclr_codec codec = NNCLR_CODEC_JPEG; codec <= NNCLR_CODEC_PPM; codec++) {
+            nnclr_image image = make_picture(sizes[s][0], sizes[s][1]), back;
+            nnclr_buffer bytes = encoded(&image, codec), again = encoded(&image, codec);
+            nnclr_error e;
+            CHECK(bytes.size == again.size && memcmp(bytes.data, again.data, bytes.size) == 0);
+            CHECK_SAYS(decode(&bytes, &back, &e), "%s", e.message);
+            CHECK(back.width == image.width && back.height == image.height);
+            double squares = 0;
+            size_t samples = (size_t)image.width * (size_t)image.height * 3;
+            for (size_t i = 0; i < samples; i++) {
+                int difference = image.pixels[i] - back.pixels[i];
+                squares += difference * difference;
+            }
+            CHECK_SAYS(squares / (double)samples <= (codec == NNCLR_CODEC_JPEG ? 25 : 0),
+                       "codec %d, %d x %d: mean square %g", (int)codec, image.width, image.height,
+                       squares / (double)samples);
+            nnclr_image_free(&image);
+            nnclr_image_free(&back);
+            nnclr_buffer_free(&bytes);
+            nnclr_buffer_free(&again);
+        }
+}
+
+/* Encoders append, and leave the buffer as it was when they fail. */
+static void appends_or_leaves_the_buffer_alone(void) {
+    nnclr_image image = make_picture(5, 4);
+    nnclr_buffer alone = encoded(&image, NNCLR_CODEC_JPEG), behind = {0};
+    nnclr_error e;
+    CHECK(nnclr_buffer_append(&behind, "abc", 3, &e) && nnclr_encode_jpeg(&image, 95, &behind, &e));
+    CHECK(behind.size == alone.size + 3 && memcmp(behind.data + 3, alone.data, alone.size) == 0);
+
+    nnclr_image wide = {.width = 65501, .height = 1, .pixels = nnclr_alloc_zero(65501, 3, &e)};
+    CHECK(!nnclr_encode_jpeg(&wide, 95, &behind, &e) && behind.size == alone.size + 3);
+    CHECK(strstr(e.message, "65500"));
+    nnclr_image_free(&wide);
+    nnclr_image_free(&image);
+    nnclr_buffer_free(&alone);
+    nnclr_buffer_free(&behind);
+}
+
+/* ---- damage ---- */
+
+static void reports_every_truncation(void) {
+    nnclr_image image = make_picture(61, 45);
+    for (nnclr_codec codec = NNCLR_CODEC_JPEG; codec <= NNCLR_CODEC_PPM; codec++) {
+        nnclr_buffer bytes = encoded(&image, codec);
+        for (size_t size = 0; size < bytes.size; size += 1 + size / 97) {
+            uint8_t *cut = malloc(size ? size : 1); /* so that reading past the end is noticed */
+            memcpy(cut, bytes.data, size);
+            nnclr_buffer short_bytes = {cut, size, size};
+            nnclr_image back;
+            nnclr_error e = NNCLR_NO_ERROR;
+            CHECK_SAYS(!decode(&short_bytes, &back, &e), "codec %d: %zu of %zu bytes were read",
+                       (int)codec, size, bytes.size);
+            CHECK(!back.pixels && e.code == NNCLR_ERROR_INPUT);
+            if (size >= 60)
+                CHECK_SAYS(strncmp(e.message, "truncated ", 10) == 0, "%s", e.message);
+            free(cut);
+        }
+        nnclr_buffer_free(&bytes);
+    }
+    nnclr_image_free(&image);
+}
+
+static void says_how_much_is_there(void) {
+    nnclr_image image = make_picture(61, 45), back;
+    nnclr_buffer png = encoded(&image, NNCLR_CODEC_PNG), jpeg = encoded(&image, NNCLR_CODEC_JPEG);
+    nnclr_error e;
+    char want[200];
+    snprintf(want, sizeof want, "truncated PNG (%zu of at least %zu bytes)", png.size / 2,
+             png.size);
+    png.size /= 2;
+    CHECK(!decode(&png, &back, &e));
+    CHECK_TEXT(e.message, want);
+
+    snprintf(want, sizeof want, "truncated JPEG (%zu bytes hold ", jpeg.size * 3 / 4);
+    jpeg.size = jpeg.size * 3 / 4;
+    CHECK(!decode(&jpeg, &back, &e));
+    CHECK_SAYS(strncmp(e.message, want, strlen(want)) == 0, "%s", e.message);
+    CHECK(strstr(e.message, " of 45 rows)"));
+    nnclr_image_free(&image);
+    nnclr_buffer_free(&png);
+    nnclr_buffer_free(&jpeg);
+}
+
+static void survives_flipped_bits(void) {
+    nnclr_image image = make_picture(40, 30);
+    nnclr_rng rng = nnclr_rng_at(7, NNCLR_DRAW_EXAMPLE, 0, 0, 0);
+    int failures = 0;
+    for (nnclr_codec codec = NNCLR_CODEC_JPEG; codec <= NNCLR_CODEC_PNG; codec++) {
+        nnclr_buffer bytes = encoded(&image, codec);
+        for (int trial = 0; trial < 1500; trial++) {
+            uint8_t *copy = malloc(bytes.size);
+            memcpy(copy, bytes.data, bytes.size);
+            uint64_t flips = 1 + nnclr_rng_below(&rng, 8);
+            for (uint64_t i = 0; i < flips; i++)
+                copy[nnclr_rng_below(&rng, bytes.size)] ^=
+                    (uint8_t)(1U << nnclr_rng_below(&rng, 8));
+            nnclr_buffer damaged = {copy, bytes.size, bytes.size};
+            nnclr_decode_limits limits = {.pixels = 1 << 22, .side = 1 << 14};
+            nnclr_image back;
+            nnclr_error e = NNCLR_NO_ERROR;
+            if (nnclr_decode(damaged.data, damaged.size, &limits, &back, &e)) {
+                CHECK(back.pixels && back.width >= 1 && back.height >= 1);
+            } else {
+                CHECK(e.code != NNCLR_OK && !back.pixels);
+                failures++;
+            }
+            nnclr_image_free(&back);
+            free(copy);
+        }
+        nnclr_buffer_free(&bytes);
+    }
+    /* PNG's checksums find every flip but those in its few bytes of no consequence. */
+    CHECK_SAYS(failures > 1400, "only %d failures", failures);
+    nnclr_image_free(&image);
+}
+
+/* ---- limits and headers ---- */
+
+/* The last scan of a picture with one scan a component, over and over. */
+static void bounds_the_number_of_scans(void) {
+    nnclr_buffer bytes = {0}, bomb = {0};
+    nnclr_error e;
+    nnclr_image image;
+    read_corpus_file("odd/jpeg_noninterleaved.jpg", &bytes);
+    const uint8_t *scan = memmem(bytes.data, bytes.size, "\xff\xda", 2), *next = scan;
+    const uint8_t *end = bytes.data + bytes.size - 2;
+    while ((next = memmem(next + 2, (size_t)(end - next - 2), "\xff\xda", 2)))
+        scan = next;
+    for (int scans = 3; scans <= 120; scans += 117) {
+        bomb.size = 0;
+        CHECK(nnclr_buffer_append(&bomb, bytes.data, (size_t)(end - bytes.data), &e));
+        for (int i = 3; i < scans; i++)
+            CHECK(nnclr_buffer_append(&bomb, scan, (size_t)(end - scan), &e));
+        CHECK(nnclr_buffer_append(&bomb, end, 2, &e));
+        bool ok = decode(&bomb, &image, &e);
+        CHECK_SAYS(ok == (scans == 3), "%s", ok ? "a hundred scans were read" : e.message);
+        if (!ok)
+            CHECK_TEXT(e.message, "a JPEG of over 100 scans");
+        nnclr_image_free(&image);
+    }
+    nnclr_buffer_free(&bytes);
+    nnclr_buffer_free(&bomb);
+}
+
+static void checks_sizes_against_limits(void) {
+    nnclr_image image = make_picture(30, 20), back;
+    for (nnclr_codec codec = NNCLR_CODEC_JPEG; codec <= NNCLR_CODEC_PPM; codec++) {
+        nnclr_buffer bytes = encoded(&image, codec);
+        nnclr_error e;
+        nnclr_decode_limits limits = {.pixels = 600, .side = 30};
+        CHECK(nnclr_decode(bytes.data, bytes.size, &limits, &back, &e));
+        nnclr_image_free(&back);
+        limits.side = 29;
+        CHECK(!nnclr_decode(bytes.data, bytes.size, &limits, &back, &e));
+        CHECK(e.code == NNCLR_ERROR_LIMIT);
+        CHECK_TEXT(e.message, "30 x 20 pixels, a side over the limit of 29");
+        limits = (nnclr_decode_limits){.pixels = 599, .side = 30};
+        CHECK(!nnclr_decode(bytes.data, bytes.size, &limits, &back, &e));
+        CHECK(e.code == NNCLR_ERROR_LIMIT);
+        nnclr_buffer_free(&bytes);
+    }
+    nnclr_image_free(&image);
+}
+
+/* The claim alone must not cost memory: a header of 10000 x 10000 before a few bytes of data. */
+static void doubts_large_claims(void) {
+    nnclr_image image = make_picture(16, 16), back;
+    nnclr_buffer png = encoded(&image, NNCLR_CODEC_PNG), jpeg = encoded(&image, NNCLR_CODEC_JPEG);
+    nnclr_error e;
+    memcpy(png.data + 16, "\0\0\x27\x10\0\0\x27\x10", 8);
+    CHECK(!decode(&png, &back, &e));
+    CHECK_SAYS(strstr(e.message, "cannot hold 10000 x 10000"), "%s", e.message);
+    uint8_t *frame = memmem(jpeg.data, jpeg.size, "\xff\xc0", 2);
+    CHECK(frame);
+    memcpy(frame + 5, "\x27\x10\x27\x10", 4);
+    CHECK(!decode(&jpeg, &back, &e));
+    CHECK_SAYS(strstr(e.message, "cannot hold 10000 x 10000"), "%s", e.message);
+    nnclr_image_free(&image);
+    nnclr_buffer_free(&png);
+    nnclr_buffer_free(&jpeg);
+}
+
+static void check_ppm(const char *text, size_t size, const char *message) {
+    nnclr_buffer bytes = {(unsigned char *)text, size, size};
+    nnclr_image image;
+    nnclr_error e = NNCLR_NO_ERROR;
+    if (decode(&bytes, &image, &e)) {
+        CHECK_TEXT("", message);
+        CHECK(image.width == 2 && image.height == 1 && memcmp(image.pixels, "abcdef", 6) == 0);
+    } else {
+        CHECK_TEXT(e.message, message);
+    }
+    nnclr_image_free(&image);
+}
+
+static void reads_ppm_headers(void) {
+#define PPM(text, message) check_ppm(text, sizeof(text) - 1, message)
+    PPM("P6\n2 1\n255\nabcdef", "");
+    PPM("P6 2 1 255 abcdefg", "");
+    PPM("P6#c 7\n 2 # width\n#\n1\n255\nabcdef", "");
+    PPM("P6\n2 1\n255\nabcde", "truncated PPM (16 of 17 bytes)");
+    PPM("P6\n2 1\n65535\nabcdef", "a PPM with values up to 65535, where only 255 is read");
+    PPM("P6\n0 1\n255\n", "unreadable PPM (its header is cut or damaged)");
+    PPM("P6\n-2 1\n255\nabcdef", "unreadable PPM (its header is cut or damaged)");
+    PPM("P6\n99999999999 1\n255\nabcdef", "unreadable PPM (its header is cut or damaged)");
+    PPM("P6\n2 1\n255", "unreadable PPM (its header is cut or damaged)");
+    PPM("P6\n2 1\n# no end", "unreadable PPM (its header is cut or damaged)");
+#undef PPM
+}
+
+static void names_foreign_kinds(void) {
+    nnclr_image image;
+    nnclr_error e;
+    nnclr_decode_limits limits = nnclr_decode_limits_default();
+    CHECK(!nnclr_decode((const uint8_t *)"", 0, &limits, &image, &e));
+    CHECK_TEXT(e.message, "empty file");
+    CHECK(!nnclr_decode((const uint8_t *)"GIF89a", 6, &limits, &image, &e));
+    CHECK_TEXT(e.message, "a GIF, not a JPEG, PNG or PPM");
+    CHECK(!nnclr_decode((const uint8_t *)"RIFF\1\2\3\4WEBPVP8 ", 16, &limits, &image, &e));
+    CHECK_TEXT(e.message, "a WebP, not a JPEG, PNG or PPM");
+    CHECK(!nnclr_decode((const uint8_t *)"Dear all", 8, &limits, &image, &e));
+    CHECK_TEXT(e.message, "not a JPEG, PNG or PPM");
+}
+
+static int orientation_of(const char *bytes, size_t size) {
+    uint8_t *exact = malloc(size ? size : 1);
+    memcpy(exact, bytes, size);
+    int orientation = nnclr_exif_orientation(exact, size);
+    free(exact);
+    return orientation;
+}
+
+static void reads_orientation_and_bears_broken_exif(void) {
+    static const char little[] = "II*\0\x08\0\0\0\x02\0"
+                                 "\x0f\x01\x02\0\x01\0\0\0ABC\0"
+                                 "\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
+    static const char big[] = "MM\0*\0\0\0\x08\0\x01"
+                              "\x01\x12\0\x03\0\0\0\x01\0\x08\0\0";
+    CHECK(orientation_of(little, sizeof little - 1) == 6);
+    CHECK(orientation_of(big, sizeof big - 1) == 8);
+    for (size_t size = 0; size < sizeof little - 1; size++)
+        CHECK(orientation_of(little, size) == 1);
+    char copy[sizeof big - 1];
+    memcpy(copy, big, sizeof copy);
+    copy[19] = 9; /* no such orientation */
+    CHECK(orientation_of(copy, sizeof copy) == 1);
+    memcpy(copy, big, sizeof copy);
+    memcpy(copy + 4, "\xff\xff\xff\xff", 4); /* a directory far outside */
+    CHECK(orientation_of(copy, sizeof copy) == 1);
+}
+
+int main(void) {
+    RUN(reads_the_corpus_as_its_manifest_says);
+    RUN(turns_all_orientations_upright);
+    RUN(gives_back_what_was_encoded);
+    RUN(appends_or_leaves_the_buffer_alone);
+    RUN(reports_every_truncation);
+    RUN(says_how_much_is_there);
+    RUN(survives_flipped_bits);
+    RUN(bounds_the_number_of_scans);
+    RUN(checks_sizes_against_limits);
+    RUN(doubts_large_claims);
+    RUN(reads_ppm_headers);
+    RUN(names_foreign_kinds);
+    RUN(reads_orientation_and_bears_broken_exif);
+    return check_done();
+}

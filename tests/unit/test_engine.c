@@ -1,0 +1,113 @@
+/* Choosing an engine, and the communicator of one worker. */
+#include "engine/communicator.h"
+#include "tests/unit/check.h"
+
+typedef struct choice {
+    nnclr_engine_choice engine;
+    nnclr_precision precision;
+    const char *want, *message; /* precision given, or what the refusal says */
+} choice;
+
+static void what_is_built_in_is_given(void) {
+    const choice choices[] = {
+        {NNCLR_ENGINE_CPU, NNCLR_PRECISION_AUTO, "f32", NULL},
+        {NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, "f32", NULL},
+        {NNCLR_ENGINE_CPU, NNCLR_PRECISION_F64, "f64", NULL},
+        {NNCLR_ENGINE_AUTO, NNCLR_PRECISION_F64, "f64", NULL},
+        {NNCLR_ENGINE_CUDA, NNCLR_PRECISION_AUTO, NULL,
+         "engine cuda is not built into this program; it offers: cpu"},
+        {NNCLR_ENGINE_CPU, NNCLR_PRECISION_BF16, NULL,
+         "precision bf16 is not offered by engine cpu; it offers: f32, f64"},
+    };
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_pool *pool = nnclr_pool_create(1, &e);
+    CHECK_SAYS(pool, "%s", e.message);
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        const choice *c = &choices[i];
+        nnclr_engine g;
+        bool opened = nnclr_engine_open(&g, c->engine, c->precision, pool, &e);
+        CHECK(opened == (c->want != NULL));
+        if (opened) {
+            CHECK_TEXT(g.table->name, "cpu");
+            CHECK_TEXT(g.table->precision, c->want);
+            CHECK(nnclr_real_bytes(&g) == (strcmp(c->want, "f64") == 0 ? 8 : 4));
+        } else {
+            CHECK(e.code == NNCLR_ERROR_MISSING);
+            CHECK_TEXT(e.message, c->message);
+        }
+        nnclr_engine_close(&g);
+        CHECK(g.table == NULL && g.state == NULL);
+    }
+    nnclr_pool_free(pool);
+}
+
+/* The name says which function an incomplete engine lacks; a complete one has them all. */
+static void tables_are_complete(void) {
+    const nnclr_engine_table *tables[] = {&nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64};
+    for (int i = 0; i < 2; i++) {
+        void *const *entries = (void *const *)(const void *)&tables[i]->open;
+        size_t count = (sizeof *tables[i] - offsetof(nnclr_engine_table, open)) / sizeof *entries;
+        for (size_t k = 0; k < count; k++)
+            CHECK_SAYS(entries[k], "%s: entry %zu is missing", tables[i]->precision, k);
+    }
+}
+
+static void memory_moves_and_overflows(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_pool *pool = nnclr_pool_create(1, &e);
+    nnclr_engine g;
+    CHECK(pool && nnclr_engine_open(&g, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
+    float pictures[24], halves[2] = {.5f, -1.5f};
+    double back[24];
+    for (int i = 0; i < 24; i++)
+        pictures[i] = (float)i / 4;
+    unsigned char *arena = g.table->arena_create(&g, 4096, &e);
+    CHECK_SAYS(arena, "%s", e.message);
+    nnclr_tensor x = {{2, 1, 2, 2, 3}, NNCLR_ACTIVATION, arena};
+    g.table->upload(&g, pictures, &x);
+    g.table->download(&g, &x, back);
+    for (int i = 0; i < 24; i++)
+        CHECK(back[i] == i / 4.0);
+    g.table->put(&g, arena + 1024, 2, NNCLR_F32, halves);
+    g.table->copy(&g, arena, arena + 1024, 8);
+    g.table->get(&g, arena, 3, NNCLR_F64, back);
+    CHECK(back[0] == .5 && back[1] == -1.5 && back[2] == .5);
+    g.table->zero(&g, arena, 4);
+    g.table->get(&g, arena, 2, NNCLR_F32, pictures);
+    CHECK(pictures[0] == 0 && pictures[1] == -1.5f);
+    nnclr_shape vast = {2, 1 << 30, 1 << 20, 1 << 20, 3};
+    CHECK(g.table->tensor_bytes(&g, vast, NNCLR_ACTIVATION) == SIZE_MAX);
+    CHECK(g.table->sync(&g, &e));
+    g.table->arena_free(&g, arena, 4096);
+    nnclr_engine_close(&g);
+    nnclr_pool_free(pool);
+}
+
+static void one_worker_copies(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_pool *pool = nnclr_pool_create(1, &e);
+    nnclr_engine g;
+    CHECK(pool && nnclr_engine_open(&g, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
+    nnclr_communicator c = nnclr_communicator_self();
+    CHECK(c.rank == 0 && c.ranks == 1);
+    float from[4] = {1, 2, 3, 4}, to[4] = {0};
+    int64_t records[2] = {7, -1}, got[2] = {0};
+    c.table->all_reduce_mean(&c, &g, from, 4);
+    c.table->all_gather(&c, &g, from, 3, to);
+    CHECK(to[0] == 1 && to[2] == 3 && to[3] == 0);
+    c.table->all_gather(&c, &g, from, 4, from);
+    c.table->all_gather_backward(&c, &g, from, 4, to);
+    CHECK(memcmp(from, to, sizeof to) == 0 && to[3] == 4);
+    c.table->all_gather_int(&c, records, 2, got);
+    CHECK(got[0] == 7 && got[1] == -1);
+    nnclr_engine_close(&g);
+    nnclr_pool_free(pool);
+}
+
+int main(void) {
+    RUN(what_is_built_in_is_given);
+    RUN(tables_are_complete);
+    RUN(memory_moves_and_overflows);
+    RUN(one_worker_copies);
+    return check_done();
+}

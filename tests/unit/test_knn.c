@@ -1,0 +1,169 @@
+/* kNN: the golden vote, ties, small banks, missing labels, and whole predictions against a plain
+ * double computation for any chunk of test rows. */
+#include "tests/unit/check.h"
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "eval/knn.h"
+
+enum { TRAIN = 90, TEST = 33, DIMS = 6, CLASSES = 7 };
+
+/* The kNN row of the golden numbers: (cosine, class) = (.9,0) (.8,1) (.79,1) (.5,2), t = .1. */
+static void golden_vote(void) {
+    const nnclr_neighbour neighbours[] = {{.9, 3}, {.8, 0}, {.79, 2}, {.5, 1}};
+    const int64_t label[] = {1, 2, 1, 0};
+    double votes[3];
+    nnclr_knn_vote(neighbours, 4, label, .1, votes, 3);
+    CHECK_NEAR(votes[0], 8103.0839, 5e-5);
+    CHECK_NEAR(votes[1], 5678.2403, 5e-5);
+    CHECK_NEAR(votes[2], 148.4132, 5e-5);
+    CHECK(nnclr_knn_place(votes, 3, 0) == 0);
+    CHECK(nnclr_knn_place(votes, 3, 1) == 1);
+    CHECK(nnclr_knn_place(votes, 3, 2) == 2);
+}
+
+static void equal_votes_go_to_the_lower_class(void) {
+    const double votes[] = {0, 2, 5, 2, 5};
+    static const int64_t place[] = {4, 2, 0, 3, 1};
+    for (int c = 0; c < 5; c++)
+        CHECK(nnclr_knn_place(votes, 5, c) == place[c]);
+}
+
+static void what_has_no_label_does_not_vote(void) {
+    const nnclr_neighbour neighbours[] = {{.9, 0}, {.8, 1}, {0, -1}};
+    const int64_t label[] = {-1, 1};
+    double votes[2];
+    nnclr_knn_vote(neighbours, 3, label, 1, votes, 2);
+    CHECK_NEAR(votes[0], 0, 0);
+    CHECK_NEAR(votes[1], exp(.8), 1e-15);
+}
+
+typedef struct data {
+    float train[TRAIN * DIMS], test[TEST * DIMS];
+    int64_t train_label[TRAIN], test_label[TEST];
+} data;
+
+static void draw_rows(float *rows, int64_t *label, int n, uint64_t seed) {
+    for (int i = 0; i < n; i++) {
+        nnclr_rng rng = nnclr_rng_at(seed, NNCLR_DRAW_SAMPLE, 0, (uint64_t)i, 0);
+        label[i] = (int64_t)nnclr_rng_below(&rng, CLASSES);
+        for (int j = 0; j < DIMS; j++)
+            rows[i * DIMS + j] = (float)nnclr_rng_uniform(&rng, -1, 1) + (j == label[i]);
+    }
+}
+
+static void make(data *d) {
+    draw_rows(d->train, d->train_label, TRAIN, 1);
+    draw_rows(d->test, d->test_label, TEST, 2);
+    for (int i = 0; i < TRAIN; i += 8)
+        d->train_label[i] = -1;
+    for (int i = 0; i < TEST; i += 9)
+        d->test_label[i] = -1;
+}
+
+static bool predict(const data *d, nnclr_knn_options options, nnclr_knn_prediction *out,
+                    nnclr_error *e) {
+    nnclr_engine engine = {0};
+    nnclr_pool *pool = nnclr_pool_create(2, e);
+    const nnclr_row_source train = nnclr_rows_in_memory(d->train, TRAIN, DIMS);
+    const nnclr_row_source test = nnclr_rows_in_memory(d->test, TEST, DIMS);
+    bool ok = pool && nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, e) &&
+              nnclr_knn_predict(&engine, &train, d->train_label, &test, d->test_label, CLASSES,
+                                &options, out, e);
+    nnclr_engine_close(&engine);
+    nnclr_pool_free(pool);
+    return ok;
+}
+
+static double cosine(const float *a, const float *b) {
+    double ab = 0, aa = 0, bb = 0;
+    for (int j = 0; j < DIMS; j++) {
+        ab += (double)a[j] * b[j];
+        aa += (double)a[j] * a[j];
+        bb += (double)b[j] * b[j];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+/* The class that wins for one test row: selection of the k best by repeated passes. */
+static int64_t plain_winner(const data *d, int i, int k, double temperature) {
+    double votes[CLASSES] = {0};
+    bool taken[TRAIN] = {false};
+    for (int rank = 0; rank < k; rank++) {
+        int best = -1;
+        for (int row = 0; row < TRAIN; row++)
+            if (!taken[row] && d->train_label[row] >= 0 &&
+                (best < 0 || cosine(d->test + i * DIMS, d->train + row * DIMS) >
+                                 cosine(d->test + i * DIMS, d->train + best * DIMS)))
+                best = row;
+        if (best < 0)
+            break;
+        taken[best] = true;
+        votes[d->train_label[best]] +=
+            exp(cosine(d->test + i * DIMS, d->train + best * DIMS) / temperature);
+    }
+    int64_t winner = 0;
+    for (int c = 1; c < CLASSES; c++)
+        if (votes[c] > votes[winner])
+            winner = c;
+    return winner;
+}
+
+static void agrees_with_a_plain_computation(void) {
+    static const int k[] = {1, 5, 20, 1000}, chunk[] = {0, 1, 10};
+    data d;
+    make(&d);
+    for (size_t i = 0; i < sizeof k / sizeof *k; i++)
+        for (size_t j = 0; j < sizeof chunk / sizeof *chunk; j++) {
+            nnclr_error e = NNCLR_NO_ERROR;
+            nnclr_knn_prediction out[TEST];
+            int64_t right = 0, labelled = 0;
+            const nnclr_knn_options options = {.k = k[i], .temperature = .2, .chunk = chunk[j]};
+            CHECK_SAYS(predict(&d, options, out, &e), "%s", e.message);
+            for (int row = 0; row < TEST; row++) {
+                CHECK(out[row].label == plain_winner(&d, row, k[i], .2));
+                CHECK(out[row].share > 0 && out[row].share <= 1);
+                CHECK((out[row].place == 0) == (out[row].label == d.test_label[row]));
+                CHECK((out[row].place < 0) == (d.test_label[row] < 0));
+                right += out[row].label == d.test_label[row];
+                labelled += d.test_label[row] >= 0;
+            }
+            nnclr_accuracy accuracy = nnclr_knn_accuracy(out, TEST);
+            CHECK(accuracy.n == labelled);
+            CHECK_NEAR(accuracy.top1, (double)right / (double)labelled, 1e-15);
+            CHECK(accuracy.top5 > accuracy.top1 && accuracy.top5 <= 1);
+        }
+}
+
+static void top5_counts_places(void) {
+    const nnclr_knn_prediction predictions[] = {
+        {.place = 0}, {.place = 4}, {.place = 5}, {.place = -1}};
+    nnclr_accuracy accuracy = nnclr_knn_accuracy(predictions, 4);
+    CHECK(accuracy.n == 3);
+    CHECK_NEAR(accuracy.top1, 1. / 3, 1e-15);
+    CHECK_NEAR(accuracy.top5, 2. / 3, 1e-15);
+    accuracy = nnclr_knn_accuracy(predictions + 3, 1);
+    CHECK(accuracy.n == 0 && isnan(accuracy.top1) && isnan(accuracy.top5));
+}
+
+static void a_bank_without_labels_is_refused(void) {
+    data d;
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_knn_prediction out[TEST];
+    make(&d);
+    for (int i = 0; i < TRAIN; i++)
+        d.train_label[i] = -1;
+    CHECK(!predict(&d, (nnclr_knn_options){.k = 5, .temperature = .1}, out, &e));
+    CHECK(e.code == NNCLR_ERROR_INPUT);
+    CHECK_TEXT(e.message, "no row of TRAIN has a label, so none can vote");
+}
+
+int main(void) {
+    RUN(golden_vote);
+    RUN(equal_votes_go_to_the_lower_class);
+    RUN(what_has_no_label_does_not_vote);
+    RUN(agrees_with_a_plain_computation);
+    RUN(top5_counts_places);
+    RUN(a_bank_without_labels_is_refused);
+    return check_done();
+}

@@ -1,0 +1,223 @@
+/* Nearest rows: against a plain double search, whatever the blocks and threads; ties, exclusions,
+ * rows of zeros, rows that are not finite. */
+#include "tests/unit/check.h"
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "eval/neighbours.h"
+
+enum { BANK = 157, QUERIES = 41, DIMS = 19, K = 12 };
+
+typedef struct fixture {
+    nnclr_pool *pool;
+    nnclr_engine engine;
+} fixture;
+
+static void start(fixture *f, int threads) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    memset(f, 0, sizeof *f);
+    f->pool = nnclr_pool_create(threads, &e);
+    CHECK_SAYS(f->pool, "%s", e.message);
+    CHECK_SAYS(nnclr_engine_open(&f->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f->pool, &e),
+               "%s", e.message);
+}
+
+static void stop(fixture *f) {
+    nnclr_engine_close(&f->engine);
+    nnclr_pool_free(f->pool);
+}
+
+static void fill(float *rows, int count, uint64_t seed) {
+    for (int i = 0; i < count; i++) {
+        nnclr_rng rng = nnclr_rng_at(seed, NNCLR_DRAW_SAMPLE, 0, (uint64_t)i, 0);
+        for (int j = 0; j < DIMS; j++)
+            rows[i * DIMS + j] = (float)nnclr_rng_uniform(&rng, -3, 5);
+    }
+}
+
+static double cosine(const float *a, const float *b) {
+    double ab = 0, aa = 0, bb = 0;
+    for (int j = 0; j < DIMS; j++) {
+        ab += (double)a[j] * b[j];
+        aa += (double)a[j] * a[j];
+        bb += (double)b[j] * b[j];
+    }
+    return aa > 0 && bb > 0 ? ab / sqrt(aa) / sqrt(bb) : 0;
+}
+
+static void nearest(fixture *f, const float *bank, const float *queries,
+                    nnclr_nearest_options options, nnclr_neighbour *out) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
+    CHECK_SAYS(nnclr_nearest(&f->engine, &source, queries, QUERIES, &options, out, &e), "%s",
+               e.message);
+}
+
+/* Every row that is not among the found ones is no nearer than the last found one. */
+static void agrees_with_a_plain_search(void) {
+    fixture f;
+    float bank[BANK * DIMS], queries[QUERIES * DIMS];
+    nnclr_neighbour out[QUERIES * K];
+    fill(bank, BANK, 1);
+    fill(queries, QUERIES, 2);
+    start(&f, 2);
+    nearest(&f, bank, queries, (nnclr_nearest_options){.k = K}, out);
+    for (int i = 0; i < QUERIES; i++) {
+        bool taken[BANK] = {false};
+        for (int rank = 0; rank < K; rank++) {
+            int best = -1;
+            for (int row = 0; row < BANK; row++)
+                if (!taken[row] && (best < 0 || cosine(queries + i * DIMS, bank + row * DIMS) >
+                                                    cosine(queries + i * DIMS, bank + best * DIMS)))
+                    best = row;
+            taken[best] = true;
+            CHECK(out[i * K + rank].row == best);
+            CHECK_NEAR(out[i * K + rank].cosine, cosine(queries + i * DIMS, bank + best * DIMS),
+                       1e-14);
+        }
+    }
+    stop(&f);
+}
+
+static void blocks_and_threads_change_nothing(void) {
+    static const int bank_blocks[] = {1, 7, 64, 1000}, query_blocks[] = {1, 5, 41};
+    float bank[BANK * DIMS], queries[QUERIES * DIMS];
+    nnclr_neighbour first[QUERIES * K], again[QUERIES * K];
+    fill(bank, BANK, 3);
+    fill(queries, QUERIES, 4);
+    for (int row = 100; row < 130; row++) /* many equal cosines */
+        memcpy(bank + row * DIMS, bank + (row % 5) * DIMS, DIMS * sizeof *bank);
+    for (int threads = 1; threads <= 3; threads++) {
+        fixture f;
+        start(&f, threads);
+        if (threads == 1)
+            nearest(&f, bank, queries, (nnclr_nearest_options){.k = K}, first);
+        for (size_t b = 0; b < sizeof bank_blocks / sizeof *bank_blocks; b++)
+            for (size_t q = 0; q < sizeof query_blocks / sizeof *query_blocks; q++) {
+                nearest(&f, bank, queries,
+                        (nnclr_nearest_options){
+                            .k = K, .bank_block = bank_blocks[b], .query_block = query_blocks[q]},
+                        again);
+                CHECK_SAYS(memcmp(first, again, sizeof first) == 0,
+                           "bank block %d, query block %d, %d threads differ", bank_blocks[b],
+                           query_blocks[q], threads);
+            }
+        stop(&f);
+    }
+}
+
+/* float cannot tell these rows apart, double can: the proposals of the gemm must not decide. */
+static void nearly_equal_rows_are_told_apart(void) {
+    fixture f;
+    float bank[BANK * DIMS] = {0}, queries[QUERIES * DIMS] = {0};
+    nnclr_neighbour out[QUERIES * K];
+    for (int i = 0; i < QUERIES; i++)
+        queries[i * DIMS] = 1;
+    for (int row = 0; row < BANK; row++) {
+        bank[row * DIMS] = 1;
+        bank[row * DIMS + 1] = 1e-4F * (float)(1 + (row * 61) % BANK) / BANK;
+    }
+    start(&f, 1);
+    nearest(&f, bank, queries, (nnclr_nearest_options){.k = K, .bank_block = 10}, out);
+    for (int i = 0; i < QUERIES; i++)
+        for (int rank = 0; rank < K; rank++)
+            CHECK((out[i * K + rank].row * 61) % BANK == rank);
+    stop(&f);
+}
+
+static void equal_rows_come_by_number(void) {
+    fixture f;
+    float bank[BANK * DIMS], queries[QUERIES * DIMS];
+    nnclr_neighbour out[QUERIES * K];
+    fill(queries, QUERIES, 5);
+    for (int row = 0; row < BANK; row++)
+        memcpy(bank + row * DIMS, queries, DIMS * sizeof *bank);
+    start(&f, 2);
+    nearest(&f, bank, queries, (nnclr_nearest_options){.k = K, .bank_block = 11}, out);
+    for (int i = 0; i < QUERIES; i++)
+        for (int rank = 0; rank < K; rank++)
+            CHECK(out[i * K + rank].row == rank);
+    CHECK_NEAR(out[0].cosine, 1, 1e-15);
+    stop(&f);
+}
+
+static void candidates_and_records_are_obeyed(void) {
+    fixture f;
+    float bank[BANK * DIMS], queries[QUERIES * DIMS];
+    nnclr_neighbour out[QUERIES * BANK];
+    bool candidate[BANK];
+    int64_t record[BANK], exclude[QUERIES];
+    fill(bank, BANK, 6);
+    fill(queries, QUERIES, 7);
+    for (int row = 0; row < BANK; row++) {
+        candidate[row] = row % 3 != 0;
+        record[row] = row % 4 == 0 ? -1 : row % 10;
+    }
+    for (int i = 0; i < QUERIES; i++)
+        exclude[i] = i % 11 - 1;
+    start(&f, 2);
+    nearest(&f, bank, queries,
+            (nnclr_nearest_options){
+                .k = BANK, .candidate = candidate, .bank_record = record, .exclude = exclude},
+            out);
+    for (int i = 0; i < QUERIES; i++) {
+        int found = 0, expected = 0;
+        for (int row = 0; row < BANK; row++)
+            expected += candidate[row] && (exclude[i] < 0 || record[row] != exclude[i]);
+        for (int rank = 0; rank < BANK && out[i * BANK + rank].row >= 0; rank++, found++) {
+            int64_t row = out[i * BANK + rank].row;
+            CHECK(candidate[row] && (exclude[i] < 0 || record[row] != exclude[i]));
+        }
+        CHECK(found == expected && found < BANK);
+        for (int rank = found; rank < BANK; rank++)
+            CHECK(out[i * BANK + rank].row == -1 && out[i * BANK + rank].cosine == 0);
+    }
+    stop(&f);
+}
+
+static void zeros_have_cosine_zero(void) {
+    fixture f;
+    float bank[BANK * DIMS], queries[QUERIES * DIMS];
+    nnclr_neighbour out[QUERIES * BANK];
+    fill(bank, BANK, 8);
+    fill(queries, QUERIES, 9);
+    memset(bank + 3 * DIMS, 0, DIMS * sizeof *bank);
+    memset(queries, 0, DIMS * sizeof *queries);
+    start(&f, 1);
+    nearest(&f, bank, queries, (nnclr_nearest_options){.k = BANK}, out);
+    for (int rank = 0; rank < BANK; rank++)
+        CHECK(out[rank].row == rank && out[rank].cosine == 0);
+    for (int rank = 0; rank < BANK; rank++)
+        CHECK(out[BANK + rank].row != 3 || out[BANK + rank].cosine == 0);
+    stop(&f);
+}
+
+static void not_finite_rows_are_refused(void) {
+    fixture f;
+    float bank[BANK * DIMS], queries[QUERIES * DIMS];
+    nnclr_neighbour out[QUERIES * K];
+    fill(bank, BANK, 10);
+    fill(queries, QUERIES, 11);
+    start(&f, 1);
+    const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
+    const nnclr_nearest_options options = {.k = K, .bank_block = 50};
+    nnclr_error e = NNCLR_NO_ERROR;
+    bank[120 * DIMS + 3] = INFINITY;
+    CHECK(!nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e));
+    CHECK_TEXT(e.message, "bank row 120 holds a number that is not finite");
+    queries[7 * DIMS] = NAN;
+    CHECK(!nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e));
+    CHECK_TEXT(e.message, "query row 7 holds a number that is not finite");
+    stop(&f);
+}
+
+int main(void) {
+    RUN(agrees_with_a_plain_search);
+    RUN(blocks_and_threads_change_nothing);
+    RUN(nearly_equal_rows_are_told_apart);
+    RUN(equal_rows_come_by_number);
+    RUN(candidates_and_records_are_obeyed);
+    RUN(zeros_have_cosine_zero);
+    RUN(not_finite_rows_are_refused);
+    return check_done();
+}
