@@ -39,8 +39,13 @@ BATS     := $(sort $(wildcard tests/cli/*.bats))
 all: $(PROGRAMS:%=$(OUT)/%)
 	@$(if $(SANITIZE),,for p in $(PROGRAMS); do ln -sf $(OUT:$(BUILD)/%=%)/$$p $(BUILD)/$$p; done)
 
-$(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(CMD_OBJ) $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(CMD_OBJ) $(LIB) $(LIBS)
+# An archive, so that a program is linked with what it uses.
+$(OUT)/cmd.a: $(CMD_OBJ)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(OUT)/cmd.a $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/test_%: $(OUT)/tests/unit/test_%.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
@@ -50,7 +55,7 @@ $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 # The reference engine, once for float and once for double.
 $(OUT)/lib/engine/cpu/%-f32.o: lib/engine/cpu/%.c

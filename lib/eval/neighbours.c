@@ -35,6 +35,8 @@ typedef struct search {
 
     nnclr_neighbour *best; /* [n][k]: a heap of the best so far, the worst on top */
     int *held;             /* [n]: its size */
+    float *highest;        /* [n][k]: a heap of the largest proposals so far, the least on top */
+    int *proposals;        /* [n]: its size */
 
     /* the tile in work */
     int64_t bank_first, query_first;
@@ -101,6 +103,29 @@ static void push(nnclr_neighbour *heap, int *size, int k, nnclr_neighbour one) {
     heap[at] = one;
 }
 
+/* Keeps the k largest of all proposals. */
+static void push_proposal(float *heap, int *size, int k, float one) {
+    if (*size < k) {
+        int at = (*size)++;
+        for (; at > 0 && one < heap[(at - 1) / 2]; at = (at - 1) / 2)
+            heap[at] = heap[(at - 1) / 2];
+        heap[at] = one;
+        return;
+    }
+    if (one <= heap[0])
+        return;
+    int at = 0;
+    for (int child = 1; child < k; child = 2 * at + 1) {
+        if (child + 1 < k && heap[child + 1] < heap[child])
+            child++;
+        if (one <= heap[child])
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = one;
+}
+
 /* Heap -> best first; what is not filled is marked. */
 static void sort_heap(nnclr_neighbour *heap, int size, int k) {
     for (int left = size - 1; left > 0; left--) {
@@ -119,24 +144,35 @@ static bool is_candidate(const nnclr_nearest_options *o, int64_t query, int64_t 
     return !o->exclude || o->exclude[query] < 0 || o->bank_record[row] != o->exclude[query];
 }
 
+/* What a proposal must reach so that its row may be among the k best: of the k rows behind the k
+ * largest proposals none is further below its proposal than the slack, nor is the row above its
+ * own. */
+static double proposal_floor(const search *s, int64_t query, const float *proposed) {
+    const int k = s->options->k;
+    float *heap = s->highest + query * k;
+    int *size = &s->proposals[query];
+    for (int i = 0; i < s->bank_count; i++)
+        if ((*size < k || proposed[i] > heap[0]) &&
+            is_candidate(s->options, query, s->bank_first + i))
+            push_proposal(heap, size, k, proposed[i]);
+    return *size < k ? -INFINITY : (double)heap[0] - 2 * s->slack;
+}
+
 /* Takes what the tile holds for one of its queries into that query's heap. */
 static void select_rows(const search *s, int in_tile) {
     const int k = s->options->k;
     const int64_t query = s->query_first + in_tile;
     const float *proposed = s->proposed + (size_t)in_tile * (size_t)s->bank_count;
     const float *row = s->queries.rows + query * s->d;
-    nnclr_neighbour *heap = s->best + query * k;
-    int *held = &s->held[query];
-    double norm = s->queries.norm[query];
+    const double floor = proposal_floor(s, query, proposed);
     for (int i = 0; i < s->bank_count; i++) {
-        if (*held == k && (double)proposed[i] + s->slack < heap[0].cosine)
+        if (proposed[i] < floor || !is_candidate(s->options, query, s->bank_first + i))
             continue;
-        if (!is_candidate(s->options, query, s->bank_first + i))
-            continue;
-        double norms = norm * s->bank.norm[i];
-        double cosine =
-            norms > 0 ? dot(row, s->bank.rows + (size_t)i * (size_t)s->d, s->d) / norms : 0;
-        push(heap, held, k, (nnclr_neighbour){.cosine = cosine, .row = s->bank_first + i});
+        double norms = s->queries.norm[query] * s->bank.norm[i];
+        double product = dot(row, s->bank.rows + (size_t)i * (size_t)s->d, s->d);
+        push(
+            s->best + query * k, &s->held[query], k,
+            (nnclr_neighbour){.cosine = norms > 0 ? product / norms : 0, .row = s->bank_first + i});
     }
 }
 
@@ -199,9 +235,11 @@ static bool allocate(search *s, int64_t n, int bank_block, int query_block, nncl
     s->bank.norm = nnclr_alloc((size_t)bank_block, sizeof(double), e);
     s->queries.norm = nnclr_alloc((size_t)n, sizeof(double), e);
     s->held = nnclr_alloc_zero((size_t)n, sizeof *s->held, e);
+    s->proposals = nnclr_alloc_zero((size_t)n, sizeof *s->proposals, e);
+    s->highest = nnclr_alloc((size_t)n, (size_t)s->options->k * sizeof *s->highest, e);
     s->proposed = nnclr_alloc(tile, sizeof *s->proposed, e);
     if (!s->bank_rows || !s->unit_rows || !s->bank.norm || !s->queries.norm || !s->held ||
-        !s->proposed)
+        !s->proposals || !s->highest || !s->proposed)
         return false;
     size_t reals;
     if (!nnclr_size_mul(rows, d, &reals) || !nnclr_size_add(reals, tile, &reals) ||
@@ -221,6 +259,8 @@ static void release(search *s) {
     if (s->arena)
         s->engine->table->arena_free(s->engine, s->arena, s->arena_bytes);
     nnclr_free(s->proposed);
+    nnclr_free(s->highest);
+    nnclr_free(s->proposals);
     nnclr_free(s->held);
     nnclr_free(s->queries.norm);
     nnclr_free(s->bank.norm);

@@ -322,15 +322,17 @@ static void scanner_reset(scanner *s) {
 
 /* ---- the file's own frames ---- */
 
-/* A seek table in the middle of a file describes the frames since the one before it. */
+/* A seek table in the middle of a file describes the frames before it, back to the table before
+ * that at most. */
 static bool check_table(const nnclr_buffer *bytes, const nnclr_seek_table *frames, size_t first,
                         nnclr_error *e) {
     nnclr_seek_table table = {0};
     bool ok = nnclr_seek_table_parse(bytes->data, bytes->size, &table, e);
     if (ok) {
-        bool equal = table.count == frames->count - first;
+        bool equal = table.count <= frames->count - first;
+        size_t start = frames->count - table.count;
         for (size_t i = 0; i < table.count && equal; i++) {
-            const nnclr_frame *a = &table.frames[i], *b = &frames->frames[first + i];
+            const nnclr_frame *a = &table.frames[i], *b = &frames->frames[start + i];
             equal = a->compressed == b->compressed && a->decompressed == b->decompressed &&
                     (table.unchecked || a->checksum == b->checksum);
         }

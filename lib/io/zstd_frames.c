@@ -26,6 +26,7 @@ enum {
     HAS_CHECKSUMS = 0x80,
     CHECKSUM = 4,
     HEADER_HAS_CHECKSUM = 0x04, /* in a data frame's descriptor, the byte behind its magic */
+    HEADER_UNUSED = 0x18,       /* bits there that no encoder sets */
     HEADER_DESCRIPTOR = 4
 };
 #define FOOTER_MAGIC 0x8F92EAB1u
@@ -85,6 +86,8 @@ bool nnclr_frame_content(const void *src, size_t src_size, size_t *size, nnclr_e
                           whole, src_size);
     if (!(bytes[HEADER_DESCRIPTOR] & HEADER_HAS_CHECKSUM))
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "a zstd frame without checksum");
+    if (bytes[HEADER_DESCRIPTOR] & HEADER_UNUSED)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "damaged zstd frame: unused bits are set");
     unsigned long long content = ZSTD_getFrameContentSize(src, src_size);
     if (content == ZSTD_CONTENTSIZE_UNKNOWN || content == ZSTD_CONTENTSIZE_ERROR)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "a zstd frame without content size");

@@ -71,8 +71,8 @@ static const field fields[] = {
     {"momentum", FIELD_REAL, AT(momentum), 0, 1, 1, NULL},
     {"weight_decay", FIELD_REAL, AT(weight_decay), 0, 1e6, 1, NULL},
     {"trust", FIELD_REAL, AT(trust), 0, 1e6, 1, NULL},
-    {"init_seed", FIELD_LONG, AT(init_seed), 0, 9223372036854774784.0, 1, NULL},
-    {"data_seed", FIELD_LONG, AT(data_seed), 0, 9223372036854774784.0, 1, NULL},
+    {"init_seed", FIELD_LONG, AT(init_seed), 0, 9e18, 1, NULL},
+    {"data_seed", FIELD_LONG, AT(data_seed), 0, 9e18, 1, NULL},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 

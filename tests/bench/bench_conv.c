@@ -32,8 +32,13 @@ enum { LAYERS = sizeof layers / sizeof layers[0], CALLS = 6 };
 static const char *const call_names[CALLS] = {"forward", "data",    "weights",
                                               "bn",      "bn back", "pack"};
 
+enum { BLOCKS = 24 };
+
 typedef struct bench {
     nnclr_engine g;
+    float *blocks[BLOCKS];
+    size_t bytes[BLOCKS];
+    int count;
     nnclr_conv_plan *plan;
     nnclr_tensor x, y, dx, dy;
     void *packed, *weights, *dweights, *workspace, *sums;
@@ -48,8 +53,10 @@ static void die(const nnclr_error *e) {
 static void *reals(bench *b, size_t count) {
     nnclr_error e = NNCLR_NO_ERROR;
     float *values = b->g.table->arena_create(&b->g, count * sizeof *values, &e);
-    if (!values)
+    if (!values || b->count == BLOCKS)
         die(&e);
+    b->blocks[b->count] = values;
+    b->bytes[b->count++] = count * sizeof *values;
     unsigned state = 1;
     for (size_t i = 0; i < count; i++) {
         state = state * 1664525u + 1013904223u;
@@ -174,6 +181,8 @@ int main(int argc, char **argv) {
                 printf("%7s", "");
         }
         printf("\n");
+        while (b.count-- > 0)
+            b.g.table->arena_free(&b.g, b.blocks[b.count], b.bytes[b.count]);
         b.g.table->conv_plan_free(&b.g, b.plan);
         nnclr_engine_close(&b.g);
     }

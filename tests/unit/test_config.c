@@ -1,0 +1,295 @@
+/* Presets against the table of the manual, nnclr.config there and back, and options as text. */
+#include "tests/unit/check.h"
+#include "train/config.h"
+#include "train/config_text.h"
+
+typedef struct row {
+    nnclr_arch arch;
+    double width;
+    nnclr_stem stem;
+    int size;
+    const char *proj, *pred;
+    double temperature;
+    int queue;
+    bool exclude_self;
+    int batch;
+    double epochs, warmup;
+    nnclr_optimizer optimizer;
+    nnclr_lars lars;
+    double lr, weight_decay, trust, area, brightness, saturation, hue;
+    double blur1, blur2, solarize2;
+} row;
+
+static void presets(void) {
+    static const row rows[] = {
+        {NNCLR_RESNET50,
+         1,
+         NNCLR_STEM_IMAGENET,
+         224,
+         "2048,2048,256",
+         "4096",
+         0.1,
+         98304,
+         false,
+         4096,
+         1000,
+         10,
+         NNCLR_LARS,
+         NNCLR_LARS_BYOL,
+         0.3,
+         1e-6,
+         0.001,
+         0.08,
+         0.4,
+         0.2,
+         0.1,
+         1,
+         0.1,
+         0.2},
+        {NNCLR_RESNET18,
+         1,
+         NNCLR_STEM_CIFAR,
+         32,
+         "2048,2048,256",
+         "4096",
+         0.2,
+         16384,
+         false,
+         256,
+         1000,
+         10,
+         NNCLR_LARS,
+         NNCLR_LARS_SOLO,
+         0.4,
+         1e-5,
+         0.02,
+         0.08,
+         0.4,
+         0.2,
+         0.1,
+         0,
+         0,
+         0.2},
+        {NNCLR_RESNET18,
+         0.125,
+         NNCLR_STEM_CIFAR,
+         32,
+         "64,64,32",
+         "64",
+         0.2,
+         512,
+         true,
+         64,
+         20,
+         2,
+         NNCLR_SGD,
+         NNCLR_LARS_BYOL,
+         0.24,
+         5e-4,
+         0.001,
+         0.2,
+         0.2,
+         0.1,
+         0.05,
+         0,
+         0,
+         0},
+    };
+    for (int i = 0; nnclr_preset_names[i]; i++) {
+        const nnclr_config c = nnclr_config_preset((nnclr_preset)i);
+        const row *r = &rows[i];
+        nnclr_error e = NNCLR_NO_ERROR;
+        char text[100];
+        CHECK(c.model.arch == r->arch && c.model.width == r->width && c.model.stem == r->stem);
+        CHECK(c.model.size == r->size && c.augment.size == r->size);
+        nnclr_print_layers(&c.model.projector, text, sizeof text);
+        CHECK_TEXT(text, r->proj);
+        nnclr_print_layers(&c.model.predictor, text, sizeof text);
+        CHECK_TEXT(text, r->pred);
+        CHECK(c.method.temperature == r->temperature && c.method.queue == r->queue);
+        CHECK(c.method.exclude_self == r->exclude_self && c.method.swap);
+        CHECK(c.method.kind == NNCLR_METHOD_NNCLR && c.method.loss == NNCLR_LOSS_ROW);
+        CHECK(c.method.neighbours == 1 && c.method.enqueue == NNCLR_ENQUEUE_VIEW1);
+        CHECK(c.batch == r->batch && c.epochs == r->epochs && c.warmup_epochs == r->warmup);
+        CHECK(c.optimizer == r->optimizer && c.lars == r->lars && c.momentum == 0.9);
+        CHECK(c.lr == r->lr && c.lr_scale == NNCLR_SCALE_LINEAR);
+        CHECK(c.weight_decay == r->weight_decay && c.trust == r->trust);
+        CHECK(c.schedule == NNCLR_COSINE && c.final_lr == 0);
+        CHECK(c.augment.area_low == r->area && c.augment.area_high == 1);
+        CHECK(c.augment.jitter == 0.8 && c.augment.gray == 0.2 && c.augment.flip == 0.5);
+        CHECK(c.augment.brightness == r->brightness && c.augment.contrast == r->brightness);
+        CHECK(c.augment.saturation == r->saturation && c.augment.hue == r->hue);
+        CHECK(c.augment.blur[0] == r->blur1 && c.augment.blur[1] == r->blur2);
+        CHECK(c.augment.solarize[0] == 0 && c.augment.solarize[1] == r->solarize2);
+        CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
+    }
+}
+
+static void augmentations(void) {
+    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
+    nnclr_config_augment(&c, NNCLR_AUGMENT_SIMCLR);
+    CHECK(c.augment.blur[1] == 0.5 && c.augment.saturation == 0.8 && c.augment.solarize[1] == 0);
+    nnclr_config_size(&c, 63);
+    CHECK(c.augment.blur[0] == 0 && c.augment.blur[1] == 0 && c.augment.size == 63);
+    nnclr_config_augment(&c, NNCLR_AUGMENT_BYOL);
+    CHECK(c.augment.blur[0] == 0 && c.augment.filter == NNCLR_BICUBIC);
+    nnclr_config_augment(&c, NNCLR_AUGMENT_NONE);
+    CHECK(c.augment.area_low == 1 && c.augment.aspect_low == 1 && c.augment.aspect_high == 1);
+    CHECK(c.augment.flip == 0 && c.augment.jitter == 0 && c.augment.gray == 0);
+    CHECK(c.augment.mean[0] == 0.485f && c.augment.std[2] == 0.225f);
+}
+
+/* ---- nnclr.config ---- */
+
+static char *print_config(const nnclr_config *config) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer text = {0};
+    nnclr_json *json = nnclr_config_to_json(config, &e);
+    CHECK_SAYS(json && nnclr_json_print(json, false, &text, &e), "%s", e.message);
+    nnclr_json_free(json);
+    return (char *)text.data;
+}
+
+static bool parse_config(const char *text, nnclr_config *config, nnclr_error *e) {
+    nnclr_json *json = nnclr_json_parse(text, strlen(text), "test", e);
+    bool ok = json && nnclr_config_from_json(json, config, e);
+    nnclr_json_free(json);
+    return ok;
+}
+
+static void there_and_back(void) {
+    for (int i = 0; nnclr_preset_names[i]; i++) {
+        nnclr_config c = nnclr_config_preset((nnclr_preset)i), back;
+        nnclr_error e = NNCLR_NO_ERROR;
+        c.init_seed = 8999999999999999999;
+        c.data_seed = 12345;
+        c.lr = 0.1 + 0.2;
+        c.steps = 77;
+        c.warmup_steps = 3;
+        c.method.positive = NNCLR_POSITIVE_VIEW;
+        c.method.queue_frozen = true;
+        c.augment.std[1] = 0.1f;
+        char *text = print_config(&c);
+        CHECK_SAYS(parse_config(text, &back, &e), "%s", e.message);
+        char *again = print_config(&back);
+        CHECK_TEXT(again, text);
+        CHECK(back.init_seed == c.init_seed && back.lr == c.lr && back.steps == 77);
+        CHECK(back.method.positive == NNCLR_POSITIVE_VIEW && back.method.queue_frozen);
+        CHECK(memcmp(back.augment.std, c.augment.std, sizeof c.augment.std) == 0);
+        CHECK(memcmp(&back.model, &c.model, sizeof c.model) == 0);
+        CHECK(back.augment.size == c.augment.size);
+        free(text);
+        free(again);
+    }
+}
+
+/* Replaces the first `from` by `to`. */
+static char *replaced(const char *text, const char *from, const char *to) {
+    const char *at = strstr(text, from);
+    CHECK_SAYS(at, "no %s in %s", from, text);
+    char *out = malloc(strlen(text) + strlen(to) + 1);
+    sprintf(out, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    return out;
+}
+
+static void impossible_values_are_named(void) {
+    static const struct {
+        const char *from, *to, *words;
+    } cases[] = {
+        {"\"batch\":64", "\"patch\":64", "no \"batch\""},
+        {"\"batch\":64", "\"batch\":0", "\"batch\" of nnclr.config"},
+        {"\"batch\":64", "\"batch\":\"64\"", "\"batch\" of nnclr.config"},
+        {"\"batch\":64", "\"batch\":1024", "smaller than a batch of 1024"},
+        {"\"arch\":\"resnet18\"", "\"arch\":\"resnet19\"", "\"arch\" of nnclr.config"},
+        {"\"proj\":[64,64,32]", "\"proj\":[64,0,32]", "\"proj\" of nnclr.config"},
+        {"\"proj\":[64,64,32]", "\"proj\":[1,2,3,4,5,6,7,8,9]", "\"proj\" of nnclr.config"},
+        {"\"proj\":[64,64,32]", "\"proj\":[]", "at least one layer"},
+        {"\"solarize\":[", "\"solarize\":[0,", "\"solarize\" of nnclr.config"},
+        {"\"swap\":true", "\"swap\":1", "\"swap\""},
+        {"\"lr\":", "\"lr\":-1,\"old\":", "\"lr\" of nnclr.config"},
+    };
+    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
+    char *text = print_config(&c);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *bad = replaced(text, cases[i].from, cases[i].to);
+        nnclr_error e = NNCLR_NO_ERROR;
+        CHECK_SAYS(!parse_config(bad, &c, &e) && e.code == NNCLR_ERROR_INPUT, "%s", cases[i].to);
+        CHECK_SAYS(strstr(e.message, cases[i].words), "%s", e.message);
+        free(bad);
+    }
+    free(text);
+}
+
+static void contradictions(void) {
+    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
+    nnclr_error e = NNCLR_NO_ERROR;
+    c.method.queue = 63;
+    CHECK(!nnclr_config_check(&c, &e) && e.code == NNCLR_ERROR_USAGE);
+    CHECK_TEXT(e.message, "a support set of 63 rows is smaller than a batch of 64: give a larger "
+                          "--queue or a smaller --batch");
+    c.method.queue = 100;
+    CHECK(nnclr_config_check(&c, &e));
+    c.method.enqueue = NNCLR_ENQUEUE_BOTH;
+    CHECK(!nnclr_config_check(&c, &e));
+    c.method.kind = NNCLR_METHOD_SIMCLR;
+    CHECK(!nnclr_config_check(&c, &e) && strstr(e.message, "--pred none"));
+    c.model.predictor.count = 0;
+    CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
+}
+
+/* ---- text ---- */
+
+static void lists(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    double pair[2];
+    CHECK(nnclr_parse_reals("0.2,1", pair, 2, 0, 1, &e) && pair[0] == 0.2 && pair[1] == 1);
+    static const char *const bad[] = {"0.2",     "0.2,1,1", "0.2,", ",1",
+                                      "0.2,1.5", "a,b",     "",     "0.2, 1"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_SAYS(!nnclr_parse_reals(bad[i], pair, 2, 0, 1, &e), "%s", bad[i]);
+    nnclr_layers layers;
+    CHECK(nnclr_parse_layers("none", &layers, &e) && layers.count == 0);
+    CHECK(nnclr_parse_layers("512,512,128", &layers, &e) && layers.count == 3);
+    CHECK(layers.width[0] == 512 && layers.width[2] == 128);
+    CHECK(!nnclr_parse_layers("512,,128", &layers, &e) && !nnclr_parse_layers("", &layers, &e));
+    CHECK(!nnclr_parse_layers("1,1,1,1,1,1,1,1,1", &layers, &e));
+}
+
+static void durations(void) {
+    static const struct {
+        const char *text, *shown;
+        double count;
+        nnclr_unit unit;
+    } good[] = {
+        {"10m", "10m", 600, NNCLR_SECONDS},
+        {"90s", "1.5m", 90, NNCLR_SECONDS},
+        {"2h", "120m", 7200, NNCLR_SECONDS},
+        {"0.5s", "0.5s", 0.5, NNCLR_SECONDS},
+        {"500steps", "500steps", 500, NNCLR_STEPS},
+        {"1epoch", "1epoch", 1, NNCLR_EPOCHS},
+        {"2.5epochs", "2.5epochs", 2.5, NNCLR_EPOCHS},
+    };
+    static const char *const bad[] = {"10", "0s", "m", "1.5steps", "-1s", "1d", "10 m", "1e3s", ""};
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_duration d;
+    char text[40];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        CHECK_SAYS(nnclr_parse_duration(good[i].text, &d, &e), "%s", e.message);
+        CHECK(d.count == good[i].count && d.unit == good[i].unit);
+        nnclr_print_duration(&d, text, sizeof text);
+        CHECK_TEXT(text, good[i].shown);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_SAYS(!nnclr_parse_duration(bad[i], &d, &e), "%s", bad[i]);
+}
+
+int main(void) {
+    RUN(presets);
+    RUN(augmentations);
+    RUN(there_and_back);
+    RUN(impossible_values_are_named);
+    RUN(contradictions);
+    RUN(lists);
+    RUN(durations);
+    return check_done();
+}

@@ -1,0 +1,127 @@
+/* Eigenvalues of matrices whose spectrum is known in closed form, and invariants of random ones. */
+#include "ssl/eigenvalues.h"
+#include "tests/unit/check.h"
+
+#include <stdint.h>
+
+enum { MOST = 200 };
+
+static double next(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(int64_t)*state / 9.3e18;
+}
+
+static void solve(double *matrix, int n, double *values) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK_SAYS(nnclr_symmetric_eigenvalues(matrix, n, values, &e), "%s", e.message);
+}
+
+static void small_matrices(void) {
+    double values[3];
+    solve((double[]){7}, 1, values);
+    CHECK_NEAR(values[0], 7, 0);
+    solve((double[]){2, 0, 1, 2}, 2, values);
+    CHECK_NEAR(values[0], 1, 1e-15);
+    CHECK_NEAR(values[1], 3, 1e-15);
+    solve((double[]){2, 9, 9, -1, 2, 9, 0, -1, 2}, 3, values);
+    CHECK_NEAR(values[0], 2 - sqrt(2), 1e-15);
+    CHECK_NEAR(values[1], 2, 1e-15);
+    CHECK_NEAR(values[2], 2 + sqrt(2), 1e-15);
+}
+
+static void a_zero_matrix_and_equal_values(void) {
+    static double matrix[MOST * MOST], values[MOST];
+    memset(matrix, 0, sizeof matrix);
+    solve(matrix, MOST, values);
+    for (int i = 0; i < MOST; i++)
+        CHECK_NEAR(values[i], 0, 0);
+    for (int i = 0; i < MOST; i++)
+        for (int j = 0; j < MOST; j++)
+            matrix[i * MOST + j] = i == j ? 3 : 0;
+    solve(matrix, MOST, values);
+    CHECK_NEAR(values[0], 3, 0);
+    CHECK_NEAR(nnclr_effective_rank(values, MOST), MOST, 1e-10);
+}
+
+/* Second differences: 2 - 2 cos(k pi / (n + 1)). */
+static void second_differences(void) {
+    static double matrix[MOST * MOST], values[MOST];
+    const double pi = 3.14159265358979323846;
+    for (int i = 0; i < MOST; i++)
+        for (int j = 0; j < MOST; j++)
+            matrix[i * MOST + j] = i == j ? 2 : abs(i - j) == 1 ? -1 : 0;
+    solve(matrix, MOST, values);
+    for (int k = 1; k <= MOST; k++)
+        CHECK_NEAR(values[k - 1], 2 - 2 * cos(k * pi / (MOST + 1)), 1e-13);
+}
+
+/* H D H with a reflection H keeps the values of D = diag(1, 2, ...). */
+static void a_hidden_spectrum(void) {
+    static double matrix[MOST * MOST], values[MOST], u[MOST];
+    uint64_t state = 5;
+    double squares = 0;
+    for (int i = 0; i < MOST; i++) {
+        u[i] = next(&state);
+        squares += u[i] * u[i];
+    }
+    for (int i = 0; i < MOST; i++)
+        for (int j = 0; j < MOST; j++) {
+            double sum = 0;
+            for (int k = 0; k < MOST; k++) {
+                double hik = (i == k) - 2 * u[i] * u[k] / squares;
+                double hkj = (k == j) - 2 * u[k] * u[j] / squares;
+                sum += hik * (k + 1) * hkj;
+            }
+            matrix[i * MOST + j] = sum;
+        }
+    solve(matrix, MOST, values);
+    for (int k = 0; k < MOST; k++)
+        CHECK_NEAR(values[k], k + 1, 1e-10);
+}
+
+static void random_matrices_keep_trace_and_norm(void) {
+    static double matrix[MOST * MOST], values[MOST];
+    uint64_t state = 7;
+    for (int n = 1; n <= 40; n++) {
+        double trace = 0, squares = 0;
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j <= i; j++) {
+                double x = matrix[i * n + j] = next(&state);
+                trace += i == j ? x : 0;
+                squares += (i == j ? 1 : 2) * x * x;
+            }
+        solve(matrix, n, values);
+        for (int i = 0; i < n; i++) {
+            trace -= values[i];
+            squares -= values[i] * values[i];
+            CHECK(i == 0 || values[i] >= values[i - 1]);
+        }
+        CHECK_NEAR(trace, 0, 1e-12 * n);
+        CHECK_NEAR(squares, 0, 1e-11 * n);
+    }
+}
+
+static void not_finite(void) {
+    double matrix[4] = {1, 0, NAN, 1}, values[2];
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(!nnclr_symmetric_eigenvalues(matrix, 2, values, &e) && e.code == NNCLR_ERROR_NUMERIC);
+}
+
+static void effective_rank(void) {
+    CHECK_NEAR(nnclr_effective_rank((double[]){0, 0, 5}, 3), 1, 1e-15);
+    CHECK_NEAR(nnclr_effective_rank((double[]){-1e-20, 2, 2}, 3), 2, 1e-15);
+    /* Shares 1/2, 1/4, 1/4: entropy 1.5 ln 2. */
+    CHECK_NEAR(nnclr_effective_rank((double[]){1, 1, 2}, 3), pow(2, 1.5), 1e-14);
+    CHECK(isnan(nnclr_effective_rank((double[]){0, 0}, 2)));
+}
+
+int main(void) {
+    RUN(small_matrices);
+    RUN(a_zero_matrix_and_equal_values);
+    RUN(second_differences);
+    RUN(a_hidden_spectrum);
+    RUN(random_matrices_keep_trace_and_norm);
+    RUN(not_finite);
+    RUN(effective_rank);
+    return check_done();
+}

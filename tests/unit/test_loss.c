@@ -1,0 +1,121 @@
+/* The losses of one whole step against golden numbers computed in plain Python double precision. */
+#include "tests/unit/golden_method.h"
+
+static const double temperatures[3] = {0.1, 0.2, 0.5};
+
+/* The loss at the three temperatures; in double, and in float less exactly. */
+static void check_losses(nnclr_method_options options, bool predictor, const double want[3]) {
+    static const nnclr_precision precisions[2] = {NNCLR_PRECISION_F64, NNCLR_PRECISION_F32};
+    for (int p = 0; p < 2; p++)
+        for (int i = 0; i < 3; i++) {
+            golden g;
+            options.temperature = temperatures[i];
+            golden_open(&g, precisions[p], &options, predictor);
+            CHECK_NEAR(golden_loss(&g), want[i], p ? 2e-6 : 6e-7);
+            golden_close(&g);
+        }
+}
+
+static void one_assignment(void) {
+    nnclr_method_options options = golden_options;
+    options.swap = false;
+    check_losses(options, true, (double[]){.002406, .057686, .385139});
+}
+
+static void view_swap_averages_two_terms(void) {
+    check_losses(golden_options, true, (double[]){.014628, .089567, .411775});
+}
+
+static void rows_and_columns(void) {
+    nnclr_method_options options = golden_options;
+    options.loss = NNCLR_LOSS_ROW_COLUMN;
+    check_losses(options, true, (double[]){.012957, .089769, .413463});
+    options.swap = false;
+    check_losses(options, true, (double[]){.004104, .066154, .391442});
+}
+
+static void positive_of_the_own_view(void) {
+    static const double z1_p2[3] = {.034468, .161603, .516264},
+                        z2_p1[3] = {.165519, .271899, .573909};
+    nnclr_method_options options = golden_options;
+    options.positive = NNCLR_POSITIVE_VIEW;
+    double mean[3];
+    for (int i = 0; i < 3; i++)
+        mean[i] = (z1_p2[i] + z2_p1[i]) / 2;
+    check_losses(options, true, mean);
+    options.swap = false;
+    check_losses(options, true, z1_p2);
+}
+
+static void simclr_of_opposite_views(void) {
+    static const double z1_z2[3] = {.065247, .238639, .580062},
+                        z2_z1[3] = {.232855, .312818, .587873};
+    nnclr_method_options options = golden_options;
+    options.kind = NNCLR_METHOD_SIMCLR;
+    options.negatives = NNCLR_NEGATIVES_OPPOSITE;
+    double mean[3];
+    for (int i = 0; i < 3; i++)
+        mean[i] = (z1_z2[i] + z2_z1[i]) / 2;
+    check_losses(options, false, mean);
+    options.swap = false;
+    check_losses(options, false, z1_z2);
+}
+
+static void ntxent(void) {
+    nnclr_method_options options = golden_options;
+    options.kind = NNCLR_METHOD_SIMCLR;
+    check_losses(options, false, (double[]){.418778, .574416, .972231});
+}
+
+static void the_gradient_of_p(void) {
+    static const double want[GOLDEN_N * GOLDEN_D] = {-.001368, .000640, .006157, .010168, -.005480,
+                                                     .001319,  .004313, .000565, -.001294};
+    nnclr_method_options options = golden_options;
+    options.swap = false;
+    golden g;
+    golden_open(&g, NNCLR_PRECISION_F64, &options, true);
+    golden_loss(&g);
+    const nnclr_tensor *gradient =
+        nnclr_execution_gradient(g.execution, nnclr_network_find(g.net, "prediction"));
+    double *host = host_reals(&g.f, gradient->place, 2 * GOLDEN_N * GOLDEN_D);
+    for (int i = 0; i < GOLDEN_N * GOLDEN_D; i++) {
+        CHECK_NEAR(host[i], 0, 0); /* view 1 predicts nothing without the swap */
+        CHECK_NEAR(host[GOLDEN_N * GOLDEN_D + i], want[i], 6e-7);
+    }
+    free(host);
+    golden_close(&g);
+}
+
+static void neighbours_are_those_of_the_reference(void) {
+    static const int32_t want[2 * GOLDEN_N] = {0, 1, 2, 0, 3, 2};
+    static const double cosines[2 * GOLDEN_N] = {.995037, .944443, .894427,
+                                                 .957826, .980196, .975900};
+    golden g;
+    golden_open(&g, NNCLR_PRECISION_F64, &golden_options, true);
+    golden_loss(&g);
+    double sum = 0;
+    for (int i = 0; i < 2 * GOLDEN_N; i++) {
+        CHECK(nnclr_method_picks(g.method)[i] == want[i]);
+        sum += cosines[i];
+    }
+    nnclr_method_metrics metrics;
+    nnclr_method_batch batch = golden_batch(1);
+    CHECK(nnclr_method_measure(g.method, &batch, &metrics, &g.e));
+    CHECK_NEAR(metrics.nn_sim, sum / 6, 1e-6);
+    CHECK_NEAR(metrics.nn_distinct, 4.0 / 6, 0);
+    CHECK_NEAR(metrics.nn_initial, 1, 0);
+    CHECK(isnan(metrics.nn_age));
+    golden_close(&g);
+}
+
+int main(void) {
+    RUN(one_assignment);
+    RUN(view_swap_averages_two_terms);
+    RUN(rows_and_columns);
+    RUN(positive_of_the_own_view);
+    RUN(simclr_of_opposite_views);
+    RUN(ntxent);
+    RUN(the_gradient_of_p);
+    RUN(neighbours_are_those_of_the_reference);
+    return check_done();
+}

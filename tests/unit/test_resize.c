@@ -1,0 +1,141 @@
+/* Resampling against Pillow's float mode (tests/reference/make_image_fixtures.py) and against what
+ * any filter whose weights add up to one must do. */
+#include "image/resize.h"
+
+#include <float.h>
+
+#include "tests/unit/check.h"
+#include "tests/unit/formula_picture.h"
+
+static const struct {
+    int width, height;
+    nnclr_box box;
+    nnclr_filter filter;
+    int out_width, out_height;
+    const int *expect; /* thousandths of a gray level */
+} references[] = {
+#include "tests/reference/image_resize.inc"
+};
+enum { REFERENCES = sizeof references / sizeof *references };
+
+enum { MOST = 3 * 64 * 64 };
+static float out[MOST];
+static nnclr_buffer scratch_memory;
+
+static void resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
+                   int width, int height, float *to) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(3 * width * height <= MOST);
+    CHECK_SAYS(nnclr_resize(image, box, filter, flip, width, height, to, &scratch_memory, &e), "%s",
+               e.message);
+}
+
+static void equals_pillow(void) {
+    for (int i = 0; i < REFERENCES; i++) {
+        nnclr_image image = formula_picture(references[i].width, references[i].height);
+        int width = references[i].out_width, height = references[i].out_height;
+        resize(&image, references[i].box, references[i].filter, false, width, height, out);
+        for (int k = 0; k < 3 * width * height; k++) {
+            double is = (double)out[k] * 255, must = references[i].expect[k] / 1e3;
+            CHECK_SAYS(fabs(is - must) <= 2e-3, "case %d, value %d: %.4f, not %.3f", i, k, is,
+                       must);
+        }
+        nnclr_image_free(&image);
+    }
+}
+
+static void same_size_is_the_picture(void) {
+    nnclr_image image = formula_picture(21, 13);
+    for (int filter = NNCLR_BILINEAR; filter <= NNCLR_BICUBIC; filter++) {
+        resize(&image, (nnclr_box){0, 0, 21, 13}, (nnclr_filter)filter, false, 21, 13, out);
+        for (int k = 0; k < 3 * 21 * 13; k++)
+            CHECK_NEAR(out[k] * 255, image.pixels[k], 1e-4);
+    }
+    nnclr_image_free(&image);
+}
+
+static void flip_mirrors(void) {
+    static float mirrored[MOST];
+    nnclr_image image = formula_picture(31, 17);
+    nnclr_box box = {2, 3, 20, 11};
+    for (int width = 8; width <= 9; width++) {
+        resize(&image, box, NNCLR_BICUBIC, false, width, 5, out);
+        resize(&image, box, NNCLR_BICUBIC, true, width, 5, mirrored);
+        for (int y = 0; y < 5; y++)
+            for (int x = 0; x < width; x++)
+                CHECK(memcmp(out + 3 * (y * width + x),
+                             mirrored + 3 * (y * width + width - 1 - x), 3 * sizeof *out) == 0);
+    }
+    nnclr_image_free(&image);
+}
+
+static void one_shade_stays(void) {
+    nnclr_image image = formula_picture(50, 40);
+    memset(image.pixels, 255, 3 * 50 * 40);
+    for (int width = 1; width <= 64; width += 9) {
+        resize(&image, (nnclr_box){7.3, 5.9, 31.4, 20.2}, NNCLR_BICUBIC, false, width, 64, out);
+        for (int k = 0; k < 3 * width * 64; k++)
+            CHECK_NEAR(out[k], 1, 1e-6);
+    }
+    nnclr_image_free(&image);
+}
+
+/* A sharp edge makes the cubic overshoot on both sides: it has to be clipped, and to exactly 0
+ * and 1. */
+static void overshoot_is_clipped(void) {
+    nnclr_image image = formula_picture(8, 8);
+    for (int k = 0; k < 3 * 64; k++)
+        image.pixels[k] = k / 3 % 8 < 4 ? 0 : 255;
+    resize(&image, (nnclr_box){0, 0, 8, 8}, NNCLR_BICUBIC, false, 64, 64, out);
+    int low = 0, high = 0;
+    for (int k = 0; k < MOST; k++) {
+        CHECK(out[k] >= 0 && out[k] <= 1);
+        low += out[k] == 0;
+        high += out[k] == 1;
+    }
+    CHECK(low >= MOST / 4 && high >= MOST / 4);
+    nnclr_image_free(&image);
+}
+
+/* Earlier contents of the scratch memory, smaller or larger, do not matter. */
+static void scratch_leaves_no_trace(void) {
+    static float again[MOST];
+    nnclr_image image = formula_picture(40, 40), large = formula_picture(300, 200);
+    nnclr_box box = {1, 2, 33, 31};
+    nnclr_buffer_free(&scratch_memory);
+    resize(&image, box, NNCLR_BICUBIC, false, 24, 24, out);
+    resize(&large, (nnclr_box){0, 0, 300, 200}, NNCLR_BICUBIC, false, 64, 64, again);
+    memset(scratch_memory.data, 0xff, scratch_memory.capacity);
+    resize(&image, box, NNCLR_BICUBIC, false, 24, 24, again);
+    CHECK(memcmp(out, again, 3 * 24 * 24 * sizeof *out) == 0);
+    nnclr_image_free(&image);
+    nnclr_image_free(&large);
+}
+
+static void boxes_outside_are_refused(void) {
+    static const nnclr_box bad[] = {
+        {-1, 0, 5, 5},     {0, -0.5, 5, 5}, {0, 0, 0, 5},          {0, 0, 5, -1},
+        {6, 0, 5, 5},      {0, 4, 5, 5},    {NAN, 0, 5, 5},        {0, 0, NAN, 5},
+        {0, 0, DBL_MAX, 5}, {0, 0, 5, INFINITY}, {INFINITY, 0, 1, 1},
+    };
+    nnclr_image image = formula_picture(10, 8);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        nnclr_error e = NNCLR_NO_ERROR;
+        bool ok = nnclr_resize(&image, bad[i], NNCLR_BILINEAR, false, 4, 4, out, &scratch_memory,
+                               &e);
+        CHECK_SAYS(!ok && e.code == NNCLR_ERROR_INPUT, "case %zu", i);
+    }
+    nnclr_image_free(&image);
+}
+
+int main(void) {
+    RUN(equals_pillow);
+    RUN(same_size_is_the_picture);
+    RUN(flip_mirrors);
+    RUN(one_shade_stays);
+    RUN(overshoot_is_clipped);
+    RUN(scratch_leaves_no_trace);
+    RUN(boxes_outside_are_refused);
+    nnclr_buffer_free(&scratch_memory);
+    return check_done();
+}

@@ -1,0 +1,100 @@
+/* Lengths and learning rates against golden numbers. */
+#include "tests/unit/check.h"
+#include "train/schedule.h"
+
+static nnclr_config config_of(double lr, int batch, int64_t steps, int64_t warmup) {
+    nnclr_config config = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
+    config.lr = lr;
+    config.batch = batch;
+    config.steps = steps;
+    config.warmup_steps = warmup;
+    return config;
+}
+
+static nnclr_plan plan_of(const nnclr_config *config, int64_t records) {
+    nnclr_plan plan;
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK_SAYS(nnclr_plan_make(config, records, &plan, &e), "%s", e.message);
+    return plan;
+}
+
+static void byol(void) {
+    static const struct {
+        int64_t step;
+        double rate;
+    } golden[] = {{0, 0}, {1, .48}, {9, 4.32}, {10, 4.8}, {55, 2.4}, {99, .001462}};
+    nnclr_config config = config_of(0.3, 4096, 100, 10);
+    nnclr_plan plan = plan_of(&config, 100000);
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++)
+        CHECK_NEAR(nnclr_plan_rate(&plan, golden[i].step), golden[i].rate, 5e-7);
+}
+
+static void constant_and_final_share(void) {
+    nnclr_config config = config_of(1, 256, 100, 0);
+    config.final_lr = 0.25;
+    nnclr_plan plan = plan_of(&config, 1000);
+    CHECK_NEAR(nnclr_plan_rate(&plan, 0), 1, 0);
+    CHECK_NEAR(nnclr_plan_rate(&plan, 50), 0.625, 1e-15);
+    CHECK_NEAR(nnclr_plan_rate(&plan, 100), 0.25, 1e-15);
+    config.schedule = NNCLR_CONSTANT;
+    plan = plan_of(&config, 1000);
+    CHECK_NEAR(nnclr_plan_rate(&plan, 99), 1, 0);
+}
+
+static void scaling_by_the_batch(void) {
+    nnclr_config config = config_of(0.075, 1024, 10, 0);
+    CHECK_NEAR(plan_of(&config, 5000).peak, 0.3, 1e-15);
+    config.lr_scale = NNCLR_SCALE_SQRT;
+    CHECK_NEAR(plan_of(&config, 5000).peak, 2.4, 1e-15);
+    config.lr_scale = NNCLR_SCALE_NONE;
+    CHECK_NEAR(plan_of(&config, 5000).peak, 0.075, 0);
+}
+
+static void lengths(void) {
+    nnclr_config config = config_of(1, 64, 0, -1);
+    config.epochs = 20;
+    config.warmup_epochs = 2;
+    nnclr_plan plan = plan_of(&config, 1000); /* 15 steps an epoch, 40 records dropped */
+    CHECK(plan.steps_per_epoch == 15 && plan.total == 300 && plan.warmup == 30);
+    config.epochs = 0.5;
+    config.warmup_steps = 0;
+    CHECK(plan_of(&config, 1000).total == 8);
+}
+
+static void the_default_warmup_is_at_most_a_tenth(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_config config = nnclr_config_preset(NNCLR_PRESET_TINY);
+    CHECK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 30);
+    config.epochs = 7;
+    CHECK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 10);
+    config.epochs = 200;
+    CHECK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 30);
+}
+
+static void refused(const nnclr_config *config, int64_t records, const char *words) {
+    nnclr_plan plan;
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(!nnclr_plan_make(config, records, &plan, &e) && e.code == NNCLR_ERROR_USAGE);
+    CHECK_SAYS(strstr(e.message, words), "%s", e.message);
+}
+
+static void what_makes_no_run(void) {
+    nnclr_config config = config_of(1, 64, 10, 11);
+    refused(&config, 63, "a batch of 64 is larger than the data, which has 63 pictures");
+    refused(&config, 64, "a warm-up of 11 steps is longer than the run of 10");
+    config = config_of(1, 64, 0, 0);
+    config.epochs = 0.001;
+    refused(&config, 64, "make no run");
+    config.epochs = 1e300;
+    refused(&config, 64, "make no run");
+}
+
+int main(void) {
+    RUN(byol);
+    RUN(constant_and_final_share);
+    RUN(scaling_by_the_batch);
+    RUN(lengths);
+    RUN(the_default_warmup_is_at_most_a_tenth);
+    RUN(what_makes_no_run);
+    return check_done();
+}

@@ -1,0 +1,259 @@
+/* The ring, its metadata and what is measured of it. */
+#include "ssl/support_metrics.h"
+#include "ssl/support_set.h"
+#include "tests/unit/engine_fixture.h"
+
+enum { D = 5, MOST = 64 };
+
+typedef struct ring {
+    fixture f;
+    nnclr_support_set s;
+    nnclr_error e;
+} ring;
+
+static void open_ring(ring *r, int m, int d) {
+    r->e = (nnclr_error)NNCLR_NO_ERROR;
+    fixture_open(&r->f, NNCLR_PRECISION_F64, 1);
+    CHECK_SAYS(nnclr_support_set_create(&r->s, &r->f.g, m, d, 3, &r->e), "%s", r->e.message);
+}
+
+static void close_ring(ring *r) {
+    nnclr_support_set_free(&r->s);
+    fixture_close(&r->f);
+}
+
+/* The unit row that stands for item `id`. */
+static void unit_row(int64_t id, int d, double *row) {
+    double squares = 0;
+    for (int j = 0; j < d; j++) {
+        row[j] = sin((double)(id + 1) * (j + 1.3));
+        squares += row[j] * row[j];
+    }
+    for (int j = 0; j < d; j++)
+        row[j] /= sqrt(squares);
+}
+
+/* Items first, first + 1, ... with record = item, label = item % 3. */
+static void enqueue_items(ring *r, int64_t first, int n, int64_t step) {
+    double rows[MOST * D];
+    int64_t record[MOST], label[MOST];
+    for (int i = 0; i < n; i++) {
+        unit_row(first + i, D, rows + i * D);
+        record[i] = first + i;
+        label[i] = (first + i) % 3;
+    }
+    void *place = fixture_reals(&r->f, rows, (size_t)n * D);
+    CHECK_SAYS(nnclr_support_set_enqueue(&r->s, place, n, record, label, step, &r->e), "%s",
+               r->e.message);
+}
+
+static void nearest(ring *r, const double *query, const int64_t *exclude, int k, int32_t *picks,
+                    double *scores) {
+    const nnclr_engine_table *t = r->f.t;
+    void *place = fixture_reals(&r->f, query, (size_t)r->s.d);
+    void *found = fixture_alloc(&r->f, (size_t)k * sizeof(int32_t));
+    void *cosines = fixture_reals(&r->f, NULL, (size_t)k);
+    t->search_nearest(&r->f.g, r->s.search, place, 1, k, exclude, found, cosines);
+    t->get_picks(&r->f.g, found, (size_t)k, picks);
+    t->get(&r->f.g, cosines, (size_t)k, NNCLR_F64, scores);
+}
+
+static void initial_rows_are_unit_and_marked(void) {
+    ring r, again;
+    open_ring(&r, 300, 128);
+    open_ring(&again, 300, 128);
+    double *rows = malloc(300 * 128 * sizeof *rows), *same = malloc(300 * 128 * sizeof *rows);
+    nnclr_support_set_embeddings(&r.s, NNCLR_F64, rows);
+    nnclr_support_set_embeddings(&again.s, NNCLR_F64, same);
+    CHECK(memcmp(rows, same, 300 * 128 * sizeof *rows) == 0);
+    double sum = 0, fourth = 0;
+    for (int i = 0; i < 300; i++) {
+        CHECK_NEAR(dot_product(rows + i * 128, rows + i * 128, 128), 1, 1e-12);
+        CHECK(r.s.record[i] == -1 && r.s.label[i] == -1 && r.s.step[i] == -1);
+        for (int j = 0; j < 128; j++) {
+            sum += rows[i * 128 + j];
+            fourth += pow(rows[i * 128 + j], 4);
+        }
+    }
+    /* A uniform direction has mean 0 and E[x^4] = 3 / (d (d + 2)). */
+    CHECK_NEAR(sum / (300 * 128), 0, 4 * sqrt(1.0 / 128 / (300 * 128)));
+    CHECK_NEAR(fourth / (300 * 128) * 128 * 130 / 3, 1, 0.06);
+    free(rows);
+    free(same);
+    close_ring(&r);
+    close_ring(&again);
+}
+
+static void an_enqueued_row_finds_itself(void) {
+    ring r;
+    open_ring(&r, 20, D);
+    enqueue_items(&r, 100, 6, 1);
+    for (int i = 0; i < 6; i++) {
+        double query[D], score;
+        int32_t pick;
+        unit_row(100 + i, D, query);
+        nearest(&r, query, NULL, 1, &pick, &score);
+        CHECK(pick == i && r.s.record[pick] == 100 + i && r.s.label[pick] == (100 + i) % 3 &&
+              r.s.step[pick] == 1);
+        CHECK_NEAR(score, 1, 1e-14);
+    }
+    close_ring(&r);
+}
+
+/* m is no multiple of n: after any number of steps the last m items are present, and no other. */
+static void the_oldest_go_first(void) {
+    enum { M = 10, N = 4, STEPS = 9 }; /* more than three laps */
+    ring r;
+    open_ring(&r, M, D);
+    for (int step = 1; step <= STEPS; step++) {
+        enqueue_items(&r, (step - 1) * N, N, step);
+        int64_t newest = (int64_t)step * N - 1;
+        double rows[M * D], want[D];
+        nnclr_support_set_embeddings(&r.s, NNCLR_F64, rows);
+        for (int age = 0; age < M; age++) {
+            int at = ((r.s.cursor - 1 - age) % M + M) % M;
+            int64_t item = newest - age;
+            if (item < 0) {
+                CHECK(r.s.record[at] == -1 && r.s.step[at] == -1);
+                continue;
+            }
+            CHECK(r.s.record[at] == item && r.s.step[at] == item / N + 1);
+            unit_row(item, D, want);
+            check_close("row", rows + at * D, want, D, 1e-15);
+        }
+    }
+    CHECK(r.s.cursor == STEPS * N % M);
+    close_ring(&r);
+}
+
+static void more_than_m_is_refused(void) {
+    ring r;
+    open_ring(&r, 4, D);
+    int64_t meta[5] = {0};
+    CHECK(!nnclr_support_set_enqueue(&r.s, NULL, 5, meta, meta, 1, &r.e));
+    CHECK_TEXT(r.e.message, "5 embeddings do not fit into a support set of 4 rows");
+    close_ring(&r);
+}
+
+static void equal_rows_go_to_the_lowest_index(void) {
+    ring r;
+    open_ring(&r, 8, D);
+    enqueue_items(&r, 7, 1, 1);
+    for (int i = 0; i < 4; i++)
+        enqueue_items(&r, 5, 1, 1); /* rows 1 to 4 alike */
+    double query[D], scores[3];
+    int32_t picks[3];
+    unit_row(5, D, query);
+    nearest(&r, query, NULL, 3, picks, scores);
+    CHECK(picks[0] == 1 && picks[1] == 2 && picks[2] == 3);
+    close_ring(&r);
+}
+
+static void the_own_record_is_excluded(void) {
+    ring r;
+    open_ring(&r, 3, D);
+    enqueue_items(&r, 0, 3, 1);
+    double query[D], scores[3];
+    int32_t picks[3];
+    int64_t self = 1;
+    unit_row(1, D, query);
+    nearest(&r, query, &self, 3, picks, scores);
+    CHECK(picks[0] >= 0 && picks[0] != 1 && picks[1] >= 0 && picks[1] != 1 && picks[2] == -1);
+    close_ring(&r);
+}
+
+static void restoring_brings_the_same_state_back(void) {
+    ring r, copy;
+    open_ring(&r, 10, D);
+    open_ring(&copy, 10, D);
+    enqueue_items(&r, 0, 7, 4);
+    double rows[10 * D], other[10 * D];
+    nnclr_support_set_embeddings(&r.s, NNCLR_F64, rows);
+    CHECK(nnclr_support_set_restore(&copy.s, NNCLR_F64, rows, r.s.record, r.s.label, r.s.step,
+                                    r.s.cursor, &copy.e));
+    enqueue_items(&r, 50, 6, 5);
+    enqueue_items(&copy, 50, 6, 5);
+    nnclr_support_set_embeddings(&r.s, NNCLR_F64, rows);
+    nnclr_support_set_embeddings(&copy.s, NNCLR_F64, other);
+    CHECK(memcmp(rows, other, sizeof rows) == 0 && r.s.cursor == copy.s.cursor);
+    CHECK(memcmp(r.s.record, copy.s.record, 10 * sizeof(int64_t)) == 0);
+    close_ring(&r);
+    close_ring(&copy);
+}
+
+static void picks_are_measured(void) {
+    ring r;
+    open_ring(&r, 6, D);
+    enqueue_items(&r, 0, 4, 2); /* labels 0 1 2 0; rows 4 and 5 are initial */
+    const int32_t pick[5] = {0, 0, 1, 4, -1};
+    const double cosine[5] = {.5, .7, .9, .1, 0};
+    const int64_t record[5] = {0, 9, 9, 9, 9}, label[5] = {0, 1, 1, 0, 0};
+    nnclr_buffer scratch = {0};
+    nnclr_pick_metrics m;
+    CHECK(nnclr_measure_picks(&r.s, 5, pick, cosine, record, label, 7, &m, &scratch, &r.e));
+    CHECK_NEAR(m.sim, (.5 + .7 + .9 + .1) / 4, 1e-15);
+    CHECK_NEAR(m.initial, .25, 0);
+    CHECK_NEAR(m.self, .25, 0);
+    CHECK_NEAR(m.age, 5, 0);
+    CHECK_NEAR(m.distinct, .75, 0);
+    CHECK_NEAR(m.acc, .5, 0);
+    const int64_t unlabelled[5] = {-1, -1, -1, -1, -1};
+    CHECK(nnclr_measure_picks(&r.s, 5, pick, cosine, record, unlabelled, 7, &m, &scratch, &r.e));
+    CHECK(isnan(m.acc));
+
+    double present, chance;
+    const int64_t ask[4] = {3, 4, 0, 77}, labels[4] = {0, 1, 2, -1};
+    CHECK(nnclr_measure_presence(&r.s, 4, ask, labels, &present, &chance, &scratch, &r.e));
+    CHECK_NEAR(present, .5, 0);
+    CHECK_NEAR(chance, (2.0 / 6 + 1.0 / 6 + 1.0 / 6) / 3, 1e-15);
+    nnclr_buffer_free(&scratch);
+    close_ring(&r);
+}
+
+static double rank_of(ring *r, int most) {
+    nnclr_buffer scratch = {0};
+    double rank;
+    CHECK_SAYS(nnclr_measure_rank(&r->s, most, &rank, &scratch, &r->e), "%s", r->e.message);
+    nnclr_buffer_free(&scratch);
+    return rank;
+}
+
+static void put_all(ring *r, const double *rows) {
+    int64_t meta[MOST] = {0};
+    CHECK(nnclr_support_set_restore(&r->s, NNCLR_F64, rows, meta, meta, meta, 0, &r->e));
+}
+
+static void rank_counts_directions(void) {
+    ring r;
+    double rows[MOST * D] = {0};
+    open_ring(&r, 8, D);
+    for (int i = 0; i < 8; i++) /* plus and minus of four axes: covariance diag(1,1,1,1,0)/4 */
+        rows[i * D + i % 4] = i < 4 ? 1 : -1;
+    put_all(&r, rows);
+    CHECK_NEAR(rank_of(&r, 1024), 4, 1e-12);
+    /* The newest two are +-: one direction (fewer rows than dimensions). */
+    for (int i = 6; i < 8; i++)
+        for (int j = 0; j < D; j++)
+            rows[i * D + j] = j == 0 ? (i == 6 ? 1 : -1) : 0;
+    put_all(&r, rows);
+    CHECK_NEAR(rank_of(&r, 2), 1, 1e-12);
+    /* A collapse has no direction left. */
+    for (int i = 0; i < 8; i++)
+        unit_row(3, D, rows + i * D);
+    put_all(&r, rows);
+    CHECK(isnan(rank_of(&r, 1024)));
+    close_ring(&r);
+}
+
+int main(void) {
+    RUN(initial_rows_are_unit_and_marked);
+    RUN(an_enqueued_row_finds_itself);
+    RUN(the_oldest_go_first);
+    RUN(more_than_m_is_refused);
+    RUN(equal_rows_go_to_the_lowest_index);
+    RUN(the_own_record_is_excluded);
+    RUN(restoring_brings_the_same_state_back);
+    RUN(picks_are_measured);
+    RUN(rank_counts_directions);
+    return check_done();
+}
