@@ -32,7 +32,7 @@ EXAMPLES := $(basename $(wildcard examples/*/*.c))
 SCRIPTS  := tests/floors
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib tests examples deps demo check check-asan check-valgrind check-tsan bench clean format
+.PHONY: all lib tests examples deps demo check check-asan check-valgrind check-tsan bench bench-conv clean format
 .SECONDARY:
 
 # build/nnclr-* always name the programs that were built last without a sanitiser.
@@ -48,6 +48,9 @@ $(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(OUT)/cmd.a $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/test_%: $(OUT)/tests/unit/test_%.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+
+$(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
 $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
@@ -92,6 +95,10 @@ check-asan:
 # Measures the claims of the README beside their peer; nothing else should run meanwhile.
 bench: all examples
 	@tests/bench/run $(OUT) $(OUT)/examples
+
+# Each convolution of a ResNet-18 by itself: milliseconds and GFLOP/s.
+bench-conv: $(OUT)/bench_conv
+	@$<
 
 check-tsan:
 	@$(MAKE) --no-print-directory SANITIZE=thread CFLAGS="-O1 -g" tests

@@ -162,6 +162,9 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "--pixels has no network: leave --output and --untrained out");
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+    for (int i = 0; i < cli->operand_count; i++)
+        if (s->model && strcmp(s->model, "-") == 0 && strcmp(cli->operands[i], "-") == 0)
+            nnclr_cli_usage(cli, "only one of CHECKPOINT and SHARD can be standard input");
     if (strcmp(output_path(s), "-") == 0)
         nnclr_cli_refuse_terminal(cli, "an embedding file");
 }

@@ -44,7 +44,8 @@ typedef struct nnclr_nearest_options {
 
 /* out [n][k], for each of `n` queries [n][d] the candidates with the largest cosine, best first,
  * equal ones by the lower row; behind the last candidate {0, -1}. The bank is read once, front to
- * back. Memory: a copy of the queries and two bank blocks. A row that is not finite is refused.
+ * back. Memory: a copy of the queries, k floats for each, and two bank blocks. A row that is not
+ * finite is refused.
  * Called from the thread that drives `engine`, whose pool it uses. */
 bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const float *queries,
                    int64_t n, const nnclr_nearest_options *options, nnclr_neighbour *out,

@@ -51,22 +51,22 @@ static void turn_hue(float *p, float turn) {
     float chroma = high - low;
     if (!(chroma > 0))
         return; /* a gray has no hue */
-    float sextant = high == r   ? (g - b) / chroma
-                    : high == g ? (b - r) / chroma + 2
-                                : (r - g) / chroma + 4;
-    float hue = sextant + 6 * turn;
+    float across = high == r ? g - b : high == g ? b - r : r - g;
+    float sextant = across / chroma + (high == r ? 0 : high == g ? 2 : 4);
+    float hue = sextant + 6 * turn; /* at least -1 */
     static const float phase[3] = {5, 3, 1};
     for (int c = 0; c < 3; c++) {
         float k = phase[c] + hue;
-        k -= 6 * floorf(k * (1.0f / 6));
+        k -= 6 * (float)(int)(k * (1.0f / 6)); /* k >= 0 */
         float distance = k < 4 - k ? k : 4 - k;
         p[c] = clip(high - chroma * clip(distance));
     }
 }
 
 void nnclr_adjust_hue(float *rgb, int64_t pixels, double turn) {
+    float forward = (float)(turn - floor(turn)); /* 0 to 1 */
     for (int64_t i = 0; i < pixels; i++)
-        turn_hue(rgb + 3 * i, (float)turn);
+        turn_hue(rgb + 3 * i, forward);
 }
 
 void nnclr_to_gray(float *rgb, int64_t pixels) {

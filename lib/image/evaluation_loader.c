@@ -1,32 +1,7 @@
-#include <string.h>
-
 #include "base/memory.h"
 #include "base/threads.h"
-#include "image/decode.h"
 #include "image/loader.h"
 #include "image/view_maker.h"
-
-void nnclr_view_maker_free(nnclr_view_maker *maker) {
-    nnclr_buffer_free(&maker->encoded);
-    nnclr_buffer_free(&maker->scratch);
-}
-
-bool nnclr_view_maker_decode(nnclr_view_maker *maker, nnclr_shard_set *set, size_t record,
-                             nnclr_image *image, nnclr_error *e) {
-    nnclr_decode_limits limits = nnclr_decode_limits_default();
-    if (!nnclr_shard_set_read(set, record, &maker->encoded, e))
-        return false;
-    if (nnclr_decode(maker->encoded.data, maker->encoded.size, &limits, image, e))
-        return true;
-    nnclr_record info;
-    nnclr_shard_set_record(set, record, &info);
-    nnclr_buffer name = {0};
-    nnclr_error ignored;
-    if (nnclr_escape(&name, info.name, strlen(info.name), &ignored))
-        nnclr_fail_at(e, "record %zu (%s)", record, (char *)name.data);
-    nnclr_buffer_free(&name);
-    return false;
-}
 
 struct nnclr_evaluation_loader {
     nnclr_shard_set *set;
@@ -37,6 +12,7 @@ struct nnclr_evaluation_loader {
     nnclr_pipeline *pipeline;
     bool held;
     size_t next;
+    nnclr_error failure; /* the first: the loader stays failed */
     nnclr_evaluation_batch batch;
 };
 
@@ -64,6 +40,10 @@ static bool make_batch(void *context, uint64_t item, int slot, int worker, nnclr
 nnclr_evaluation_loader *nnclr_evaluation_open(nnclr_shard_set *set,
                                                const nnclr_evaluation_options *options,
                                                nnclr_error *e) {
+    if (options->batch < 1) {
+        nnclr_fail(e, NNCLR_ERROR_USAGE, "a batch of %d pictures cannot be made", options->batch);
+        return NULL;
+    }
     nnclr_evaluation_loader *loader = nnclr_alloc_zero(1, sizeof *loader, e);
     if (!loader)
         return NULL;
@@ -93,16 +73,20 @@ fail:
 
 const nnclr_evaluation_batch *nnclr_evaluation_next(nnclr_evaluation_loader *loader,
                                                     nnclr_error *e) {
+    if (loader->failure.code != NNCLR_OK) {
+        *e = loader->failure;
+        return NULL;
+    }
     if (loader->held)
         nnclr_pipeline_release(loader->pipeline);
     loader->held = false;
     int slot;
     nnclr_next next = nnclr_pipeline_next(loader->pipeline, &slot, e);
-    if (next == NNCLR_NEXT_END)
+    if (next == NNCLR_NEXT_FAILED)
+        loader->failure = *e;
+    if (next != NNCLR_NEXT_ITEM)
         return NULL;
     loader->held = true;
-    if (next == NNCLR_NEXT_FAILED)
-        return NULL;
     size_t batch = (size_t)loader->options.batch, left = loader->count - loader->next;
     loader->batch = (nnclr_evaluation_batch){
         .views = loader->views + (size_t)slot * batch * loader->view_floats,

@@ -1,16 +1,17 @@
 #include "image/loader.h"
 
 #include <pthread.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "base/threads.h"
-#include "image/decode.h"
 #include "image/view_maker.h"
 
-enum { VIEWS = 2, CHUNK = 32 /* records that one pipeline item makes */ };
+enum {
+    VIEWS = 2,
+    ORDERS = 2, /* epochs whose order is kept: a batch ahead may lie in the next one */
+    CHUNK = 32  /* records that one pipeline item makes */
+};
 
-/* The order of one epoch; two are kept, since a batch ahead may lie in the next epoch. */
 typedef struct epoch_order {
     uint32_t *record; /* [count] */
     int64_t epoch;    /* -1: none yet */
@@ -28,18 +29,20 @@ struct nnclr_loader {
     int64_t *record, *label;  /* [depth][batch] */
     nnclr_view_maker *makers; /* [threads] */
     pthread_mutex_t lock;     /* guards orders */
-    epoch_order orders[VIEWS];
+    epoch_order orders[ORDERS];
     nnclr_pipeline *pipeline;
     int64_t next_step;
-    int held; /* chunks of the batch that the consumer has */
+    int held;            /* chunks of the batch that the consumer has */
+    nnclr_error failure; /* the first: the loader stays failed */
     nnclr_batch batch;
 };
 
-/* The order of an epoch, drawn once. Batches in memory span at most depth steps, and depth never
- * exceeds the batches of an epoch, so no producer still reads the order that is replaced. */
+/* The order of an epoch, drawn once. Batches in work span at most depth steps, and depth is at most
+ * the batches of an epoch plus one, so they lie in two epochs: no producer still reads the order
+ * that is replaced. */
 static const uint32_t *order_of_epoch(nnclr_loader *loader, int64_t epoch) {
     pthread_mutex_lock(&loader->lock);
-    epoch_order *o = &loader->orders[epoch % VIEWS];
+    epoch_order *o = &loader->orders[epoch % ORDERS];
     if (o->epoch != epoch) {
         nnclr_permutation(loader->options.seed, NNCLR_DRAW_ORDER, (uint32_t)epoch,
                           (uint32_t)loader->count, o->record);
@@ -105,7 +108,7 @@ static bool allocate(nnclr_loader *loader, nnclr_error *e) {
     loader->makers = nnclr_alloc_zero((size_t)options->threads, sizeof *loader->makers, e);
     if (!loader->views || !loader->record || !loader->label || !loader->makers)
         return false;
-    for (int i = 0; i < VIEWS; i++) {
+    for (int i = 0; i < ORDERS; i++) {
         loader->orders[i].epoch = -1;
         loader->orders[i].record = nnclr_alloc(loader->count, sizeof *loader->orders[i].record, e);
         if (!loader->orders[i].record)
@@ -150,16 +153,20 @@ fail:
 }
 
 const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e) {
+    if (loader->failure.code != NNCLR_OK) {
+        *e = loader->failure;
+        return NULL;
+    }
     for (; loader->held > 0; loader->held--)
         nnclr_pipeline_release(loader->pipeline);
     int slot = 0;
     for (int i = 0; i < loader->chunks; i++) {
         nnclr_next next = nnclr_pipeline_next(loader->pipeline, &slot, e);
-        if (next == NNCLR_NEXT_END)
+        if (next == NNCLR_NEXT_FAILED)
+            loader->failure = *e;
+        if (next != NNCLR_NEXT_ITEM)
             return NULL;
         loader->held++;
-        if (next == NNCLR_NEXT_FAILED)
-            return NULL;
     }
     size_t at = (size_t)(slot / loader->chunks), batch = (size_t)loader->options.batch;
     loader->batch = (nnclr_batch){
@@ -180,7 +187,7 @@ void nnclr_loader_close(nnclr_loader *loader) {
     if (loader->makers)
         for (int i = 0; i < loader->options.threads; i++)
             nnclr_view_maker_free(&loader->makers[i]);
-    for (int i = 0; i < VIEWS; i++)
+    for (int i = 0; i < ORDERS; i++)
         nnclr_free(loader->orders[i].record);
     nnclr_free(loader->makers);
     nnclr_free(loader->label);

@@ -37,8 +37,8 @@ typedef struct nnclr_batch {
 /* The set stays the caller's and must outlive the loader. */
 nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options *options,
                                 nnclr_error *e);
-/* NULL with *e set on failure (a record that does not decode names itself); NULL with e->code
- * NNCLR_OK after the last step. */
+/* NULL with *e set on failure (a record that does not decode names itself), and again on every call
+ * after it; NULL with *e left alone after the last step. */
 const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e);
 void nnclr_loader_close(nnclr_loader *loader); /* NULL is fine */
 

@@ -1,6 +1,6 @@
 /* Antialiased separable resampling of a box of a picture, as Pillow's `resize(..., box=...)`: the
- * filter's support grows with the reduction, taps outside the box are dropped, and weights are
- * normalised. Float arithmetic throughout, no rounding between the passes. */
+ * filter's support grows with the reduction, taps reach beyond the box but not beyond the picture,
+ * and weights are normalised. Float arithmetic throughout, no rounding between the passes. */
 #ifndef NNCLR_IMAGE_RESIZE_H
 #define NNCLR_IMAGE_RESIZE_H
 

@@ -70,7 +70,8 @@ END
     cmp 1.emb 5.emb
     cmp 1.pixels 2.pixels
     cmp 1.pixels 5.pixels
-    nnclr-embed -q -m - - <$checkpoint 2>/dev/null && return 1 # one standard input, two readers
+    nnclr-embed -q -m - train.tar.zst <$checkpoint >model-piped.emb
+    cmp 1.emb model-piped.emb
     nnclr-embed -q -m $checkpoint - <train.tar.zst >piped.emb
     cmp 1.emb piped.emb
     nnclr-embed -q -m $checkpoint train.tar.zst train.tar.zst >twice.emb
@@ -121,6 +122,8 @@ END
     expect_message nnclr-embed "--pixels: needs a whole number from 1 to 256"
     expect 2 nnclr-embed -m x --output logits a.tar.zst
     expect_message nnclr-embed "--output: needs features or projection"
+    expect 2 nnclr-embed -m - -
+    expect_message nnclr-embed "only one of CHECKPOINT and SHARD can be standard input"
     expect 2 nnclr-embed --pixels 8
     expect_message nnclr-embed "no input"
 }
@@ -128,17 +131,16 @@ END
 @test "an embedding as a shard, a shard as a checkpoint, an embedding as a checkpoint: exit 1" {
     make_shard a 20
     nnclr-embed -q --pixels 8 -o a.emb a.tar.zst
-    for shard in a.emb; do
-        expect 1 nnclr-embed --pixels 8 -o out.emb $shard
-        expect_message nnclr-embed a.emb
-    done
+    expect 1 nnclr-embed --pixels 8 -o out.emb a.emb
+    expect_message nnclr-embed a.emb
     expect 1 nnclr-embed -m a.tar.zst -o out.emb a.tar.zst
     expect_message nnclr-embed "a.tar.zst: is a shard"
     expect 1 nnclr-embed -m a.emb -o out.emb a.tar.zst
     expect_message nnclr-embed 'is a tensor file of kind "embedding", not "checkpoint"'
     expect 1 nnclr-embed -m nowhere -o out.emb a.tar.zst
     expect_message nnclr-embed nowhere
-    expect_files . a.emb a.tar.zst
+    [ ! -e out.emb ]
+    [ -z "$(find . -name '.out.emb*')" ]
 }
 
 @test "weights of another program are refused with what can be given instead" {
@@ -167,7 +169,7 @@ END
 
 @test "a cut shard: exit 1, no output" {
     make_shard a 20
-    head -c 20000 a.tar.zst >cut.tar.zst
+    head -c $(($(stat -c %s a.tar.zst) / 2)) a.tar.zst >cut.tar.zst
     expect 1 nnclr-embed --pixels 8 -o out.emb cut.tar.zst
     expect_message nnclr-embed cut.tar.zst
     [ ! -e out.emb ]

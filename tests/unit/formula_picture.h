@@ -1,4 +1,5 @@
-/* Test pictures that need no file: the formula is also in tests/reference/make_image_fixtures.py. */
+/* Test pictures that need no file: the formula is also in tests/reference/make_image_fixtures.py.
+ */
 #ifndef NNCLR_TESTS_FORMULA_PICTURE_H
 #define NNCLR_TESTS_FORMULA_PICTURE_H
 

@@ -21,7 +21,9 @@ static int scratch_remove(const char *path, const struct stat *status, int type,
     return remove(path);
 }
 
-static void scratch_end(void) { nftw(scratch_folder, scratch_remove, 16, FTW_DEPTH | FTW_PHYS); }
+static void scratch_end(void) {
+    nftw(scratch_folder, scratch_remove, 16, FTW_DEPTH | FTW_PHYS);
+}
 
 /* "FOLDER/NAME" in one of eight turns of static memory. */
 static const char *scratch(const char *name) {

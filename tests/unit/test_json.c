@@ -41,8 +41,8 @@ static void members_keep_their_order(void) {
 }
 
 static void reals_read_back_exactly(void) {
-    static const double values[] = {0.1, 1e-308, 5e-324, 1.7976931348623157e308, 2, -0.0, 1e22,
-                                    123456789.12345679};
+    static const double values[] = {0.1, 1e-308, 5e-324, 1.7976931348623157e308,
+                                    2,   -0.0,   1e22,   123456789.12345679};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         nnclr_error e = NNCLR_NO_ERROR;
         nnclr_buffer out = {0};

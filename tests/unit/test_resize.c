@@ -63,8 +63,8 @@ static void flip_mirrors(void) {
         resize(&image, box, NNCLR_BICUBIC, true, width, 5, mirrored);
         for (int y = 0; y < 5; y++)
             for (int x = 0; x < width; x++)
-                CHECK(memcmp(out + 3 * (y * width + x),
-                             mirrored + 3 * (y * width + width - 1 - x), 3 * sizeof *out) == 0);
+                CHECK(memcmp(out + 3 * (y * width + x), mirrored + 3 * (y * width + width - 1 - x),
+                             3 * sizeof *out) == 0);
     }
     nnclr_image_free(&image);
 }
@@ -114,15 +114,15 @@ static void scratch_leaves_no_trace(void) {
 
 static void boxes_outside_are_refused(void) {
     static const nnclr_box bad[] = {
-        {-1, 0, 5, 5},     {0, -0.5, 5, 5}, {0, 0, 0, 5},          {0, 0, 5, -1},
-        {6, 0, 5, 5},      {0, 4, 5, 5},    {NAN, 0, 5, 5},        {0, 0, NAN, 5},
+        {-1, 0, 5, 5},      {0, -0.5, 5, 5},     {0, 0, 0, 5},        {0, 0, 5, -1},
+        {6, 0, 5, 5},       {0, 4, 5, 5},        {NAN, 0, 5, 5},      {0, 0, NAN, 5},
         {0, 0, DBL_MAX, 5}, {0, 0, 5, INFINITY}, {INFINITY, 0, 1, 1},
     };
     nnclr_image image = formula_picture(10, 8);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         nnclr_error e = NNCLR_NO_ERROR;
-        bool ok = nnclr_resize(&image, bad[i], NNCLR_BILINEAR, false, 4, 4, out, &scratch_memory,
-                               &e);
+        bool ok =
+            nnclr_resize(&image, bad[i], NNCLR_BILINEAR, false, 4, 4, out, &scratch_memory, &e);
         CHECK_SAYS(!ok && e.code == NNCLR_ERROR_INPUT, "case %zu", i);
     }
     nnclr_image_free(&image);

@@ -286,7 +286,7 @@ static void every_flip_is_refused(void) {
 static void every_cut_is_refused(void) {
     nnclr_buffer bytes = scratch_read(make("cut.tar.zst", 0, SMALL, false));
     size_t passed = 0;
-    for (size_t size = 0; size < bytes.size; size++)
+    for (size_t size = 0; size < bytes.size; size += size < bytes.size - 700 ? 4 : 1)
         passed += !refused(bytes.data, size, SMALL, "cut", size);
     CHECK_SAYS(passed == 2, "%zu cuts are accepted", passed);
     nnclr_buffer_free(&bytes);
@@ -300,13 +300,13 @@ static void cut_concatenations_are_refused(void) {
     nnclr_buffer first = scratch_read(scratch("part0.tar.zst"));
     nnclr_buffer bytes = scratch_read(scratch("parts.tar.zst"));
     size_t passed = 0;
-    for (size_t size = first.size + 1; size < bytes.size; size += size < bytes.size - 300 ? 5 : 1)
+    for (size_t size = first.size + 1; size < bytes.size; size += size < bytes.size - 700 ? 5 : 1)
         passed += !refused(bytes.data, size, SMALL, "cut", size);
     CHECK_SAYS(passed == 2, "%zu cuts are accepted", passed);
     CHECK(flip_all(scratch("parts.tar.zst"), SMALL, 7) < 12);
 
     /* the first part is cut, and the second one follows whole */
-    for (size_t cut = 1; cut < first.size; cut += cut < first.size - 300 ? 5 : 1) {
+    for (size_t cut = 1; cut < first.size; cut += cut < first.size - 700 ? 5 : 1) {
         nnclr_buffer joined = {0};
         nnclr_error e = NNCLR_NO_ERROR;
         CHECK(nnclr_buffer_append(&joined, first.data, cut, &e) &&
@@ -325,9 +325,9 @@ static void damaged_recompressed_shards_are_refused(void) {
     if (!scratch_run("zstd -dc plain.tar.zst | zstd -q >again.tar.zst"))
         SKIP("no zstd");
     check_file(scratch("again.tar.zst"), SMALL, false);
-    CHECK(flip_all(scratch("again.tar.zst"), SMALL, 1) < 8);
+    CHECK(flip_all(scratch("again.tar.zst"), SMALL, 2) < 8);
     nnclr_buffer bytes = scratch_read(scratch("again.tar.zst"));
-    for (size_t size = 0; size < bytes.size; size += 3)
+    for (size_t size = 0; size < bytes.size; size += 7)
         CHECK(refused(bytes.data, size, SMALL, "cut", size));
     nnclr_buffer_free(&bytes);
 }
@@ -342,7 +342,7 @@ static void a_flipped_tar_header_is_refused(void) {
         nnclr_tar_header header;
         nnclr_error e = NNCLR_NO_ERROR;
         CHECK(nnclr_tar_parse(bytes.data + member, &header, &e));
-        for (size_t k = 0; k < 512; k += 23) {
+        for (size_t k = 0; k < 512; k += 41) {
             bytes.data[member + k] ^= 4;
             CHECK_SAYS(refused(bytes.data, bytes.size, SMALL, "header", member + k),
                        "a flip at %zu is accepted", member + k);
@@ -396,8 +396,7 @@ static void forged_indexes_are_refused(void) {
         if (cases[c].message)
             check_refused(path, cases[c].message);
         else
-            CHECK(refused(forged.data, forged.size, SMALL, cases[c].what, 0) ==
-                  (by->crc32 != 0));
+            CHECK(refused(forged.data, forged.size, SMALL, cases[c].what, 0) == (by->crc32 != 0));
         nnclr_buffer_free(&printed);
         nnclr_buffer_free(&forged);
         nnclr_shard_file_close(&file);
@@ -564,8 +563,8 @@ static void mixed_classes(void) {
     }
     CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
 
-    static const char *const united[] = {"\\xe9", "ape", "b", "m\xC3\xB6we", "zebra",
-                                         "\xC3\xA9t\xC3\xA9"};
+    static const char *const united[] = {"\\xe9",       "ape",   "b",
+                                         "m\xC3\xB6we", "zebra", "\xC3\xA9t\xC3\xA9"};
     static const int64_t labels[] = {4, 1, 3, 4, -1, 2, 5, 1, 0};
     nnclr_shard_set *set = open_set(paths, 2, 0);
     CHECK(nnclr_shard_set_class_count(set) == 6 && nnclr_shard_set_count(set) == 9);

@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# Our files, read by readers written from nnclr-shard(5) and nnclr-tensor(5) alone.
+load helpers
+
+setup() {
+    need zstd
+    need python3
+    cd "$BATS_TEST_TMPDIR"
+    cat >formats.py <<'END'
+import json, struct, subprocess
+
+SIZES = {"U8": 1, "I32": 4, "F32": 4, "I64": 8}
+CODES = {"U8": "B", "I32": "i", "F32": "f", "I64": "q"}
+
+def unzstd(data):
+    return subprocess.run(["zstd", "-dc"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+def seek_table(data):
+    """(offset, compressed, decompressed, checksum) of each frame that the table notes."""
+    count, descriptor, magic = struct.unpack("<IBI", data[-9:])
+    assert (descriptor, magic) == (0x80, 0x8F92EAB1)
+    start = len(data) - 9 - 12 * count - 8
+    assert struct.unpack("<II", data[start:start + 8]) == (0x184D2A5E, 12 * count + 9)
+    frames, offset = [], 0
+    for i in range(count):
+        entry = struct.unpack_from("<III", data, start + 8 + 12 * i)
+        frames.append((offset,) + entry)
+        offset += entry[0]
+    assert offset == start
+    return frames
+
+def frame(data, frames, i):
+    offset, compressed, decompressed, checksum = frames[i]
+    raw = data[offset:offset + compressed]
+    assert struct.unpack("<I", raw[-4:])[0] == checksum
+    content = unzstd(raw)
+    assert len(content) == decompressed
+    return content
+
+def safetensors(data):
+    """(metadata, {name: (dtype, shape, values)}); no holes, nothing behind the last tensor."""
+    length, = struct.unpack("<Q", data[:8])
+    assert length % 8 == 0
+    header = json.loads(data[8:8 + length])
+    body, end, tensors = data[8 + length:], 0, {}
+    metadata = header.pop("__metadata__")
+    assert all(isinstance(v, str) for v in metadata.values())
+    for name, t in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, count = t["data_offsets"][0], 1
+        for n in t["shape"]:
+            count *= n
+        assert begin == end, name
+        end = t["data_offsets"][1]
+        assert end - begin == count * SIZES[t["dtype"]], name
+        values = struct.unpack("<%d%s" % (count, CODES[t["dtype"]]), body[begin:end])
+        tensors[name] = (t["dtype"], t["shape"], values)
+    assert end == len(body)
+    return metadata, tensors
+
+def names(tensors):
+    text, begin, result = bytes(tensors["name"][2]), 0, []
+    for end in tensors["name_end"][2]:
+        result.append(text[begin:end])
+        begin = end
+    assert begin == len(text)
+    return result
+END
+}
+
+@test "index and seek table lead to every picture of a shard" {
+    make_shard a 200
+    python3 - "$(shapes 200)" <<'END'
+import json, os, sys, zlib
+from formats import *
+data = open("a.tar.zst", "rb").read()
+frames = seek_table(data)
+offset, size, decompressed, checksum = frames[-1]
+assert (decompressed, checksum) == (0, 0x51D8E999)
+assert struct.unpack("<II", data[offset:offset + 8]) == (0x184D2A5A, size - 8)
+assert data[offset + 8:offset + 16] == b"NNCLRIDX"
+metadata, index = safetensors(unzstd(data[offset + 16:offset + size]))
+assert metadata["format"] == "pt" and metadata["nnclr.kind"] == "shard-index"
+n = index["record"][1][0]
+assert n == 200 and sorted(index["record"][2]) == list(range(n))
+first = frame(data, frames, 0)
+assert first.startswith(b"__nnclr__/shard.json\0")
+last = frame(data, frames, len(frames) - 2)
+assert last.startswith(b"__nnclr__/end.json\0") and last.endswith(bytes(1024))
+assert json.loads(last[512:1024].rstrip(b"\0")) == {"records": n}
+classes = json.loads(first[512:].rstrip(b"\0"))["classes"]
+contents = [frame(data, frames, i) for i in range(len(frames) - 1)]
+assert all(len(c) >= 128 * 1024 for c in contents[1:-2])
+for i, name in enumerate(names(index)):
+    row = {column: values[i] for column, (_, shape, values) in index.items() if shape == [n]}
+    picture = contents[row["frame"]][row["offset"]:row["offset"] + row["length"]]
+    assert picture == open(os.path.join(sys.argv[1].encode(), name), "rb").read(), name
+    assert zlib.crc32(picture) == row["crc32"]
+    assert classes[row["label"]].encode() == name.split(b"/")[0]
+    assert (row["width"], row["height"]) == (32, 32)
+    assert name.endswith((b".jpg", b".png")[row["codec"]])
+END
+}
+
+@test "zstdcat turns a tensor file into safetensors" {
+    make_shard a 20
+    nnclr-embed -q --pixels 4 -o e.safetensors.zst a.tar.zst
+    nnclr-embed -q --pixels 4 -o e.safetensors a.tar.zst
+    zstd -qt e.safetensors.zst
+    zstdcat e.safetensors.zst | cmp - e.safetensors
+    python3 - <<'END'
+from formats import *
+data, plain = open("e.safetensors.zst", "rb").read(), open("e.safetensors", "rb").read()
+frames = seek_table(data)
+header = frame(data, frames, 0)
+assert len(header) == 8 + struct.unpack("<Q", header[:8])[0]
+assert b"".join(frame(data, frames, i) for i in range(len(frames))) == plain
+metadata, tensors = safetensors(plain)
+assert metadata["format"] == "pt" and metadata["nnclr.kind"] == "embedding"
+assert metadata["nnclr.format"] == "1" and metadata["nnclr.program"].startswith("nnclr")
+assert tensors["embedding"][:2] == ("F32", [20, 48])
+assert tensors["record"] == ("I64", [20], tuple(range(20)))
+classes = json.loads(metadata["nnclr.classes"])
+for label, name in zip(tensors["label"][2], names(tensors)):
+    assert name.startswith(classes[label].encode() + b"/")
+END
+}
+
+@test "a shard stays one when it is joined, compressed anew, unpacked or piped" {
+    make_shard a 20
+    make_shard b 40
+    nnclr-prep --list-contents a.tar.zst >alone
+    nnclr-prep --list-contents a.tar.zst b.tar.zst >both
+    cat a.tar.zst b.tar.zst >joined.tar.zst
+    nnclr-prep --list-contents joined.tar.zst | cmp - both
+    zstdcat joined.tar.zst >joined.tar
+    nnclr-prep --list-contents joined.tar | cmp - both
+    zstd -q -9 joined.tar -o again.tar.zst
+    nnclr-prep --list-contents again.tar.zst | cmp - both
+    cat again.tar.zst | nnclr-prep --list-contents - | cmp - both
+    zstdcat a.tar.zst | nnclr-prep --list-contents - | cmp - alone
+    mkfifo fifo
+    cat a.tar.zst >fifo &
+    nnclr-prep --list-contents fifo | cmp - alone
+    expect 1 nnclr-prep --list-contents <(zstdcat a.tar.zst | head -c 20000)
+    expect_message nnclr-prep "truncated"
+}

@@ -1,0 +1,415 @@
+# nnclr-pretrain: a run and its files, resuming bit for bit, signals, wrong usage, broken input.
+load helpers
+
+CHECKPOINT=checkpoint.safetensors.zst
+
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    make_shard s 40
+}
+
+# Steps of a few milliseconds.
+TINY="--preset tiny --size 16 --batch 8 --queue 20"
+tiny() { # [option...]
+    nnclr-pretrain $TINY "$@"
+}
+
+teardown() { # what a failed test left running
+    [ -z "${run_pid:-}" ] || kill -9 "$run_pid" 2>/dev/null || true
+}
+
+step_of() { # CHECKPOINT: the step in its metadata
+    zstdcat "$1" | head -c 4000 | tr -d '\0' | grep -o '"nnclr.step":"[0-9]*"' | grep -o '[0-9]*'
+}
+
+lines() { wc -l <"$1/metrics.jsonl"; }
+
+# metrics.jsonl without the one value that is a measurement of time.
+timeless() { sed 's/"images_per_s":[^,]*,//' "$1/metrics.jsonl"; }
+
+wait_for() { # COMMAND...: until it succeeds, 20 seconds at most
+    for _ in $(seq 400); do
+        "$@" 2>/dev/null && return
+        sleep 0.05
+    done
+    echo "never: $*"
+    return 1
+}
+
+has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
+
+# ---- what a run leaves ----
+
+@test "a run leaves a checkpoint, metrics, a description and DONE" {
+    expect 0 tiny -q --steps 5 -o run s.tar.zst
+    [ -z "$output$stderr" ]
+    expect_files run $CHECKPOINT metrics.jsonl run.json DONE .lock
+    [ "$(step_of run/$CHECKPOINT)" = 5 ]
+    [ "$(jq -c .step run/metrics.jsonl | tr '\n' ' ')" = "1 2 3 4 5 " ]
+    [ "$(head -1 run/metrics.jsonl | jq -r 'keys_unsorted | join(" ")')" = "step epoch loss lr \
+grad_norm images_per_s contrast_acc nn_sim nn_initial nn_self self_present nn_age nn_distinct \
+nn_acc nn_chance z_rank h_std p_std batch_spread" ]
+    [ "$(jq -r '.shards[0], .total_steps, .steps_per_epoch, .config.queue, .host.threads > 0' \
+        run/run.json | tr '\n' ' ')" = "$PWD/s.tar.zst 5 5 20 true " ]
+    zstd -tq run/$CHECKPOINT
+}
+
+@test "the support set fills and its metrics say so" {
+    expect 0 tiny -q --steps 6 --include-self -o run s.tar.zst
+    # 20 rows, 8 a step: initial rows until step 3; 5 steps an epoch, so a record is never there.
+    jq -es '.[0] | .nn_initial == 1 and .nn_acc == 0 and .nn_chance == 0 and .nn_age == null' \
+        run/metrics.jsonl >/dev/null
+    jq -es '.[3:] | all(.nn_initial == 0 and .nn_age >= 1 and .nn_age <= 3)' run/metrics.jsonl >/dev/null
+    jq -es '.[:5] | all(.self_present == 0 and .nn_self == 0)' run/metrics.jsonl >/dev/null
+    [ "$(jq -c .epoch run/metrics.jsonl | tr '\n' ' ')" = "0 0 0 0 0 1 " ]
+}
+
+@test "--positive view keeps the queue and has no neighbour metrics" {
+    expect 0 tiny -q --steps 2 --positive view -o view s.tar.zst
+    [ "$(tail -1 view/metrics.jsonl | jq -c '[.nn_sim,.nn_initial,.nn_self,.nn_age,.nn_distinct,.nn_acc,.nn_chance]|unique')" = "[null]" ]
+    tail -1 view/metrics.jsonl | jq -e '.z_rank > 1 and .self_present == 0' >/dev/null
+}
+
+@test "the same files for any number of threads, and from one run to the next" {
+    expect 0 tiny -q -j 1 --steps 4 -o one s.tar.zst
+    expect 0 tiny -q -j 2 --steps 4 -o two s.tar.zst
+    expect 0 tiny -q -j 5 --steps 4 --cache 0 --save-every 1steps --log-every 3 -o five s.tar.zst
+    cmp one/$CHECKPOINT two/$CHECKPOINT
+    cmp one/$CHECKPOINT five/$CHECKPOINT
+    [ "$(timeless one)" = "$(timeless two)" ]
+    [ "$(jq -c .step five/metrics.jsonl | tr '\n' ' ')" = "3 4 " ]
+    expect 0 tiny -q --steps 4 --seed 1 -o seeded s.tar.zst
+    run ! cmp -s one/$CHECKPOINT seeded/$CHECKPOINT
+    expect 0 tiny -q --steps 4 --init-seed 1 --data-seed 1 -o both s.tar.zst
+    cmp both/$CHECKPOINT seeded/$CHECKPOINT
+}
+
+@test "--keep keeps the newest checkpoints" {
+    expect 0 tiny -q --steps 7 --save-every 2steps --keep 2 -o run s.tar.zst
+    expect_files run $CHECKPOINT checkpoint-0006.safetensors.zst checkpoint-0007.safetensors.zst \
+        metrics.jsonl run.json DONE .lock
+    cmp run/$CHECKPOINT run/checkpoint-0007.safetensors.zst
+    [ "$(step_of run/checkpoint-0006.safetensors.zst)" = 6 ]
+}
+
+@test "every variant of method and optimiser trains" {
+    local n=0
+    while read -r options; do
+        n=$((n + 1))
+        expect 0 tiny -q --steps 3 $options -o "run$n" s.tar.zst
+        jq -es 'length == 3 and all(.loss > 0)' "run$n/metrics.jsonl" >/dev/null
+    done <<END
+--loss row+col --swap off
+--neighbours 3 --enqueue both
+--queue-frozen --pred none
+--optimizer lars --lars byol --lr 0.3
+--optimizer lars --lars simclr --lr-scale sqrt
+--optimizer lars --lars lightly --trust 0.01 --momentum 0.8
+--optimizer lars --lars solo --lr-scale none
+--schedule constant --warmup 2steps
+--final-lr 0.1 --warmup 0
+--precision f64
+--augment byol --interpolation bilinear
+--augment simclr --blur 1,1 --solarize 0.5,0.5
+--augment none
+END
+}
+
+@test "simclr trains, without predictor and queue" {
+    for negatives in all opposite; do
+        expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --method simclr \
+            --negatives $negatives --steps 2 -o $negatives s.tar.zst
+        [ "$(zstdcat $negatives/$CHECKPOINT | head -c 60000 | grep -ac 'queue.embedding\|predictor')" = 0 ]
+        tail -1 $negatives/metrics.jsonl | jq -e '.nn_sim == null and .self_present == null and .z_rank == null and .contrast_acc != null' >/dev/null
+    done
+    run ! cmp -s all/$CHECKPOINT opposite/$CHECKPOINT
+}
+
+@test "the experiment of the CIFAR table can be said" {
+    expect 0 nnclr-pretrain -q --arch resnet18 --width 0.25 --stem cifar --size 32 --crop 0.2,1 \
+        --interpolation bilinear --flip 0.5 --jitter-strength 0.4,0.4,0.2,0.1 --jitter-p 0.8 \
+        --gray 0.2 --blur 0,0 --solarize 0,0 --mean 0.4914,0.4822,0.4465 \
+        --std 0.2470,0.2435,0.2616 --batch 16 --queue 2048 --temperature 0.2 --optimizer sgd \
+        --lr 0.12 --weight-decay 5e-4 --warmup 1 --epochs 1 --proj 512,512,128 --pred 1024 \
+        -o run s.tar.zst
+    jq -e '.config | .width == 0.25 and .crop == [0.2, 1] and .proj == [512, 512, 128] and
+        .pred == [1024] and .optimizer == "sgd" and .weight_decay == 0.0005 and .blur == [0, 0]' \
+        run/run.json >/dev/null
+}
+
+@test "--help shows the defaults of the preset" {
+    expect 0 nnclr-pretrain --help
+    [[ $output == *98304* && $output == *2048,2048,256* ]]
+    expect 0 nnclr-pretrain --preset tiny --help
+    [[ $output == *64,64,32* && $output != *98304* ]]
+    expect 0 nnclr-pretrain --size 32 --help
+    grep -A 2 -e --blur <<<"$output" | grep -q 0,0
+    expect 0 nnclr-pretrain --lars solo --help
+    grep -A 2 -e --trust <<<"$output" | grep -q 0.02
+}
+
+# ---- resuming ----
+
+@test "twenty steps are ten, kill -9, and the rest, bit for bit" {
+    expect 0 tiny -q --steps 20 -o whole s.tar.zst
+    nnclr-pretrain $TINY -q --steps 20 --save-every 3steps -o cut s.tar.zst 3>&- &
+    run_pid=$!
+    wait_for has_lines cut 10
+    kill -9 $run_pid
+    wait $run_pid || [ $? -eq 137 ]
+    [ ! -e cut/DONE ]
+    local saved
+    saved=$(step_of cut/$CHECKPOINT)
+    [ "$saved" -ge 9 ] && [ "$saved" -lt 20 ]
+    expect 0 nnclr-pretrain -q --resume -o cut -j 1
+    cmp whole/$CHECKPOINT cut/$CHECKPOINT
+    [ "$(timeless whole)" = "$(timeless cut)" ]
+    expect_files cut $CHECKPOINT metrics.jsonl run.json DONE .lock
+}
+
+@test "a run that was killed before its first save begins again at step 0" {
+    expect 0 tiny -q --steps 6 -o whole s.tar.zst
+    nnclr-pretrain $TINY -q --steps 6 -o cut s.tar.zst 3>&- &
+    run_pid=$!
+    wait_for has_lines cut 1
+    kill -9 $run_pid
+    wait $run_pid || true
+    [ -e cut/DONE ] || [ "$(step_of cut/$CHECKPOINT)" = 0 ]
+    expect 0 nnclr-pretrain -q --resume -o cut
+    cmp whole/$CHECKPOINT cut/$CHECKPOINT
+    [ "$(timeless whole)" = "$(timeless cut)" ]
+}
+
+@test "a run resumes in double precision, with the recorded engine" {
+    expect 0 tiny -q --precision f64 --steps 6 -o whole s.tar.zst
+    expect 75 tiny --precision f64 --steps 6 --max-time 0.001s -o cut s.tar.zst
+    [ "$(step_of cut/$CHECKPOINT)" = 1 ]
+    expect 0 nnclr-pretrain -q --resume -o cut
+    cmp whole/$CHECKPOINT cut/$CHECKPOINT
+}
+
+@test "--max-time stops with a checkpoint and says how to go on" {
+    expect 75 tiny --steps 100000 --max-time 0.3s -o run s.tar.zst
+    expect_message nnclr-pretrain "--resume -o run"
+    [ "$(step_of run/$CHECKPOINT)" = "$(lines run)" ]
+    [ ! -e run/DONE ]
+}
+
+@test "TERM: a checkpoint and exit 75; INT: a checkpoint and death by SIGINT; USR1: go on" {
+    local status
+    nnclr-pretrain $TINY -q --steps 100000 -o term s.tar.zst 3>&- &
+    run_pid=$!
+    wait_for has_lines term 2
+    kill -USR1 $run_pid
+    saved() { [ "$(step_of term/$CHECKPOINT)" -ge 1 ]; }
+    wait_for saved
+    kill -TERM $run_pid
+    wait $run_pid && status=0 || status=$?
+    [ $status -eq 75 ]
+    [ "$(step_of term/$CHECKPOINT)" = "$(lines term)" ]
+    # A shell starts background commands with INT ignored; python gives it back.
+    run --separate-stderr python3 - <<'END'
+import os, signal, subprocess, time
+run = subprocess.Popen("nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 20 --steps 100000 -o int s.tar.zst".split(),
+                       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+for _ in range(400):
+    if os.path.exists("int/metrics.jsonl") and open("int/metrics.jsonl").read().count("\n") > 1:
+        break
+    time.sleep(0.05)
+run.send_signal(signal.SIGINT)
+print(run.wait())
+END
+    [ "$output" = -2 ]
+    [ "$(step_of int/$CHECKPOINT)" = "$(lines int)" ]
+}
+
+@test "a finished run says so" {
+    expect 0 tiny -q --steps 2 -o run s.tar.zst
+    cp run/$CHECKPOINT before
+    expect 0 nnclr-pretrain --resume -o run
+    expect_message nnclr-pretrain "run: this run is finished (2 steps)"
+    cmp before run/$CHECKPOINT
+}
+
+@test "--resume takes what cannot change the run, and nothing else" {
+    expect 75 tiny -q --steps 9 --max-time 0.001s -o run s.tar.zst
+    for option in "--lr 0.3" "--batch 8" "--preset tiny" "--seed 1" "--precision f32" "--force" \
+        "--cache 0" "--exclude-self"; do
+        expect 2 nnclr-pretrain --resume $option -o run
+        expect_message nnclr-pretrain "${option%% *} cannot be given with --resume"
+    done
+    expect 0 nnclr-pretrain --resume -q -j 1 --save-every 2steps --keep 2 --max-time 1h \
+        --log-every 2 -o run
+    [ "$(tail -1 run/metrics.jsonl | jq .step)" = 9 ]
+}
+
+@test "--resume finds the shards from any folder, takes others that are equal, notices a change" {
+    expect 75 tiny -q --steps 9 --max-time 0.001s -o run s.tar.zst
+    mkdir elsewhere
+    cd elsewhere
+    expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o ../run
+    cd ..
+    mv s.tar.zst moved.tar.zst
+    expect 1 nnclr-pretrain --resume -o run
+    expect_message nnclr-pretrain "s.tar.zst"
+    expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o run moved.tar.zst
+    make_shard s 50
+    expect 2 nnclr-pretrain --resume -o run s.tar.zst
+    expect_message nnclr-pretrain "not the one that the run was started with"
+    expect 2 nnclr-pretrain --resume -o run moved.tar.zst moved.tar.zst
+    expect_message nnclr-pretrain "started with 1 shards, not 2"
+    expect 0 nnclr-pretrain -q --resume -o run moved.tar.zst
+}
+
+@test "a shard on standard input trains alike, and must be named to resume" {
+    expect 0 tiny -q --steps 3 -o file s.tar.zst
+    expect 75 tiny -q --steps 3 --max-time 0.001s -o pipe - <s.tar.zst
+    expect 2 nnclr-pretrain --resume -o pipe
+    expect_message nnclr-pretrain "does not say where the shards are"
+    expect 0 nnclr-pretrain -q --resume -o pipe s.tar.zst
+    cmp file/$CHECKPOINT pipe/$CHECKPOINT
+}
+
+# ---- wrong usage ----
+
+@test "what is missing or contradicts itself: exit 2 and one sentence" {
+    while IFS='|' read -r options words; do
+        expect 2 nnclr-pretrain $options
+        expect_message nnclr-pretrain "$words"
+        [ ! -e run ]
+    done <<'END'
+--preset tiny s.tar.zst|no run: give -o RUN
+--preset tiny -o run|no input: give a shard
+--preset tiny -o run --lr|needs a value
+--preset huge -o run s.tar.zst|imagenet, cifar or tiny
+--preset tiny --nonsense -o run s.tar.zst|no such option
+--preset tiny --crop 0.5 -o run s.tar.zst|needs 2 numbers
+--preset tiny --crop 0.9,0.5 -o run s.tar.zst|smallest area 0.9 is above its largest 0.5
+--preset tiny --proj none -o run s.tar.zst|projector needs at least one layer
+--preset tiny --warmup 10m -o run s.tar.zst|needs a number of epochs
+--preset tiny --max-time 10steps -o run s.tar.zst|needs a time
+--preset tiny --save-every 10 -o run s.tar.zst|such as 90s, 10m, 2h
+--preset tiny --epochs 3 --steps 4 -o run s.tar.zst|--epochs: --steps says how long
+--preset tiny --epochs 0 -o run s.tar.zst|nothing to train
+--preset tiny --lars solo -o run s.tar.zst|--lars: the optimiser is sgd
+--preset tiny --negatives all -o run s.tar.zst|--negatives: the negatives of nnclr
+--preset tiny --method simclr --queue 64 -o run s.tar.zst|--queue: --method simclr has no support set
+--preset tiny --method simclr --pred 64 -o run s.tar.zst|simclr has no predictor: give --pred none
+--preset tiny --schedule constant --final-lr 0.1 -o run s.tar.zst|--final-lr: a constant rate
+--preset tiny --queue 63 -o run s.tar.zst|a support set of 63 rows is smaller than a batch of 64
+--preset tiny --batch 41 --queue 80 -o run s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
+--preset tiny --batch 8 --queue 8 --enqueue both -o run s.tar.zst|smaller than two views of a batch of 8
+--preset tiny --batch 8 --steps 5 --warmup 6steps -o run s.tar.zst|a warm-up of 6 steps is longer than the run of 5
+--preset tiny --batch 8 --queue 9 --neighbours 10 -o run s.tar.zst|10 neighbours cannot come from a support set of 9 rows
+END
+}
+
+@test "what this version does not offer is refused with what can be given instead" {
+    while IFS='|' read -r options words; do
+        expect 2 nnclr-pretrain --preset tiny --batch 8 -o run $options s.tar.zst
+        expect_message nnclr-pretrain "$words"
+        [ ! -e run ]
+    done <<'END'
+--views views.safetensors.zst|--views: is not offered in this version: give shards
+--init x|--init: is not offered
+--micro-batch 8|give a smaller --batch
+--jitter tf|tf is not offered in this version: give torch
+--shuffle-window 100|--shuffle-window: is not offered
+--probe s.tar.zst|nnclr-lineval --methods knn
+--probe-bank s.tar.zst|nnclr-lineval --methods knn
+--dry-run|--steps 10
+--engine amx|engine amx is not built into this program; it offers: cpu
+--engine cuda|engine cuda is not built into this program; it offers: cpu
+--precision bf16|it offers: f32, f64
+END
+}
+
+@test "an existing run is kept unless --force says otherwise, which removes our own files alone" {
+    expect 0 tiny -q --steps 1 -o run s.tar.zst
+    cp run/$CHECKPOINT before
+    echo mine >run/notes.txt
+    expect 2 tiny -q --steps 2 -o run s.tar.zst
+    expect_message nnclr-pretrain "run"
+    cmp before run/$CHECKPOINT
+    # Everything else is checked before anything is removed.
+    expect 2 tiny -q --force --steps 2 --temperature -1 -o run s.tar.zst
+    expect 1 tiny -q --force --steps 2 -o run missing.tar.zst
+    cmp before run/$CHECKPOINT
+    expect 0 tiny -q --force --steps 2 -o run s.tar.zst
+    [ "$(step_of run/$CHECKPOINT)" = 2 ] && [ "$(lines run)" = 2 ]
+    [ "$(cat run/notes.txt)" = mine ]
+}
+
+@test "a run in use is refused" {
+    nnclr-pretrain $TINY -q --steps 100000 -o run s.tar.zst 3>&- &
+    run_pid=$!
+    wait_for has_lines run 1
+    expect 2 nnclr-pretrain --resume -o run
+    expect_message nnclr-pretrain "in use by process $run_pid"
+    expect 2 tiny --force --steps 1 -o run s.tar.zst
+    expect_message nnclr-pretrain "in use by process $run_pid"
+    kill -TERM $run_pid
+    wait $run_pid || [ $? -eq 75 ]
+    expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o run
+}
+
+# ---- what goes wrong on the way ----
+
+@test "a loss that is not finite ends the run and keeps the last checkpoint" {
+    expect 1 tiny --steps 50 --lr 1e30 --lr-scale none --warmup 0 --save-every 1steps -o run s.tar.zst
+    expect_message nnclr-pretrain "is not finite: start again with a lower --lr (now 1e+30)"
+    zstd -tq run/$CHECKPOINT
+    [ ! -e run/DONE ]
+    run ! grep -q null,\"lr\" run/metrics.jsonl
+}
+
+@test "a cut checkpoint, an embedding in its place, a missing one" {
+    expect 75 tiny -q --steps 9 --max-time 0.001s -o run s.tar.zst
+    cp run/$CHECKPOINT whole
+    head -c 20000 whole >run/$CHECKPOINT
+    expect 1 nnclr-pretrain --resume -o run
+    expect_message nnclr-pretrain "$CHECKPOINT"
+    nnclr-embed -q --pixels 4 -o run/$CHECKPOINT s.tar.zst
+    expect 1 nnclr-pretrain --resume -o run
+    expect_message nnclr-pretrain "embedding"
+    rm run/$CHECKPOINT
+    expect 2 nnclr-pretrain --resume -o run
+    expect_message nnclr-pretrain "no checkpoint"
+    cp whole run/$CHECKPOINT
+    expect 0 nnclr-pretrain -q --resume -o run
+}
+
+@test "a file that is no shard, a cut one, a flipped one" {
+    head -c 5000 s.tar.zst >cut.tar.zst
+    cp s.tar.zst flipped.tar.zst
+    flip_bit flipped.tar.zst 20000
+    nnclr-embed -q --pixels 4 -o embedding.safetensors.zst s.tar.zst
+    for shard in cut.tar.zst flipped.tar.zst embedding.safetensors.zst missing.tar.zst /dev/null; do
+        expect 1 tiny -q --steps 9 -o run "$shard"
+        expect_message nnclr-pretrain "$(basename "$shard")"
+        rm -rf run
+    done
+}
+
+@test "a full disk: said, the old checkpoint stays, exit 1; with room again the run goes on" {
+    mkdir disk
+    mount -t tmpfs -o size=1900k none disk 2>/dev/null || skip "no right to mount a tmpfs"
+    tiny -q --steps 4 --save-every 2steps -o disk/run s.tar.zst 2>messages && status=0 || status=$?
+    cp disk/run/$CHECKPOINT kept || true
+    local files
+    files=$(ls -A disk/run)
+    mount -o remount,size=20m disk
+    nnclr-pretrain -q --resume -o disk/run && resumed=0 || resumed=$?
+    cp disk/run/$CHECKPOINT resumed || true
+    umount disk
+    cat messages
+    [ $status -eq 1 ]
+    grep -q "training goes on, and will try again" messages
+    grep -q "make room and give --resume" messages
+    [ "$(step_of kept)" = 0 ]
+    run ! grep -q "^\.checkpoint" <<<"$files"
+    [ $resumed -eq 0 ]
+    expect 0 tiny -q --steps 4 -o whole s.tar.zst
+    cmp resumed whole/$CHECKPOINT
+}

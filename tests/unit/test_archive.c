@@ -1,0 +1,127 @@
+/* Foreign archives, made by the tools that people have. */
+#include "io/archive.h"
+
+#include "tests/unit/check.h"
+#include "tests/unit/scratch.h"
+
+enum { LIMIT = 1000 };
+
+/* Three files, one of them empty, one larger than LIMIT; a folder, a symbolic and a hard link. */
+static void make_tree(void) {
+    if (access(scratch("tree"), F_OK) == 0)
+        return;
+    CHECK(scratch_run("mkdir -p tree/d && printf one >tree/d/1.txt && : >tree/d/2.txt && "
+                      "head -c 5000 /dev/zero >tree/d/3.txt && ln tree/d/1.txt tree/d/4.txt && "
+                      "ln -s 1.txt tree/d/5.txt && printf last >tree/z.txt"));
+}
+
+/* Lists "NAME=DATA;", "NAME>LINK;" or "NAME!;" (too large) for all entries. */
+static const char *list(const char *path, nnclr_error *e) {
+    static char text[4000];
+    const char *name, *link;
+    nnclr_buffer data = {0};
+    nnclr_archive_state state;
+    text[0] = '\0';
+    nnclr_archive *archive = nnclr_archive_open(path, e);
+    if (!archive)
+        return "refused";
+    while ((state = nnclr_archive_next(archive, &name, &link, e)) == NNCLR_ARCHIVE_ENTRY) {
+        size_t used = strlen(text);
+        data.size = 0;
+        if (link)
+            snprintf(text + used, sizeof text - used, "%s>%s;", name, link);
+        else if (nnclr_archive_data(archive, LIMIT, &data, e))
+            snprintf(text + used, sizeof text - used, "%s=%s;", name, (const char *)data.data);
+        else if (e->code == NNCLR_ERROR_LIMIT)
+            snprintf(text + used, sizeof text - used, "%s!;", name);
+        else
+            state = NNCLR_ARCHIVE_FAILED;
+        if (state == NNCLR_ARCHIVE_FAILED)
+            break;
+    }
+    nnclr_buffer_free(&data);
+    nnclr_archive_close(archive);
+    return state == NNCLR_ARCHIVE_FAILED ? "failed" : text;
+}
+
+static const char order[] = "tar --sort=name --format=%s -c%sf %s -C tree .";
+static const char content[] =
+    "./d/1.txt=one;./d/2.txt=;./d/3.txt!;./d/4.txt>./d/1.txt;./z.txt=last;";
+
+static void tars_of_any_compression(void) {
+    static const struct {
+        const char *format, *option, *name;
+    } cases[] = {
+        {"ustar", "", "u.tar"},     {"gnu", "", "g.tar"},
+        {"posix", "", "p.tar"},     {"v7", "", "v.tar"},
+        {"gnu", "z", "g.tar.gz"},   {"gnu", "j", "g.tar.bz2"},
+        {"posix", "J", "p.tar.xz"}, {"gnu", " --zstd -", "g.tar.zst"},
+    };
+    make_tree();
+    size_t made = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char command[300];
+        nnclr_error e = NNCLR_NO_ERROR;
+        snprintf(command, sizeof command, order, cases[i].format, cases[i].option, cases[i].name);
+        if (!scratch_run(command))
+            continue; /* this machine's tar lacks that compression */
+        made++;
+        const char *is = list(scratch(cases[i].name), &e);
+        CHECK_SAYS(strcmp(is, content) == 0, "%s: %s: %s", cases[i].name, is, e.message);
+    }
+    if (made == 0)
+        SKIP("no tar");
+}
+
+static void names_keep_their_bytes(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    if (!scratch_run("mkdir odd && touch \"$(printf 'odd/caf\\351')\" "
+                     "\"$(printf 'odd/\\303\\251')\" && tar --sort=name --format=posix -cf odd.tar "
+                     "odd && tar --sort=name --format=gnu -cf odd2.tar odd"))
+        SKIP("no tar");
+    CHECK_TEXT(list(scratch("odd.tar"), &e), "odd/caf\xE9=;odd/\xC3\xA9=;");
+    CHECK_TEXT(list(scratch("odd2.tar"), &e), "odd/caf\xE9=;odd/\xC3\xA9=;");
+}
+
+static void concatenated_tars(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    make_tree();
+    if (!scratch_run("tar -cf one.tar -C tree z.txt && cat one.tar one.tar >two.tar"))
+        SKIP("no tar");
+    CHECK_TEXT(list(scratch("two.tar"), &e), "z.txt=last;z.txt=last;");
+}
+
+static void what_is_no_archive_is_refused(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    scratch_write(scratch("text"), "just some text, longer than a magic number would be", 51);
+    CHECK_TEXT(list(scratch("text"), &e), "refused");
+    CHECK_SAYS(strstr(e.message, "text: "), "%s", e.message);
+    scratch_write(scratch("nothing"), "", 0);
+    CHECK_TEXT(list(scratch("nothing"), &e), "refused");
+    CHECK_TEXT(list(scratch("absent"), &e), "refused");
+    CHECK_SAYS(e.code == NNCLR_ERROR_IO, "%s", e.message);
+    CHECK_TEXT(list(scratch(""), &e), "refused");
+    CHECK_SAYS(strstr(e.message, "is a folder"), "%s", e.message);
+}
+
+static void cut_archives_fail(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    make_tree();
+    if (!scratch_run("tar -cf whole.tar -C tree d/3.txt && head -c 2000 whole.tar >cut.tar && "
+                     "gzip -k whole.tar && head -c 60 whole.tar.gz >cut.tar.gz"))
+        SKIP("no tar or gzip");
+    const char *is = list(scratch("cut.tar"), &e);
+    CHECK_SAYS(strcmp(is, "failed") == 0, "%s", is);
+    CHECK_SAYS(strstr(e.message, "cut.tar: "), "%s", e.message);
+    is = list(scratch("cut.tar.gz"), &e);
+    CHECK_SAYS(strcmp(is, "failed") == 0 || strcmp(is, "refused") == 0, "%s", is);
+}
+
+int main(void) {
+    RUN(tars_of_any_compression);
+    RUN(names_keep_their_bytes);
+    RUN(concatenated_tars);
+    RUN(what_is_no_archive_is_refused);
+    RUN(cut_archives_fail);
+    return check_done();
+}

@@ -1,0 +1,344 @@
+/* Checkpoints: there and back bit for bit, and files that are not what they say. */
+#include <unistd.h>
+
+#include "net/model.h"
+#include "tests/unit/engine_fixture.h"
+#include "train/checkpoint.h"
+
+static char folder[] = "/tmp/nnclr-test-checkpoint-XXXXXX";
+static char path[100], other[100];
+
+typedef struct state {
+    fixture f;
+    nnclr_network *net;
+    nnclr_parameters parameters;
+    nnclr_support_set support;
+    nnclr_checkpoint_info info;
+    nnclr_error e;
+} state;
+
+static nnclr_config small_config(void) {
+    nnclr_config config = nnclr_config_preset(NNCLR_PRESET_TINY);
+    config.model.size = config.augment.size = 8;
+    config.method.queue = 70;
+    return config;
+}
+
+static void open_state(state *s, nnclr_precision precision, const nnclr_config *config) {
+    memset(s, 0, sizeof *s);
+    fixture_open(&s->f, precision, 1);
+    CHECK_SAYS(s->net = nnclr_model_build(&config->model, &s->e), "%s", s->e.message);
+    CHECK(nnclr_parameters_create(&s->parameters, s->net, &s->f.g, true, &s->e));
+    CHECK(nnclr_parameters_initialize(&s->parameters, 1, &s->e));
+    CHECK(nnclr_support_set_create(&s->support, &s->f.g, config->method.queue,
+                                   config->model.projector.width[2], 1, &s->e));
+}
+
+/* Everything that training changes gets values of its own. */
+static void fill_state(state *s, const nnclr_config *config) {
+    uint64_t random = 4;
+    size_t count = nnclr_network_parameter_count(s->net);
+    double *values = random_reals(&random, count);
+    s->f.t->put(&s->f.g, s->parameters.velocity, count, NNCLR_F64, values);
+    s->f.t->put(&s->f.g, s->parameters.statistics, nnclr_network_statistic_count(s->net), NNCLR_F64,
+                values);
+    free(values);
+    s->parameters.batches = 34;
+    s->support.cursor = 17;
+    for (int i = 0; i < s->support.m; i++) {
+        s->support.record[i] = i * 1000003;
+        s->support.label[i] = i % 5 - 1;
+        s->support.step[i] = i / 4;
+    }
+    s->info = (nnclr_checkpoint_info){.config = *config, .step = 17, .total_steps = 45};
+    strcpy(s->info.engine, "cpu");
+    strcpy(s->info.precision, s->f.t->precision);
+    const char identity[] = "[{\"records\":200,\"crc32\":7}]";
+    s->info.identity = nnclr_json_parse(identity, strlen(identity), "test", &s->e);
+    s->info.class_count = 2;
+    s->info.classes = calloc(2, sizeof *s->info.classes);
+    s->info.classes[0] = strdup("caf\xc3\xa9");
+    s->info.classes[1] = strdup("zebra \"quoted\"");
+}
+
+static void write_state(state *s, const char *to) {
+    CHECK_SAYS(nnclr_checkpoint_write(to, "test 1", &s->info, &s->parameters, &s->support, &s->e),
+               "%s", s->e.message);
+}
+
+static bool load_state(state *s, const char *from) {
+    nnclr_tensor_reader *reader = nnclr_checkpoint_open(from, &s->info, &s->e);
+    bool ok = reader && nnclr_checkpoint_load_parameters(reader, &s->parameters, &s->e) &&
+              nnclr_checkpoint_load_support_set(reader, &s->support, &s->e);
+    nnclr_tensor_reader_close(reader);
+    return ok;
+}
+
+static void close_state(state *s) {
+    nnclr_checkpoint_info_free(&s->info);
+    nnclr_support_set_free(&s->support);
+    nnclr_parameters_free(&s->parameters);
+    nnclr_network_free(s->net);
+    fixture_close(&s->f);
+}
+
+static char *bytes_of(const char *from, size_t *size) {
+    FILE *file = fopen(from, "rb");
+    CHECK(file);
+    char *bytes = malloc(1 << 24);
+    *size = fread(bytes, 1, 1 << 24, file);
+    fclose(file);
+    return bytes;
+}
+
+static void put_bytes(const char *to, const char *bytes, size_t size) {
+    FILE *file = fopen(to, "wb");
+    CHECK(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
+}
+
+static void same_files(const char *a, const char *b) {
+    size_t a_size, b_size;
+    char *a_bytes = bytes_of(a, &a_size), *b_bytes = bytes_of(b, &b_size);
+    CHECK(a_size == b_size && memcmp(a_bytes, b_bytes, a_size) == 0);
+    free(a_bytes);
+    free(b_bytes);
+}
+
+static void check_there_and_back(nnclr_precision precision) {
+    nnclr_config config = small_config();
+    state s, back;
+    open_state(&s, precision, &config);
+    fill_state(&s, &config);
+    write_state(&s, path);
+    open_state(&back, precision, &config);
+    CHECK_SAYS(load_state(&back, path), "%s", back.e.message);
+    CHECK(back.info.step == 17 && back.info.total_steps == 45 && back.parameters.batches == 34);
+    CHECK(back.support.cursor == 17 && back.info.class_count == 2);
+    CHECK(back.support.record[3] == 3000009 && back.support.label[0] == -1);
+    CHECK_TEXT(back.info.classes[0], "caf\xc3\xa9");
+    CHECK(nnclr_identity_records(back.info.identity) == 200);
+    write_state(&back, other);
+    same_files(path, other);
+    close_state(&s);
+    close_state(&back);
+}
+
+static void there_and_back(void) {
+    check_there_and_back(NNCLR_PRECISION_F32);
+    check_there_and_back(NNCLR_PRECISION_F64);
+}
+
+/* Names and types that others read: torchvision's, and torch's Sequential. */
+static void tensors_have_their_names(void) {
+    static const struct {
+        const char *name;
+        nnclr_dtype dtype;
+        int rank;
+        int64_t dims[4];
+    } want[] = {
+        {"backbone.conv1.weight", NNCLR_F32, 4, {8, 3, 3, 3}},
+        {"backbone.bn1.running_mean", NNCLR_F32, 1, {8}},
+        {"backbone.bn1.num_batches_tracked", NNCLR_I64, 0, {0}},
+        {"backbone.layer2.0.downsample.0.weight", NNCLR_F32, 4, {16, 8, 1, 1}},
+        {"backbone.layer2.0.downsample.1.running_var", NNCLR_F32, 1, {16}},
+        {"projector.0.weight", NNCLR_F32, 2, {64, 64}},
+        {"projector.7.num_batches_tracked", NNCLR_I64, 0, {0}},
+        {"predictor.3.bias", NNCLR_F32, 1, {32}},
+        {"optim.momentum.backbone.bn1.weight", NNCLR_F32, 1, {8}},
+        {"queue.embedding", NNCLR_F32, 2, {70, 32}},
+        {"queue.record", NNCLR_I64, 1, {70}},
+        {"queue.label", NNCLR_I64, 1, {70}},
+        {"queue.step", NNCLR_I64, 1, {70}},
+        {"queue.cursor", NNCLR_I64, 0, {0}},
+    };
+    nnclr_config config = small_config();
+    state s;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    fill_state(&s, &config);
+    write_state(&s, path);
+    nnclr_tensor_reader *reader = nnclr_tensor_reader_open(path, &s.e);
+    CHECK_SAYS(reader, "%s", s.e.message);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const nnclr_tensor_info *info = nnclr_tensor_reader_find(reader, want[i].name);
+        CHECK_SAYS(info, "no %s", want[i].name);
+        CHECK_SAYS(info->dtype == want[i].dtype && info->rank == want[i].rank &&
+                       memcmp(info->dims, want[i].dims, (size_t)info->rank * sizeof(int64_t)) == 0,
+                   "%s", want[i].name);
+    }
+    int64_t tracked;
+    CHECK(nnclr_tensor_reader_read(reader, nnclr_tensor_reader_find(reader, want[2].name), 0,
+                                   &tracked, sizeof tracked, &s.e));
+    CHECK(tracked == 34);
+    int backbone = 0;
+    for (size_t i = 0; i < nnclr_tensor_reader_count(reader); i++)
+        backbone += strncmp(nnclr_tensor_reader_info(reader, i)->name, "backbone.", 9) == 0;
+    CHECK(backbone == 120);
+    CHECK_TEXT(nnclr_tensor_reader_metadata(reader, "nnclr.step"), "17");
+    CHECK_TEXT(nnclr_tensor_reader_metadata(reader, "nnclr.epoch"), "5"); /* 3 steps an epoch */
+    CHECK_TEXT(nnclr_tensor_reader_metadata(reader, "nnclr.position"), "2");
+    nnclr_tensor_reader_close(reader);
+    close_state(&s);
+}
+
+static void either_width_loads_into_either_engine(void) {
+    nnclr_config config = small_config();
+    state s, wide;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    fill_state(&s, &config);
+    write_state(&s, path);
+    open_state(&wide, NNCLR_PRECISION_F64, &config);
+    CHECK_SAYS(load_state(&wide, path), "%s", wide.e.message);
+    size_t count = nnclr_network_parameter_count(s.net);
+    double *a = host_reals(&s.f, s.parameters.weights, count);
+    double *b = host_reals(&wide.f, wide.parameters.weights, count);
+    CHECK(memcmp(a, b, count * sizeof *a) == 0);
+    free(a);
+    free(b);
+    close_state(&s);
+    close_state(&wide);
+}
+
+/* The file's own nnclr.config asks for another network: the first tensor that does not fit is
+ * named. */
+static void check_misfit(void (*change)(nnclr_config *), const char *words) {
+    nnclr_config config = small_config(), lie = config;
+    state s, reader;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    change(&lie);
+    fill_state(&s, &lie);
+    write_state(&s, path);
+    open_state(&reader, NNCLR_PRECISION_F32, &lie);
+    CHECK(!load_state(&reader, path) && reader.e.code == NNCLR_ERROR_INPUT);
+    CHECK_SAYS(strstr(reader.e.message, words), "%s", reader.e.message);
+    close_state(&s);
+    close_state(&reader);
+}
+
+static void wider(nnclr_config *c) {
+    c->model.width = 0.25;
+}
+static void deeper(nnclr_config *c) {
+    c->model.arch = NNCLR_RESNET34;
+}
+static void longer_queue(nnclr_config *c) {
+    c->method.queue = 80;
+}
+static void other_head(nnclr_config *c) {
+    c->model.projector.width[0] = 48;
+}
+
+static void tensors_that_do_not_fit_their_config(void) {
+    check_misfit(wider,
+                 "tensor backbone.conv1.weight has shape [8,3,3,3], but its nnclr.config asks "
+                 "for [16,3,3,3]");
+    check_misfit(deeper, "there is no tensor backbone.layer1.2.conv1.weight");
+    check_misfit(other_head, "tensor projector.0.weight has shape [64,64]");
+    check_misfit(longer_queue, "no tensor queue.embedding of shape [80,32]");
+}
+
+static void a_deeper_file_than_its_config(void) {
+    nnclr_config config = small_config(), deep = config;
+    deep.model.arch = NNCLR_RESNET34;
+    state s, reader;
+    open_state(&s, NNCLR_PRECISION_F32, &deep);
+    fill_state(&s, &config);
+    write_state(&s, path);
+    open_state(&reader, NNCLR_PRECISION_F32, &config);
+    CHECK(!load_state(&reader, path));
+    CHECK_SAYS(strstr(reader.e.message, "has no place in the network"), "%s", reader.e.message);
+    close_state(&s);
+    close_state(&reader);
+}
+
+static void a_queue_that_is_none(void) {
+    nnclr_config config = small_config();
+    state s, reader;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    fill_state(&s, &config);
+    open_state(&reader, NNCLR_PRECISION_F32, &config);
+    s.support.cursor = 70;
+    write_state(&s, path);
+    CHECK(!load_state(&reader, path));
+    CHECK_SAYS(strstr(reader.e.message, "queue.cursor is 70, not a row of 70"), "%s",
+               reader.e.message);
+    s.support.cursor = 0;
+    s.support.record[9] = -2;
+    write_state(&s, path);
+    nnclr_checkpoint_info_free(&reader.info);
+    CHECK(!load_state(&reader, path));
+    CHECK_SAYS(strstr(reader.e.message, "queue.record of row 9 is -2"), "%s", reader.e.message);
+    close_state(&s);
+    close_state(&reader);
+}
+
+static void cut_and_flipped_files(void) {
+    nnclr_config config = small_config();
+    state s;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    fill_state(&s, &config);
+    write_state(&s, path);
+    nnclr_checkpoint_info_free(&s.info);
+    size_t size;
+    char *bytes = bytes_of(path, &size);
+    for (int part = 0; part < 20; part++) {
+        put_bytes(other, bytes, size * (size_t)part / 20);
+        s.e = (nnclr_error)NNCLR_NO_ERROR;
+        CHECK_SAYS(!load_state(&s, other) && s.e.message[0], "cut at %d of 20", part);
+        nnclr_checkpoint_info_free(&s.info);
+    }
+    for (int part = 0; part < 20; part++) {
+        size_t at = size * (size_t)part / 20 + 40;
+        bytes[at] ^= 4;
+        put_bytes(other, bytes, size);
+        bytes[at] ^= 4;
+        s.e = (nnclr_error)NNCLR_NO_ERROR;
+        CHECK_SAYS(!load_state(&s, other) && s.e.message[0], "flipped at %zu", at);
+        nnclr_checkpoint_info_free(&s.info);
+    }
+    free(bytes);
+    close_state(&s);
+}
+
+static void files_of_another_kind(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_checkpoint_info info;
+    const nnclr_tensor_info tensor = {"embedding", NNCLR_F32, 2, {1, 1}};
+    nnclr_tensor_writer *writer =
+        nnclr_tensor_writer_open(path, "embedding", "test 1", NULL, &tensor, 1, &e);
+    CHECK(writer && nnclr_tensor_writer_put(writer, "1234", 4, &e) &&
+          nnclr_tensor_writer_commit(writer, &e));
+    CHECK(!nnclr_checkpoint_open(path, &info, &e) && e.code == NNCLR_ERROR_INPUT);
+    CHECK_SAYS(strstr(e.message, "embedding"), "%s", e.message);
+}
+
+static void a_full_disk(void) {
+    if (access("/dev/full", W_OK) != 0)
+        SKIP("no /dev/full");
+    nnclr_config config = small_config();
+    state s;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    fill_state(&s, &config);
+    CHECK(!nnclr_checkpoint_write("/dev/full", "test 1", &s.info, &s.parameters, &s.support, &s.e));
+    CHECK_SAYS(s.e.code == NNCLR_ERROR_IO && strstr(s.e.message, "/dev/full"), "%s", s.e.message);
+    close_state(&s);
+}
+
+int main(void) {
+    if (!mkdtemp(folder))
+        return 1;
+    snprintf(path, sizeof path, "%s/a.safetensors.zst", folder);
+    snprintf(other, sizeof other, "%s/b.safetensors.zst", folder);
+    RUN(there_and_back);
+    RUN(tensors_have_their_names);
+    RUN(either_width_loads_into_either_engine);
+    RUN(tensors_that_do_not_fit_their_config);
+    RUN(a_deeper_file_than_its_config);
+    RUN(a_queue_that_is_none);
+    RUN(cut_and_flipped_files);
+    RUN(files_of_another_kind);
+    RUN(a_full_disk);
+    unlink(path);
+    unlink(other);
+    rmdir(folder);
+    return check_done();
+}

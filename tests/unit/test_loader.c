@@ -1,0 +1,407 @@
+/* Loaders: a batch depends on the seed and its step alone, never on threads, buffers, or where the
+ * loader began. */
+#include "image/loader.h"
+
+#include <unistd.h>
+
+#include "base/rng.h"
+#include "image/decode.h"
+#include "image/encode.h"
+#include "tests/unit/check.h"
+#include "tests/unit/formula_picture.h"
+#include "tests/unit/scratch.h"
+
+enum { RECORDS = 90, BAD = 17, SIZE = 8, VIEW = 3 * SIZE * SIZE, SEED = 11 };
+static const char *const classes[] = {"a", "b", "c"};
+
+static int64_t label_of(int record) {
+    return record % 7 == 6 ? -1 : record % 3;
+}
+
+static void add_record(nnclr_shard_writer *writer, int i, bool damaged) {
+    char name[32];
+    snprintf(name, sizeof name, "some/picture\n%d", i);
+    nnclr_record record = {.name = name,
+                           .label = label_of(i),
+                           .width = 5 + i % 13,
+                           .height = 4 + i % 17,
+                           .codec = (nnclr_codec)(i % 3)};
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer bytes = {0};
+    nnclr_image image = formula_picture(record.width, record.height);
+    image.pixels[0] = (uint8_t)i;
+    bool ok = record.codec == NNCLR_CODEC_JPEG  ? nnclr_encode_jpeg(&image, 90, &bytes, &e)
+              : record.codec == NNCLR_CODEC_PNG ? nnclr_encode_png(&image, &bytes, &e)
+                                                : nnclr_encode_ppm(&image, &bytes, &e);
+    CHECK_SAYS(ok, "%s", e.message);
+    record.size = damaged ? bytes.size / 2 : bytes.size;
+    CHECK_SAYS(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e), "%s", e.message);
+    nnclr_image_free(&image);
+    nnclr_buffer_free(&bytes);
+}
+
+/* Half of record `bad` is missing; -1: none is damaged. */
+static nnclr_shard_set *make_set(int bad) {
+    const char *path = scratch("pictures.tar.zst");
+    nnclr_shard_options options = {
+        .output = path, .classes = classes, .class_count = 3, .program = "test 1", .level = 3};
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
+    CHECK_SAYS(writer, "%s", e.message);
+    for (int i = 0; i < RECORDS; i++)
+        add_record(writer, i, i == bad);
+    CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
+    nnclr_shard_set *set = nnclr_shard_set_open(&path, 1, 1 << 20, &e);
+    CHECK_SAYS(set, "%s", e.message);
+    return set;
+}
+
+static nnclr_loader_options options_for(int batch, int64_t first_step, int64_t steps) {
+    return (nnclr_loader_options){
+        .augment = {.size = SIZE,
+                    .filter = NNCLR_BICUBIC,
+                    .area_low = 0.2,
+                    .area_high = 1,
+                    .aspect_low = 3.0 / 4,
+                    .aspect_high = 4.0 / 3,
+                    .flip = 0.5,
+                    .jitter = 0.8,
+                    .brightness = 0.4,
+                    .contrast = 0.4,
+                    .saturation = 0.2,
+                    .hue = 0.1,
+                    .gray = 0.2,
+                    .blur = {0.5, 0.5},
+                    .blur_low = 0.1,
+                    .blur_high = 1,
+                    .solarize = {0, 0.2},
+                    .mean = {0.5f, 0.4f, 0.3f},
+                    .std = {0.2f, 0.25f, 0.3f}},
+        .batch = batch,
+        .seed = SEED,
+        .first_step = first_step,
+        .steps = steps,
+        .threads = 1,
+        .ahead = 1,
+    };
+}
+
+/* All that a loader yields, one step behind the other. */
+typedef struct yield {
+    float *views;
+    int64_t *record, *label;
+    int steps, batch;
+} yield;
+
+static void yield_free(yield *y) {
+    free(y->views);
+    free(y->record);
+    free(y->label);
+}
+
+static yield run_loader(nnclr_shard_set *set, const nnclr_loader_options *options) {
+    size_t steps = (size_t)options->steps, n = (size_t)options->batch;
+    yield y = {malloc(steps * 2 * n * VIEW * sizeof(float)), malloc(steps * n * sizeof(int64_t)),
+               malloc(steps * n * sizeof(int64_t)), 0, options->batch};
+    CHECK(y.views && y.record && y.label);
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_loader *loader = nnclr_loader_open(set, options, &e);
+    CHECK_SAYS(loader, "%s", e.message);
+    int64_t epoch_steps = RECORDS / options->batch;
+    const nnclr_batch *batch;
+    while ((batch = nnclr_loader_next(loader, &e)) != NULL) {
+        size_t at = (size_t)y.steps;
+        CHECK(at < steps);
+        CHECK(batch->step == options->first_step + y.steps);
+        CHECK(batch->epoch == batch->step / epoch_steps);
+        memcpy(y.views + at * 2 * n * VIEW, batch->views, 2 * n * VIEW * sizeof(float));
+        memcpy(y.record + at * n, batch->record, n * sizeof(int64_t));
+        memcpy(y.label + at * n, batch->label, n * sizeof(int64_t));
+        y.steps++;
+    }
+    CHECK_SAYS(e.code == NNCLR_OK, "%s", e.message);
+    CHECK(y.steps == options->steps);
+    nnclr_loader_close(loader);
+    return y;
+}
+
+/* Steps `from` of a ... equal all of b. */
+static bool same_from(const yield *a, int from, const yield *b) {
+    size_t skip = (size_t)from, n = (size_t)a->batch, steps = (size_t)b->steps;
+    return a->batch == b->batch && from + b->steps <= a->steps &&
+           memcmp(a->views + skip * 2 * n * VIEW, b->views, steps * 2 * n * VIEW * 4) == 0 &&
+           memcmp(a->record + skip * n, b->record, steps * n * 8) == 0 &&
+           memcmp(a->label + skip * n, b->label, steps * n * 8) == 0;
+}
+
+/* Batches of less than a chunk, of several, and of a whole epoch. */
+static void threads_and_buffers_change_nothing(void) {
+    static const int batches[] = {7, 40, RECORDS};
+    nnclr_shard_set *set = make_set(-1);
+    for (int i = 0; i < 3; i++) {
+        nnclr_loader_options options = options_for(batches[i], 0, 5);
+        yield must = run_loader(set, &options);
+        for (options.threads = 1; options.threads <= 3; options.threads++)
+            for (options.ahead = 1; options.ahead <= 7; options.ahead += 3) {
+                yield is = run_loader(set, &options);
+                CHECK_SAYS(same_from(&must, 0, &is), "batch %d, %d threads, %d ahead", batches[i],
+                           options.threads, options.ahead);
+                yield_free(&is);
+            }
+        yield_free(&must);
+    }
+    nnclr_shard_set_close(set);
+}
+
+static void starting_late_is_running_on(void) {
+    nnclr_shard_set *set = make_set(-1);
+    nnclr_loader_options options = options_for(40, 0, 7);
+    yield all = run_loader(set, &options);
+    for (int first = 1; first < 7; first++) {
+        options = options_for(40, first, 7 - first);
+        options.threads = 1 + first % 3;
+        options.ahead = 1 + first % 2;
+        yield late = run_loader(set, &options);
+        CHECK_SAYS(same_from(&all, first, &late), "from step %d", first);
+        yield_free(&late);
+    }
+    yield_free(&all);
+    nnclr_shard_set_close(set);
+}
+
+/* The permutation of each epoch without its last 90 - 2 * 40 records, and what belongs to them. */
+static void the_order_is_the_permutation(void) {
+    enum { BATCH = 40, EPOCHS = 3, PER_EPOCH = RECORDS / BATCH };
+    nnclr_shard_set *set = make_set(-1);
+    nnclr_loader_options options = options_for(BATCH, 0, EPOCHS * PER_EPOCH);
+    yield y = run_loader(set, &options);
+    for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
+        uint32_t order[RECORDS];
+        nnclr_permutation(SEED, NNCLR_DRAW_ORDER, epoch, RECORDS, order);
+        for (size_t i = 0; i < BATCH * PER_EPOCH; i++) {
+            size_t at = epoch * BATCH * PER_EPOCH + i;
+            CHECK(y.record[at] == (int64_t)order[i]);
+            CHECK(y.label[at] == label_of((int)order[i]));
+        }
+    }
+    yield_free(&y);
+    nnclr_shard_set_close(set);
+}
+
+static void an_epoch_holds_every_record_once(void) {
+    nnclr_shard_set *set = make_set(-1);
+    nnclr_loader_options options = options_for(30, 0, 6);
+    options.threads = 2;
+    yield y = run_loader(set, &options);
+    for (int epoch = 0; epoch < 2; epoch++) {
+        bool seen[RECORDS] = {false};
+        for (int i = 0; i < RECORDS; i++) {
+            int64_t record = y.record[epoch * RECORDS + i];
+            CHECK(record >= 0 && record < RECORDS && !seen[record]);
+            seen[record] = true;
+        }
+    }
+    CHECK(memcmp(y.record, y.record + RECORDS, RECORDS * sizeof *y.record) != 0);
+    yield_free(&y);
+    nnclr_shard_set_close(set);
+}
+
+static nnclr_image decode_record(nnclr_shard_set *set, size_t record) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer bytes = {0};
+    nnclr_image image = {0};
+    nnclr_decode_limits limits = nnclr_decode_limits_default();
+    CHECK_SAYS(nnclr_shard_set_read(set, record, &bytes, &e), "%s", e.message);
+    CHECK_SAYS(nnclr_decode(bytes.data, bytes.size, &limits, &image, &e), "%s", e.message);
+    nnclr_buffer_free(&bytes);
+    return image;
+}
+
+/* What stands in a batch is what the draw of its epoch, record, and view makes of the picture. */
+static void views_are_drawn_for_their_record(void) {
+    enum { BATCH = 40, STEPS = 4 };
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer memory = {0};
+    nnclr_shard_set *set = make_set(-1);
+    nnclr_loader_options options = options_for(BATCH, 0, STEPS);
+    const nnclr_augment *augment = &options.augment;
+    yield y = run_loader(set, &options);
+    for (int step = 0; step < STEPS; step++)
+        for (int i = 0; i < BATCH; i++) {
+            uint64_t record = (uint64_t)y.record[step * BATCH + i];
+            nnclr_image image = decode_record(set, record);
+            for (int view = 0; view < 2; view++) {
+                float must[VIEW];
+                nnclr_view_parameters drawn =
+                    nnclr_augment_draw(augment, image.width, image.height, SEED,
+                                       (uint32_t)step / (RECORDS / BATCH), record, view);
+                CHECK(nnclr_augment_apply(augment, &drawn, &image, must, &memory, &e));
+                nnclr_normalize(must, SIZE * SIZE, augment->mean, augment->std);
+                const float *is = y.views + ((step * 2 + view) * BATCH + i) * VIEW;
+                CHECK(memcmp(is, must, sizeof must) == 0);
+            }
+            nnclr_image_free(&image);
+        }
+    nnclr_buffer_free(&memory);
+    yield_free(&y);
+    nnclr_shard_set_close(set);
+}
+
+static void check_names_bad_record(const nnclr_error *e) {
+    CHECK_SAYS(e->code == NNCLR_ERROR_INPUT && strstr(e->message, "record 17") != NULL &&
+                   strstr(e->message, "some/picture\\n17") != NULL,
+               "%s", e->message);
+}
+
+/* The step of the damaged record fails, for good, and those before it do not. */
+static void a_damaged_record_is_named(void) {
+    uint32_t order[RECORDS];
+    nnclr_permutation(SEED, NNCLR_DRAW_ORDER, 0, RECORDS, order);
+    int at = 0;
+    while (order[at] != BAD)
+        at++;
+    nnclr_shard_set *set = make_set(BAD);
+    static const int batches[] = {5, 45};
+    for (int i = 0; i < 6; i++) {
+        int batch = batches[i % 2];
+        nnclr_loader_options options = options_for(batch, 0, 50);
+        options.threads = 1 + i / 2;
+        options.ahead = 3;
+        nnclr_error e = NNCLR_NO_ERROR;
+        nnclr_loader *loader = nnclr_loader_open(set, &options, &e);
+        CHECK_SAYS(loader, "%s", e.message);
+        for (int step = 0; step < at / batch; step++)
+            CHECK_SAYS(nnclr_loader_next(loader, &e), "%s", e.message);
+        for (int again = 0; again < 5; again++) {
+            e = (nnclr_error)NNCLR_NO_ERROR;
+            CHECK(!nnclr_loader_next(loader, &e));
+            check_names_bad_record(&e);
+        }
+        nnclr_loader_close(loader);
+    }
+    nnclr_shard_set_close(set);
+}
+
+/* At every moment of a run: none, one, some, all batches taken. An alarm ends what hangs. */
+static void closing_early_does_not_hang(void) {
+    nnclr_shard_set *set = make_set(-1);
+    alarm(60);
+    for (int taken = 0; taken <= 6; taken++)
+        for (int threads = 1; threads <= 3; threads++) {
+            nnclr_loader_options options = options_for(40, 0, 6);
+            options.threads = threads;
+            options.ahead = 1 + taken % 3;
+            nnclr_error e = NNCLR_NO_ERROR;
+            nnclr_loader *loader = nnclr_loader_open(set, &options, &e);
+            CHECK_SAYS(loader, "%s", e.message);
+            for (int i = 0; i < taken; i++)
+                CHECK_SAYS(nnclr_loader_next(loader, &e), "%s", e.message);
+            nnclr_loader_close(loader);
+        }
+    alarm(0);
+    nnclr_loader_close(NULL);
+    nnclr_shard_set_close(set);
+}
+
+static void batches_must_fit_the_set(void) {
+    nnclr_shard_set *set = make_set(-1);
+    static const int bad[] = {0, -1, RECORDS + 1};
+    for (int i = 0; i < 3; i++) {
+        nnclr_loader_options options = options_for(bad[i], 0, 1);
+        nnclr_error e = NNCLR_NO_ERROR;
+        CHECK(!nnclr_loader_open(set, &options, &e));
+        CHECK(e.code == NNCLR_ERROR_USAGE);
+    }
+    nnclr_shard_set_close(set);
+}
+
+/* ---- evaluation ---- */
+
+static nnclr_evaluation_options evaluation_for(int batch, int threads, int ahead) {
+    return (nnclr_evaluation_options){.size = SIZE,
+                                      .stretch = true,
+                                      .filter = NNCLR_BICUBIC,
+                                      .mean = {0.5f, 0.4f, 0.3f},
+                                      .std = {0.2f, 0.25f, 0.3f},
+                                      .batch = batch,
+                                      .threads = threads,
+                                      .ahead = ahead};
+}
+
+static void evaluation_covers_all_in_order(void) {
+    static float must[RECORDS][VIEW];
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer memory = {0};
+    nnclr_shard_set *set = make_set(-1);
+    nnclr_evaluation_options options = evaluation_for(1, 1, 1);
+    for (size_t i = 0; i < RECORDS; i++) {
+        nnclr_image image = decode_record(set, i);
+        CHECK(nnclr_augment_evaluation(SIZE, true, NNCLR_BICUBIC, &image, must[i], &memory, &e));
+        nnclr_normalize(must[i], SIZE * SIZE, options.mean, options.std);
+        nnclr_image_free(&image);
+    }
+    static const int batches[] = {1, 8, 30, RECORDS, 1000};
+    for (int i = 0; i < 15; i++) {
+        int size = batches[i % 5];
+        options = evaluation_for(size, 1 + i / 5, 1 + i % 4);
+        nnclr_evaluation_loader *loader = nnclr_evaluation_open(set, &options, &e);
+        CHECK_SAYS(loader, "%s", e.message);
+        size_t seen = 0;
+        const nnclr_evaluation_batch *batch;
+        while ((batch = nnclr_evaluation_next(loader, &e)) != NULL) {
+            CHECK(batch->first == seen);
+            CHECK(batch->n == (RECORDS - (int)seen < size ? RECORDS - (int)seen : size));
+            CHECK(memcmp(batch->views, must[seen], (size_t)batch->n * sizeof must[0]) == 0);
+            seen += (size_t)batch->n;
+        }
+        CHECK_SAYS(e.code == NNCLR_OK, "%s", e.message);
+        CHECK(seen == RECORDS);
+        nnclr_evaluation_close(loader);
+    }
+    nnclr_buffer_free(&memory);
+    nnclr_shard_set_close(set);
+}
+
+static void evaluation_names_a_damaged_record(void) {
+    nnclr_shard_set *set = make_set(BAD);
+    for (int threads = 1; threads <= 3; threads++) {
+        nnclr_evaluation_options options = evaluation_for(8, threads, 2);
+        nnclr_error e = NNCLR_NO_ERROR;
+        nnclr_evaluation_loader *loader = nnclr_evaluation_open(set, &options, &e);
+        CHECK_SAYS(loader, "%s", e.message);
+        for (int i = 0; i < BAD / 8; i++)
+            CHECK_SAYS(nnclr_evaluation_next(loader, &e), "%s", e.message);
+        for (int again = 0; again < 3; again++) {
+            e = (nnclr_error)NNCLR_NO_ERROR;
+            CHECK(!nnclr_evaluation_next(loader, &e));
+            check_names_bad_record(&e);
+        }
+        nnclr_evaluation_close(loader);
+    }
+    nnclr_evaluation_close(NULL);
+    nnclr_shard_set_close(set);
+}
+
+static void evaluation_needs_a_batch(void) {
+    nnclr_shard_set *set = make_set(-1);
+    nnclr_evaluation_options options = evaluation_for(0, 1, 1);
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(!nnclr_evaluation_open(set, &options, &e));
+    CHECK(e.code == NNCLR_ERROR_USAGE);
+    nnclr_shard_set_close(set);
+}
+
+int main(void) {
+    RUN(threads_and_buffers_change_nothing);
+    RUN(starting_late_is_running_on);
+    RUN(the_order_is_the_permutation);
+    RUN(an_epoch_holds_every_record_once);
+    RUN(views_are_drawn_for_their_record);
+    RUN(a_damaged_record_is_named);
+    RUN(closing_early_does_not_hang);
+    RUN(batches_must_fit_the_set);
+    RUN(evaluation_covers_all_in_order);
+    RUN(evaluation_names_a_damaged_record);
+    RUN(evaluation_needs_a_batch);
+    return check_done();
+}

@@ -1,0 +1,375 @@
+/* The whole step on a small network: its gradient against finite differences of its loss, the same
+ * bits for any number of threads, and the invariants that misaligned rows or labels would break. */
+#include "base/rng.h"
+#include "net/model.h"
+#include "ssl/method.h"
+#include "tests/unit/engine_fixture.h"
+
+enum { SIZE = 8, N = 6, M = 15, PIXELS = 2 * N * SIZE * SIZE * 3 };
+
+typedef struct small {
+    fixture f;
+    nnclr_model_spec spec;
+    nnclr_network *net;
+    nnclr_parameters parameters;
+    nnclr_execution *execution;
+    nnclr_communicator communicator;
+    nnclr_support_set support;
+    nnclr_method *method;
+    float views[PIXELS];
+    int64_t record[N], label[N];
+    nnclr_error e;
+} small;
+
+static const nnclr_method_options plain = {
+    .kind = NNCLR_METHOD_NNCLR,
+    .negatives = NNCLR_NEGATIVES_ALL,
+    .temperature = 0.2,
+    .queue = M,
+    .swap = true,
+    .neighbours = 1,
+};
+
+/* Views of `count` records from `first` on: both alike where `alike`. */
+static void draw_batch(small *s, int64_t first, bool alike) {
+    enum { PICTURE = SIZE * SIZE * 3 };
+    for (int view = 0; view < 2; view++)
+        for (int i = 0; i < N; i++) {
+            nnclr_rng rng = nnclr_rng_at(9, NNCLR_DRAW_EXAMPLE, 0, (uint64_t)(first + i),
+                                         alike ? 0 : (uint32_t)view);
+            for (int j = 0; j < PICTURE; j++)
+                s->views[(view * N + i) * PICTURE + j] =
+                    (float)nnclr_rng_uniform(&rng, -2, 2) + 0.3f * (float)(i % 3);
+            s->record[i] = first + i;
+            s->label[i] = (first + i) % 4;
+        }
+}
+
+static void open_small(small *s, nnclr_precision precision, int threads, int m,
+                       const nnclr_method_options *options, bool predictor) {
+    memset(s, 0, sizeof *s);
+    s->communicator = nnclr_communicator_self();
+    s->spec = (nnclr_model_spec){.arch = NNCLR_RESNET18,
+                                 .width = 0.125,
+                                 .stem = NNCLR_STEM_CIFAR,
+                                 .size = SIZE,
+                                 .projector = {2, {16, 8}},
+                                 .predictor = {predictor ? 1 : 0, {12}}};
+    fixture_open(&s->f, precision, threads);
+    CHECK_SAYS(s->net = nnclr_model_build(&s->spec, &s->e), "%s", s->e.message);
+    CHECK(nnclr_parameters_create(&s->parameters, s->net, &s->f.g, true, &s->e));
+    CHECK(nnclr_parameters_initialize(&s->parameters, 5, &s->e));
+    s->execution = nnclr_execution_create(&s->parameters, NNCLR_TRAINING, 2, N, -1, &s->e);
+    CHECK_SAYS(s->execution, "%s", s->e.message);
+    CHECK(nnclr_support_set_create(&s->support, &s->f.g, m, 8, 5, &s->e));
+    const nnclr_method_parts parts = {
+        .engine = &s->f.g,
+        .communicator = &s->communicator,
+        .parameters = &s->parameters,
+        .execution = s->execution,
+        .support = options->kind == NNCLR_METHOD_NNCLR ? &s->support : NULL,
+        .n = N,
+        .seed = 77,
+    };
+    s->method = nnclr_method_create(options, &parts, &s->e);
+    CHECK_SAYS(s->method, "%s", s->e.message);
+    draw_batch(s, 0, false);
+}
+
+static void close_small(small *s) {
+    nnclr_method_free(s->method);
+    nnclr_support_set_free(&s->support);
+    nnclr_execution_free(s->execution);
+    nnclr_parameters_free(&s->parameters);
+    nnclr_network_free(s->net);
+    fixture_close(&s->f);
+}
+
+static nnclr_method_batch batch_of(const small *s, int64_t step) {
+    return (nnclr_method_batch){s->views, s->record, s->label, step};
+}
+
+static double compute(small *s, int64_t step) {
+    nnclr_method_batch batch = batch_of(s, step);
+    nnclr_execution_pack(s->execution);
+    CHECK_SAYS(nnclr_method_compute(s->method, &batch, &s->e), "%s", s->e.message);
+    return nnclr_method_loss(s->method);
+}
+
+static void enqueue(small *s, int64_t step) {
+    nnclr_method_batch batch = batch_of(s, step);
+    CHECK_SAYS(nnclr_method_enqueue(s->method, &batch, &s->e), "%s", s->e.message);
+}
+
+static nnclr_method_metrics measure(small *s, int64_t step) {
+    nnclr_method_batch batch = batch_of(s, step);
+    nnclr_method_metrics metrics;
+    CHECK_SAYS(nnclr_method_measure(s->method, &batch, &metrics, &s->e), "%s", s->e.message);
+    return metrics;
+}
+
+/* ---- gradients ---- */
+
+static void set_weight(small *s, size_t at, double value) {
+    s->f.t->put(&s->f.g, nnclr_real_at(&s->f.g, s->parameters.weights, at), 1, NNCLR_F64, &value);
+}
+
+/* Central differences at some parameters of each segment whose name begins with `prefix`; picks
+ * must stay what they are. */
+static void check_gradient(small *s, const char *prefix) {
+    const double h = 1e-6;
+    size_t count = nnclr_network_parameter_count(s->net), checked = 0;
+    compute(s, 1);
+    double *gradient = host_reals(&s->f, s->parameters.gradients, count);
+    double *weights = host_reals(&s->f, s->parameters.weights, count), largest = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) {
+        largest = fmax(largest, fabs(gradient[i]));
+        squares += gradient[i] * gradient[i];
+    }
+    CHECK_NEAR(nnclr_method_gradient_norm(s->method), sqrt(squares), 1e-10 * sqrt(squares));
+    int32_t picks[2 * N];
+    const int32_t *now = nnclr_method_picks(s->method);
+    if (now)
+        memcpy(picks, now, sizeof picks);
+    for (size_t i = 0; i < nnclr_network_segment_count(s->net); i++) {
+        const nnclr_segment *segment = &nnclr_network_segments(s->net)[i];
+        if (strncmp(segment->name, prefix, strlen(prefix)) != 0)
+            continue;
+        for (size_t j = 0; j < 2; j++, checked++) {
+            size_t at = segment->offset + (j ? segment->count * 2 / 3 : 0);
+            set_weight(s, at, weights[at] + h);
+            double above = compute(s, 1);
+            CHECK(!now || memcmp(picks, now, sizeof picks) == 0);
+            set_weight(s, at, weights[at] - h);
+            double below = compute(s, 1);
+            CHECK(!now || memcmp(picks, now, sizeof picks) == 0);
+            set_weight(s, at, weights[at]);
+            double slope = (above - below) / (2 * h);
+            CHECK_SAYS(fabs(slope - gradient[at]) < 1e-6 * (largest + 1), "%s[%zu]: %g, not %g",
+                       segment->name, at - segment->offset, gradient[at], slope);
+        }
+    }
+    CHECK(checked > 0);
+    free(gradient);
+    free(weights);
+}
+
+static void check_gradient_of(const nnclr_method_options *options, bool predictor,
+                              const char *prefix) {
+    small s;
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, options, predictor);
+    check_gradient(&s, prefix);
+    close_small(&s);
+}
+
+static void the_gradient_of_nnclr(void) {
+    check_gradient_of(&plain, true, "");
+    nnclr_method_options options = plain;
+    options.swap = false;
+    options.loss = NNCLR_LOSS_ROW_COLUMN;
+    check_gradient_of(&options, true, "");
+}
+
+static void the_gradient_without_predictor(void) {
+    check_gradient_of(&plain, false, "");
+}
+
+static void the_gradient_of_simclr(void) {
+    nnclr_method_options options = plain;
+    options.kind = NNCLR_METHOD_SIMCLR;
+    check_gradient_of(&options, false, "");
+    options.negatives = NNCLR_NEGATIVES_OPPOSITE;
+    check_gradient_of(&options, false, "");
+    options.swap = false;
+    check_gradient_of(&options, false, "");
+}
+
+/* The positive moves with the projector but passes no gradient, so that only the predictor's is the
+ * slope of the loss. */
+static void the_gradient_of_the_own_view(void) {
+    nnclr_method_options options = plain;
+    options.positive = NNCLR_POSITIVE_VIEW;
+    check_gradient_of(&options, true, "predictor.");
+}
+
+static void the_predictor_reads_z(void) {
+    small s;
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, &plain, true);
+    int z = nnclr_network_find(s.net, "projection"), readers = 0;
+    for (size_t i = 0; i < nnclr_network_op_count(s.net); i++) {
+        const nnclr_op *op = nnclr_network_op(s.net, i);
+        bool first = op->kind == NNCLR_OP_LINEAR && strncmp(op->name, "predictor.0", 11) == 0;
+        CHECK(!first || op->x == z);
+        readers += first;
+    }
+    CHECK(readers == 1);
+    close_small(&s);
+}
+
+/* ---- bits ---- */
+
+static void the_same_bits_for_any_threads(void) {
+    static const int threads[3] = {1, 2, 5};
+    double *weights[3], *queue[3], losses[3];
+    size_t count = 0;
+    for (int i = 0; i < 3; i++) {
+        small s;
+        open_small(&s, NNCLR_PRECISION_F32, threads[i], M, &plain, true);
+        compute(&s, 1);
+        enqueue(&s, 1);
+        losses[i] = compute(&s, 2);
+        count = nnclr_network_parameter_count(s.net);
+        weights[i] = host_reals(&s.f, s.parameters.gradients, count);
+        queue[i] = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
+        close_small(&s);
+    }
+    for (int i = 1; i < 3; i++) {
+        CHECK(losses[i] == losses[0]);
+        CHECK(memcmp(weights[i], weights[0], count * sizeof(double)) == 0);
+        CHECK(memcmp(queue[i], queue[0], M * 8 * sizeof(double)) == 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        free(weights[i]);
+        free(queue[i]);
+    }
+}
+
+/* ---- the support set over steps ---- */
+
+/* Weights stay, both views of a record are the same picture, the queue holds all records: from the
+ * second epoch on each finds itself, one epoch old. */
+static void a_standing_network_finds_itself(void) {
+    enum { STEPS = 3 }; /* an epoch */
+    small s;
+    open_small(&s, NNCLR_PRECISION_F32, 1, STEPS * N, &plain, true);
+    for (int64_t step = 1; step <= 3 * STEPS; step++) {
+        draw_batch(&s, (step - 1) % STEPS * N, true);
+        compute(&s, step);
+        nnclr_method_metrics m = measure(&s, step);
+        if (step == 1) {
+            CHECK(m.nn_initial == 1 && m.nn_self == 0 && m.self_present == 0 && isnan(m.nn_age));
+            CHECK(m.nn_chance == 0 && m.nn_acc == 0);
+        }
+        if (step > STEPS) {
+            CHECK(m.nn_initial == 0 && m.nn_self == 1 && m.nn_acc == 1 && m.self_present == 1);
+            CHECK(m.nn_age == STEPS && m.nn_distinct == 0.5);
+            CHECK_NEAR(m.nn_sim, 1, 1e-6);
+            CHECK_NEAR(m.nn_chance, 0.25, 0.06); /* four labels over 18 records */
+            CHECK(m.z_rank > 1 && m.z_rank <= 8 && m.h_std > 0 && m.p_std > 0);
+        }
+        enqueue(&s, step);
+    }
+    close_small(&s);
+}
+
+static void excluded_selves_are_present_but_not_picked(void) {
+    nnclr_method_options options = plain;
+    options.exclude_self = true;
+    small s;
+    open_small(&s, NNCLR_PRECISION_F32, 1, M, &options, true);
+    compute(&s, 1);
+    enqueue(&s, 1);
+    compute(&s, 2);
+    nnclr_method_metrics m = measure(&s, 2);
+    CHECK(m.self_present == 1 && m.nn_self == 0);
+    close_small(&s);
+}
+
+static void the_own_view_has_no_neighbour_metrics(void) {
+    nnclr_method_options options = plain;
+    options.positive = NNCLR_POSITIVE_VIEW;
+    small s;
+    open_small(&s, NNCLR_PRECISION_F32, 1, M, &options, true);
+    compute(&s, 1);
+    enqueue(&s, 1);
+    nnclr_method_metrics m = measure(&s, 2);
+    CHECK(!nnclr_method_picks(s.method));
+    CHECK(isnan(m.nn_sim) && isnan(m.nn_initial) && isnan(m.nn_self) && isnan(m.nn_age) &&
+          isnan(m.nn_distinct) && isnan(m.nn_acc) && isnan(m.nn_chance));
+    CHECK(m.self_present == 1 && m.z_rank > 1 && m.contrast_acc >= 0);
+    CHECK(s.support.cursor == N && s.support.record[0] == 0);
+    close_small(&s);
+}
+
+static void both_views_are_enqueued(void) {
+    nnclr_method_options options = plain;
+    options.enqueue = NNCLR_ENQUEUE_BOTH;
+    small s;
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
+    compute(&s, 4);
+    const nnclr_tensor *unit =
+        nnclr_execution_tensor(s.execution, nnclr_network_find(s.net, "projection_unit"));
+    double *z = host_reals(&s.f, unit->place, 2 * N * 8);
+    enqueue(&s, 4);
+    double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
+    CHECK(memcmp(rows, z, 2 * N * 8 * sizeof *z) == 0);
+    for (int i = 0; i < 2 * N; i++)
+        CHECK(s.support.record[i] == i % N && s.support.step[i] == 4);
+    CHECK(s.support.cursor == 2 * N && s.support.step[2 * N] == -1);
+    free(z);
+    free(rows);
+    close_small(&s);
+}
+
+static void a_frozen_queue_stays(void) {
+    nnclr_method_options options = plain;
+    options.queue_frozen = true;
+    small s;
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
+    compute(&s, 1);
+    enqueue(&s, 1);
+    CHECK(s.support.cursor == 0 && s.support.record[0] == -1);
+    close_small(&s);
+}
+
+/* The picks are among the nearest K, change from step to step, and come again. */
+static void a_random_one_of_the_nearest(void) {
+    enum { K = 4, STEPS = 40 };
+    nnclr_method_options options = plain;
+    options.neighbours = K;
+    small s;
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
+    int seen[K] = {0};
+    for (int64_t step = 1; step <= STEPS; step++) {
+        compute(&s, step);
+        const nnclr_tensor *unit =
+            nnclr_execution_tensor(s.execution, nnclr_network_find(s.net, "projection_unit"));
+        double *z = host_reals(&s.f, unit->place, 2 * N * 8);
+        double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
+        double cosines = 0;
+        for (int i = 0; i < 2 * N; i++) {
+            int pick = nnclr_method_picks(s.method)[i], nearer = 0;
+            double cosine = dot_product(z + i * 8, rows + pick * 8, 8);
+            for (int j = 0; j < M; j++)
+                nearer += dot_product(z + i * 8, rows + j * 8, 8) > cosine;
+            CHECK(nearer < K);
+            seen[nearer]++;
+            cosines += cosine;
+        }
+        CHECK_NEAR(measure(&s, step).nn_sim, cosines / (2 * N), 1e-12);
+        free(z);
+        free(rows);
+    }
+    /* 480 picks in four equal classes: 120 each, deviation 9.5. */
+    for (int i = 0; i < K; i++)
+        CHECK(seen[i] > 80 && seen[i] < 160);
+    double loss = compute(&s, 3);
+    CHECK(compute(&s, 4) != loss && compute(&s, 3) == loss);
+    close_small(&s);
+}
+
+int main(void) {
+    RUN(the_gradient_of_nnclr);
+    RUN(the_gradient_without_predictor);
+    RUN(the_gradient_of_simclr);
+    RUN(the_gradient_of_the_own_view);
+    RUN(the_predictor_reads_z);
+    RUN(the_same_bits_for_any_threads);
+    RUN(a_standing_network_finds_itself);
+    RUN(excluded_selves_are_present_but_not_picked);
+    RUN(the_own_view_has_no_neighbour_metrics);
+    RUN(both_views_are_enqueued);
+    RUN(a_frozen_queue_stays);
+    RUN(a_random_one_of_the_nearest);
+    return check_done();
+}

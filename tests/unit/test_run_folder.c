@@ -1,0 +1,208 @@
+#include "io/run_folder.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/check.h"
+#include "tests/unit/scratch.h"
+
+static nnclr_run *open_run(const char *folder, nnclr_run_mode mode) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_run *run = nnclr_run_open(folder, mode, &e);
+    CHECK_SAYS(run, "%s", e.message);
+    return run;
+}
+
+static void check_refused(const char *folder, nnclr_run_mode mode, const char *part) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(!nnclr_run_open(folder, mode, &e));
+    CHECK_SAYS(strstr(e.message, part), "\"%s\" does not say \"%s\"", e.message, part);
+}
+
+static void put(const char *folder, const char *name, const char *text) {
+    char path[500];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    scratch_write(path, text, strlen(text));
+}
+
+static bool there(const char *folder, const char *name) {
+    char path[500];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+static void check_text(const char *path, const char *must) {
+    nnclr_buffer bytes = scratch_read(path);
+    CHECK(bytes.size == strlen(must));
+    CHECK_SAYS(memcmp(bytes.data, must, bytes.size) == 0, "%s", (const char *)bytes.data);
+    nnclr_buffer_free(&bytes);
+}
+
+static void a_new_run(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    char folder[400];
+    snprintf(folder, sizeof folder, "%s", scratch("deep/er//run"));
+    nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
+    CHECK_TEXT(nnclr_run_folder(run), folder);
+    CHECK(strstr(nnclr_run_checkpoint_path(run), "run/checkpoint.safetensors.zst"));
+    CHECK(strstr(nnclr_run_metrics_path(run), "run/metrics.jsonl"));
+    CHECK(!nnclr_run_done(run) && there(folder, ".lock"));
+    CHECK(nnclr_run_write_description(run, "{}\n", 3, &e));
+    CHECK(nnclr_run_write_description(run, "{1}\n", 4, &e));
+    check_text(scratch("deep/er/run/run.json"), "{1}\n");
+    CHECK(nnclr_run_mark_done(run, &e) && nnclr_run_done(run));
+    nnclr_run_close(run);
+    check_refused(folder, NNCLR_RUN_NEW, "holds a run already");
+    check_refused(folder, NNCLR_RUN_RESUME, "holds no checkpoint");
+    put(folder, "checkpoint.safetensors.zst", "c");
+    run = open_run(folder, NNCLR_RUN_RESUME);
+    CHECK(nnclr_run_done(run));
+    nnclr_run_close(run);
+}
+
+static void resuming_nothing_makes_nothing(void) {
+    check_refused(scratch("mistyped"), NNCLR_RUN_RESUME, "mistyped: holds no checkpoint");
+    CHECK(access(scratch("mistyped"), F_OK) != 0);
+    scratch_write(scratch("file"), "x", 1);
+    check_refused(scratch("file"), NNCLR_RUN_NEW, "file");
+    check_refused(scratch("file/below"), NNCLR_RUN_NEW, "file");
+}
+
+/* --force takes our own files away and nothing else; what a killed writer left goes in any case. */
+static void force_removes_our_own_files_only(void) {
+    static const char *const own[] = {"checkpoint.safetensors.zst",
+                                      "checkpoint-0007.safetensors.zst",
+                                      "checkpoint-123456.safetensors.zst",
+                                      "metrics.jsonl",
+                                      "run.json",
+                                      "DONE"};
+    static const char *const leftovers[] = {".checkpoint.safetensors.zst.a1b2C3",
+                                            ".run.json.000000",
+                                            ".checkpoint-0012.safetensors.zst.zzzzzz"};
+    static const char *const others[] = {"notes.txt",
+                                         "checkpoint-best.safetensors.zst",
+                                         "checkpoint-007.safetensors.zst",
+                                         "checkpoint-0007.safetensors",
+                                         ".notes.txt.a1b2c3",
+                                         ".run.json.a1b2c",
+                                         ".run.json.a1b2-3",
+                                         "run.json.bak",
+                                         "DONE.txt",
+                                         "checkpoint-.safetensors.zst"};
+    char folder[400];
+    snprintf(folder, sizeof folder, "%s", scratch("forced"));
+    nnclr_run_close(open_run(folder, NNCLR_RUN_NEW));
+    for (size_t i = 0; i < sizeof leftovers / sizeof *leftovers; i++)
+        put(folder, leftovers[i], "x");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        put(folder, others[i], "x");
+    nnclr_run_close(open_run(folder, NNCLR_RUN_NEW));
+    for (size_t i = 0; i < sizeof leftovers / sizeof *leftovers; i++)
+        CHECK_SAYS(!there(folder, leftovers[i]), "%s is left", leftovers[i]);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        put(folder, own[i], "x");
+        check_refused(folder, NNCLR_RUN_NEW, own[i]);
+        nnclr_run_close(open_run(folder, NNCLR_RUN_FORCE));
+        CHECK_SAYS(!there(folder, own[i]), "%s is left", own[i]);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        CHECK_SAYS(there(folder, others[i]), "%s is gone", others[i]);
+}
+
+/* The lock ends with its process, however that ends. */
+static void a_run_in_use_is_locked(void) {
+    char folder[400], number[60];
+    int ready[2], status;
+    char byte;
+    snprintf(folder, sizeof folder, "%s", scratch("locked"));
+    CHECK(pipe(ready) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        nnclr_error e = NNCLR_NO_ERROR;
+        bool ok = nnclr_run_open(folder, NNCLR_RUN_NEW, &e) != NULL;
+        if (write(ready[1], ok ? "y" : "n", 1) == 1)
+            pause();
+        _exit(0);
+    }
+    CHECK(read(ready[0], &byte, 1) == 1 && byte == 'y');
+    snprintf(number, sizeof number, "locked: is in use by process %d", (int)child);
+    check_refused(folder, NNCLR_RUN_NEW, number);
+    check_refused(folder, NNCLR_RUN_FORCE, number);
+    kill(child, SIGKILL);
+    CHECK(waitpid(child, &status, 0) == child);
+    nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
+    snprintf(number, sizeof number, "is in use by process %d", (int)getpid());
+    check_refused(folder, NNCLR_RUN_NEW, number);
+    nnclr_run_close(run);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void numbered_checkpoints(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    char folder[400];
+    snprintf(folder, sizeof folder, "%s", scratch("kept"));
+    nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
+    static const int64_t steps[] = {5, 900, 9999, 10000};
+    for (size_t i = 0; i < 4; i++) {
+        char text[20];
+        snprintf(text, sizeof text, "%lld", (long long)steps[i]);
+        /* as a checkpoint is: another file takes its place */
+        unlink(nnclr_run_checkpoint_path(run));
+        put(folder, "checkpoint.safetensors.zst", text);
+        CHECK_SAYS(nnclr_run_keep(run, steps[i], 2, &e), "%s", e.message);
+    }
+    CHECK(!there(folder, "checkpoint-0005.safetensors.zst"));
+    CHECK(!there(folder, "checkpoint-0900.safetensors.zst"));
+    check_text(scratch("kept/checkpoint-9999.safetensors.zst"), "9999");
+    check_text(scratch("kept/checkpoint-10000.safetensors.zst"), "10000");
+    CHECK(nnclr_run_keep(run, 10000, 2, &e)); /* once more, after a resume */
+    CHECK(there(folder, "checkpoint-9999.safetensors.zst"));
+    CHECK(nnclr_run_keep(run, 10001, 1, &e));
+    CHECK(!there(folder, "checkpoint-9999.safetensors.zst"));
+    CHECK(!there(folder, "checkpoint-10000.safetensors.zst"));
+    CHECK(!there(folder, "checkpoint-10001.safetensors.zst"));
+    CHECK(there(folder, "checkpoint.safetensors.zst"));
+    nnclr_run_close(run);
+}
+
+static void metrics_are_cut_to_the_step(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_run *run = open_run(scratch("metrics"), NNCLR_RUN_NEW);
+    char path[500];
+    snprintf(path, sizeof path, "%s", nnclr_run_metrics_path(run));
+    CHECK(nnclr_run_metrics_open(run, -1, &e));
+    CHECK(nnclr_run_metrics_line(run, "{\"step\":1}", 10, &e));
+    CHECK(nnclr_run_metrics_line(run, "{\"step\":2,\"epoch\":9}\n", 21, &e));
+    CHECK(nnclr_run_metrics_line(run, "{\"probe\":0.5}", 13, &e));
+    CHECK(nnclr_run_metrics_line(run, "{\"step\":3}", 10, &e));
+    check_text(path, "{\"step\":1}\n{\"step\":2,\"epoch\":9}\n{\"probe\":0.5}\n{\"step\":3}\n");
+
+    FILE *file = fopen(path, "ab");
+    CHECK(file && fputs("{\"step\":2", file) >= 0 && fclose(file) == 0);
+    CHECK(nnclr_run_metrics_open(run, 2, &e));
+    check_text(path, "{\"step\":1}\n{\"step\":2,\"epoch\":9}\n{\"probe\":0.5}\n");
+    CHECK(nnclr_run_metrics_line(run, "{\"step\":3,\"again\":1}", 20, &e));
+    check_text(
+        path,
+        "{\"step\":1}\n{\"step\":2,\"epoch\":9}\n{\"probe\":0.5}\n{\"step\":3,\"again\":1}\n");
+    CHECK(nnclr_run_metrics_open(run, 0, &e));
+    check_text(path, "{\"probe\":0.5}\n");
+    CHECK(nnclr_run_metrics_open(run, -1, &e));
+    check_text(path, "");
+    unlink(path);
+    CHECK(nnclr_run_metrics_open(run, 7, &e));
+    check_text(path, "");
+    nnclr_run_close(run);
+}
+
+int main(void) {
+    RUN(a_new_run);
+    RUN(resuming_nothing_makes_nothing);
+    RUN(force_removes_our_own_files_only);
+    RUN(a_run_in_use_is_locked);
+    RUN(numbered_checkpoints);
+    RUN(metrics_are_cut_to_the_step);
+    return check_done();
+}
