@@ -106,30 +106,47 @@ bool nnclr_parse_bytes(const char *text, int64_t low, int64_t high, int64_t *out
     return true;
 }
 
-/* Bytes of the UTF-8 sequence at p, or 0 where there is none: overlong forms, surrogates and
- * values above U+10FFFF are none (RFC 3629). */
-static size_t utf8_length(const unsigned char *p, size_t size) {
-    size_t length = p[0] < 0x80   ? 1
-                    : p[0] < 0xC2 ? 0
-                    : p[0] < 0xE0 ? 2
-                    : p[0] < 0xF0 ? 3
-                    : p[0] < 0xF5 ? 4
-                                  : 0;
-    if (length == 0 || length > size)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((p[i] & 0xC0) != 0x80)
+size_t nnclr_utf8_length(const char *text, size_t size) {
+    static const struct {
+        unsigned char low, high, second_low, second_high;
+        unsigned char length;
+    } forms[] = {
+        {0x00, 0x7F, 0, 0, 1},       {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
+        {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3},
+        {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+    };
+    const unsigned char *p = (const unsigned char *)text;
+    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
+        if (p[0] < forms[f].low || p[0] > forms[f].high)
+            continue;
+        size_t length = forms[f].length;
+        if (length > size)
             return 0;
-    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
-        (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
-        return 0;
-    return length;
+        if (length > 1 && (p[1] < forms[f].second_low || p[1] > forms[f].second_high))
+            return 0;
+        for (size_t i = 2; i < length; i++)
+            if ((p[i] & 0xC0) != 0x80)
+                return 0;
+        return length;
+    }
+    return 0;
+}
+
+bool nnclr_is_utf8(const char *text) {
+    for (size_t left = strlen(text); left > 0;) {
+        size_t length = nnclr_utf8_length(text, left);
+        if (length == 0)
+            return false;
+        text += length;
+        left -= length;
+    }
+    return true;
 }
 
 bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e) {
     const unsigned char *p = (const unsigned char *)name, *end = p + size;
     while (p < end) {
-        size_t length = utf8_length(p, (size_t)(end - p));
+        size_t length = nnclr_utf8_length((const char *)p, (size_t)(end - p));
         /* U+0080..U+009F are control characters too: terminals obey them. */
         bool control =
             length == 1 ? *p < 0x20 || *p == 0x7f : length == 2 && p[0] == 0xC2 && p[1] < 0xA0;

@@ -27,6 +27,11 @@ bool nnclr_parse_real(const char *text, double low, double high, double *out); /
 /* An integer with an optional suffix K, M, G, T (powers of 1024). */
 bool nnclr_parse_bytes(const char *text, int64_t low, int64_t high, int64_t *out);
 
+/* Bytes of the character at `text`, of which `size` >= 1 are there; 0 where no UTF-8 begins (RFC
+ * 3629: overlong forms, surrogates and values above U+10FFFF are none). */
+size_t nnclr_utf8_length(const char *text, size_t size);
+bool nnclr_is_utf8(const char *text);
+
 /* A name from outside, fit for a message or a TSV field: backslash, control characters, and bytes
  * that are no UTF-8 become \\, \t, \n, \xNN. Appends to `out`. */
 bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e);

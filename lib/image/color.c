@@ -9,7 +9,8 @@ static float luma(const float *p) {
 }
 
 static float clip(float x) {
-    return x < 0 ? 0 : x > 1 ? 1 : x;
+    x = x > 0 ? x : 0; /* one comparison a line becomes one instruction without a branch */
+    return x < 1 ? x : 1;
 }
 
 /* factor * x + (1 - factor) * other, clipped. */
@@ -51,8 +52,9 @@ static void turn_hue(float *p, float turn) {
     float chroma = high - low;
     if (!(chroma > 0))
         return; /* a gray has no hue */
-    float across = high == r ? g - b : high == g ? b - r : r - g;
-    float sextant = across / chroma + (high == r ? 0 : high == g ? 2 : 4);
+    float sextant = high == r   ? (g - b) / chroma
+                    : high == g ? (b - r) / chroma + 2
+                                : (r - g) / chroma + 4;
     float hue = sextant + 6 * turn; /* at least -1 */
     static const float phase[3] = {5, 3, 1};
     for (int c = 0; c < 3; c++) {

@@ -91,7 +91,8 @@ static void resample_row(const axis *a, const uint8_t *row, int width, float *ou
 /* 0..255 -> 0..1; the cubic overshoots. */
 static float to_unit(float v) {
     v *= 1.0f / 255;
-    return v < 0 ? 0 : v > 1 ? 1 : v;
+    v = v > 0 ? v : 0;
+    return v < 1 ? v : 1;
 }
 
 enum { SPAN = 16 };

@@ -10,55 +10,15 @@ enum { TEXT_LIMIT = 64 << 20 };
 
 /* ---- UTF-8 ---- */
 
-/* Length of the character at the start of text[0..size), 0 where the bytes are no UTF-8: overlong
- * forms, surrogates and what lies above U+10FFFF are none. */
-static size_t character(const unsigned char *text, size_t size) {
-    static const struct {
-        unsigned char low, high, second_low, second_high;
-        unsigned char length;
-    } forms[] = {
-        {0x00, 0x7F, 0, 0, 1},       {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
-        {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3},
-        {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
-    };
-    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
-        if (text[0] < forms[f].low || text[0] > forms[f].high)
-            continue;
-        size_t length = forms[f].length;
-        if (length > size)
-            return 0;
-        if (length > 1 && (text[1] < forms[f].second_low || text[1] > forms[f].second_high))
-            return 0;
-        for (size_t i = 2; i < length; i++)
-            if ((text[i] & 0xC0) != 0x80)
-                return 0;
-        return length;
-    }
-    return 0;
-}
-
-bool nnclr_json_is_utf8(const char *value) {
-    const unsigned char *text = (const unsigned char *)value;
-    for (size_t left = strlen(value); left > 0;) {
-        size_t length = character(text, left);
-        if (length == 0)
-            return false;
-        text += length;
-        left -= length;
-    }
-    return true;
-}
-
 static bool append_replaced(nnclr_buffer *out, const char *value, nnclr_error *e) {
-    const unsigned char *text = (const unsigned char *)value;
     for (size_t left = strlen(value); left > 0;) {
-        size_t length = character(text, left);
-        bool ok = length > 0 ? nnclr_buffer_append(out, text, length, e)
+        size_t length = nnclr_utf8_length(value, left);
+        bool ok = length > 0 ? nnclr_buffer_append(out, value, length, e)
                              : nnclr_buffer_append(out, "\xEF\xBF\xBD", 3, e);
         if (!ok)
             return false;
         length = length > 0 ? length : 1;
-        text += length;
+        value += length;
         left -= length;
     }
     return true;
@@ -100,7 +60,7 @@ void nnclr_json_free(nnclr_json *value) {
 }
 
 static nnclr_json *string_value(const char *value, nnclr_error *e) {
-    if (nnclr_json_is_utf8(value))
+    if (nnclr_is_utf8(value))
         return checked(json_string_nocheck(value), e);
     nnclr_buffer text = {0};
     json_t *string = NULL;

@@ -36,8 +36,6 @@ bool nnclr_json_push_int(nnclr_json *array, int64_t value, nnclr_error *e);
 bool nnclr_json_push_real(nnclr_json *array, double value, nnclr_error *e);
 /* Removes a member from the object and hands it to the caller; NULL: absent or null. */
 nnclr_json *nnclr_json_take(nnclr_json *object, const char *key);
-/* Whether a string can be put as it is. */
-bool nnclr_json_is_utf8(const char *value);
 
 /* Members that must be there and of that type; else *e names the key. Borrowed results live as
  * long as the object. An integer must lie inside [low, high]. get_real takes integers too. */

@@ -128,7 +128,7 @@ static bool end_file(nnclr_shard_writer *writer, nnclr_error *e) {
 
 /* A class name as it can stand in JSON. */
 static char *class_text(const char *name, nnclr_error *e) {
-    if (nnclr_json_is_utf8(name))
+    if (nnclr_is_utf8(name))
         return nnclr_strdup(name, e);
     nnclr_buffer text = {0};
     if (nnclr_escape(&text, name, strlen(name), e))
@@ -201,7 +201,7 @@ static bool describe(const nnclr_record *record, nnclr_buffer *out, nnclr_error 
     nnclr_buffer hex = {0};
     nnclr_json *root = nnclr_json_object(e);
     bool ok = root && nnclr_json_put_string(root, "name", record->name, e);
-    if (ok && !nnclr_json_is_utf8(record->name)) {
+    if (ok && !nnclr_is_utf8(record->name)) {
         for (const char *p = record->name; *p != '\0' && ok; p++)
             ok = nnclr_buffer_printf(&hex, e, "%02x", (unsigned)(unsigned char)*p);
         ok = ok && nnclr_json_put_string(root, "name_hex", (const char *)hex.data, e);

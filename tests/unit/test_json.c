@@ -75,7 +75,7 @@ static void bytes_that_are_no_utf8_are_replaced(void) {
         nnclr_json *object = nnclr_json_object(&e);
         CHECK(nnclr_json_put_string(object, "s", cases[i].bytes, &e));
         CHECK_TEXT(nnclr_json_get_string(object, "s", &e), cases[i].text);
-        CHECK(nnclr_json_is_utf8(cases[i].bytes) == (strcmp(cases[i].bytes, cases[i].text) == 0));
+        CHECK(nnclr_is_utf8(cases[i].bytes) == (strcmp(cases[i].bytes, cases[i].text) == 0));
         nnclr_json_free(object);
     }
 }
