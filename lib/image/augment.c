@@ -80,7 +80,7 @@ bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_paramete
                          nnclr_error *e) {
     int size = augment->size;
     int64_t pixels = (int64_t)size * size;
-    if (!nnclr_resize(image, p->crop, augment->filter, p->flip, size, size, out, scratch, e))
+    if (!nnclr_crop_resize(image, p->crop, augment->filter, p->flip, size, size, out, scratch, e))
         return false;
     for (int i = 0; p->jitter && i < JITTERS; i++) {
         int which = p->order[i];

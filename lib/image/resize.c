@@ -41,18 +41,19 @@ static int most_taps(nnclr_filter filter, double extent, int size) {
     return (int)ceil(filters[filter].support * filter_scale(extent, size)) * 2 + 1;
 }
 
-static void weigh_axis(axis *a, nnclr_filter filter, double origin, double extent, int source,
-                       int size) {
+/* Source pixels outside [begin, end) do not exist. */
+static void weigh_axis(axis *a, nnclr_filter filter, double origin, double extent, int begin,
+                       int end, int size) {
     double widen = filter_scale(extent, size), support = filters[filter].support * widen;
-    a->low = source;
-    a->high = 0;
+    a->low = end;
+    a->high = begin;
     for (int i = 0; i < size; i++) {
         double center = origin + (i + 0.5) * extent / size, total = 0;
         int low = (int)(center - support + 0.5), high = (int)(center + support + 0.5);
-        if (low < 0)
-            low = 0;
-        if (high > source)
-            high = source;
+        if (low < begin)
+            low = begin;
+        if (high > end)
+            high = end;
         float *weights = a->weights + (size_t)i * (size_t)a->taps;
         int count = high - low;
         for (int k = 0; k < count; k++) {
@@ -135,20 +136,31 @@ static void *carve(unsigned char **next, size_t count) {
     return block;
 }
 
-bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
-                  int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
+/* Pixels that exist: columns [left, right), rows [top, bottom). */
+typedef struct window {
+    int left, top, right, bottom;
+} window;
+
+static bool check_box(const nnclr_image *image, nnclr_box box, int width, int height,
+                      nnclr_error *e) {
     if (width < 1 || height < 1 || !(box.width > 0) || !(box.height > 0) || !(box.left >= 0) ||
         !(box.top >= 0) || box.left + box.width > image->width + 1e-6 ||
         box.top + box.height > image->height + 1e-6)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "a box of %g x %g at (%g, %g) does not lie in %d x %d", box.width,
                           box.height, box.left, box.top, image->width, image->height);
+    return true;
+}
+
+static bool resample(const nnclr_image *image, nnclr_box box, window there, nnclr_filter filter,
+                     bool flip, int width, int height, float *out, nnclr_buffer *scratch,
+                     nnclr_error *e) {
     axis across = {.taps = most_taps(filter, box.width, width)};
     axis down = {.taps = most_taps(filter, box.height, height)};
     size_t row_floats = 3 * (size_t)width;
     size_t across_words = (size_t)width * (size_t)(across.taps + 2);
     size_t down_words = (size_t)height * (size_t)(down.taps + 2);
-    size_t words = across_words + down_words + row_floats * (size_t)image->height;
+    size_t words = across_words + down_words + row_floats * (size_t)(there.bottom - there.top);
     scratch->size = 0;
     if (!nnclr_buffer_reserve(scratch, words * 4, e))
         return false;
@@ -159,8 +171,8 @@ bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, 
     down.first = carve(&next, (size_t)height);
     down.count = carve(&next, (size_t)height);
     down.weights = carve(&next, (size_t)height * (size_t)down.taps);
-    weigh_axis(&across, filter, box.left, box.width, image->width, width);
-    weigh_axis(&down, filter, box.top, box.height, image->height, height);
+    weigh_axis(&across, filter, box.left, box.width, there.left, there.right, width);
+    weigh_axis(&down, filter, box.top, box.height, there.top, there.bottom, height);
 
     /* Only the rows that the second pass reads. */
     float *rows = carve(&next, row_floats * (size_t)(down.high - down.low));
@@ -173,4 +185,20 @@ bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, 
     for (int i = 0; i < height; i++)
         mix_rows(&down, i, rows, row_floats, out + (size_t)i * row_floats);
     return true;
+}
+
+bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
+                  int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
+    window whole = {0, 0, image->width, image->height};
+    return check_box(image, box, width, height, e) &&
+           resample(image, box, whole, filter, flip, width, height, out, scratch, e);
+}
+
+bool nnclr_crop_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
+                       int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
+    if (!check_box(image, box, width, height, e))
+        return false;
+    window crop = {(int)floor(box.left), (int)floor(box.top), (int)ceil(box.left + box.width),
+                   (int)ceil(box.top + box.height)};
+    return resample(image, box, crop, filter, flip, width, height, out, scratch, e);
 }

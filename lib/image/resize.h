@@ -1,6 +1,6 @@
-/* Antialiased separable resampling of a box of a picture, as Pillow's `resize(..., box=...)`: the
- * filter's support grows with the reduction, taps reach beyond the box but not beyond the picture,
- * and weights are normalised. Float arithmetic throughout, no rounding between the passes. */
+/* Antialiased separable resampling of a box of a picture with Pillow's filters: the support grows
+ * with the reduction, and weights are normalised. Float arithmetic throughout, no rounding between
+ * the passes. */
 #ifndef NNCLR_IMAGE_RESIZE_H
 #define NNCLR_IMAGE_RESIZE_H
 
@@ -16,9 +16,16 @@ typedef struct nnclr_box {
     double left, top, width, height; /* in pixels of the source, inside it */
 } nnclr_box;
 
-/* out [height][width][3], values/255; bicubic may overshoot and is clipped to [0,1]. `scratch`
+/* As Pillow's resize(..., box=...): taps reach beyond the box, but not beyond the picture, as if
+ * the whole picture were resized and then cut.
+ *
+ * out [height][width][3], values/255; bicubic may overshoot and is clipped to [0,1]. `scratch`
  * keeps its memory between calls: one a thread. `flip`: mirrored left to right. */
 bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
                   int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e);
+/* The same on a box of whole pixels that is cut out first, as torchvision's resized_crop: what lies
+ * around it does not count. */
+bool nnclr_crop_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
+                       int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e);
 
 #endif

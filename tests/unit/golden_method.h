@@ -51,10 +51,11 @@ static inline void golden_weights(golden *g, size_t segment, int first) {
                 NNCLR_F64, weights);
 }
 
-/* Without predictor the loss is made of z. */
-static inline void golden_open(golden *g, nnclr_precision precision,
-                               const nnclr_method_options *options, bool predictor) {
-    *g = (golden){.communicator = nnclr_communicator_self()};
+/* For n of the rows as `communicator` shares them out. Without predictor the loss is made of z. */
+static inline void golden_open_share(golden *g, nnclr_precision precision,
+                                     const nnclr_method_options *options, bool predictor,
+                                     nnclr_communicator communicator, int n) {
+    *g = (golden){.communicator = communicator};
     fixture_open(&g->f, precision, 1);
     CHECK(g->net = nnclr_network_create(1, 1, 2 * GOLDEN_D, &g->e));
     int features = nnclr_add_average(g->net, 0, "average", &g->e);
@@ -66,7 +67,7 @@ static inline void golden_open(golden *g, nnclr_precision precision,
     golden_weights(g, 0, 0);
     if (predictor)
         golden_weights(g, 1, GOLDEN_D);
-    g->execution = nnclr_execution_create(&g->parameters, NNCLR_TRAINING, 2, GOLDEN_N, -1, &g->e);
+    g->execution = nnclr_execution_create(&g->parameters, NNCLR_TRAINING, 2, n, -1, &g->e);
     CHECK_SAYS(g->execution, "%s", g->e.message);
     nnclr_execution_pack(g->execution);
 
@@ -80,10 +81,15 @@ static inline void golden_open(golden *g, nnclr_precision precision,
         .parameters = &g->parameters,
         .execution = g->execution,
         .support = options->kind == NNCLR_METHOD_NNCLR ? &g->support : NULL,
-        .n = GOLDEN_N,
+        .n = n,
     };
     g->method = nnclr_method_create(options, &parts, &g->e);
     CHECK_SAYS(g->method, "%s", g->e.message);
+}
+
+static inline void golden_open(golden *g, nnclr_precision precision,
+                               const nnclr_method_options *options, bool predictor) {
+    golden_open_share(g, precision, options, predictor, nnclr_communicator_self(), GOLDEN_N);
 }
 
 static inline nnclr_method_batch golden_batch(int64_t step) {

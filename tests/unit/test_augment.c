@@ -496,8 +496,8 @@ static void a_view_is_its_operators_in_order(void) {
         nnclr_view_parameters p = nnclr_augment_draw(&augment, 40, 30, 1, 0, (uint64_t)i, i % 2);
         p.flip = i & 1, p.jitter = i & 2, p.gray = i & 4, p.blur = i & 8, p.solarize = i & 16;
         CHECK(nnclr_augment_apply(&augment, &p, &image, view, &scratch_memory, &e));
-        CHECK(nnclr_resize(&image, p.crop, augment.filter, p.flip, SIZE, SIZE, must,
-                           &scratch_memory, &e));
+        CHECK(nnclr_crop_resize(&image, p.crop, augment.filter, p.flip, SIZE, SIZE, must,
+                                &scratch_memory, &e));
         for (int k = 0; p.jitter && k < 4; k++)
             adjust[p.order[k]](must, PIXELS, p.factor[p.order[k]]);
         if (p.gray)

@@ -44,6 +44,36 @@ static void equals_pillow(void) {
     }
 }
 
+/* Cutting first and resizing the piece as a picture of its own, which test equals_pillow judges, is
+ * the definition; and the picture around the piece would make a difference. */
+static void a_crop_is_cut_before_it_is_resized(void) {
+    static float must[MOST], around[MOST];
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_image image = formula_picture(57, 43), piece;
+    const int left = 11, top = 7, width = 29, height = 31;
+    CHECK(nnclr_image_create(&piece, width, height, &e));
+    for (int y = 0; y < height; y++)
+        memcpy(piece.pixels + 3 * y * width, image.pixels + 3 * ((top + y) * 57 + left),
+               3 * (size_t)width);
+    for (int filter = NNCLR_BILINEAR; filter <= NNCLR_BICUBIC; filter++)
+        for (int size = 16; size <= 64; size += 48) {
+            nnclr_box box = {left, top, width, height};
+            resize(&piece, (nnclr_box){0, 0, width, height}, (nnclr_filter)filter, true, size, size,
+                   must);
+            resize(&image, box, (nnclr_filter)filter, true, size, size, around);
+            CHECK(nnclr_crop_resize(&image, box, (nnclr_filter)filter, true, size, size, out,
+                                    &scratch_memory, &e));
+            double difference = 0;
+            for (int k = 0; k < 3 * size * size; k++) {
+                CHECK_NEAR(out[k], must[k], 2e-6);
+                difference = fmax(difference, fabs((double)out[k] - (double)around[k]));
+            }
+            CHECK(difference > 0.01);
+        }
+    nnclr_image_free(&piece);
+    nnclr_image_free(&image);
+}
+
 static void same_size_is_the_picture(void) {
     nnclr_image image = formula_picture(21, 13);
     for (int filter = NNCLR_BILINEAR; filter <= NNCLR_BICUBIC; filter++) {
@@ -130,6 +160,7 @@ static void boxes_outside_are_refused(void) {
 
 int main(void) {
     RUN(equals_pillow);
+    RUN(a_crop_is_cut_before_it_is_resized);
     RUN(same_size_is_the_picture);
     RUN(flip_mirrors);
     RUN(one_shade_stays);

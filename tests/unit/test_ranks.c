@@ -1,0 +1,177 @@
+/* Three workers with a third of the batch each are one worker with all of it: loss, gradient and
+ * support set. The workers are threads, and what they exchange goes through shared memory. */
+#include <pthread.h>
+
+#include "tests/unit/golden_method.h"
+
+enum { RANKS = GOLDEN_N, MOST = 256, WEIGHTS = 2 * GOLDEN_D * 2 * GOLDEN_D };
+
+static pthread_barrier_t barrier;
+static double board[RANKS][MOST]; /* the tests run in double precision, on engine memory */
+
+/* Everybody's reals are on the board between the two. */
+static void publish(const nnclr_communicator *c, const void *from, size_t count) {
+    memcpy(board[c->rank], from, count * sizeof(double));
+    pthread_barrier_wait(&barrier);
+}
+static void leave(void) {
+    pthread_barrier_wait(&barrier);
+}
+
+static void mean_of_all(nnclr_communicator *c, nnclr_engine *g, void *reals, size_t count) {
+    (void)g;
+    publish(c, reals, count);
+    for (size_t i = 0; i < count; i++) {
+        double sum = 0;
+        for (int rank = 0; rank < RANKS; rank++)
+            sum += board[rank][i];
+        ((double *)reals)[i] = sum / RANKS;
+    }
+    leave();
+}
+
+static void gather(nnclr_communicator *c, nnclr_engine *g, const void *from, size_t count,
+                   void *to) {
+    (void)g;
+    publish(c, from, count);
+    for (int rank = 0; rank < RANKS; rank++)
+        memcpy((double *)to + (size_t)rank * count, board[rank], count * sizeof(double));
+    leave();
+}
+
+static void gather_backward(nnclr_communicator *c, nnclr_engine *g, const void *from, size_t count,
+                            void *to) {
+    (void)g;
+    publish(c, from, count * RANKS);
+    for (size_t i = 0; i < count; i++) {
+        double sum = 0;
+        for (int rank = 0; rank < RANKS; rank++)
+            sum += board[rank][(size_t)c->rank * count + i];
+        ((double *)to)[i] = sum;
+    }
+    leave();
+}
+
+static void gather_integers(nnclr_communicator *c, const int64_t *from, size_t count, int64_t *to) {
+    publish(c, from, count); /* as wide as doubles */
+    for (int rank = 0; rank < RANKS; rank++)
+        memcpy(to + (size_t)rank * count, board[rank], count * sizeof *to);
+    leave();
+}
+
+static const nnclr_communicator_table threads_table = {
+    .name = "threads",
+    .all_reduce_mean = mean_of_all,
+    .all_gather = gather,
+    .all_gather_backward = gather_backward,
+    .all_gather_int = gather_integers,
+};
+
+typedef struct outcome {
+    const nnclr_method_options *options;
+    bool predictor;
+    int rank;
+    double loss, gradient_norm, contrast_acc;
+    double gradient[WEIGHTS], queue[GOLDEN_M * GOLDEN_D];
+    int64_t record[GOLDEN_M], label[GOLDEN_M];
+    int cursor;
+} outcome;
+
+static void take(golden *g, outcome *out, const nnclr_method_batch *batch) {
+    nnclr_method_metrics metrics;
+    CHECK(nnclr_method_compute(g->method, batch, &g->e));
+    CHECK(nnclr_method_measure(g->method, batch, &metrics, &g->e));
+    CHECK(nnclr_method_enqueue(g->method, batch, &g->e));
+    out->loss = nnclr_method_loss(g->method);
+    out->gradient_norm = nnclr_method_gradient_norm(g->method);
+    out->contrast_acc = metrics.contrast_acc;
+    g->f.t->get(&g->f.g, g->parameters.gradients, nnclr_network_parameter_count(g->net), NNCLR_F64,
+                out->gradient);
+    nnclr_support_set_embeddings(&g->support, NNCLR_F64, out->queue);
+    memcpy(out->record, g->support.record, sizeof out->record);
+    memcpy(out->label, g->support.label, sizeof out->label);
+    out->cursor = g->support.cursor;
+}
+
+static void *work(void *argument) {
+    outcome *out = argument;
+    golden g;
+    float views[2][2 * GOLDEN_D];
+    for (int view = 0; view < 2; view++)
+        memcpy(views[view], golden_views[view][out->rank], sizeof views[view]);
+    const nnclr_method_batch batch = {&views[0][0], &golden_record[out->rank],
+                                      &golden_label[out->rank], 1};
+    golden_open_share(&g, NNCLR_PRECISION_F64, out->options, out->predictor,
+                      (nnclr_communicator){&threads_table, out->rank, RANKS}, 1);
+    take(&g, out, &batch);
+    golden_close(&g);
+    return NULL;
+}
+
+static void check_ranks(const nnclr_method_options *options, bool predictor) {
+    golden g;
+    outcome whole = {.options = options}, parts[RANKS];
+    nnclr_method_batch batch = golden_batch(1);
+    golden_open(&g, NNCLR_PRECISION_F64, options, predictor);
+    take(&g, &whole, &batch);
+    golden_close(&g);
+
+    pthread_t threads[RANKS];
+    memset(parts, 0, sizeof parts);
+    CHECK(pthread_barrier_init(&barrier, NULL, RANKS) == 0);
+    for (int rank = 0; rank < RANKS; rank++) {
+        parts[rank].options = options;
+        parts[rank].predictor = predictor;
+        parts[rank].rank = rank;
+        CHECK(pthread_create(&threads[rank], NULL, work, &parts[rank]) == 0);
+    }
+    double correct = 0;
+    for (int rank = 0; rank < RANKS; rank++) {
+        pthread_join(threads[rank], NULL);
+        correct += parts[rank].contrast_acc / RANKS;
+    }
+    pthread_barrier_destroy(&barrier);
+
+    CHECK_NEAR(correct, whole.contrast_acc, 1e-15);
+    for (int rank = 0; rank < RANKS; rank++) {
+        const outcome *part = &parts[rank];
+        CHECK_NEAR(part->loss, whole.loss, 1e-14);
+        CHECK_NEAR(part->gradient_norm, whole.gradient_norm, 1e-13);
+        check_close("gradient", part->gradient, whole.gradient,
+                    (size_t)(predictor ? 2 : 1) * GOLDEN_D * 2 * GOLDEN_D, 1e-13);
+        CHECK(memcmp(part->queue, whole.queue, sizeof whole.queue) == 0);
+        CHECK(memcmp(part->record, whole.record, sizeof whole.record) == 0);
+        CHECK(memcmp(part->label, whole.label, sizeof whole.label) == 0);
+        CHECK(part->cursor == whole.cursor);
+    }
+}
+
+static void nnclr_over_ranks(void) {
+    nnclr_method_options options = golden_options;
+    check_ranks(&options, true);
+    options.loss = NNCLR_LOSS_ROW_COLUMN;
+    check_ranks(&options, true);
+    options.swap = false;
+    check_ranks(&options, false);
+}
+
+static void the_own_view_over_ranks(void) {
+    nnclr_method_options options = golden_options;
+    options.positive = NNCLR_POSITIVE_VIEW;
+    check_ranks(&options, true);
+}
+
+static void simclr_over_ranks(void) {
+    nnclr_method_options options = golden_options;
+    options.kind = NNCLR_METHOD_SIMCLR;
+    check_ranks(&options, false);
+    options.negatives = NNCLR_NEGATIVES_OPPOSITE;
+    check_ranks(&options, false);
+}
+
+int main(void) {
+    RUN(nnclr_over_ranks);
+    RUN(the_own_view_over_ranks);
+    RUN(simclr_over_ranks);
+    return check_done();
+}
