@@ -1,10 +1,11 @@
 #include "image/resize.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "image/pixel.h"
 
 /* One axis: output pixel i is the sum of weights[i * taps + k] * source[first[i] + k], k < count[i]
- * (Pillow, Resample.c: precompute_coeffs; weights past the count are 0). */
+ * (Pillow, Resample.c: precompute_coeffs). */
 typedef struct axis {
     int *first, *count; /* [size] */
     float *weights;     /* [size][taps] */
@@ -72,61 +73,44 @@ static void weigh_axis(axis *a, nnclr_filter filter, double origin, double exten
     }
 }
 
-/* One row of the picture -> one row of `width` pixels, in 0..255. */
-static void resample_row(const axis *a, const uint8_t *row, int width, float *out) {
-    for (int i = 0; i < width; i++) {
-        const uint8_t *from = row + 3 * (size_t)a->first[i];
-        const float *weights = a->weights + (size_t)i * (size_t)a->taps;
-        float r = 0, g = 0, b = 0;
-        for (int k = 0; k < a->count[i]; k++) {
-            r += weights[k] * (float)from[3 * k];
-            g += weights[k] * (float)from[3 * k + 1];
-            b += weights[k] * (float)from[3 * k + 2];
-        }
-        out[3 * i] = r;
-        out[3 * i + 1] = g;
-        out[3 * i + 2] = b;
+/* Pixels [low, high) of a row of the picture, and of them `width` pixels in 0..255. */
+static void resample_row(const axis *a, const uint8_t *row, int width, nnclr_pixel *source,
+                         nnclr_pixel *out) {
+    for (int x = a->low; x < a->high; x++) {
+        const uint8_t *p = row + 3 * (size_t)x;
+        source[x - a->low] = (nnclr_pixel){(float)p[0], (float)p[1], (float)p[2], 0};
+    }
+    const float *weights = a->weights;
+    for (int i = 0; i < width; i++, weights += a->taps) {
+        const nnclr_pixel *from = source + (a->first[i] - a->low);
+        nnclr_pixel sum = {0};
+        for (int k = 0; k < a->count[i]; k++)
+            sum += from[k] * weights[k];
+        out[i] = sum;
     }
 }
 
 /* 0..255 -> 0..1; the cubic overshoots. */
 static float to_unit(float v) {
     v *= 1.0f / 255;
-    v = v > 0 ? v : 0;
+    v = v > 0 ? v : 0; /* one comparison a line becomes one instruction without a branch */
     return v < 1 ? v : 1;
 }
 
-enum { SPAN = 16 };
-
-/* Output row i from the rows that pass one left, which begin at source row a->low. Columns go in
- * spans of a fixed length, whose sums compilers keep in vector registers. */
-static void mix_rows(const axis *a, int i, const float *rows, size_t row_floats, float *out) {
+/* Output row i from the rows that pass one left, which begin at source row a->low; `step` floats
+ * from pixel to pixel. */
+static void mix_rows(const axis *a, int i, const nnclr_pixel *rows, int width, float *out,
+                     int step) {
     const float *weights = a->weights + (size_t)i * (size_t)a->taps;
-    const float *from = rows + (size_t)(a->first[i] - a->low) * row_floats;
-    size_t x = 0;
-    for (; x + SPAN <= row_floats; x += SPAN) {
-        float sum[SPAN] = {0};
-        for (int k = 0; k < a->count[i]; k++)
-            for (size_t j = 0; j < SPAN; j++)
-                sum[j] += weights[k] * from[(size_t)k * row_floats + x + j];
-        for (size_t j = 0; j < SPAN; j++)
-            out[x + j] = to_unit(sum[j]);
+    const nnclr_pixel *first = rows + (size_t)(a->first[i] - a->low) * (size_t)width;
+    for (int x = 0; x < width; x++, out += step) {
+        const nnclr_pixel *from = first + x;
+        nnclr_pixel sum = {0};
+        for (int k = 0; k < a->count[i]; k++, from += width)
+            sum += *from * weights[k];
+        for (int c = 0; c < 3; c++)
+            out[c] = to_unit(sum[c]);
     }
-    for (; x < row_floats; x++) {
-        float sum = 0;
-        for (int k = 0; k < a->count[i]; k++)
-            sum += weights[k] * from[(size_t)k * row_floats + x];
-        out[x] = to_unit(sum);
-    }
-}
-
-static void mirror(float *row, int width) {
-    for (int left = 0, right = width - 1; left < right; left++, right--)
-        for (int c = 0; c < 3; c++) {
-            float swap = row[3 * left + c];
-            row[3 * left + c] = row[3 * right + c];
-            row[3 * right + c] = swap;
-        }
 }
 
 /* Takes `count` elements of 4 bytes from the scratch. */
@@ -157,14 +141,15 @@ static bool resample(const nnclr_image *image, nnclr_box box, window there, nncl
                      nnclr_error *e) {
     axis across = {.taps = most_taps(filter, box.width, width)};
     axis down = {.taps = most_taps(filter, box.height, height)};
-    size_t row_floats = 3 * (size_t)width;
-    size_t across_words = (size_t)width * (size_t)(across.taps + 2);
-    size_t down_words = (size_t)height * (size_t)(down.taps + 2);
-    size_t words = across_words + down_words + row_floats * (size_t)(there.bottom - there.top);
+    size_t columns = (size_t)(there.right - there.left), lines = (size_t)(there.bottom - there.top);
+    size_t pixels = columns + (size_t)width * lines;
+    size_t words =
+        (size_t)width * (size_t)(across.taps + 2) + (size_t)height * (size_t)(down.taps + 2);
     scratch->size = 0;
-    if (!nnclr_buffer_reserve(scratch, words * 4, e))
+    if (!nnclr_buffer_reserve(scratch, pixels * sizeof(nnclr_pixel) + words * 4, e))
         return false;
-    unsigned char *next = scratch->data;
+    nnclr_pixel *source = (void *)scratch->data, *rows = source + columns;
+    unsigned char *next = scratch->data + pixels * sizeof(nnclr_pixel);
     across.first = carve(&next, (size_t)width);
     across.count = carve(&next, (size_t)width);
     across.weights = carve(&next, (size_t)width * (size_t)across.taps);
@@ -175,15 +160,13 @@ static bool resample(const nnclr_image *image, nnclr_box box, window there, nncl
     weigh_axis(&down, filter, box.top, box.height, there.top, there.bottom, height);
 
     /* Only the rows that the second pass reads. */
-    float *rows = carve(&next, row_floats * (size_t)(down.high - down.low));
-    for (int y = down.low; y < down.high; y++) {
-        float *row = rows + (size_t)(y - down.low) * row_floats;
-        resample_row(&across, image->pixels + 3 * (size_t)y * (size_t)image->width, width, row);
-        if (flip)
-            mirror(row, width);
+    for (int y = down.low; y < down.high; y++)
+        resample_row(&across, image->pixels + 3 * (size_t)y * (size_t)image->width, width, source,
+                     rows + (size_t)(y - down.low) * (size_t)width);
+    for (int i = 0; i < height; i++) {
+        float *row = out + 3 * (size_t)i * (size_t)width;
+        mix_rows(&down, i, rows, width, flip ? row + 3 * (width - 1) : row, flip ? -3 : 3);
     }
-    for (int i = 0; i < height; i++)
-        mix_rows(&down, i, rows, row_floats, out + (size_t)i * row_floats);
     return true;
 }
 
@@ -198,7 +181,8 @@ bool nnclr_crop_resize(const nnclr_image *image, nnclr_box box, nnclr_filter fil
                        int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
     if (!check_box(image, box, width, height, e))
         return false;
-    window crop = {(int)floor(box.left), (int)floor(box.top), (int)ceil(box.left + box.width),
-                   (int)ceil(box.top + box.height)};
+    double right = fmin(ceil(box.left + box.width), image->width);
+    double bottom = fmin(ceil(box.top + box.height), image->height);
+    window crop = {(int)box.left, (int)box.top, (int)right, (int)bottom};
     return resample(image, box, crop, filter, flip, width, height, out, scratch, e);
 }

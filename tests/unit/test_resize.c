@@ -158,6 +158,19 @@ static void boxes_outside_are_refused(void) {
     nnclr_image_free(&image);
 }
 
+/* A box may pass the picture's end by a rounding error; there are no pixels there. */
+static void rounded_boxes_end_with_the_picture(void) {
+    float must[3 * 4 * 4];
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_image image = formula_picture(10, 8);
+    nnclr_box whole = {0, 0, 10, 8}, larger = {0, 0, 10 + 5e-7, 8 + 5e-7};
+    CHECK(nnclr_crop_resize(&image, whole, NNCLR_BICUBIC, false, 4, 4, must, &scratch_memory, &e));
+    CHECK(nnclr_crop_resize(&image, larger, NNCLR_BICUBIC, false, 4, 4, out, &scratch_memory, &e));
+    for (int k = 0; k < 3 * 4 * 4; k++)
+        CHECK_NEAR(out[k], must[k], 1e-5);
+    nnclr_image_free(&image);
+}
+
 int main(void) {
     RUN(equals_pillow);
     RUN(a_crop_is_cut_before_it_is_resized);
@@ -167,6 +180,7 @@ int main(void) {
     RUN(overshoot_is_clipped);
     RUN(scratch_leaves_no_trace);
     RUN(boxes_outside_are_refused);
+    RUN(rounded_boxes_end_with_the_picture);
     nnclr_buffer_free(&scratch_memory);
     return check_done();
 }
