@@ -3,26 +3,21 @@
 in float64, two views in training mode, then the features in evaluation mode. Weights, pictures and
 the loss (a random projection of the unit predictions) come from the library's own counter-based
 generator (oracle.py). Of ResNet-18 and -50 every gradient and running statistic, and how far
-PyTorch's own float32 is from its float64; of the others a sample."""
+PyTorch's own float32 is from its float64; of the others, a quarter as wide, a sample."""
 
 import copy
 
 import torch
-import torchvision
 
-from oracle import distance, initialize, mlp, summary, uniform, unit
+from oracle import SHAPES, distance, initialize, mlp, narrow_resnet, summary, uniform, unit
 
 N = 4
 
 
-def build(arch, stem):
+def build(arch, divisor, stem):
     model = torch.nn.Module()
-    model.backbone = getattr(torchvision.models, arch)()
-    features = model.backbone.fc.in_features
-    model.backbone.fc = torch.nn.Identity()
-    if stem == "cifar":
-        model.backbone.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-        model.backbone.maxpool = torch.nn.Identity()
+    model.backbone = narrow_resnet(arch, divisor, stem)
+    features = SHAPES[arch][0].expansion * 512 // divisor
     model.projector = mlp([features, 48, 40, 32], True)
     model.predictor = mlp([32, 56, 32], False)
     model.double()
@@ -52,26 +47,19 @@ def gradients(model):
     return [(name, p.grad) for name, p in model.named_parameters()]
 
 
-def own_distances(arch, single, model, features, pictures):
-    train_features, evaluation_features = features
-    h, _ = train(single, pictures.float())
-    whole = [torch.cat([g.flatten() for _, g in gradients(m)]) for m in (single, model)]
-    values = (
-        distance(h, train_features),
-        distance(evaluate(single, pictures.float()), evaluation_features),
-        distance(*whole),
-    )
-    tensors = [distance(a, b) for (_, a), (_, b) in zip(gradients(single), gradients(model))]
-    rows = ", ".join(f"{v:.3g}" for v in values)
-    return f"static const double {arch}_own[] = {{{rows}}};\n" + (
-        f"static const double {arch}_own_tensors[] = {{\n"
-        + "\n".join(f"{v:.3g}," for v in tensors)
-        + "\n};\n"
+def own_distances(arch, single, model, pictures):
+    train(single, pictures.float())
+    pairs = [(a, b) for (_, a), (_, b) in zip(gradients(single), gradients(model))]
+    whole = distance(*(torch.cat([g.flatten() for g in side]) for side in zip(*pairs)))
+    rows = "\n".join(f"{distance(*pair):.3g}," for pair in pairs)
+    return (
+        f"static const double {arch}_own = {whole:.3g};\n"
+        f"static const double {arch}_own_tensors[] = {{\n{rows}\n}};\n"
     )
 
 
-def case(arch, stem, size, every=1):
-    model = build(arch, stem)
+def case(arch, stem, size, divisor=1, every=1):
+    model = build(arch, divisor, stem)
     single = copy.deepcopy(model).float()
     pictures = torch.from_numpy(uniform(3, 0, 2 * N * size * size * 3))
     pictures = pictures.reshape(2 * N, size, size, 3).permute(0, 3, 1, 2)
@@ -83,11 +71,11 @@ def case(arch, stem, size, every=1):
     e = evaluate(model, pictures)
     lines.append(summary("evaluation", e, 0))
     text = f"static const summary {arch}[] = {{\n" + "\n".join(lines) + "\n};\n"
-    return text + (own_distances(arch, single, model, (h, e), pictures) if every == 1 else "")
+    return text + (own_distances(arch, single, model, pictures) if every == 1 else "")
 
 
 print(case("resnet18", "cifar", 16), end="")
 print(case("resnet50", "imagenet", 64), end="")
-print(case("resnet34", "cifar", 16, every=7), end="")
-print(case("resnet101", "imagenet", 64, every=17), end="")
-print(case("resnet152", "imagenet", 64, every=23), end="")
+print(case("resnet34", "cifar", 16, divisor=4, every=7), end="")
+print(case("resnet101", "imagenet", 64, divisor=4, every=17), end="")
+print(case("resnet152", "imagenet", 64, divisor=4, every=23), end="")

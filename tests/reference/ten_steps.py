@@ -11,9 +11,8 @@ import math
 
 import numpy as np
 import torch
-import torchvision
 
-from oracle import QUEUE, distance, initialize, mlp, normals, summary, uniform, unit
+from oracle import QUEUE, distance, initialize, mlp, narrow_resnet, normals, summary, uniform, unit
 
 SEEDS = {"nnclr": 69, "simclr": 79}
 KINK = 5e-6
@@ -21,24 +20,9 @@ N, SIZE, RECORDS, STEPS, M, D = 16, 8, 48, 10, 40, 64
 TEMPERATURE, PEAK, WARMUP, MOMENTUM, DECAY, TRUST = 0.2, 2.0, 2, 0.9, 0.01, 0.001
 
 
-class Narrow(torchvision.models.ResNet):
-    """ResNet-18 at an eighth of the width with the stem for small pictures."""
-
-    def __init__(self):
-        super().__init__(torchvision.models.resnet.BasicBlock, [2, 2, 2, 2])
-        self.conv1 = torch.nn.Conv2d(3, 8, 3, 1, 1, bias=False)
-        self.bn1 = torch.nn.BatchNorm2d(8)
-        self.maxpool = self.fc = torch.nn.Identity()
-
-    def _make_layer(self, block, planes, *rest, **named):
-        if planes == 64:
-            self.inplanes = 8
-        return super()._make_layer(block, planes // 8, *rest, **named)
-
-
 def make_model(method, seed):
     model = torch.nn.Module()
-    model.backbone = Narrow()
+    model.backbone = narrow_resnet("resnet18", 8, "cifar")
     model.projector = mlp([64, 64, 64, D], True)
     if method == "nnclr":
         model.predictor = mlp([D, 48, D], False)
