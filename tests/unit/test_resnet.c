@@ -1,133 +1,228 @@
-/* ResNet-18 and -50 with heads against torchvision in double precision: outputs, every gradient and
- * every running statistic of one training pass over two views. */
-#include "base/memory.h"
-#include "base/rng.h"
+/* The ResNets with heads against torchvision (tests/reference/resnet_gradients.py): in double
+ * precision outputs, gradients and running statistics of one training pass over two views, and the
+ * features in evaluation mode; in single precision how far that is from double. */
 #include "net/execution.h"
 #include "net/model.h"
-#include "tests/unit/check.h"
-
-typedef struct summary {
-    const char *name;
-    double norm, dot; /* with uniform draws, one stream for each tensor */
-} summary;
+#include "tests/unit/engine_fixture.h"
+#include "tests/unit/torch_summary.h"
 
 #include "tests/reference/resnet_gradients.inc"
 
 enum { N = 4 };
 
-static void fill_uniform(double *values, size_t count, uint64_t seed, uint64_t record) {
-    nnclr_rng rng = nnclr_rng_at(seed, NNCLR_DRAW_SAMPLE, 0, record, 0);
-    for (size_t i = 0; i < count; i++)
-        values[i] = nnclr_rng_uniform(&rng, -1, 1);
+typedef struct bench {
+    fixture f;
+    nnclr_network *net;
+    nnclr_parameters parameters;
+    nnclr_execution *training, *evaluation;
+    size_t count; /* of parameters */
+    int size;
+    nnclr_error e;
+} bench;
+
+static void open_bench(bench *b, nnclr_arch arch, double width, nnclr_stem stem, int size,
+                       nnclr_precision precision) {
+    const nnclr_model_spec spec = {.arch = arch,
+                                   .width = width,
+                                   .stem = stem,
+                                   .size = size,
+                                   .projector = {3, {48, 40, 32}},
+                                   .predictor = {1, {56}}};
+    *b = (bench){.size = size};
+    fixture_open(&b->f, precision, 2);
+    b->net = nnclr_model_build(&spec, &b->e);
+    CHECK_SAYS(b->net, "%s", b->e.message);
+    b->count = nnclr_network_parameter_count(b->net);
+    CHECK(nnclr_parameters_create(&b->parameters, b->net, &b->f.g, true, &b->e));
+    CHECK(nnclr_parameters_initialize(&b->parameters, 5, &b->e));
+    b->training = nnclr_execution_create(&b->parameters, NNCLR_TRAINING, 2, N, -1, &b->e);
+    CHECK_SAYS(b->training, "%s", b->e.message);
+    b->evaluation = nnclr_execution_create(&b->parameters, NNCLR_EVALUATION, 1, 2 * N,
+                                           nnclr_network_find(b->net, "features"), &b->e);
+    CHECK_SAYS(b->evaluation, "%s", b->e.message);
+    nnclr_execution_pack(b->training);
+    nnclr_execution_pack(b->evaluation);
 }
+
+static void close_bench(bench *b) {
+    nnclr_execution_free(b->evaluation);
+    nnclr_execution_free(b->training);
+    nnclr_parameters_free(&b->parameters);
+    nnclr_network_free(b->net);
+    fixture_close(&b->f);
+}
+
+static void feed(bench *b, nnclr_execution *x, int n) {
+    size_t count = (size_t)(2 * N * b->size * b->size * 3);
+    double *values = zero_reals(count);
+    float *pictures = malloc(count * sizeof *pictures);
+    CHECK(pictures);
+    fill_uniform(values, count, 3, 0, 0);
+    for (size_t i = 0; i < count; i++)
+        pictures[i] = (float)values[i];
+    nnclr_execution_input(x, pictures, n);
+    CHECK(b->f.t->sync(&b->f.g, &b->e));
+    free(pictures);
+    free(values);
+}
+
+/* One pass over two views, whose loss is a random projection of the unit predictions. */
+static void train(bench *b) {
+    int last = nnclr_network_find(b->net, "prediction_unit");
+    feed(b, b->training, N);
+    nnclr_execution_forward(b->training, 0, last);
+    const nnclr_tensor *gradient = nnclr_execution_gradient(b->training, last);
+    double values[2 * N * 32];
+    CHECK(shape_reals(gradient->shape) == 2 * N * 32);
+    fill_uniform(values, 2 * N * 32, 8, 0, 0);
+    b->f.t->put(&b->f.g, gradient->place, 2 * N * 32, NNCLR_F64, values);
+    nnclr_execution_seed(b->training, last);
+    nnclr_execution_backward(b->training, last, 0);
+}
+
+static void evaluate(bench *b) {
+    feed(b, b->evaluation, 2 * N);
+    nnclr_execution_forward(b->evaluation, 0, nnclr_network_find(b->net, "features"));
+}
+
+static double *rows_of(bench *b, nnclr_execution *x, const char *name, size_t *count) {
+    const nnclr_tensor *rows = nnclr_execution_tensor(x, nnclr_network_find(b->net, name));
+    *count = shape_reals(rows->shape);
+    return host_tensor(&b->f, rows);
+}
+
+/* ---- double precision ---- */
 
 static void compare(const summary *want, const double *values, size_t count, uint64_t record) {
-    nnclr_rng rng = nnclr_rng_at(9, NNCLR_DRAW_SAMPLE, 0, record, 0);
-    double squares = 0, dot = 0;
+    double distance = summary_distance(want, values, count, record);
+    CHECK_SAYS(distance <= 1e-8, "%s: %g from torch's", want->name, distance);
+}
+
+static void compare_rows(bench *b, nnclr_execution *x, const char *name, const summary *want) {
+    size_t count;
+    double *rows = rows_of(b, x, name, &count);
+    compare(want, rows, count, 0);
+    free(rows);
+}
+
+/* The segments that `want` goes on with; how many. */
+static size_t compare_segments(bench *b, const summary *want, const nnclr_segment *segments,
+                               size_t count, const void *reals) {
+    size_t known = 0;
     for (size_t i = 0; i < count; i++) {
-        squares += values[i] * values[i];
-        dot += values[i] * nnclr_rng_uniform(&rng, -1, 1);
+        const nnclr_segment *s = &segments[i];
+        if (strcmp(s->name, want[known].name) != 0)
+            continue;
+        double *values = host_reals(&b->f, nnclr_real_at(&b->f.g, reals, s->offset), s->count);
+        compare(&want[known++], values, s->count, i);
+        free(values);
     }
-    /* a gradient that is zero but for rounding has no digits to compare */
-    double tolerance = 1e-8 * want->norm + 1e-11;
-    CHECK_SAYS(fabs(sqrt(squares) - want->norm) <= tolerance, "%s: norm %.15g, torch says %.15g",
-               want->name, sqrt(squares), want->norm);
-    CHECK_SAYS(fabs(dot - want->dot) <= tolerance, "%s: projection %.15g, torch says %.15g",
-               want->name, dot, want->dot);
+    return known;
 }
 
-static void compare_segments(const summary *want, const nnclr_segment *segments, size_t count,
-                             const double *values) {
-    for (size_t i = 0; i < count; i++) {
-        CHECK_TEXT(segments[i].name, want[i].name);
-        compare(&want[i], values + segments[i].offset, segments[i].count, i);
-    }
-}
-
-static void feed(nnclr_engine *g, nnclr_execution *x, int size, double *scratch) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    size_t count = (size_t)(2 * N * size * size * 3);
-    float *pictures = nnclr_alloc(count, sizeof *pictures, &e);
-    CHECK(pictures);
-    fill_uniform(scratch, count, 3, 0);
-    for (size_t i = 0; i < count; i++)
-        pictures[i] = (float)scratch[i];
-    nnclr_execution_input(x, pictures, N);
-    CHECK(g->table->sync(g, &e));
-    nnclr_free(pictures);
-}
-
-static void compare_pass(nnclr_parameters *p, nnclr_execution *x, const summary *want,
-                         size_t want_count, double *scratch) {
-    nnclr_engine *g = p->engine;
-    const nnclr_network *net = p->net;
+/* `want`: features, unit predictions, gradients, running statistics, features in evaluation mode;
+ * each gradient and statistic, or a sample of them. */
+static void check_double(bench *b, const summary *want, size_t want_count, bool each) {
+    const nnclr_network *net = b->net;
     size_t parameters = nnclr_network_segment_count(net),
            statistics = nnclr_network_statistic_segment_count(net);
-    CHECK(want_count == 2 + parameters + statistics);
-    int last = nnclr_network_find(net, "prediction_unit");
-    nnclr_execution_forward(x, 0, last);
-    for (size_t i = 0; i < 2; i++) {
-        const nnclr_tensor *rows = nnclr_execution_tensor(x, nnclr_network_find(net, want[i].name));
-        g->table->download(g, rows, scratch);
-        compare(&want[i], scratch, (size_t)(2 * N * rows->shape.c), 0);
-    }
-    const nnclr_tensor *gradient = nnclr_execution_gradient(x, last);
-    size_t count = (size_t)(2 * N * gradient->shape.c);
-    fill_uniform(scratch, count, 8, 0);
-    g->table->put(g, gradient->place, count, NNCLR_F64, scratch);
-    nnclr_execution_seed(x, last);
-    nnclr_execution_backward(x, last, 0);
-    g->table->get(g, p->gradients, nnclr_network_parameter_count(net), NNCLR_F64, scratch);
-    compare_segments(want + 2, nnclr_network_segments(net), parameters, scratch);
-    g->table->get(g, p->statistics, nnclr_network_statistic_count(net), NNCLR_F64, scratch);
-    compare_segments(want + 2 + parameters, nnclr_network_statistic_segments(net), statistics,
-                     scratch);
+    train(b);
+    compare_rows(b, b->training, "features", &want[0]);
+    compare_rows(b, b->training, "prediction_unit", &want[1]);
+    size_t known = 2;
+    known += compare_segments(b, want + known, nnclr_network_segments(net), parameters,
+                              b->parameters.gradients);
+    known += compare_segments(b, want + known, nnclr_network_statistic_segments(net), statistics,
+                              b->parameters.statistics);
+    CHECK(known == want_count - 1 && known > 2 + (each ? parameters + statistics - 1 : 20));
+    evaluate(b);
+    compare_rows(b, b->evaluation, "features", &want[known]);
 }
 
-static void check_model(nnclr_arch arch, nnclr_stem stem, int size, const summary *want,
-                        size_t want_count) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    nnclr_model_spec spec = {.arch = arch,
-                             .width = 1,
-                             .stem = stem,
-                             .size = size,
-                             .projector = {3, {48, 40, 32}},
-                             .predictor = {1, {56}}};
-    nnclr_pool *pool = nnclr_pool_create(2, &e);
-    CHECK_SAYS(pool, "%s", e.message);
-    nnclr_engine g;
-    CHECK(nnclr_engine_open(&g, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F64, pool, &e));
-    nnclr_network *net = nnclr_model_build(&spec, &e);
-    CHECK_SAYS(net, "%s", e.message);
-    nnclr_parameters p;
-    CHECK(nnclr_parameters_create(&p, net, &g, true, &e));
-    CHECK(nnclr_parameters_initialize(&p, 5, &e));
-    nnclr_execution *x = nnclr_execution_create(&p, NNCLR_TRAINING, 2, N, -1, &e);
-    CHECK_SAYS(x, "%s", e.message);
-    double *scratch = nnclr_alloc(nnclr_network_parameter_count(net), sizeof *scratch, &e);
-    CHECK(scratch);
-    nnclr_execution_pack(x);
-    feed(&g, x, size, scratch);
-    compare_pass(&p, x, want, want_count, scratch);
-    nnclr_free(scratch);
-    nnclr_execution_free(x);
-    nnclr_parameters_free(&p);
-    nnclr_network_free(net);
-    nnclr_engine_close(&g);
-    nnclr_pool_free(pool);
+/* A quarter as wide as torchvision's. */
+static void check_sampled(nnclr_arch arch, nnclr_stem stem, int size, const summary *want,
+                          size_t want_count) {
+    bench b;
+    open_bench(&b, arch, 0.25, stem, size, NNCLR_PRECISION_F64);
+    check_double(&b, want, want_count, false);
+    close_bench(&b);
 }
+
+/* ---- single precision ---- */
+
+static void compare_features(bench *single, bench *whole, nnclr_execution *x, nnclr_execution *y) {
+    size_t count;
+    double *a = rows_of(single, x, "features", &count), *b = rows_of(whole, y, "features", &count);
+    double distance = relative_distance(a, b, count);
+    CHECK_SAYS(distance <= 1e-4, "features: %g from the double ones", distance);
+    free(a);
+    free(b);
+}
+
+static void compare_gradients(bench *single, bench *whole, double own, const double *own_tensors) {
+    double *a = host_reals(&single->f, single->parameters.gradients, single->count),
+           *b = host_reals(&whole->f, whole->parameters.gradients, whole->count);
+    double distance = relative_distance(a, b, whole->count);
+    CHECK_SAYS(distance <= 3 * own, "the gradient is %g from the double one, PyTorch's %g",
+               distance, own);
+    for (size_t i = 0; i < nnclr_network_segment_count(whole->net); i++) {
+        const nnclr_segment *s = &nnclr_network_segments(whole->net)[i];
+        distance = relative_distance(a + s->offset, b + s->offset, s->count);
+        /* a gradient that is zero but for rounding is far from itself */
+        CHECK_SAYS(distance <= 3 * own_tensors[i] || own_tensors[i] > 1,
+                   "%s: the gradient is %g from the double one, PyTorch's %g", s->name, distance,
+                   own_tensors[i]);
+    }
+    free(a);
+    free(b);
+}
+
+/* Both precisions, and how far PyTorch's f32 gradient is from its f64 one: whole, each parameter's.
+ */
+static void check_both(nnclr_arch arch, nnclr_stem stem, int size, const summary *want,
+                       size_t want_count, double own, const double *own_tensors) {
+    bench whole, single;
+    open_bench(&whole, arch, 1, stem, size, NNCLR_PRECISION_F64);
+    check_double(&whole, want, want_count, true);
+    open_bench(&single, arch, 1, stem, size, NNCLR_PRECISION_F32);
+    train(&single);
+    evaluate(&single);
+    compare_features(&single, &whole, single.training, whole.training);
+    compare_features(&single, &whole, single.evaluation, whole.evaluation);
+    compare_gradients(&single, &whole, own, own_tensors);
+    close_bench(&single);
+    close_bench(&whole);
+}
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static void resnet18_agrees_with_torch(void) {
-    check_model(NNCLR_RESNET18, NNCLR_STEM_CIFAR, 16, resnet18, sizeof resnet18 / sizeof *resnet18);
+    check_both(NNCLR_RESNET18, NNCLR_STEM_CIFAR, 16, resnet18, COUNT(resnet18), resnet18_own,
+               resnet18_own_tensors);
 }
 
 static void resnet50_agrees_with_torch(void) {
-    check_model(NNCLR_RESNET50, NNCLR_STEM_IMAGENET, 64, resnet50,
-                sizeof resnet50 / sizeof *resnet50);
+    check_both(NNCLR_RESNET50, NNCLR_STEM_IMAGENET, 64, resnet50, COUNT(resnet50), resnet50_own,
+               resnet50_own_tensors);
+}
+
+static void resnet34_agrees_with_torch(void) {
+    check_sampled(NNCLR_RESNET34, NNCLR_STEM_CIFAR, 16, resnet34, COUNT(resnet34));
+}
+
+static void resnet101_agrees_with_torch(void) {
+    check_sampled(NNCLR_RESNET101, NNCLR_STEM_IMAGENET, 64, resnet101, COUNT(resnet101));
+}
+
+static void resnet152_agrees_with_torch(void) {
+    check_sampled(NNCLR_RESNET152, NNCLR_STEM_IMAGENET, 64, resnet152, COUNT(resnet152));
 }
 
 int main(void) {
     RUN(resnet18_agrees_with_torch);
     RUN(resnet50_agrees_with_torch);
+    RUN(resnet34_agrees_with_torch);
+    RUN(resnet101_agrees_with_torch);
+    RUN(resnet152_agrees_with_torch);
     return check_done();
 }
