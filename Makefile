@@ -5,7 +5,7 @@ CC       ?= cc
 CFLAGS   ?= -O2 -g
 SANITIZE ?=
 
-# Each set of flags has its own folder, so that switching does not rebuild.
+# Each compiler and sanitiser has its own folder, so that switching does not rebuild.
 comma    := ,
 BUILD    := build
 OUT      := $(BUILD)/$(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
@@ -114,4 +114,5 @@ clean:
 format:
 	clang-format -i $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] cmd/*.[ch] tests/*/*.[ch] examples/*/*.[ch])
 
--include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROGRAMS:%=$(OUT)/cmd/%.d) $(EXAMPLES:%=$(OUT)/%.d) $(UNIT:%=$(OUT)/tests/unit/%.d)
+-include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROGRAMS:%=$(OUT)/cmd/%.d) $(EXAMPLES:%=$(OUT)/%.d) $(UNIT:%=$(OUT)/tests/unit/%.d) \
+         $(patsubst %.c,$(OUT)/%.d,$(wildcard tests/bench/*.c))

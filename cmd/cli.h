@@ -74,8 +74,8 @@ typedef struct nnclr_cli {
 /* Parses argv with GNU conventions (options and operands mixed, --name=value, unambiguous
  * prefixes are NOT taken, `--` ends, `-` is an operand). -h -V -q -v -j are added to every program.
  * Handles --help and --version, and ends the process with exit code 2 and one sentence on wrong
- * usage. Also blocks SIGPIPE's default for sockets of messages: a closed stdout ends a filter
- * quietly. */
+ * usage. SIGPIPE is ignored from then on: a write to a closed pipe fails instead, and
+ * nnclr_cli_die ends a filter by that signal, quietly. */
 void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, char **argv);
 bool nnclr_cli_given(const nnclr_cli *cli, const char *option);
 /* The value of a `--name VALUE` or `--name=VALUE` before parsing (for presets that set the defaults

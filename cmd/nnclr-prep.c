@@ -301,8 +301,8 @@ int main(int argc, char **argv) {
         .summary = "Packs JPEG and PNG files into a shard, the file that the other programs read.",
         .usage = "[options] INPUT...\n--list-contents [--json] SHARD...",
         .notes =
-            "An INPUT is a folder (its subfolders are the classes), a tar in any compression, or - "
-            "(a tar on standard input). A picture that cannot be read is named on standard error "
+            "An INPUT is a folder (its subfolders are the classes), a tar in any compression, - (a "
+            "tar on standard input), or a single picture. A picture that cannot be read is named on standard error "
             "and left out; the exit code is then 3.",
         .options = options,
         .option_count = sizeof options / sizeof *options,

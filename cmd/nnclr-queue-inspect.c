@@ -172,12 +172,21 @@ static void print_summary(nnclr_cli *cli, const inspector *x) {
 
 /* ---- the program ---- */
 
+static bool is_stdin(const char *path) {
+    return path && strcmp(path, "-") == 0;
+}
+
 static void check(nnclr_cli *cli, const settings *s) {
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a checkpoint or an embedding file");
+    int readers = is_stdin(s->query) + is_stdin(s->query_shard);
+    for (int i = 0; i < cli->operand_count; i++)
+        readers += is_stdin(cli->operands[i]);
+    if (readers > 1)
+        nnclr_cli_usage(cli, "only one of the files can be standard input");
     if (s->sheet && cli->operand_count < 2)
         nnclr_cli_usage(cli, "--sheet needs the pictures: give the SHARDs behind the file");
-    if (s->sheet && strcmp(s->sheet, "-") == 0)
+    if (is_stdin(s->sheet))
         nnclr_cli_usage(cli, "--sheet: standard output is the table's: give a file");
     if (s->query_shard && !s->query)
         nnclr_cli_usage(cli, "--query-shard goes with --query");

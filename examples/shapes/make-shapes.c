@@ -259,10 +259,10 @@ int main(int argc, char **argv) {
     };
     int at = 1;
     for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
-        size_t k = 0;
-        while (k < 4 && strcmp(argv[at], options[k].name) != 0)
+        size_t k = 0, all = sizeof options / sizeof *options;
+        while (k < all && strcmp(argv[at], options[k].name) != 0)
             k++;
-        if (k == 4)
+        if (k == all)
             return usage("no such option");
         if (!nnclr_parse_int(argv[at + 1], options[k].low, options[k].high, options[k].target))
             return usage("not a number that is allowed there");

@@ -111,23 +111,25 @@ static bool open_temporary(nnclr_output *output, nnclr_error *e) {
     nnclr_buffer name = {0};
     do {
         uint32_t random;
-        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-            return nnclr_fail_errno(e, "%s: no random name for a temporary file", output->path);
+        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
+            nnclr_fail_errno(e, "%s: no random name for a temporary file", output->path);
+            goto fail;
+        }
         name.size = 0;
         if (!nnclr_buffer_printf(&name, e, "%.*s.%s.%06x", folder, output->path,
-                                 output->path + folder, random & 0xffffff)) {
-            nnclr_buffer_free(&name);
-            return false;
-        }
+                                 output->path + folder, random & 0xffffff))
+            goto fail;
         output->fd = open((char *)name.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (output->fd < 0 && errno == EEXIST);
     if (output->fd < 0) {
         nnclr_fail_errno(e, "%s", output->path);
-        nnclr_buffer_free(&name);
-        return false;
+        goto fail;
     }
     output->temporary = (char *)name.data;
     return true;
+fail:
+    nnclr_buffer_free(&name);
+    return false;
 }
 
 nnclr_output *nnclr_output_open(const char *path, nnclr_error *e) {

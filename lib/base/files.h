@@ -9,7 +9,8 @@
 #include "base/error.h"
 #include "base/strings.h"
 
-/* Reads a regular file of at most `limit` bytes to the end of `out` (which is emptied first). */
+/* The whole of a regular file of at most `limit` bytes into `out` (emptied first). What is no
+ * regular file is refused, and never opened so that it blocks. */
 bool nnclr_file_read(const char *path, size_t limit, nnclr_buffer *out, nnclr_error *e);
 
 /* Reads exactly `size` bytes at `offset`; a short file is an input error that says so. Any number

@@ -80,7 +80,6 @@ bool nnclr_parse_real(const char *text, double low, double high, double *out) {
     if (!starts_number(text))
         return false;
     char *end;
-    errno = 0;
     double value = strtod(text, &end);
     if (end == text || *end != '\0' || !isfinite(value) || value < low || value > high)
         return false;

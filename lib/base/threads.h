@@ -40,14 +40,16 @@ void nnclr_pool_for(nnclr_pool *pool, int tasks, nnclr_task task, void *context)
 typedef struct nnclr_pipeline nnclr_pipeline;
 typedef bool (*nnclr_produce)(void *context, uint64_t item, int slot, int worker, nnclr_error *e);
 
+/* threads >= 1, depth >= 1; the producers are not pinned. */
 nnclr_pipeline *nnclr_pipeline_start(int threads, int depth, uint64_t first, uint64_t count,
                                      nnclr_produce produce, void *context, nnclr_error *e);
 
 typedef enum nnclr_next { NNCLR_NEXT_ITEM, NNCLR_NEXT_END, NNCLR_NEXT_FAILED } nnclr_next;
 
 /* Waits for the next item in order. ITEM: *slot is the consumer's until nnclr_pipeline_release.
- * FAILED: that item's own error is in *e; it counts as taken and is released too, and the
- * consumer may go on with the next. END: all `count` items were taken. */
+ * FAILED: that item's own error is in *e; it is taken all the same, must be released too, and the
+ * consumer may go on with the next. END: all `count` items were taken. Several items may be held;
+ * release gives back the oldest. One thread consumes. */
 nnclr_next nnclr_pipeline_next(nnclr_pipeline *pipeline, int *slot, nnclr_error *e);
 void nnclr_pipeline_release(nnclr_pipeline *pipeline);
 

@@ -205,7 +205,7 @@ typedef struct nnclr_engine_table {
     void (*squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out);
 
     /* ---- support set ---- */
-    /* m rows of d; rows are unit vectors (the caller's care). Row records start as -1. */
+    /* m rows of d; rows are unit vectors or zeros (the caller's care). Row records start as -1. */
     nnclr_search *(*search_create)(nnclr_engine *g, int m, int d, nnclr_error *e);
     void (*search_free)(nnclr_engine *g, nnclr_search *search);
     const void *(*search_rows)(nnclr_engine *g, const nnclr_search *search); /* reals [m][d] */

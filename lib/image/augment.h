@@ -39,12 +39,14 @@ typedef struct nnclr_view_parameters {
     double sigma;
 } nnclr_view_parameters;
 
-/* torchvision's RandomResizedCrop: ten draws of (area, aspect), then the central fallback. Every
- * draw is made whether it is used or not, so that one probability does not shift the others. */
+/* What view 0 or 1 of a width x height picture is made with. The crop is torchvision's
+ * RandomResizedCrop: ten draws of (area, aspect), then the central fallback. Every draw is made
+ * whether it is used or not, so that one probability does not shift the others. */
 nnclr_view_parameters nnclr_augment_draw(const nnclr_augment *augment, int width, int height,
                                          uint64_t seed, uint32_t epoch, uint64_t record, int view);
 
-/* out [size][size][3] in [0,1], not normalised. */
+/* out [size][size][3] in [0,1], not normalised. `scratch`, here and below, keeps its memory between
+ * calls: one a thread. */
 bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_parameters *parameters,
                          const nnclr_image *image, float *out, nnclr_buffer *scratch,
                          nnclr_error *e);

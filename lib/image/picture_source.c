@@ -67,7 +67,8 @@ static bool is_picture(const char *path) {
     unsigned char start[4] = {0};
     bool ok = pread(fd, start, sizeof start, 0) == (ssize_t)sizeof start;
     close(fd);
-    return ok && (memcmp(start, "\xff\xd8\xff", 3) == 0 || memcmp(start, "\x89PNG", 4) == 0);
+    return ok && (memcmp(start, "\xff\xd8\xff", 3) == 0 || memcmp(start, "\x89PNG", 4) == 0 ||
+                  memcmp(start, "P6\n", 3) == 0);
 }
 
 static bool add_single_picture(nnclr_source *source, uint32_t input, nnclr_error *e) {
@@ -293,6 +294,13 @@ static bool fail_empty(const nnclr_source_options *options, nnclr_error *e) {
                       options->inputs[0], below, root);
 }
 
+static bool check_standard_input(const nnclr_source_options *options, nnclr_error *e) {
+    int times = 0;
+    for (size_t i = 0; i < options->input_count; i++)
+        times += strcmp(options->inputs[i], "-") == 0;
+    return times < 2 || nnclr_fail(e, NNCLR_ERROR_USAGE, "standard input can be given only once");
+}
+
 static bool fill(nnclr_source *source, const nnclr_source_options *options, nnclr_error *e) {
     source->bases = nnclr_alloc_zero(options->input_count + 1, sizeof *source->bases, e);
     if (!source->bases)
@@ -301,6 +309,8 @@ static bool fill(nnclr_source *source, const nnclr_source_options *options, nncl
         if (!gather_list(source, options, e))
             return false;
     } else {
+        if (!check_standard_input(options, e))
+            return false;
         for (size_t i = 0; i < options->input_count; i++)
             if (!gather_input(source, options->inputs[i], options->root, e))
                 return false;

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "image/source_entries.h"
 #include "io/archive.h"
+#include "io/input.h"
 
 typedef struct component {
     const char *text;
@@ -102,6 +103,9 @@ static bool note_link(reading *r, nnclr_source_item *item, const char *target, n
 }
 
 static bool add_member(reading *r, const char *path, const char *link, nnclr_error *e) {
+    if (strcmp(path, NNCLR_SHARD_FIRST) == 0)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a shard, not an archive of pictures",
+                          r->source->bases[r->input]);
     if (!clean_name(path, r->root, &r->name, e))
         return false;
     if (r->name.size == 0)

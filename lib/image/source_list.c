@@ -38,14 +38,15 @@ static bool read_list(const char *list, const char *name, nnclr_buffer *text, nn
     return ok;
 }
 
+/* `line` ends in a NUL behind its `size` bytes. */
 static bool add_line(nnclr_source *source, uint32_t input, const char *line, size_t size,
                      nnclr_error *e) {
-    const char *tab = memrchr(line, '\t', size);
+    if (strlen(line) != size)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "a zero byte");
+    const char *tab = strrchr(line, '\t');
     size_t name_size = tab ? (size_t)(tab - line) : size;
     if (name_size == 0)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "no path before the label");
-    if (memchr(line, '\0', size))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "a zero byte");
     nnclr_source_item *item;
     if (!nnclr_source_add(source, input, line, name_size, &item, e))
         return false;
@@ -62,9 +63,10 @@ bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *
     bool ok = read_list(list, name, &text, e);
     size_t number = 1;
     for (size_t at = 0; ok && at < text.size; number++) {
-        const char *line = (char *)text.data + at;
-        const char *end = memchr(line, '\n', text.size - at);
+        char *line = (char *)text.data + at;
+        char *end = memchr(line, '\n', text.size - at);
         size_t size = end ? (size_t)(end - line) : text.size - at;
+        line[size] = '\0'; /* in the place of the newline, or behind the text */
         if (size > 0 && !add_line(source, input, line, size, e))
             ok = nnclr_fail_at(e, "%s: line %zu", name, number);
         at += size + 1;

@@ -363,7 +363,7 @@ static bool cut_metrics(const nnclr_run *run, int64_t after_step, nnclr_error *e
         if (stays(line, (size_t)size, after_step) &&
             !nnclr_output_write(output, line, (size_t)size, e))
             goto exit;
-    if (ferror(file)) {
+    if (!feof(file)) { /* also where memory was short, of which ferror knows nothing */
         nnclr_fail_errno(e, "%s", path);
         goto exit;
     }

@@ -1,9 +1,13 @@
 /* A RUN: the folder that a pre-training run writes to and is resumed from, locked while in use.
  *
  *   checkpoint.safetensors.zst       the newest, replaced atomically
- *   checkpoint-NNNN.safetensors.zst  older ones that --keep asks for (NNNN: step, at least 4
- * digits) metrics.jsonl  run.json  DONE  .lock
- */
+ *   checkpoint-NNNN.safetensors.zst  older ones that --keep asks for; NNNN: step, 4 digits or more
+ *   metrics.jsonl                    a line for each logged step
+ *   run.json                         what the run is: options, version, engine, data
+ *   DONE                             empty; there when the run is finished
+ *   .lock                            process number of who uses the folder
+ *
+ * A run is used by one thread at a time. */
 #ifndef NNCLR_IO_RUN_FOLDER_H
 #define NNCLR_IO_RUN_FOLDER_H
 

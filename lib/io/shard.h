@@ -41,7 +41,9 @@ typedef struct nnclr_shard_options {
 /* Everything in `options` is copied. A class name that is no UTF-8 is kept as nnclr_escape writes
  * it; names must differ. */
 nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, nnclr_error *e);
-/* Stores a record behind the last one. `number` is its record number within the file, from which
+/* A writer is used by one thread at a time; after a failure it can only be abandoned.
+ *
+ * Stores a record behind the last one. `number` is its record number within the file, from which
  * its key is made; -1: the count of records before it in the same file. Numbers in another order
  * than the stored one are allowed without shard_size only; commit fails unless they are 0..n-1,
  * each once. A file holds at most 999,999,999 records. */
@@ -68,8 +70,9 @@ void nnclr_shard_set_close(nnclr_shard_set *set); /* NULL is fine */
 
 size_t nnclr_shard_set_count(const nnclr_shard_set *set);
 size_t nnclr_shard_set_class_count(const nnclr_shard_set *set);
+/* The name of a class, valid as long as the set; `label` must be below the class count. */
 const char *nnclr_shard_set_class(const nnclr_shard_set *set, size_t label);
-/* record->name is the set's and stays valid. `i` must be below the count. */
+/* record->name is the set's and stays valid. `i` must be below the count, here and below. */
 void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *record);
 /* Puts the encoded picture of record i into `out` (emptied first), its crc32 verified. Any number
  * of threads may call it, each with its own buffer. */

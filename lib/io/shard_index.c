@@ -19,7 +19,7 @@ enum column {
     WIDTH,
     HEIGHT,
     CODEC,
-    NAME,
+    NAME, /* the last, and the only one that is no number a row */
     COLUMNS
 };
 
@@ -50,11 +50,12 @@ void nnclr_index_free(nnclr_index *index) {
 }
 
 bool nnclr_index_add(nnclr_index *index, const nnclr_index_entry *entry, const char *name,
-                     nnclr_error *e) {
+                     size_t size, nnclr_error *e) {
     size_t start = index->names.size;
     if (!nnclr_reserve(&index->entries, &index->capacity, index->count + 1, sizeof *index->entries,
                        e) ||
-        !nnclr_buffer_append(&index->names, name, strlen(name) + 1, e))
+        !nnclr_buffer_append(&index->names, name, size, e) ||
+        !nnclr_buffer_append(&index->names, "", 1, e))
         return false;
     index->entries[index->count] = *entry;
     index->entries[index->count++].name = start;
@@ -119,12 +120,12 @@ static bool append_column(const nnclr_index *index, enum column column, nnclr_bu
         const nnclr_index_entry *entry = &index->entries[i];
         const char *name = (const char *)index->names.data + entry->name;
         bool ok;
-        end += (int64_t)strlen(name);
         if (column == NAME)
             ok = nnclr_buffer_append(out, name, strlen(name), e);
+        else if (column == NAME_END)
+            ok = append_number(out, NNCLR_I64, end += (int64_t)strlen(name), e);
         else
-            ok = append_number(out, columns[column].dtype,
-                               column == NAME_END ? end : get(entry, column), e);
+            ok = append_number(out, columns[column].dtype, get(entry, column), e);
         if (!ok)
             return false;
     }
@@ -210,54 +211,52 @@ static bool find_columns(const nnclr_tensor_header *header, const unsigned char 
 
 /* Bounds that hold in any shard; what depends on classes and frames is checked later. */
 static const struct {
-    enum column column;
     int64_t low, high;
-} bounds[] = {
-    {RECORD, 0, NNCLR_SHARD_MAX_RECORDS - 1},
-    {FRAME, 0, UINT32_MAX},
-    {OFFSET, 0, NNCLR_FRAME_LIMIT},
-    {LENGTH, 0, NNCLR_FRAME_LIMIT},
-    {CRC32, 0, UINT32_MAX},
-    {LABEL, -1, INT32_MAX},
-    {WIDTH, 1, INT32_MAX},
-    {HEIGHT, 1, INT32_MAX},
-    {CODEC, NNCLR_CODEC_JPEG, NNCLR_CODEC_PPM},
+} bounds[NAME] = {
+    [RECORD] = {0, NNCLR_SHARD_MAX_RECORDS - 1},
+    [FRAME] = {0, UINT32_MAX},
+    [OFFSET] = {0, NNCLR_FRAME_LIMIT},
+    [LENGTH] = {0, NNCLR_FRAME_LIMIT},
+    [CRC32] = {0, UINT32_MAX},
+    [LABEL] = {-1, INT32_MAX},
+    [NAME_END] = {0, INT64_MAX},
+    [WIDTH] = {1, INT32_MAX},
+    [HEIGHT] = {1, INT32_MAX},
+    [CODEC] = {NNCLR_CODEC_JPEG, NNCLR_CODEC_PPM},
 };
 
-static bool parse_row(const table *t, size_t row, int64_t *name_start, nnclr_buffer *name,
-                      nnclr_index *out, nnclr_error *e) {
-    for (size_t b = 0; b < sizeof bounds / sizeof *bounds; b++) {
-        int64_t value = number_at(t, bounds[b].column, row);
-        if (value < bounds[b].low || value > bounds[b].high)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "row %zu: \"%s\" is %lld", row,
-                              columns[bounds[b].column].name, (long long)value);
+static bool parse_row(const table *t, size_t row, int64_t *name_start, nnclr_index *out,
+                      nnclr_error *e) {
+    int64_t values[NAME];
+    for (size_t c = 0; c < NAME; c++) {
+        values[c] = number_at(t, (enum column)c, row);
+        if (values[c] < bounds[c].low || values[c] > bounds[c].high)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT, "row %zu: \"%s\" is %lld", row, columns[c].name,
+                              (long long)values[c]);
     }
-    int64_t start = *name_start, end = number_at(t, NAME_END, row);
+    int64_t start = *name_start, end = values[NAME_END];
     if (end < start || (uint64_t)end > t->names ||
         memchr(t->data[NAME] + start, '\0', (size_t)(end - start)))
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "row %zu: its name is damaged", row);
     *name_start = end;
-    name->size = 0;
-    if (!nnclr_buffer_append(name, t->data[NAME] + start, (size_t)(end - start), e))
-        return false;
     nnclr_index_entry entry = {
-        .number = number_at(t, RECORD, row),
-        .frame = (uint64_t)number_at(t, FRAME, row),
-        .offset = (uint64_t)number_at(t, OFFSET, row),
-        .length = (uint64_t)number_at(t, LENGTH, row),
-        .crc32 = (uint32_t)number_at(t, CRC32, row),
-        .label = number_at(t, LABEL, row),
-        .width = (int)number_at(t, WIDTH, row),
-        .height = (int)number_at(t, HEIGHT, row),
-        .codec = (nnclr_codec)number_at(t, CODEC, row),
+        .number = values[RECORD],
+        .frame = (uint64_t)values[FRAME],
+        .offset = (uint64_t)values[OFFSET],
+        .length = (uint64_t)values[LENGTH],
+        .crc32 = (uint32_t)values[CRC32],
+        .label = values[LABEL],
+        .width = (int)values[WIDTH],
+        .height = (int)values[HEIGHT],
+        .codec = (nnclr_codec)values[CODEC],
     };
-    return nnclr_index_add(out, &entry, (const char *)name->data, e);
+    return nnclr_index_add(out, &entry, (const char *)t->data[NAME] + start, (size_t)(end - start),
+                           e);
 }
 
 bool nnclr_index_parse(const unsigned char *bytes, size_t size, nnclr_index *out, nnclr_error *e) {
     bool ok = false;
     nnclr_tensor_header header;
-    nnclr_buffer name = {0};
     size_t need;
     if (!nnclr_tensor_header_parse(bytes, size, "index", &header, &need, e))
         return need > size ? nnclr_fail(e, NNCLR_ERROR_INPUT, "index: truncated") : false;
@@ -266,19 +265,15 @@ bool nnclr_index_parse(const unsigned char *bytes, size_t size, nnclr_index *out
         goto exit;
     }
     table t;
-    if (!find_columns(&header, bytes + header.header_bytes, &t, e)) {
-        nnclr_fail_at(e, "index");
-        goto exit;
-    }
     int64_t name_start = 0;
-    for (size_t row = 0; row < t.rows; row++)
-        if (!parse_row(&t, row, &name_start, &name, out, e)) {
-            nnclr_fail_at(e, "index");
-            goto exit;
-        }
-    ok = true;
+    ok = find_columns(&header, bytes + header.header_bytes, &t, e) &&
+         nnclr_reserve(&out->entries, &out->capacity, t.rows, sizeof *out->entries, e) &&
+         nnclr_buffer_reserve(&out->names, t.names + t.rows, e);
+    for (size_t row = 0; ok && row < t.rows; row++)
+        ok = parse_row(&t, row, &name_start, out, e);
+    if (!ok)
+        nnclr_fail_at(e, "index");
 exit:
-    nnclr_buffer_free(&name);
     nnclr_tensor_header_free(&header);
     return ok;
 }

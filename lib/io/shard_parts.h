@@ -55,8 +55,9 @@ typedef struct nnclr_index {
 } nnclr_index;
 
 void nnclr_index_free(nnclr_index *index);
+/* Appends an entry; its `name` is set to where the name's `size` bytes are copied to. */
 bool nnclr_index_add(nnclr_index *index, const nnclr_index_entry *entry, const char *name,
-                     nnclr_error *e);
+                     size_t size, nnclr_error *e);
 /* Sorts by number, which must then be 0..count-1. */
 bool nnclr_index_sort(nnclr_index *index, nnclr_error *e);
 /* The safetensors document that a shard keeps, in the order of the entries. */

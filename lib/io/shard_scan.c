@@ -76,7 +76,8 @@ static bool end_record(scanner *s, uint64_t at, nnclr_error *e) {
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "record %lld has no %s",
                           (long long)s->record.number,
                           s->has_picture ? "description (.json)" : "picture");
-    if (!nnclr_index_add(&newest(s)->index, &s->record, (const char *)s->name.data, e))
+    if (!nnclr_index_add(&newest(s)->index, &s->record, (const char *)s->name.data, s->name.size,
+                         e))
         return false;
     return at - s->frame_start < NNCLR_SHARD_FRAME || close_frame(s, at, e);
 }

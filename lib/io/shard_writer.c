@@ -282,7 +282,7 @@ bool nnclr_shard_writer_add(nnclr_shard_writer *writer, int64_t number, const nn
         .codec = record->codec,
     };
     if (!append_members(writer, number, record, bytes, e) ||
-        !nnclr_index_add(&writer->index, &entry, record->name, e))
+        !nnclr_index_add(&writer->index, &entry, record->name, strlen(record->name), e))
         return false;
     writer->index_bytes += row;
     writer->records++;

@@ -101,26 +101,28 @@ exit:
 /* Finds where the document's bytes are. */
 static bool locate(nnclr_tensor_reader *reader, nnclr_error *e) {
     nnclr_input *input = &reader->input;
-    unsigned char magic[4];
-    if (input->size < sizeof magic)
+    unsigned char start[NNCLR_FRAME_START];
+    if (input->size < sizeof start)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: %s", input->name,
                           input->size == 0 ? "is empty" : "is no tensor file: too short");
-    if (!nnclr_read_at(input->fd, magic, sizeof magic, 0, input->name, e) ||
+    if (!nnclr_read_at(input->fd, start, sizeof start, 0, input->name, e) ||
         !check_content(reader, e))
         return false;
     reader->stream_bytes = input->size;
-    if (!nnclr_is_zstd(nnclr_load_u32(magic)) && !nnclr_is_skippable(nnclr_load_u32(magic)))
+    if (!nnclr_is_zstd(nnclr_load_u32(start)) && !nnclr_is_skippable(nnclr_load_u32(start)))
         return true;
 
     nnclr_seek_state state =
         nnclr_seek_table_read(input->fd, input->size, input->name, &reader->table, e);
     if (state == NNCLR_SEEK_FAILED)
         return false;
-    if (state == NNCLR_SEEK_FOUND && reader->table.count > 0) {
+    /* Frames of others may lack checksums and sizes: those are read from front to back. */
+    if (state == NNCLR_SEEK_FOUND && reader->table.count > 0 && nnclr_frame_is_checked(start)) {
         const nnclr_frame *last = &reader->table.frames[reader->table.count - 1];
         reader->stream_bytes = last->start + last->decompressed;
         return check_frames(reader, e);
     }
+    nnclr_seek_table_free(&reader->table);
     if (!nnclr_input_unpack(input, e))
         return false;
     reader->stream_bytes = input->size;

@@ -74,6 +74,10 @@ size_t nnclr_frame_bound(size_t size) {
     return ZSTD_compressBound(size);
 }
 
+bool nnclr_frame_is_checked(const unsigned char start[NNCLR_FRAME_START]) {
+    return start[HEADER_DESCRIPTOR] & HEADER_HAS_CHECKSUM;
+}
+
 bool nnclr_frame_content(const void *src, size_t src_size, size_t *size, nnclr_error *e) {
     const unsigned char *bytes = src;
     if (src_size <= HEADER_DESCRIPTOR || !nnclr_is_zstd(nnclr_load_u32(bytes)))
@@ -84,7 +88,7 @@ bool nnclr_frame_content(const void *src, size_t src_size, size_t *size, nnclr_e
     if (whole != src_size)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "a zstd frame of %zu bytes where %zu are noted",
                           whole, src_size);
-    if (!(bytes[HEADER_DESCRIPTOR] & HEADER_HAS_CHECKSUM))
+    if (!nnclr_frame_is_checked(bytes))
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "a zstd frame without checksum");
     if (bytes[HEADER_DESCRIPTOR] & HEADER_UNUSED)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "damaged zstd frame: unused bits are set");
@@ -360,7 +364,7 @@ static bool decompress_block(spool *s, size_t size, nnclr_error *e) {
 }
 
 bool nnclr_zstd_spool(int fd, int to, const char *name, uint64_t *written, nnclr_error *e) {
-    bool ok = false, zstd = false;
+    bool ok = false;
     spool s = {
         .in_size = ZSTD_DStreamInSize(), .out_size = ZSTD_DStreamOutSize(), .to = to, .name = name};
     s.in = nnclr_alloc(s.in_size, 1, e);
@@ -372,21 +376,14 @@ bool nnclr_zstd_spool(int fd, int to, const char *name, uint64_t *written, nnclr
         nnclr_fail(e, NNCLR_ERROR_MEMORY, "not enough memory for zstd");
         goto exit;
     }
-    for (bool first = true;; first = false) {
+    for (;;) {
         size_t got;
         if (!read_some(fd, s.in, s.in_size, name, &got, e))
             goto exit;
         if (got == 0)
             break;
-        if (first && got >= 4) {
-            uint32_t magic = nnclr_load_u32(s.in);
-            zstd = nnclr_is_zstd(magic) || nnclr_is_skippable(magic);
-        }
-        if (zstd ? !decompress_block(&s, got, e)
-                 : !nnclr_write_all(to, s.in, got, "temporary file", e))
+        if (!decompress_block(&s, got, e))
             goto exit;
-        if (!zstd)
-            s.written += got;
     }
     if (s.wanted != 0) {
         nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: truncated: the file ends inside a zstd frame", name);

@@ -28,6 +28,9 @@ bool nnclr_frame_compress(const void *src, size_t size, int level, nnclr_buffer 
 /* Upper bound of the bytes that such a frame takes. */
 size_t nnclr_frame_bound(size_t size);
 
+/* Whether a data frame carries a checksum, by its first bytes. */
+enum { NNCLR_FRAME_START = 5 };
+bool nnclr_frame_is_checked(const unsigned char start[NNCLR_FRAME_START]);
 /* src holds exactly one data frame with content size and checksum: how large its content is. */
 bool nnclr_frame_content(const void *src, size_t src_size, size_t *size, nnclr_error *e);
 /* Such a frame, whose content is exactly `size` bytes. */
@@ -91,8 +94,8 @@ bool nnclr_seek_table_load(const nnclr_seek_table *table, size_t i, int fd, cons
                            void *to, nnclr_error *e);
 
 /* Decompresses whatever zstd frames come from `fd` (a pipe or a file, at its current offset) into
- * `to`, checksums verified, skippable frames passed over; plain bytes that are no zstd are copied
- * as they are. *written counts. A stream that stops inside a frame is an error. */
+ * `to`, checksums verified, skippable frames passed over. *written counts. A stream that stops
+ * inside a frame is an error. */
 bool nnclr_zstd_spool(int fd, int to, const char *name, uint64_t *written, nnclr_error *e);
 
 #endif

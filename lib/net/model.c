@@ -2,16 +2,16 @@
 
 #include <string.h>
 
-enum { MAX_LAYER = 1 << 17, MAX_SIZE = 8192 };
+enum { MAX_SIZE = 8192 };
 
 static bool check_layers(const nnclr_layers *layers, const char *what, nnclr_error *e) {
     if (layers->count < 0 || layers->count > NNCLR_MLP_LAYERS)
         return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: %d layers, must be 0 to %d", what,
                           layers->count, NNCLR_MLP_LAYERS);
     for (int i = 0; i < layers->count; i++)
-        if (layers->width[i] < 1 || layers->width[i] > MAX_LAYER)
+        if (layers->width[i] < 1 || layers->width[i] > NNCLR_MLP_WIDEST)
             return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: a layer %d wide, must be 1 to %d", what,
-                              layers->width[i], MAX_LAYER);
+                              layers->width[i], NNCLR_MLP_WIDEST);
     return true;
 }
 

@@ -11,7 +11,7 @@
 #include "base/strings.h"
 #include "net/network.h"
 
-enum { NNCLR_MLP_LAYERS = 8 };
+enum { NNCLR_MLP_LAYERS = 8, NNCLR_MLP_WIDEST = 1 << 17 };
 
 typedef enum nnclr_arch {
     NNCLR_RESNET18,

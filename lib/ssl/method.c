@@ -27,7 +27,7 @@ struct nnclr_method {
     void *gradients[VIEWS];             /* of the loss by them, likewise */
     void *positives[VIEWS];             /* reals [n][d] */
     void *all_positives;                /* reals [all][d], where columns are used too */
-    void *logits;                       /* reals [n][VIEWS * all] */
+    void *logits;                       /* reals [n][all], for NT-Xent [n][VIEWS * all] */
     void *picks[VIEWS], *scores[VIEWS]; /* int32 and reals [n][neighbours] */
 
     int32_t *found, *pick;   /* host: [VIEWS][n][neighbours]; the chosen ones, [VIEWS][n] */
@@ -57,6 +57,7 @@ static bool carve_arena(nnclr_method *method, nnclr_error *e) {
     size_t all = (size_t)method->all, d = (size_t)method->d, k = (size_t)options->neighbours;
     bool nnclr = options->kind == NNCLR_METHOD_NNCLR;
     bool columns = nnclr && options->loss == NNCLR_LOSS_ROW_COLUMN;
+    bool both = !nnclr && options->negatives == NNCLR_NEGATIVES_ALL;
     bool search = nnclr && options->positive == NNCLR_POSITIVE_NN;
     size_t search_rows = search ? n : 0;
     const place places[] = {
@@ -66,7 +67,7 @@ static bool carve_arena(nnclr_method *method, nnclr_error *e) {
         {&method->positives[0], search_rows * d * real},
         {&method->positives[1], search_rows * d * real},
         {&method->all_positives, columns ? all * d * real : 0},
-        {&method->logits, n * VIEWS * all * real},
+        {&method->logits, n * (both ? VIEWS : 1) * all * real},
         {&method->picks[0], search_rows * k * sizeof(int32_t)},
         {&method->picks[1], search_rows * k * sizeof(int32_t)},
         {&method->scores[0], search_rows * k * real},

@@ -11,6 +11,8 @@
 
 enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
 
+static const int64_t most_batches = (int64_t)1 << 60; /* so that counting on cannot overflow */
+
 /* ---- metadata ---- */
 
 static bool put_json(nnclr_json *metadata, const char *key, const nnclr_json *value,
@@ -269,8 +271,9 @@ static bool load_entry(nnclr_tensor_reader *reader, const nnclr_layout_entry *en
                           chunk, e);
     if (!nnclr_tensor_reader_read(reader, info, 0, &p->batches, sizeof p->batches, e))
         return false;
-    return p->batches >= 0 || nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s is negative",
-                                         nnclr_tensor_reader_path(reader), entry->name);
+    return (p->batches >= 0 && p->batches <= most_batches) ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s is %" PRId64 ", no count of batches",
+                      nnclr_tensor_reader_path(reader), entry->name, p->batches);
 }
 
 /* Refuses tensors below the first component of one of the network's names that it does not have: a
@@ -328,7 +331,8 @@ static bool check_queue(const nnclr_tensor_reader *reader, const nnclr_support_s
                                          : (double)((const float *)embedding)[at];
             squares += x * x;
         }
-        if (!(fabs(squares - 1) < 1e-3))
+        /* A projection of zeros, which blank pictures may have, has no direction and stays zero. */
+        if (squares != 0 && !(fabs(squares - 1) < 1e-3))
             return nnclr_fail(e, NNCLR_ERROR_INPUT,
                               "%s: row %d of queue.embedding is no unit vector", path, row);
     }

@@ -25,15 +25,14 @@ typedef struct field {
 } field;
 
 #define AT(member) offsetof(nnclr_config, member)
-#define WIDEST     (1 << 20)
 
 static const field fields[] = {
     {"arch", FIELD_CHOICE, AT(model.arch), 0, 0, 1, nnclr_arch_names},
     {"width", FIELD_REAL, AT(model.width), 0.001, 64, 1, NULL},
     {"stem", FIELD_CHOICE, AT(model.stem), 0, 0, 1, nnclr_stem_names},
     {"size", FIELD_INT, AT(model.size), 1, 16384, 1, NULL},
-    {"proj", FIELD_LAYERS, AT(model.projector), 1, WIDEST, 1, NULL},
-    {"pred", FIELD_LAYERS, AT(model.predictor), 1, WIDEST, 1, NULL},
+    {"proj", FIELD_LAYERS, AT(model.projector), 1, NNCLR_MLP_WIDEST, 1, NULL},
+    {"pred", FIELD_LAYERS, AT(model.predictor), 1, NNCLR_MLP_WIDEST, 1, NULL},
     {"interpolation", FIELD_CHOICE, AT(augment.filter), 0, 0, 1, nnclr_filter_names},
     {"mean", FIELD_FLOAT, AT(augment.mean), -1e3, 1e3, 3, NULL},
     {"std", FIELD_FLOAT, AT(augment.std), 1e-6, 1e3, 3, NULL},

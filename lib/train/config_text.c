@@ -43,7 +43,6 @@ void nnclr_print_reals(const double *values, int count, char *text, size_t size)
 }
 
 bool nnclr_parse_layers(const char *text, nnclr_layers *out, nnclr_error *e) {
-    static const int64_t widest = 1 << 20;
     const char *rest = text;
     char part[LONGEST_NUMBER];
     nnclr_layers layers = {0};
@@ -53,7 +52,7 @@ bool nnclr_parse_layers(const char *text, nnclr_layers *out, nnclr_error *e) {
     while (ok && rest) {
         int64_t width;
         ok = layers.count < NNCLR_MLP_LAYERS && next_part(&rest, part) &&
-             nnclr_parse_int(part, 1, widest, &width);
+             nnclr_parse_int(part, 1, NNCLR_MLP_WIDEST, &width);
         if (ok)
             layers.width[layers.count++] = (int)width;
     }
@@ -62,7 +61,7 @@ bool nnclr_parse_layers(const char *text, nnclr_layers *out, nnclr_error *e) {
     return ok || nnclr_fail(e, NNCLR_ERROR_USAGE,
                             "needs at most %d widths from 1 to %d with commas between them, or "
                             "none, not \"%s\"",
-                            NNCLR_MLP_LAYERS, (int)widest, text);
+                            NNCLR_MLP_LAYERS, NNCLR_MLP_WIDEST, text);
 }
 
 void nnclr_print_layers(const nnclr_layers *layers, char *text, size_t size) {

@@ -306,6 +306,32 @@ END
     expect_message nnclr-prep text
 }
 
+@test "what is no input is refused with the reason: a shard, standard input twice" {
+    make_shard a 20
+    expect 1 nnclr-prep -o b.tar.zst a.tar.zst
+    expect_message nnclr-prep 'a.tar.zst: is a shard, not an archive of pictures'
+    expect 2 nnclr-prep -o b.tar.zst - - </dev/null
+    expect_message nnclr-prep 'standard input can be given only once'
+    [ ! -e b.tar.zst ]
+}
+
+@test "a picture as input is one record without label" {
+    folder=$(shapes 20)
+    printf 'P6\n1 1\n255\nabc' >dot.ppm
+    expect 0 nnclr-prep -q -o a.tar.zst "$folder/star/0001.png" dot.ppm
+    expect 0 nnclr-prep --list-contents a.tar.zst
+    [[ ${lines[1]} == $'0\t\t\t0001.png\t32\t32\tpng\t'* ]]
+    [ "${lines[2]}" = $'1\t\t\tdot.ppm\t1\t1\tppm\t14' ]
+}
+
+@test "--list with numbers: they are the labels" {
+    folder=$(shapes 20)
+    printf 'star/0001.png\t2\nstar/0000.jpg\ndisc/0000.jpg\t0\n' >list
+    nnclr-prep -q --list list -o a.tar.zst "$folder"
+    nnclr-prep --list-contents a.tar.zst | tail -n +2 | cut -f 2-4 >got
+    printf '2\t2\tstar/0001.png\n\t\tstar/0000.jpg\n0\t0\tdisc/0000.jpg\n' | cmp - got
+}
+
 @test "a full disk: one sentence, exit 1, no file" {
     folder=$(shapes 200)
     run bash -c "nnclr-prep '$folder' >/dev/full"

@@ -287,6 +287,7 @@ END
 --preset tiny --crop 0.5 -o run s.tar.zst|needs 2 numbers
 --preset tiny --crop 0.9,0.5 -o run s.tar.zst|smallest area 0.9 is above its largest 0.5
 --preset tiny --proj none -o run s.tar.zst|projector needs at least one layer
+--preset tiny --proj 131073 -o run s.tar.zst|at most 8 widths from 1 to 131072
 --preset tiny --warmup 10m -o run s.tar.zst|needs a number of epochs
 --preset tiny --max-time 10steps -o run s.tar.zst|needs a time
 --preset tiny --save-every 10 -o run s.tar.zst|such as 90s, 10m, 2h

@@ -150,6 +150,10 @@ END
         expect 2 nnclr-queue-inspect $option x
         expect_message nnclr-queue-inspect "not offered yet"
     done
+    for files in "- -" "--query - -" "--query x --query-shard - x -"; do
+        expect 2 nnclr-queue-inspect $files
+        expect_message nnclr-queue-inspect "only one of the files can be standard input"
+    done
     expect 2 nnclr-queue-inspect -k 0 x
     expect_message nnclr-queue-inspect "-k: needs a whole number from 1"
 }

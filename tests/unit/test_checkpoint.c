@@ -250,6 +250,31 @@ static void a_deeper_file_than_its_config(void) {
     close_state(&reader);
 }
 
+/* A row of `value` and zeros. */
+static void put_queue_row(state *s, int row, double value) {
+    double numbers[32] = {value};
+    void *place = fixture_reals(&s->f, numbers, 32);
+    s->f.t->search_update(&s->f.g, s->support.search, row, 1, place, &s->support.record[row]);
+}
+
+static void batches_that_cannot_be_counted_on(void) {
+    nnclr_config config = small_config();
+    state s, reader;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    fill_state(&s, &config);
+    open_state(&reader, NNCLR_PRECISION_F32, &config);
+    const int64_t counts[] = {-1, INT64_MAX};
+    for (int i = 0; i < 2; i++) {
+        s.parameters.batches = counts[i];
+        write_state(&s, path);
+        CHECK(!load_state(&reader, path));
+        CHECK_SAYS(strstr(reader.e.message, "no count of batches"), "%s", reader.e.message);
+        nnclr_checkpoint_info_free(&reader.info);
+    }
+    close_state(&s);
+    close_state(&reader);
+}
+
 static void a_queue_that_is_none(void) {
     nnclr_config config = small_config();
     state s, reader;
@@ -267,6 +292,18 @@ static void a_queue_that_is_none(void) {
     nnclr_checkpoint_info_free(&reader.info);
     CHECK(!load_state(&reader, path));
     CHECK_SAYS(strstr(reader.e.message, "queue.record of row 9 is -2"), "%s", reader.e.message);
+    s.support.record[9] = 0;
+    put_queue_row(&s, 11, 0.5);
+    write_state(&s, path);
+    nnclr_checkpoint_info_free(&reader.info);
+    CHECK(!load_state(&reader, path));
+    CHECK_SAYS(strstr(reader.e.message, "row 11 of queue.embedding is no unit vector"), "%s",
+               reader.e.message);
+    /* A blank picture's projection: nothing to normalise. */
+    put_queue_row(&s, 11, 0);
+    write_state(&s, path);
+    nnclr_checkpoint_info_free(&reader.info);
+    CHECK_SAYS(load_state(&reader, path), "%s", reader.e.message);
     close_state(&s);
     close_state(&reader);
 }
@@ -333,6 +370,7 @@ int main(void) {
     RUN(either_width_loads_into_either_engine);
     RUN(tensors_that_do_not_fit_their_config);
     RUN(a_deeper_file_than_its_config);
+    RUN(batches_that_cannot_be_counted_on);
     RUN(a_queue_that_is_none);
     RUN(cut_and_flipped_files);
     RUN(files_of_another_kind);

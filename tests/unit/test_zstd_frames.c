@@ -193,8 +193,7 @@ static void streams_are_spooled(void) {
     CHECK(memcmp(out.data + 1000, must, 70000) == 0);
     nnclr_buffer_free(&out);
 
-    CHECK(spool("plain bytes", 11, &out, &e) && out.size == 11 &&
-          memcmp(out.data, "plain bytes", 11) == 0);
+    CHECK(!spool("plain bytes", 11, &out, &e));
     nnclr_buffer_free(&out);
     CHECK(spool("", 0, &out, &e) && out.size == 0);
     nnclr_buffer_free(&out);
