@@ -150,7 +150,8 @@ nnclr_json *nnclr_views_identity(nnclr_views *views, nnclr_error *e) {
     nnclr_json *array = nnclr_json_array(e), *one = array ? nnclr_json_object(e) : NULL;
     if (array && nnclr_json_push(array, one, e) &&
         nnclr_json_put_int(one, "records", (int64_t)views->count, e) &&
-        nnclr_json_put_int(one, "crc32", views->crc, e) && nnclr_json_put_string(one, "kind", "views", e))
+        nnclr_json_put_int(one, "crc32", views->crc, e) &&
+        nnclr_json_put_string(one, "kind", "views", e))
         return array;
     nnclr_json_free(array);
     return NULL;
@@ -163,7 +164,7 @@ nnclr_json *nnclr_views_identity(nnclr_views *views, nnclr_error *e) {
 static void widen(float *out, size_t count) {
     const unsigned char *bytes = (const unsigned char *)out + count * (sizeof *out - 1);
     for (size_t i = 0; i < count; i++) {
-        float value = (float)bytes[i] / 255.0f;
+        float value = (float)bytes[i] * (1.0f / 255); /* as a resize to the same size */
         memcpy(&out[i], &value, sizeof value);
     }
 }
