@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "cmd/augment_options.h"
 #include "cmd/cli.h"
 #include "cmd/pretrain_options.h"
 #include "train/run_description.h"
@@ -14,10 +15,11 @@
 typedef struct session {
     nnclr_cli *cli;
     pretrain_settings *settings;
-    char **recorded; /* shards that run.json names */
-    const char *const *shards;
-    size_t shard_count;
-    nnclr_shard_set *set;
+    char **recorded; /* files of the data that run.json names */
+    const char *const *files;
+    size_t file_count;
+    nnclr_training_data data;
+    nnclr_tensor_reader *init;
     nnclr_run *run;
     nnclr_pool *pool;
     nnclr_engine engine;
@@ -48,19 +50,44 @@ static nnclr_request should_stop(void *context) {
     return NNCLR_SAVE_NOW;
 }
 
-static bool open_data(session *n, nnclr_error *e) {
-    n->shards = (const char *const *)n->cli->operands;
-    n->shard_count = (size_t)n->cli->operand_count;
-    if (n->shard_count == 0) { /* a resumed run: a new one was refused without */
-        n->recorded = nnclr_run_shards(n->settings->folder, e);
-        if (!n->recorded)
-            return false;
-        n->shards = (const char *const *)n->recorded;
-        while (n->shards[n->shard_count])
-            n->shard_count++;
+/* Which files there are to train on; a resumed run may be told where they are now. */
+static bool name_files(session *n, bool views, nnclr_error *e) {
+    n->files = (const char *const *)n->cli->operands;
+    n->file_count = (size_t)n->cli->operand_count;
+    if (n->settings->views) {
+        n->files = &n->settings->views;
+        n->file_count = 1;
     }
-    n->set = nnclr_shard_set_open(n->shards, n->shard_count, (uint64_t)n->settings->cache, e);
-    return n->set != NULL;
+    if (n->file_count > 0) /* else a resumed run: a new one was refused without */
+        return true;
+    n->recorded = nnclr_run_files(n->settings->folder, views, e);
+    n->files = (const char *const *)n->recorded;
+    while (n->files && n->files[n->file_count])
+        n->file_count++;
+    return n->files != NULL;
+}
+
+static bool open_data(session *n, bool views, nnclr_error *e) {
+    if (!name_files(n, views, e))
+        return false;
+    if (!views)
+        n->data.set =
+            nnclr_shard_set_open(n->files, n->file_count, (uint64_t)n->settings->cache, e);
+    else if (n->file_count == 1)
+        n->data.views = nnclr_views_open(n->files[0], e);
+    else
+        nnclr_fail(e, NNCLR_ERROR_USAGE,
+                   "the run trains on one file of views, not on %zu: name that one", n->file_count);
+    return n->data.set || n->data.views;
+}
+
+static bool check_size(const session *n, nnclr_error *e) {
+    const nnclr_views *views = n->data.views;
+    int size = n->settings->config.model.size;
+    return !views || nnclr_views_size(views) == size ||
+           nnclr_fail(
+               e, NNCLR_ERROR_USAGE, "the views of %s are %d pixels wide, not %d: give --size %d",
+               nnclr_views_path(views), nnclr_views_size(views), size, nnclr_views_size(views));
 }
 
 static bool open_engine(session *n, int choice, int precision, nnclr_error *e) {
@@ -73,9 +100,10 @@ static bool open_engine(session *n, int choice, int precision, nnclr_error *e) {
 static bool prepare_new(session *n, nnclr_error *e) {
     pretrain_settings *s = n->settings;
     nnclr_plan plan;
-    if (!nnclr_config_check(&s->config, e) || !open_data(n, e))
+    if (!nnclr_config_check(&s->config, e) || !open_data(n, s->views != NULL, e) ||
+        !check_size(n, e) || (s->init && !(n->init = nnclr_initial_state_open(s->init, e))))
         return false;
-    int64_t records = (int64_t)nnclr_shard_set_count(n->set);
+    int64_t records = (int64_t)nnclr_training_data_count(&n->data);
     if (!nnclr_cli_given(n->cli, "warmup") && !nnclr_plan_default_warmup(&s->config, records, e))
         return false;
     if (!nnclr_plan_make(&s->config, records, &plan, e))
@@ -103,10 +131,11 @@ static bool prepare_resumed(session *n, nnclr_error *e) {
         nnclr_cli_end(n->cli, NNCLR_EXIT_DONE);
     }
     s->config = n->info.config;
-    if (!open_data(n, e) || !nnclr_run_check_data(n->info.identity, n->set, e))
+    if (!open_data(n, nnclr_identity_is_views(n->info.identity), e) ||
+        !nnclr_training_data_check(&n->data, n->info.identity, e) || !check_size(n, e))
         return false;
-    int engine = pretrain_find(pretrain_engine_names, n->info.engine);
-    int precision = pretrain_find(pretrain_precision_names, n->info.precision);
+    int engine = option_find(pretrain_engine_names, n->info.engine);
+    int precision = option_find(pretrain_precision_names, n->info.precision);
     if (engine < 0 || precision < 0)
         return nnclr_fail(e, NNCLR_ERROR_MISSING,
                           "the run was made with engine %s at precision %s, which this program "
@@ -115,24 +144,46 @@ static bool prepare_resumed(session *n, nnclr_error *e) {
     return open_engine(n, engine, precision, e);
 }
 
+static void tell_initial_state(session *n) {
+    static const char *const words[] = {[NNCLR_ABSENT] = "is not in the file",
+                                        [NNCLR_MISFIT] = "has another shape there",
+                                        [NNCLR_TAKEN] = "taken"};
+    const nnclr_initial_state state = nnclr_trainer_initial_state(n->trainer);
+    const struct {
+        const char *name;
+        nnclr_taken taken;
+    } parts[] = {
+        {"projector", state.projector}, {"predictor", state.predictor}, {"queue", state.queue}};
+    char text[200];
+    int used = snprintf(text, sizeof text, "backbone taken");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].taken != NNCLR_UNWANTED)
+            used += snprintf(text + used, sizeof text - (size_t)used, ", %s %s", parts[i].name,
+                             words[parts[i].taken]);
+    nnclr_cli_note(n->cli, "%s: %s%s", n->settings->init, text,
+                   state.strange_rows ? " (its rows are of other data)" : "");
+}
+
 static bool make_trainer(session *n, nnclr_error *e) {
     const pretrain_settings *s = n->settings;
     nnclr_plan plan;
     const nnclr_run_description description = {
         .config = &s->config,
         .engine = &n->engine,
-        .set = n->set,
+        .data = &n->data,
         .program = PROGRAM,
-        .shards = n->shards,
-        .shard_count = n->shard_count,
+        .files = n->files,
+        .file_count = n->file_count,
+        .init = s->init,
         .threads = n->cli->threads,
     };
-    if (!nnclr_plan_make(&s->config, (int64_t)nnclr_shard_set_count(n->set), &plan, e) ||
+    if (!nnclr_plan_make(&s->config, (int64_t)nnclr_training_data_count(&n->data), &plan, e) ||
         !nnclr_run_describe(n->run, &description, e))
         return false;
     nnclr_trainer_options options = {
         .config = &s->config,
-        .set = n->set,
+        .data = &n->data,
+        .init = n->init,
         .engine = &n->engine,
         .run = n->run,
         .program = PROGRAM,
@@ -150,11 +201,13 @@ static bool make_trainer(session *n, nnclr_error *e) {
     if (s->save_every.unit != NNCLR_SECONDS)
         options.save_steps = count < 1 ? 1 : (int64_t)(count + 0.5);
     n->trainer = nnclr_trainer_create(&options, n->checkpoint, &n->info, e);
+    if (n->trainer && n->init)
+        tell_initial_state(n);
     if (n->trainer)
         nnclr_cli_detail(n->cli,
                          "%zu pictures, %lld steps an epoch, %lld in all from step %lld, %lld of "
                          "warm-up to a rate of %g; engine %s, %s",
-                         nnclr_shard_set_count(n->set), (long long)plan.steps_per_epoch,
+                         nnclr_training_data_count(&n->data), (long long)plan.steps_per_epoch,
                          (long long)plan.total, (long long)n->info.step, (long long)plan.warmup,
                          plan.peak, n->engine.table->name, n->engine.table->precision);
     return n->trainer != NULL;
@@ -166,7 +219,8 @@ static void close_session(session *n) {
     nnclr_checkpoint_info_free(&n->info);
     nnclr_engine_close(&n->engine);
     nnclr_pool_free(n->pool);
-    nnclr_shard_set_close(n->set);
+    nnclr_tensor_reader_close(n->init);
+    nnclr_training_data_close(&n->data);
     nnclr_run_close(n->run);
     nnclr_free(n->recorded);
 }
@@ -213,7 +267,9 @@ int main(int argc, char **argv) {
     const nnclr_program program = {
         .name = "nnclr-pretrain",
         .summary = "Trains a network on the pictures of shards, without labels.",
-        .usage = "[--preset NAME] [options] -o RUN SHARD...\n--resume -o RUN [SHARD...]",
+        .usage = "[--preset NAME] [options] -o RUN SHARD...\n"
+                 "[--preset NAME] [options] --views FILE -o RUN\n"
+                 "--resume -o RUN [SHARD...]",
         .notes =
             "Several SHARDs are one set, numbered on in the order given; - is standard input.\n"
             "SIGUSR1 writes a checkpoint; SIGTERM and SIGINT write one and stop.",

@@ -3,93 +3,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/augment_options.h"
+#include "cmd/option_table.h"
+
 const char *const pretrain_engine_names[] = {"auto", "cpu", "amx", "cuda", NULL};
 const char *const pretrain_precision_names[] = {"auto", "bf16", "f32", "f64", NULL};
 static const char *const swap_names[] = {"off", "on", NULL};
 
 /* ---- values of options ---- */
 
-int pretrain_find(const char *const *names, const char *name) {
-    for (int i = 0; name && names[i]; i++)
-        if (strcmp(names[i], name) == 0)
-            return i;
-    return -1;
-}
-
-static bool parse_augment(const char *text, void *target, nnclr_error *e) {
-    (void)target; /* applied before parsing, so that single strengths change it in any order */
-    return pretrain_find(nnclr_augment_names, text) >= 0 ||
-           nnclr_fail(e, NNCLR_ERROR_USAGE, "needs byol, simclr, crop or none, not \"%s\"", text);
-}
-
-static bool parse_jitter(const char *text, void *target, nnclr_error *e) {
-    (void)target;
-    if (strcmp(text, "tf") == 0)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "tf is not offered in this version: give torch, or leave it out");
-    return strcmp(text, "torch") == 0 ||
-           nnclr_fail(e, NNCLR_ERROR_USAGE, "needs torch, not \"%s\"", text);
-}
-
-static void show_jitter(const void *target, char *text, size_t size) {
-    (void)target;
-    snprintf(text, size, "torch");
-}
-
 static void show_nothing(const void *target, char *text, size_t size) {
     (void)target;
     if (size)
         text[0] = '\0';
-}
-
-static bool parse_area(const char *text, void *target, nnclr_error *e) {
-    return nnclr_parse_reals(text, target, 2, 1e-6, 1, e);
-}
-
-static bool parse_shares(const char *text, void *target, nnclr_error *e) {
-    return nnclr_parse_reals(text, target, 2, 0, 1, e);
-}
-
-static void show_pair(const void *target, char *text, size_t size) {
-    nnclr_print_reals(target, 2, text, size);
-}
-
-static bool parse_strengths(const char *text, void *target, nnclr_error *e) {
-    double values[4];
-    if (!nnclr_parse_reals(text, values, 4, 0, 10, e))
-        return false;
-    if (values[3] > 0.5)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE, "a hue of %g is more than half a turn (0.5)",
-                          values[3]);
-    memcpy(target, values, sizeof values);
-    return true;
-}
-
-static void show_strengths(const void *target, char *text, size_t size) {
-    nnclr_print_reals(target, 4, text, size);
-}
-
-static bool parse_colours(const char *text, float *out, double low, nnclr_error *e) {
-    double values[3];
-    if (!nnclr_parse_reals(text, values, 3, low, 1000, e))
-        return false;
-    for (int i = 0; i < 3; i++)
-        out[i] = (float)values[i];
-    return true;
-}
-
-static bool parse_mean(const char *text, void *target, nnclr_error *e) {
-    return parse_colours(text, target, -1000, e);
-}
-
-static bool parse_std(const char *text, void *target, nnclr_error *e) {
-    return parse_colours(text, target, 1e-6, e);
-}
-
-static void show_colours(const void *target, char *text, size_t size) {
-    const float *values = target;
-    nnclr_print_reals((double[]){(double)values[0], (double)values[1], (double)values[2]}, 3, text,
-                      size);
 }
 
 static bool parse_layers(const char *text, void *target, nnclr_error *e) {
@@ -137,51 +63,20 @@ static void show_duration(const void *target, char *text, size_t size) {
 
 /* ---- the table ---- */
 
-/* clang-format off */
-#define GROUP(help)  {NULL, 0, NNCLR_OPTION_GROUP, NULL, NULL, help, 0, 0, NULL, NULL, NULL}
-#define ABSENT(name, help)  {name, 0, NNCLR_OPTION_ABSENT, NULL, NULL, help, 0, 0, NULL, NULL, NULL}
-#define FLAG(name, target, help)  {name, 0, NNCLR_OPTION_FLAG, target, NULL, help, 0, 0, NULL, NULL, NULL}
-#define CHOICE(name, target, names, help)  {name, 0, NNCLR_OPTION_CHOICE, target, NULL, help, 0, 0, names, NULL, NULL}
-#define NUMBER(type, name, target, argument, help, low, high)  {name, 0, type, target, argument, help, low, high, NULL, NULL, NULL}
-#define INTEGER(...)  NUMBER(NNCLR_OPTION_INT, __VA_ARGS__)
-#define REAL(...)  NUMBER(NNCLR_OPTION_REAL, __VA_ARGS__)
-#define BYTES(...)  NUMBER(NNCLR_OPTION_BYTES, __VA_ARGS__)
-#define CUSTOM(name, target, argument, help, parse, show)  {name, 0, NNCLR_OPTION_CUSTOM, target, argument, help, 0, 0, NULL, parse, show}
-/* clang-format on */
-
 size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTIONS_MOST]) {
     nnclr_config *c = &s->config;
-    nnclr_augment *a = &c->augment;
-    const nnclr_option options[] = {
+    const nnclr_option first[] = {
         CHOICE("preset", &s->preset, nnclr_preset_names,
                "defaults for everything below: the paper's, or two smaller settings"),
         GROUP("Data"),
-        INTEGER("size", &s->size, "N", "views are N x N pixels", 8, 4096),
-        CUSTOM("augment", NULL, "byol|simclr|crop|none",
-               "ready-made augmentation, which the single strengths below change", parse_augment,
-               show_nothing),
-        CUSTOM("jitter", NULL, "torch", "whose colour operators", parse_jitter, show_jitter),
-        CHOICE("interpolation", &a->filter, nnclr_filter_names, "of the crop's resize"),
-        CUSTOM("crop", &a->area_low, "LOW,HIGH", "share of the picture's area that a crop has",
-               parse_area, show_pair),
-        REAL("flip", &a->flip, "P", "probability of a mirrored view", 0, 1),
-        CUSTOM("jitter-strength", &a->brightness, "B,C,S,H",
-               "of brightness, contrast, saturation and hue", parse_strengths, show_strengths),
-        REAL("jitter-p", &a->jitter, "P", "probability of colour jitter", 0, 1),
-        REAL("gray", &a->gray, "P", "probability of a gray view", 0, 1),
-        CUSTOM("blur", &a->blur, "P1,P2",
-               "probability of blur in view 1 and 2; below size 64 none unless given", parse_shares,
-               show_pair),
-        CUSTOM("solarize", &a->solarize, "P1,P2", "probability of solarisation in view 1 and 2",
-               parse_shares, show_pair),
-        CUSTOM("mean", &a->mean, "R,G,B", "subtracted from views", parse_mean, show_colours),
-        CUSTOM("std", &a->std, "R,G,B", "that views are divided by", parse_std, show_colours),
+    };
+    const nnclr_option rest[] = {
         BYTES("cache", &s->cache, "BYTES",
               "pictures' files that are kept in memory, the rest is read again", 0, 1e15),
         ABSENT("shuffle-window", "is not offered in this version: the order of an epoch is always "
                                  "the exact shuffle; leave it out"),
-        ABSENT("views", "is not offered in this version: give shards, and --augment none for "
-                        "pictures as they are"),
+        TEXT("views", &s->views, "FILE",
+             "train on the pairs of views in this file, in their order, in place of SHARDs"),
         GROUP("Model"),
         CHOICE("arch", &c->model.arch, nnclr_arch_names, "the backbone"),
         REAL("width", &c->model.width, "F",
@@ -243,6 +138,8 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                 9e18),
         INTEGER("data-seed", &s->data_seed, "N",
                 "of order and augmentation alone, in place of --seed", 0, 9e18),
+        TEXT("init", &s->init, "FILE",
+             "a checkpoint to start from: its backbone, and heads and queue as far as they fit"),
         CHOICE("engine", &s->engine, pretrain_engine_names,
                "what does the arithmetic (this version has cpu)"),
         CHOICE("precision", &s->precision, pretrain_precision_names,
@@ -254,8 +151,6 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         CUSTOM("max-time", &s->max_time, "TIME",
                "stop after so long, with a checkpoint and exit code 75", parse_time, show_duration),
         INTEGER("log-every", &s->log_every, "N", "steps a line of metrics.jsonl", 1, 1e15),
-        ABSENT("init", "is not offered in this version: training starts from random weights, or "
-                       "goes on with --resume"),
         ABSENT("probe", "is not offered in this version: give the checkpoint to nnclr-embed, and "
                         "that to nnclr-lineval --methods knn"),
         ABSENT("probe-bank", "is not offered in this version: give the checkpoint to nnclr-embed, "
@@ -263,9 +158,15 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         ABSENT("dry-run", "is not offered in this version: give --steps 10 and see images_per_s in "
                           "metrics.jsonl"),
     };
-    _Static_assert(sizeof options / sizeof *options <= PRETRAIN_OPTIONS_MOST, "enlarge it");
-    memcpy(table, options, sizeof options);
-    return sizeof options / sizeof *options;
+    enum {
+        FIRST = sizeof first / sizeof *first,
+        REST = sizeof rest / sizeof *rest,
+    };
+    _Static_assert(FIRST + AUGMENT_OPTIONS + REST <= PRETRAIN_OPTIONS_MOST, "enlarge it");
+    memcpy(table, first, sizeof first);
+    augment_options(&c->augment, &s->size, table + FIRST);
+    memcpy(table + FIRST + AUGMENT_OPTIONS, rest, sizeof rest);
+    return FIRST + AUGMENT_OPTIONS + REST;
 }
 
 /* ---- from options to a configuration ---- */
@@ -277,20 +178,10 @@ pretrain_settings pretrain_defaults(int argc, char **argv) {
                            .log_every = 1,
                            .cache = (int64_t)1 << 30,
                            .save_every = {600, NNCLR_SECONDS}};
-    int preset = pretrain_find(nnclr_preset_names, nnclr_cli_peek(argc, argv, "preset"));
-    int augment = pretrain_find(nnclr_augment_names, nnclr_cli_peek(argc, argv, "augment"));
-    int lars = pretrain_find(nnclr_lars_names, nnclr_cli_peek(argc, argv, "lars"));
-    const char *size = nnclr_cli_peek(argc, argv, "size"),
-               *method = nnclr_cli_peek(argc, argv, "method");
+    int lars = option_find(nnclr_lars_names, nnclr_cli_peek(argc, argv, "lars"));
+    const char *method = nnclr_cli_peek(argc, argv, "method");
     nnclr_config *config = &s.config;
-    s.preset = preset >= 0 ? preset : NNCLR_PRESET_IMAGENET;
-    *config = nnclr_config_preset((nnclr_preset)s.preset);
-    s.size = config->model.size;
-    if (size)
-        nnclr_parse_int(size, 8, 4096, &s.size);
-    nnclr_config_size(config, (int)s.size);
-    if (augment >= 0)
-        nnclr_config_augment(config, (nnclr_augment_choice)augment);
+    *config = augment_defaults(argc, argv, &s.preset, &s.size);
     if (lars >= 0)
         nnclr_config_lars(config, (nnclr_lars)lars);
     if (method && strcmp(method, "simclr") == 0)
@@ -312,6 +203,10 @@ static void refuse_idle(nnclr_cli *cli, bool idle, const char *const *names, con
 static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
     const nnclr_config *c = &s->config;
     bool simclr = c->method.kind == NNCLR_METHOD_SIMCLR;
+    refuse_idle(cli, s->views != NULL,
+                (const char *[]){"augment", "jitter", "crop", "flip", "jitter-strength", "jitter-p",
+                                 "gray", "blur", "solarize", "cache", NULL},
+                "the views of --views are taken as they are; leave it out");
     refuse_idle(cli, simclr,
                 (const char *[]){"queue", "neighbours", "enqueue", "exclude-self", "include-self",
                                  "queue-frozen", "positive", "loss", NULL},
@@ -337,6 +232,8 @@ static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
 static void apply(const nnclr_cli *cli, pretrain_settings *s) {
     nnclr_config *c = &s->config;
     c->model.size = c->augment.size = (int)s->size;
+    if (s->views)
+        nnclr_config_augment(c, NNCLR_AUGMENT_NONE);
     c->batch = (int)s->batch;
     c->method.queue = (int)s->queue;
     c->method.neighbours = (int)s->neighbours;
@@ -356,12 +253,20 @@ static void check_resume(nnclr_cli *cli) {
                                           "max-time", "log-every", NULL};
     for (size_t i = 0; i < cli->program->option_count; i++) {
         const nnclr_option *option = &cli->program->options[i];
-        if (cli->given[i] && pretrain_find(allowed, option->name) < 0)
+        if (cli->given[i] && option_find(allowed, option->name) < 0)
             nnclr_cli_usage(cli,
                             "--%s cannot be given with --resume: the checkpoint's configuration "
                             "rules; leave it out",
                             option->name);
     }
+}
+
+static void check_standard_input(nnclr_cli *cli, const pretrain_settings *s) {
+    bool taken = s->views && strcmp(s->views, "-") == 0;
+    for (int i = 0; i < cli->operand_count; i++)
+        taken = taken || strcmp(cli->operands[i], "-") == 0;
+    if (taken && s->init && strcmp(s->init, "-") == 0)
+        nnclr_cli_usage(cli, "only one of the data and --init can be standard input");
 }
 
 void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
@@ -371,8 +276,12 @@ void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
         check_resume(cli);
         return;
     }
-    if (cli->operand_count == 0)
+    if (s->views && cli->operand_count > 0)
+        nnclr_cli_usage(cli, "--views takes the place of the shards: leave %s out",
+                        cli->operands[0]);
+    if (!s->views && cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+    check_standard_input(cli, s);
     apply(cli, s);
     check_together(cli, s);
 }

@@ -9,6 +9,7 @@
 
 typedef struct pretrain_settings {
     const char *folder;
+    const char *views, *init; /* files; NULL: none */
     bool resume, force, include_self;
     int preset, swap, engine, precision;
     int64_t size, queue, neighbours, batch, seed, init_seed, data_seed, keep, log_every, cache;
@@ -19,9 +20,6 @@ typedef struct pretrain_settings {
 enum { PRETRAIN_OPTIONS_MOST = 80 };
 
 extern const char *const pretrain_engine_names[], *const pretrain_precision_names[];
-
-/* Index of a name in a NULL-terminated list; -1: not there, or NULL. */
-int pretrain_find(const char *const *names, const char *name);
 
 /* What the preset, and the options that bring several defaults with them, say: so that --help shows
  * it, and single options override it wherever they stand. */

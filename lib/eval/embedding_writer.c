@@ -9,48 +9,6 @@ struct nnclr_embedding_writer {
     int d;
 };
 
-static nnclr_json *class_array(const nnclr_shard_set *set, nnclr_error *e) {
-    nnclr_json *array = nnclr_json_array(e);
-    if (!array)
-        return NULL;
-    for (size_t i = 0; i < nnclr_shard_set_class_count(set); i++) {
-        if (!nnclr_json_push_string(array, nnclr_shard_set_class(set, i), e)) {
-            nnclr_json_free(array);
-            return NULL;
-        }
-    }
-    return array;
-}
-
-/* metadata[key] = the text of `value` (NULL: failed already). */
-static bool put_text(nnclr_json *metadata, const char *key, const nnclr_json *value,
-                     nnclr_error *e) {
-    nnclr_buffer text = {0};
-    bool ok = value && nnclr_json_print(value, false, &text, e) &&
-              nnclr_json_put_string(metadata, key, (const char *)text.data, e);
-    nnclr_buffer_free(&text);
-    return ok;
-}
-
-static nnclr_json *make_metadata(const nnclr_shard_set *set, const nnclr_json *config,
-                                 nnclr_error *e) {
-    nnclr_json *metadata = nnclr_json_object(e);
-    if (!metadata)
-        return NULL;
-    nnclr_json *classes = class_array(set, e);
-    nnclr_json *data = classes ? nnclr_shard_set_identity(set, e) : NULL;
-    bool ok = data && put_text(metadata, "nnclr.classes", classes, e) &&
-              put_text(metadata, "nnclr.data", data, e) &&
-              put_text(metadata, "nnclr.config", config, e);
-    nnclr_json_free(data);
-    nnclr_json_free(classes);
-    if (!ok) {
-        nnclr_json_free(metadata);
-        return NULL;
-    }
-    return metadata;
-}
-
 static const char *name_of(const nnclr_shard_set *set, size_t i) {
     nnclr_record record;
     nnclr_shard_set_record(set, i, &record);
@@ -104,7 +62,7 @@ nnclr_embedding_writer *nnclr_embedding_writer_open(const char *path, const char
         {.name = "embedding", .dtype = NNCLR_F32, .rank = 2, .dims = {n, d}},
         {.name = "name", .dtype = NNCLR_U8, .rank = 1, .dims = {name_bytes}},
     };
-    nnclr_json *metadata = make_metadata(set, config, e);
+    nnclr_json *metadata = nnclr_shard_set_metadata(set, config, e);
     nnclr_embedding_writer *writer = metadata ? nnclr_alloc_zero(1, sizeof *writer, e) : NULL;
     if (!writer)
         goto fail;

@@ -1,6 +1,7 @@
 #include "image/loader.h"
 
 #include <pthread.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/threads.h"
@@ -18,9 +19,10 @@ typedef struct epoch_order {
 } epoch_order;
 
 struct nnclr_loader {
-    nnclr_shard_set *set;
+    nnclr_shard_set *set; /* what batches come from: pictures, */
+    nnclr_views *given;   /* or views as they are; the other is NULL */
     nnclr_loader_options options;
-    size_t count;             /* of the set */
+    size_t count;             /* of records */
     int64_t batches;          /* in an epoch */
     int chunks;               /* in a batch */
     int depth;                /* batches in memory */
@@ -30,6 +32,7 @@ struct nnclr_loader {
     nnclr_view_maker *makers; /* [threads] */
     pthread_mutex_t lock;     /* guards orders */
     epoch_order orders[ORDERS];
+    pthread_mutex_t reading[VIEWS]; /* of the given views */
     nnclr_pipeline *pipeline;
     int64_t next_step;
     int held;            /* chunks of the batch that the consumer has */
@@ -61,10 +64,8 @@ static bool make_record(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t 
     nnclr_image image = {0};
     bool ok = nnclr_view_maker_decode(maker, loader->set, record, &image, e);
     for (int view = 0; ok && view < VIEWS; view++) {
-        nnclr_view_parameters drawn =
-            nnclr_augment_draw(augment, image.width, image.height, loader->options.seed,
-                               (uint32_t)epoch, record, view);
-        ok = nnclr_augment_apply(augment, &drawn, &image, to[view], &maker->scratch, e);
+        nnclr_view_key key = {loader->options.seed, record, (uint32_t)epoch, view};
+        ok = nnclr_view_maker_view(maker, augment, &image, key, to[view], e);
         if (ok)
             nnclr_normalize(to[view], (int64_t)augment->size * augment->size, augment->mean,
                             augment->std);
@@ -73,23 +74,61 @@ static bool make_record(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t 
     return ok;
 }
 
+/* Where a pipeline item's records belong in a batch, and in memory. */
+typedef struct chunk {
+    int64_t step, epoch;
+    size_t first, n;         /* within the batch */
+    float *to[VIEWS];        /* of the first record */
+    int64_t *record, *label; /* the same */
+} chunk;
+
+static chunk chunk_of(const nnclr_loader *loader, uint64_t item, int slot) {
+    size_t batch = (size_t)loader->options.batch, at = (size_t)(slot / loader->chunks);
+    chunk c = {.step = (int64_t)(item / (uint64_t)loader->chunks),
+               .first = (size_t)(item % (uint64_t)loader->chunks) * CHUNK};
+    c.epoch = c.step / loader->batches;
+    c.n = batch - c.first < CHUNK ? batch - c.first : CHUNK;
+    for (size_t view = 0; view < VIEWS; view++)
+        c.to[view] = loader->views + ((at * VIEWS + view) * batch + c.first) * loader->view_floats;
+    c.record = loader->record + at * batch + c.first;
+    c.label = loader->label + at * batch + c.first;
+    return c;
+}
+
 static bool make_chunk(void *context, uint64_t item, int slot, int worker, nnclr_error *e) {
     nnclr_loader *loader = context;
-    int64_t step = (int64_t)(item / (uint64_t)loader->chunks), epoch = step / loader->batches;
-    size_t batch = (size_t)loader->options.batch, at = (size_t)(slot / loader->chunks);
-    int first = (int)(item % (uint64_t)loader->chunks) * CHUNK;
-    int last = first + CHUNK < (int)batch ? first + CHUNK : (int)batch;
-    const uint32_t *order =
-        order_of_epoch(loader, epoch) + (size_t)(step % loader->batches) * batch;
-    float *views = loader->views + at * VIEWS * batch * loader->view_floats;
-    for (int i = first; i < last; i++) {
+    chunk c = chunk_of(loader, item, slot);
+    const uint32_t *order = order_of_epoch(loader, c.epoch) +
+                            (size_t)(c.step % loader->batches) * (size_t)loader->options.batch +
+                            c.first;
+    for (size_t i = 0; i < c.n; i++) {
         float *to[VIEWS];
         for (size_t view = 0; view < VIEWS; view++)
-            to[view] = views + (view * batch + (size_t)i) * loader->view_floats;
-        loader->record[at * batch + (size_t)i] = order[i];
-        if (!make_record(loader, &loader->makers[worker], order[i], epoch, to,
-                         &loader->label[at * batch + (size_t)i], e))
+            to[view] = c.to[view] + i * loader->view_floats;
+        c.record[i] = order[i];
+        if (!make_record(loader, &loader->makers[worker], order[i], c.epoch, to, &c.label[i], e))
             return false;
+    }
+    return true;
+}
+
+/* Given views: the rows that follow one another in the file. */
+static bool read_chunk(void *context, uint64_t item, int slot, int worker, nnclr_error *e) {
+    (void)worker;
+    nnclr_loader *loader = context;
+    const nnclr_augment *augment = &loader->options.augment;
+    chunk c = chunk_of(loader, item, slot);
+    size_t row = (size_t)(c.step % loader->batches) * (size_t)loader->options.batch + c.first;
+    memcpy(c.record, nnclr_views_record(loader->given) + row, c.n * sizeof *c.record);
+    memcpy(c.label, nnclr_views_label(loader->given) + row, c.n * sizeof *c.label);
+    for (int view = 0; view < VIEWS; view++) {
+        pthread_mutex_lock(&loader->reading[view]);
+        bool ok = nnclr_views_read(loader->given, view, row, c.n, c.to[view], e);
+        pthread_mutex_unlock(&loader->reading[view]);
+        if (!ok)
+            return false;
+        nnclr_normalize(c.to[view], (int64_t)c.n * augment->size * augment->size, augment->mean,
+                        augment->std);
     }
     return true;
 }
@@ -108,7 +147,7 @@ static bool allocate(nnclr_loader *loader, nnclr_error *e) {
     loader->makers = nnclr_alloc_zero((size_t)options->threads, sizeof *loader->makers, e);
     if (!loader->views || !loader->record || !loader->label || !loader->makers)
         return false;
-    for (int i = 0; i < ORDERS; i++) {
+    for (int i = 0; !loader->given && i < ORDERS; i++) {
         loader->orders[i].epoch = -1;
         loader->orders[i].record = nnclr_alloc(loader->count, sizeof *loader->orders[i].record, e);
         if (!loader->orders[i].record)
@@ -117,9 +156,8 @@ static bool allocate(nnclr_loader *loader, nnclr_error *e) {
     return true;
 }
 
-nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options *options,
-                                nnclr_error *e) {
-    size_t count = nnclr_shard_set_count(set);
+static nnclr_loader *open_loader(nnclr_shard_set *set, nnclr_views *given, size_t count,
+                                 const nnclr_loader_options *options, nnclr_error *e) {
     if (options->batch < 1 || (size_t)options->batch > count || count > UINT32_MAX) {
         nnclr_fail(e, NNCLR_ERROR_USAGE, "a batch of %d does not fit a set of %zu records",
                    options->batch, count);
@@ -129,7 +167,10 @@ nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options
     if (!loader)
         return NULL;
     pthread_mutex_init(&loader->lock, NULL);
+    for (int view = 0; view < VIEWS; view++)
+        pthread_mutex_init(&loader->reading[view], NULL);
     loader->set = set;
+    loader->given = given;
     loader->options = *options;
     loader->count = count;
     loader->batches = (int64_t)(count / (size_t)options->batch);
@@ -144,11 +185,25 @@ nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options
     uint64_t chunks = (uint64_t)loader->chunks;
     loader->pipeline = nnclr_pipeline_start(
         options->threads, loader->depth * loader->chunks, (uint64_t)options->first_step * chunks,
-        (uint64_t)options->steps * chunks, make_chunk, loader, e);
+        (uint64_t)options->steps * chunks, given ? read_chunk : make_chunk, loader, e);
     if (loader->pipeline)
         return loader;
 fail:
     nnclr_loader_close(loader);
+    return NULL;
+}
+
+nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options *options,
+                                nnclr_error *e) {
+    return open_loader(set, NULL, nnclr_shard_set_count(set), options, e);
+}
+
+nnclr_loader *nnclr_loader_open_views(nnclr_views *views, const nnclr_loader_options *options,
+                                      nnclr_error *e) {
+    if (nnclr_views_size(views) == options->augment.size)
+        return open_loader(NULL, views, nnclr_views_count(views), options, e);
+    nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: the views are %d pixels wide, not %d",
+               nnclr_views_path(views), nnclr_views_size(views), options->augment.size);
     return NULL;
 }
 
@@ -193,6 +248,8 @@ void nnclr_loader_close(nnclr_loader *loader) {
     nnclr_free(loader->label);
     nnclr_free(loader->record);
     nnclr_free(loader->views);
+    for (int view = 0; view < VIEWS; view++)
+        pthread_mutex_destroy(&loader->reading[view]);
     pthread_mutex_destroy(&loader->lock);
     nnclr_free(loader);
 }

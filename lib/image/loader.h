@@ -1,8 +1,9 @@
-/* Shards -> batches of normalised views, made ahead of time by own threads.
+/* Shards, or views made before -> batches of normalised views, ahead of time by own threads.
  *
  * The order of an epoch is the exact permutation of (seed, epoch); the last partial batch is
  * dropped. Step s (from 0) is batch s % (records / batch) of epoch s / (records / batch), so a
- * loader can start at any step and yields there what an uninterrupted one would. */
+ * loader can start at any step and yields there what an uninterrupted one would. Given views have
+ * the order of their file in every epoch. */
 #ifndef NNCLR_IMAGE_LOADER_H
 #define NNCLR_IMAGE_LOADER_H
 
@@ -11,6 +12,7 @@
 
 #include "base/error.h"
 #include "image/augment.h"
+#include "image/views_file.h"
 #include "io/shard.h"
 
 typedef struct nnclr_loader nnclr_loader;
@@ -37,6 +39,9 @@ typedef struct nnclr_batch {
 /* The set stays the caller's and must outlive the loader. */
 nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options *options,
                                 nnclr_error *e);
+/* The same from views as they are; of options.augment only size, mean and std count. */
+nnclr_loader *nnclr_loader_open_views(nnclr_views *views, const nnclr_loader_options *options,
+                                      nnclr_error *e);
 /* NULL with *e set on failure (a record that does not decode names itself), and again on every call
  * after it; NULL with *e left alone after the last step. */
 const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e);

@@ -26,3 +26,11 @@ bool nnclr_view_maker_decode(nnclr_view_maker *maker, nnclr_shard_set *set, size
     nnclr_buffer_free(&name);
     return false;
 }
+
+bool nnclr_view_maker_view(nnclr_view_maker *maker, const nnclr_augment *augment,
+                           const nnclr_image *image, nnclr_view_key key, float *out,
+                           nnclr_error *e) {
+    nnclr_view_parameters drawn = nnclr_augment_draw(augment, image->width, image->height, key.seed,
+                                                     key.epoch, key.record, key.view);
+    return nnclr_augment_apply(augment, &drawn, image, out, &maker->scratch, e);
+}

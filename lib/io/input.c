@@ -91,6 +91,19 @@ fail:
     return false;
 }
 
+bool nnclr_input_again(const nnclr_input *input, nnclr_input *again, nnclr_error *e) {
+    *again = (nnclr_input){.fd = -1, .size = input->size};
+    again->name = nnclr_strdup(input->name, e);
+    if (!again->name)
+        return false;
+    again->fd = fcntl(input->fd, F_DUPFD_CLOEXEC, 0);
+    if (again->fd >= 0)
+        return true;
+    nnclr_fail_errno(e, "%s", input->name);
+    nnclr_input_close(again);
+    return false;
+}
+
 void nnclr_input_close(nnclr_input *input) {
     if (input->name && input->fd >= 0)
         close(input->fd);

@@ -17,6 +17,8 @@ typedef struct nnclr_input {
 
 /* PATH "-" is standard input. */
 bool nnclr_input_open(const char *path, nnclr_input *input, nnclr_error *e);
+/* The same content once more; the two are closed by themselves. */
+bool nnclr_input_again(const nnclr_input *input, nnclr_input *again, nnclr_error *e);
 /* Also for one that is zeroed or whose opening failed. */
 void nnclr_input_close(nnclr_input *input);
 

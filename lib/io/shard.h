@@ -81,6 +81,10 @@ bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnc
  * part of a concatenated one, so that `cat a b` and a, b are the same data). Owned by the caller.
  */
 nnclr_json *nnclr_shard_set_identity(const nnclr_shard_set *set, nnclr_error *e);
+/* Metadata of a tensor file that is made from a set: nnclr.classes, nnclr.data, and `config` as
+ * nnclr.config. Owned by the caller. */
+nnclr_json *nnclr_shard_set_metadata(const nnclr_shard_set *set, const nnclr_json *config,
+                                     nnclr_error *e);
 /* Frames decompressed so far: a test shows that one record costs one frame. */
 uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set);
 

@@ -54,6 +54,9 @@ typedef struct nnclr_tensor_reader nnclr_tensor_reader;
 /* PATH "-" is standard input. A stream without seek table is spooled to an unlinked file. A shard,
  * a truncated file, a file of a newer nnclr.format: one sentence each. */
 nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e);
+/* A second reader of the same file, for another thread or another place in it: each holds the frame
+ * that it read last. */
+nnclr_tensor_reader *nnclr_tensor_reader_again(const nnclr_tensor_reader *reader, nnclr_error *e);
 void nnclr_tensor_reader_close(nnclr_tensor_reader *reader); /* NULL is fine */
 const char *nnclr_tensor_reader_path(const nnclr_tensor_reader *reader);
 size_t nnclr_tensor_reader_count(const nnclr_tensor_reader *reader);
@@ -75,6 +78,9 @@ bool nnclr_tensor_reader_read(nnclr_tensor_reader *reader, const nnclr_tensor_in
 void *nnclr_tensor_reader_load(nnclr_tensor_reader *reader, const char *name, nnclr_dtype dtype,
                                int rank, const int64_t *dims, nnclr_tensor_info *info,
                                nnclr_error *e);
+
+/* zlib's crc32 of all tensors' data in file order: reads them all. */
+bool nnclr_tensor_reader_crc32(nnclr_tensor_reader *reader, uint32_t *crc, nnclr_error *e);
 
 typedef struct nnclr_tensor_writer nnclr_tensor_writer;
 

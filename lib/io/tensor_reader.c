@@ -4,10 +4,11 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "io/input.h"
+#include "io/shard_parts.h"
 #include "io/tensor_file.h"
 #include "io/zstd_frames.h"
 
-enum { PEEK = 512, NO_FRAME = -1 };
+enum { PEEK = 512, NO_FRAME = -1, PIECE = 1 << 20 };
 
 struct nnclr_tensor_reader {
     nnclr_input input;
@@ -178,16 +179,31 @@ static bool check_format(const nnclr_tensor_reader *reader, nnclr_error *e) {
                       reader->input.name, (long long)format, (int)NNCLR_TENSOR_FORMAT);
 }
 
-nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e) {
+/* Owns the input. */
+static nnclr_tensor_reader *open_input(const nnclr_input *input, nnclr_error *e) {
     nnclr_tensor_reader *reader = nnclr_alloc_zero(1, sizeof *reader, e);
-    if (!reader)
+    if (!reader) {
+        nnclr_input owned = *input;
+        nnclr_input_close(&owned);
         return NULL;
+    }
+    reader->input = *input;
     reader->held = NO_FRAME;
-    if (nnclr_input_open(path, &reader->input, e) && locate(reader, e) && read_header(reader, e) &&
-        check_size(reader, e) && check_format(reader, e))
+    if (locate(reader, e) && read_header(reader, e) && check_size(reader, e) &&
+        check_format(reader, e))
         return reader;
     nnclr_tensor_reader_close(reader);
     return NULL;
+}
+
+nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e) {
+    nnclr_input input;
+    return nnclr_input_open(path, &input, e) ? open_input(&input, e) : NULL;
+}
+
+nnclr_tensor_reader *nnclr_tensor_reader_again(const nnclr_tensor_reader *reader, nnclr_error *e) {
+    nnclr_input input;
+    return nnclr_input_again(&reader->input, &input, e) ? open_input(&input, e) : NULL;
 }
 
 void nnclr_tensor_reader_close(nnclr_tensor_reader *reader) {
@@ -299,4 +315,21 @@ void *nnclr_tensor_reader_load(nnclr_tensor_reader *reader, const char *name, nn
     if (data && info)
         *info = *found;
     return data;
+}
+
+bool nnclr_tensor_reader_crc32(nnclr_tensor_reader *reader, uint32_t *crc, nnclr_error *e) {
+    const nnclr_tensor_header *header = &reader->header;
+    unsigned char *piece = nnclr_alloc(PIECE, 1, e);
+    bool ok = piece != NULL;
+    *crc = 0;
+    for (uint64_t done = 0; ok && done < header->data_bytes;) {
+        uint64_t left = header->data_bytes - done;
+        size_t size = left < PIECE ? (size_t)left : PIECE;
+        ok = read_stream(reader, header->header_bytes + done, piece, size, e);
+        if (ok)
+            *crc = nnclr_crc32(*crc, piece, size);
+        done += size;
+    }
+    nnclr_free(piece);
+    return ok;
 }

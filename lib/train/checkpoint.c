@@ -221,17 +221,14 @@ static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
                    "%s: there is no tensor %s, which its nnclr.config asks for", path, entry->name);
         return NULL;
     }
+    if (nnclr_layout_fits(entry, info))
+        return info;
     bool integer = entry->dtype == NNCLR_I64;
-    bool type_fits =
-        integer ? info->dtype == NNCLR_I64 : info->dtype == NNCLR_F32 || info->dtype == NNCLR_F64;
-    if (!type_fits) {
+    if (integer ? info->dtype != NNCLR_I64 : info->dtype != NNCLR_F32 && info->dtype != NNCLR_F64) {
         nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s is %s, not %s", path, entry->name,
                    nnclr_dtype_name(info->dtype), integer ? "I64" : "F32 or F64");
         return NULL;
     }
-    if (info->rank == entry->rank &&
-        memcmp(info->dims, entry->dims, (size_t)entry->rank * sizeof *info->dims) == 0)
-        return info;
     char is[160], should[160];
     print_shape(is, sizeof is, info->rank, info->dims);
     print_shape(should, sizeof should, entry->rank, entry->dims);
@@ -240,18 +237,24 @@ static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
     return NULL;
 }
 
-/* Reals [count] from the file to an engine's place, through `chunk` (of CHUNK doubles). */
+/* Reals [count] from the file to an engine's place. */
 static bool load_reals(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
-                       nnclr_engine *engine, void *place, void *chunk, nnclr_error *e) {
+                       nnclr_engine *engine, void *place, nnclr_error *e) {
     size_t count = (size_t)nnclr_tensor_elements(info), width = nnclr_dtype_bytes(info->dtype);
-    for (size_t done = 0; done < count;) {
-        size_t part = count - done < CHUNK ? count - done : CHUNK;
-        if (!nnclr_tensor_reader_read(reader, info, done * width, chunk, part * width, e))
-            return false;
-        engine->table->put(engine, nnclr_real_at(engine, place, done), part, info->dtype, chunk);
+    size_t most = count < CHUNK ? count : CHUNK;
+    void *chunk = nnclr_alloc(most, width, e);
+    bool ok = chunk != NULL;
+    for (size_t done = 0; ok && done < count;) {
+        size_t part = count - done < most ? count - done : most;
+        ok = nnclr_tensor_reader_read(reader, info, done * width, chunk, part * width, e);
+        if (ok)
+            engine->table->put(engine, nnclr_real_at(engine, place, done), part, info->dtype,
+                               chunk);
         done += part;
     }
-    return true;
+    ok = ok && engine->table->sync(engine, e);
+    nnclr_free(chunk);
+    return ok;
 }
 
 static void *flat_buffer(const nnclr_parameters *p, nnclr_slot slot) {
@@ -260,15 +263,12 @@ static void *flat_buffer(const nnclr_parameters *p, nnclr_slot slot) {
                                           : p->velocity;
 }
 
-static bool load_entry(nnclr_tensor_reader *reader, const nnclr_layout_entry *entry,
-                       nnclr_parameters *p, void *chunk, nnclr_error *e) {
-    const nnclr_tensor_info *info = find_fitting(reader, entry, e);
-    if (!info)
-        return false;
+bool nnclr_checkpoint_load_entry(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                                 const nnclr_layout_entry *entry, nnclr_parameters *p,
+                                 nnclr_error *e) {
     if (entry->slot != NNCLR_SLOT_BATCHES)
         return load_reals(reader, info, p->engine,
-                          nnclr_real_at(p->engine, flat_buffer(p, entry->slot), entry->offset),
-                          chunk, e);
+                          nnclr_real_at(p->engine, flat_buffer(p, entry->slot), entry->offset), e);
     if (!nnclr_tensor_reader_read(reader, info, 0, &p->batches, sizeof p->batches, e))
         return false;
     return (p->batches >= 0 && p->batches <= most_batches) ||
@@ -301,12 +301,11 @@ bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_paramet
     nnclr_layout layout;
     if (!nnclr_layout_make(p->net, p->engine->table->real, p->velocity != NULL, NULL, &layout, e))
         return false;
-    void *chunk = nnclr_alloc(CHUNK, sizeof(double), e);
-    bool ok = chunk && refuse_strangers(reader, &layout, e);
-    for (size_t i = 0; ok && i < layout.count; i++)
-        ok = load_entry(reader, &layout.entries[i], p, chunk, e);
-    ok = ok && p->engine->table->sync(p->engine, e);
-    nnclr_free(chunk);
+    bool ok = refuse_strangers(reader, &layout, e);
+    for (size_t i = 0; ok && i < layout.count; i++) {
+        const nnclr_tensor_info *info = find_fitting(reader, &layout.entries[i], e);
+        ok = info && nnclr_checkpoint_load_entry(reader, info, &layout.entries[i], p, e);
+    }
     nnclr_layout_free(&layout);
     return ok;
 }

@@ -90,3 +90,12 @@ nnclr_tensor_info nnclr_layout_info(const nnclr_layout_entry *entry) {
     memcpy(info.dims, entry->dims, sizeof entry->dims);
     return info;
 }
+
+static bool type_fits(const nnclr_layout_entry *entry, nnclr_dtype type) {
+    return entry->dtype == NNCLR_I64 ? type == NNCLR_I64 : type == NNCLR_F32 || type == NNCLR_F64;
+}
+
+bool nnclr_layout_fits(const nnclr_layout_entry *entry, const nnclr_tensor_info *info) {
+    return type_fits(entry, info->dtype) && info->rank == entry->rank &&
+           memcmp(info->dims, entry->dims, (size_t)entry->rank * sizeof *info->dims) == 0;
+}

@@ -40,5 +40,12 @@ bool nnclr_layout_make(const nnclr_network *net, nnclr_dtype real, bool momentum
 void nnclr_layout_free(nnclr_layout *layout);
 
 nnclr_tensor_info nnclr_layout_info(const nnclr_layout_entry *entry);
+/* A file's tensor has the entry's shape, and its type; reals may have either width. */
+bool nnclr_layout_fits(const nnclr_layout_entry *entry, const nnclr_tensor_info *info);
+
+/* Loads a tensor that fits an entry of weights, statistics or momentum. */
+bool nnclr_checkpoint_load_entry(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                                 const nnclr_layout_entry *entry, nnclr_parameters *p,
+                                 nnclr_error *e);
 
 #endif

@@ -10,21 +10,30 @@
 
 enum { LARGEST = 16 << 20 }; /* bytes of a run.json */
 
-static bool push_path(nnclr_json *array, const char *path, nnclr_error *e) {
-    char *absolute = realpath(path, NULL); /* "-" stays what it is */
-    bool ok = nnclr_json_push_string(array, absolute ? absolute : path, e);
-    free(absolute);
+static const char *absolute_path(const char *path, char **made) {
+    *made = realpath(path, NULL);
+    return *made ? *made : path; /* "-" stays what it is */
+}
+
+static bool put_path(nnclr_json *object, const char *key, const char *path, nnclr_error *e) {
+    char *made;
+    bool ok = nnclr_json_put_string(object, key, absolute_path(path, &made), e);
+    free(made);
     return ok;
 }
 
-static nnclr_json *paths_to_json(const nnclr_run_description *d, nnclr_error *e) {
+static nnclr_json *paths_to_json(const char *const *paths, size_t count, nnclr_error *e) {
     nnclr_json *array = nnclr_json_array(e);
-    for (size_t i = 0; array && i < d->shard_count; i++)
-        if (!push_path(array, d->shards[i], e)) {
-            nnclr_json_free(array);
-            return NULL;
-        }
-    return array;
+    bool ok = array != NULL;
+    for (size_t i = 0; ok && i < count; i++) {
+        char *made;
+        ok = nnclr_json_push_string(array, absolute_path(paths[i], &made), e);
+        free(made);
+    }
+    if (ok)
+        return array;
+    nnclr_json_free(array);
+    return NULL;
 }
 
 /* Puts a value that may be NULL because making it failed. */
@@ -45,12 +54,39 @@ static bool put_host(nnclr_json *object, int threads, nnclr_error *e) {
     return false;
 }
 
+static const char *files_key(bool views) {
+    return views ? "views" : "shards";
+}
+
+static nnclr_json *read_description(const char *folder, nnclr_buffer *path, nnclr_error *e) {
+    nnclr_buffer text = {0};
+    nnclr_json *json = NULL;
+    if (nnclr_buffer_printf(path, e, "%s/run.json", folder) &&
+        nnclr_file_read((const char *)path->data, LARGEST, &text, e))
+        json = nnclr_json_parse((const char *)text.data, text.size, (const char *)path->data, e);
+    nnclr_buffer_free(&text);
+    return json;
+}
+
+/* Where the weights came from: a run that goes on has it from its older description. */
+static bool put_init(nnclr_json *object, const nnclr_run *run, const char *init, nnclr_error *e) {
+    if (init)
+        return put_path(object, "init", init, e);
+    nnclr_buffer path = {0};
+    nnclr_error ignored = NNCLR_NO_ERROR;
+    nnclr_json *older = read_description(nnclr_run_folder(run), &path, &ignored);
+    nnclr_json *kept = nnclr_json_is_object(older) ? nnclr_json_take(older, "init") : NULL;
+    nnclr_json_free(older);
+    nnclr_buffer_free(&path);
+    return !kept || nnclr_json_put(object, "init", kept, e);
+}
+
 bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *d, nnclr_error *e) {
     nnclr_plan plan;
     nnclr_buffer text = {0};
     nnclr_json *object = nnclr_json_object(e);
     const nnclr_engine_table *table = d->engine->table;
-    int64_t records = (int64_t)nnclr_shard_set_count(d->set);
+    int64_t records = (int64_t)nnclr_training_data_count(d->data);
     bool ok = object && nnclr_plan_make(d->config, records, &plan, e) &&
               nnclr_json_put_string(object, "program", d->program, e) &&
               nnclr_json_put_string(object, "engine", table->name, e) &&
@@ -60,10 +96,11 @@ bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *d, nnclr_er
               nnclr_json_put_int(object, "total_steps", plan.total, e) &&
               nnclr_json_put_real(object, "peak_lr", plan.peak, e) &&
               put_made(object, "config", nnclr_config_to_json(d->config, e), e) &&
-              put_made(object, "data", nnclr_shard_set_identity(d->set, e), e) &&
-              put_made(object, "shards", paths_to_json(d, e), e) &&
-              put_host(object, d->threads, e) && nnclr_json_print(object, true, &text, e) &&
-              nnclr_buffer_append(&text, "\n", 1, e) &&
+              put_made(object, "data", nnclr_training_data_identity(d->data, e), e) &&
+              put_made(object, files_key(d->data->views != NULL),
+                       paths_to_json(d->files, d->file_count, e), e) &&
+              put_init(object, run, d->init, e) && put_host(object, d->threads, e) &&
+              nnclr_json_print(object, true, &text, e) && nnclr_buffer_append(&text, "\n", 1, e) &&
               nnclr_run_write_description(run, (const char *)text.data, text.size, e);
     nnclr_buffer_free(&text);
     nnclr_json_free(object);
@@ -87,64 +124,27 @@ static char **copy_strings(const nnclr_json *array, nnclr_error *e) {
     return strings;
 }
 
-char **nnclr_run_shards(const char *folder, nnclr_error *e) {
-    char **shards = NULL;
-    nnclr_buffer path = {0}, text = {0};
-    nnclr_json *json = NULL;
-    if (!nnclr_buffer_printf(&path, e, "%s/run.json", folder) ||
-        !nnclr_file_read((const char *)path.data, LARGEST, &text, e) ||
-        !(json = nnclr_json_parse((const char *)text.data, text.size, (const char *)path.data, e)))
+char **nnclr_run_files(const char *folder, bool views, nnclr_error *e) {
+    char **files = NULL;
+    nnclr_buffer path = {0};
+    nnclr_json *json = read_description(folder, &path, e);
+    if (!json)
         goto exit;
-    const nnclr_json *array = nnclr_json_get(json, "shards");
+    const nnclr_json *array = nnclr_json_get(json, files_key(views));
     bool usable = nnclr_json_is_array(array) && nnclr_json_count(array) > 0;
     for (size_t i = 0; usable && i < nnclr_json_count(array); i++) {
         const char *name = nnclr_json_string(nnclr_json_at(array, i));
         usable = name && strcmp(name, "-") != 0;
     }
     if (usable)
-        shards = copy_strings(array, e);
+        files = copy_strings(array, e);
     else
-        nnclr_fail(e, NNCLR_ERROR_USAGE,
-                   "%s does not say where the shards are: name them behind -o %s",
-                   (const char *)path.data, folder);
+        nnclr_fail(e, NNCLR_ERROR_USAGE, "%s does not say where the %s: name %s behind -o %s",
+                   (const char *)path.data, views ? "file of views is" : "shards are",
+                   views ? "it" : "them", folder);
 
 exit:
     nnclr_json_free(json);
-    nnclr_buffer_free(&text);
     nnclr_buffer_free(&path);
-    return shards;
-}
-
-static bool get_part(const nnclr_json *identity, size_t i, const char *key, int64_t *out) {
-    nnclr_error ignored = NNCLR_NO_ERROR;
-    return nnclr_json_get_int(nnclr_json_at(identity, i), key, 0, UINT32_MAX, out, &ignored);
-}
-
-static bool compare_data(const nnclr_json *then, const nnclr_json *now, nnclr_error *e) {
-    size_t count = nnclr_json_is_array(then) ? nnclr_json_count(then) : 0;
-    if (count != nnclr_json_count(now))
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "the run was started with %zu shards, not %zu: name the same ones", count,
-                          nnclr_json_count(now));
-    for (size_t i = 0; i < count; i++) {
-        int64_t records[2], crc[2];
-        if (!get_part(then, i, "records", &records[0]) || !get_part(then, i, "crc32", &crc[0]) ||
-            !get_part(now, i, "records", &records[1]) || !get_part(now, i, "crc32", &crc[1]))
-            return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "the checkpoint does not say which data it was trained on");
-        if (records[0] != records[1] || crc[0] != crc[1])
-            return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                              "shard %zu is not the one that the run was started with (%lld "
-                              "pictures, index checksum %08llx; then %lld, %08llx)",
-                              i + 1, (long long)records[1], (unsigned long long)crc[1],
-                              (long long)records[0], (unsigned long long)crc[0]);
-    }
-    return true;
-}
-
-bool nnclr_run_check_data(const nnclr_json *identity, const nnclr_shard_set *set, nnclr_error *e) {
-    nnclr_json *now = nnclr_shard_set_identity(set, e);
-    bool ok = now && compare_data(identity, now, e);
-    nnclr_json_free(now);
-    return ok;
+    return files;
 }

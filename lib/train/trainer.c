@@ -15,6 +15,7 @@ struct nnclr_trainer {
     nnclr_trainer_options options;
     nnclr_plan plan;
     nnclr_checkpoint_info info; /* what the next checkpoint says; info.step counts */
+    nnclr_initial_state initial;
     nnclr_network *net;
     nnclr_parameters parameters;
     nnclr_execution *execution;
@@ -33,15 +34,16 @@ struct nnclr_trainer {
 
 /* ---- building ---- */
 
-static bool describe_data(nnclr_checkpoint_info *info, const nnclr_shard_set *set, nnclr_error *e) {
-    size_t count = nnclr_shard_set_class_count(set);
-    info->identity = nnclr_shard_set_identity(set, e);
+static bool describe_data(nnclr_checkpoint_info *info, const nnclr_training_data *data,
+                          nnclr_error *e) {
+    size_t count = nnclr_training_data_class_count(data);
+    info->identity = nnclr_training_data_identity(data, e);
     info->classes = info->identity ? nnclr_alloc_zero(count, sizeof *info->classes, e) : NULL;
     if (!info->classes)
         return false;
     for (; info->class_count < count; info->class_count++)
         if (!(info->classes[info->class_count] =
-                  nnclr_strdup(nnclr_shard_set_class(set, info->class_count), e)))
+                  nnclr_strdup(nnclr_training_data_class(data, info->class_count), e)))
             return false;
     return true;
 }
@@ -53,11 +55,11 @@ static bool describe(nnclr_trainer *t, nnclr_error *e) {
     t->info.real = table->real;
     snprintf(t->info.engine, sizeof t->info.engine, "%s", table->name);
     snprintf(t->info.precision, sizeof t->info.precision, "%s", table->precision);
-    if (!nnclr_plan_make(options->config, (int64_t)nnclr_shard_set_count(options->set), &t->plan,
-                         e))
+    if (!nnclr_plan_make(options->config, (int64_t)nnclr_training_data_count(options->data),
+                         &t->plan, e))
         return false;
     t->info.total_steps = t->plan.total;
-    return describe_data(&t->info, options->set, e);
+    return describe_data(&t->info, options->data, e);
 }
 
 static bool build(nnclr_trainer *t, nnclr_error *e) {
@@ -123,8 +125,16 @@ static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
     };
     if (options.steps == 0)
         return true;
-    t->loader = nnclr_loader_open(t->options.set, &options, e);
+    t->loader = nnclr_training_data_load(t->options.data, &options, e);
     return t->loader != NULL;
+}
+
+static bool start(nnclr_trainer *t, nnclr_error *e) {
+    if (!nnclr_parameters_initialize(&t->parameters, t->options.config->init_seed, e))
+        return false;
+    return !t->options.init ||
+           nnclr_initial_state_load(t->options.init, t->info.identity, &t->parameters,
+                                    t->has_support ? &t->support : NULL, &t->initial, e);
 }
 
 static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
@@ -132,8 +142,7 @@ static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_che
     t->saved_step = -1;
     if (!describe(t, e) || !build(t, e))
         return false;
-    if (resume ? !load(t, resume, info, e)
-               : !nnclr_parameters_initialize(&t->parameters, t->options.config->init_seed, e))
+    if (resume ? !load(t, resume, info, e) : !start(t, e))
         return false;
     nnclr_execution_pack(t->execution);
     if (!nnclr_run_metrics_open(t->options.run, resume ? t->info.step : -1, e))
@@ -168,6 +177,10 @@ void nnclr_trainer_free(nnclr_trainer *t) {
     nnclr_buffer_free(&t->scratch);
     nnclr_buffer_free(&t->line);
     nnclr_free(t);
+}
+
+nnclr_initial_state nnclr_trainer_initial_state(const nnclr_trainer *t) {
+    return t->initial;
 }
 
 /* ---- one step ---- */
@@ -224,8 +237,8 @@ static bool measure(nnclr_trainer *t, const nnclr_batch *batch, const nnclr_meth
         .lr = rate,
     };
     return nnclr_batch_spread(batch->record, t->options.config->batch,
-                              (int64_t)nnclr_shard_set_count(t->options.set), &line->batch_spread,
-                              &t->scratch, e) &&
+                              (int64_t)nnclr_training_data_count(t->options.data),
+                              &line->batch_spread, &t->scratch, e) &&
            nnclr_method_measure(t->method, views, &line->method, e);
 }
 

@@ -9,9 +9,10 @@
 
 #include "engine/engine.h"
 #include "io/run_folder.h"
-#include "io/shard.h"
 #include "train/checkpoint.h"
+#include "train/initial_state.h"
 #include "train/schedule.h"
+#include "train/training_data.h"
 
 typedef enum nnclr_request {
     NNCLR_GO_ON,
@@ -35,7 +36,8 @@ typedef struct nnclr_trainer_callbacks {
 
 typedef struct nnclr_trainer_options {
     const nnclr_config *config;
-    nnclr_shard_set *set;
+    const nnclr_training_data *data;
+    nnclr_tensor_reader *init; /* weights to start a new run from; NULL: random ones */
     nnclr_engine *engine;
     nnclr_run *run;
     const char *program; /* name and version */
@@ -58,6 +60,9 @@ nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
                                     nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
                                     nnclr_error *e);
 void nnclr_trainer_free(nnclr_trainer *trainer); /* NULL is fine */
+
+/* What options.init had for the run. */
+nnclr_initial_state nnclr_trainer_initial_state(const nnclr_trainer *trainer);
 
 typedef struct nnclr_trainer_result {
     int64_t step, total;

@@ -312,8 +312,6 @@ END
         expect_message nnclr-pretrain "$words"
         [ ! -e run ]
     done <<'END'
---views views.safetensors.zst|--views: is not offered in this version: give shards
---init x|--init: is not offered
 --micro-batch 8|give a smaller --batch
 --jitter tf|tf is not offered in this version: give torch
 --shuffle-window 100|--shuffle-window: is not offered

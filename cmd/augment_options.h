@@ -1,0 +1,21 @@
+/* The options that say what the network sees of a picture: the same for nnclr-pretrain, which
+ * trains on it, and nnclr-views, which shows it. */
+#ifndef NNCLR_CMD_AUGMENT_OPTIONS_H
+#define NNCLR_CMD_AUGMENT_OPTIONS_H
+
+#include "cmd/cli.h"
+#include "train/config.h"
+
+enum { AUGMENT_OPTIONS = 13 };
+
+/* Index of a name in a NULL-terminated list; -1: not there, or NULL. */
+int option_find(const char *const *names, const char *name);
+
+/* The configuration that --preset, --size and --augment say, which bring several defaults with
+ * them: so that --help shows these, and single options override them wherever they stand. */
+nnclr_config augment_defaults(int argc, char **argv, int *preset, int64_t *size);
+
+/* Fills the table, whose targets are *augment and *size. */
+void augment_options(nnclr_augment *augment, int64_t *size, nnclr_option table[AUGMENT_OPTIONS]);
+
+#endif

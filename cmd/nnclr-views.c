@@ -1,0 +1,200 @@
+/* nnclr-views: what pre-training sees of the pictures of shards, as data or to look at. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "cmd/augment_options.h"
+#include "cmd/cli.h"
+#include "cmd/option_table.h"
+#include "image/view_sheet.h"
+
+#define PROGRAM "nnclr-views " NNCLR_VERSION
+
+enum { SHEET_ROWS = 12 };
+
+typedef enum row_order { ORDER_RECORD, ORDER_TRAINING } row_order;
+static const char *const order_names[] = {"record", "training", NULL};
+
+typedef struct settings {
+    int preset, order;
+    int64_t size, n, epoch, seed, cache;
+    bool bytes;
+    const char *sheet, *output; /* output: NULL for none beside a sheet */
+    nnclr_config config;
+} settings;
+
+/* ---- which records ---- */
+
+static int64_t rows_wanted(const settings *s, size_t count) {
+    int64_t n = s->n ? s->n : s->sheet && !s->output ? SHEET_ROWS : (int64_t)count;
+    return n < (int64_t)count ? n : (int64_t)count;
+}
+
+/* The first n of the epoch's order, or n spread over the set, since shards may be sorted by
+ * class. */
+static uint32_t *choose_records(const settings *s, size_t count, size_t n, nnclr_error *e) {
+    if (count > UINT32_MAX) {
+        nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu records are more than %u", count, UINT32_MAX);
+        return NULL;
+    }
+    uint32_t *records = nnclr_alloc(count, sizeof *records, e);
+    if (records && s->order == ORDER_TRAINING)
+        nnclr_permutation((uint64_t)s->seed, NNCLR_DRAW_ORDER, (uint32_t)s->epoch, (uint32_t)count,
+                          records);
+    for (size_t i = 0; records && s->order == ORDER_RECORD && i < n; i++)
+        records[i] = (uint32_t)(i * (uint64_t)count / n);
+    return records;
+}
+
+/* ---- what is written ---- */
+
+/* Of the configuration what the views depend on. */
+static nnclr_json *describe(const settings *s, nnclr_error *e) {
+    static const char *const keys[] = {
+        "size",     "interpolation",   "mean", "std",  "crop",       "aspect",  "flip",
+        "jitter_p", "jitter_strength", "gray", "blur", "blur_sigma", "solarize"};
+    nnclr_json *all = nnclr_config_to_json(&s->config, e);
+    nnclr_json *some = all ? nnclr_json_object(e) : NULL;
+    bool ok = some != NULL;
+    for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++)
+        ok = nnclr_json_put(some, keys[i], nnclr_json_take(all, keys[i]), e);
+    nnclr_json_free(all);
+    if (ok && nnclr_json_put_int(some, "seed", s->seed, e) &&
+        nnclr_json_put_int(some, "epoch", s->epoch, e) &&
+        nnclr_json_put_string(some, "order", order_names[s->order], e))
+        return some;
+    nnclr_json_free(some);
+    return NULL;
+}
+
+typedef struct progress {
+    nnclr_cli *cli;
+    uint64_t total;
+} progress;
+
+static void on_progress(void *context, size_t done) {
+    progress *p = context;
+    nnclr_cli_progress(p->cli, "views", done, p->total, NULL);
+}
+
+static bool write_views(nnclr_cli *cli, const settings *s, nnclr_shard_set *set,
+                        nnclr_views_request *request, nnclr_error *e) {
+    progress p = {cli, 2 * request->count};
+    nnclr_json *config = describe(s, e);
+    request->config = config;
+    request->on_progress = on_progress;
+    request->context = &p;
+    bool ok = config && nnclr_views_write(s->output, set, request, e);
+    nnclr_cli_progress_end(cli);
+    nnclr_json_free(config);
+    return ok;
+}
+
+static bool write_sheet(const settings *s, nnclr_shard_set *set, const nnclr_views_request *request,
+                        nnclr_error *e) {
+    nnclr_buffer png = {0};
+    char title[80];
+    snprintf(title, sizeof title, "epoch %lld, seed %lld, size %d", (long long)s->epoch,
+             (long long)s->seed, s->config.model.size);
+    bool ok = nnclr_view_sheet(set, request, title, &png, e);
+    nnclr_output *output = ok ? nnclr_output_open(s->sheet, e) : NULL;
+    if (output && nnclr_output_write(output, png.data, png.size, e)) {
+        ok = nnclr_output_commit(output, e);
+    } else {
+        nnclr_output_abandon(output);
+        ok = false;
+    }
+    nnclr_buffer_free(&png);
+    return ok;
+}
+
+static bool make_views(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
+    size_t count = nnclr_shard_set_count(set), n = (size_t)rows_wanted(s, count);
+    uint32_t *records = choose_records(s, count, n, e);
+    nnclr_views_request request = {
+        .augment = s->config.augment,
+        .seed = (uint64_t)s->seed,
+        .epoch = (uint32_t)s->epoch,
+        .records = records,
+        .count = n,
+        .bytes = s->bytes,
+        .threads = cli->threads,
+        .program = PROGRAM,
+    };
+    bool ok = records && (!s->sheet || write_sheet(s, set, &request, e)) &&
+              (!s->output || write_views(cli, s, set, &request, e));
+    nnclr_free(records);
+    return ok;
+}
+
+/* ---- the program ---- */
+
+static void conclude(nnclr_cli *cli, settings *s) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    if (cli->operand_count == 0)
+        nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+    if (s->sheet && !s->output && s->bytes)
+        nnclr_cli_usage(cli, "--u8: a sheet has no tensors; give -o FILE with it, or leave it out");
+    if (!s->sheet && !s->output)
+        s->output = "-";
+    if (s->sheet && s->output && strcmp(s->sheet, "-") == 0 && strcmp(s->output, "-") == 0)
+        nnclr_cli_usage(cli, "only one of --sheet and -o can be standard output");
+    if ((s->output && strcmp(s->output, "-") == 0) || (s->sheet && strcmp(s->sheet, "-") == 0))
+        nnclr_cli_refuse_terminal(cli, s->output ? "a file of views" : "a picture");
+    s->config.model.size = s->config.augment.size = (int)s->size;
+    if (!nnclr_config_check(&s->config, &e))
+        nnclr_cli_die(cli, &e);
+}
+
+int main(int argc, char **argv) {
+    settings s = {.cache = 64 << 20};
+    s.config = augment_defaults(argc, argv, &s.preset, &s.size);
+    const nnclr_option first[] = {
+        CHOICE("preset", &s.preset, nnclr_preset_names,
+               "whose augmentation: the paper's, or that of two smaller settings"),
+        GROUP("Augmentation, as nnclr-pretrain has it"),
+    };
+    const nnclr_option last[] = {
+        GROUP("Views"),
+        {"count", 'n', NNCLR_OPTION_INT, &s.n, "N", .low = 1, .high = 4e9,
+         .help = "so many pictures, spread over the SHARDs, or the first ones of --order training; "
+                 "by default all, of a --sheet 12"},
+        INTEGER("epoch", &s.epoch, "E", "of which epoch", 0, UINT32_MAX),
+        INTEGER("seed", &s.seed, "S", "that of the training", 0, 9e18),
+        CHOICE("order", &s.order, order_names, "by record number, or as the epoch has them"),
+        BYTES("cache", &s.cache, "BYTES",
+              "pictures' files that are kept in memory, the rest is read again", 0, 1e15),
+        FLAG("u8", &s.bytes, "store bytes in place of F32: a quarter of the size, rounded"),
+        TEXT("sheet", &s.sheet, "OUT.png",
+             "draw a contact sheet: each picture, its view 1 and its view 2"),
+        {"out", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
+         .help = "write the views there instead of to standard output; a name in .safetensors is "
+                 "written uncompressed"},
+    };
+    enum { FIRST = sizeof first / sizeof *first, LAST = sizeof last / sizeof *last };
+    nnclr_option options[FIRST + AUGMENT_OPTIONS + LAST];
+    memcpy(options, first, sizeof first);
+    augment_options(&s.config.augment, &s.size, options + FIRST);
+    memcpy(options + FIRST + AUGMENT_OPTIONS, last, sizeof last);
+    const nnclr_program program = {
+        .name = "nnclr-views",
+        .summary = "Makes the views that nnclr-pretrain trains on, as a file or to look at.",
+        .usage = "[options] [-o FILE] SHARD...\n[options] --sheet OUT.png [-o FILE] SHARD...",
+        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input.",
+        .options = options,
+        .option_count = FIRST + AUGMENT_OPTIONS + LAST,
+    };
+    nnclr_cli cli;
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_cli_begin(&cli, &program, argc, argv);
+    conclude(&cli, &s);
+    nnclr_shard_set *set = nnclr_shard_set_open((const char *const *)cli.operands,
+                                                (size_t)cli.operand_count, (uint64_t)s.cache, &e);
+    bool ok = set && make_views(&cli, &s, set, &e);
+    nnclr_shard_set_close(set);
+    if (!ok)
+        nnclr_cli_die(&cli, &e);
+    nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
+}

@@ -1,0 +1,35 @@
+/* What a new run starts from in place of random values: weights of a checkpoint, or of a plain
+ * safetensors file with the same names (of the backbone also without their "backbone."). */
+#ifndef NNCLR_TRAIN_INITIAL_STATE_H
+#define NNCLR_TRAIN_INITIAL_STATE_H
+
+#include <stdbool.h>
+
+#include "io/tensor_file.h"
+#include "net/parameters.h"
+#include "ssl/support_set.h"
+
+typedef enum nnclr_taken {
+    NNCLR_UNWANTED, /* the run has none */
+    NNCLR_ABSENT,   /* the file has none */
+    NNCLR_MISFIT,   /* the file's has another shape */
+    NNCLR_TAKEN
+} nnclr_taken;
+
+typedef struct nnclr_initial_state {
+    nnclr_taken projector, predictor, queue;
+    bool strange_rows; /* the queue is of other data: its rows show no picture of these */
+} nnclr_initial_state;
+
+/* A safetensors file of kind "checkpoint", or of none. */
+nnclr_tensor_reader *nnclr_initial_state_open(const char *path, nnclr_error *e);
+
+/* Loads over what `p` and `s` (may be NULL) hold: the backbone with its running statistics, which
+ * must fit, then the heads and the queue as far as they do. Rows of the queue become as old as the
+ * start of the run; unless they come from the data of `identity`, or from a file that does not tell
+ * its data, they lose their record and label. Momentum is not taken. */
+bool nnclr_initial_state_load(nnclr_tensor_reader *reader, const nnclr_json *identity,
+                              nnclr_parameters *p, nnclr_support_set *s, nnclr_initial_state *state,
+                              nnclr_error *e);
+
+#endif
