@@ -1,35 +1,48 @@
 /* nnclr-lineval: how well the classes can be read off embeddings. */
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/threads.h"
 #include "cmd/cli.h"
+#include "cmd/lineval_report.h"
 #include "eval/embedding.h"
 #include "eval/knn.h"
+#include "eval/label_draw.h"
+#include "eval/linear.h"
+
+#define PROGRAM "nnclr-lineval " NNCLR_VERSION
+
+static const char *const solver_names[] = {"sgd", "lbfgs", NULL};
 
 typedef struct settings {
-    const char *methods, *predictions;
-    int64_t k;
-    double temperature;
-    bool confusion, json;
+    const char *methods, *predictions, *output;
+    int64_t k, epochs, batch, seed;
+    double temperature, label_fraction, lr, weight_decay, lambda;
+    int solver;
+    bool standardize, confusion, json;
 } settings;
 
+enum { METHODS = 2 };
+
 typedef struct evaluation {
+    nnclr_cli *cli;
+    const settings *settings;
     nnclr_embedding train, test;
     int64_t *label; /* of TEST, as labels of TRAIN */
-    nnclr_knn_prediction *predictions;
-    double seconds;
+    int64_t rows;   /* of TRAIN with a label that is used */
+    nnclr_engine engine;
+    nnclr_pool *pool;
+    method_result results[METHODS]; /* in the order of --methods */
+    int count;
 } evaluation;
 
-/* ---- the work ---- */
+/* ---- the files ---- */
 
-static bool open_files(nnclr_cli *cli, evaluation *v, nnclr_error *e) {
+static bool check_fit(nnclr_cli *cli, const evaluation *v, nnclr_error *e) {
     const char *train = cli->operands[0], *test = cli->operands[1];
-    if (!nnclr_embedding_open(&v->train, train, e) || !nnclr_embedding_open(&v->test, test, e))
-        return false;
     if (v->train.rows.d != v->test.rows.d)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "%s has rows of %d numbers, but %s of %d: both must be made by one "
@@ -39,148 +52,240 @@ static bool open_files(nnclr_cli *cli, evaluation *v, nnclr_error *e) {
     if (a && b && strcmp(a, b) != 0)
         nnclr_cli_error(cli, "%s and %s were made in different ways (their nnclr.config differs)",
                         train, test);
-    v->label = nnclr_alloc((size_t)v->test.rows.n, sizeof *v->label, e);
-    return v->label && nnclr_embedding_map_labels(&v->train, &v->test, v->label, e);
+    return true;
 }
 
-static bool predict(nnclr_cli *cli, const settings *s, evaluation *v, nnclr_error *e) {
-    nnclr_engine engine = {0};
-    bool ok = false;
-    const double start = nnclr_now();
-    v->predictions = nnclr_alloc((size_t)v->test.rows.n, sizeof *v->predictions, e);
-    nnclr_pool *pool = nnclr_pool_create(cli->threads, e);
-    if (!v->predictions || !pool ||
-        !nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, e))
-        goto done;
-    const nnclr_knn_options options = {.k = (int)s->k, .temperature = s->temperature};
-    ok = nnclr_knn_predict(&engine, &v->train.rows, v->train.label, &v->test.rows, v->label,
-                           (int64_t)v->train.class_count, &options, v->predictions, e);
-    v->seconds = nnclr_now() - start;
-done:
-    nnclr_engine_close(&engine);
-    nnclr_pool_free(pool);
-    return ok;
+static bool open_files(evaluation *v, nnclr_error *e) {
+    const settings *s = v->settings;
+    if (!nnclr_embedding_open(&v->train, v->cli->operands[0], e) ||
+        !nnclr_embedding_open(&v->test, v->cli->operands[1], e) || !check_fit(v->cli, v, e))
+        return false;
+    v->label = nnclr_alloc((size_t)v->test.rows.n, sizeof *v->label, e);
+    if (!v->label || !nnclr_embedding_map_labels(&v->train, &v->test, v->label, e))
+        return false;
+    if (s->label_fraction < 1 &&
+        !nnclr_label_keep(v->train.label, v->train.rows.n, (int64_t)v->train.class_count,
+                          s->label_fraction, (uint64_t)s->seed, e))
+        return false;
+    for (int64_t i = 0; i < v->train.rows.n; i++)
+        v->rows += v->train.label[i] >= 0;
+    return true;
 }
 
 static void close_files(evaluation *v) {
-    nnclr_free(v->predictions);
+    for (int i = 0; i < METHODS; i++)
+        nnclr_free(v->results[i].predictions);
     nnclr_free(v->label);
     nnclr_embedding_close(&v->test);
     nnclr_embedding_close(&v->train);
 }
 
-/* ---- what is told ---- */
+/* ---- the methods ---- */
 
-static const char *class_name(const evaluation *v, int64_t label) {
-    return label < 0 ? NULL : v->train.classes[label];
+/* Appends to the settings of a result; a text that is too long is cut. */
+static void tell(method_result *result, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void tell(method_result *result, const char *format, ...) {
+    const size_t used = strlen(result->settings);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(result->settings + used, sizeof result->settings - used, format, arguments);
+    va_end(arguments);
 }
 
-static void print_accuracy(nnclr_cli *cli, const settings *s, const evaluation *v) {
-    static const char *const columns[] = {"method", "top1", "top5", "n", "seconds", "settings"};
-    const nnclr_accuracy accuracy = nnclr_knn_accuracy(v->predictions, v->test.rows.n);
-    char text[200];
-    snprintf(text, sizeof text, "k=%lld temperature=%g train=%lld d=%d classes=%zu",
-             (long long)s->k, s->temperature, (long long)v->train.rows.n, v->train.rows.d,
-             v->train.class_count);
-    nnclr_table *table =
-        nnclr_table_begin(cli, s->json, columns, (int)(sizeof columns / sizeof *columns));
-    nnclr_table_text(table, "knn");
-    nnclr_table_real(table, accuracy.top1, 6);
-    nnclr_table_real(table, accuracy.top5, 6);
-    nnclr_table_int(table, accuracy.n);
-    nnclr_table_real(table, v->seconds, 3);
-    nnclr_table_text(table, text);
-    nnclr_table_row_end(table);
-    nnclr_table_end(table);
+static bool run_knn(evaluation *v, method_result *result, nnclr_error *e) {
+    const settings *s = v->settings;
+    const nnclr_knn_options options = {.k = (int)s->k, .temperature = s->temperature};
+    tell(result, "k=%lld temperature=%g", (long long)s->k, s->temperature);
+    return nnclr_knn_predict(&v->engine, &v->train.rows, v->train.label, &v->test.rows, v->label,
+                             (int64_t)v->train.class_count, &options, result->predictions, e);
 }
 
-static int by_number(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
+static void tell_linear(const evaluation *v, const nnclr_linear_fit *fit, method_result *result) {
+    const settings *s = v->settings;
+    tell(result, "solver=%s", solver_names[s->solver]);
+    if (s->solver == NNCLR_SOLVER_LBFGS)
+        tell(result, " lambda=%g", fit->lambda);
+    else
+        tell(result, " epochs=%lld lr=%g batch=%lld weight_decay=%g standardize=%s",
+             (long long)s->epochs, s->lr, (long long)s->batch, s->weight_decay,
+             s->standardize ? "yes" : "no");
+    tell(result, " seed=%lld", (long long)s->seed);
+    nnclr_cli_detail(
+        v->cli, "linear: %lld %s, mean cross-entropy %.6f, objective %.6f (gradient %.2g)",
+        (long long)fit->steps, s->solver == NNCLR_SOLVER_LBFGS ? "iterations" : "steps", fit->loss,
+        fit->objective, fit->gradient_norm);
 }
 
-/* pair [rows]: label * classes + predicted of every labelled row, sorted; returns how many. */
-static size_t sort_pairs(const evaluation *v, int64_t *pair) {
-    const int64_t classes = (int64_t)v->train.class_count;
-    size_t count = 0;
-    for (int64_t i = 0; i < v->test.rows.n; i++)
-        if (v->label[i] >= 0)
-            pair[count++] = v->label[i] * classes + v->predictions[i].label;
-    qsort(pair, count, sizeof *pair, by_number);
-    return count;
-}
-
-/* How often each (label, predicted) occurs, those that do, in label order. */
-static void print_confusion(nnclr_cli *cli, const settings *s, const evaluation *v) {
-    static const char *const columns[] = {"method", "label", "predicted", "n"};
-    const int64_t classes = (int64_t)v->train.class_count;
-    nnclr_error e = NNCLR_NO_ERROR;
-    int64_t *pair = nnclr_alloc((size_t)v->test.rows.n, sizeof *pair, &e);
-    if (!pair)
-        nnclr_cli_die(cli, &e);
-    const size_t count = sort_pairs(v, pair);
-    nnclr_table *table =
-        nnclr_table_begin(cli, s->json, columns, (int)(sizeof columns / sizeof *columns));
-    for (size_t i = 0, end; i < count; i = end) {
-        for (end = i + 1; end < count && pair[end] == pair[i];)
-            end++;
-        nnclr_table_text(table, "knn");
-        nnclr_table_text(table, class_name(v, pair[i] / classes));
-        nnclr_table_text(table, class_name(v, pair[i] % classes));
-        nnclr_table_int(table, (int64_t)(end - i));
-        nnclr_table_row_end(table);
+/* What a reader of the classifier may want to know. */
+static nnclr_json *describe(const evaluation *v, const nnclr_linear_fit *fit, nnclr_error *e) {
+    const settings *s = v->settings;
+    const bool sgd = s->solver == NNCLR_SOLVER_SGD;
+    nnclr_json *config = nnclr_json_object(e);
+    bool ok = config && nnclr_json_put_string(config, "solver", solver_names[s->solver], e) &&
+              (sgd ? nnclr_json_put_int(config, "epochs", s->epochs, e) &&
+                         nnclr_json_put_real(config, "lr", s->lr, e) &&
+                         nnclr_json_put_int(config, "batch", s->batch, e) &&
+                         nnclr_json_put_real(config, "weight_decay", s->weight_decay, e)
+                   : nnclr_json_put_real(config, "lambda", fit->lambda, e)) &&
+              nnclr_json_put_bool(config, "standardize", s->standardize || !sgd, e) &&
+              nnclr_json_put_int(config, "seed", s->seed, e) &&
+              nnclr_json_put_real(config, "label_fraction", s->label_fraction, e) &&
+              nnclr_json_put_int(config, "rows", fit->rows, e) &&
+              nnclr_json_put_real(config, "loss", fit->loss, e) &&
+              nnclr_json_put_real(config, "objective", fit->objective, e);
+    const char *rows = v->train.config;
+    if (ok && rows) {
+        nnclr_json *made = nnclr_json_parse(rows, strlen(rows), "nnclr.config of TRAIN", e);
+        ok = made && nnclr_json_put(config, "embedding", made, e);
     }
-    nnclr_table_end(table);
-    nnclr_free(pair);
-}
-
-static bool append_cell(nnclr_buffer *line, const char *text, nnclr_error *e) {
-    return (!text || nnclr_escape(line, text, strlen(text), e)) &&
-           nnclr_buffer_append(line, "\t", 1, e);
-}
-
-static bool write_predictions(const char *path, const evaluation *v, nnclr_error *e) {
-    static const char header[] = "name\tlabel\tpredicted\tscore\n";
-    nnclr_buffer line = {0};
-    nnclr_output *output = nnclr_output_open(path, e);
-    if (!output)
-        return false;
-    bool ok = nnclr_output_write(output, header, sizeof header - 1, e);
-    for (int64_t i = 0; ok && i < v->test.rows.n; i++) {
-        const nnclr_knn_prediction *p = &v->predictions[i];
-        line.size = 0;
-        ok = append_cell(&line, v->test.names[i], e) &&
-             append_cell(&line, class_name(v, v->label[i]), e) &&
-             append_cell(&line, class_name(v, p->label), e) &&
-             nnclr_buffer_printf(&line, e, "%.6f\n", p->share) &&
-             nnclr_output_write(output, line.data, line.size, e);
-    }
-    nnclr_buffer_free(&line);
     if (ok)
-        return nnclr_output_commit(output, e);
-    nnclr_output_abandon(output);
-    return false;
+        return config;
+    nnclr_json_free(config);
+    return NULL;
+}
+
+static bool keep_classifier(const evaluation *v, const nnclr_classifier *classifier,
+                            const nnclr_linear_fit *fit, nnclr_error *e) {
+    nnclr_json *config = describe(v, fit, e);
+    bool ok = config && nnclr_classifier_write(classifier, v->settings->output, PROGRAM,
+                                               v->train.classes, config, e);
+    nnclr_json_free(config);
+    return ok;
+}
+
+static void show_progress(void *context, int64_t epoch, int64_t epochs, double loss) {
+    nnclr_cli *cli = context;
+    char text[60];
+    snprintf(text, sizeof text, "loss %.4f", loss);
+    nnclr_cli_progress(cli, "epochs", (uint64_t)epoch, (uint64_t)epochs, text);
+}
+
+static bool run_linear(evaluation *v, method_result *result, nnclr_error *e) {
+    const settings *s = v->settings;
+    const nnclr_linear_options options = {.solver = (nnclr_solver)s->solver,
+                                          .standardize = s->standardize,
+                                          .seed = (uint64_t)s->seed,
+                                          .epochs = (int)s->epochs,
+                                          .batch = (int)s->batch,
+                                          .lr = s->lr,
+                                          .weight_decay = s->weight_decay,
+                                          .lambda = s->lambda,
+                                          .progress = show_progress,
+                                          .context = v->cli};
+    nnclr_classifier classifier = {0};
+    nnclr_linear_fit fit;
+    if (v->train.class_count > INT_MAX)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu classes are too many", v->train.class_count);
+    bool ok = nnclr_linear_train(&v->engine, &v->train.rows, v->train.label,
+                                 (int)v->train.class_count, &options, &classifier, &fit, e);
+    nnclr_cli_progress_end(v->cli);
+    ok = ok &&
+         nnclr_linear_predict(&v->engine, &classifier, &v->test.rows, v->label, result->predictions,
+                              e) &&
+         (!s->output || keep_classifier(v, &classifier, &fit, e));
+    if (ok)
+        tell_linear(v, &fit, result);
+    nnclr_classifier_free(&classifier);
+    return ok;
+}
+
+typedef bool (*runner)(evaluation *v, method_result *result, nnclr_error *e);
+static const struct {
+    const char *name;
+    runner run;
+} methods[METHODS] = {{"linear", run_linear}, {"knn", run_knn}};
+
+static runner find_runner(const char *name) {
+    for (int i = 0; i < METHODS; i++)
+        if (strcmp(methods[i].name, name) == 0)
+            return methods[i].run;
+    return NULL;
+}
+
+static bool run_method(evaluation *v, method_result *result, nnclr_error *e) {
+    const double start = nnclr_now();
+    result->predictions = nnclr_alloc((size_t)v->test.rows.n, sizeof *result->predictions, e);
+    if (!result->predictions || !find_runner(result->method)(v, result, e))
+        return false;
+    result->seconds = nnclr_now() - start;
+    if (v->settings->label_fraction < 1)
+        tell(result, " label_fraction=%g", v->settings->label_fraction);
+    tell(result, " train=%lld d=%d classes=%zu", (long long)v->rows, v->train.rows.d,
+         v->train.class_count);
+    return true;
+}
+
+static bool run(evaluation *v, nnclr_error *e) {
+    v->pool = nnclr_pool_create(v->cli->threads, e);
+    bool ok =
+        v->pool && nnclr_engine_open(&v->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, v->pool, e);
+    for (int i = 0; ok && i < v->count; i++)
+        ok = run_method(v, &v->results[i], e);
+    nnclr_engine_close(&v->engine);
+    nnclr_pool_free(v->pool);
+    return ok;
 }
 
 /* ---- the program ---- */
 
-static void check_method(nnclr_cli *cli, const char *name, size_t size) {
-    if (size == strlen("linear") && memcmp(name, "linear", size) == 0)
-        nnclr_cli_usage(cli, "linear evaluation is not offered yet: give --methods knn");
-    if (size != strlen("knn") || memcmp(name, "knn", size) != 0)
-        nnclr_cli_usage(cli, "--methods: there is no method \"%.*s\": give --methods knn",
-                        (int)(size < 100 ? size : 100), name);
+/* One method of the list, of which each may be given once. */
+static void add_method(evaluation *v, const char *name, size_t size) {
+    for (int i = 0; i < v->count; i++)
+        if (strlen(v->results[i].method) == size && memcmp(v->results[i].method, name, size) == 0)
+            nnclr_cli_usage(v->cli, "--methods: \"%.*s\" is there twice", (int)size, name);
+    for (int i = 0; i < METHODS; i++)
+        if (strlen(methods[i].name) == size && memcmp(methods[i].name, name, size) == 0) {
+            v->results[v->count++].method = methods[i].name;
+            return;
+        }
+    nnclr_cli_usage(v->cli,
+                    "--methods: there is no method \"%.*s\": give linear, knn or linear,knn",
+                    (int)(size < 100 ? size : 100), name);
 }
 
-static void check(nnclr_cli *cli, const settings *s) {
-    const char *name = s->methods;
+static void add_methods(evaluation *v, const char *name) {
     for (;;) {
-        size_t size = strcspn(name, ",");
-        check_method(cli, name, size);
+        const size_t size = strcspn(name, ",");
+        add_method(v, name, size);
         if (!name[size])
-            break;
+            return;
         name += size + 1;
     }
+}
+
+static bool is_chosen(const evaluation *v, const char *name) {
+    for (int i = 0; i < v->count; i++)
+        if (strcmp(v->results[i].method, name) == 0)
+            return true;
+    return false;
+}
+
+/* Options that would have no effect are refused. */
+static void check_use(nnclr_cli *cli, const settings *s, const evaluation *v) {
+    enum { SGD = 1 << NNCLR_SOLVER_SGD, LBFGS = 1 << NNCLR_SOLVER_LBFGS };
+    static const struct {
+        const char *option;
+        int solvers; /* that take it */
+    } of_linear[] = {{"solver", SGD | LBFGS}, {"standardize", SGD | LBFGS},
+                     {"epochs", SGD},         {"lr", SGD},
+                     {"batch", SGD},          {"weight-decay", SGD},
+                     {"lambda", LBFGS},       {"output", SGD | LBFGS}};
+    for (size_t i = 0; i < sizeof of_linear / sizeof *of_linear; i++) {
+        if (!nnclr_cli_given(cli, of_linear[i].option))
+            continue;
+        if (!is_chosen(v, "linear"))
+            nnclr_cli_usage(cli, "--%s is for the method linear, which --methods leaves out",
+                            of_linear[i].option);
+        if (!(of_linear[i].solvers & 1 << s->solver))
+            nnclr_cli_usage(cli, "--%s is not for --solver %s", of_linear[i].option,
+                            solver_names[s->solver]);
+    }
+}
+
+static void check(nnclr_cli *cli, const settings *s, evaluation *v) {
+    add_methods(v, s->methods);
+    check_use(cli, s, v);
     if (cli->operand_count != 2)
         nnclr_cli_usage(cli, "two embedding files are needed, TRAIN and TEST, not %d",
                         cli->operand_count);
@@ -188,53 +293,87 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "only one of TRAIN and TEST can be standard input");
     if (s->predictions && strcmp(s->predictions, "-") == 0)
         nnclr_cli_usage(cli, "--predictions: standard output is the table's: give a file");
+    if (s->output && strcmp(s->output, "-") == 0)
+        nnclr_cli_usage(cli, "--output: standard output is the table's: give a file");
+}
+
+static void print(nnclr_cli *cli, const settings *s, const report *r) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    if (s->predictions && !report_predictions(r, s->predictions, &e))
+        nnclr_cli_die(cli, &e);
+    if (s->confusion)
+        report_confusion(cli, r);
+    else
+        report_accuracy(cli, r);
 }
 
 int main(int argc, char **argv) {
-    settings s = {.methods = "linear,knn", .k = 200, .temperature = 0.1};
+    settings s = {.methods = "linear,knn",
+                  .k = 200,
+                  .temperature = 0.1,
+                  .label_fraction = 1,
+                  .epochs = 90,
+                  .lr = 0.1,
+                  .batch = 256,
+                  .lambda = -1};
     const nnclr_option options[] = {
         {"methods", 0, NNCLR_OPTION_TEXT, &s.methods, "LIST",
-         .help = "how to evaluate; linear is not offered yet, so give knn"},
+         .help = "how to evaluate: linear, knn or both"},
+        {"label-fraction", 0, NNCLR_OPTION_REAL, &s.label_fraction, "F", .low = 1e-9, .high = 1,
+         .help = "use this share of TRAIN's labels, of each class, at least one, drawn by --seed"},
+        {"seed", 0, NNCLR_OPTION_INT, &s.seed, "N", .low = 0, .high = 9e18,
+         .help = "of everything random"},
+        {"predictions", 0, NNCLR_OPTION_TEXT, &s.predictions, "FILE",
+         .help = "write name, label, predicted class and score of every row of TEST, as the first "
+                 "method predicts it"},
+        {"confusion", 0, NNCLR_OPTION_FLAG, &s.confusion,
+         .help = "print how often each class was taken for which, in place of the accuracy"},
+        {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
+        {NULL, 0, NNCLR_OPTION_GROUP, .help = "k nearest neighbours"},
         {"k", 0, NNCLR_OPTION_INT, &s.k, "K", .low = 1, .high = 1 << 20,
          .help = "neighbours that vote; at most all labelled rows of TRAIN"},
         {"knn-temperature", 0, NNCLR_OPTION_REAL, &s.temperature, "T", .low = 0.002, .high = 1e6,
          .help = "a neighbour's vote weighs exp(cosine/T)"},
-        {"predictions", 0, NNCLR_OPTION_TEXT, &s.predictions, "FILE",
-         .help = "write a table of name, label, predicted class and score of every row of TEST"},
-        {"confusion", 0, NNCLR_OPTION_FLAG, &s.confusion,
-         .help = "print how often each class was taken for which, in place of the accuracy"},
-        {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
-        {"label-fraction", 0, NNCLR_OPTION_ABSENT,
-         .help = "not offered yet; all labels of TRAIN are used"},
-        {"epochs", 0, NNCLR_OPTION_ABSENT,
-         .help = "linear evaluation is not offered yet: give --methods knn"},
-        {"lr", 0, NNCLR_OPTION_ABSENT,
-         .help = "linear evaluation is not offered yet: give --methods knn"},
-        {"solver", 0, NNCLR_OPTION_ABSENT,
-         .help = "linear evaluation is not offered yet: give --methods knn"},
-        {"output", 'o', NNCLR_OPTION_ABSENT,
-         .help = "kNN has no classifier to keep; give --predictions FILE for its answers"},
+        {NULL, 0, NNCLR_OPTION_GROUP, .help = "linear"},
+        {"solver", 0, NNCLR_OPTION_CHOICE, &s.solver, .choices = solver_names,
+         .help = "SGD as usually published, or L-BFGS to the optimum"},
+        {"standardize", 0, NNCLR_OPTION_FLAG, &s.standardize,
+         .help = "bring each feature to mean 0 and deviation 1 over TRAIN; lbfgs always does"},
+        {"epochs", 0, NNCLR_OPTION_INT, &s.epochs, "N", .low = 1, .high = 1e6,
+         .help = "sgd: how often each row is seen"},
+        {"lr", 0, NNCLR_OPTION_REAL, &s.lr, "RATE", .low = 0, .high = 1e30,
+         .help = "sgd: the first rate is this x batch / 256, and falls to 0 as a cosine"},
+        {"batch", 0, NNCLR_OPTION_INT, &s.batch, "N", .low = 1, .high = 1 << 20,
+         .help = "sgd: rows a step; at most all labelled rows of TRAIN"},
+        {"weight-decay", 0, NNCLR_OPTION_REAL, &s.weight_decay, "X", .low = 0, .high = 1e6,
+         .help = "sgd: X times the weights, the bias apart, is added to the gradient"},
+        {"lambda", 0, NNCLR_OPTION_REAL, &s.lambda, "L", .low = 1e-8, .high = 1e6,
+         .help = "lbfgs: L times the squared weights, the bias apart, is added to the mean "
+                 "cross-entropy; else the best of 1e-2, 1e-3, 1e-4 on a tenth of TRAIN"},
+        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .help = "keep the classifier"},
     };
     const nnclr_program program = {
         .name = "nnclr-lineval",
         .summary = "Tells how well the classes can be read off embeddings.",
-        .usage = "--methods knn [options] TRAIN TEST",
+        .usage = "[options] TRAIN TEST",
         .notes = "TRAIN and TEST are files of nnclr-embed. Classes are matched by name.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
     nnclr_cli cli;
-    evaluation v = {0};
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
-    check(&cli, &s);
-    if (!open_files(&cli, &v, &e) || !predict(&cli, &s, &v, &e) ||
-        (s.predictions && !write_predictions(s.predictions, &v, &e)))
+    evaluation v = {.cli = &cli, .settings = &s};
+    check(&cli, &s, &v);
+    if (!open_files(&v, &e) || !run(&v, &e))
         nnclr_cli_die(&cli, &e);
-    if (s.confusion)
-        print_confusion(&cli, &s, &v);
-    else
-        print_accuracy(&cli, &s, &v);
+    const report r = {.train = &v.train,
+                      .test = &v.test,
+                      .label = v.label,
+                      .results = v.results,
+                      .count = v.count,
+                      .json = s.json};
+    print(&cli, &s, &r);
     close_files(&v);
     nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
 }

@@ -17,27 +17,6 @@ void nnclr_knn_vote(const nnclr_neighbour *neighbours, int count, const int64_t 
     }
 }
 
-int64_t nnclr_knn_place(const double *votes, int64_t classes, int64_t label) {
-    int64_t place = 0;
-    for (int64_t c = 0; c < classes; c++)
-        place += votes[c] > votes[label] || (votes[c] == votes[label] && c < label);
-    return place;
-}
-
-static nnclr_knn_prediction predict(const double *votes, int64_t classes, int64_t truth) {
-    nnclr_knn_prediction p = {.label = 0, .place = -1};
-    double sum = 0;
-    for (int64_t c = 0; c < classes; c++) {
-        sum += votes[c];
-        if (votes[c] > votes[p.label])
-            p.label = c;
-    }
-    p.share = sum > 0 ? votes[p.label] / sum : 0;
-    if (truth >= 0)
-        p.place = nnclr_knn_place(votes, classes, truth);
-    return p;
-}
-
 /* Marks the rows that have a label, and counts them. */
 static int64_t mark_labelled(const int64_t *label, int64_t n, bool *labelled) {
     int64_t count = 0;
@@ -60,7 +39,7 @@ static int64_t chunk_rows(const nnclr_knn_options *options, int k, const nnclr_r
 bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
                        const int64_t *train_label, const nnclr_row_source *test,
                        const int64_t *test_label, int64_t classes, const nnclr_knn_options *options,
-                       nnclr_knn_prediction *predictions, nnclr_error *e) {
+                       nnclr_prediction *predictions, nnclr_error *e) {
     bool ok = false;
     nnclr_neighbour *neighbours = NULL;
     float *rows = NULL;
@@ -89,7 +68,7 @@ bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
         for (int64_t i = 0; i < count; i++) {
             nnclr_knn_vote(neighbours + i * k, k, train_label, options->temperature, votes,
                            classes);
-            predictions[first + i] = predict(votes, classes, test_label[first + i]);
+            predictions[first + i] = nnclr_predict(votes, classes, test_label[first + i]);
         }
     }
     ok = true;
@@ -99,18 +78,4 @@ done:
     nnclr_free(neighbours);
     nnclr_free(labelled);
     return ok;
-}
-
-nnclr_accuracy nnclr_knn_accuracy(const nnclr_knn_prediction *predictions, int64_t n) {
-    int64_t labelled = 0, first = 0, five = 0;
-    for (int64_t i = 0; i < n; i++) {
-        labelled += predictions[i].place >= 0;
-        first += predictions[i].place == 0;
-        five += predictions[i].place >= 0 && predictions[i].place < 5;
-    }
-    if (labelled == 0)
-        return (nnclr_accuracy){.n = 0, .top1 = NAN, .top5 = NAN};
-    return (nnclr_accuracy){.n = labelled,
-                            .top1 = (double)first / (double)labelled,
-                            .top5 = (double)five / (double)labelled};
 }

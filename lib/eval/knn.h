@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "eval/neighbours.h"
+#include "eval/prediction.h"
 
 /* votes [classes], overwritten: the sum of weights of each class over `count` neighbours, whose
  * classes are label[neighbours[i].row]. A neighbour with row -1 or label -1 does not vote.
@@ -15,21 +16,11 @@
 void nnclr_knn_vote(const nnclr_neighbour *neighbours, int count, const int64_t *label,
                     double temperature, double *votes, int64_t classes);
 
-/* How many classes stand before `label`: those with more votes, and those with as many and a lower
- * number. 0 is the winner. */
-int64_t nnclr_knn_place(const double *votes, int64_t classes, int64_t label);
-
 typedef struct nnclr_knn_options {
     int k; /* of which at most the labelled rows of TRAIN are taken */
     double temperature;
     int64_t chunk; /* test rows in memory at once; 0: about 256 MiB of them */
 } nnclr_knn_options;
-
-typedef struct nnclr_knn_prediction {
-    int64_t label; /* predicted */
-    double share;  /* of all votes that it got */
-    int64_t place; /* of the true class; -1: the row has no label */
-} nnclr_knn_prediction;
 
 /* Predicts every row of `test`. train_label [train rows] and test_label [test rows] are in
  * [0, classes), or -1: a train row without label is no neighbour, and a bank without any label is
@@ -37,13 +28,6 @@ typedef struct nnclr_knn_prediction {
 bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
                        const int64_t *train_label, const nnclr_row_source *test,
                        const int64_t *test_label, int64_t classes, const nnclr_knn_options *options,
-                       nnclr_knn_prediction *predictions, nnclr_error *e);
-
-typedef struct nnclr_accuracy {
-    int64_t n;         /* rows with a label */
-    double top1, top5; /* shares of n; NaN where n is 0 */
-} nnclr_accuracy;
-
-nnclr_accuracy nnclr_knn_accuracy(const nnclr_knn_prediction *predictions, int64_t n);
+                       nnclr_prediction *predictions, nnclr_error *e);
 
 #endif

@@ -17,16 +17,16 @@ static void golden_vote(void) {
     CHECK_NEAR(votes[0], 8103.0839, 5e-5);
     CHECK_NEAR(votes[1], 5678.2403, 5e-5);
     CHECK_NEAR(votes[2], 148.4132, 5e-5);
-    CHECK(nnclr_knn_place(votes, 3, 0) == 0);
-    CHECK(nnclr_knn_place(votes, 3, 1) == 1);
-    CHECK(nnclr_knn_place(votes, 3, 2) == 2);
+    CHECK(nnclr_prediction_place(votes, 3, 0) == 0);
+    CHECK(nnclr_prediction_place(votes, 3, 1) == 1);
+    CHECK(nnclr_prediction_place(votes, 3, 2) == 2);
 }
 
 static void equal_votes_go_to_the_lower_class(void) {
     const double votes[] = {0, 2, 5, 2, 5};
     static const int64_t place[] = {4, 2, 0, 3, 1};
     for (int c = 0; c < 5; c++)
-        CHECK(nnclr_knn_place(votes, 5, c) == place[c]);
+        CHECK(nnclr_prediction_place(votes, 5, c) == place[c]);
 }
 
 static void what_has_no_label_does_not_vote(void) {
@@ -61,7 +61,7 @@ static void make(data *d) {
         d->test_label[i] = -1;
 }
 
-static bool predict(const data *d, nnclr_knn_options options, nnclr_knn_prediction *out,
+static bool predict(const data *d, nnclr_knn_options options, nnclr_prediction *out,
                     nnclr_error *e) {
     nnclr_engine engine = {0};
     nnclr_pool *pool = nnclr_pool_create(2, e);
@@ -116,19 +116,19 @@ static void agrees_with_a_plain_computation(void) {
     for (size_t i = 0; i < sizeof k / sizeof *k; i++)
         for (size_t j = 0; j < sizeof chunk / sizeof *chunk; j++) {
             nnclr_error e = NNCLR_NO_ERROR;
-            nnclr_knn_prediction out[TEST];
+            nnclr_prediction out[TEST];
             int64_t right = 0, labelled = 0;
             const nnclr_knn_options options = {.k = k[i], .temperature = .2, .chunk = chunk[j]};
             CHECK_SAYS(predict(&d, options, out, &e), "%s", e.message);
             for (int row = 0; row < TEST; row++) {
                 CHECK(out[row].label == plain_winner(&d, row, k[i], .2));
-                CHECK(out[row].share > 0 && out[row].share <= 1);
+                CHECK(out[row].score > 0 && out[row].score <= 1);
                 CHECK((out[row].place == 0) == (out[row].label == d.test_label[row]));
                 CHECK((out[row].place < 0) == (d.test_label[row] < 0));
                 right += out[row].label == d.test_label[row];
                 labelled += d.test_label[row] >= 0;
             }
-            nnclr_accuracy accuracy = nnclr_knn_accuracy(out, TEST);
+            nnclr_accuracy accuracy = nnclr_prediction_accuracy(out, TEST);
             CHECK(accuracy.n == labelled);
             CHECK_NEAR(accuracy.top1, (double)right / (double)labelled, 1e-15);
             CHECK(accuracy.top5 > accuracy.top1 && accuracy.top5 <= 1);
@@ -136,20 +136,20 @@ static void agrees_with_a_plain_computation(void) {
 }
 
 static void top5_counts_places(void) {
-    const nnclr_knn_prediction predictions[] = {
+    const nnclr_prediction predictions[] = {
         {.place = 0}, {.place = 4}, {.place = 5}, {.place = -1}};
-    nnclr_accuracy accuracy = nnclr_knn_accuracy(predictions, 4);
+    nnclr_accuracy accuracy = nnclr_prediction_accuracy(predictions, 4);
     CHECK(accuracy.n == 3);
     CHECK_NEAR(accuracy.top1, 1. / 3, 1e-15);
     CHECK_NEAR(accuracy.top5, 2. / 3, 1e-15);
-    accuracy = nnclr_knn_accuracy(predictions + 3, 1);
+    accuracy = nnclr_prediction_accuracy(predictions + 3, 1);
     CHECK(accuracy.n == 0 && isnan(accuracy.top1) && isnan(accuracy.top5));
 }
 
 static void a_bank_without_labels_is_refused(void) {
     data d;
     nnclr_error e = NNCLR_NO_ERROR;
-    nnclr_knn_prediction out[TEST];
+    nnclr_prediction out[TEST];
     make(&d);
     for (int i = 0; i < TRAIN; i++)
         d.train_label[i] = -1;

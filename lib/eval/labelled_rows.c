@@ -1,0 +1,148 @@
+#include "eval/labelled_rows.h"
+
+#include <math.h>
+
+#include "base/memory.h"
+
+enum { BLOCK_BYTES = 4 << 20 };
+
+/* Goes over all rows of a source, front to back, a block at a time. */
+typedef struct walk {
+    const nnclr_row_source *source;
+    float *block;
+    int64_t block_rows, first, count; /* rows [first, first + count) are in `block` */
+} walk;
+
+static bool begin_walk(walk *w, const nnclr_row_source *source, nnclr_error *e) {
+    const size_t row = (size_t)source->d * sizeof(float);
+    *w = (walk){.source = source, .block_rows = BLOCK_BYTES / (int64_t)row};
+    if (w->block_rows < 1)
+        w->block_rows = 1;
+    if (w->block_rows > source->n)
+        w->block_rows = source->n;
+    w->block = nnclr_alloc((size_t)w->block_rows, row, e);
+    return w->block;
+}
+
+/* The row, or NULL: it could not be read. Rows are asked for in order. */
+static const float *row_at(walk *w, int64_t i, nnclr_error *e) {
+    if (i >= w->first + w->count) {
+        w->first = i;
+        w->count = w->source->n - i < w->block_rows ? w->source->n - i : w->block_rows;
+        if (!w->source->read(w->source, w->first, w->count, w->block, e))
+            return NULL;
+    }
+    return w->block + (i - w->first) * w->source->d;
+}
+
+/* ---- standardisation ---- */
+
+/* Sums of x - first row and of its square, so that a feature that hardly differs from its mean
+ * loses no digits; in sum[0..d) and sum[d..2d). */
+static bool sum_rows(walk *w, const int64_t *label, float *origin, double *sum, int64_t *rows,
+                     nnclr_error *e) {
+    const int d = w->source->d;
+    for (int64_t i = 0; i < w->source->n; i++) {
+        if (label[i] < 0)
+            continue;
+        const float *row = row_at(w, i, e);
+        if (!row)
+            return false;
+        for (int j = 0; *rows == 0 && j < d; j++)
+            origin[j] = row[j];
+        for (int j = 0; j < d; j++) {
+            const double x = (double)row[j] - (double)origin[j];
+            sum[j] += x;
+            sum[d + j] += x * x;
+        }
+        ++*rows;
+    }
+    return true;
+}
+
+bool nnclr_classifier_standardize(nnclr_classifier *x, const nnclr_row_source *source,
+                                  const int64_t *label, nnclr_error *e) {
+    const int d = source->d;
+    int64_t rows = 0;
+    walk w = {0};
+    double *sum = nnclr_alloc_zero((size_t)d, 2 * sizeof *sum, e);
+    bool ok = sum && begin_walk(&w, source, e) && sum_rows(&w, label, x->mean, sum, &rows, e);
+    for (int j = 0; ok && rows > 0 && j < d; j++) {
+        const double mean = sum[j] / (double)rows;
+        const double variance = sum[d + j] / (double)rows - mean * mean;
+        x->mean[j] = (float)(x->mean[j] + mean);
+        x->scale[j] = variance > 0 ? (float)sqrt(variance) : 1;
+    }
+    nnclr_free(w.block);
+    nnclr_free(sum);
+    return ok;
+}
+
+/* ---- loading ---- */
+
+bool nnclr_classifier_put(const nnclr_classifier *x, nnclr_engine *engine, const float *row,
+                          float *scratch, void *place, const char *what, int64_t number,
+                          nnclr_error *e) {
+    double sum = 0;
+    for (int j = 0; j < x->d; j++)
+        sum += fabs((double)row[j]);
+    if (!isfinite(sum))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s row %lld holds a number that is not finite",
+                          what, (long long)number);
+    nnclr_classifier_prepare(x, row, scratch);
+    engine->table->put(engine, place, (size_t)x->d + 1, NNCLR_F32, scratch);
+    return true;
+}
+
+static bool fill(nnclr_labelled_rows *x, const nnclr_row_source *source, const int64_t *label,
+                 const bool *last, int64_t first_of_last, const nnclr_classifier *classifier,
+                 float *scratch, nnclr_error *e) {
+    int64_t next[2] = {0, first_of_last};
+    walk w;
+    bool ok = begin_walk(&w, source, e);
+    for (int64_t i = 0; ok && i < source->n; i++) {
+        if (label[i] < 0)
+            continue;
+        const int64_t slot = next[last && last[i]]++;
+        const float *row = row_at(&w, i, e);
+        x->label[slot] = label[i];
+        ok = row && nnclr_classifier_put(
+                        classifier, x->engine, row, scratch,
+                        nnclr_real_at(x->engine, x->rows, (size_t)slot * (size_t)x->columns),
+                        "TRAIN", i, e);
+    }
+    nnclr_free(w.block);
+    return ok;
+}
+
+bool nnclr_labelled_rows_load(nnclr_labelled_rows *x, nnclr_engine *engine,
+                              const nnclr_row_source *source, const int64_t *label,
+                              const bool *last, const nnclr_classifier *classifier,
+                              nnclr_error *e) {
+    int64_t first_of_last = 0;
+    *x = (nnclr_labelled_rows){.engine = engine, .columns = source->d + 1};
+    for (int64_t i = 0; i < source->n; i++) {
+        x->n += label[i] >= 0;
+        first_of_last += label[i] >= 0 && !(last && last[i]);
+    }
+    float *scratch = nnclr_alloc((size_t)x->columns, sizeof *scratch, e);
+    x->label = nnclr_alloc((size_t)x->n, sizeof *x->label, e);
+    bool ok = scratch && x->label;
+    if (ok && (!nnclr_size_mul((size_t)x->n, (size_t)x->columns, &x->bytes) ||
+               !nnclr_size_mul(x->bytes, nnclr_real_bytes(engine), &x->bytes)))
+        ok = nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld rows of %d numbers are too many",
+                        (long long)x->n, source->d);
+    ok = ok && (x->rows = engine->table->arena_create(engine, x->bytes, e)) &&
+         fill(x, source, label, last, first_of_last, classifier, scratch, e);
+    nnclr_free(scratch);
+    if (!ok)
+        nnclr_labelled_rows_free(x);
+    return ok;
+}
+
+void nnclr_labelled_rows_free(nnclr_labelled_rows *x) {
+    if (x->rows)
+        x->engine->table->arena_free(x->engine, x->rows, x->bytes);
+    nnclr_free(x->label);
+    *x = (nnclr_labelled_rows){0};
+}

@@ -1,0 +1,296 @@
+#include "eval/linear.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "eval/label_draw.h"
+#include "eval/labelled_rows.h"
+#include "eval/lbfgs.h"
+#include "eval/softmax.h"
+
+enum { CLASS_LIMIT = 1 << 20, ITERATIONS = 2000, CHOOSING_ITERATIONS = 200 };
+
+/* How far above the optimum L-BFGS may end. The objective is strongly convex in the weights: at a
+ * gradient g it is at most |g|^2 / (4 lambda) above its minimum. Lambdas are told apart by shares
+ * of right answers, which asks for less. */
+static const double objective_gap = 1e-5, choosing_gap = 1e-3;
+static const double momentum = 0.9;
+static const double lambdas[] = {1e-2, 1e-3, 1e-4};
+
+typedef struct trainer {
+    nnclr_engine *engine;
+    const nnclr_linear_options *options;
+    int classes;
+    nnclr_labelled_rows data;
+    nnclr_softmax *softmax;
+    size_t size; /* of the weights [classes][columns], the last column being the bias */
+    double *weights;
+    /* of the objective that L-BFGS sees */
+    int64_t fit_rows; /* the first rows of `data` */
+    double lambda;
+} trainer;
+
+/* ---- SGD ---- */
+
+typedef struct descent {
+    double *gradient, *velocity; /* [size] */
+    uint32_t *order;             /* [rows] */
+    void *batch;                 /* reals [batch][columns] */
+    size_t batch_bytes;
+    int64_t *label; /* [batch] */
+    int64_t batch_rows;
+} descent;
+
+static bool begin_descent(const trainer *t, descent *s, nnclr_error *e) {
+    const int64_t n = t->data.n;
+    if (n > UINT32_MAX)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld rows are above the limit of %u", (long long)n,
+                          UINT32_MAX);
+    s->batch_rows = t->options->batch < n ? t->options->batch : n;
+    s->batch_bytes = (size_t)s->batch_rows * (size_t)t->data.columns * nnclr_real_bytes(t->engine);
+    s->gradient = nnclr_alloc(t->size, sizeof *s->gradient, e);
+    s->velocity = nnclr_alloc_zero(t->size, sizeof *s->velocity, e);
+    s->order = nnclr_alloc((size_t)n, sizeof *s->order, e);
+    s->label = nnclr_alloc((size_t)s->batch_rows, sizeof *s->label, e);
+    return s->gradient && s->velocity && s->order && s->label &&
+           (s->batch = t->engine->table->arena_create(t->engine, s->batch_bytes, e));
+}
+
+static void end_descent(const trainer *t, descent *s) {
+    if (s->batch)
+        t->engine->table->arena_free(t->engine, s->batch, s->batch_bytes);
+    nnclr_free(s->label);
+    nnclr_free(s->order);
+    nnclr_free(s->velocity);
+    nnclr_free(s->gradient);
+}
+
+/* Rows order[first .. first + count) become the batch. */
+static void gather(const trainer *t, descent *s, int64_t first, int64_t count) {
+    const size_t columns = (size_t)t->data.columns;
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t row = s->order[first + i];
+        t->engine->table->copy(t->engine, nnclr_real_at(t->engine, s->batch, (size_t)i * columns),
+                               nnclr_real_at(t->engine, t->data.rows, row * columns),
+                               columns * nnclr_real_bytes(t->engine));
+        s->label[i] = t->data.label[row];
+    }
+}
+
+static void step(const trainer *t, descent *s, double rate) {
+    const size_t columns = (size_t)t->data.columns;
+    const double decay = t->options->weight_decay;
+    for (size_t i = 0; i < t->size; i++) {
+        const bool is_bias = i % columns == columns - 1;
+        const double gradient = s->gradient[i] + (is_bias ? 0 : decay * t->weights[i]);
+        s->velocity[i] = momentum * s->velocity[i] + gradient;
+        t->weights[i] -= rate * s->velocity[i];
+    }
+}
+
+static bool descend(trainer *t, nnclr_linear_fit *fit, nnclr_error *e) {
+    static const double pi = 3.14159265358979323846;
+    const nnclr_linear_options *o = t->options;
+    const int64_t n = t->data.n;
+    descent s = {0};
+    bool ok = begin_descent(t, &s, e);
+    const int64_t batches = ok ? (n + s.batch_rows - 1) / s.batch_rows : 0;
+    const double total = (double)batches * o->epochs;
+    const double peak = o->lr * (double)s.batch_rows / 256;
+    for (int epoch = 0; ok && epoch < o->epochs; epoch++) {
+        double sum = 0;
+        nnclr_permutation(o->seed, NNCLR_DRAW_ORDER, (uint32_t)epoch, (uint32_t)n, s.order);
+        for (int64_t b = 0; ok && b < batches; b++, fit->steps++) {
+            const int64_t first = b * s.batch_rows;
+            const int64_t count = n - first < s.batch_rows ? n - first : s.batch_rows;
+            double loss = 0;
+            gather(t, &s, first, count);
+            ok = nnclr_softmax_loss(t->softmax, s.batch, s.label, count, t->weights, &loss,
+                                    s.gradient, e);
+            if (ok && !isfinite(loss))
+                ok = nnclr_fail(e, NNCLR_ERROR_NUMERIC,
+                                "SGD diverges in epoch %d: a smaller rate or standardised "
+                                "features are needed",
+                                epoch + 1);
+            if (ok)
+                step(t, &s, peak * (1 + cos(pi * (double)fit->steps / total)) / 2);
+            sum += loss * (double)count;
+        }
+        if (ok && o->progress)
+            o->progress(o->context, epoch + 1, o->epochs, sum / (double)n);
+    }
+    end_descent(t, &s);
+    return ok && nnclr_softmax_loss(t->softmax, t->data.rows, t->data.label, n, t->weights,
+                                    &fit->loss, NULL, e);
+}
+
+/* ---- L-BFGS ---- */
+
+/* |weight|^2, the bias apart; with a gradient, adds that of lambda |weight|^2. */
+static double penalise(const trainer *t, const double *weights, double *gradient) {
+    const size_t columns = (size_t)t->data.columns;
+    double sum = 0;
+    for (size_t i = 0; i < t->size; i++) {
+        if (i % columns == columns - 1)
+            continue;
+        sum += weights[i] * weights[i];
+        if (gradient)
+            gradient[i] += 2 * t->lambda * weights[i];
+    }
+    return sum;
+}
+
+static bool objective(void *context, const double *weights, double *value, double *gradient,
+                      nnclr_error *e) {
+    const trainer *t = context;
+    if (!nnclr_softmax_loss(t->softmax, t->data.rows, t->data.label, t->fit_rows, weights, value,
+                            gradient, e))
+        return false;
+    *value += t->lambda * penalise(t, weights, gradient);
+    return true;
+}
+
+static bool minimise(trainer *t, int64_t rows, double lambda, double gap, int iterations,
+                     nnclr_linear_fit *fit, nnclr_error *e) {
+    const nnclr_lbfgs_options options = {.iterations = iterations,
+                                         .gradient_norm = sqrt(4 * lambda * gap)};
+    nnclr_lbfgs_result result;
+    t->fit_rows = rows;
+    t->lambda = lambda;
+    if (!nnclr_lbfgs(objective, t, t->size, t->weights, &options, &result, e))
+        return false;
+    fit->lambda = lambda;
+    fit->objective = result.value;
+    fit->gradient_norm = result.gradient_norm;
+    fit->steps = result.iterations;
+    fit->loss = result.value - lambda * penalise(t, t->weights, NULL);
+    return true;
+}
+
+typedef struct judgement {
+    const int64_t *label;
+    int classes;
+    bool *right; /* [rows] */
+} judgement;
+
+static void judge(void *context, int64_t row, const double *probability) {
+    const judgement *j = context;
+    j->right[row] = nnclr_prediction_place(probability, j->classes, j->label[row]) == 0;
+}
+
+/* How many of the rows behind the first `fit_rows` are predicted rightly, and their loss. */
+static bool score(trainer *t, int64_t fit_rows, int64_t *right, double *loss, nnclr_error *e) {
+    const int64_t n = t->data.n - fit_rows;
+    const void *rows =
+        nnclr_real_at(t->engine, t->data.rows, (size_t)fit_rows * (size_t)t->data.columns);
+    judgement j = {.label = t->data.label + fit_rows,
+                   .classes = t->classes,
+                   .right = nnclr_alloc((size_t)n, sizeof *j.right, e)};
+    bool ok = j.right && nnclr_softmax_each(t->softmax, rows, n, t->weights, judge, &j, e) &&
+              nnclr_softmax_loss(t->softmax, rows, j.label, n, t->weights, loss, NULL, e);
+    *right = 0;
+    for (int64_t i = 0; ok && i < n; i++)
+        *right += j.right[i];
+    nnclr_free(j.right);
+    return ok;
+}
+
+/* Each fit starts from the one before, which is close. */
+static bool choose_lambda(trainer *t, int64_t fit_rows, double *lambda, nnclr_error *e) {
+    int64_t best = -1;
+    double best_loss = INFINITY;
+    for (size_t i = 0; i < sizeof lambdas / sizeof *lambdas; i++) {
+        nnclr_linear_fit fit;
+        int64_t right;
+        double loss;
+        if (!minimise(t, fit_rows, lambdas[i], choosing_gap, CHOOSING_ITERATIONS, &fit, e) ||
+            !score(t, fit_rows, &right, &loss, e))
+            return false;
+        if (right > best || (right == best && loss < best_loss)) {
+            best = right;
+            best_loss = loss;
+            *lambda = lambdas[i];
+        }
+    }
+    return true;
+}
+
+static bool optimise(trainer *t, int64_t held_out, nnclr_linear_fit *fit, nnclr_error *e) {
+    double lambda = t->options->lambda;
+    return (lambda >= 0 || choose_lambda(t, t->data.n - held_out, &lambda, e)) &&
+           minimise(t, t->data.n, lambda, objective_gap, ITERATIONS, fit, e);
+}
+
+/* ---- both ---- */
+
+/* Which rows lambda is chosen on: none where it is given or not needed. */
+static bool hold_out(const nnclr_linear_options *o, const int64_t *label, int64_t n, int classes,
+                     bool *marks, int64_t *count, nnclr_error *e) {
+    *count = 0;
+    memset(marks, 0, (size_t)n * sizeof *marks);
+    if (o->solver != NNCLR_SOLVER_LBFGS || o->lambda >= 0)
+        return true;
+    if (!nnclr_label_hold_out(label, n, classes, o->seed, marks, count, e))
+        return false;
+    return *count > 0 || nnclr_fail(e, NNCLR_ERROR_INPUT,
+                                    "no class of TRAIN has two labelled rows to choose lambda "
+                                    "with, so it must be given");
+}
+
+static int64_t count_labelled(const int64_t *label, int64_t n) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; i++)
+        count += label[i] >= 0;
+    return count;
+}
+
+static void keep_weights(const trainer *t, nnclr_classifier *x) {
+    for (int c = 0; c < x->classes; c++) {
+        const double *row = t->weights + (size_t)c * (size_t)t->data.columns;
+        for (int j = 0; j < x->d; j++)
+            x->weight[(size_t)c * (size_t)x->d + (size_t)j] = (float)row[j];
+        x->bias[c] = (float)row[x->d];
+    }
+}
+
+bool nnclr_linear_train(nnclr_engine *engine, const nnclr_row_source *train,
+                        const int64_t *train_label, int classes,
+                        const nnclr_linear_options *options, nnclr_classifier *classifier,
+                        nnclr_linear_fit *fit, nnclr_error *e) {
+    trainer t = {.engine = engine, .options = options, .classes = classes};
+    const bool lbfgs = options->solver == NNCLR_SOLVER_LBFGS;
+    int64_t held_out;
+    *fit = (nnclr_linear_fit){.rows = count_labelled(train_label, train->n)};
+    if (fit->rows == 0)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "no row of TRAIN has a label, so nothing can be learnt");
+    if (classes > CLASS_LIMIT)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%d classes are above the limit of %d", classes,
+                          CLASS_LIMIT);
+    bool *last = nnclr_alloc((size_t)train->n, sizeof *last, e);
+    bool ok = nnclr_classifier_create(classifier, classes, train->d, e) && last &&
+              hold_out(options, train_label, train->n, classes, last, &held_out, e);
+    if (ok && (options->standardize || lbfgs))
+        ok = nnclr_classifier_standardize(classifier, train, train_label, e);
+    ok = ok && nnclr_labelled_rows_load(&t.data, engine, train, train_label, last, classifier, e);
+    if (ok) {
+        t.size = (size_t)classes * (size_t)t.data.columns;
+        t.softmax = nnclr_softmax_create(engine, t.data.columns, classes, e);
+        t.weights = nnclr_alloc_zero(t.size, sizeof *t.weights, e);
+    }
+    ok = ok && t.softmax && t.weights &&
+         (lbfgs ? optimise(&t, held_out, fit, e) : descend(&t, fit, e));
+    if (ok)
+        keep_weights(&t, classifier);
+    else
+        nnclr_classifier_free(classifier);
+    if (!lbfgs)
+        fit->objective = fit->loss;
+    nnclr_free(t.weights);
+    nnclr_softmax_free(t.softmax);
+    nnclr_labelled_rows_free(&t.data);
+    nnclr_free(last);
+    return ok;
+}

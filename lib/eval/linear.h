@@ -1,0 +1,57 @@
+/* Linear evaluation: softmax regression on frozen features, by SGD as it is usually published, or
+ * to the optimum by L-BFGS. Equal input gives equal bits, for any number of threads. */
+#ifndef NNCLR_EVAL_LINEAR_H
+#define NNCLR_EVAL_LINEAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eval/classifier.h"
+#include "eval/neighbours.h"
+#include "eval/prediction.h"
+
+typedef enum nnclr_solver { NNCLR_SOLVER_SGD, NNCLR_SOLVER_LBFGS } nnclr_solver;
+
+typedef struct nnclr_linear_options {
+    nnclr_solver solver;
+    bool standardize; /* each feature to mean 0 and deviation 1 over the labelled rows of TRAIN;
+                         L-BFGS always does */
+    uint64_t seed;
+    /* SGD with momentum 0.9 from weights 0. Epoch t visits the labelled rows in the order of
+     * nnclr_permutation(seed, NNCLR_DRAW_ORDER, t); its last batch may be smaller. The rate of
+     * step s of S is lr * batch / 256 * (1 + cos(pi s / S)) / 2. A batch is at most all rows. */
+    int epochs, batch;
+    double lr;
+    double weight_decay; /* adds weight_decay * weight to the gradient, not for the bias */
+    /* L-BFGS minimises mean cross-entropy + lambda * |weight|^2. Where lambda is not given it is
+     * that of 1e-2, 1e-3, 1e-4 with the best top-1 on a tenth of the rows, fitted on the others;
+     * of equal ones that with the lowest cross-entropy there. */
+    double lambda; /* < 0: not given */
+    /* May be NULL. Told after each epoch of SGD. */
+    void (*progress)(void *context, int64_t epoch, int64_t epochs, double loss);
+    void *context;
+} nnclr_linear_options;
+
+typedef struct nnclr_linear_fit {
+    int64_t rows;         /* with a label */
+    double loss;          /* mean cross-entropy of all of them at the end */
+    double objective;     /* loss + lambda |weight|^2; SGD: loss */
+    double gradient_norm; /* of the objective; SGD: 0 */
+    double lambda;        /* L-BFGS: given or chosen */
+    int64_t steps;        /* of SGD, or iterations of the last fit */
+} nnclr_linear_fit;
+
+/* train_label [train rows] is in [0, classes), or -1: such a row takes no part. The labelled rows
+ * are held in memory. *classifier is the caller's (nnclr_classifier_free). Called from the thread
+ * that drives `engine`. */
+bool nnclr_linear_train(nnclr_engine *engine, const nnclr_row_source *train,
+                        const int64_t *train_label, int classes,
+                        const nnclr_linear_options *options, nnclr_classifier *classifier,
+                        nnclr_linear_fit *fit, nnclr_error *e);
+
+/* Predicts every row of `test`, which is read in pieces; test_label as in nnclr_knn_predict. */
+bool nnclr_linear_predict(nnclr_engine *engine, const nnclr_classifier *classifier,
+                          const nnclr_row_source *test, const int64_t *test_label,
+                          nnclr_prediction *predictions, nnclr_error *e);
+
+#endif

@@ -1,0 +1,28 @@
+/* What a classifier says of a row, and how often it is right. */
+#ifndef NNCLR_EVAL_PREDICTION_H
+#define NNCLR_EVAL_PREDICTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct nnclr_prediction {
+    int64_t label; /* predicted */
+    double score;  /* its share of all classes' scores */
+    int64_t place; /* of the true class, 0 is the first; -1: the row has no label */
+} nnclr_prediction;
+
+/* How many classes stand before `label`: those with a higher score, and those with an equal one
+ * and a lower number. 0 is the winner. */
+int64_t nnclr_prediction_place(const double *scores, int64_t classes, int64_t label);
+
+/* The class with the highest of `scores` [classes], none negative. `truth` -1: not known. */
+nnclr_prediction nnclr_predict(const double *scores, int64_t classes, int64_t truth);
+
+typedef struct nnclr_accuracy {
+    int64_t n;         /* rows with a label */
+    double top1, top5; /* shares of n; NaN where n is 0 */
+} nnclr_accuracy;
+
+nnclr_accuracy nnclr_prediction_accuracy(const nnclr_prediction *predictions, int64_t n);
+
+#endif
