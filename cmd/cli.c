@@ -205,7 +205,9 @@ static void set_option(nnclr_cli *cli, const nnclr_option *option, const char *s
         snprintf(wanted, sizeof wanted, "a number of bytes%s, such as 512K, 20M or 2G", range);
         break;
     case NNCLR_OPTION_TEXT:
+        good = value[0] != '\0'; /* a script's variable that was not set */
         *(const char **)option->target = value;
+        snprintf(wanted, sizeof wanted, "%s", option->argument ? option->argument : "a text");
         break;
     case NNCLR_OPTION_CHOICE:
         good = choose(option, value);
@@ -326,6 +328,8 @@ void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, cha
     bool options_over = false;
     while (p.next < argc) {
         char *word = argv[p.next++];
+        if (word[0] == '\0')
+            nnclr_cli_usage(cli, "an argument is empty: a file's name is needed there");
         if (options_over || word[0] != '-' || word[1] == '\0')
             cli->operands[cli->operand_count++] = word;
         else if (strcmp(word, "--") == 0)

@@ -302,7 +302,8 @@ int main(int argc, char **argv) {
         .usage = "[options] INPUT...\n--list-contents [--json] SHARD...",
         .notes =
             "An INPUT is a folder (its subfolders are the classes), a tar in any compression, - (a "
-            "tar on standard input), or a single picture. A picture that cannot be read is named on standard error "
+            "tar on standard input), or a single picture. A picture that cannot be read is named "
+            "on standard error "
             "and left out; the exit code is then 3.",
         .options = options,
         .option_count = sizeof options / sizeof *options,

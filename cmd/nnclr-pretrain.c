@@ -164,9 +164,9 @@ static void tell_initial_state(session *n) {
                    state.strange_rows ? " (its rows are of other data)" : "");
 }
 
-static bool make_trainer(session *n, nnclr_error *e) {
+/* What an older run left goes when all that the new one needs is there. */
+static bool begin_run(session *n, nnclr_error *e) {
     const pretrain_settings *s = n->settings;
-    nnclr_plan plan;
     const nnclr_run_description description = {
         .config = &s->config,
         .engine = &n->engine,
@@ -177,8 +177,13 @@ static bool make_trainer(session *n, nnclr_error *e) {
         .init = s->init,
         .threads = n->cli->threads,
     };
-    if (!nnclr_plan_make(&s->config, (int64_t)nnclr_training_data_count(&n->data), &plan, e) ||
-        !nnclr_run_describe(n->run, &description, e))
+    return (s->resume || nnclr_run_clear(n->run, e)) && nnclr_run_describe(n->run, &description, e);
+}
+
+static bool make_trainer(session *n, nnclr_error *e) {
+    const pretrain_settings *s = n->settings;
+    nnclr_plan plan;
+    if (!nnclr_plan_make(&s->config, (int64_t)nnclr_training_data_count(&n->data), &plan, e))
         return false;
     nnclr_trainer_options options = {
         .config = &s->config,
@@ -248,7 +253,8 @@ static void train(nnclr_cli *cli, pretrain_settings *s) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_trainer_result result = {0};
     nnclr_cli_catch();
-    bool ok = (s->resume ? prepare_resumed(&n, &e) : prepare_new(&n, &e)) && make_trainer(&n, &e);
+    bool ok = (s->resume ? prepare_resumed(&n, &e) : prepare_new(&n, &e)) && make_trainer(&n, &e) &&
+              begin_run(&n, &e);
     /* The checkpoint that was resumed from is about to be replaced. */
     ok = ok && nnclr_trainer_run(n.trainer, &result, &e);
     nnclr_cli_progress_end(cli);

@@ -165,7 +165,7 @@ int main(int argc, char **argv) {
         INTEGER("seed", &s.seed, "S", "that of the training", 0, 9e18),
         CHOICE("order", &s.order, order_names, "by record number, or as the epoch has them"),
         BYTES("cache", &s.cache, "BYTES",
-              "pictures' files that are kept in memory, the rest is read again", 0, 1e15),
+              "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
         FLAG("u8", &s.bytes, "store bytes in place of F32: a quarter of the size, rounded"),
         TEXT("sheet", &s.sheet, "OUT.png",
              "draw a contact sheet: each picture, its view 1 and its view 2"),

@@ -72,7 +72,7 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
     };
     const nnclr_option rest[] = {
         BYTES("cache", &s->cache, "BYTES",
-              "pictures' files that are kept in memory, the rest is read again", 0, 1e15),
+              "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
         ABSENT("shuffle-window", "is not offered in this version: the order of an epoch is always "
                                  "the exact shuffle; leave it out"),
         TEXT("views", &s->views, "FILE",
@@ -212,6 +212,9 @@ static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
                                  "queue-frozen", "positive", "loss", NULL},
                 "--method simclr has no support set and no positives from it; leave it out, or "
                 "give --method nnclr");
+    refuse_idle(cli, !simclr && c->method.positive == NNCLR_POSITIVE_VIEW,
+                (const char *[]){"neighbours", "exclude-self", "include-self", NULL},
+                "--positive view asks no neighbours; leave it out, or give --positive nn");
     refuse_idle(cli, !simclr, (const char *[]){"negatives", NULL},
                 "the negatives of nnclr are the other predictions of the batch; give --method "
                 "simclr with it, or leave it out");

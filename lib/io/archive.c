@@ -86,9 +86,12 @@ nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
     archive->fd = -1;
     if (!open_input(archive, path, e) || !set_up(archive, e))
         goto fail;
-    /* libarchive looks at the format with the first header only. */
     if (archive_read_open_fd(archive->reader, archive->fd, BLOCK) != ARCHIVE_OK) {
-        reader_failed(archive, e);
+        if (archive_errno(archive->reader) == EILSEQ) /* libarchive's "unrecognized format" */
+            nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is neither a picture nor a tar archive",
+                       archive->name);
+        else
+            reader_failed(archive, e);
         goto fail;
     }
     switch (advance(archive, e)) {

@@ -192,13 +192,17 @@ static bool prepare(nnclr_run *run, nnclr_run_mode mode, nnclr_error *e) {
     case NNCLR_RUN_NEW:
         return each_name(run, refuse_own, NULL, e);
     case NNCLR_RUN_FORCE:
-        return each_name(run, remove_own, NULL, e) &&
-               nnclr_sync_folder_of((const char *)run->checkpoint.data, e);
+        return true;
     default:
         return exists(run, CHECKPOINT) ||
                nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds no checkpoint to resume from",
                           run->folder);
     }
+}
+
+bool nnclr_run_clear(nnclr_run *run, nnclr_error *e) {
+    return each_name(run, remove_own, NULL, e) &&
+           nnclr_sync_folder_of((const char *)run->checkpoint.data, e);
 }
 
 nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *e) {

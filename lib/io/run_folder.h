@@ -21,7 +21,7 @@ typedef struct nnclr_run nnclr_run;
 
 typedef enum nnclr_run_mode {
     NNCLR_RUN_NEW,    /* refused where the folder already holds a run */
-    NNCLR_RUN_FORCE,  /* removes our own files of an older run first, and nothing else */
+    NNCLR_RUN_FORCE,  /* an older run may be there: nnclr_run_clear removes it */
     NNCLR_RUN_RESUME, /* refused where there is no checkpoint */
 } nnclr_run_mode;
 
@@ -29,6 +29,9 @@ typedef enum nnclr_run_mode {
  * with the process, kill -9 included). A folder locked by another process is refused with its
  * process number. Leftover temporary files of a killed run are removed. */
 nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *e);
+/* Removes our own files of an older run, and nothing else: the last thing before a new run begins,
+ * so that whatever fails before leaves the older one whole. */
+bool nnclr_run_clear(nnclr_run *run, nnclr_error *e);
 void nnclr_run_close(nnclr_run *run); /* NULL is fine; the lock ends */
 
 const char *nnclr_run_folder(const nnclr_run *run);

@@ -145,10 +145,7 @@ static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_che
     if (resume ? !load(t, resume, info, e) : !start(t, e))
         return false;
     nnclr_execution_pack(t->execution);
-    if (!nnclr_run_metrics_open(t->options.run, resume ? t->info.step : -1, e))
-        return false;
-    /* So that a run killed before its first checkpoint is due can be resumed too. */
-    return (resume || save(t, e)) && open_loader(t, e);
+    return open_loader(t, e);
 }
 
 nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
@@ -325,6 +322,11 @@ bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_err
     t->started = t->saved = t->logged = nnclr_now();
     t->logged_step = t->info.step;
     t->result = (nnclr_trainer_result){.total = t->plan.total};
+    if (!nnclr_run_metrics_open(t->options.run, t->saved_step, e))
+        return false;
+    /* So that a run killed before its first checkpoint is due can be resumed too. */
+    if (t->saved_step < 0 && !save(t, e))
+        return false;
     bool stop = false;
     while (!stop && t->info.step < t->plan.total) {
         if (!step(t, e))

@@ -67,6 +67,20 @@ programs() {
     done
 }
 
+@test "an empty argument, as from a variable that is not set: exit 2" {
+    for program in $(programs); do
+        expect 2 "$program" ''
+        expect_message "$program" "an argument is empty: a file's name is needed there"
+        expect 2 "$program" -- ''
+        expect_message "$program" "an argument is empty: a file's name is needed there"
+    done
+    for arguments in 'nnclr-prep -o' 'nnclr-embed -m' 'nnclr-lineval --predictions' \
+        'nnclr-queue-inspect --sheet' 'nnclr-pretrain -o'; do
+        expect 2 $arguments ''
+        expect_message "${arguments% *}" "${arguments#* }: needs "
+    done
+}
+
 @test "no operand: exit 2 and a sentence, no crash" {
     for program in $(programs); do
         expect 2 "$program"

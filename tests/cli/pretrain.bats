@@ -298,6 +298,7 @@ END
 --preset tiny --method simclr --queue 64 -o run s.tar.zst|--queue: --method simclr has no support set
 --preset tiny --method simclr --pred 64 -o run s.tar.zst|simclr has no predictor: give --pred none
 --preset tiny --schedule constant --final-lr 0.1 -o run s.tar.zst|--final-lr: a constant rate
+--preset tiny --positive view --neighbours 2 -o run s.tar.zst|--neighbours: --positive view asks no neighbours
 --preset tiny --queue 63 -o run s.tar.zst|a support set of 63 rows is smaller than a batch of 64
 --preset tiny --batch 41 --queue 80 -o run s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
 --preset tiny --batch 8 --queue 8 --enqueue both -o run s.tar.zst|smaller than two views of a batch of 8
@@ -334,6 +335,8 @@ END
     # Everything else is checked before anything is removed.
     expect 2 tiny -q --force --steps 2 --temperature -1 -o run s.tar.zst
     expect 1 tiny -q --force --steps 2 -o run missing.tar.zst
+    expect 1 tiny -q --force --steps 2 --queue 1000000000 -o run s.tar.zst
+    expect_message nnclr-pretrain "out of memory"
     cmp before run/$CHECKPOINT
     expect 0 tiny -q --force --steps 2 -o run s.tar.zst
     [ "$(step_of run/$CHECKPOINT)" = 2 ] && [ "$(lines run)" = 2 ]

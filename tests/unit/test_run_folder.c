@@ -103,7 +103,11 @@ static void force_removes_our_own_files_only(void) {
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         put(folder, own[i], "x");
         check_refused(folder, NNCLR_RUN_NEW, own[i]);
-        nnclr_run_close(open_run(folder, NNCLR_RUN_FORCE));
+        nnclr_run *run = open_run(folder, NNCLR_RUN_FORCE);
+        CHECK(there(folder, own[i]));
+        nnclr_error e = NNCLR_NO_ERROR;
+        CHECK_SAYS(nnclr_run_clear(run, &e), "%s", e.message);
+        nnclr_run_close(run);
         CHECK_SAYS(!there(folder, own[i]), "%s is left", own[i]);
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
