@@ -50,16 +50,21 @@ static char *join(const char *folder, const char *root, nnclr_error *e) {
     return (char *)path.data;
 }
 
+static bool is_standard_input(const char *path) {
+    return strcmp(path, "-") == 0;
+}
+
+/* A folder of the name "-" is not meant by it, nor a file. */
 static bool is_folder(const char *path) {
     struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    return !is_standard_input(path) && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 /* Does the file start as a picture does? What cannot be read is left to the archive reader, which
  * says why. */
 static bool is_picture(const char *path) {
     struct stat status;
-    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+    if (is_standard_input(path) || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
         return false;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
@@ -286,7 +291,8 @@ static bool set_classes(nnclr_source *source, bool list, nnclr_error *e) {
 static bool fail_empty(const nnclr_source_options *options, nnclr_error *e) {
     const char *below = options->root ? " below " : "", *root = options->root ? options->root : "";
     if (options->list)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the list names no file", options->list);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the list names no file",
+                          is_standard_input(options->list) ? "standard input" : options->list);
     if (options->input_count == 1)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: no files there%s%s", options->inputs[0], below,
                           root);
@@ -297,7 +303,7 @@ static bool fail_empty(const nnclr_source_options *options, nnclr_error *e) {
 static bool check_standard_input(const nnclr_source_options *options, nnclr_error *e) {
     int times = 0;
     for (size_t i = 0; i < options->input_count; i++)
-        times += strcmp(options->inputs[i], "-") == 0;
+        times += is_standard_input(options->inputs[i]);
     return times < 2 || nnclr_fail(e, NNCLR_ERROR_USAGE, "standard input can be given only once");
 }
 

@@ -99,6 +99,7 @@ END
 @test "a pipe in and a pipe out give the shard of the folder" {
     folder=$(shapes 20)
     nnclr-prep -q -o folder.tar.zst "$folder"
+    mkdir ./- # is not meant by "-"
     tar -C "$folder" -cf - . | nnclr-prep -q - | cat >pipe.tar.zst
     cmp folder.tar.zst pipe.tar.zst
     nnclr-prep --list-contents - <pipe.tar.zst >from-pipe
