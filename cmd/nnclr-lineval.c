@@ -15,6 +15,9 @@
 
 #define PROGRAM "nnclr-lineval " NNCLR_VERSION
 
+/* Above the least objective; beyond this it is told. */
+static const double tolerated_gap = 1e-4;
+
 static const char *const solver_names[] = {"sgd", "lbfgs", NULL};
 
 typedef struct settings {
@@ -111,10 +114,19 @@ static void tell_linear(const evaluation *v, const nnclr_linear_fit *fit, method
              (long long)s->epochs, s->lr, (long long)s->batch, s->weight_decay,
              s->standardize ? "yes" : "no");
     tell(result, " seed=%lld", (long long)s->seed);
-    nnclr_cli_detail(
-        v->cli, "linear: %lld %s, mean cross-entropy %.6f, objective %.6f (gradient %.2g)",
-        (long long)fit->steps, s->solver == NNCLR_SOLVER_LBFGS ? "iterations" : "steps", fit->loss,
-        fit->objective, fit->gradient_norm);
+    if (s->solver == NNCLR_SOLVER_SGD)
+        nnclr_cli_detail(v->cli, "linear: %lld steps, mean cross-entropy %.6f",
+                         (long long)fit->steps, fit->loss);
+    else
+        nnclr_cli_detail(v->cli,
+                         "linear: %lld iterations, mean cross-entropy %.6f, objective %.6f (at "
+                         "most %.1g above the least)",
+                         (long long)fit->steps, fit->loss, fit->objective, fit->gap);
+    if (fit->gap > tolerated_gap)
+        nnclr_cli_note(v->cli,
+                       "linear: L-BFGS ended before it was sure to be within %g of the optimum; a "
+                       "larger --lambda is easier",
+                       tolerated_gap);
 }
 
 /* What a reader of the classifier may want to know. */

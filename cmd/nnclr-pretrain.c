@@ -252,9 +252,10 @@ static void train(nnclr_cli *cli, pretrain_settings *s) {
     session n = {.cli = cli, .settings = s};
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_trainer_result result = {0};
+    bool ok = (s->resume ? prepare_resumed(&n, &e) : prepare_new(&n, &e)) && make_trainer(&n, &e);
+    /* A signal ends what came before as it ends any program: nothing on disk has changed yet. */
     nnclr_cli_catch();
-    bool ok = (s->resume ? prepare_resumed(&n, &e) : prepare_new(&n, &e)) && make_trainer(&n, &e) &&
-              begin_run(&n, &e);
+    ok = ok && begin_run(&n, &e);
     /* The checkpoint that was resumed from is about to be replaced. */
     ok = ok && nnclr_trainer_run(n.trainer, &result, &e);
     nnclr_cli_progress_end(cli);

@@ -275,6 +275,8 @@ static void check_standard_input(nnclr_cli *cli, const pretrain_settings *s) {
 void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
     if (!s->folder)
         nnclr_cli_usage(cli, "no run: give -o RUN, the folder to write to");
+    if (strcmp(s->folder, "-") == 0)
+        nnclr_cli_usage(cli, "a run is a folder and cannot go to standard output: give -o RUN");
     if (s->resume) {
         check_resume(cli);
         return;

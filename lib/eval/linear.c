@@ -163,7 +163,7 @@ static bool minimise(trainer *t, int64_t rows, double lambda, double gap, int it
         return false;
     fit->lambda = lambda;
     fit->objective = result.value;
-    fit->gradient_norm = result.gradient_norm;
+    fit->gap = result.gradient_norm * result.gradient_norm / (4 * lambda);
     fit->steps = result.iterations;
     fit->loss = result.value - lambda * penalise(t, t->weights, NULL);
     return true;

@@ -33,12 +33,12 @@ typedef struct nnclr_linear_options {
 } nnclr_linear_options;
 
 typedef struct nnclr_linear_fit {
-    int64_t rows;         /* with a label */
-    double loss;          /* mean cross-entropy of all of them at the end */
-    double objective;     /* loss + lambda |weight|^2; SGD: loss */
-    double gradient_norm; /* of the objective; SGD: 0 */
-    double lambda;        /* L-BFGS: given or chosen */
-    int64_t steps;        /* of SGD, or iterations of the last fit */
+    int64_t rows;     /* with a label */
+    double loss;      /* mean cross-entropy of all of them at the end */
+    double objective; /* loss + lambda |weight|^2; SGD: loss */
+    double gap;       /* L-BFGS: no more than this above the least objective; SGD: 0 */
+    double lambda;    /* L-BFGS: given or chosen */
+    int64_t steps;    /* of SGD, or iterations of the last fit */
 } nnclr_linear_fit;
 
 /* train_label [train rows] is in [0, classes), or -1: such a row takes no part. The labelled rows

@@ -51,6 +51,10 @@ static bool fill_with_initial_rows(nnclr_support_set *s, uint64_t seed, nnclr_er
 
 static bool allocate(nnclr_support_set *s, nnclr_engine *engine, int m, int d, nnclr_error *e) {
     *s = (nnclr_support_set){.engine = engine, .m = m, .d = d};
+    /* The largest first: a set that is too large is refused before memory is used. */
+    s->search = engine->table->search_create(engine, m, d, e);
+    if (!s->search)
+        return false;
     int64_t **columns[] = {&s->record, &s->label, &s->step};
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
         *columns[i] = nnclr_alloc((size_t)m, sizeof(int64_t), e);
@@ -58,8 +62,7 @@ static bool allocate(nnclr_support_set *s, nnclr_engine *engine, int m, int d, n
             return false;
         memset(*columns[i], 0xff, (size_t)m * sizeof(int64_t)); /* -1 each */
     }
-    s->search = engine->table->search_create(engine, m, d, e);
-    return s->search != NULL;
+    return true;
 }
 
 bool nnclr_support_set_create(nnclr_support_set *s, nnclr_engine *engine, int m, int d,

@@ -11,8 +11,9 @@
 enum { LARGEST = 16 << 20 }; /* bytes of a run.json */
 
 static const char *absolute_path(const char *path, char **made) {
-    *made = realpath(path, NULL);
-    return *made ? *made : path; /* "-" stays what it is */
+    bool standard = strcmp(path, "-") == 0; /* standard input, whatever files there are */
+    *made = standard ? NULL : realpath(path, NULL);
+    return *made ? *made : path;
 }
 
 static bool put_path(nnclr_json *object, const char *key, const char *path, nnclr_error *e) {

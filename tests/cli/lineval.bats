@@ -93,18 +93,142 @@ assert abs(table[0]["top1"] - float(sys.argv[1])) < 1e-6 <= table[0]["top5"] <= 
         <(tail -n +2 answers | cut -f 2,3 | sort | uniq -c | awk -v OFS='\t' '{ print $2, $3, $1 }')
 }
 
-@test "linear is not there yet: plain use names --methods knn" {
+# Predictions and accuracies of the classifier $1 on $2 are those that NumPy finds from its file.
+classifier_equals_numpy() { # CLASSIFIER TEST; of nnclr-lineval: table, ours
+    zstdcat "$2" >test.safetensors
+    $python "$NNCLR_ROOT/tests/reference/linear_numpy.py" predict test.safetensors "$1" >theirs
+    diff <(tail -n +2 ours | cut -f 1-3) <(head -n -1 theirs)
+    [ "$(tail -n 1 theirs)" = "$(sed -n 2p table | cut -f 2,3 | tr '\t' ' ')" ]
+}
+
+@test "linear: the kept classifier predicts what was reported, as NumPy computes it" {
+    need zstd
+    find_numpy
+    make_pixels train 400
+    make_pixels test 200
+    for options in "" "--standardize --epochs 20 --lr 0.5 --batch 64 --weight-decay 0.001" "--solver lbfgs"; do
+        nnclr-lineval -q --methods linear $options --predictions ours -o c.safetensors train.emb test.emb >table
+        classifier_equals_numpy c.safetensors test.emb
+        cat table
+        awk -F '\t' 'NR == 2 { exit !($1 == "linear" && $2 > 0.1 && $3 >= $2) }' table
+    done
+}
+
+@test "lbfgs ends within 1e-4 of the optimum that NumPy finds, for each lambda" {
+    need zstd
+    find_numpy
+    make_shard train 400
+    nnclr-embed -q --pixels 4 -o train.emb train.tar.zst
+    zstdcat train.emb >train.safetensors
+    for lambda in 0.01 0.001 0.0001; do
+        expect 0 nnclr-lineval -v --methods linear --solver lbfgs --lambda $lambda -o c.safetensors train.emb train.emb
+        told=$(sed -nE 's/.* objective ([0-9.]+) .*/\1/p' <<<"$stderr")
+        $python "$NNCLR_ROOT/tests/reference/linear_numpy.py" optimum $lambda train.safetensors c.safetensors >values
+        echo "lambda $lambda: told $told, kept and optimum $(cat values)"
+        awk -v told="$told" '{ exit !($1 - $2 < 1e-4 && $1 - $2 > -1e-9 && told - $1 < 2e-6 && $1 - told < 2e-6) }' values
+    done
+}
+
+@test "linear on raw pixels of the CIFAR-10 part; embeddings stay as they are" {
+    need_data cifar10/cifar10-12k.tar
+    for part in train test; do
+        nnclr-prep -q --root cifar10/$part -o $part.tar.zst "$NNCLR_TEST_DATA/cifar10/cifar10-12k.tar"
+        nnclr-embed -q --pixels 8 -o $part.emb $part.tar.zst
+    done
+    sha256sum train.emb test.emb >before
+    nnclr-lineval -q --methods linear train.emb test.emb >table
+    awk -F '\t' 'NR == 2 { exit !($2 > 0.35 && $2 < 0.45 && $3 > 0.8) }' table
+    sha256sum -c before
+}
+
+@test "both methods by default, in the order of --methods; predictions are the first one's" {
+    make_pixels train 100
+    make_pixels test 50
+    expect 0 nnclr-lineval --k 5 --predictions ours train.emb test.emb
+    [ "${#lines[@]}" -eq 3 ]
+    [[ ${lines[1]} =~ ^linear$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'50$'\t'[0-9.]+$'\t'solver=sgd\ epochs=90\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ train=100\ d=768\ classes=10$ ]]
+    [[ ${lines[2]} == knn* ]]
+    [ -z "$stderr" ]
+    nnclr-lineval --methods linear --predictions linear train.emb test.emb >/dev/null
+    cmp ours linear
+    expect 0 nnclr-lineval --methods knn,linear --k 5 --predictions ours train.emb test.emb
+    [[ ${lines[1]} == knn* && ${lines[2]} == linear* ]]
+    nnclr-lineval --methods knn --k 5 --predictions knn train.emb test.emb >/dev/null
+    cmp ours knn
+    expect 0 nnclr-lineval --confusion --predictions ours train.emb test.emb
+    [ "$(awk -F '\t' 'NR > 1 { n[$1] += $4 } END { print n["linear"], n["knn"] }' <<<"$output")" = "50 50" ]
+    diff <(grep ^linear <<<"$output" | cut -f 2-4) \
+        <(tail -n +2 ours | cut -f 2,3 | sort | uniq -c | awk -v OFS='\t' '{ print $2, $3, $1 }')
+}
+
+@test "linear depends on --seed, not on -j; the same bytes each time" {
+    make_pixels train 300
+    for solver in sgd lbfgs; do
+        for j in 1 2 3; do
+            nnclr-lineval -q -j $j --methods linear --solver $solver --predictions $j.tsv -o $j.safetensors.zst train.emb train.emb >/dev/null
+        done
+        cmp 1.tsv 2.tsv && cmp 1.tsv 3.tsv
+        cmp 1.safetensors.zst 2.safetensors.zst && cmp 1.safetensors.zst 3.safetensors.zst
+    done
+    nnclr-lineval -q --methods linear -o 0.safetensors train.emb train.emb >/dev/null
+    nnclr-lineval -q --methods linear --seed 1 -o 1.safetensors train.emb train.emb >/dev/null
+    ! cmp -s 0.safetensors 1.safetensors
+}
+
+@test "--label-fraction: fewer labels, of each class, for both methods" {
+    make_pixels train 200
+    for F in 0.1:20 0.01:10 0.5:100; do
+        expect 0 nnclr-lineval --label-fraction ${F%:*} --k 1000 train.emb train.emb
+        [[ ${lines[1]} == *" label_fraction=${F%:*} train=${F#*:} d=768 classes=10" ]]
+        [[ ${lines[2]} == *" label_fraction=${F%:*} train=${F#*:} d=768 classes=10" ]]
+    done
+    # With one neighbour a row that kept its label finds itself; others find it now and then.
+    expect 0 nnclr-lineval --methods knn --k 1 train.emb train.emb
+    [[ ${lines[1]} == "knn	1.000000	"* ]]
+    for seed in 1 2; do
+        nnclr-lineval --label-fraction 0.1 --methods knn --k 1 --seed $seed --predictions $seed.tsv train.emb train.emb >table
+        awk -F '\t' 'NR == 2 { exit !($2 >= 0.1 && $2 < 1) }' table
+    done
+    ! cmp -s 1.tsv 2.tsv
+    expect 2 nnclr-lineval --label-fraction 0 train.emb train.emb
+    expect 2 nnclr-lineval --label-fraction 1.1 train.emb train.emb
+}
+
+@test "linear without labels: nulls for TEST, refused for TRAIN" {
+    need python3
     make_pixels train 20
-    for methods in "" "--methods linear" "--methods knn,linear"; do
-        expect 2 nnclr-lineval $methods train.emb train.emb
-        expect_message nnclr-lineval "linear evaluation is not offered yet: give --methods knn"
-    done
-    expect 2 nnclr-lineval --methods svm train.emb train.emb
-    expect_message nnclr-lineval 'there is no method "svm": give --methods knn'
-    for option in --label-fraction=0.1 --epochs=3 --lr=1 --solver=lbfgs -o; do
-        expect 2 nnclr-lineval $option train.emb train.emb
-        [ "${#stderr_lines[@]}" -eq 1 ]
-    done
+    nnclr-prep -q "$(shapes 20)/bars" | nnclr-embed -q --pixels 16 -o flat.emb -
+    nnclr-lineval --json --methods linear train.emb flat.emb | python3 -c '
+import json, sys
+row = json.load(sys.stdin)[0]
+assert row["method"] == "linear" and row["top1"] is None and row["top5"] is None and row["n"] == 0'
+    expect 1 nnclr-lineval --methods linear flat.emb flat.emb
+    expect_message nnclr-lineval "no row of TRAIN has a label"
+}
+
+@test "linear that diverges says so and keeps nothing" {
+    make_pixels train 20
+    expect 1 nnclr-lineval --methods linear --lr 1e30 --weight-decay 1 -o c.safetensors train.emb train.emb
+    expect_message nnclr-lineval "SGD diverges in epoch"
+    [ ! -e c.safetensors ]
+    [ -z "$output" ]
+}
+
+@test "options that would have no effect are refused" {
+    while IFS='|' read -r options words; do
+        expect 2 nnclr-lineval $options a b
+        expect_message nnclr-lineval "$words"
+    done <<'END'
+--methods svm|there is no method "svm": give linear, knn or linear,knn
+--methods knn,|there is no method "": give linear, knn or linear,knn
+--methods knn,knn|"knn" is there twice
+--methods knn -o c|--output is for the method linear, which --methods leaves out
+--methods knn --solver sgd|--solver is for the method linear, which --methods leaves out
+--lambda 0.1|--lambda is not for --solver sgd
+--solver lbfgs --epochs 3|--epochs is not for --solver lbfgs
+--solver newton|newton
+-o -|--output: standard output is the table's: give a file
+END
 }
 
 @test "wrong usage: exit 2" {

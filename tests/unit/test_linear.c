@@ -197,6 +197,7 @@ static void lbfgs_reaches_the_optimum(void) {
     must_train(&x, &lbfgs, 2, &w, &fit);
     CHECK(fit.rows == LABELLED);
     CHECK_NEAR(fit.objective, optimum_value, 1e-5);
+    CHECK(fit.gap >= 0 && fit.gap <= 1e-5);
     CHECK_NEAR(plain_objective(&x, &w, lbfgs.lambda), fit.objective, 1e-6);
     CHECK(fit.objective > optimum_value - 1e-6 && fit.loss < fit.objective);
     /* 2 lambda is the least curvature: at most sqrt(1e-5 / lambda) away. */
