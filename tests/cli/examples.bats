@@ -30,7 +30,7 @@ run_commands() { # name
 }
 
 man_commands() { # page: lines that start with "$ " in the rendered page, joined at trailing backslashes
-    mandoc -T ascii "$1" | col -bx | sed -nE 's/^ *\$ (.*)/\1/p'
+    mandoc -T ascii "$1" | sed 's/.\x08//g' | sed -nE 's/^ *\$ (.*)/\1/p'
 }
 
 # head(1) closes the pipe early, which pipefail would report.
