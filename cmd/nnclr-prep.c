@@ -288,9 +288,10 @@ int main(int argc, char **argv) {
         {"skip-bad", 0, NNCLR_OPTION_FLAG, &s.skip_bad,
          .help = "exit with 0 also when pictures were left out"},
         {"size", 0, NNCLR_OPTION_ABSENT, .argument = "N",
-         .help = "not offered yet; pictures keep their size and their original bytes"},
+         .help =
+             "not offered yet; leave it out: pictures keep their size and their original bytes"},
         {"pixels", 0, NNCLR_OPTION_ABSENT,
-         .help = "not offered yet; without it the original bytes are kept"},
+         .help = "not offered yet; leave it out: the original bytes are kept"},
         {.type = NNCLR_OPTION_GROUP, .help = "Listing"},
         {"list-contents", 0, NNCLR_OPTION_FLAG, &s.list_contents,
          .help = "print a table of what is in the shards"},

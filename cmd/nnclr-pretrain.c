@@ -253,11 +253,9 @@ static void train(nnclr_cli *cli, pretrain_settings *s) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_trainer_result result = {0};
     bool ok = (s->resume ? prepare_resumed(&n, &e) : prepare_new(&n, &e)) && make_trainer(&n, &e);
-    /* A signal ends what came before as it ends any program: nothing on disk has changed yet. */
+    /* A signal ends what came before as it ends any program: no file of a run has changed yet. */
     nnclr_cli_catch();
-    ok = ok && begin_run(&n, &e);
-    /* The checkpoint that was resumed from is about to be replaced. */
-    ok = ok && nnclr_trainer_run(n.trainer, &result, &e);
+    ok = ok && begin_run(&n, &e) && nnclr_trainer_run(n.trainer, &result, &e);
     nnclr_cli_progress_end(cli);
     int code = ok ? conclude(&n, &result) : NNCLR_EXIT_FAILED;
     close_session(&n);

@@ -88,8 +88,11 @@ nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
         goto fail;
     if (archive_read_open_fd(archive->reader, archive->fd, BLOCK) != ARCHIVE_OK) {
         if (archive_errno(archive->reader) == EILSEQ) /* libarchive's "unrecognized format" */
-            nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is neither a picture nor a tar archive",
-                       archive->name);
+            nnclr_fail(
+                e, NNCLR_ERROR_INPUT,
+                "%s: is neither a picture nor a tar archive; give a folder or a tar of JPEG and "
+                "PNG files",
+                archive->name);
         else
             reader_failed(archive, e);
         goto fail;
