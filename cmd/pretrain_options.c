@@ -114,7 +114,10 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         REAL("epochs", &c->epochs, "N", "length of the run", 0, 1e9),
         INTEGER("steps", &c->steps, "N", "length of the run, in place of --epochs", 1, 1e15),
         INTEGER("batch", &s->batch, "N", "pictures a step", 2, 1 << 24),
-        ABSENT("micro-batch", "is not offered in this version: give a smaller --batch"),
+        INTEGER("micro-batch", &s->micro_batch, "N",
+                "pictures that pass the backbone at a time, which saves memory and costs a second "
+                "forward pass; 0: the whole batch",
+                0, 1 << 24),
         REAL("lr", &c->lr, "RATE", "base learning rate", 0, 1e30),
         CHOICE("lr-scale", &c->lr_scale, nnclr_lr_scale_names,
                "the peak rate: base x batch / 256, base x sqrt(batch), or base"),
@@ -238,6 +241,7 @@ static void apply(const nnclr_cli *cli, pretrain_settings *s) {
     if (s->views)
         nnclr_config_augment(c, NNCLR_AUGMENT_NONE);
     c->batch = (int)s->batch;
+    c->micro_batch = (int)s->micro_batch;
     c->method.queue = (int)s->queue;
     c->method.neighbours = (int)s->neighbours;
     c->method.swap = s->swap != 0;

@@ -60,10 +60,11 @@ typedef struct nnclr_conv_plan {
 typedef struct nnclr_batchnorm {
     const nnclr_tensor *x;
     const void *gamma, *beta;         /* reals [c] */
-    void *running_mean, *running_var; /* reals [c] */
+    void *running_mean, *running_var; /* reals [c]; training with NULL leaves them alone */
     void *sums;                       /* statistics [groups] of x: see statistics_bytes */
     void *saved;                      /* statistics [groups]: mean, inverse deviation */
-    void *dgamma, *dbeta;             /* backward: reals [c], overwritten */
+    void *dgamma, *dbeta;             /* backward: reals [c], overwritten, */
+    bool add_parameters;              /* or added to */
     const nnclr_tensor *dx;           /* backward: overwritten; may be the tensor dy is in */
 } nnclr_batchnorm;
 

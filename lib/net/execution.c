@@ -16,6 +16,7 @@ struct nnclr_execution {
     size_t values;
     nnclr_tensor *tensors, *gradients; /* [values]; place NULL where not planned */
     bool *filled;                      /* [values] whose gradient has a contribution or a seed */
+    bool accumulate;                   /* parameters' gradients are added to */
     nnclr_conv_plan **plans;           /* [ops of the range]; NULL where no convolution */
     nnclr_op_run *runs;                /* [ops of the range] */
     nnclr_interval *intervals;         /* [NNCLR_USES * values], then the workspace */
@@ -313,14 +314,28 @@ static void find_range(const nnclr_execution *x, int from, int to, int *begin, i
     assert(*begin >= 0 && *begin <= *end && *end <= op_count(x));
 }
 
-void nnclr_execution_forward(nnclr_execution *x, int from, int to) {
+static void forward(nnclr_execution *x, int from, int to, bool repeated) {
     int begin, end;
     find_range(x, from, to, &begin, &end);
-    bool training = x->lifetimes.training;
-    for (int i = begin; i < end; i++)
-        nnclr_op_types[x->runs[i].op->kind]->forward(&x->runs[i], training);
-    if (training && from == 0)
+    for (int i = begin; i < end; i++) {
+        x->runs[i].repeated = repeated;
+        nnclr_op_types[x->runs[i].op->kind]->forward(&x->runs[i], x->lifetimes.training);
+    }
+}
+
+void nnclr_execution_forward(nnclr_execution *x, int from, int to) {
+    forward(x, from, to, false);
+    if (x->lifetimes.training && from == 0)
         x->parameters->batches += x->groups;
+}
+
+void nnclr_execution_repeat(nnclr_execution *x, int from, int to) {
+    assert(x->lifetimes.training);
+    forward(x, from, to, true);
+}
+
+void nnclr_execution_accumulate(nnclr_execution *x, bool accumulate) {
+    x->accumulate = accumulate;
 }
 
 void nnclr_execution_seed(nnclr_execution *x, int value) {
@@ -355,9 +370,11 @@ void nnclr_execution_backward(nnclr_execution *x, int from, int to) {
     for (int i = end - 1; i >= begin; i--) {
         nnclr_op_run *run = &x->runs[i];
         if (!x->filled[run->op->y]) {
-            zero_gradients(x, run->op);
+            if (!x->accumulate)
+                zero_gradients(x, run->op);
             continue;
         }
+        run->add_parameters = x->accumulate;
         run->add_x = contribute(x, run->op->x);
         run->add_residual = contribute(x, run->op->residual);
         bool seeded = contribute(x, run->op->second);

@@ -36,11 +36,17 @@ void nnclr_execution_input(nnclr_execution *x, const float *pictures, int n);
  * is everything; (features, z) the projector. In training, running statistics are updated. */
 void nnclr_execution_forward(nnclr_execution *x, int from, int to);
 
+/* The same forward once more on a batch that running statistics have seen: they stay, and so does
+ * the count of batches. Training only. */
+void nnclr_execution_repeat(nnclr_execution *x, int from, int to);
+
 /* Runs backwards from the producer of `from` down to (not including) the producer of `to` (0:
  * everything), given the gradients that the caller has written into nnclr_execution_gradient of
  * the values it named with nnclr_execution_seed since the last backward. Parameter gradients of
  * these ops are overwritten; an op that no gradient reaches is left out and its are zero. */
 void nnclr_execution_backward(nnclr_execution *x, int from, int to);
+/* Whether backwards from now on add to the gradients of parameters instead (at first not). */
+void nnclr_execution_accumulate(nnclr_execution *x, bool accumulate);
 /* Declares that the gradient tensor of `value` will be filled by the caller before backward, so
  * that gradients from its readers are added to it instead of overwriting it. Only marked values
  * can be seeded; a seed counts for the next backward. */

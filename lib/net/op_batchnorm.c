@@ -27,12 +27,13 @@ static nnclr_batchnorm side(const nnclr_op_run *run, int i) {
         .x = i ? run->second : run->x,
         .gamma = run->weight[i],
         .beta = run->bias[i],
-        .running_mean = run->running_mean[i],
-        .running_var = run->running_var[i],
+        .running_mean = run->repeated ? NULL : run->running_mean[i],
+        .running_var = run->repeated ? NULL : run->running_var[i],
         .sums = run->sums[i],
         .saved = run->saved[i],
         .dgamma = run->dweight[i],
         .dbeta = run->dbias[i],
+        .add_parameters = run->add_parameters,
         .dx = i ? run->dsecond : run->dx,
     };
 }

@@ -24,8 +24,8 @@ static void forward(const nnclr_op_run *run, bool training) {
 
 static void backward(const nnclr_op_run *run) {
     const nnclr_engine_table *table = run->engine->table;
-    table->conv_backward_weights(run->engine, run->plan, run->x, run->dy, run->dweight[0], false,
-                                 run->workspace);
+    table->conv_backward_weights(run->engine, run->plan, run->x, run->dy, run->dweight[0],
+                                 run->add_parameters, run->workspace);
     if (run->dx)
         table->conv_backward_data(run->engine, run->plan, run->dy, run->packed, run->dx, run->add_x,
                                   run->workspace);

@@ -18,7 +18,7 @@ static void forward(const nnclr_op_run *run, bool training) {
 static void backward(const nnclr_op_run *run) {
     const nnclr_engine_table *table = run->engine->table;
     table->linear_backward_weights(run->engine, run->x, run->dy, run->dweight[0], run->dbias[0],
-                                   false);
+                                   run->add_parameters);
     if (run->dx)
         table->linear_backward_data(run->engine, run->dy, run->weight[0], run->dx, run->add_x);
 }

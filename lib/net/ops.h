@@ -14,6 +14,8 @@ typedef struct nnclr_op_run {
     /* Training: gradients; NULL where none is wanted (the input's). */
     const nnclr_tensor *dx, *dy, *dresidual, *dsecond;
     bool add_x, add_residual; /* set before each backward: another reader has contributed already */
+    bool add_parameters;      /* likewise: gradients of parameters are added to, not overwritten */
+    bool repeated;            /* set before each forward: running statistics have seen this batch */
     const void *weight[2], *bias[2];
     void *dweight[2], *dbias[2];
     void *running_mean[2], *running_var[2];

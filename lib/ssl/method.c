@@ -303,7 +303,20 @@ static void gather_candidates(nnclr_method *method) {
                                         method->candidates[view]);
 }
 
-static void backward(nnclr_method *method) {
+static void forward(nnclr_method *method, const float *views) {
+    nnclr_execution *execution = method->parts.execution;
+    int from = 0;
+    if (method->parts.backbone) {
+        from = method->features;
+        nnclr_micro_batches_forward(method->parts.backbone, views,
+                                    nnclr_execution_tensor(execution, from));
+    } else {
+        nnclr_execution_input(execution, views, method->parts.n);
+    }
+    nnclr_execution_forward(execution, from, method->prediction_unit);
+}
+
+static void backward(nnclr_method *method, const float *views) {
     nnclr_engine *engine = method->parts.engine;
     nnclr_communicator *communicator = method->parts.communicator;
     nnclr_execution *execution = method->parts.execution;
@@ -313,7 +326,11 @@ static void backward(nnclr_method *method) {
         communicator->table->all_gather_backward(communicator, engine, method->gradients[view],
                                                  (size_t)method->parts.n * (size_t)method->d,
                                                  view_rows(method, seed, view));
-    nnclr_execution_backward(execution, method->prediction_unit, 0);
+    nnclr_micro_batches *backbone = method->parts.backbone;
+    nnclr_execution_backward(execution, method->prediction_unit, backbone ? method->features : 0);
+    if (backbone)
+        nnclr_micro_batches_backward(backbone, views,
+                                     nnclr_execution_gradient(execution, method->features));
     communicator->table->all_reduce_mean(communicator, engine, method->parts.parameters->gradients,
                                          method->parameter_count);
     communicator->table->all_reduce_mean(communicator, engine, method->scalars, CORRECT + 1);
@@ -322,12 +339,10 @@ static void backward(nnclr_method *method) {
 bool nnclr_method_compute(nnclr_method *method, const nnclr_method_batch *batch, nnclr_error *e) {
     nnclr_engine *engine = method->parts.engine;
     const nnclr_engine_table *table = engine->table;
-    nnclr_execution *execution = method->parts.execution;
     bool simclr = method->options.kind == NNCLR_METHOD_SIMCLR;
     bool search = !simclr && method->options.positive == NNCLR_POSITIVE_NN;
 
-    nnclr_execution_input(execution, batch->views, method->parts.n);
-    nnclr_execution_forward(execution, 0, method->prediction_unit);
+    forward(method, batch->views);
 
     size_t view_bytes = (size_t)method->all * (size_t)method->d * nnclr_real_bytes(engine);
     table->zero(engine, method->scalars, SCALARS * nnclr_real_bytes(engine));
@@ -341,7 +356,7 @@ bool nnclr_method_compute(nnclr_method *method, const nnclr_method_batch *batch,
         simclr && method->options.negatives == NNCLR_NEGATIVES_ALL ? VIEWS : method->assignments;
     for (int view = 0; view < assignments; view++)
         (simclr ? add_simclr_terms : add_nnclr_terms)(method, view);
-    backward(method);
+    backward(method, batch->views);
 
     table->squared_norm(engine, method->parts.parameters->gradients, method->parameter_count,
                         scalar(method, SQUARED_NORM));

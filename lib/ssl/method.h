@@ -19,6 +19,7 @@
 
 #include "engine/communicator.h"
 #include "net/execution.h"
+#include "ssl/micro_batches.h"
 #include "ssl/support_set.h"
 
 typedef enum nnclr_method_kind { NNCLR_METHOD_NNCLR, NNCLR_METHOD_SIMCLR } nnclr_method_kind;
@@ -50,8 +51,10 @@ typedef struct nnclr_method_parts {
     nnclr_engine *engine;
     nnclr_communicator *communicator;
     nnclr_parameters *parameters;
-    nnclr_execution *execution; /* training, 2 groups of n */
-    nnclr_support_set *support; /* NULL for simclr */
+    nnclr_execution *execution;    /* training, 2 groups of n; of all, or with `backbone` from
+                                      "features" on */
+    nnclr_micro_batches *backbone; /* NULL: `execution` has the backbone too */
+    nnclr_support_set *support;    /* NULL for simclr */
     int n;
     uint64_t seed; /* of the choice among neighbours */
 } nnclr_method_parts;

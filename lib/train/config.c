@@ -154,6 +154,22 @@ bool nnclr_config_stretches(const nnclr_config *config) {
 
 /* ---- what contradicts itself ---- */
 
+static bool check_batch(const nnclr_config *c, nnclr_error *e) {
+    if (c->batch < 2)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "a batch of %d has no negatives: give --batch 2 or more", c->batch);
+    if (c->micro_batch == 1)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "a micro-batch of one picture has no batch statistics: give "
+                          "--micro-batch 2 or more");
+    if (c->micro_batch > 0 && c->batch % c->micro_batch != 0)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "a batch of %d cannot be cut into micro-batches of %d: give a "
+                          "--micro-batch that divides it",
+                          c->batch, c->micro_batch);
+    return true;
+}
+
 static bool check_augment(const nnclr_augment *a, nnclr_error *e) {
     if (a->area_low > a->area_high)
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
@@ -205,9 +221,8 @@ static bool check_method(const nnclr_config *c, nnclr_error *e) {
 }
 
 bool nnclr_config_check(const nnclr_config *c, nnclr_error *e) {
-    if (c->batch < 2)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "a batch of %d has no negatives: give --batch 2 or more", c->batch);
+    if (!check_batch(c, e))
+        return false;
     if (c->model.projector.count < 1)
         return nnclr_fail(e, NNCLR_ERROR_USAGE, "the projector needs at least one layer");
     if (c->augment.size != c->model.size)

@@ -57,6 +57,7 @@ static const field fields[] = {
     {"enqueue", FIELD_CHOICE, AT(method.enqueue), 0, 0, 1, nnclr_enqueue_names},
     {"queue_frozen", FIELD_BOOL, AT(method.queue_frozen), 0, 0, 1, NULL},
     {"batch", FIELD_INT, AT(batch), 1, 1 << 24, 1, NULL},
+    {"micro_batch", FIELD_INT, AT(micro_batch), 0, 1 << 24, 1, NULL},
     {"epochs", FIELD_REAL, AT(epochs), 0, 1e9, 1, NULL},
     {"steps", FIELD_LONG, AT(steps), 0, 1e15, 1, NULL},
     {"warmup_epochs", FIELD_REAL, AT(warmup_epochs), 0, 1e9, 1, NULL},
@@ -206,10 +207,21 @@ static bool get_choice(const field *f, const nnclr_json *value, int *choice) {
     return false;
 }
 
+/* Absent from files of earlier versions, which means 0. */
+static bool came_later(const field *f) {
+    static const char *const keys[] = {"micro_batch"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(f->key, keys[i]) == 0)
+            return true;
+    return false;
+}
+
 static bool get_field(const field *f, const nnclr_json *object, nnclr_config *config,
                       nnclr_error *e) {
     void *place = (unsigned char *)config + f->offset;
     const nnclr_json *value = nnclr_json_get(object, f->key);
+    if (!value && came_later(f))
+        return true;
     if (!value)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "nnclr.config has no \"%s\"", f->key);
     int64_t integer;

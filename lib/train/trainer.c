@@ -18,7 +18,8 @@ struct nnclr_trainer {
     nnclr_initial_state initial;
     nnclr_network *net;
     nnclr_parameters parameters;
-    nnclr_execution *execution;
+    nnclr_execution *execution;    /* of all, or of the heads alone, */
+    nnclr_micro_batches *backbone; /* when this is not NULL */
     nnclr_support_set support;
     bool has_support;
     nnclr_communicator communicator;
@@ -62,15 +63,33 @@ static bool describe(nnclr_trainer *t, nnclr_error *e) {
     return describe_data(&t->info, options->data, e);
 }
 
+static bool build_passes(nnclr_trainer *t, nnclr_error *e) {
+    int n = t->options.config->batch / t->communicator.ranks,
+        micro_batch = t->options.config->micro_batch, first = 0;
+    if (micro_batch > 0 && micro_batch < n) {
+        t->backbone = nnclr_micro_batches_create(&t->parameters, VIEWS, n, micro_batch, e);
+        if (!t->backbone)
+            return false;
+        first = nnclr_network_find(t->net, "features");
+    }
+    t->execution =
+        nnclr_execution_create_range(&t->parameters, NNCLR_TRAINING, VIEWS, n, first, -1, e);
+    return t->execution != NULL;
+}
+
+static void pack(nnclr_trainer *t) {
+    nnclr_execution_pack(t->execution);
+    if (t->backbone)
+        nnclr_micro_batches_pack(t->backbone);
+}
+
 static bool build(nnclr_trainer *t, nnclr_error *e) {
     const nnclr_config *config = t->options.config;
     nnclr_engine *engine = t->options.engine;
     const nnclr_layers *projector = &config->model.projector;
     t->communicator = nnclr_communicator_self();
     if (!(t->net = nnclr_model_build(&config->model, e)) ||
-        !nnclr_parameters_create(&t->parameters, t->net, engine, true, e) ||
-        !(t->execution = nnclr_execution_create(&t->parameters, NNCLR_TRAINING, VIEWS,
-                                                config->batch / t->communicator.ranks, -1, e)))
+        !nnclr_parameters_create(&t->parameters, t->net, engine, true, e) || !build_passes(t, e))
         return false;
     t->has_support = config->method.kind == NNCLR_METHOD_NNCLR;
     if (t->has_support &&
@@ -82,6 +101,7 @@ static bool build(nnclr_trainer *t, nnclr_error *e) {
         .communicator = &t->communicator,
         .parameters = &t->parameters,
         .execution = t->execution,
+        .backbone = t->backbone,
         .support = t->has_support ? &t->support : NULL,
         .n = config->batch / t->communicator.ranks,
         .seed = config->data_seed,
@@ -144,7 +164,7 @@ static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_che
         return false;
     if (resume ? !load(t, resume, info, e) : !start(t, e))
         return false;
-    nnclr_execution_pack(t->execution);
+    pack(t);
     return open_loader(t, e);
 }
 
@@ -168,6 +188,7 @@ void nnclr_trainer_free(nnclr_trainer *t) {
     nnclr_method_free(t->method);
     nnclr_support_set_free(&t->support);
     nnclr_execution_free(t->execution);
+    nnclr_micro_batches_free(t->backbone);
     nnclr_parameters_free(&t->parameters);
     nnclr_network_free(t->net);
     nnclr_checkpoint_info_free(&t->info);
@@ -210,7 +231,7 @@ static void update(nnclr_trainer *t, double rate) {
         .gradients = t->parameters.gradients,
     };
     engine->table->update(engine, &call);
-    nnclr_execution_pack(t->execution);
+    pack(t);
 }
 
 /* Something that training survives. */

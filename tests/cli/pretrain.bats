@@ -116,6 +116,21 @@ nn_acc nn_chance z_rank h_std p_std batch_spread" ]
 END
 }
 
+@test "micro-batches train alike for any threads, resume, and one that is whole changes nothing" {
+    expect 0 tiny -q -j 1 --steps 4 --micro-batch 4 -o one s.tar.zst
+    expect 75 tiny -q -j 3 --steps 4 --micro-batch 4 --max-time 0.001s -o cut s.tar.zst
+    expect 0 nnclr-pretrain -q --resume -o cut
+    cmp one/$CHECKPOINT cut/$CHECKPOINT
+    [ "$(timeless one)" = "$(timeless cut)" ]
+    [ "$(zstdcat one/$CHECKPOINT | head -c 60000 | grep -ao '\\"micro_batch\\":[0-9]*')" = '\"micro_batch\":4' ]
+    expect 0 tiny -q --steps 4 -o plain s.tar.zst
+    run ! test "$(timeless one)" = "$(timeless plain)"
+    expect 0 tiny -q --steps 4 --micro-batch 8 -o whole s.tar.zst
+    [ "$(timeless whole)" = "$(timeless plain)" ]
+    expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --micro-batch 2 --method simclr \
+        --steps 2 -o simclr s.tar.zst
+}
+
 @test "simclr trains, without predictor and queue" {
     for negatives in all opposite; do
         expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --method simclr \
@@ -302,6 +317,8 @@ END
 --preset tiny --queue 63 -o run s.tar.zst|a support set of 63 rows is smaller than a batch of 64
 --preset tiny --batch 41 --queue 80 -o run s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
 --preset tiny --batch 8 --queue 8 --enqueue both -o run s.tar.zst|smaller than two views of a batch of 8
+--preset tiny --batch 40 --queue 80 --micro-batch 16 -o run s.tar.zst|a batch of 40 cannot be cut into micro-batches of 16: give a --micro-batch that divides it
+--preset tiny --batch 8 --micro-batch 1 -o run s.tar.zst|a micro-batch of one picture has no batch statistics
 --preset tiny --batch 8 --steps 5 --warmup 6steps -o run s.tar.zst|a warm-up of 6 steps is longer than the run of 5
 --preset tiny --batch 8 --queue 9 --neighbours 10 -o run s.tar.zst|10 neighbours cannot come from a support set of 9 rows
 END
@@ -313,7 +330,6 @@ END
         expect_message nnclr-pretrain "$words"
         [ ! -e run ]
     done <<'END'
---micro-batch 8|give a smaller --batch
 --jitter tf|tf is not offered in this version: give torch
 --shuffle-window 100|--shuffle-window: is not offered
 --probe s.tar.zst|nnclr-lineval --methods knn

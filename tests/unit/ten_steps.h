@@ -214,6 +214,28 @@ static inline void end_step(run *r) {
     (r->variant->enqueue ? r->variant->enqueue : enqueue)(r);
 }
 
+/* ---- one run in the state of another ---- */
+
+static inline void take_reals(run *to, void *place, run *from, const void *source, size_t count) {
+    double *values = host_reals(&from->f, source, count);
+    to->f.t->put(&to->f.g, place, count, NNCLR_F64, values);
+    free(values);
+}
+
+/* The state of `from`, rounded where `to` is less precise. */
+static inline void take_state(run *to, run *from) {
+    static double rows[M * D];
+    const nnclr_support_set *s = &from->support;
+    take_reals(to, to->parameters.weights, from, from->parameters.weights, from->count);
+    take_reals(to, to->parameters.velocity, from, from->parameters.velocity, from->count);
+    take_reals(to, to->parameters.statistics, from, from->parameters.statistics,
+               nnclr_network_statistic_count(from->net));
+    nnclr_support_set_embeddings(s, NNCLR_F64, rows);
+    CHECK(nnclr_support_set_restore(&to->support, NNCLR_F64, rows, s->record, s->label, s->step,
+                                    s->cursor, &to->e));
+    nnclr_execution_pack(to->execution);
+}
+
 /* ---- the same step by hand, so that it can be wrong ---- */
 
 static inline void *value_rows(run *r, const char *name, int view) {
@@ -263,13 +285,11 @@ static inline void add_term(run *r, int view, void *gradient) {
     nnclr_contrast(&r->f.g, &term);
 }
 
-static inline void compute_by_hand(run *r) {
+/* From the predictions to their gradient, which is seeded. */
+static inline void find_loss(run *r) {
     nnclr_engine *g = &r->f.g;
     int last = nnclr_network_find(r->net, "prediction_unit");
     size_t real = nnclr_real_bytes(g);
-    nnclr_execution_input(r->execution, r->views,
-                          VIEWS * N / (r->variant->groups ? r->variant->groups : VIEWS));
-    nnclr_execution_forward(r->execution, 0, last);
     void *gradient = nnclr_execution_gradient(r->execution, last)->place;
     r->f.t->zero(g, gradient, VIEWS * N * D * real);
     r->f.t->zero(g, r->scalar, real);
@@ -280,9 +300,17 @@ static inline void compute_by_hand(run *r) {
         add_term(r, view, nnclr_real_at(g, gradient, (size_t)((1 - view) * N * D)));
     }
     nnclr_execution_seed(r->execution, last);
-    nnclr_execution_backward(r->execution, last, 0);
     r->f.t->get(g, r->scalar, 1, NNCLR_F64, &r->loss);
-    CHECK_SAYS(r->f.t->sync(g, &r->e), "%s", r->e.message);
+}
+
+static inline void compute_by_hand(run *r) {
+    int last = nnclr_network_find(r->net, "prediction_unit");
+    nnclr_execution_input(r->execution, r->views,
+                          VIEWS * N / (r->variant->groups ? r->variant->groups : VIEWS));
+    nnclr_execution_forward(r->execution, 0, last);
+    find_loss(r);
+    nnclr_execution_backward(r->execution, last, 0);
+    CHECK_SAYS(r->f.t->sync(&r->f.g, &r->e), "%s", r->e.message);
 }
 
 static inline void enqueue_raw(run *r) {

@@ -163,6 +163,7 @@ static void there_and_back(void) {
         nnclr_error e = NNCLR_NO_ERROR;
         c.init_seed = 8999999999999999999;
         c.data_seed = 12345;
+        c.micro_batch = c.batch / 4;
         c.lr = 0.1 + 0.2;
         c.steps = 77;
         c.warmup_steps = 3;
@@ -200,6 +201,8 @@ static void impossible_values_are_named(void) {
         {"\"batch\":64", "\"batch\":0", "\"batch\" of nnclr.config"},
         {"\"batch\":64", "\"batch\":\"64\"", "\"batch\" of nnclr.config"},
         {"\"batch\":64", "\"batch\":1024", "smaller than a batch of 1024"},
+        {"\"micro_batch\":0", "\"micro_batch\":48", "cannot be cut into micro-batches of 48"},
+        {"\"micro_batch\":0", "\"micro_batch\":-1", "\"micro_batch\" of nnclr.config"},
         {"\"arch\":\"resnet18\"", "\"arch\":\"resnet19\"", "\"arch\" of nnclr.config"},
         {"\"proj\":[64,64,32]", "\"proj\":[64,0,32]", "\"proj\" of nnclr.config"},
         {"\"proj\":[64,64,32]", "\"proj\":[1,2,3,4,5,6,7,8,9]", "\"proj\" of nnclr.config"},
@@ -217,6 +220,16 @@ static void impossible_values_are_named(void) {
         CHECK_SAYS(strstr(e.message, cases[i].words), "%s", e.message);
         free(bad);
     }
+    free(text);
+}
+
+static void files_of_earlier_versions_are_read(void) {
+    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY), back;
+    char *text = print_config(&c), *older = replaced(text, "\"micro_batch\":0,", "");
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK_SAYS(parse_config(older, &back, &e), "%s", e.message);
+    CHECK(back.micro_batch == 0 && back.batch == 64);
+    free(older);
     free(text);
 }
 
@@ -288,6 +301,7 @@ int main(void) {
     RUN(augmentations);
     RUN(there_and_back);
     RUN(impossible_values_are_named);
+    RUN(files_of_earlier_versions_are_read);
     RUN(contradictions);
     RUN(lists);
     RUN(durations);

@@ -173,26 +173,6 @@ static void view_2_enqueued_is_told(void) {
 
 /* ---- single precision, step by step ---- */
 
-static void take_reals(run *to, void *place, run *from, const void *source, size_t count) {
-    double *values = host_reals(&from->f, source, count);
-    to->f.t->put(&to->f.g, place, count, NNCLR_F64, values);
-    free(values);
-}
-
-/* The state of `from`, rounded. */
-static void take_state(run *to, run *from) {
-    static double rows[M * D];
-    const nnclr_support_set *s = &from->support;
-    take_reals(to, to->parameters.weights, from, from->parameters.weights, from->count);
-    take_reals(to, to->parameters.velocity, from, from->parameters.velocity, from->count);
-    take_reals(to, to->parameters.statistics, from, from->parameters.statistics,
-               nnclr_network_statistic_count(from->net));
-    nnclr_support_set_embeddings(s, NNCLR_F64, rows);
-    CHECK(nnclr_support_set_restore(&to->support, NNCLR_F64, rows, s->record, s->label, s->step,
-                                    s->cursor, &to->e));
-    nnclr_execution_pack(to->execution);
-}
-
 static void compare_gradients(run *whole, run *single, const reference *want, int step,
                               double *tensors) {
     double *a = host_reals(&single->f, single->parameters.gradients, single->count),

@@ -177,6 +177,8 @@ static void finish_statistics(const nnclr_batchnorm *bn) {
                 variance = 0;
             saved[i] = mean;
             saved[c + i] = 1 / sqrt(variance + epsilon);
+            if (!running_mean)
+                continue;
             running_mean[i] = (real)(keep * (double)running_mean[i] + (1 - keep) * mean);
             running_var[i] =
                 (real)(keep * (double)running_var[i] + (1 - keep) * variance * unbiased);
@@ -346,8 +348,8 @@ static void fill_means(const nnclr_batchnorm *bn, int group, const stripe *s, re
     stripe_spread(s, mean);
 }
 
-/* From the sums over a group of dz and dz (x - mean). The first group overwrites dgamma and dbeta,
- * the others add. */
+/* From the sums over a group of dz and dz (x - mean). The first group overwrites dgamma and dbeta
+ * where they are not to be added to, the others add. */
 static void finish_gradient(const nnclr_batchnorm *bn, int group, const stripe *s,
                             const double *sum, const double *product, gradient *out) {
     size_t c = (size_t)bn->x->shape.c;
@@ -355,12 +357,13 @@ static void finish_gradient(const nnclr_batchnorm *bn, int group, const stripe *
     const double *inverses = (const double *)bn->saved + ((size_t)group * 2 + 1) * c;
     const real *gamma = bn->gamma;
     real *dgamma = bn->dgamma, *dbeta = bn->dbeta;
+    bool add = group > 0 || bn->add_parameters;
     for (int i = 0; i < s->channels; i++) {
         int k = s->first + i;
         double inverse = inverses[k], scale = (double)gamma[k] * inverse;
         double along = product[i] * inverse; /* sum of dz xhat */
-        dgamma[k] = (real)((group ? (double)dgamma[k] : 0) + along);
-        dbeta[k] = (real)((group ? (double)dbeta[k] : 0) + sum[i]);
+        dgamma[k] = (real)((add ? (double)dgamma[k] : 0) + along);
+        dbeta[k] = (real)((add ? (double)dbeta[k] : 0) + sum[i]);
         out->scale[i] = (real)scale;
         out->slope[i] = (real)(-scale * inverse * along / count);
         out->shift[i] = (real)(-scale * sum[i] / count);

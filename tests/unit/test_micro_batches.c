@@ -1,0 +1,221 @@
+/* Ten steps whose backbone runs in micro-batches, in double precision, against the same steps with
+ * a backbone that takes all pictures at once in as many batch norm groups; and, where there is one
+ * micro-batch alone, against the plain step bit for bit. */
+#include "ssl/micro_batches.h"
+#include "tests/unit/ten_steps.h"
+
+static const reference method = {.kind = NNCLR_METHOD_NNCLR, .seed = 11};
+
+typedef struct split_run {
+    run r;
+    int size;                      /* pictures of a view in a micro-batch */
+    nnclr_micro_batches *backbone; /* the library's way */
+    nnclr_execution *groups;       /* by hand: groups [micro-batch][view] of `size` */
+    float pictures[PIXELS];        /* in that order */
+    nnclr_execution *whole;        /* of the run, not used here */
+} split_run;
+
+static int features_of(const run *r) {
+    return nnclr_network_find(r->net, "features");
+}
+
+static void open_split(split_run *s, int size) {
+    run *r = &s->r;
+    open_run(r, &method, &right, NNCLR_PRECISION_F64);
+    s->size = size;
+    s->whole = r->execution;
+    r->execution = nnclr_execution_create_range(&r->parameters, NNCLR_TRAINING, VIEWS, N,
+                                                features_of(r), -1, &r->e);
+    CHECK_SAYS(r->execution, "%s", r->e.message);
+}
+
+static void open_library(split_run *s, int size) {
+    memset(s, 0, sizeof *s);
+    open_split(s, size);
+    run *r = &s->r;
+    s->backbone = nnclr_micro_batches_create(&r->parameters, VIEWS, N, size, &r->e);
+    CHECK_SAYS(s->backbone, "%s", r->e.message);
+    nnclr_micro_batches_pack(s->backbone);
+    nnclr_method_free(r->method);
+    const nnclr_method_options options = {.kind = NNCLR_METHOD_NNCLR,
+                                          .temperature = temperature,
+                                          .queue = M,
+                                          .swap = true,
+                                          .neighbours = 1};
+    const nnclr_method_parts parts = {.engine = &r->f.g,
+                                      .communicator = &r->communicator,
+                                      .parameters = &r->parameters,
+                                      .execution = r->execution,
+                                      .backbone = s->backbone,
+                                      .support = &r->support,
+                                      .n = N};
+    r->method = nnclr_method_create(&options, &parts, &r->e);
+    CHECK_SAYS(r->method, "%s", r->e.message);
+}
+
+static void open_by_hand(split_run *s, int size) {
+    memset(s, 0, sizeof *s);
+    open_split(s, size);
+    s->groups = nnclr_execution_create(&s->r.parameters, NNCLR_TRAINING, VIEWS * N / size, size,
+                                       features_of(&s->r), &s->r.e);
+    CHECK_SAYS(s->groups, "%s", s->r.e.message);
+    nnclr_execution_pack(s->groups);
+}
+
+static void close_split(split_run *s) {
+    nnclr_micro_batches_free(s->backbone);
+    nnclr_execution_free(s->groups);
+    nnclr_execution_free(s->whole);
+    close_run(&s->r);
+}
+
+/* Picture i of a view among groups [micro-batch][view][size]. */
+static int place_of(const split_run *s, int view, int i) {
+    return (i / s->size * VIEWS + view) * s->size + i % s->size;
+}
+
+/* Rows of features, or of their gradient, from one order to the other. */
+static void copy_rows(split_run *s, const nnclr_tensor *heads, const nnclr_tensor *groups,
+                      bool to_heads) {
+    nnclr_engine *g = &s->r.f.g;
+    size_t c = (size_t)heads->shape.c;
+    for (int view = 0; view < VIEWS; view++)
+        for (int i = 0; i < N; i++) {
+            void *a = nnclr_real_at(g, heads->place, (size_t)(view * N + i) * c),
+                 *b = nnclr_real_at(g, groups->place, (size_t)place_of(s, view, i) * c);
+            s->r.f.t->copy(g, to_heads ? a : b, to_heads ? b : a, c * nnclr_real_bytes(g));
+        }
+}
+
+static void compute_in_groups(split_run *s) {
+    run *r = &s->r;
+    int features = features_of(r), last = nnclr_network_find(r->net, "prediction_unit");
+    for (int view = 0; view < VIEWS; view++)
+        for (int i = 0; i < N; i++)
+            memcpy(s->pictures + place_of(s, view, i) * PICTURE,
+                   r->views + (view * N + i) * PICTURE, PICTURE * sizeof(float));
+    nnclr_execution_input(s->groups, s->pictures, s->size);
+    nnclr_execution_forward(s->groups, 0, features);
+    copy_rows(s, nnclr_execution_tensor(r->execution, features),
+              nnclr_execution_tensor(s->groups, features), true);
+    nnclr_execution_forward(r->execution, features, last);
+    find_loss(r);
+    nnclr_execution_backward(r->execution, last, features);
+    nnclr_execution_seed(s->groups, features);
+    copy_rows(s, nnclr_execution_gradient(r->execution, features),
+              nnclr_execution_gradient(s->groups, features), false);
+    nnclr_execution_backward(s->groups, features, 0);
+    CHECK_SAYS(r->f.t->sync(&r->f.g, &r->e), "%s", r->e.message);
+}
+
+static void check_same(run *a, const void *p, run *b, const void *q, size_t count, double tolerance,
+                       const char *what) {
+    double *x = host_reals(&a->f, p, count), *y = host_reals(&b->f, q, count);
+    double distance = relative_distance(x, y, count);
+    CHECK_SAYS(distance <= tolerance, "step %d: the %s is %g from the other", (int)a->step, what,
+               distance);
+    CHECK(dot_product(x, x, count) > 0 || a->step == 1);
+    free(x);
+    free(y);
+}
+
+static void check_state(run *a, run *b, double tolerance) {
+    static double rows[2][M * D];
+    CHECK_NEAR(a->loss, b->loss, tolerance);
+    CHECK(memcmp(a->picks, b->picks, sizeof a->picks) == 0);
+    check_same(a, a->parameters.gradients, b, b->parameters.gradients, a->count, tolerance,
+               "gradient");
+    check_same(a, a->parameters.velocity, b, b->parameters.velocity, a->count, tolerance,
+               "momentum");
+    check_same(a, a->parameters.weights, b, b->parameters.weights, a->count, tolerance, "network");
+    check_same(a, a->parameters.statistics, b, b->parameters.statistics,
+               nnclr_network_statistic_count(a->net), tolerance, "running statistic");
+    CHECK(a->parameters.batches == b->parameters.batches);
+    nnclr_support_set_embeddings(&a->support, NNCLR_F64, rows[0]);
+    nnclr_support_set_embeddings(&b->support, NNCLR_F64, rows[1]);
+    CHECK(relative_distance(rows[0], rows[1], M * D) <= tolerance);
+    CHECK(memcmp(a->support.record, b->support.record, M * sizeof(int64_t)) == 0);
+}
+
+static void follow(int size) {
+    static split_run library, hand;
+    open_library(&library, size);
+    open_by_hand(&hand, size);
+    double *start = host_reals(&hand.r.f, hand.r.parameters.weights, hand.r.count);
+    for (int step = 1; step <= STEPS; step++) {
+        /* Rounding that differs grows from step to step: each begins at the same bits. */
+        take_state(&library.r, &hand.r);
+        nnclr_micro_batches_pack(library.backbone);
+        begin_step(&library.r);
+        draw_views(&hand.r);
+        hand.r.step++;
+        compute_in_groups(&hand);
+        end_step(&library.r);
+        update(&hand.r);
+        nnclr_execution_pack(hand.groups);
+        enqueue_rows(&hand.r, value_rows(&hand.r, "projection_unit", 0));
+        check_state(&library.r, &hand.r, 1e-9);
+        CHECK(library.r.parameters.batches == (int64_t)step * VIEWS * N / size);
+    }
+    double *end = host_reals(&hand.r.f, hand.r.parameters.weights, hand.r.count);
+    CHECK(relative_distance(end, start, hand.r.count) > 0.01);
+    free(end);
+    free(start);
+    close_split(&hand);
+    close_split(&library);
+}
+
+static void micro_batches_are_groups(void) {
+    follow(4);
+    follow(8);
+}
+
+static void one_micro_batch_is_the_plain_step(void) {
+    static split_run library;
+    static run plain;
+    open_library(&library, N);
+    open_run(&plain, &method, &right, NNCLR_PRECISION_F64);
+    for (int step = 0; step < 3; step++) {
+        begin_step(&library.r);
+        begin_step(&plain);
+        end_step(&library.r);
+        end_step(&plain);
+        nnclr_micro_batches_pack(library.backbone);
+        check_state(&library.r, &plain, 0);
+    }
+    close_run(&plain);
+    close_split(&library);
+}
+
+/* What a smaller batch norm group does to the loss is no rounding: the comparison can fail. */
+static void other_sizes_are_other_steps(void) {
+    static split_run four, eight;
+    open_library(&four, 4);
+    open_library(&eight, 8);
+    begin_step(&four.r);
+    begin_step(&eight.r);
+    CHECK(fabs(four.r.loss - eight.r.loss) > 1e-4);
+    size_t small = nnclr_micro_batches_bytes(four.backbone),
+           large = nnclr_micro_batches_bytes(eight.backbone);
+    CHECK(small < large && large < nnclr_execution_bytes(four.whole));
+    close_split(&eight);
+    close_split(&four);
+}
+
+static void what_does_not_divide_is_refused(void) {
+    static split_run s;
+    open_library(&s, 4);
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(!nnclr_micro_batches_create(&s.r.parameters, VIEWS, N, 5, &e));
+    CHECK_TEXT(e.message, "a batch of 16 cannot be cut into micro-batches of 5");
+    CHECK(!nnclr_micro_batches_create(&s.r.parameters, VIEWS, N, 0, &e));
+    close_split(&s);
+}
+
+int main(void) {
+    RUN(micro_batches_are_groups);
+    RUN(one_micro_batch_is_the_plain_step);
+    RUN(other_sizes_are_other_steps);
+    RUN(what_does_not_divide_is_refused);
+    return check_done();
+}
