@@ -8,8 +8,9 @@ typedef struct problem {
     nnclr_shape shape;
     branch rest;
     bool relu, add_residual, in_place;                    /* in_place: dx is written over dy */
+    bool add_parameters, repeated;                        /* repeated: no running statistics */
     double *x[2], *gamma[2], *beta[2], *mean[2], *var[2]; /* of main and second */
-    double *residual, *dy, *old_dresidual;
+    double *residual, *dy, *old_dresidual, *old_dgamma, *old_dbeta;
 } problem;
 
 typedef struct results {
@@ -58,13 +59,15 @@ static problem make_problem(nnclr_shape shape, branch rest, bool relu, uint64_t 
     p.residual = random_reals(&seed, count);
     p.dy = random_reals(&seed, count);
     p.old_dresidual = random_reals(&seed, count);
+    p.old_dgamma = random_reals(&seed, c);
+    p.old_dbeta = random_reals(&seed, c);
     return p;
 }
 
 static void free_problem(problem *p) {
     for (int k = 0; k < 2; k++)
         free(p->x[k]), free(p->gamma[k]), free(p->beta[k]), free(p->mean[k]), free(p->var[k]);
-    free(p->residual), free(p->dy), free(p->old_dresidual);
+    free(p->residual), free(p->dy), free(p->old_dresidual), free(p->old_dgamma), free(p->old_dbeta);
 }
 
 /* ---- the formulas ---- */
@@ -100,6 +103,9 @@ static results reference(const problem *p) {
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < c; i++)
             r.mean[k][i] = p->mean[k][i], r.var[k][i] = p->var[k][i];
+    for (int k = 0; k < branches && p->add_parameters; k++)
+        for (size_t i = 0; i < c; i++)
+            r.dgamma[k][i] = p->old_dgamma[i], r.dbeta[k][i] = p->old_dbeta[i];
     for (size_t at = 0; at < count; at++) {
         int group = (int)(at / (rows * c));
         for (int k = 0; k < branches; k++) {
@@ -123,8 +129,10 @@ static results reference(const problem *p) {
                 moments m = channel_moments(p, k, group, i);
                 double n = (double)rows, unbiased = rows > 1 ? m.variance * n / (n - 1) : 0;
                 double inverse = 1 / sqrt(m.variance + 1e-5), sum = 0, along = 0;
-                r.mean[k][i] = 0.9 * r.mean[k][i] + 0.1 * m.mean;
-                r.var[k][i] = 0.9 * r.var[k][i] + 0.1 * unbiased;
+                if (!p->repeated) {
+                    r.mean[k][i] = 0.9 * r.mean[k][i] + 0.1 * m.mean;
+                    r.var[k][i] = 0.9 * r.var[k][i] + 0.1 * unbiased;
+                }
                 for (size_t at = first + i; at < first + rows * c; at += c) {
                     double dz = p->relu && r.y[at] <= 0 ? 0 : p->dy[at];
                     sum += dz;
@@ -160,8 +168,9 @@ static nnclr_batchnorm make_branch(fixture *f, const problem *p, int k, nnclr_te
                              .running_var = fixture_reals(f, p->var[k], c),
                              .sums = fixture_alloc(f, bytes),
                              .saved = fixture_alloc(f, bytes),
-                             .dgamma = fixture_reals(f, NULL, c),
-                             .dbeta = fixture_reals(f, NULL, c),
+                             .dgamma = fixture_reals(f, p->old_dgamma, c),
+                             .dbeta = fixture_reals(f, p->old_dbeta, c),
+                             .add_parameters = p->add_parameters,
                              .dx = dx};
 }
 
@@ -175,7 +184,7 @@ static results compute(fixture *f, const problem *p) {
     nnclr_tensor dresidual = fixture_tensor(f, p->shape, p->add_residual ? p->old_dresidual : NULL);
     nnclr_tensor dx[2] = {p->in_place ? dy : fixture_tensor(f, p->shape, NULL),
                           fixture_tensor(f, p->shape, NULL)};
-    nnclr_batchnorm bn[2];
+    nnclr_batchnorm bn[2] = {0};
     for (int k = 0; k < branches; k++)
         bn[k] = make_branch(f, p, k, &x[k], &dx[k]);
     nnclr_batchnorm_call call = {.main = bn[0],
@@ -191,7 +200,14 @@ static results compute(fixture *f, const problem *p) {
     r.evaluated = host_tensor(f, &y);
     for (int k = 0; k < branches; k++)
         f->t->batchnorm_sums(g, &x[k], bn[k].sums);
-    f->t->batchnorm_train(g, &call);
+    nnclr_batchnorm_call train = call;
+    nnclr_batchnorm second = bn[1];
+    if (p->repeated) {
+        train.main.running_mean = train.main.running_var = NULL;
+        second.running_mean = second.running_var = NULL;
+        train.second = call.second ? &second : NULL;
+    }
+    f->t->batchnorm_train(g, &train);
     r.y = host_tensor(f, &y);
     f->t->batchnorm_backward(g, &call);
     for (int k = 0; k < 2; k++) {
@@ -216,6 +232,8 @@ static void agrees_with_the_formulas(void) {
         problem p = make_problem(shapes[i % 8], (branch)(i % 3), i / 3 % 2, (uint64_t)i);
         p.add_residual = i / 6 % 2;
         p.in_place = i / 12 % 2;
+        p.add_parameters = i / 3 % 4 == 1;
+        p.repeated = i % 7 == 2;
         bool exact = i % 5 != 0;
         fixture f;
         fixture_open(&f, exact ? NNCLR_PRECISION_F64 : NNCLR_PRECISION_F32, 2);
