@@ -21,7 +21,11 @@ LIBS     = $(shell pkg-config --libs $(PACKAGES)) -lm
 
 LIB_SRC  := $(sort $(filter-out lib/engine/cpu/%,$(wildcard lib/*/*.c)))
 CPU_SRC  := $(sort $(wildcard lib/engine/cpu/*.c))
-LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o) $(CPU_SRC:%.c=$(OUT)/%-f32.o) $(CPU_SRC:%.c=$(OUT)/%-f64.o)
+# Kernels for vectors that not every x86-64 has: chosen when the program runs.
+SIMD     := lib/engine/cpu/simd
+SIMD_OBJ := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(patsubst %,$(OUT)/$(SIMD)/%.o,direct_plan \
+              direct_conv direct_kernels-avx2 direct_kernels-avx512))
+LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o) $(CPU_SRC:%.c=$(OUT)/%-f32.o) $(CPU_SRC:%.c=$(OUT)/%-f64.o) $(SIMD_OBJ)
 LIB      := $(OUT)/libnnclr.a
 CMD_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(filter-out cmd/nnclr-%,$(sort $(wildcard cmd/*.c))))
 PROGRAMS := $(notdir $(basename $(wildcard cmd/nnclr-*.c)))
@@ -67,6 +71,14 @@ $(OUT)/lib/engine/cpu/%-f32.o: lib/engine/cpu/%.c
 $(OUT)/lib/engine/cpu/%-f64.o: lib/engine/cpu/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=64 -c -o $@ $<
+$(OUT)/$(SIMD)/direct_plan.o $(OUT)/$(SIMD)/direct_conv.o: CFLAGS += -O3 -DNNCLR_REAL_BITS=32
+
+$(OUT)/$(SIMD)/direct_kernels-avx2.o: $(SIMD)/direct_kernels.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -DNNCLR_SIMD_LANES=8 -c -o $@ $<
+$(OUT)/$(SIMD)/direct_kernels-avx512.o: $(SIMD)/direct_kernels.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16 -c -o $@ $<
 
 $(OUT)/lib/base/%.o $(OUT)/lib/io/%.o $(OUT)/lib/image/%.o: WARN += $(STRICT)
 $(OUT)/%.o: %.c
@@ -112,7 +124,7 @@ clean:
 	rm -rf $(BUILD)
 
 format:
-	clang-format -i $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] cmd/*.[ch] tests/*/*.[ch] examples/*/*.[ch])
+	clang-format -i $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] lib/*/*/*/*.[ch] cmd/*.[ch] tests/*/*.[ch] examples/*/*.[ch])
 
 -include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROGRAMS:%=$(OUT)/cmd/%.d) $(EXAMPLES:%=$(OUT)/%.d) $(UNIT:%=$(OUT)/tests/unit/%.d) \
          $(patsubst %.c,$(OUT)/%.d,$(wildcard tests/bench/*.c))

@@ -194,6 +194,90 @@ static void threads_change_no_bit(void) {
     }
 }
 
+/* ---- kernels for vectors of some CPUs ---- */
+
+static void make_whole(double *values, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        values[i] = round(3 * values[i]);
+}
+
+static void check_equal(const problem *p, const results *a, const results *b) {
+    CHECK(memcmp(a->y, b->y, shape_reals(p->out) * 8) == 0);
+    CHECK(memcmp(a->dx, b->dx, shape_reals(p->in) * 8) == 0);
+    CHECK(memcmp(a->dw, b->dw, weight_count(&p->conv) * 8) == 0);
+}
+
+static results compute_with(const char *simd, const problem *p, bool add) {
+    fixture f;
+    CHECK(setenv("NNCLR_SIMD", simd, 1) == 0);
+    fixture_open(&f, NNCLR_PRECISION_F32, 2);
+    results r = compute(&f, p, add, p->in.n);
+    fixture_close(&f);
+    CHECK(unsetenv("NNCLR_SIMD") == 0);
+    return r;
+}
+
+/* Rows of the widths that tiles are made for and of others, outputs around whole vectors and
+ * blocks, channels around whole chunks, rows and pictures of several bands. */
+static const struct {
+    nnclr_conv conv;
+    nnclr_shape in;
+} wide_cases[] = {
+    {{16, 16, 3, 1, 1}, {2, 3, 32, 32, 16}},  {{32, 64, 3, 2, 1}, {1, 2, 16, 16, 32}},
+    {{64, 200, 1, 1, 0}, {1, 2, 14, 14, 64}}, {{24, 40, 3, 1, 1}, {1, 3, 7, 7, 24}},
+    {{3, 64, 7, 2, 3}, {1, 1, 56, 56, 3}},    {{130, 17, 3, 1, 1}, {2, 2, 5, 9, 130}},
+    {{8, 8, 3, 1, 1}, {1, 40, 4, 4, 8}},      {{9, 96, 1, 2, 0}, {1, 3, 28, 27, 9}},
+    {{512, 80, 3, 1, 1}, {1, 9, 4, 4, 512}},  {{1, 1, 3, 3, 1}, {1, 2, 13, 1, 1}},
+    {{40, 33, 2, 1, 1}, {1, 2, 3, 300, 40}},
+};
+enum { WIDE_CASES = sizeof wide_cases / sizeof wide_cases[0] };
+
+/* Where products and sums are whole numbers all orders of summing give the same bits. */
+static void whole_numbers_are_exact(void) {
+    for (size_t i = 0; i < WIDE_CASES; i++) {
+        problem p = make_problem(wide_cases[i].conv, wide_cases[i].in, i);
+        make_whole(p.x, shape_reals(p.in));
+        make_whole(p.w, weight_count(&p.conv));
+        make_whole(p.dy, shape_reals(p.out));
+        make_whole(p.old_dx, shape_reals(p.in));
+        make_whole(p.old_dw, weight_count(&p.conv));
+        results want = compute_with("none", &p, i % 2);
+        const char *const kinds[] = {"avx2", "avx512"};
+        for (int k = 0; k < 2; k++) {
+            results got = compute_with(kinds[k], &p, i % 2);
+            check_equal(&p, &got, &want);
+            free_results(&got);
+        }
+        free_results(&want);
+        free_problem(&p);
+    }
+}
+
+/* One chain of fused multiply-adds for each result, whatever the vectors. */
+static void vectors_of_all_widths_give_the_same_bits(void) {
+#ifdef __x86_64__
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512vl"))
+        SKIP("no AVX-512 here to compare AVX2 with");
+    int others = 0; /* than of matrices: the kernels were at work */
+    for (size_t i = 0; i < WIDE_CASES; i++) {
+        problem p = make_problem(wide_cases[i].conv, wide_cases[i].in, i);
+        results a = compute_with("avx2", &p, i % 2), b = compute_with("avx512", &p, i % 2),
+                c = compute_with("none", &p, i % 2);
+        check_equal(&p, &a, &b);
+        others += memcmp(a.y, c.y, shape_reals(p.out) * 8) != 0 ||
+                  memcmp(a.dw, c.dw, weight_count(&p.conv) * 8) != 0;
+        check_close("y", a.y, c.y, shape_reals(p.out), 1e-5);
+        check_close("dx", a.dx, c.dx, shape_reals(p.in), 1e-5);
+        check_close("dw", a.dw, c.dw, weight_count(&p.conv), 1e-4);
+        free_results(&a), free_results(&b), free_results(&c);
+        free_problem(&p);
+    }
+    CHECK(others > 0);
+#else
+    SKIP("kernels of one width alone on this CPU");
+#endif
+}
+
 /* With loss = sum of dy * y, which is linear in x and in w, steps of 1 are exact. */
 static void gradients_are_finite_differences(void) {
     fixture f;
@@ -254,6 +338,8 @@ int main(void) {
     RUN(agrees_with_the_definition);
     RUN(agrees_where_work_is_cut);
     RUN(threads_change_no_bit);
+    RUN(whole_numbers_are_exact);
+    RUN(vectors_of_all_widths_give_the_same_bits);
     RUN(gradients_are_finite_differences);
     RUN(impossible_shapes_are_refused);
     return check_done();

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "engine/cpu/simd/direct_conv.h"
+
 /* ---- forward ---- */
 
 typedef struct forward_call {
@@ -41,9 +43,27 @@ static void forward_piece(void *context, int task, int worker) {
     }
 }
 
+void CPU(fold_sums)(const double *partials, int groups, int count, int c, double *sums) {
+    size_t width = 2 * (size_t)c;
+    for (int group = 0; group < groups; group++, sums += width, partials += width) {
+        memcpy(sums, partials, width * sizeof *sums);
+        for (int i = 1; i < count; i++) {
+            partials += width;
+            for (size_t k = 0; k < width; k++)
+                sums[k] += partials[k];
+        }
+    }
+}
+
 void CPU(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
                        const void *packed, const nnclr_tensor *y, void *sums, void *workspace) {
     const CPU(plan) *plan = (const CPU(plan) *)base;
+#if HAS_DIRECT
+    if (plan->direct) {
+        nnclr_direct_forward(g, plan, x, packed, y, sums, workspace);
+        return;
+    }
+#endif
     size_t rows = group_rows(y->shape), unit = (size_t)plan->forward_chunk;
     forward_call call = {.plan = plan,
                          .x = x->place,
@@ -55,19 +75,8 @@ void CPU(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr
                          .pieces = cut(rows, unit, unit)};
     int groups = y->shape.groups;
     nnclr_pool_for(g->pool, groups * call.pieces.count, forward_piece, &call);
-    if (!sums)
-        return;
-    size_t width = 2 * (size_t)base->conv.co;
-    for (int group = 0; group < groups; group++) {
-        double *total = (double *)sums + (size_t)group * width;
-        const double *part = call.partials + (size_t)(group * call.pieces.count) * width;
-        memcpy(total, part, width * sizeof *total);
-        for (int i = 1; i < call.pieces.count; i++) {
-            part += width;
-            for (size_t k = 0; k < width; k++)
-                total[k] += part[k];
-        }
-    }
+    if (sums)
+        CPU(fold_sums)(call.partials, groups, call.pieces.count, base->conv.co, sums);
 }
 
 /* ---- backward-data ---- */
@@ -136,6 +145,12 @@ void CPU(conv_backward_data)(nnclr_engine *g, const nnclr_conv_plan *base, const
                              const void *packed, const nnclr_tensor *dx, bool add,
                              void *workspace) {
     const CPU(plan) *plan = (const CPU(plan) *)base;
+#if HAS_DIRECT
+    if (plan->direct) {
+        nnclr_direct_backward_data(g, plan, dy, packed, dx, add, workspace);
+        return;
+    }
+#endif
     backward_call call = {.plan = plan,
                           .dy = dy->place,
                           .packed = packed,

@@ -116,6 +116,8 @@ static inline void gemm_block(bool transpose_a, bool transpose_b, int m, int n, 
 
 /* Adds the sum and the sum of squares of each channel of `rows` rows to sums [2][c]. */
 void CPU(add_sums)(const real *x, size_t rows, int c, double *sums);
+/* partials [groups][count][2][c] -> sums [groups][2][c], in the order of the pieces. */
+void CPU(fold_sums)(const double *partials, int groups, int count, int c, double *sums);
 
 /* ---- entries of the table ---- */
 
