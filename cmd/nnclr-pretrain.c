@@ -211,10 +211,11 @@ static bool make_trainer(session *n, nnclr_error *e) {
     if (n->trainer)
         nnclr_cli_detail(n->cli,
                          "%zu pictures, %lld steps an epoch, %lld in all from step %lld, %lld of "
-                         "warm-up to a rate of %g; engine %s, %s",
+                         "warm-up to a rate of %g; engine %s%s%s, %s",
                          nnclr_training_data_count(&n->data), (long long)plan.steps_per_epoch,
                          (long long)plan.total, (long long)n->info.step, (long long)plan.warmup,
-                         plan.peak, n->engine.table->name, n->engine.table->precision);
+                         plan.peak, n->engine.table->name, n->engine.vectors ? " with " : "",
+                         n->engine.vectors ? n->engine.vectors : "", n->engine.table->precision);
     return n->trainer != NULL;
 }
 

@@ -27,7 +27,7 @@ static const nnclr_engine_table *find_table(const char *name, const char *precis
 
 bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precision precision,
                        nnclr_pool *pool, nnclr_error *e) {
-    *g = (nnclr_engine){NULL, NULL, NULL};
+    *g = (nnclr_engine){0};
     const char *name = choice_names[choice], *grade = precision_names[precision];
     if (choice != NNCLR_ENGINE_AUTO && !has_engine(name))
         return nnclr_fail(e, NNCLR_ERROR_MISSING,
@@ -36,15 +36,15 @@ bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precis
     if (!table)
         return nnclr_fail(e, NNCLR_ERROR_MISSING,
                           "precision %s is not offered by engine cpu; it offers: f32, f64", grade);
-    *g = (nnclr_engine){table, pool, NULL};
+    *g = (nnclr_engine){.table = table, .pool = pool};
     if (table->open(g, e))
         return true;
-    *g = (nnclr_engine){NULL, NULL, NULL};
+    *g = (nnclr_engine){0};
     return false;
 }
 
 void nnclr_engine_close(nnclr_engine *g) {
     if (g->table)
         g->table->close(g);
-    *g = (nnclr_engine){NULL, NULL, NULL};
+    *g = (nnclr_engine){0};
 }

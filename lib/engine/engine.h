@@ -228,8 +228,9 @@ typedef struct nnclr_engine_table {
 
 struct nnclr_engine {
     const nnclr_engine_table *table;
-    nnclr_pool *pool; /* the caller's */
-    void *state;      /* the engine's own */
+    nnclr_pool *pool;    /* the caller's */
+    void *state;         /* the engine's own */
+    const char *vectors; /* what it uses of this CPU beyond the baseline, e.g. "avx512"; or NULL */
 };
 
 extern const nnclr_engine_table nnclr_engine_cpu_f32, nnclr_engine_cpu_f64;

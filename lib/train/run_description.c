@@ -42,13 +42,15 @@ static bool put_made(nnclr_json *object, const char *key, nnclr_json *value, nnc
     return value && nnclr_json_put(object, key, value, e);
 }
 
-static bool put_host(nnclr_json *object, int threads, nnclr_error *e) {
+static bool put_host(nnclr_json *object, const nnclr_engine *engine, int threads,
+                     nnclr_error *e) {
     struct utsname host;
     nnclr_json *json = nnclr_json_object(e);
     if (json &&
         (uname(&host) != 0 || (nnclr_json_put_string(json, "name", host.nodename, e) &&
                                nnclr_json_put_string(json, "system", host.sysname, e) &&
                                nnclr_json_put_string(json, "machine", host.machine, e))) &&
+        (!engine->vectors || nnclr_json_put_string(json, "vectors", engine->vectors, e)) &&
         nnclr_json_put_int(json, "threads", threads, e))
         return nnclr_json_put(object, "host", json, e);
     nnclr_json_free(json);
@@ -100,7 +102,7 @@ bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *d, nnclr_er
               put_made(object, "data", nnclr_training_data_identity(d->data, e), e) &&
               put_made(object, files_key(d->data->views != NULL),
                        paths_to_json(d->files, d->file_count, e), e) &&
-              put_init(object, run, d->init, e) && put_host(object, d->threads, e) &&
+              put_init(object, run, d->init, e) && put_host(object, d->engine, d->threads, e) &&
               nnclr_json_print(object, true, &text, e) && nnclr_buffer_append(&text, "\n", 1, e) &&
               nnclr_run_write_description(run, (const char *)text.data, text.size, e);
     nnclr_buffer_free(&text);

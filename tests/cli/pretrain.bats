@@ -196,6 +196,20 @@ END
     [ "$(timeless whole)" = "$(timeless cut)" ]
 }
 
+@test "NNCLR_SIMD chooses the vectors: AVX2 and AVX-512 give the same bits" {
+    grep -qw avx512vl /proc/cpuinfo || skip "no AVX-512 here"
+    NNCLR_SIMD=avx512 expect 0 tiny -v --steps 6 -o wide s.tar.zst
+    [[ $stderr == *"engine cpu with avx512, f32"* ]]
+    NNCLR_SIMD=avx2 expect 0 tiny -q --steps 6 -o narrow s.tar.zst
+    cmp wide/$CHECKPOINT narrow/$CHECKPOINT
+    [ "$(jq -r .host.vectors wide/run.json narrow/run.json | tr '\n' ' ')" = "avx512 avx2 " ]
+    NNCLR_SIMD=none expect 0 tiny -q --steps 6 -o matrices s.tar.zst
+    jq -e '.host | has("vectors") | not' matrices/run.json
+    NNCLR_SIMD=mmx expect 2 tiny --steps 6 -o strange s.tar.zst
+    expect_message nnclr-pretrain "NNCLR_SIMD=mmx is none of avx512, avx2, none"
+    [ ! -e strange ]
+}
+
 @test "a run resumes in double precision, with the recorded engine" {
     expect 0 tiny -q --precision f64 --steps 6 -o whole s.tar.zst
     expect 75 tiny --precision f64 --steps 6 --max-time 0.001s -o cut s.tar.zst

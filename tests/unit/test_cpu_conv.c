@@ -232,8 +232,22 @@ static const struct {
 };
 enum { WIDE_CASES = sizeof wide_cases / sizeof wide_cases[0] };
 
+static bool has(const char *simd) {
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    return avx2 && (avx512 || strcmp(simd, "avx512") != 0);
+#else
+    return !simd;
+#endif
+}
+
 /* Where products and sums are whole numbers all orders of summing give the same bits. */
 static void whole_numbers_are_exact(void) {
+    if (!has("avx2"))
+        SKIP("no kernels for vectors of this CPU");
     for (size_t i = 0; i < WIDE_CASES; i++) {
         problem p = make_problem(wide_cases[i].conv, wide_cases[i].in, i);
         make_whole(p.x, shape_reals(p.in));
@@ -243,7 +257,7 @@ static void whole_numbers_are_exact(void) {
         make_whole(p.old_dw, weight_count(&p.conv));
         results want = compute_with("none", &p, i % 2);
         const char *const kinds[] = {"avx2", "avx512"};
-        for (int k = 0; k < 2; k++) {
+        for (int k = 0; k < 2 && has(kinds[k]); k++) {
             results got = compute_with(kinds[k], &p, i % 2);
             check_equal(&p, &got, &want);
             free_results(&got);
@@ -255,8 +269,7 @@ static void whole_numbers_are_exact(void) {
 
 /* One chain of fused multiply-adds for each result, whatever the vectors. */
 static void vectors_of_all_widths_give_the_same_bits(void) {
-#ifdef __x86_64__
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512vl"))
+    if (!has("avx512"))
         SKIP("no AVX-512 here to compare AVX2 with");
     int others = 0; /* than of matrices: the kernels were at work */
     for (size_t i = 0; i < WIDE_CASES; i++) {
@@ -273,9 +286,20 @@ static void vectors_of_all_widths_give_the_same_bits(void) {
         free_problem(&p);
     }
     CHECK(others > 0);
-#else
-    SKIP("kernels of one width alone on this CPU");
-#endif
+}
+
+static void what_the_cpu_lacks_is_refused(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_engine g;
+    nnclr_pool *pool = nnclr_pool_create(1, &e);
+    CHECK(pool && setenv("NNCLR_SIMD", "mmx", 1) == 0);
+    bool opened = nnclr_engine_open(&g, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e);
+    CHECK(unsetenv("NNCLR_SIMD") == 0);
+    if (!has("avx2"))
+        SKIP("no kernels for vectors of this CPU");
+    CHECK(!opened);
+    CHECK_TEXT(e.message, "NNCLR_SIMD=mmx is none of avx512, avx2, none");
+    nnclr_pool_free(pool);
 }
 
 /* With loss = sum of dy * y, which is linear in x and in w, steps of 1 are exact. */
@@ -340,6 +364,7 @@ int main(void) {
     RUN(threads_change_no_bit);
     RUN(whole_numbers_are_exact);
     RUN(vectors_of_all_widths_give_the_same_bits);
+    RUN(what_the_cpu_lacks_is_refused);
     RUN(gradients_are_finite_differences);
     RUN(impossible_shapes_are_refused);
     return check_done();

@@ -1,12 +1,16 @@
 /* The table of the reference engine, and its memory. All calls are complete when they return and
  * nothing can fail after creation, so sync has nothing to report. */
-#include "engine/cpu/cpu.h"
+#include "engine/cpu/simd/direct_conv.h"
 
 #include <string.h>
 
 #include "base/memory.h"
 
 static bool open_engine(nnclr_engine *g, nnclr_error *e) {
+#if HAS_DIRECT
+    if (!nnclr_direct_check(&g->vectors, e))
+        return false;
+#endif
     CPU(state) *state = nnclr_alloc_zero(1, sizeof *state, e);
     if (!state)
         return false;

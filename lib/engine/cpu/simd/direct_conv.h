@@ -6,9 +6,10 @@
 
 #include "engine/cpu/conv.h"
 
-/* The name of the kernels that this process uses: the widest that its CPU has, or that the
- * environment variable NNCLR_SIMD names (avx512, avx2, none); NULL: none. */
-const char *nnclr_direct_name(void);
+/* The kernels that this process uses: the widest that its CPU has, or those that the environment
+ * variable NNCLR_SIMD names (avx512, avx2, none); *name is NULL for none. False where the CPU lacks
+ * what was named. */
+bool nnclr_direct_check(const char **name, nnclr_error *e);
 
 /* Prepares a plan whose taps are made; sets its packed_bytes and workspace_bytes. NULL without
  * error where there are no kernels. */

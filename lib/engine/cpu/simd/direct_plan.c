@@ -19,23 +19,45 @@ enum {
 
 /* ---- kernels ---- */
 
-static const direct_kernels *find_kernels(void) {
-    const char *wanted = getenv("NNCLR_SIMD");
-    bool any = !wanted || !*wanted;
+static bool has_avx2(void) {
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-    if (avx512 && (any || strcmp(wanted, nnclr_direct_avx512.name) == 0))
-        return &nnclr_direct_avx512;
-    if (avx2 && (any || strcmp(wanted, nnclr_direct_avx2.name) == 0))
-        return &nnclr_direct_avx2;
-    return NULL;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-const char *nnclr_direct_name(void) {
-    const direct_kernels *kernels = find_kernels();
-    return kernels ? kernels->name : NULL;
+static bool has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+}
+
+/* NULL: matrices. */
+static bool find_kernels(const direct_kernels **kernels, nnclr_error *e) {
+    const char *wanted = getenv("NNCLR_SIMD");
+    const struct {
+        const char *name;
+        const direct_kernels *kernels;
+        bool there;
+    } kinds[] = {{"avx512", &nnclr_direct_avx512, has_avx512()},
+                 {"avx2", &nnclr_direct_avx2, has_avx2()},
+                 {"none", NULL, true}};
+    bool any = !wanted || !*wanted;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (any ? !kinds[i].there : strcmp(wanted, kinds[i].name) != 0)
+            continue;
+        *kernels = kinds[i].kernels;
+        return kinds[i].there || nnclr_fail(e, NNCLR_ERROR_MISSING,
+                                            "NNCLR_SIMD=%s: this CPU has no such vectors; leave it "
+                                            "unset for the widest that it has",
+                                            wanted);
+    }
+    return nnclr_fail(e, NNCLR_ERROR_USAGE, "NNCLR_SIMD=%s is none of avx512, avx2, none", wanted);
+}
+
+bool nnclr_direct_check(const char **name, nnclr_error *e) {
+    const direct_kernels *kernels = NULL;
+    if (!find_kernels(&kernels, e))
+        return false;
+    *name = kernels ? kernels->name : NULL;
+    return true;
 }
 
 int nnclr_direct_padded(const direct_kernels *kernels, int outputs) {
@@ -218,7 +240,9 @@ static bool worth_it(const CPU(plan) * plan) {
 }
 
 bool nnclr_direct_create(const nnclr_engine *g, CPU(plan) * plan, nnclr_error *e) {
-    const direct_kernels *kernels = find_kernels();
+    const direct_kernels *kernels = NULL;
+    if (!find_kernels(&kernels, e))
+        return false;
     if (!kernels || !worth_it(plan))
         return true;
     direct_conv *c = plan->direct = nnclr_alloc_zero(1, sizeof *c, e);
