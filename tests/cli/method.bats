@@ -169,6 +169,9 @@ def near(a, b):
 
 
 start = checkpoint("plain", 0)
+gradient = [v for k, (_, v) in checkpoint("plain", 1).items() if k.startswith("optim.momentum.")]
+whole = norm([norm(v) for v in gradient])
+assert abs(lines("plain")[0]["grad_norm"] - whole) <= 1e-12 * whole
 names = [k[len("optim.momentum."):] for k in start if k.startswith("optim.momentum.")]
 assert len(names) == 74
 runs = ("plain", "decayed", "both")
@@ -346,11 +349,14 @@ END
     done
 }
 
-@test "epoch and batch_spread follow the data" {
+@test "epoch, batch_spread and self_present follow the data" {
     nnclr-views -q --preset tiny --size 16 -o views.safetensors.zst s.tar.zst
     expect 0 tiny --steps 11 --views views.safetensors.zst -o views
     # The rows of the file in their order: eight that follow each other, 3 of 40 apart on average.
     lines_say views 'map(.epoch) == [0,0,0,0,0,1,1,1,1,1,2] and all((.batch_spread - 3 / 40 | fabs) < 1e-15)'
-    expect 0 tiny --epochs 20 -o shuffled s.tar.zst
-    lines_say shuffled 'map(.batch_spread) | (add / length - 41 / 40 / 3 | fabs) < 0.02'
+    # Shuffled: 41/120 apart. Of S = 5 steps an epoch the queue holds q = 2, and so a picture's own row
+    # for a share of q (q + 1) / 2 S^2 of the queries.
+    expect 0 tiny --epochs 30 --queue 16 --include-self -o shuffled s.tar.zst
+    lines_say shuffled 'map(.batch_spread) | (add / length - 41 / 120 | fabs) < 0.02'
+    lines_say shuffled '.[5:] | map(.self_present) | (add / length - 0.12 | fabs) < 0.03'
 }
