@@ -331,12 +331,12 @@ END
 }
 
 @test "images_per_s counts pictures, over the time since the last line" {
-    for every in 1 4; do
+    for every in 1 2; do
         local before after
         before=$(date +%s.%N)
         expect 75 tiny --steps 1000000 --log-every $every --max-time 1s -o run$every s.tar.zst
         after=$(date +%s.%N)
-        # The run takes a second and the step that it ends with, or a few if that is not logged.
+        # The run takes a second and the step that it ends with; of two a line, the last may not show.
         expect 0 python3 - run$every $every "$before" "$after" <<'END'
 import sys
 from run_files import lines
@@ -344,7 +344,7 @@ from run_files import lines
 found, every, wall = lines(sys.argv[1]), int(sys.argv[2]), float(sys.argv[4]) - float(sys.argv[3])
 assert [line["step"] for line in found] == list(range(every, every * len(found) + 1, every))
 seconds = sum(8 * every / line["images_per_s"] for line in found)
-assert 0.8 <= seconds <= wall, (seconds, wall)
+assert (0.9 if every == 1 else 0.6) <= seconds <= wall, (seconds, wall)
 END
     done
 }
