@@ -218,6 +218,8 @@ static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
     refuse_idle(cli, !simclr && c->method.positive == NNCLR_POSITIVE_VIEW,
                 (const char *[]){"neighbours", "exclude-self", "include-self", NULL},
                 "--positive view asks no neighbours; leave it out, or give --positive nn");
+    refuse_idle(cli, c->method.queue_frozen, (const char *[]){"enqueue", NULL},
+                "nothing enters a frozen support set; leave it out, or --queue-frozen");
     refuse_idle(cli, !simclr, (const char *[]){"negatives", NULL},
                 "the negatives of nnclr are the other predictions of the batch; give --method "
                 "simclr with it, or leave it out");

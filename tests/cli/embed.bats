@@ -79,6 +79,36 @@ END
     cmp twice.emb concatenated.emb
 }
 
+@test "embedding and evaluation leave the checkpoint as it is; a picture's features are its own" {
+    need zstd
+    need python3
+    make_run
+    make_shard few 20
+    cp $checkpoint before
+    expect 0 nnclr-embed -q -m $checkpoint -o alone.safetensors few.tar.zst
+    expect 0 nnclr-embed -q -m $checkpoint -o together.safetensors train.tar.zst few.tar.zst
+    cp alone.safetensors alone.before
+    expect 0 nnclr-lineval --methods linear,knn --epochs 2 together.safetensors alone.safetensors
+    cmp before $checkpoint
+    cmp alone.before alone.safetensors
+    # Running statistics: a batch of a hundred others changes nothing.
+    expect 0 python3 - <<'END'
+import array, json
+
+def rows(path):
+    data = open(path, "rb").read()
+    size = int.from_bytes(data[:8], "little")
+    about = json.loads(data[8:8 + size])["embedding"]
+    start, end = about["data_offsets"]
+    return about["shape"], array.array("f", data[8 + size + start:8 + size + end])
+
+(n, d), alone = rows("alone.safetensors")
+(all, _), together = rows("together.safetensors")
+assert (n, all, d) == (20, 120, 64)
+assert max(abs(a - b) for a, b in zip(alone, together[100 * d:])) <= 1e-6 * max(map(abs, alone))
+END
+}
+
 @test "--untrained is the network at step 0: it differs, and the trained weights do not matter" {
     make_run
     nnclr-pretrain -q --preset tiny --steps 1 -o other train.tar.zst

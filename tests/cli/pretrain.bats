@@ -328,6 +328,7 @@ END
 --preset tiny --method simclr --pred 64 -o run s.tar.zst|simclr has no predictor: give --pred none
 --preset tiny --schedule constant --final-lr 0.1 -o run s.tar.zst|--final-lr: a constant rate
 --preset tiny --positive view --neighbours 2 -o run s.tar.zst|--neighbours: --positive view asks no neighbours
+--preset tiny --queue-frozen --enqueue both -o run s.tar.zst|--enqueue: nothing enters a frozen support set
 --preset tiny --queue 63 -o run s.tar.zst|a support set of 63 rows is smaller than a batch of 64
 --preset tiny --batch 41 --queue 80 -o run s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
 --preset tiny --batch 8 --queue 8 --enqueue both -o run s.tar.zst|smaller than two views of a batch of 8

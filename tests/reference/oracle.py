@@ -3,7 +3,8 @@ values, NNCLR's heads, and the summary of a tensor that tests/unit/torch_summary
 
 import numpy as np
 import torch
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+import torchvision
+from torchvision.models.resnet import ResNet
 
 WEIGHTS, QUEUE, SAMPLE = 1, 2, 6
 SAMPLES = 4
@@ -63,32 +64,30 @@ def mlp(widths, norm_last):
     return torch.nn.Sequential(*layers)
 
 
-SHAPES = {
-    "resnet18": (BasicBlock, [2, 2, 2, 2]),
-    "resnet34": (BasicBlock, [3, 4, 6, 3]),
-    "resnet50": (Bottleneck, [3, 4, 6, 3]),
-    "resnet101": (Bottleneck, [3, 4, 23, 3]),
-    "resnet152": (Bottleneck, [3, 8, 36, 3]),
-}
+def resnet(arch, divisor, stem):
+    """torchvision's without the last layer; its channels divided, with our stem for CIFAR's size."""
+    model = getattr(torchvision.models, arch)()
+    if divisor > 1:
+        layers = (model.layer1, model.layer2, model.layer3, model.layer4)
+        model = narrow(type(model.layer1[0]), [len(blocks) for blocks in layers], divisor)
+    if stem == "cifar":
+        model.conv1 = torch.nn.Conv2d(3, 64 // divisor, 3, 1, 1, bias=False)
+        model.maxpool = torch.nn.Identity()
+    model.features = model.fc.in_features // divisor
+    model.fc = torch.nn.Identity()
+    return model
 
 
-def narrow_resnet(arch, divisor, stem):
-    """torchvision's, its channels divided, without the last layer."""
-
+def narrow(block, depths, divisor):
     class Narrow(ResNet):
         def _make_layer(self, block, planes, *rest, **named):
             if planes == 64:
                 self.inplanes = 64 // divisor
             return super()._make_layer(block, planes // divisor, *rest, **named)
 
-    model = Narrow(*SHAPES[arch])
-    if stem == "cifar":
-        model.conv1 = torch.nn.Conv2d(3, 64 // divisor, 3, 1, 1, bias=False)
-        model.maxpool = torch.nn.Identity()
-    else:
-        model.conv1 = torch.nn.Conv2d(3, 64 // divisor, 7, 2, 3, bias=False)
+    model = Narrow(block, depths)
+    model.conv1 = torch.nn.Conv2d(3, 64 // divisor, 7, 2, 3, bias=False)
     model.bn1 = torch.nn.BatchNorm2d(64 // divisor)
-    model.fc = torch.nn.Identity()
     return model
 
 

@@ -3,22 +3,24 @@
 in float64, two views in training mode, then the features in evaluation mode. Weights, pictures and
 the loss (a random projection of the unit predictions) come from the library's own counter-based
 generator (oracle.py). Of ResNet-18 and -50 every gradient and running statistic, and how far
-PyTorch's own float32 is from its float64; of the others, a quarter as wide, a sample."""
+PyTorch's own float32 gradient is from its float64 one; of the others a sample.
+
+Pictures are as small as leaves the last layers 2 x 2 pixels, so that batch norm sees 16 values a
+channel there."""
 
 import copy
 
 import torch
 
-from oracle import SHAPES, distance, initialize, mlp, narrow_resnet, summary, uniform, unit
+from oracle import distance, initialize, mlp, resnet, summary, uniform, unit
 
 N = 4
 
 
 def build(arch, divisor, stem):
     model = torch.nn.Module()
-    model.backbone = narrow_resnet(arch, divisor, stem)
-    features = SHAPES[arch][0].expansion * 512 // divisor
-    model.projector = mlp([features, 48, 40, 32], True)
+    model.backbone = resnet(arch, divisor, stem)
+    model.projector = mlp([model.backbone.features, 48, 40, 32], True)
     model.predictor = mlp([32, 56, 32], False)
     model.double()
     initialize(model, 5)
@@ -47,18 +49,18 @@ def gradients(model):
     return [(name, p.grad) for name, p in model.named_parameters()]
 
 
-def own_distances(arch, single, model, pictures):
+def own_distances(name, single, model, pictures):
     train(single, pictures.float())
     pairs = [(a, b) for (_, a), (_, b) in zip(gradients(single), gradients(model))]
     whole = distance(*(torch.cat([g.flatten() for g in side]) for side in zip(*pairs)))
     rows = "\n".join(f"{distance(*pair):.3g}," for pair in pairs)
     return (
-        f"static const double {arch}_own = {whole:.3g};\n"
-        f"static const double {arch}_own_tensors[] = {{\n{rows}\n}};\n"
+        f"static const double {name}_own = {whole:.3g};\n"
+        f"static const double {name}_own_tensors[] = {{\n{rows}\n}};\n"
     )
 
 
-def case(arch, stem, size, divisor=1, every=1):
+def case(name, arch, stem, size, divisor=1, every=1):
     model = build(arch, divisor, stem)
     single = copy.deepcopy(model).float()
     pictures = torch.from_numpy(uniform(3, 0, 2 * N * size * size * 3))
@@ -70,12 +72,14 @@ def case(arch, stem, size, divisor=1, every=1):
         lines += [summary(*t, i) for i, t in enumerate(tensors) if i % every == 0]
     e = evaluate(model, pictures)
     lines.append(summary("evaluation", e, 0))
-    text = f"static const summary {arch}[] = {{\n" + "\n".join(lines) + "\n};\n"
-    return text + (own_distances(arch, single, model, pictures) if every == 1 else "")
+    text = f"static const summary {name}[] = {{\n" + "\n".join(lines) + "\n};\n"
+    return text + (own_distances(name, single, model, pictures) if every == 1 else "")
 
 
-print(case("resnet18", "cifar", 16), end="")
-print(case("resnet50", "imagenet", 64), end="")
-print(case("resnet34", "cifar", 16, divisor=4, every=7), end="")
-print(case("resnet101", "imagenet", 64, divisor=4, every=17), end="")
-print(case("resnet152", "imagenet", 64, divisor=4, every=23), end="")
+# A sample's step has no factor in common with the tensors of a block, so that it meets all kinds.
+print(case("resnet18", "resnet18", "cifar", 16), end="")
+print(case("resnet50", "resnet50", "imagenet", 64), end="")
+print(case("resnet34", "resnet34", "imagenet", 33, every=5), end="")
+print(case("resnet101", "resnet101", "imagenet", 33, every=11), end="")
+print(case("resnet152", "resnet152", "imagenet", 33, every=13), end="")
+print(case("narrow", "resnet50", "cifar", 16, divisor=4, every=5), end="")

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import torch
 
-from oracle import QUEUE, distance, initialize, mlp, narrow_resnet, normals, summary, uniform, unit
+from oracle import QUEUE, distance, initialize, mlp, normals, resnet, summary, uniform, unit
 
 SEEDS = {"nnclr": 69, "simclr": 79}
 KINK = 5e-6
@@ -22,7 +22,7 @@ TEMPERATURE, PEAK, WARMUP, MOMENTUM, DECAY, TRUST = 0.2, 2.0, 2, 0.9, 0.01, 0.00
 
 def make_model(method, seed):
     model = torch.nn.Module()
-    model.backbone = narrow_resnet("resnet18", 8, "cifar")
+    model.backbone = resnet("resnet18", 8, "cifar")
     model.projector = mlp([64, 64, 64, D], True)
     if method == "nnclr":
         model.predictor = mlp([D, 48, D], False)

@@ -2,6 +2,7 @@
 #include "tests/unit/check.h"
 #include "train/config.h"
 #include "train/config_text.h"
+#include "train/schedule.h"
 
 typedef struct row {
     nnclr_arch arch;
@@ -125,6 +126,41 @@ static void presets(void) {
     }
 }
 
+/* What all presets have in common, and what follows from their numbers: the width of the features,
+ * the peak of the rate. */
+static void presets_in_common(void) {
+    static const struct {
+        int features;
+        double peak;
+        float mean[3], std[3];
+    } rows[] = {
+        {2048, 4.8, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
+        {512, 0.4, {0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}},
+        {64, 0.06, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
+    };
+    for (int i = 0; nnclr_preset_names[i]; i++) {
+        const nnclr_config c = nnclr_config_preset((nnclr_preset)i);
+        nnclr_error e = NNCLR_NO_ERROR;
+        CHECK(c.method.positive == NNCLR_POSITIVE_NN && !c.method.queue_frozen);
+        CHECK(c.method.negatives == NNCLR_NEGATIVES_ALL);
+        CHECK(c.steps == 0 && c.warmup_steps == -1 && c.init_seed == 0 && c.data_seed == 0);
+        const nnclr_augment *a = &c.augment;
+        CHECK(a->filter == NNCLR_BICUBIC && a->aspect_low == 0.75 && a->aspect_high == 4.0 / 3);
+        CHECK(a->blur_low == 0.1 && a->blur_high == 2);
+        CHECK(memcmp(a->mean, rows[i].mean, sizeof a->mean) == 0);
+        CHECK(memcmp(a->std, rows[i].std, sizeof a->std) == 0);
+        nnclr_plan plan;
+        CHECK_SAYS(nnclr_plan_make(&c, 1281167, &plan, &e), "%s", e.message);
+        CHECK_NEAR(plan.peak, rows[i].peak, 1e-15);
+        CHECK(plan.warmup == (int64_t)c.warmup_epochs * (1281167 / c.batch));
+        nnclr_network *net = nnclr_model_build(&c.model, &e);
+        CHECK_SAYS(net, "%s", e.message);
+        int features = nnclr_network_find(net, "features");
+        CHECK(nnclr_network_value(net, (size_t)features)->c == rows[i].features);
+        nnclr_network_free(net);
+    }
+}
+
 static void augmentations(void) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
     nnclr_config_augment(&c, NNCLR_AUGMENT_SIMCLR);
@@ -244,6 +280,10 @@ static void contradictions(void) {
     CHECK(nnclr_config_check(&c, &e));
     c.method.enqueue = NNCLR_ENQUEUE_BOTH;
     CHECK(!nnclr_config_check(&c, &e));
+    c.method.queue = 127;
+    CHECK(!nnclr_config_check(&c, &e) && strstr(e.message, "two views of a batch of 64"));
+    c.method.queue = 128;
+    CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
     c.method.kind = NNCLR_METHOD_SIMCLR;
     CHECK(!nnclr_config_check(&c, &e) && strstr(e.message, "--pred none"));
     c.model.predictor.count = 0;
@@ -298,6 +338,7 @@ static void durations(void) {
 
 int main(void) {
     RUN(presets);
+    RUN(presets_in_common);
     RUN(augmentations);
     RUN(there_and_back);
     RUN(impossible_values_are_named);

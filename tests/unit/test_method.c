@@ -2,8 +2,8 @@
  * bits for any number of threads, and the invariants that misaligned rows or labels would break. */
 #include "base/rng.h"
 #include "net/model.h"
-#include "ssl/method.h"
-#include "tests/unit/engine_fixture.h"
+#include "tests/unit/golden_method.h"
+#include "tests/unit/torch_summary.h"
 
 enum { SIZE = 8, N = 6, M = 15, PIXELS = 2 * N * SIZE * SIZE * 3 };
 
@@ -192,7 +192,62 @@ static void the_gradient_of_the_own_view(void) {
     check_gradient_of(&options, true, "predictor.");
 }
 
+/* The positive passes no gradient: where z is not what p is made of, none comes to it. */
+static void positives_are_detached(void) {
+    static const nnclr_positive positives[2] = {NNCLR_POSITIVE_NN, NNCLR_POSITIVE_VIEW};
+    enum { WEIGHTS = GOLDEN_D * 2 * GOLDEN_D };
+    for (int i = 0; i < 2; i++)
+        for (int loss = 0; loss < 2; loss++) {
+            nnclr_method_options options = golden_options;
+            options.positive = positives[i];
+            options.loss = loss ? NNCLR_LOSS_ROW_COLUMN : NNCLR_LOSS_ROW;
+            golden g;
+            golden_open(&g, NNCLR_PRECISION_F64, &options, true);
+            golden_loss(&g);
+            double *gradient = host_reals(&g.f, g.parameters.gradients, 2 * WEIGHTS), of_p = 0;
+            for (int j = 0; j < WEIGHTS; j++) {
+                CHECK(gradient[j] == 0);
+                of_p += fabs(gradient[WEIGHTS + j]);
+            }
+            CHECK(of_p > 0.01);
+            free(gradient);
+            golden_close(&g);
+        }
+}
+
+static void change_rows(small *s, const char *name) {
+    const nnclr_tensor *rows =
+        nnclr_execution_tensor(s->execution, nnclr_network_find(s->net, name));
+    size_t count = shape_reals(rows->shape);
+    double *values = host_reals(&s->f, rows->place, count);
+    for (size_t i = 0; i < count; i++)
+        values[i] += sin((double)i);
+    s->f.t->put(&s->f.g, rows->place, count, NNCLR_F64, values);
+    free(values);
+}
+
+/* How far p moves when one value is changed and what lies behind z is computed again. */
+static double change_of_p(const char *name) {
+    small s;
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, &plain, true);
+    int z = nnclr_network_find(s.net, "projection"), last = nnclr_network_find(s.net, "prediction");
+    compute(&s, 1);
+    const nnclr_tensor *p = nnclr_execution_tensor(s.execution, last);
+    size_t count = shape_reals(p->shape);
+    double *before = host_reals(&s.f, p->place, count);
+    change_rows(&s, name);
+    nnclr_execution_forward(s.execution, z, last);
+    double *after = host_reals(&s.f, p->place, count),
+           change = relative_distance(after, before, count);
+    free(before);
+    free(after);
+    close_small(&s);
+    return change;
+}
+
 static void the_predictor_reads_z(void) {
+    CHECK(change_of_p("features") == 0);
+    CHECK(change_of_p("projection") > 0.01);
     small s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, &plain, true);
     int z = nnclr_network_find(s.net, "projection"), readers = 0;
@@ -275,6 +330,47 @@ static void excluded_selves_are_present_but_not_picked(void) {
     close_small(&s);
 }
 
+/* Every earlier row of the picture is masked, of both views and of several epochs: each would be
+ * nearest, since nothing trains. Of the rest the nearest is picked. */
+static void every_row_of_the_own_record_is_excluded(void) {
+    enum { STEPS = 6, ROWS = 4 * 2 * N, D = 8 };
+    for (int exclude = 0; exclude < 2; exclude++) {
+        nnclr_method_options options = plain;
+        options.exclude_self = exclude;
+        options.enqueue = NNCLR_ENQUEUE_BOTH;
+        small s;
+        open_small(&s, NNCLR_PRECISION_F64, 1, ROWS, &options, true);
+        for (int64_t step = 1; step <= STEPS; step++) {
+            draw_batch(&s, step % 2 * N, false);
+            compute(&s, step);
+            enqueue(&s, step);
+        }
+        draw_batch(&s, N, false);
+        compute(&s, STEPS + 1);
+        const nnclr_tensor *unit =
+            nnclr_execution_tensor(s.execution, nnclr_network_find(s.net, "projection_unit"));
+        double *z = host_reals(&s.f, unit->place, 2 * N * D);
+        double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), ROWS * D);
+        for (int i = 0; i < 2 * N; i++) {
+            int own = 0, best = -1;
+            for (int j = 0; j < ROWS; j++) {
+                bool is_own = s.support.record[j] == s.record[i % N];
+                own += is_own;
+                if (!(exclude && is_own) &&
+                    (best < 0 || dot_product(z + i * D, rows + j * D, D) >
+                                     dot_product(z + i * D, rows + best * D, D)))
+                    best = j;
+            }
+            CHECK(own == 4 && nnclr_method_picks(s.method)[i] == best);
+            CHECK((s.support.record[best] == s.record[i % N]) == !exclude);
+        }
+        CHECK(measure(&s, STEPS + 1).nn_self == !exclude);
+        free(z);
+        free(rows);
+        close_small(&s);
+    }
+}
+
 static void the_own_view_has_no_neighbour_metrics(void) {
     nnclr_method_options options = plain;
     options.positive = NNCLR_POSITIVE_VIEW;
@@ -311,14 +407,43 @@ static void both_views_are_enqueued(void) {
     close_small(&s);
 }
 
+/* The least queue that holds both views of a batch is they, and nothing else. */
+static void both_views_fill_a_queue_of_2n(void) {
+    nnclr_method_options options = plain;
+    options.enqueue = NNCLR_ENQUEUE_BOTH;
+    options.queue = 2 * N;
+    small s;
+    open_small(&s, NNCLR_PRECISION_F64, 1, 2 * N, &options, true);
+    for (int64_t step = 1; step <= 3; step++) {
+        draw_batch(&s, step * N, true);
+        compute(&s, step);
+        enqueue(&s, step);
+        CHECK(s.support.cursor == 0);
+        for (int i = 0; i < 2 * N; i++)
+            CHECK(s.support.record[i] == step * N + i % N && s.support.step[i] == step);
+    }
+    compute(&s, 4);
+    nnclr_method_metrics m = measure(&s, 4);
+    CHECK(m.nn_self == 1 && m.nn_age == 1 && m.nn_distinct == 0.5); /* equal views: the first one */
+    close_small(&s);
+}
+
 static void a_frozen_queue_stays(void) {
     nnclr_method_options options = plain;
     options.queue_frozen = true;
     small s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
-    compute(&s, 1);
-    enqueue(&s, 1);
+    double *before = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
+    for (int64_t step = 1; step <= 4; step++) {
+        compute(&s, step);
+        CHECK(measure(&s, step).nn_initial == 1);
+        enqueue(&s, step);
+    }
+    double *after = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
+    CHECK(memcmp(before, after, M * 8 * sizeof *before) == 0);
     CHECK(s.support.cursor == 0 && s.support.record[0] == -1);
+    free(before);
+    free(after);
     close_small(&s);
 }
 
@@ -358,18 +483,57 @@ static void a_random_one_of_the_nearest(void) {
     close_small(&s);
 }
 
+/* mean_i( logsumexp_k S[i][k] - S[i][i] ) for the picks of one view, from the rows themselves. */
+static double loss_of_picks(const double *rows, const int32_t *picks, const double *p) {
+    double loss = 0;
+    for (int i = 0; i < N; i++) {
+        double sum = 0, own = dot_product(rows + picks[i] * 8, p + i * 8, 8) / plain.temperature;
+        for (int k = 0; k < N; k++)
+            sum += exp(dot_product(rows + picks[i] * 8, p + k * 8, 8) / plain.temperature);
+        loss += (log(sum) - own) / N;
+    }
+    return loss;
+}
+
+/* What was picked is what the loss is made of, and what its gradient is the slope of. */
+static void the_loss_is_that_of_the_picks(void) {
+    nnclr_method_options options = plain;
+    options.neighbours = 4;
+    small s;
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
+    double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
+    for (int64_t step = 1; step <= 5; step++) {
+        double loss = compute(&s, step);
+        const nnclr_tensor *unit =
+            nnclr_execution_tensor(s.execution, nnclr_network_find(s.net, "prediction_unit"));
+        double *p = host_reals(&s.f, unit->place, 2 * N * 8);
+        const int32_t *picks = nnclr_method_picks(s.method);
+        double want =
+            (loss_of_picks(rows, picks, p + N * 8) + loss_of_picks(rows, picks + N, p)) / 2;
+        CHECK_NEAR(loss, want, 1e-12);
+        free(p);
+    }
+    check_gradient(&s, "");
+    free(rows);
+    close_small(&s);
+}
+
 int main(void) {
     RUN(the_gradient_of_nnclr);
     RUN(the_gradient_without_predictor);
     RUN(the_gradient_of_simclr);
     RUN(the_gradient_of_the_own_view);
+    RUN(positives_are_detached);
     RUN(the_predictor_reads_z);
     RUN(the_same_bits_for_any_threads);
     RUN(a_standing_network_finds_itself);
     RUN(excluded_selves_are_present_but_not_picked);
+    RUN(every_row_of_the_own_record_is_excluded);
     RUN(the_own_view_has_no_neighbour_metrics);
     RUN(both_views_are_enqueued);
+    RUN(both_views_fill_a_queue_of_2n);
     RUN(a_frozen_queue_stays);
     RUN(a_random_one_of_the_nearest);
+    RUN(the_loss_is_that_of_the_picks);
     return check_done();
 }

@@ -139,15 +139,6 @@ static void check_double(bench *b, const summary *want, size_t want_count, bool 
     compare_rows(b, b->evaluation, "features", &want[known]);
 }
 
-/* A quarter as wide as torchvision's. */
-static void check_sampled(nnclr_arch arch, nnclr_stem stem, int size, const summary *want,
-                          size_t want_count) {
-    bench b;
-    open_bench(&b, arch, 0.25, stem, size, NNCLR_PRECISION_F64);
-    check_double(&b, want, want_count, false);
-    close_bench(&b);
-}
-
 /* ---- single precision ---- */
 
 static void compare_features(bench *single, bench *whole, nnclr_execution *x, nnclr_execution *y) {
@@ -159,17 +150,30 @@ static void compare_features(bench *single, bench *whole, nnclr_execution *x, nn
     free(b);
 }
 
+/* The bias of the projector's last batch norm shifts z alike for the whole batch, and that is what
+ * the batch norm behind the predictor's first layer takes away again: the loss, which reads p
+ * alone, has no slope there. What rounding leaves of that gradient is 1e-15 of the whole one in
+ * double, and so has no digit in common with what it leaves in float. */
+static bool is_without_gradient(const nnclr_segment *s) {
+    return strcmp(s->name, "projector.7.bias") == 0;
+}
+
 static void compare_gradients(bench *single, bench *whole, double own, const double *own_tensors) {
     double *a = host_reals(&single->f, single->parameters.gradients, single->count),
            *b = host_reals(&whole->f, whole->parameters.gradients, whole->count);
-    double distance = relative_distance(a, b, whole->count);
+    double distance = relative_distance(a, b, whole->count),
+           norm = sqrt(dot_product(b, b, whole->count));
     CHECK_SAYS(distance <= 3 * own, "the gradient is %g from the double one, PyTorch's %g",
                distance, own);
     for (size_t i = 0; i < nnclr_network_segment_count(whole->net); i++) {
         const nnclr_segment *s = &nnclr_network_segments(whole->net)[i];
-        distance = relative_distance(a + s->offset, b + s->offset, s->count);
-        /* a gradient that is zero but for rounding is far from itself */
-        CHECK_SAYS(distance <= 3 * own_tensors[i] || own_tensors[i] > 1,
+        const double *x = a + s->offset;
+        if (is_without_gradient(s)) {
+            CHECK(sqrt(dot_product(x, x, s->count)) <= 1e-6 * norm);
+            continue;
+        }
+        distance = relative_distance(x, b + s->offset, s->count);
+        CHECK_SAYS(distance <= 3 * own_tensors[i],
                    "%s: the gradient is %g from the double one, PyTorch's %g", s->name, distance,
                    own_tensors[i]);
     }
@@ -177,52 +181,81 @@ static void compare_gradients(bench *single, bench *whole, double own, const dou
     free(b);
 }
 
-/* Both precisions, and how far PyTorch's f32 gradient is from its f64 one: whole, each parameter's.
- */
-static void check_both(nnclr_arch arch, nnclr_stem stem, int size, const summary *want,
-                       size_t want_count, double own, const double *own_tensors) {
+/* ---- cases ---- */
+
+typedef struct reference {
+    nnclr_arch arch;
+    double width;
+    nnclr_stem stem;
+    int size;
+    const summary *want;
+    size_t want_count;
+    /* How far PyTorch's f32 gradient is from its f64 one: whole, each parameter's. NULL: `want` has
+     * a sample of the gradients and running statistics, not each. */
+    double own;
+    const double *own_tensors;
+} reference;
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define SAMPLE(name) .want = name, .want_count = COUNT(name)
+#define WHOLE(name)  SAMPLE(name), .own = name##_own, .own_tensors = name##_own_tensors
+
+static void open_double(bench *b, const reference *r) {
+    open_bench(b, r->arch, r->width, r->stem, r->size, NNCLR_PRECISION_F64);
+    check_double(b, r->want, r->want_count, r->own_tensors != NULL);
+}
+
+/* From random weights PyTorch's own f32 features of ResNet-101 and -152 are 3e-4 and 1e-3 from its
+ * f64 ones: there is nothing to hold 1e-4 against. */
+static void check_in_f64(const reference *r) {
+    bench b;
+    open_double(&b, r);
+    close_bench(&b);
+}
+
+static void check_in_both(const reference *r) {
     bench whole, single;
-    open_bench(&whole, arch, 1, stem, size, NNCLR_PRECISION_F64);
-    check_double(&whole, want, want_count, true);
-    open_bench(&single, arch, 1, stem, size, NNCLR_PRECISION_F32);
+    open_double(&whole, r);
+    open_bench(&single, r->arch, r->width, r->stem, r->size, NNCLR_PRECISION_F32);
     train(&single);
     evaluate(&single);
     compare_features(&single, &whole, single.training, whole.training);
     compare_features(&single, &whole, single.evaluation, whole.evaluation);
-    compare_gradients(&single, &whole, own, own_tensors);
+    compare_gradients(&single, &whole, r->own, r->own_tensors);
     close_bench(&single);
     close_bench(&whole);
 }
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
 static void resnet18_agrees_with_torch(void) {
-    check_both(NNCLR_RESNET18, NNCLR_STEM_CIFAR, 16, resnet18, COUNT(resnet18), resnet18_own,
-               resnet18_own_tensors);
-}
-
-static void resnet50_agrees_with_torch(void) {
-    check_both(NNCLR_RESNET50, NNCLR_STEM_IMAGENET, 64, resnet50, COUNT(resnet50), resnet50_own,
-               resnet50_own_tensors);
+    check_in_both(&(reference){NNCLR_RESNET18, 1, NNCLR_STEM_CIFAR, 16, WHOLE(resnet18)});
 }
 
 static void resnet34_agrees_with_torch(void) {
-    check_sampled(NNCLR_RESNET34, NNCLR_STEM_CIFAR, 16, resnet34, COUNT(resnet34));
+    check_in_f64(&(reference){NNCLR_RESNET34, 1, NNCLR_STEM_IMAGENET, 33, SAMPLE(resnet34)});
+}
+
+static void resnet50_agrees_with_torch(void) {
+    check_in_both(&(reference){NNCLR_RESNET50, 1, NNCLR_STEM_IMAGENET, 64, WHOLE(resnet50)});
 }
 
 static void resnet101_agrees_with_torch(void) {
-    check_sampled(NNCLR_RESNET101, NNCLR_STEM_IMAGENET, 64, resnet101, COUNT(resnet101));
+    check_in_f64(&(reference){NNCLR_RESNET101, 1, NNCLR_STEM_IMAGENET, 33, SAMPLE(resnet101)});
 }
 
 static void resnet152_agrees_with_torch(void) {
-    check_sampled(NNCLR_RESNET152, NNCLR_STEM_IMAGENET, 64, resnet152, COUNT(resnet152));
+    check_in_f64(&(reference){NNCLR_RESNET152, 1, NNCLR_STEM_IMAGENET, 33, SAMPLE(resnet152)});
+}
+
+static void a_quarter_of_the_width_agrees_with_torch(void) {
+    check_in_f64(&(reference){NNCLR_RESNET50, 0.25, NNCLR_STEM_CIFAR, 16, SAMPLE(narrow)});
 }
 
 int main(void) {
     RUN(resnet18_agrees_with_torch);
-    RUN(resnet50_agrees_with_torch);
     RUN(resnet34_agrees_with_torch);
+    RUN(resnet50_agrees_with_torch);
     RUN(resnet101_agrees_with_torch);
     RUN(resnet152_agrees_with_torch);
+    RUN(a_quarter_of_the_width_agrees_with_torch);
     return check_done();
 }

@@ -237,6 +237,17 @@ static void rank_counts_directions(void) {
             rows[i * D + j] = j == 0 ? (i == 6 ? 1 : -1) : 0;
     put_all(&r, rows);
     CHECK_NEAR(rank_of(&r, 2), 1, 1e-12);
+    /* Plus and minus of one direction, which has a part in each dimension: every dimension deviates
+     * by 1 / sqrt(d), as if nothing were wrong. */
+    double deviation = 0;
+    for (int i = 0; i < 8; i++)
+        for (int j = 0; j < D; j++) {
+            rows[i * D + j] = (i % 2 ? -1 : 1) / sqrt(D);
+            deviation += rows[i * D + j] * rows[i * D + j] / 8;
+        }
+    put_all(&r, rows);
+    CHECK_NEAR(sqrt(deviation / D), 1 / sqrt(D), 1e-15);
+    CHECK_NEAR(rank_of(&r, 1024), 1, 1e-12);
     /* A collapse has no direction left. */
     for (int i = 0; i < 8; i++)
         unit_row(3, D, rows + i * D);

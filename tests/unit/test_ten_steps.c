@@ -189,6 +189,12 @@ static void compare_gradients(run *whole, run *single, const reference *want, in
     free(b);
 }
 
+/* What the projector's last bias adds to z, the batch norm behind the predictor's first layer takes
+ * away again, so that NNCLR's loss has no slope there: see test_resnet.c. */
+static bool is_without_gradient(const reference *want, const nnclr_segment *s) {
+    return want->kind == NNCLR_METHOD_NNCLR && strcmp(s->name, "projector.7.bias") == 0;
+}
+
 static void check_single(const reference *want) {
     static run whole, single;
     double tensors[COUNT(whole.segments)] = {0};
@@ -205,7 +211,8 @@ static void check_single(const reference *want) {
         end_step(&whole);
     }
     for (size_t i = 0; i < whole.segment_count; i++)
-        CHECK_SAYS(tensors[i] <= 3 * want->own_tensors[i] || want->own_tensors[i] > 1,
+        CHECK_SAYS(tensors[i] <= 3 * want->own_tensors[i] ||
+                       is_without_gradient(want, &whole.segments[i]),
                    "%s: the gradient is %g from the double one, PyTorch's %g",
                    whole.segments[i].name, tensors[i], want->own_tensors[i]);
     close_run(&single);
