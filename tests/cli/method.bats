@@ -80,6 +80,7 @@ lines_say() { # RUN FILTER
 --include-self|exclude_self|false
 --queue-frozen|queue_frozen|true
 --batch 10|batch|10
+--micro-batch 4|micro_batch|4
 --lr 0.3|lr|0.3
 --lr-scale sqrt|lr_scale|"sqrt"
 --lr-scale none|lr_scale|"none"
