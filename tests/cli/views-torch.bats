@@ -9,6 +9,7 @@ setup() {
         python=
     done
     [ -n "$python" ] || skip "no torchvision"
+    export PYTHONDONTWRITEBYTECODE=1
     cd "$BATS_TEST_TMPDIR"
 }
 
