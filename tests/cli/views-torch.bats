@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# What nnclr-views writes is what torchvision's and Pillow's operators make of the same pictures with
-# the same parameters.
+# What nnclr-views writes is what the operators of torchvision and Pillow, or those of --jitter tf by
+# their definition, make of the same pictures with the same parameters.
 load helpers
 
 setup() {
@@ -27,11 +27,12 @@ compare() { # SHARD <options
     [ "$(grep -c '^80 views, ' <<<"$output")" = ${#files[@]} ]
 }
 
-@test "views of drawn pictures are torchvision's" {
+@test "views of drawn pictures are torchvision's, or those of the definition" {
     make_shard s 40
     compare s.tar.zst <<'END'
 --preset tiny
 --preset cifar --augment byol --size 64 --blur 1,0.5 --seed 3
+--preset tiny --jitter tf
 END
 }
 
@@ -44,7 +45,9 @@ END
 --preset cifar --augment simclr --interpolation bilinear --blur 1,1 --solarize 0.5,0.5 --seed 123456789012345
 --preset cifar --augment crop --crop 0.3,0.9
 --preset cifar --augment none
+--preset cifar --jitter tf --seed 9
+--jitter tf --size 64 --blur 1,1 --interpolation bilinear
 END
-    [[ ${lines[0]} == *" blur 0 "* && ${lines[2]} == *" blur 80 "* ]]
+    [[ ${lines[0]} == *" blur 0 "* && ${lines[2]} == *" blur 80 "* && ${lines[6]} == *" blur 80 "* ]]
     [[ ${lines[4]} == "80 views, flip 0 jitter 0 gray 0 blur 0 solarize 0: "* ]]
 }

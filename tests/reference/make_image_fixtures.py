@@ -239,14 +239,19 @@ def view_by_pillow(source, p):
     return ImageOps.solarize(view, 128) if p["solarize"] else view
 
 
+def view_fields(p):
+    """As C: the picture's sides, size, filter, nnclr_view_parameters; the row stays open."""
+    given = [p[k] for k in ("box", "flip", "jitter", "gray", "blur", "solarize", "order", "factor",
+                            "sigma")]
+    text = ", ".join("{" + ", ".join(map(str, g)) + "}" if isinstance(g, (tuple, list))
+                     else str(int(g) if isinstance(g, bool) else g) for g in given)
+    return f"{{{p['picture'][0]}, {p['picture'][1]}, {p['size']}, {p['filter']},\n{{{text}}}"
+
+
 def augmented_rows():
     for p in view_parameters():
         source = picture("SCENE", *p["picture"])
-        given = [p[k] for k in ("box", "flip", "jitter", "gray", "blur", "solarize", "order", "factor",
-                                "sigma")]
-        text = ", ".join("{" + ", ".join(map(str, g)) + "}" if isinstance(g, (tuple, list)) else str(g)
-                         for g in given)
-        yield (f"{{{p['picture'][0]}, {p['picture'][1]}, {p['size']}, {p['filter']},\n{{{text}}},\n"
+        yield (f"{view_fields(p)},\n"
                f"{exact(array(F.normalize(view_by_torchvision(source, p), MEAN, STD)))},\n"
                f"{levels(view_by_pillow(source, p))}}}")
 

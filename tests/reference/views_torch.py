@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What nnclr-views writes, made again from its definition: the parameters drawn here by the same
-generator, the operators torchvision's (in doubles) and Pillow's (on 8-bit pictures).
+generator, the operators torchvision's (in doubles) and Pillow's (on 8-bit pictures), or those of
+augment_tf.py.
     views_torch.py FOLDER VIEWS.safetensors...
 FOLDER holds the pictures as they lie in the shard, named by record number."""
 import glob
@@ -11,6 +12,7 @@ import sys
 import numpy as np
 from PIL import Image
 
+import augment_tf
 from make_image_fixtures import array, view_by_pillow, view_by_torchvision
 from oracle import philox
 
@@ -37,6 +39,17 @@ class Draws:
                 return value % n
 
 
+def draw_single_crop(draws, config, width, height):
+    """TF's; ours makes as many draws as torchvision's ten attempts may need."""
+    low, high = config["aspect"]
+    area = width * height * draws.uniform(*config["crop"])
+    aspect = math.exp(draws.uniform(math.log(low), math.log(high)))
+    box = augment_tf.crop(area, aspect, draws.u32() / 2**32, draws.u32() / 2**32, width, height)
+    for _ in range(9 * 4):
+        draws.u32()
+    return box
+
+
 def draw_crop(draws, config, width, height):
     found, (low, high) = None, config["aspect"]
     for _ in range(10):
@@ -59,7 +72,8 @@ def draw_crop(draws, config, width, height):
 def draw(config, width, height, record, view):
     draws = Draws(config["seed"], config["epoch"], record, view)
     p = {"size": config["size"], "filter": FILTERS[config["interpolation"]]}
-    p["box"] = draw_crop(draws, config, width, height)
+    tf = config["jitter"] == "tf"
+    p["box"] = (draw_single_crop if tf else draw_crop)(draws, config, width, height)
     p["flip"] = draws.uniform() < config["flip"]
     p["jitter"] = draws.uniform() < config["jitter_p"]
     order = [0, 1, 2, 3]
@@ -68,8 +82,10 @@ def draw(config, width, height, record, view):
         order[i - 1], order[j] = order[j], order[i - 1]
     strength = config["jitter_strength"]
     p["order"] = order
-    p["factor"] = [draws.uniform(max(0, 1 - s), 1 + s) for s in strength[:3]]
-    p["factor"].append(draws.uniform(-strength[3], strength[3]))
+    ranges = [(max(0, 1 - s), 1 + s) for s in strength[:3]] + [(-strength[3], strength[3])]
+    if tf:
+        ranges[0] = -strength[0], strength[0]
+    p["factor"] = [draws.uniform(*r) for r in ranges]
     p["gray"] = draws.uniform() < config["gray"]
     p["blur"] = draws.uniform() < config["blur"][view]
     p["sigma"] = draws.uniform(*config["blur_sigma"])
@@ -102,16 +118,21 @@ def check(folder, path):
         for view in (0, 1):
             p = draw(config, source.shape[1], source.shape[0], int(record), view)
             ours = tensors[f"view{view + 1}"][row]
-            away = np.abs(ours - array(view_by_torchvision(source, p))).max()
+            theirs = (augment_tf.view_by_definition(source, p) if config["jitter"] == "tf"
+                      else array(view_by_torchvision(source, p)))
+            away = np.abs(ours - theirs).max()
             assert away <= 5e-6, (record, view, away, p)
             furthest = max(furthest, away)
-            levels.append(np.abs(ours * 255.0 - np.asarray(view_by_pillow(source, p))).mean())
+            if config["jitter"] == "torch":
+                levels.append(np.abs(ours * 255.0 - np.asarray(view_by_pillow(source, p))).mean())
             for key in seen:
                 seen[key] += bool(p[key])
-    assert np.mean(levels) <= 1.5 and max(levels) <= 4, (np.mean(levels), max(levels))
-    print(f"{2 * len(tensors['record'])} views, {' '.join(f'{k} {v}' for k, v in seen.items())}: "
-          f"at most {furthest:.1e} off torchvision; from Pillow {np.mean(levels):.2f} gray levels, "
-          f"in one view {max(levels):.2f}")
+    words = f"{2 * len(tensors['record'])} views, {' '.join(f'{k} {v}' for k, v in seen.items())}: "
+    words += f"at most {furthest:.1e} off"
+    if levels:
+        assert np.mean(levels) <= 1.5 and max(levels) <= 4, (np.mean(levels), max(levels))
+        words += f"; from Pillow {np.mean(levels):.2f} gray levels, in one view {max(levels):.2f}"
+    print(words)
 
 
 if __name__ == "__main__":

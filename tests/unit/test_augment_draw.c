@@ -4,71 +4,10 @@
 #include "image/augment.h"
 
 #include "tests/unit/check.h"
+#include "tests/unit/statistics.h"
 #include "train/config.h"
 
 enum { DRAWS = 20000 };
-
-/* ---- statistics ---- */
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Kolmogorov's statistic sqrt(n) * sup |F_n - F| against the uniform distribution on [low, high];
- * sorts. It exceeds 1.95 once in a thousand times. */
-static double uniform_statistic(double *values, int n, double low, double high) {
-    double worst = 0;
-    qsort(values, (size_t)n, sizeof *values, ascending);
-    for (int i = 0; i < n; i++) {
-        double f = (values[i] - low) / (high - low);
-        worst = fmax(worst, fmax((i + 1.0) / n - f, f - (double)i / n));
-    }
-    return worst * sqrt(n);
-}
-
-/* The same for two samples of n values. */
-static double two_sample_statistic(double *a, double *b, int n) {
-    qsort(a, (size_t)n, sizeof *a, ascending);
-    qsort(b, (size_t)n, sizeof *b, ascending);
-    int worst = 0;
-    for (int i = 0, j = 0; i < n && j < n;) {
-        if (a[i] <= b[j])
-            i++;
-        else
-            j++;
-        worst = abs(i - j) > worst ? abs(i - j) : worst;
-    }
-    return (double)worst / n * sqrt(n / 2.0);
-}
-
-static double correlation(const double *a, const double *b, int n) {
-    double ma = 0, mb = 0, ab = 0, aa = 0, bb = 0;
-    for (int i = 0; i < n; i++)
-        ma += a[i] / n, mb += b[i] / n;
-    for (int i = 0; i < n; i++) {
-        ab += (a[i] - ma) * (b[i] - mb);
-        aa += (a[i] - ma) * (a[i] - ma);
-        bb += (b[i] - mb) * (b[i] - mb);
-    }
-    return ab / sqrt(aa * bb);
-}
-
-/* Chi-square of counts against expected ones; cells where both are 0 do not count. */
-static double chi_square(const double *count, const double *must, int cells) {
-    double sum = 0;
-    for (int k = 0; k < cells; k++)
-        if (count[k] > 0 || must[k] > 0)
-            sum += (count[k] - must[k]) * (count[k] - must[k]) / must[k];
-    return sum;
-}
-
-/* What chi-square exceeds once in a thousand times (Wilson and Hilferty's approximation; right to
- * half a per cent from 3 degrees of freedom on). */
-static double chi_square_bound(int freedom) {
-    double v = 2.0 / (9 * freedom);
-    return freedom * pow(1 - v + 3.0902 * sqrt(v), 3);
-}
 
 /* ---- crops ---- */
 
@@ -465,6 +404,38 @@ static bool same_choices(const nnclr_view_parameters *a, const nnclr_view_parame
            a->blur == b->blur && a->solarize == b->solarize;
 }
 
+static const struct {
+    nnclr_jitter operators;
+    uint64_t record;
+    int view;
+    struct {
+        int width, height, size;
+        nnclr_filter filter;
+        nnclr_view_parameters parameters;
+    } of;
+} golden[] = {
+#include "tests/reference/augment_draws.inc"
+};
+
+/* Drawn in Python (tests/reference/augment_tf.py), number by number: what a version draws, the next
+ * one draws, or a run that is resumed would see other views. */
+static void draws_stay_what_they_are(void) {
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
+        nnclr_augment augment = augment_for_tests();
+        augment.operators = golden[i].operators;
+        augment.area_high = 1;
+        const nnclr_view_parameters *must = &golden[i].of.parameters;
+        nnclr_view_parameters p =
+            nnclr_augment_draw(&augment, golden[i].of.width, golden[i].of.height, 0x123456789AB, 3,
+                               golden[i].record, golden[i].view);
+        CHECK(same_box(p.crop, must->crop) && same_choices(&p, must));
+        CHECK(memcmp(p.order, must->order, sizeof p.order) == 0);
+        for (int k = 0; k < 4; k++)
+            CHECK_NEAR(p.factor[k], must->factor[k], 1e-9);
+        CHECK_NEAR(p.sigma, must->sigma, 1e-9);
+    }
+}
+
 /* A view is a function of seed, epoch, record and view, and each of them matters. */
 static void draws_depend_on_all_that_names_them(void) {
     nnclr_augment augment = augment_for_tests();
@@ -526,6 +497,7 @@ int main(void) {
     RUN(every_order_is_as_likely);
     RUN(choices_are_independent);
     RUN(ready_made_augmentations);
+    RUN(draws_stay_what_they_are);
     RUN(draws_depend_on_all_that_names_them);
     RUN(the_views_are_independent);
     RUN(probabilities_do_not_shift_draws);
