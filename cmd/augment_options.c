@@ -1,6 +1,5 @@
 #include "cmd/augment_options.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "cmd/option_table.h"
@@ -17,20 +16,6 @@ static bool parse_augment(const char *text, void *target, nnclr_error *e) {
     (void)target; /* applied before parsing, so that single strengths change it in any order */
     return option_find(nnclr_augment_names, text) >= 0 ||
            nnclr_fail(e, NNCLR_ERROR_USAGE, "needs byol, simclr, crop or none, not \"%s\"", text);
-}
-
-static bool parse_jitter(const char *text, void *target, nnclr_error *e) {
-    (void)target;
-    if (strcmp(text, "tf") == 0)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "tf is not offered in this version: give torch, or leave it out");
-    return strcmp(text, "torch") == 0 ||
-           nnclr_fail(e, NNCLR_ERROR_USAGE, "needs torch, not \"%s\"", text);
-}
-
-static void show_jitter(const void *target, char *text, size_t size) {
-    (void)target;
-    snprintf(text, size, "torch");
 }
 
 static void show_nothing(const void *target, char *text, size_t size) {
@@ -95,7 +80,9 @@ void augment_options(nnclr_augment *a, int64_t *size, nnclr_option table[AUGMENT
         CUSTOM("augment", NULL, "byol|simclr|crop|none",
                "ready-made augmentation, which the single strengths below change", parse_augment,
                show_nothing),
-        CUSTOM("jitter", NULL, "torch", "whose colour operators", parse_jitter, show_jitter),
+        CHOICE("jitter", &a->operators, nnclr_jitter_names,
+               "whose colour operators, crop and blur: torchvision's, or those that BYOL's authors "
+               "published for TensorFlow"),
         CHOICE("interpolation", &a->filter, nnclr_filter_names, "of the crop's resize"),
         CUSTOM("crop", &a->area_low, "LOW,HIGH", "share of the picture's area that a crop has",
                parse_area, show_pair),

@@ -53,8 +53,8 @@ static uint32_t *choose_records(const settings *s, size_t count, size_t n, nnclr
 /* Of the configuration what the views depend on. */
 static nnclr_json *describe(const settings *s, nnclr_error *e) {
     static const char *const keys[] = {
-        "size",     "interpolation",   "mean", "std",  "crop",       "aspect",  "flip",
-        "jitter_p", "jitter_strength", "gray", "blur", "blur_sigma", "solarize"};
+        "size", "jitter",   "interpolation",   "mean", "std",  "crop",       "aspect",
+        "flip", "jitter_p", "jitter_strength", "gray", "blur", "blur_sigma", "solarize"};
     nnclr_json *all = nnclr_config_to_json(&s->config, e);
     nnclr_json *some = all ? nnclr_json_object(e) : NULL;
     bool ok = some != NULL;

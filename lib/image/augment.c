@@ -4,8 +4,13 @@
 
 enum { CROP_ATTEMPTS = 10, JITTERS = 4 };
 
+static double clamp(double x, double low, double high) {
+    return x < low ? low : x > high ? high : x;
+}
+
 /* torchvision's RandomResizedCrop.get_params: a rectangle of random area and aspect that fits the
- * picture, or after ten misses the largest central one whose aspect is allowed. */
+ * picture, or after ten misses the largest central one whose aspect is allowed. TF clamps the first
+ * one to the picture. */
 static nnclr_box draw_crop(const nnclr_augment *augment, int width, int height, nnclr_rng *rng) {
     nnclr_box box = {0, 0, 0, 0};
     double area = (double)width * height;
@@ -15,6 +20,10 @@ static nnclr_box draw_crop(const nnclr_augment *augment, int width, int height, 
         double aspect = exp(nnclr_rng_uniform(rng, log_low, log_high));
         uint32_t left = nnclr_rng_u32(rng), top = nnclr_rng_u32(rng);
         double w = rint(sqrt(target * aspect)), h = rint(sqrt(target / aspect));
+        if (augment->operators == NNCLR_JITTER_TF) {
+            w = clamp(w, 1, width);
+            h = clamp(h, 1, height);
+        }
         if (box.width > 0 || w < 1 || h < 1 || w > width || h > height)
             continue; /* drawn all the same: what follows must not shift */
         /* The high half of a product is uniform over the offsets up to 2^-32 a value. */
@@ -28,8 +37,8 @@ static nnclr_box draw_crop(const nnclr_augment *augment, int width, int height, 
         h = rint(w / augment->aspect_low);
     else if (aspect > augment->aspect_high)
         w = rint(h * augment->aspect_high);
-    w = w < 1 ? 1 : w > width ? width : w;
-    h = h < 1 ? 1 : h > height ? height : h;
+    w = clamp(w, 1, width);
+    h = clamp(h, 1, height);
     return (nnclr_box){floor((width - w) / 2), floor((height - h) / 2), w, h};
 }
 
@@ -56,8 +65,11 @@ nnclr_view_parameters nnclr_augment_draw(const nnclr_augment *augment, int width
     p.jitter = happens(&rng, augment->jitter);
     draw_order(p.order, &rng);
     const double strength[] = {augment->brightness, augment->contrast, augment->saturation};
-    for (int i = 0; i < 3; i++)
-        p.factor[i] = nnclr_rng_uniform(&rng, fmax(0, 1 - strength[i]), 1 + strength[i]);
+    for (int i = 0; i < 3; i++) {
+        bool added = i == 0 && augment->operators == NNCLR_JITTER_TF;
+        p.factor[i] = nnclr_rng_uniform(&rng, added ? -strength[i] : fmax(0, 1 - strength[i]),
+                                        added ? strength[i] : 1 + strength[i]);
+    }
     p.factor[3] = nnclr_rng_uniform(&rng, -augment->hue, augment->hue);
     p.gray = happens(&rng, augment->gray);
     p.blur = happens(&rng, augment->blur[view]);
@@ -67,13 +79,32 @@ nnclr_view_parameters nnclr_augment_draw(const nnclr_augment *augment, int width
 }
 
 typedef void (*adjust)(float *rgb, int64_t pixels, double factor);
-static const struct {
+static const struct adjustment {
     adjust apply;
     double neutral; /* with this factor nothing changes */
-} adjustments[JITTERS] = {{nnclr_adjust_brightness, 1},
-                          {nnclr_adjust_contrast, 1},
-                          {nnclr_adjust_saturation, 1},
-                          {nnclr_adjust_hue, 0}};
+} adjustments[][JITTERS] = {
+    [NNCLR_JITTER_TORCH] = {{nnclr_adjust_brightness, 1},
+                            {nnclr_adjust_contrast, 1},
+                            {nnclr_adjust_saturation, 1},
+                            {nnclr_adjust_hue, 0}},
+    [NNCLR_JITTER_TF] = {{nnclr_tf_brightness, 0},
+                         {nnclr_tf_contrast, 1},
+                         {nnclr_tf_saturation, 1},
+                         {nnclr_adjust_hue, 0}},
+};
+
+/* 23 taps at 224 pixels. */
+static int gaussian_radius(int size) {
+    return size / 10 / 2;
+}
+
+static bool blur(const nnclr_augment *augment, double sigma, float *out, nnclr_buffer *scratch,
+                 nnclr_error *e) {
+    int size = augment->size;
+    return augment->operators == NNCLR_JITTER_TF
+               ? nnclr_gaussian_blur(out, size, size, gaussian_radius(size), sigma, scratch, e)
+               : nnclr_blur(out, size, size, sigma, scratch, e);
+}
 
 bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_parameters *p,
                          const nnclr_image *image, float *out, nnclr_buffer *scratch,
@@ -83,13 +114,14 @@ bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_paramete
     if (!nnclr_crop_resize(image, p->crop, augment->filter, p->flip, size, size, out, scratch, e))
         return false;
     for (int i = 0; p->jitter && i < JITTERS; i++) {
-        int which = p->order[i];
-        if (p->factor[which] != adjustments[which].neutral)
-            adjustments[which].apply(out, pixels, p->factor[which]);
+        const struct adjustment *a = &adjustments[augment->operators][p->order[i]];
+        double factor = p->factor[p->order[i]];
+        if (factor != a->neutral)
+            a->apply(out, pixels, factor);
     }
     if (p->gray)
         nnclr_to_gray(out, pixels);
-    if (p->blur && !nnclr_blur(out, size, size, p->sigma, scratch, e))
+    if (p->blur && !blur(augment, p->sigma, out, scratch, e))
         return false;
     if (p->solarize)
         nnclr_solarize(out, pixels);

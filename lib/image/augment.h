@@ -1,5 +1,6 @@
 /* What the network sees of a picture: two random views for training, one fixed view for evaluation.
- * NNCLR-style augmentation (BYOL's, Grill et al. 2020, appendix B, with torchvision's operators).
+ * NNCLR-style augmentation (BYOL's, Grill et al. 2020, appendix B), with torchvision's operators or
+ * with those that BYOL's authors published for TensorFlow.
  *
  * A view depends on (seed, epoch, record, view) and the picture alone: no state, any thread. */
 #ifndef NNCLR_IMAGE_AUGMENT_H
@@ -14,8 +15,13 @@
 #include "image/image.h"
 #include "image/resize.h"
 
+/* Whose operators. TF: a crop is one draw, clamped to the picture; brightness is added, contrast is
+ * about each channel's mean, saturation scales that of HSV; blur is a truncated Gaussian. */
+typedef enum nnclr_jitter { NNCLR_JITTER_TORCH, NNCLR_JITTER_TF } nnclr_jitter;
+
 typedef struct nnclr_augment {
     int size;                       /* views are size x size */
+    nnclr_jitter operators;         /* not their strengths, which follow */
     nnclr_filter filter;            /* of the crop's resize */
     double area_low, area_high;     /* crop area, share of the picture */
     double aspect_low, aspect_high; /* log-uniform */
@@ -35,13 +41,15 @@ typedef struct nnclr_view_parameters {
     nnclr_box crop;
     bool flip, jitter, gray, blur, solarize;
     int order[4];     /* 0 brightness, 1 contrast, 2 saturation, 3 hue: the order of application */
-    double factor[4]; /* brightness, contrast, saturation: multiply/blend; hue: share of a turn */
+    double factor[4]; /* brightness, contrast, saturation: multiply/blend; hue: share of a turn;
+                       * of TF, brightness: what is added */
     double sigma;
 } nnclr_view_parameters;
 
 /* What view 0 or 1 of a width x height picture is made with. The crop is torchvision's
- * RandomResizedCrop: ten draws of (area, aspect), then the central fallback. Every draw is made
- * whether it is used or not, so that one probability does not shift the others. */
+ * RandomResizedCrop: ten draws of (area, aspect), then the central fallback; of TF, the first draw.
+ * Every draw is made whether it is used or not, so that neither one probability nor the choice of
+ * operators shifts the others. */
 nnclr_view_parameters nnclr_augment_draw(const nnclr_augment *augment, int width, int height,
                                          uint64_t seed, uint32_t epoch, uint64_t record, int view);
 
@@ -69,5 +77,15 @@ void nnclr_to_gray(float *rgb, int64_t pixels);
 void nnclr_solarize(float *rgb, int64_t pixels);
 bool nnclr_blur(float *rgb, int width, int height, double sigma, nnclr_buffer *scratch,
                 nnclr_error *e);
+
+/* The same of TF, where they differ: x + delta; the distance from each channel's own mean times
+ * `factor`; the saturation of HSV times `factor`, at most 1; all clipped to [0,1]. */
+void nnclr_tf_brightness(float *rgb, int64_t pixels, double delta);
+void nnclr_tf_contrast(float *rgb, int64_t pixels, double factor);
+void nnclr_tf_saturation(float *rgb, int64_t pixels, double factor);
+/* A Gaussian cut off after `radius` pixels on each side, its weights adding up to one, along both
+ * axes; pixels outside are black. */
+bool nnclr_gaussian_blur(float *rgb, int width, int height, int radius, double sigma,
+                         nnclr_buffer *scratch, nnclr_error *e);
 
 #endif

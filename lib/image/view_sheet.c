@@ -25,9 +25,9 @@ static void view_caption(const nnclr_augment *augment, const nnclr_image *image,
     char blur[24] = "";
     if (p.blur)
         snprintf(blur, sizeof blur, "blur %.2f ", p.sigma);
-    snprintf(text, CAPTION, "view %d: %.0f %%\n%s%s%s\n%s%s", key.view + 1, 100 * share,
-             p.flip ? "flip " : "", p.jitter ? "jitter " : "", p.gray ? "gray" : "", blur,
-             p.solarize ? "solarize" : "");
+    snprintf(text, CAPTION, "view %d: %.*f %%\n%s%s%s\n%s%s", key.view + 1, share < 0.01 ? 2 : 0,
+             100 * share, p.flip ? "flip " : "", p.jitter ? "jitter " : "", p.gray ? "gray" : "",
+             blur, p.solarize ? "solarize" : "");
 }
 
 /* Memory of one row. */

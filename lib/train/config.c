@@ -2,6 +2,7 @@
 
 const char *const nnclr_preset_names[] = {"imagenet", "cifar", "tiny", NULL};
 const char *const nnclr_augment_names[] = {"byol", "simclr", "crop", "none", NULL};
+const char *const nnclr_jitter_names[] = {"torch", "tf", NULL};
 const char *const nnclr_filter_names[] = {"bilinear", "bicubic", NULL};
 const char *const nnclr_method_names[] = {"nnclr", "simclr", NULL};
 const char *const nnclr_positive_names[] = {"nn", "view", NULL};
@@ -129,6 +130,7 @@ void nnclr_config_augment(nnclr_config *config, nnclr_augment_choice choice) {
     a->aspect_high = shapes ? 4.0 / 3 : 1;
     a->blur_low = 0.1;
     a->blur_high = 2;
+    a->operators = old.operators;
     a->filter = old.filter;
     for (int i = 0; i < 3; i++) {
         a->mean[i] = old.mean[i];

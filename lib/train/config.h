@@ -54,6 +54,7 @@ typedef enum nnclr_augment_choice {
 
 /* Names of the choices, in the order of their enums, NULL-terminated. */
 extern const char *const nnclr_preset_names[]; /* "imagenet", "cifar", "tiny", NULL */
+extern const char *const nnclr_jitter_names[]; /* "torch", "tf", NULL */
 extern const char *const nnclr_augment_names[],
     *const nnclr_filter_names[], *const nnclr_method_names[],
                                      *const nnclr_positive_names[],
@@ -69,7 +70,7 @@ enum { NNCLR_BLUR_FROM_SIZE = 64 }; /* smaller pictures are not blurred unless a
 
 /* Section 10 of the reference: the paper as far as published, and two smaller settings. */
 nnclr_config nnclr_config_preset(nnclr_preset preset);
-/* Sets operators, strengths and probabilities; size, interpolation, mean and std stay. */
+/* Sets strengths and probabilities; whose operators, size, interpolation, mean and std stay. */
 void nnclr_config_augment(nnclr_config *config, nnclr_augment_choice choice);
 /* Sets pictures' size; no blur below NNCLR_BLUR_FROM_SIZE. */
 void nnclr_config_size(nnclr_config *config, int size);
@@ -77,7 +78,8 @@ void nnclr_config_size(nnclr_config *config, int size);
 void nnclr_config_lars(nnclr_config *config, nnclr_lars lars);
 
 /* To and from the JSON string of nnclr.config. Reading refuses missing or impossible values by
- * name, and ignores unknown keys. */
+ * name, and ignores unknown keys. What older versions did not have may be missing: "jitter" is
+ * then torch. */
 nnclr_json *nnclr_config_to_json(const nnclr_config *config, nnclr_error *e);
 bool nnclr_config_from_json(const nnclr_json *json, nnclr_config *config, nnclr_error *e);
 

@@ -33,6 +33,7 @@ static const field fields[] = {
     {"size", FIELD_INT, AT(model.size), 1, 16384, 1, NULL},
     {"proj", FIELD_LAYERS, AT(model.projector), 1, NNCLR_MLP_WIDEST, 1, NULL},
     {"pred", FIELD_LAYERS, AT(model.predictor), 1, NNCLR_MLP_WIDEST, 1, NULL},
+    {"jitter", FIELD_CHOICE, AT(augment.operators), 0, 0, 1, nnclr_jitter_names},
     {"interpolation", FIELD_CHOICE, AT(augment.filter), 0, 0, 1, nnclr_filter_names},
     {"mean", FIELD_FLOAT, AT(augment.mean), -1e3, 1e3, 3, NULL},
     {"std", FIELD_FLOAT, AT(augment.std), 1e-6, 1e3, 3, NULL},
@@ -75,6 +76,9 @@ static const field fields[] = {
     {"data_seed", FIELD_LONG, AT(data_seed), 0, 9e18, 1, NULL},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
+
+/* What older versions did not write, and meant by not writing it: the first choice. */
+static const char *const newer_keys[] = {"jitter"};
 
 /* Pairs and quadruples are read as arrays. */
 _Static_assert(AT(augment.area_high) == AT(augment.area_low) + sizeof(double), "no array");
@@ -216,6 +220,14 @@ static bool came_later(const field *f) {
     return false;
 }
 
+static bool may_be_missing(const field *f) {
+    for (size_t i = 0; i < sizeof newer_keys / sizeof *newer_keys; i++)
+        if (strcmp(f->key, newer_keys[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Leaves alone what may be missing and is. */
 static bool get_field(const field *f, const nnclr_json *object, nnclr_config *config,
                       nnclr_error *e) {
     void *place = (unsigned char *)config + f->offset;
@@ -223,7 +235,8 @@ static bool get_field(const field *f, const nnclr_json *object, nnclr_config *co
     if (!value && came_later(f))
         return true;
     if (!value)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "nnclr.config has no \"%s\"", f->key);
+        return may_be_missing(f) ||
+               nnclr_fail(e, NNCLR_ERROR_INPUT, "nnclr.config has no \"%s\"", f->key);
     int64_t integer;
     bool ok = false;
     switch (f->type) {

@@ -113,6 +113,7 @@ nn_acc nn_chance z_rank h_std p_std batch_spread" ]
 --augment byol --interpolation bilinear
 --augment simclr --blur 1,1 --solarize 0.5,0.5
 --augment none
+--jitter tf --augment byol --blur 1,0.1
 END
 }
 
@@ -345,7 +346,6 @@ END
         expect_message nnclr-pretrain "$words"
         [ ! -e run ]
     done <<'END'
---jitter tf|tf is not offered in this version: give torch
 --shuffle-window 100|--shuffle-window: is not offered
 --probe s.tar.zst|nnclr-lineval --methods knn
 --probe-bank s.tar.zst|nnclr-lineval --methods knn

@@ -103,6 +103,46 @@ step_of() { # CHECKPOINT
 END
 }
 
+@test "views: presets, ready-made augmentations and single options give what they say" {
+    local options condition
+    while IFS='|' read -r options condition; do
+        nnclr-views -q -n 1 $options -o v.safetensors s.tar.zst
+        header v.safetensors | jq -er '.__metadata__["nnclr.config"]' | jq -e "$condition" >/dev/null ||
+            { echo "$options: not $condition"; return 1; }
+    done <<'END'
+|.size == 224 and .crop == [0.08, 1] and .blur == [1, 0.1] and .solarize == [0, 0.2]
+|.flip == 0.5 and .gray == 0.2 and .jitter_p == 0.8 and .jitter_strength == [0.4, 0.4, 0.2, 0.1]
+|.interpolation == "bicubic" and .blur_sigma == [0.1, 2] and .aspect[0] == 0.75
+--size 64|.blur == [1, 0.1]
+--size 63|.blur == [0, 0] and .solarize == [0, 0.2]
+--blur 0.3,0.4 --size 32|.blur == [0.3, 0.4]
+--preset cifar|.size == 32 and .blur == [0, 0] and .solarize == [0, 0.2] and (.mean[0] * 10000 | round) == 4914
+--preset cifar --size 96|.blur == [0, 0]
+--preset tiny|.crop == [0.2, 1] and .solarize == [0, 0] and .jitter_strength == [0.2, 0.2, 0.1, 0.05]
+--augment simclr|.blur == [0.5, 0.5] and .solarize == [0, 0] and .jitter_strength == [0.8, 0.8, 0.8, 0.2]
+--augment crop|.crop == [0.08, 1] and .flip == 0 and .jitter_p == 0 and .gray == 0 and .blur == [0, 0]
+--augment none|.crop == [1, 1] and .aspect == [1, 1] and .flip == 0 and .jitter_p == 0
+--flip 0.25 --augment none --solarize 0.1,1|.flip == 0.25 and .solarize == [0.1, 1] and .crop == [1, 1]
+--preset tiny --augment byol|.crop == [0.08, 1] and .solarize == [0, 0.2] and .size == 32 and .blur == [0, 0]
+--interpolation bilinear --augment byol|.interpolation == "bilinear" and .blur == [1, 0.1]
+|.jitter == "torch"
+--jitter tf --augment byol|.jitter == "tf" and .blur == [1, 0.1] and .jitter_strength == [0.4, 0.4, 0.2, 0.1]
+--jitter-strength 0.8,0.7,0.6,0.5 --jitter-p 1 --gray 0|.jitter_strength == [0.8, 0.7, 0.6, 0.5] and .jitter_p == 1 and .gray == 0
+END
+}
+
+@test "views: --jitter tf makes others, the same bytes for any -j" {
+    views -q -o torch.safetensors s.tar.zst
+    views -q --jitter torch -o named.safetensors s.tar.zst
+    views -q --jitter tf --blur 1,1 -j 1 -o one.safetensors s.tar.zst
+    views -q --jitter tf --blur 1,1 -j 7 --cache 0 -o seven.safetensors s.tar.zst
+    cmp torch.safetensors named.safetensors
+    cmp one.safetensors seven.safetensors
+    run ! cmp -s <(tensor torch.safetensors view1) <(tensor one.safetensors view1)
+    expect 2 views --jitter pil -o out s.tar.zst
+    expect_message nnclr-views "--jitter"
+}
+
 @test "views: without augmentation both are the picture itself" {
     nnclr-views -q --preset tiny --augment none --u8 -o v.safetensors s.tar.zst
     cmp <(tensor v.safetensors view1) <(tensor v.safetensors view2)
@@ -186,6 +226,22 @@ END
     zstdcat v.safetensors.zst >v.safetensors
     expect 0 tiny -j 1 --epochs 1 --views v.safetensors -o plain
     cmp given/$CHECKPOINT plain/$CHECKPOINT
+}
+
+@test "--jitter tf trains on the views it shows, is recorded and goes on" {
+    expect 0 tiny --epochs 1 --jitter tf -o shards s.tar.zst
+    views -q --jitter tf --order training -o v.safetensors.zst s.tar.zst
+    expect 0 tiny --epochs 1 --views v.safetensors.zst -o given
+    [ "$(timeless shards)" = "$(timeless given)" ]
+    expect 0 tiny --epochs 1 -o torch s.tar.zst
+    [ "$(timeless shards)" != "$(timeless torch)" ]
+    jq -e '.config.jitter == "tf"' shards/run.json >/dev/null
+    jq -e '.config.jitter == "torch"' torch/run.json >/dev/null
+    expect 75 tiny -j 1 --epochs 1 --jitter tf --max-time 0.001s -o run s.tar.zst
+    until [ -e run/DONE ]; do
+        nnclr-pretrain -q --resume --max-time 0.001s -o run || [ $? -eq 75 ]
+    done
+    cmp shards/$CHECKPOINT run/$CHECKPOINT
 }
 
 @test "--views: the file's order in every epoch, the last partial batch dropped" {

@@ -173,6 +173,10 @@ static void augmentations(void) {
     CHECK(c.augment.area_low == 1 && c.augment.aspect_low == 1 && c.augment.aspect_high == 1);
     CHECK(c.augment.flip == 0 && c.augment.jitter == 0 && c.augment.gray == 0);
     CHECK(c.augment.mean[0] == 0.485f && c.augment.std[2] == 0.225f);
+    CHECK(c.augment.operators == NNCLR_JITTER_TORCH);
+    c.augment.operators = NNCLR_JITTER_TF;
+    nnclr_config_augment(&c, NNCLR_AUGMENT_BYOL);
+    CHECK(c.augment.operators == NNCLR_JITTER_TF);
 }
 
 /* ---- nnclr.config ---- */
@@ -206,6 +210,7 @@ static void there_and_back(void) {
         c.method.positive = NNCLR_POSITIVE_VIEW;
         c.method.queue_frozen = true;
         c.augment.std[1] = 0.1f;
+        c.augment.operators = i % 2 ? NNCLR_JITTER_TORCH : NNCLR_JITTER_TF;
         char *text = print_config(&c);
         CHECK_SAYS(parse_config(text, &back, &e), "%s", e.message);
         char *again = print_config(&back);
@@ -214,7 +219,7 @@ static void there_and_back(void) {
         CHECK(back.method.positive == NNCLR_POSITIVE_VIEW && back.method.queue_frozen);
         CHECK(memcmp(back.augment.std, c.augment.std, sizeof c.augment.std) == 0);
         CHECK(memcmp(&back.model, &c.model, sizeof c.model) == 0);
-        CHECK(back.augment.size == c.augment.size);
+        CHECK(back.augment.size == c.augment.size && back.augment.operators == c.augment.operators);
         free(text);
         free(again);
     }
@@ -229,6 +234,18 @@ static char *replaced(const char *text, const char *from, const char *to) {
     return out;
 }
 
+/* Checkpoints of versions that had torchvision's operators alone do not say so. */
+static void without_a_jitter_it_is_torch(void) {
+    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
+    nnclr_error e = NNCLR_NO_ERROR;
+    c.augment.operators = NNCLR_JITTER_TF;
+    char *text = print_config(&c), *older = replaced(text, "\"jitter\":\"tf\",", "");
+    CHECK_SAYS(parse_config(older, &c, &e), "%s", e.message);
+    CHECK(c.augment.operators == NNCLR_JITTER_TORCH);
+    free(older);
+    free(text);
+}
+
 static void impossible_values_are_named(void) {
     static const struct {
         const char *from, *to, *words;
@@ -239,6 +256,7 @@ static void impossible_values_are_named(void) {
         {"\"batch\":64", "\"batch\":1024", "smaller than a batch of 1024"},
         {"\"micro_batch\":0", "\"micro_batch\":48", "cannot be cut into micro-batches of 48"},
         {"\"micro_batch\":0", "\"micro_batch\":-1", "\"micro_batch\" of nnclr.config"},
+        {"\"jitter\":\"torch\"", "\"jitter\":\"pil\"", "\"jitter\" of nnclr.config"},
         {"\"arch\":\"resnet18\"", "\"arch\":\"resnet19\"", "\"arch\" of nnclr.config"},
         {"\"proj\":[64,64,32]", "\"proj\":[64,0,32]", "\"proj\" of nnclr.config"},
         {"\"proj\":[64,64,32]", "\"proj\":[1,2,3,4,5,6,7,8,9]", "\"proj\" of nnclr.config"},
@@ -341,6 +359,7 @@ int main(void) {
     RUN(presets_in_common);
     RUN(augmentations);
     RUN(there_and_back);
+    RUN(without_a_jitter_it_is_torch);
     RUN(impossible_values_are_named);
     RUN(files_of_earlier_versions_are_read);
     RUN(contradictions);
