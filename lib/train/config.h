@@ -79,7 +79,7 @@ void nnclr_config_lars(nnclr_config *config, nnclr_lars lars);
 
 /* To and from the JSON string of nnclr.config. Reading refuses missing or impossible values by
  * name, and ignores unknown keys. What older versions did not have may be missing: "jitter" is
- * then torch. */
+ * then torch, "micro_batch" the whole batch. */
 nnclr_json *nnclr_config_to_json(const nnclr_config *config, nnclr_error *e);
 bool nnclr_config_from_json(const nnclr_json *json, nnclr_config *config, nnclr_error *e);
 

@@ -77,8 +77,8 @@ static const field fields[] = {
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
-/* What older versions did not write, and meant by not writing it: the first choice. */
-static const char *const newer_keys[] = {"jitter"};
+/* What older versions did not write, and meant by not writing it: 0, the first choice. */
+static const char *const newer_keys[] = {"jitter", "micro_batch"};
 
 /* Pairs and quadruples are read as arrays. */
 _Static_assert(AT(augment.area_high) == AT(augment.area_low) + sizeof(double), "no array");
@@ -211,15 +211,6 @@ static bool get_choice(const field *f, const nnclr_json *value, int *choice) {
     return false;
 }
 
-/* Absent from files of earlier versions, which means 0. */
-static bool came_later(const field *f) {
-    static const char *const keys[] = {"micro_batch"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcmp(f->key, keys[i]) == 0)
-            return true;
-    return false;
-}
-
 static bool may_be_missing(const field *f) {
     for (size_t i = 0; i < sizeof newer_keys / sizeof *newer_keys; i++)
         if (strcmp(f->key, newer_keys[i]) == 0)
@@ -232,8 +223,6 @@ static bool get_field(const field *f, const nnclr_json *object, nnclr_config *co
                       nnclr_error *e) {
     void *place = (unsigned char *)config + f->offset;
     const nnclr_json *value = nnclr_json_get(object, f->key);
-    if (!value && came_later(f))
-        return true;
     if (!value)
         return may_be_missing(f) ||
                nnclr_fail(e, NNCLR_ERROR_INPUT, "nnclr.config has no \"%s\"", f->key);
