@@ -142,6 +142,26 @@ static void copies_tie_whatever_the_rounding(void) {
     }
 }
 
+/* Where all rows are one, whatever their products round to, the first are picked. */
+static void equal_rows_are_picked_from_the_first_on(void) {
+    enum { M = 1300, D = 96, N = 5, K = 4 };
+    for (int round = 0; round < 2; round++) {
+        fixture f;
+        fixture_open(&f, round ? NNCLR_PRECISION_F64 : NNCLR_PRECISION_F32, 2);
+        problem p = make_problem(M, D, N, K, false, 7);
+        double norm = sqrt(dot_product(p.rows, p.rows, D));
+        for (int i = M * D - 1; i >= 0; i--)
+            p.rows[i] = p.rows[i % D] / norm;
+        int32_t picks[K * N];
+        double scores[K * N];
+        compute(&f, &p, picks, scores);
+        for (int i = 0; i < K * N; i++)
+            CHECK(picks[i] == i % K && scores[i] == scores[i / K * K]);
+        free_problem(&p);
+        fixture_close(&f);
+    }
+}
+
 /* The reference's golden rows: z1 finds 0, 1, 2 and z2 finds 0, 3, 2. */
 static void golden_neighbours(void) {
     double rows[12] = {1, 0, 0, 0, 1, 0, 0, 0, 1, .6, .8, 0};
@@ -217,6 +237,7 @@ static void impossible_sizes_are_refused(void) {
 int main(void) {
     RUN(finds_what_a_loop_finds);
     RUN(copies_tie_whatever_the_rounding);
+    RUN(equal_rows_are_picked_from_the_first_on);
     RUN(golden_neighbours);
     RUN(fresh_rows_have_no_record);
     RUN(threads_change_no_bit);

@@ -1,8 +1,11 @@
-/* Nearest rows of the support set, by blocks of similarities. Rows are padded with zeros to whole
- * tiles: every product has the same form, so equal rows get equal scores wherever they stand. */
+/* Nearest rows of the support set, by blocks of similarities. A matrix product rounds the same sum
+ * in one way or another by where in a tile it stands, so it only says which rows can be among the
+ * best: their scores are summed again, all in one order, and equal rows get equal scores wherever
+ * they stand. */
 #include "engine/cpu/cpu.h"
 
 #include <assert.h>
+#include <float.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -107,6 +110,29 @@ static void insert(real *scores, int32_t *picks, int k, real score, int32_t pick
     picks[at] = pick;
 }
 
+enum { SUMS = 16 };
+
+/* By a fixed order of d alone. */
+CPU_WIDE static real dot(const real *restrict a, const real *restrict b, int d) {
+    real sum[SUMS] = {0}, total = 0;
+    int i = 0;
+    for (; i + SUMS <= d; i += SUMS)
+        for (int k = 0; k < SUMS; k++)
+            sum[k] += a[i + k] * b[i + k];
+    for (; i < d; i++)
+        sum[i % SUMS] += a[i] * b[i];
+    for (int k = 0; k < SUMS; k++)
+        total += sum[k];
+    return total;
+}
+
+/* How far two orders of summing a row's product with the query can be apart: both are within d
+ * roundings of |query| |row| (Higham 2002, sec. 3.1), and rows are no longer than 1. */
+static real doubt(const real *query, int d) {
+    const double unit = (sizeof(real) == sizeof(double) ? DBL_EPSILON : FLT_EPSILON) / 2;
+    return (real)(2.1 * (d + 1) * unit * sqrt((double)dot(query, query, d)));
+}
+
 static bool any_above(const real *scores, int count, real floor) {
     int above = 0;
     for (int i = 0; i < count; i++)
@@ -114,17 +140,32 @@ static bool any_above(const real *scores, int count, real floor) {
     return above != 0;
 }
 
-/* Most stretches of a tile hold nothing that beats the list, which any_above sees quickly. */
-static void scan(const nnclr_search *s, const real *row, int first, int count, int64_t exclude,
-                 int k, real *scores, int32_t *picks) {
+typedef struct list {
+    const real *query;
+    real doubt;
+    int64_t exclude;
+    int k;
+    real *scores;
+    int32_t *picks;
+} list;
+
+/* A query's products with rows `first` and on. Most stretches hold nothing that can beat the list,
+ * which any_above sees quickly. */
+static void scan(const nnclr_search *s, const list *l, const real *products, int first, int count) {
     enum { STRETCH = 64 };
+    const real *worst = &l->scores[l->k - 1];
     for (int from = 0; from < count; from += STRETCH) {
         int until = count - from < STRETCH ? count : from + STRETCH;
-        if (!any_above(row + from, until - from, scores[k - 1]))
+        if (!any_above(products + from, until - from, *worst - l->doubt))
             continue;
-        for (int j = from; j < until; j++)
-            if (row[j] > scores[k - 1] && (exclude < 0 || s->records[first + j] != exclude))
-                insert(scores, picks, k, row[j], first + j);
+        for (int j = from; j < until; j++) {
+            if (!(products[j] > *worst - l->doubt) ||
+                (l->exclude >= 0 && s->records[first + j] == l->exclude))
+                continue;
+            real score = dot(l->query, s->rows + (size_t)(first + j) * (size_t)s->d, s->d);
+            if (score > *worst)
+                insert(l->scores, l->picks, l->k, score, first + j);
+        }
     }
 }
 
@@ -147,8 +188,17 @@ static void search_part(void *context, int part, int worker) {
     const search_call *call = context;
     nnclr_search *s = call->search;
     real *similarities = s->similarities + (size_t)worker * QUERIES * (size_t)s->tile_rows;
-    for (int i = 0; i < call->n; i++)
-        clear_list(s->best_scores + list_at(part, i), s->best_picks + list_at(part, i), call->k);
+    list lists[QUERIES];
+    for (int i = 0; i < call->n; i++) {
+        const real *query = call->queries + (size_t)i * (size_t)s->d;
+        lists[i] = (list){.query = query,
+                          .doubt = doubt(query, s->d),
+                          .exclude = call->exclude ? call->exclude[i] : -1,
+                          .k = call->k,
+                          .scores = s->best_scores + list_at(part, i),
+                          .picks = s->best_picks + list_at(part, i)};
+        clear_list(lists[i].scores, lists[i].picks, call->k);
+    }
     int tile = part * s->tiles_in_part, end = tile + s->tiles_in_part;
     for (; tile < end && tile < s->tiles; tile++) {
         int first = tile * s->tile_rows;
@@ -156,9 +206,7 @@ static void search_part(void *context, int part, int worker) {
         gemm_block(false, true, call->n, s->tile_rows, s->d, 1, call->queries, s->d,
                    s->rows + (size_t)first * (size_t)s->d, s->d, 0, similarities, s->tile_rows);
         for (int i = 0; i < call->n; i++)
-            scan(s, similarities + (size_t)i * (size_t)s->tile_rows, first, count,
-                 call->exclude ? call->exclude[i] : -1, call->k, s->best_scores + list_at(part, i),
-                 s->best_picks + list_at(part, i));
+            scan(s, &lists[i], similarities + (size_t)i * (size_t)s->tile_rows, first, count);
     }
 }
 
@@ -170,10 +218,9 @@ static void merge_parts(const search_call *call, int query) {
     int32_t *picks = call->picks + (size_t)query * (size_t)k;
     clear_list(scores, picks, k);
     for (int part = 0; part < s->parts; part++) {
-        size_t list = list_at(part, query);
-        for (int i = 0; i < k && s->best_scores[list + (size_t)i] > scores[k - 1]; i++)
-            insert(scores, picks, k, s->best_scores[list + (size_t)i],
-                   s->best_picks[list + (size_t)i]);
+        size_t at = list_at(part, query);
+        for (int i = 0; i < k && s->best_scores[at + (size_t)i] > scores[k - 1]; i++)
+            insert(scores, picks, k, s->best_scores[at + (size_t)i], s->best_picks[at + (size_t)i]);
     }
     for (int i = 0; i < k; i++)
         if (picks[i] < 0)
