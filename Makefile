@@ -60,6 +60,11 @@ $(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
 $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+# Preloaded into the programs by tests that let the disk fail; without a sanitiser of its own.
+$(OUT)/inject.so: tests/inject/inject.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(STRICT) -O2 -g -fPIC -shared -o $@ $< -ldl
+
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	@$(AR) rcs $@ $^
@@ -85,7 +90,7 @@ $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-tests: $(UNIT:%=$(OUT)/%)
+tests: $(UNIT:%=$(OUT)/%) $(OUT)/inject.so
 examples: $(EXAMPLES:%=$(OUT)/%)
 
 deps:
