@@ -176,10 +176,11 @@ static bool remove_temporary(nnclr_run *run, const char *name, void *context, nn
 
 static bool refuse_own(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
-    return !is_own(name) || nnclr_fail(e, NNCLR_ERROR_USAGE,
-                                       "%s: holds a run already (%s); go on with it by --resume, "
-                                       "or replace it by --force",
-                                       run->folder, name);
+    return !is_own(name) ||
+           nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds a run already (%s)%s", run->folder, name,
+                      exists(run, CHECKPOINT)
+                          ? "; go on with it by --resume, or replace it by --force"
+                          : ", without a checkpoint to go on from; replace it by --force");
 }
 
 static bool remove_own(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
