@@ -120,7 +120,7 @@ static bool load(nnclr_trainer *t, nnclr_tensor_reader *reader, const nnclr_chec
                           nnclr_tensor_reader_path(reader), (long long)info->total_steps,
                           (long long)t->plan.total);
     return nnclr_checkpoint_load_parameters(reader, &t->parameters, e) &&
-           (!t->has_support || nnclr_checkpoint_load_support_set(reader, &t->support, e));
+           (!t->has_support || nnclr_checkpoint_load_support_set(reader, info, &t->support, e));
 }
 
 static bool save(nnclr_trainer *t, nnclr_error *e) {
