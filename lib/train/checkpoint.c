@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "train/checkpoint_layout.h"
+#include "train/training_data.h"
 
 enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
 
@@ -343,7 +344,12 @@ bool nnclr_checkpoint_check_parameters(nnclr_tensor_reader *reader, nnclr_parame
 bool nnclr_checkpoint_check_rows(const char *path, const nnclr_checkpoint_info *told, int64_t rows,
                                  const int64_t *record, const int64_t *label, const int64_t *step,
                                  nnclr_error *e) {
-    const int64_t none = INT64_MAX, records = told ? nnclr_identity_records(told->identity) : none;
+    /* Records of a file of views have the numbers of its source, and its classes may have no names.
+     */
+    const int64_t none = INT64_MAX;
+    bool views = told && nnclr_identity_is_views(told->identity);
+    int64_t records = told && !views ? nnclr_identity_records(told->identity) : none;
+    int64_t classes = told && (!views || told->class_count > 0) ? (int64_t)told->class_count : none;
     const struct {
         const char *name;
         const int64_t *value;
@@ -351,7 +357,7 @@ bool nnclr_checkpoint_check_rows(const char *path, const nnclr_checkpoint_info *
         const char *why;
     } columns[] = {
         {"record", record, records, "pictures"},
-        {"label", label, told ? (int64_t)told->class_count : none, "classes"},
+        {"label", label, classes, "classes"},
         {"step", step, told ? told->step + 1 : none, "steps from 0 on"},
     };
     for (int64_t row = 0; row < rows; row++) {

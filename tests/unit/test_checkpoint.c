@@ -1,6 +1,7 @@
 /* Checkpoints: there and back bit for bit, and files that are not what they say. */
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "net/model.h"
 #include "tests/unit/engine_fixture.h"
 #include "train/checkpoint.h"
@@ -302,6 +303,16 @@ static void rows_beyond_the_data(void) {
         *cases[i].place = old;
         fill_state(&s, &config);
     }
+    write_state(&s, path);
+    nnclr_checkpoint_info_free(&s.info);
+    CHECK_SAYS(load_state(&s, path), "%s", s.e.message);
+
+    /* A file of views of 10 records of a larger set, whose labels have no names. */
+    const char views[] = "[{\"kind\":\"views\",\"records\":10,\"crc32\":7}]";
+    nnclr_json_free(s.info.identity);
+    s.info.identity = nnclr_json_parse(views, strlen(views), "test", &s.e);
+    for (; s.info.class_count > 0; s.info.class_count--)
+        nnclr_free(s.info.classes[s.info.class_count - 1]);
     write_state(&s, path);
     nnclr_checkpoint_info_free(&s.info);
     CHECK_SAYS(load_state(&s, path), "%s", s.e.message);
