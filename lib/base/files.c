@@ -100,6 +100,7 @@ struct nnclr_output {
     int fd;
     char *path;      /* final name, or what messages call it */
     bool nameless;   /* a regular file that has no name yet */
+    bool synced;     /* what has been written so far */
     char *temporary; /* its name while it is not complete; NULL: it has none, or is written directly
                       */
     uint64_t size;
@@ -212,6 +213,7 @@ fail:
 bool nnclr_output_write(nnclr_output *output, const void *bytes, size_t size, nnclr_error *e) {
     if (!nnclr_write_all(output->fd, bytes, size, output->path, e))
         return false;
+    output->synced = false;
     output->size += size;
     return true;
 }
@@ -220,27 +222,50 @@ uint64_t nnclr_output_size(const nnclr_output *output) {
     return output->size;
 }
 
+static bool sync_output(nnclr_output *output, nnclr_error *e) {
+    bool regular = output->nameless || output->temporary;
+    if (regular && !output->synced && fsync(output->fd) != 0)
+        return nnclr_fail_errno(e, "%s", output->path);
+    output->synced = true;
+    return true;
+}
+
+static bool close_output(nnclr_output *output, nnclr_error *e) {
+    int fd = output->fd;
+    if (fd < 0 || fd == STDOUT_FILENO)
+        return true;
+    output->fd = -1;
+    return close(fd) == 0 || nnclr_fail_errno(e, "%s", output->path);
+}
+
+bool nnclr_output_finish(nnclr_output *output, bool hold, nnclr_error *e) {
+    if (!sync_output(output, e))
+        return false;
+    return hold || ((!output->nameless || name_temporary(output, e)) && close_output(output, e));
+}
+
+/* Under its final name, if the output has one of its own. */
+static bool place(nnclr_output *output, nnclr_error *e) {
+    if (!nnclr_output_finish(output, false, e))
+        return false;
+    if (!output->temporary)
+        return true;
+    if (rename(output->temporary, output->path) != 0)
+        return nnclr_fail_errno(e, "%s", output->path);
+    nnclr_free(output->temporary); /* it has its name now: nothing to remove */
+    output->temporary = NULL;
+    return true;
+}
+
+bool nnclr_output_place(nnclr_output *output, nnclr_error *e) {
+    bool ok = place(output, e);
+    nnclr_output_abandon(output);
+    return ok;
+}
+
 bool nnclr_output_commit(nnclr_output *output, nnclr_error *e) {
-    bool ok = true;
-    if ((output->nameless || output->temporary) && fsync(output->fd) != 0)
-        ok = nnclr_fail_errno(e, "%s", output->path);
-    if (ok && output->nameless)
-        ok = name_temporary(output, e);
-    if (output->fd != STDOUT_FILENO) {
-        int fd = output->fd;
-        output->fd = -1;
-        if (close(fd) != 0 && ok)
-            ok = nnclr_fail_errno(e, "%s", output->path);
-    }
-    if (ok && output->temporary) {
-        if (rename(output->temporary, output->path) != 0) {
-            ok = nnclr_fail_errno(e, "%s", output->path);
-        } else {
-            nnclr_free(output->temporary); /* it has its name now: nothing to remove */
-            output->temporary = NULL;
-            ok = nnclr_sync_folder_of(output->path, e);
-        }
-    }
+    bool regular = output->nameless || output->temporary;
+    bool ok = place(output, e) && (!regular || nnclr_sync_folder_of(output->path, e));
     nnclr_output_abandon(output);
     return ok;
 }

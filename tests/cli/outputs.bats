@@ -79,7 +79,7 @@ sweep() { # FILE PROGRAM [argument...]
         rm -f out/* "$log"
         export NNCLR_INJECT_LOG=$log
         run --separate-stderr injected "write,fsync,close,rename,link:$k:EIO" \
-            nnclr-prep -q --shard-size 30K -o out/a "$(shapes 40)"
+            nnclr-prep -q --shard-size 60K -o out/a "$(shapes 40)"
         unset NNCLR_INJECT_LOG
         [ "$(wc -l <"$log")" -ge "$k" ] || break
         echo "call $(sed -n "${k}p" "$log"): exit status $status: $stderr"
