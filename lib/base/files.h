@@ -37,11 +37,11 @@ uint64_t nnclr_output_size(const nnclr_output *output); /* bytes written so far 
  * written. Syncs it; with `hold` it stays nameless and its descriptor open, else it takes its
  * temporary name where it has none, and is closed. */
 bool nnclr_output_finish(nnclr_output *output, bool hold, nnclr_error *e);
-/* nnclr_output_commit without syncing the folder, which is left to the writer of several files. */
-bool nnclr_output_place(nnclr_output *output, nnclr_error *e);
-/* All three free `output`, also when they fail; after a failed commit nothing of it is left, unless it
- * was the folder that could not be synced: the whole file has its name then. */
+/* All three free `output`, also when they fail; after a failed commit nothing of it is left, unless
+ * it was the folder that could not be synced: the whole file has its name then. */
 bool nnclr_output_commit(nnclr_output *output, nnclr_error *e);
+/* The same without syncing the folder, which is left to the writer of several files. */
+bool nnclr_output_place(nnclr_output *output, nnclr_error *e);
 void nnclr_output_abandon(nnclr_output *output); /* NULL is fine */
 
 /* Syncs the folder that holds `path`, so that a rename or unlink in it survives power loss. */
