@@ -60,6 +60,11 @@ $(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
 $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+# Preloaded into the programs by tests that let the disk fail; without a sanitiser of its own.
+$(OUT)/inject.so: tests/inject/inject.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(STRICT) -O2 -g -fPIC -shared -o $@ $< -ldl
+
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	@$(AR) rcs $@ $^
@@ -85,7 +90,7 @@ $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-tests: $(UNIT:%=$(OUT)/%)
+tests: $(UNIT:%=$(OUT)/%) $(OUT)/inject.so
 examples: $(EXAMPLES:%=$(OUT)/%)
 
 deps:
@@ -112,12 +117,16 @@ bench: all examples
 bench-conv: $(OUT)/bench_conv
 	@$<
 
+# The unit tests of what is threaded, and the programs where they are compared for numbers of threads.
 check-tsan:
-	@$(MAKE) --no-print-directory SANITIZE=thread CFLAGS="-O1 -g" tests
+	@$(MAKE) --no-print-directory SANITIZE=thread CFLAGS="-O1 -g" all tests examples
 	@tests/run $(addprefix $(BUILD)/$(notdir $(CC))-thread/,$(THREADED))
+	@NNCLR_BIN=$(abspath $(BUILD)/$(notdir $(CC))-thread) bats -f "number of threads" \
+	    tests/cli/prep.bats tests/cli/embed.bats tests/cli/pretrain.bats
 
+# libjpeg without its vector code, in which valgrind sees undefined bytes that decide nothing.
 check-valgrind: tests
-	@NNCLR_WRAP="valgrind -q --leak-check=full --error-exitcode=9" \
+	@NNCLR_WRAP="env JSIMD_FORCENONE=1 valgrind -q --leak-check=full --error-exitcode=9" \
 	    tests/run $(UNIT:%=$(OUT)/%)
 
 clean:

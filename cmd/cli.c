@@ -313,6 +313,7 @@ void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, cha
     hold_standard_descriptors();
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL); /* write reports EPIPE instead; nnclr_cli_die re-raises */
+    sigaction(SIGXFSZ, &ignore, NULL); /* and EFBIG, where ulimit -f bounds the size of files */
     *cli = (nnclr_cli){.program = program};
 
     nnclr_error e = NNCLR_NO_ERROR;

@@ -105,8 +105,10 @@ static bool open_network(network *n, const settings *s, int threads, nnclr_error
     n->list = nnclr_model_build(&n->info.config.model, e);
     if (!n->list || !nnclr_parameters_create(&n->parameters, n->list, &n->engine, false, e))
         return false;
-    return s->untrained ? nnclr_parameters_initialize(&n->parameters, n->info.config.init_seed, e)
-                        : nnclr_checkpoint_load_parameters(n->checkpoint, &n->parameters, e);
+    return s->untrained
+               ? nnclr_checkpoint_check_parameters(n->checkpoint, &n->parameters, e) &&
+                     nnclr_parameters_initialize(&n->parameters, n->info.config.init_seed, e)
+               : nnclr_checkpoint_load_parameters(n->checkpoint, &n->parameters, e);
 }
 
 static void close_network(network *n) {

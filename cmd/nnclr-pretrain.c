@@ -233,11 +233,12 @@ static void close_session(session *n) {
 
 static int conclude(session *n, const nnclr_trainer_result *result) {
     const char *folder = n->settings->folder;
-    if (result->save_failed || result->metrics_failed) {
+    if (result->save_failed || result->metrics_failed || result->keep_failed) {
         nnclr_cli_error(n->cli, "%s; %s", result->failure.message,
-                        result->save_failed
-                            ? "the run is not complete: make room and give --resume"
-                            : "the checkpoint is complete, lines of the metrics are missing");
+                        result->save_failed ? "the run is not complete: make room and give --resume"
+                        : result->metrics_failed
+                            ? "the checkpoint is complete, lines of the metrics are missing"
+                            : "the checkpoint is complete, not all of --keep is kept");
         return NNCLR_EXIT_FAILED;
     }
     if (result->finished) {

@@ -99,16 +99,59 @@ int nnclr_temporary_fd(nnclr_error *e) {
 struct nnclr_output {
     int fd;
     char *path;      /* final name, or what messages call it */
-    char *temporary; /* NULL: written directly */
+    bool nameless;   /* a regular file that has no name yet */
+    bool synced;     /* what has been written so far */
+    char *temporary; /* its name while it is not complete; NULL: it has none, or is written directly
+                      */
     uint64_t size;
 };
 
-/* A new file beside its place, under a name that no other writer has: O_EXCL and not mkostemp, so
- * that the file gets the permissions that the user's umask means. */
-static bool open_temporary(nnclr_output *output, nnclr_error *e) {
+/* What a descriptor is called in the file system, for linkat. */
+enum { FD_NAME = 40 };
+static void name_fd(int fd, char name[FD_NAME]) {
+    snprintf(name, FD_NAME, "/proc/self/fd/%d", fd);
+}
+
+/* A file in the folder of the path that vanishes with its process, however that ends. -1: the file
+ * system has no such files, or /proc is not there to give them a name later. */
+static int open_nameless(const char *path) {
+    const char *slash = strrchr(path, '/');
+    nnclr_error ignored = NNCLR_NO_ERROR;
+    nnclr_buffer folder = {0};
+    char name[FD_NAME];
+    if (!nnclr_buffer_printf(&folder, &ignored, "%.*s", slash ? (int)(slash - path + 1) : 1,
+                             slash ? path : "."))
+        return -1;
+    int fd = open((char *)folder.data, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+    nnclr_buffer_free(&folder);
+    if (fd < 0)
+        return -1;
+    name_fd(fd, name);
+    if (access(name, F_OK) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* One more try at a temporary name: a new file where the output has none open, else a name for the
+ * one it has. O_EXCL and not mkostemp, so that the file gets the permissions that the user's umask
+ * means. False with EEXIST: another has that name. */
+static bool take_name(nnclr_output *output, const char *name) {
+    char nameless[FD_NAME];
+    if (output->nameless) {
+        name_fd(output->fd, nameless);
+        return linkat(AT_FDCWD, nameless, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0;
+    }
+    output->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return output->fd >= 0;
+}
+
+/* Gives the output a name beside its place that no other writer has. */
+static bool name_temporary(nnclr_output *output, nnclr_error *e) {
     const char *slash = strrchr(output->path, '/');
     int folder = slash ? (int)(slash - output->path + 1) : 0;
     nnclr_buffer name = {0};
+    bool ok;
     do {
         uint32_t random;
         if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
@@ -119,17 +162,24 @@ static bool open_temporary(nnclr_output *output, nnclr_error *e) {
         if (!nnclr_buffer_printf(&name, e, "%.*s.%s.%06x", folder, output->path,
                                  output->path + folder, random & 0xffffff))
             goto fail;
-        output->fd = open((char *)name.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    } while (output->fd < 0 && errno == EEXIST);
-    if (output->fd < 0) {
+        ok = take_name(output, (char *)name.data);
+    } while (!ok && errno == EEXIST);
+    if (!ok) {
         nnclr_fail_errno(e, "%s", output->path);
         goto fail;
     }
     output->temporary = (char *)name.data;
+    output->nameless = false;
     return true;
 fail:
     nnclr_buffer_free(&name);
     return false;
+}
+
+static bool open_temporary(nnclr_output *output, nnclr_error *e) {
+    output->fd = open_nameless(output->path);
+    output->nameless = output->fd >= 0;
+    return output->nameless || name_temporary(output, e);
 }
 
 nnclr_output *nnclr_output_open(const char *path, nnclr_error *e) {
@@ -163,6 +213,7 @@ fail:
 bool nnclr_output_write(nnclr_output *output, const void *bytes, size_t size, nnclr_error *e) {
     if (!nnclr_write_all(output->fd, bytes, size, output->path, e))
         return false;
+    output->synced = false;
     output->size += size;
     return true;
 }
@@ -171,25 +222,50 @@ uint64_t nnclr_output_size(const nnclr_output *output) {
     return output->size;
 }
 
+static bool sync_output(nnclr_output *output, nnclr_error *e) {
+    bool regular = output->nameless || output->temporary;
+    if (regular && !output->synced && fsync(output->fd) != 0)
+        return nnclr_fail_errno(e, "%s", output->path);
+    output->synced = true;
+    return true;
+}
+
+static bool close_output(nnclr_output *output, nnclr_error *e) {
+    int fd = output->fd;
+    if (fd < 0 || fd == STDOUT_FILENO)
+        return true;
+    output->fd = -1;
+    return close(fd) == 0 || nnclr_fail_errno(e, "%s", output->path);
+}
+
+bool nnclr_output_finish(nnclr_output *output, bool hold, nnclr_error *e) {
+    if (!sync_output(output, e))
+        return false;
+    return hold || ((!output->nameless || name_temporary(output, e)) && close_output(output, e));
+}
+
+/* Under its final name, if the output has one of its own. */
+static bool place(nnclr_output *output, nnclr_error *e) {
+    if (!nnclr_output_finish(output, false, e))
+        return false;
+    if (!output->temporary)
+        return true;
+    if (rename(output->temporary, output->path) != 0)
+        return nnclr_fail_errno(e, "%s", output->path);
+    nnclr_free(output->temporary); /* it has its name now: nothing to remove */
+    output->temporary = NULL;
+    return true;
+}
+
+bool nnclr_output_place(nnclr_output *output, nnclr_error *e) {
+    bool ok = place(output, e);
+    nnclr_output_abandon(output);
+    return ok;
+}
+
 bool nnclr_output_commit(nnclr_output *output, nnclr_error *e) {
-    bool ok = true;
-    if (output->temporary && fsync(output->fd) != 0)
-        ok = nnclr_fail_errno(e, "%s", output->path);
-    if (output->fd != STDOUT_FILENO) {
-        int fd = output->fd;
-        output->fd = -1;
-        if (close(fd) != 0 && ok)
-            ok = nnclr_fail_errno(e, "%s", output->path);
-    }
-    if (ok && output->temporary) {
-        if (rename(output->temporary, output->path) != 0) {
-            ok = nnclr_fail_errno(e, "%s", output->path);
-        } else {
-            nnclr_free(output->temporary); /* it has its name now: nothing to remove */
-            output->temporary = NULL;
-            ok = nnclr_sync_folder_of(output->path, e);
-        }
-    }
+    bool regular = output->nameless || output->temporary;
+    bool ok = place(output, e) && (!regular || nnclr_sync_folder_of(output->path, e));
     nnclr_output_abandon(output);
     return ok;
 }
@@ -215,11 +291,11 @@ bool nnclr_sync_folder_of(const char *path, nnclr_error *e) {
         return false;
     int fd = open((char *)folder.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        ok = nnclr_fail_errno(e, "%s", (char *)folder.data);
+        ok = nnclr_fail_errno(e, "%s: cannot be synced", (char *)folder.data);
     } else {
         /* Some file systems cannot sync a folder and say EINVAL: nothing more can be done. */
         if (fsync(fd) != 0 && errno != EINVAL)
-            ok = nnclr_fail_errno(e, "%s", (char *)folder.data);
+            ok = nnclr_fail_errno(e, "%s: cannot be synced", (char *)folder.data);
         close(fd);
     }
     nnclr_buffer_free(&folder);

@@ -23,15 +23,25 @@ bool nnclr_write_all(int fd, const void *from, size_t size, const char *name, nn
 /* A descriptor on an unlinked temporary file in $TMPDIR or /tmp; -1 on failure. */
 int nnclr_temporary_fd(nnclr_error *e);
 
-/* An output under construction. PATH "-" is standard output. A regular file is written beside its
- * place as .NAME.XXXXXX, and nnclr_output_commit syncs it, renames it over PATH and syncs the
- * folder. A path that exists and is no regular file (a FIFO, /dev/full) is written directly. */
+/* An output under construction. PATH "-" is standard output. A regular file has no name while it is
+ * written (O_TMPFILE), so that whatever ends the process leaves nothing behind; nnclr_output_commit
+ * syncs it, names it .NAME.XXXXXX beside its place, renames it over PATH and syncs the folder.
+ * Where the file system offers no nameless files, it is .NAME.XXXXXX from the start, and stays
+ * there after a kill -9. A path that exists and is no regular file (a FIFO, /dev/full) is written
+ * directly. */
 typedef struct nnclr_output nnclr_output;
 nnclr_output *nnclr_output_open(const char *path, nnclr_error *e);
 bool nnclr_output_write(nnclr_output *output, const void *bytes, size_t size, nnclr_error *e);
 uint64_t nnclr_output_size(const nnclr_output *output); /* bytes written so far */
-/* Both free `output`, also when they fail; after a failed commit nothing of it is left. */
+/* For a writer of several files that get their names together, at the end: all of this one is
+ * written. Syncs it; with `hold` it stays nameless and its descriptor open, else it takes its
+ * temporary name where it has none, and is closed. */
+bool nnclr_output_finish(nnclr_output *output, bool hold, nnclr_error *e);
+/* All three free `output`, also when they fail; after a failed commit nothing of it is left, unless
+ * it was the folder that could not be synced: the whole file has its name then. */
 bool nnclr_output_commit(nnclr_output *output, nnclr_error *e);
+/* The same without syncing the folder, which is left to the writer of several files. */
+bool nnclr_output_place(nnclr_output *output, nnclr_error *e);
 void nnclr_output_abandon(nnclr_output *output); /* NULL is fine */
 
 /* Syncs the folder that holds `path`, so that a rename or unlink in it survives power loss. */

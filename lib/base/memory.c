@@ -1,10 +1,11 @@
 #include "base/memory.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "base/available_memory.h"
 
 bool nnclr_size_mul(size_t a, size_t b, size_t *out) {
     size_t product;
@@ -69,7 +70,7 @@ void nnclr_free(void *memory) {
     free(memory);
 }
 
-enum { HUGE_PAGE = 2 << 20, CACHE_LINE = 64, LARGE_BLOCK = 256 << 20 };
+enum { HUGE_PAGE = 2 << 20, CACHE_LINE = 64, LARGE_BLOCK = 16 << 20 };
 
 /* Bytes that are really asked for: aligned_alloc wants a multiple of the alignment. */
 static bool block_size(size_t bytes, size_t *alignment, size_t *rounded) {
@@ -80,31 +81,18 @@ static bool block_size(size_t bytes, size_t *alignment, size_t *rounded) {
     return *rounded <= PTRDIFF_MAX;
 }
 
-/* Bytes that the system can still give, or SIZE_MAX where it does not say. */
-static size_t available_memory(void) {
-    char line[200];
-    unsigned long long kib, sum = 0;
-    FILE *file = fopen("/proc/meminfo", "re");
-    if (!file)
-        return SIZE_MAX;
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %llu", &kib) == 1 ||
-            sscanf(line, "SwapFree: %llu", &kib) == 1)
-            sum += kib << 10;
-    fclose(file);
-    return sum ? (size_t)sum : SIZE_MAX;
-}
-
 void *nnclr_block_alloc(size_t bytes, nnclr_error *e) {
     size_t alignment, rounded;
     if (!block_size(bytes, &alignment, &rounded))
         return out_of_memory(1, bytes, e);
-    /* Linux promises more than it has and kills whoever uses it; a block is used whole. */
-    size_t available = rounded >= LARGE_BLOCK ? available_memory() : SIZE_MAX;
+    /* Linux promises more than it has and kills whoever uses it; a block is used whole, and so are
+     * those that were made before, so that this is the sum of all. */
+    size_t available = rounded >= LARGE_BLOCK ? nnclr_memory_available() : SIZE_MAX;
     if (rounded > available) {
         nnclr_fail(e, NNCLR_ERROR_MEMORY,
-                   "out of memory: a block of %zu MiB is needed, and %zu MiB are available",
-                   rounded >> 20, available >> 20);
+                   "out of memory: a block of %zu MiB is needed beside %zu MiB that are in use "
+                   "already, and %zu MiB are available",
+                   rounded >> 20, nnclr_memory_held() >> 20, available >> 20);
         return NULL;
     }
     void *block = aligned_alloc(alignment, rounded);

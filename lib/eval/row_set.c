@@ -39,20 +39,6 @@ static float *load_queue_rows(nnclr_tensor_reader *reader, nnclr_tensor_info *in
     return rows;
 }
 
-static bool check_queue(const nnclr_row_set *set, const char *path, nnclr_error *e) {
-    for (int64_t i = 0; i < set->rows.n; i++) {
-        bool initial = set->step[i] == -1;
-        if (set->step[i] < -1 || set->record[i] < -1 || (set->record[i] == -1) != initial ||
-            set->label[i] < -1 || (set->label[i] >= 0 && initial))
-            return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "%s: row %lld of the support set contradicts itself (record %lld, "
-                              "label %lld, step %lld)",
-                              path, (long long)i, (long long)set->record[i],
-                              (long long)set->label[i], (long long)set->step[i]);
-    }
-    return true;
-}
-
 static bool open_queue(nnclr_row_set *set, const char *path, nnclr_error *e) {
     set->reader = nnclr_checkpoint_open(path, &set->info, e);
     if (!set->reader)
@@ -89,7 +75,8 @@ static bool open_queue(nnclr_row_set *set, const char *path, nnclr_error *e) {
     for (int64_t i = 0; i < set->rows.n; i++)
         if (set->step[i] > set->newest)
             set->newest = set->step[i];
-    return check_queue(set, path, e);
+    return nnclr_checkpoint_check_rows(path, &set->info, set->rows.n, set->record, set->label,
+                                       set->step, e);
 }
 
 bool nnclr_row_set_open(nnclr_row_set *set, const char *path, nnclr_error *e) {

@@ -22,12 +22,13 @@ struct nnclr_loader {
     nnclr_shard_set *set; /* what batches come from: pictures, */
     nnclr_views *given;   /* or views as they are; the other is NULL */
     nnclr_loader_options options;
-    size_t count;             /* of records */
-    int64_t batches;          /* in an epoch */
-    int chunks;               /* in a batch */
-    int depth;                /* batches in memory */
-    size_t view_floats;       /* of one view of one record */
-    float *views;             /* [depth][VIEWS][batch][size][size][3] */
+    size_t count;       /* of records */
+    int64_t batches;    /* in an epoch */
+    int chunks;         /* in a batch */
+    int depth;          /* batches in memory */
+    size_t view_floats; /* of one view of one record */
+    float *views;       /* [depth][VIEWS][batch][size][size][3] */
+    size_t views_bytes;
     int64_t *record, *label;  /* [depth][batch] */
     nnclr_view_maker *makers; /* [threads] */
     pthread_mutex_t lock;     /* guards orders */
@@ -138,10 +139,14 @@ static bool allocate(nnclr_loader *loader, nnclr_error *e) {
     size_t records, floats;
     loader->view_floats = 3 * (size_t)options->augment.size * (size_t)options->augment.size;
     if (!nnclr_size_mul((size_t)loader->depth, (size_t)options->batch, &records) ||
-        !nnclr_size_mul(records, VIEWS * loader->view_floats, &floats))
+        !nnclr_size_mul(records, VIEWS * loader->view_floats, &floats) ||
+        !nnclr_size_mul(floats, sizeof *loader->views, &loader->views_bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "batches of %d views of size %d are too large",
                           options->batch, options->augment.size);
-    loader->views = nnclr_alloc(floats, sizeof *loader->views, e);
+    /* As a block: the largest part of a run's memory may be here. */
+    loader->views = nnclr_block_alloc(loader->views_bytes, e);
+    if (!loader->views)
+        return false;
     loader->record = nnclr_alloc(records, sizeof *loader->record, e);
     loader->label = nnclr_alloc(records, sizeof *loader->label, e);
     loader->makers = nnclr_alloc_zero((size_t)options->threads, sizeof *loader->makers, e);
@@ -247,7 +252,7 @@ void nnclr_loader_close(nnclr_loader *loader) {
     nnclr_free(loader->makers);
     nnclr_free(loader->label);
     nnclr_free(loader->record);
-    nnclr_free(loader->views);
+    nnclr_block_free(loader->views, loader->views_bytes);
     for (int view = 0; view < VIEWS; view++)
         pthread_mutex_destroy(&loader->reading[view]);
     pthread_mutex_destroy(&loader->lock);

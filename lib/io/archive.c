@@ -9,55 +9,197 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "io/gunzip.h"
 
-enum { BLOCK = 64 * 1024 };
+enum { BLOCK = 64 * 1024, TAR_BLOCK = 512 };
 
+/* The bytes of a file go up through three layers, each of which asks the one below:
+ *
+ *      the file's blocks --(gunzip, or unpacker)--> the tar, decompressed --reader--> members
+ *
+ * Decompression is apart from reading, so that gzip's checksums are looked at and the end of the
+ * tar is seen: libarchive takes a tar that is cut between two members for a whole one. */
 struct nnclr_archive {
-    struct archive *reader;
+    struct archive *reader;   /* of the tar */
+    struct archive *unpacker; /* of everything but gzip; NULL: that */
+    nnclr_gunzip *gunzip;
     struct archive_entry *entry;
     char *name; /* for messages */
     int fd;
-    bool peeked; /* entry was read by open and not yet given out */
+    unsigned char block[BLOCK];
+    size_t held;         /* bytes in block that were read to see what the file is */
+    size_t zeros;        /* at the end of what the reader was given */
+    nnclr_error failure; /* of a layer below the reader */
+    bool peeked;         /* entry was read by open and not yet given out */
     bool ended;
 };
 
-/* What libarchive says of its last failure; memory it has not is told apart by errno. */
-static bool reader_failed(const nnclr_archive *archive, nnclr_error *e) {
-    const char *why = archive_error_string(archive->reader);
-    bool memory = archive_errno(archive->reader) == ENOMEM;
+/* What libarchive says of its last failure, or what failed below it; memory it has not is told
+ * apart by errno. */
+static bool archive_failed(const nnclr_archive *archive, struct archive *which, nnclr_error *e) {
+    if (archive->failure.code != NNCLR_OK) {
+        *e = archive->failure;
+        return nnclr_fail_at(e, "%s", archive->name);
+    }
+    const char *why = archive_error_string(which);
+    bool memory = archive_errno(which) == ENOMEM;
     return nnclr_fail(e, memory ? NNCLR_ERROR_MEMORY : NNCLR_ERROR_INPUT, "%s: %s", archive->name,
                       why ? why : "damaged archive");
 }
 
+static bool reader_failed(const nnclr_archive *archive, nnclr_error *e) {
+    return archive_failed(archive, archive->reader, e);
+}
+
+/* ---- the file ---- */
+
+/* The next block of the file, the held one first. */
+static long next_block(void *context, const void **bytes, nnclr_error *e) {
+    nnclr_archive *archive = context;
+    *bytes = archive->block;
+    size_t held = archive->held;
+    archive->held = 0;
+    if (held > 0)
+        return (long)held;
+    for (;;) {
+        ssize_t got = read(archive->fd, archive->block, BLOCK);
+        if (got >= 0)
+            return (long)got;
+        if (errno != EINTR) {
+            nnclr_fail(e, NNCLR_ERROR_IO, "%s", strerror(errno));
+            return -1;
+        }
+    }
+}
+
+static la_ssize_t next_block_for_unpacker(struct archive *unpacker, void *context,
+                                          const void **bytes) {
+    nnclr_archive *archive = context;
+    (void)unpacker;
+    return next_block(archive, bytes, &archive->failure);
+}
+
+/* ---- decompression ---- */
+
+static long next_unpacked(nnclr_archive *archive, const void **bytes) {
+    size_t size;
+    la_int64_t offset;
+    if (archive->gunzip)
+        return nnclr_gunzip_next(archive->gunzip, bytes, &archive->failure);
+    int code;
+    do
+        code = archive_read_data_block(archive->unpacker, bytes, &size, &offset);
+    while (code == ARCHIVE_OK && size == 0);
+    if (code == ARCHIVE_EOF)
+        return 0;
+    if (code == ARCHIVE_OK)
+        return (long)size;
+    const char *why = archive_error_string(archive->unpacker);
+    if (archive->failure.code == NNCLR_OK)
+        nnclr_fail(&archive->failure,
+                   archive_errno(archive->unpacker) == ENOMEM ? NNCLR_ERROR_MEMORY
+                                                              : NNCLR_ERROR_INPUT,
+                   "%s", why ? why : "damaged archive");
+    return -1;
+}
+
+/* What the reader reads, whose zeros at the end are counted. */
+static la_ssize_t next_for_reader(struct archive *reader, void *context, const void **bytes) {
+    nnclr_archive *archive = context;
+    (void)reader;
+    long size = next_unpacked(archive, bytes);
+    long zeros = 0;
+    while (zeros < size && ((const unsigned char *)*bytes)[size - 1 - zeros] == 0)
+        zeros++;
+    if (size > 0)
+        archive->zeros = (size_t)zeros + (zeros == size ? archive->zeros : 0);
+    return size;
+}
+
+typedef int support(struct archive *);
+
+/* ARCHIVE_WARN: this build of libarchive lacks the library and would take a program. */
+static bool add_support(const nnclr_archive *archive, struct archive *to, support *const *supports,
+                        size_t count, nnclr_error *e) {
+    for (size_t i = 0; i < count; i++) {
+        int code = supports[i](to);
+        if (code != ARCHIVE_OK && code != ARCHIVE_WARN)
+            return archive_failed(archive, to, e);
+    }
+    return true;
+}
+
+static bool no_memory(nnclr_error *e) {
+    return nnclr_fail(e, NNCLR_ERROR_MEMORY, "not enough memory for libarchive");
+}
+
 /* The compressions that libarchive reads by itself; its others start programs. */
-static bool set_up(nnclr_archive *archive, nnclr_error *e) {
-    static int (*const supports[])(struct archive *) = {
-        archive_read_support_filter_gzip, archive_read_support_filter_bzip2,
-        archive_read_support_filter_xz,   archive_read_support_filter_lzma,
-        archive_read_support_filter_lzip, archive_read_support_filter_zstd,
-        archive_read_support_filter_lz4,  archive_read_support_filter_compress,
-        archive_read_support_format_tar,
+static bool open_unpacker(nnclr_archive *archive, nnclr_error *e) {
+    static support *const supports[] = {
+        archive_read_support_filter_bzip2,    archive_read_support_filter_xz,
+        archive_read_support_filter_lzma,     archive_read_support_filter_lzip,
+        archive_read_support_filter_zstd,     archive_read_support_filter_lz4,
+        archive_read_support_filter_compress, archive_read_support_format_raw,
+        archive_read_support_format_empty,
     };
+    struct archive_entry *whole;
+    archive->unpacker = archive_read_new();
+    if (!archive->unpacker)
+        return no_memory(e);
+    if (!add_support(archive, archive->unpacker, supports, sizeof supports / sizeof *supports, e))
+        return false;
+    int code = archive_read_open(archive->unpacker, archive, NULL, next_block_for_unpacker, NULL);
+    if (code == ARCHIVE_OK)
+        code = archive_read_next_header(archive->unpacker, &whole);
+    return code == ARCHIVE_OK || code == ARCHIVE_EOF ||
+           archive_failed(archive, archive->unpacker, e);
+}
+
+static bool open_stream(nnclr_archive *archive, nnclr_error *e) {
+    const void *bytes;
+    while (archive->held < 2) { /* a pipe may give a single byte */
+        ssize_t got = read(archive->fd, archive->block + archive->held, BLOCK - archive->held);
+        if (got < 0 && errno != EINTR)
+            return nnclr_fail_errno(e, "%s", archive->name);
+        if (got == 0)
+            break;
+        archive->held += got > 0 ? (size_t)got : 0;
+    }
+    bytes = archive->block;
+    if (!nnclr_is_gzip(bytes, archive->held))
+        return open_unpacker(archive, e);
+    archive->gunzip = nnclr_gunzip_open((nnclr_gunzip_source){next_block, archive}, e);
+    return archive->gunzip != NULL;
+}
+
+/* ---- the tar ---- */
+
+static bool set_up(nnclr_archive *archive, nnclr_error *e) {
+    static support *const supports[] = {archive_read_support_format_tar};
     archive->reader = archive_read_new();
     if (!archive->reader)
-        return nnclr_fail(e, NNCLR_ERROR_MEMORY, "not enough memory for libarchive");
-    for (size_t i = 0; i < sizeof supports / sizeof *supports; i++) {
-        /* ARCHIVE_WARN: this build of libarchive lacks the library and would take a program. */
-        int code = supports[i](archive->reader);
-        if (code != ARCHIVE_OK && code != ARCHIVE_WARN)
-            return reader_failed(archive, e);
-    }
-    if (archive_read_set_format_option(archive->reader, "tar", "read_concatenated_archives", "1") !=
-        ARCHIVE_OK)
-        return reader_failed(archive, e);
-    return true;
+        return no_memory(e);
+    if (!add_support(archive, archive->reader, supports, 1, e))
+        return false;
+    return archive_read_set_format_option(archive->reader, "tar", "read_concatenated_archives",
+                                          "1") == ARCHIVE_OK ||
+           reader_failed(archive, e);
+}
+
+/* A tar ends in blocks of zeros; the reader has gone to the end of the file to find them. */
+static nnclr_archive_state at_end(const nnclr_archive *archive, nnclr_error *e) {
+    if (archive->zeros >= TAR_BLOCK)
+        return NNCLR_ARCHIVE_END;
+    nnclr_fail(e, NNCLR_ERROR_INPUT,
+               "%s: truncated: a tar ends in a block of zeros, this one does not", archive->name);
+    return NNCLR_ARCHIVE_FAILED;
 }
 
 /* Goes to the next header of any kind. */
 static nnclr_archive_state advance(nnclr_archive *archive, nnclr_error *e) {
     int code = archive_read_next_header(archive->reader, &archive->entry);
     if (code == ARCHIVE_EOF)
-        return NNCLR_ARCHIVE_END;
+        return at_end(archive, e);
     if (code == ARCHIVE_OK || code == ARCHIVE_WARN)
         return NNCLR_ARCHIVE_ENTRY;
     reader_failed(archive, e);
@@ -84,10 +226,11 @@ nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
     if (!archive)
         return NULL;
     archive->fd = -1;
-    if (!open_input(archive, path, e) || !set_up(archive, e))
+    if (!open_input(archive, path, e) || !open_stream(archive, e) || !set_up(archive, e))
         goto fail;
-    if (archive_read_open_fd(archive->reader, archive->fd, BLOCK) != ARCHIVE_OK) {
-        if (archive_errno(archive->reader) == EILSEQ) /* libarchive's "unrecognized format" */
+    if (archive_read_open(archive->reader, archive, NULL, next_for_reader, NULL) != ARCHIVE_OK) {
+        if (archive->failure.code == NNCLR_OK &&
+            archive_errno(archive->reader) == EILSEQ) /* libarchive's "unrecognized format" */
             nnclr_fail(
                 e, NNCLR_ERROR_INPUT,
                 "%s: is neither a picture nor a tar archive; give a folder or a tar of JPEG and "
@@ -117,6 +260,9 @@ void nnclr_archive_close(nnclr_archive *archive) {
         return;
     if (archive->reader)
         archive_read_free(archive->reader);
+    if (archive->unpacker)
+        archive_read_free(archive->unpacker);
+    nnclr_gunzip_close(archive->gunzip);
     if (archive->fd >= 0)
         close(archive->fd);
     nnclr_free(archive->name);

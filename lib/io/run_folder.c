@@ -123,7 +123,9 @@ static bool make_folder(const char *folder, nnclr_error *e) {
             continue;
         if (middle)
             *p = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        if (mkdir(path, 0777) == 0)
+            ok = nnclr_sync_folder_of(path, e);
+        else if (errno != EEXIST)
             ok = nnclr_fail_errno(e, "%s: cannot be made", path);
         if (middle)
             *p = '/';
@@ -174,10 +176,11 @@ static bool remove_temporary(nnclr_run *run, const char *name, void *context, nn
 
 static bool refuse_own(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
-    return !is_own(name) || nnclr_fail(e, NNCLR_ERROR_USAGE,
-                                       "%s: holds a run already (%s); go on with it by --resume, "
-                                       "or replace it by --force",
-                                       run->folder, name);
+    return !is_own(name) ||
+           nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds a run already (%s)%s", run->folder, name,
+                      exists(run, CHECKPOINT)
+                          ? "; go on with it by --resume, or replace it by --force"
+                          : ", without a checkpoint to go on from; replace it by --force");
 }
 
 static bool remove_own(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
@@ -327,10 +330,11 @@ bool nnclr_run_keep(nnclr_run *run, int64_t step, int64_t keep, nnclr_error *e) 
         qsort(list.names, list.count, sizeof *list.names, newest_first);
     for (size_t i = stay; ok && i < list.count; i++)
         ok = remove_name(run, list.names[i], e);
+    bool changed = keep > 1 || list.count > 0;
     for (size_t i = 0; i < list.count; i++)
         nnclr_free(list.names[i]);
     nnclr_free(list.names);
-    return ok && nnclr_sync_folder_of((const char *)run->checkpoint.data, e);
+    return ok && (!changed || nnclr_sync_folder_of((const char *)run->checkpoint.data, e));
 }
 
 /* ---- metrics ---- */
@@ -345,8 +349,9 @@ static bool stays(const char *line, size_t size, int64_t after_step) {
     bool later = object &&
                  nnclr_json_get_int(object, "step", INT64_MIN, INT64_MAX, &step, &unused) &&
                  step > after_step;
+    bool whole = object != NULL; /* else what a power failure made of it */
     nnclr_json_free(object);
-    return !later;
+    return whole && !later;
 }
 
 /* Rewrites metrics.jsonl without the lines that do not stay. */
@@ -392,12 +397,23 @@ bool nnclr_run_metrics_open(nnclr_run *run, int64_t after_step, nnclr_error *e) 
 }
 
 bool nnclr_run_metrics_line(nnclr_run *run, const char *line, size_t size, nnclr_error *e) {
+    const char *path = (const char *)run->metrics.data;
     nnclr_buffer whole = {0};
     bool ended = size > 0 && line[size - 1] == '\n';
+    off_t end = lseek(run->metrics_fd, 0, SEEK_END);
+    if (end < 0)
+        return nnclr_fail_errno(e, "%s", path);
     bool ok = nnclr_buffer_append(&whole, line, size, e) &&
               (ended || nnclr_buffer_append(&whole, "\n", 1, e)) &&
-              nnclr_write_all(run->metrics_fd, whole.data, whole.size,
-                              (const char *)run->metrics.data, e);
+              nnclr_write_all(run->metrics_fd, whole.data, whole.size, path, e);
+    /* The part of a line that a full disk had room for would spoil the next one. */
+    if (!ok && ftruncate(run->metrics_fd, end) != 0)
+        ok = nnclr_fail_errno(e, "%s: half a line cannot be taken back", path);
     nnclr_buffer_free(&whole);
     return ok;
+}
+
+bool nnclr_run_metrics_sync(nnclr_run *run, nnclr_error *e) {
+    return fsync(run->metrics_fd) == 0 ||
+           nnclr_fail_errno(e, "%s", (const char *)run->metrics.data);
 }

@@ -47,9 +47,12 @@ bool nnclr_run_write_description(nnclr_run *run, const char *text, size_t size, 
  * `keep` of those; keep 1: only the unnumbered one stays. */
 bool nnclr_run_keep(nnclr_run *run, int64_t step, int64_t keep, nnclr_error *e);
 
-/* metrics.jsonl: lines are appended with one write each. Opening with `after_step` >= 0 first cuts
- * off every line whose "step" is above it and a last line without newline; -1 empties it. */
+/* metrics.jsonl: lines are appended with one write each; what cannot be written whole is not there.
+ * Opening with `after_step` >= 0 first cuts off every line whose "step" is above it or that is no
+ * object, and a last line without newline; -1 empties it. Synced before each checkpoint, it has all
+ * lines up to the checkpoint's step also after a power failure. */
 bool nnclr_run_metrics_open(nnclr_run *run, int64_t after_step, nnclr_error *e);
 bool nnclr_run_metrics_line(nnclr_run *run, const char *line, size_t size, nnclr_error *e);
+bool nnclr_run_metrics_sync(nnclr_run *run, nnclr_error *e);
 
 #endif

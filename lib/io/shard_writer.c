@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,9 +9,13 @@
 
 enum { SEEK_TABLE_FIXED = 17, SEEK_TABLE_ENTRY = 12, INDEX_FIXED = 16, END_MEMBER = 4096 };
 
-/* A finished file of a split set, which still waits for its name. */
+/* So many finished files of a split set are held open without a name; a process may open 1024. */
+enum { HELD_FILES = 256 };
+
+/* A file of a split set, which gets its name when all are finished. */
 typedef struct waiting {
-    char *temporary, *path;
+    nnclr_output *output; /* NULL: it is under construction, or has its name */
+    char *path;
 } waiting;
 
 struct nnclr_shard_writer {
@@ -56,31 +59,26 @@ static uint64_t bound(const nnclr_shard_writer *writer, size_t more, size_t inde
 
 /* ---- files ---- */
 
-static bool split_names(const nnclr_shard_writer *writer, size_t number, waiting *out,
-                        nnclr_error *e) {
-    const char *slash = strrchr(writer->path, '/');
-    int folder = slash ? (int)(slash - writer->path + 1) : 0;
-    nnclr_buffer path = {0}, temporary = {0};
-    if (nnclr_buffer_printf(&path, e, "%s-%06zu.tar.zst", writer->path, number) &&
-        nnclr_buffer_printf(&temporary, e, "%.*s.%s.%ld.part", folder, writer->path,
-                            (const char *)path.data + folder, (long)getpid())) {
-        out->path = (char *)path.data;
-        out->temporary = (char *)temporary.data;
-        return true;
-    }
+static char *split_name(const nnclr_shard_writer *writer, size_t number, nnclr_error *e) {
+    nnclr_buffer path = {0};
+    if (nnclr_buffer_printf(&path, e, "%s-%06zu.tar.zst", writer->path, number))
+        return (char *)path.data;
     nnclr_buffer_free(&path);
-    nnclr_buffer_free(&temporary);
-    return false;
+    return NULL;
 }
 
 static bool begin_file(nnclr_shard_writer *writer, nnclr_error *e) {
     const char *path = writer->path;
     if (writer->shard_size > 0) {
         if (!nnclr_reserve(&writer->files, &writer->file_capacity, writer->file_count + 1,
-                           sizeof *writer->files, e) ||
-            !split_names(writer, writer->file_count, &writer->files[writer->file_count], e))
+                           sizeof *writer->files, e))
             return false;
-        path = writer->files[writer->file_count++].temporary;
+        waiting *file = &writer->files[writer->file_count];
+        *file = (waiting){.path = split_name(writer, writer->file_count, e)};
+        if (!file->path)
+            return false;
+        writer->file_count++;
+        path = file->path;
     }
     writer->output = nnclr_output_open(path, e);
     return writer->output &&
@@ -116,8 +114,13 @@ static bool end_file(nnclr_shard_writer *writer, nnclr_error *e) {
         return false;
     nnclr_output *output = writer->output;
     writer->output = NULL;
-    if (!nnclr_output_commit(output, e))
+    if (writer->shard_size > 0) {
+        writer->files[writer->file_count - 1].output = output;
+        if (!nnclr_output_finish(output, writer->file_count <= HELD_FILES, e))
+            return false;
+    } else if (!nnclr_output_commit(output, e)) {
         return false;
+    }
     nnclr_seek_table_free(&writer->table);
     nnclr_index_free(&writer->index);
     writer->index_bytes = 0;
@@ -297,23 +300,21 @@ uint64_t nnclr_shard_writer_count(const nnclr_shard_writer *writer) {
 
 /* Gives every file of a split set its name; after a failure none has it. */
 static bool name_files(nnclr_shard_writer *writer, nnclr_error *e) {
-    size_t done = 0;
-    while (done < writer->file_count &&
-           rename(writer->files[done].temporary, writer->files[done].path) == 0)
-        done++;
-    if (done < writer->file_count) {
-        nnclr_fail_errno(e, "%s", writer->files[done].path);
-        while (done-- > 0)
-            unlink(writer->files[done].path);
+    for (size_t i = 0; i < writer->file_count; i++) {
+        nnclr_output *output = writer->files[i].output;
+        writer->files[i].output = NULL;
+        if (nnclr_output_place(output, e))
+            continue;
+        while (i-- > 0)
+            unlink(writer->files[i].path);
         return false;
     }
-    for (size_t number = writer->file_count;; number++) {
-        waiting stale = {0};
-        if (!split_names(writer, number, &stale, e))
+    for (size_t number = writer->file_count;; number++) { /* of a larger set that was there */
+        char *stale = split_name(writer, number, e);
+        if (!stale)
             return false;
-        bool gone = unlink(stale.path) != 0;
-        nnclr_free(stale.path);
-        nnclr_free(stale.temporary);
+        bool gone = unlink(stale) != 0;
+        nnclr_free(stale);
         if (gone)
             break;
     }
@@ -331,8 +332,7 @@ void nnclr_shard_writer_abandon(nnclr_shard_writer *writer) {
         return;
     nnclr_output_abandon(writer->output);
     for (size_t i = 0; i < writer->file_count; i++) {
-        unlink(writer->files[i].temporary); /* those that have got their name are not there */
-        nnclr_free(writer->files[i].temporary);
+        nnclr_output_abandon(writer->files[i].output);
         nnclr_free(writer->files[i].path);
     }
     nnclr_free(writer->files);

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "train/checkpoint_layout.h"
+#include "train/training_data.h"
 
 enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
 
@@ -237,6 +238,24 @@ static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
     return NULL;
 }
 
+/* Numbers that no training goes on from, and that a flipped bit of a file without checksums makes:
+ * what is not finite, and a variance below 0. */
+static bool check_reals(const nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                        const void *chunk, size_t count, nnclr_error *e) {
+    static const char suffix[] = ".running_var";
+    size_t size = strlen(info->name), tail = sizeof suffix - 1;
+    bool variance = size > tail && strcmp(info->name + size - tail, suffix) == 0;
+    for (size_t i = 0; i < count; i++) {
+        double x = info->dtype == NNCLR_F64 ? ((const double *)chunk)[i]
+                                            : (double)((const float *)chunk)[i];
+        if (!isfinite(x) || (variance && x < 0))
+            return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s holds %g, %s",
+                              nnclr_tensor_reader_path(reader), info->name, x,
+                              isfinite(x) ? "which is no variance" : "which is no finite number");
+    }
+    return true;
+}
+
 /* Reals [count] from the file to an engine's place. */
 static bool load_reals(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
                        nnclr_engine *engine, void *place, nnclr_error *e) {
@@ -246,7 +265,8 @@ static bool load_reals(nnclr_tensor_reader *reader, const nnclr_tensor_info *inf
     bool ok = chunk != NULL;
     for (size_t done = 0; ok && done < count;) {
         size_t part = count - done < most ? count - done : most;
-        ok = nnclr_tensor_reader_read(reader, info, done * width, chunk, part * width, e);
+        ok = nnclr_tensor_reader_read(reader, info, done * width, chunk, part * width, e) &&
+             check_reals(reader, info, chunk, part, e);
         if (ok)
             engine->table->put(engine, nnclr_real_at(engine, place, done), part, info->dtype,
                                chunk);
@@ -296,33 +316,75 @@ static bool refuse_strangers(const nnclr_tensor_reader *reader, const nnclr_layo
     return true;
 }
 
-bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
-                                      nnclr_error *e) {
+/* Compares all tensors with the network, and loads them where asked to. */
+static bool take_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p, bool load,
+                            nnclr_error *e) {
     nnclr_layout layout;
     if (!nnclr_layout_make(p->net, p->engine->table->real, p->velocity != NULL, NULL, &layout, e))
         return false;
     bool ok = refuse_strangers(reader, &layout, e);
     for (size_t i = 0; ok && i < layout.count; i++) {
         const nnclr_tensor_info *info = find_fitting(reader, &layout.entries[i], e);
-        ok = info && nnclr_checkpoint_load_entry(reader, info, &layout.entries[i], p, e);
+        ok = info && (!load || nnclr_checkpoint_load_entry(reader, info, &layout.entries[i], p, e));
     }
     nnclr_layout_free(&layout);
     return ok;
 }
 
+bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
+                                      nnclr_error *e) {
+    return take_parameters(reader, p, true, e);
+}
+
+bool nnclr_checkpoint_check_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
+                                       nnclr_error *e) {
+    return take_parameters(reader, p, false, e);
+}
+
+bool nnclr_checkpoint_check_rows(const char *path, const nnclr_checkpoint_info *told, int64_t rows,
+                                 const int64_t *record, const int64_t *label, const int64_t *step,
+                                 nnclr_error *e) {
+    /* Records of a file of views have the numbers of its source, and its classes may have no names.
+     */
+    const int64_t none = INT64_MAX;
+    bool views = told && nnclr_identity_is_views(told->identity);
+    int64_t records = told && !views ? nnclr_identity_records(told->identity) : none;
+    int64_t classes = told && (!views || told->class_count > 0) ? (int64_t)told->class_count : none;
+    const struct {
+        const char *name;
+        const int64_t *value;
+        int64_t end;
+        const char *why;
+    } columns[] = {
+        {"record", record, records, "pictures"},
+        {"label", label, classes, "classes"},
+        {"step", step, told ? told->step + 1 : none, "steps from 0 on"},
+    };
+    for (int64_t row = 0; row < rows; row++) {
+        for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+            int64_t x = columns[i].value[row];
+            if (x < -1 || x >= columns[i].end)
+                return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                                  "%s: queue.%s of row %" PRId64 " is %" PRId64 ", of %" PRId64
+                                  " %s",
+                                  path, columns[i].name, row, x, columns[i].end, columns[i].why);
+        }
+        if ((record[row] < 0) != (step[row] < 0) || (label[row] >= 0 && record[row] < 0))
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "%s: row %" PRId64 " of the queue contradicts itself (record %" PRId64
+                              ", label %" PRId64 ", step %" PRId64 ")",
+                              path, row, record[row], label[row], step[row]);
+    }
+    return true;
+}
+
 static bool check_queue(const nnclr_tensor_reader *reader, const nnclr_support_set *s,
-                        nnclr_dtype type, const void *embedding, int64_t *const columns[3],
-                        int64_t cursor, nnclr_error *e) {
-    static const char *const names[3] = {"record", "label", "step"};
+                        nnclr_dtype type, const void *embedding, int64_t cursor, nnclr_error *e) {
     const char *path = nnclr_tensor_reader_path(reader);
     if (cursor < 0 || cursor >= s->m)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: queue.cursor is %" PRId64 ", not a row of %d",
                           path, cursor, s->m);
     for (int row = 0; row < s->m; row++) {
-        for (int i = 0; i < 3; i++)
-            if (columns[i][row] < -1)
-                return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: queue.%s of row %d is %" PRId64, path,
-                                  names[i], row, columns[i][row]);
         double squares = 0;
         for (int j = 0; j < s->d; j++) {
             size_t at = (size_t)row * (size_t)s->d + (size_t)j;
@@ -338,7 +400,8 @@ static bool check_queue(const nnclr_tensor_reader *reader, const nnclr_support_s
     return true;
 }
 
-bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader, nnclr_support_set *s,
+bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader,
+                                       const nnclr_checkpoint_info *told, nnclr_support_set *s,
                                        nnclr_error *e) {
     bool ok = false;
     const int64_t rows[2] = {s->m, s->d};
@@ -358,7 +421,9 @@ bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader, nnclr_suppor
         if (!(columns[i] = nnclr_tensor_reader_load(reader, names[i], NNCLR_I64, 1, rows, NULL, e)))
             goto exit;
     cursor = nnclr_tensor_reader_load(reader, "queue.cursor", NNCLR_I64, 0, NULL, NULL, e);
-    ok = cursor && check_queue(reader, s, info->dtype, embedding, columns, *cursor, e) &&
+    ok = cursor && check_queue(reader, s, info->dtype, embedding, *cursor, e) &&
+         nnclr_checkpoint_check_rows(nnclr_tensor_reader_path(reader), told, s->m, columns[0],
+                                     columns[1], columns[2], e) &&
          nnclr_support_set_restore(s, info->dtype, embedding, columns[0], columns[1], columns[2],
                                    (int)*cursor, e);
 

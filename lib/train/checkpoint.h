@@ -36,9 +36,18 @@ int64_t nnclr_identity_records(const nnclr_json *identity);
  * names the first that does not. F32 and F64 files load into either engine. */
 bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
                                       nnclr_error *e);
-/* Loads the queue; `s` was created with the file's m and d. */
-bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader, nnclr_support_set *s,
+/* The same comparison of tensors and network, without reading the tensors. */
+bool nnclr_checkpoint_check_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
                                        nnclr_error *e);
+/* Loads the queue; `s` was created with the file's m and d. `told` is what the file's metadata say,
+ * which bounds the rows' records, labels and steps; NULL: a file without. */
+bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader,
+                                       const nnclr_checkpoint_info *told, nnclr_support_set *s,
+                                       nnclr_error *e);
+/* The same bounds for columns that were read in another way; `path` is for messages. */
+bool nnclr_checkpoint_check_rows(const char *path, const nnclr_checkpoint_info *told, int64_t rows,
+                                 const int64_t *record, const int64_t *label, const int64_t *step,
+                                 nnclr_error *e);
 
 /* Writes everything to `path` (temporary, fsync, rename). `s` may be NULL (simclr). */
 bool nnclr_checkpoint_write(const char *path, const char *program,

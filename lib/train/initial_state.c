@@ -118,7 +118,7 @@ static bool load_queue(const source *from, const nnclr_json *identity, nnclr_sup
                                                   : NNCLR_TAKEN;
     if (state->queue != NNCLR_TAKEN)
         return true;
-    if (!nnclr_checkpoint_load_support_set(from->reader, s, e) ||
+    if (!nnclr_checkpoint_load_support_set(from->reader, NULL, s, e) ||
         !of_other_data(from->reader, identity, &state->strange_rows, e))
         return false;
     for (int row = 0; row < s->m; row++) {

@@ -120,7 +120,7 @@ static bool load(nnclr_trainer *t, nnclr_tensor_reader *reader, const nnclr_chec
                           nnclr_tensor_reader_path(reader), (long long)info->total_steps,
                           (long long)t->plan.total);
     return nnclr_checkpoint_load_parameters(reader, &t->parameters, e) &&
-           (!t->has_support || nnclr_checkpoint_load_support_set(reader, &t->support, e));
+           (!t->has_support || nnclr_checkpoint_load_support_set(reader, info, &t->support, e));
 }
 
 static bool save(nnclr_trainer *t, nnclr_error *e) {
@@ -129,7 +129,7 @@ static bool save(nnclr_trainer *t, nnclr_error *e) {
                                 &t->info, &t->parameters, t->has_support ? &t->support : NULL, e))
         return false;
     t->saved_step = t->info.step;
-    return nnclr_run_keep(t->options.run, t->info.step, t->options.keep, e);
+    return true;
 }
 
 static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
@@ -318,14 +318,37 @@ static bool save_is_due(const nnclr_trainer *t) {
            (options->save_seconds > 0 && nnclr_now() - t->saved >= options->save_seconds);
 }
 
+/* The lines up to the checkpoint's step are on the disk before it is. */
+static void sync_metrics(nnclr_trainer *t) {
+    nnclr_error failure = NNCLR_NO_ERROR;
+    if (nnclr_run_metrics_sync(t->options.run, &failure))
+        return;
+    if (!t->result.metrics_failed)
+        report_failure(t, "training goes on, but lines of the metrics may be missing", &failure);
+    t->result.metrics_failed = true;
+}
+
+/* What --keep asks for beside the checkpoint; that it fails makes no run less complete. */
+static void keep_older(nnclr_trainer *t) {
+    nnclr_error failure = NNCLR_NO_ERROR;
+    t->result.keep_failed =
+        !nnclr_run_keep(t->options.run, t->saved_step, t->options.keep, &failure);
+    if (t->result.keep_failed)
+        report_failure(t, "the checkpoint is written, but not all that --keep asks for is kept",
+                       &failure);
+}
+
 static void save_or_report(nnclr_trainer *t, bool last) {
     nnclr_error failure = NNCLR_NO_ERROR;
+    sync_metrics(t);
     t->result.save_failed = !save(t, &failure);
-    if (t->result.save_failed && !last)
+    if (!t->result.save_failed)
+        keep_older(t);
+    else if (last)
+        t->result.failure = failure;
+    else
         report_failure(t, "training goes on, and will try again when the next checkpoint is due",
                        &failure);
-    else if (t->result.save_failed)
-        t->result.failure = failure;
 }
 
 static void tell(const nnclr_trainer *t) {
@@ -348,6 +371,7 @@ bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_err
     /* So that a run killed before its first checkpoint is due can be resumed too. */
     if (t->saved_step < 0 && !save(t, e))
         return false;
+    keep_older(t); /* also after a resume: the run may have been killed before it was done */
     bool stop = false;
     while (!stop && t->info.step < t->plan.total) {
         if (!step(t, e))

@@ -69,6 +69,7 @@ typedef struct nnclr_trainer_result {
     bool finished;       /* else stopped early */
     bool save_failed;    /* the newest checkpoint on disk is older than `step` */
     bool metrics_failed; /* lines of metrics.jsonl are missing */
+    bool keep_failed;    /* the newest numbered checkpoint is missing, or one too many is there */
     nnclr_error failure; /* the last of these */
 } nnclr_trainer_result;
 

@@ -123,6 +123,17 @@ END
     [ $((size - a)) -gt $((100 * 64 * 4)) ]
 }
 
+@test "--untrained: a checkpoint whose tensors are not those of its configuration is refused" {
+    make_run
+    zstdcat $checkpoint >deeper.safetensors
+    sed -i 's/\\"arch\\":\\"resnet18\\"/\\"arch\\":\\"resnet34\\"/' deeper.safetensors
+    for option in --untrained ""; do
+        expect 1 nnclr-embed -q -m deeper.safetensors $option -o out.safetensors.zst train.tar.zst
+        expect_message nnclr-embed "there is no tensor backbone.layer1.2.conv1.weight"
+        [ ! -e out.safetensors.zst ]
+    done
+}
+
 @test "--pixels: values from 0 to 1 less the picture's own mean" {
     need python3
     make_shard a 20

@@ -7,6 +7,7 @@ NNCLR_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 NNCLR_BIN=$(cd "${NNCLR_BIN:-$NNCLR_ROOT/build}" && pwd)
 # build/nnclr-* are links into the folder of one set of flags, where the examples are too.
 : "${NNCLR_SHAPES:=$(dirname "$(readlink -f "$NNCLR_BIN/nnclr-prep")")/examples/shapes/make-shapes}"
+INJECT=$(dirname "$(readlink -f "$NNCLR_BIN/nnclr-prep")")/inject.so
 export NNCLR_ROOT NNCLR_BIN NNCLR_SHAPES
 PATH=$NNCLR_BIN:$PATH
 
@@ -77,6 +78,14 @@ flip_bit() { # FILE OFFSET
     local byte
     byte=$(od -An -tu1 -j "$2" -N 1 "$1")
     printf "$(printf '\\x%02x' $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# Runs a command whose calls on files below the current folder fail by PLAN (tests/inject/inject.c).
+injected() { # PLAN COMMAND...
+    local plan=$1
+    shift
+    env NNCLR_INJECT="$plan" NNCLR_INJECT_FOLDER="$PWD" LD_PRELOAD="$INJECT" \
+        ASAN_OPTIONS="verify_asan_link_order=0:${ASAN_OPTIONS-}" "$@"
 }
 
 # Runs a shell command with a terminal as its standard output, and prints what it showed.

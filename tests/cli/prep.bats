@@ -386,7 +386,14 @@ import os, signal, subprocess, sys, time
 number = getattr(signal, "SIG" + sys.argv[1])
 child = subprocess.Popen(["nnclr-prep", "-q", "-j1", "-o", "out/a.tar.zst", "in"],
                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-while child.poll() is None and not os.listdir("out"):
+def writes(): # into a file that has no name yet, or a hidden one
+    folder = "/proc/%d/fd/" % child.pid
+    try:
+        return any(os.readlink(folder + fd).startswith(os.getcwd() + "/out/")
+                   for fd in os.listdir(folder))
+    except OSError:
+        return False
+while child.poll() is None and not writes():
     time.sleep(0.001)
 child.send_signal(number)
 sys.exit(0 if child.wait() == -number else 1)

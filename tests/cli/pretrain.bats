@@ -274,6 +274,35 @@ END
     [ "$(tail -1 run/metrics.jsonl | jq .step)" = 9 ]
 }
 
+@test "--resume refuses every other option that --help names" {
+    expect 75 tiny -q --steps 9 --max-time 0.001s -o run s.tar.zst
+    local name argument value refused=0
+    while read -r name argument; do
+        case $name in # --probe of the manual is allowed too
+        --out | --resume | --save-every | --keep | --max-time | --log-every | --probe) continue ;;
+        --quiet | --verbose | --threads | --help | --version) continue ;;
+        esac
+        value=
+        case $argument in
+        "") ;;
+        N,*) value==8 ;;
+        R,G,B*) value==0.5,0.5,0.5 ;;
+        B,C,S,H*) value==0.1,0.1,0.1,0.1 ;;
+        *,*) value==0.1,0.2 ;;
+        *'|'*) value="=${argument%%|*}" ;;
+        N) value==8 ;;
+        [A-Z]*) value==1 ;;
+        *) value="=$argument" ;;
+        esac
+        [[ $argument != torch* ]] || value==torch
+        expect 2 nnclr-pretrain --resume "$name$value" -o run
+        expect_message nnclr-pretrain "$name cannot be given with --resume"
+        refused=$((refused + 1))
+    done < <(nnclr-pretrain --help | sed -n 's/^ *\(-., \)\?\(--[a-z-]*\) \?\([^ ]*\).*/\2 \3/p')
+    [ "$refused" -ge 45 ]
+    [ "$(step_of run/$CHECKPOINT)" = 1 ]
+}
+
 @test "--resume finds the shards from any folder, takes others that are equal, notices a change" {
     expect 75 tiny -q --steps 9 --max-time 0.001s -o run s.tar.zst
     mkdir elsewhere

@@ -281,6 +281,14 @@ END
     [ "$(timeless whole)" = "$(timeless run)" ]
 }
 
+@test "--views: a stopped run on views of some records goes on, and its queue can be looked at" {
+    views -q -n 10 -o v.safetensors.zst s.tar.zst
+    expect 75 nnclr-pretrain -q --preset tiny --size 16 --batch 5 --queue 10 --steps 4 \
+        --max-time 0.001s --views v.safetensors.zst -o run
+    expect 0 nnclr-queue-inspect -q run/$CHECKPOINT
+    expect 0 nnclr-pretrain -q --resume -o run
+}
+
 @test "--views: on --resume a moved file is named, a changed one refused" {
     views -q -o v.safetensors.zst s.tar.zst
     expect 0 tiny --steps 4 --views v.safetensors.zst -o whole

@@ -117,11 +117,70 @@ static void cut_archives_fail(void) {
     CHECK_SAYS(strcmp(is, "failed") == 0 || strcmp(is, "refused") == 0, "%s", is);
 }
 
+static void check_failed(const char *name, const char *why) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    const char *is = list(scratch(name), &e);
+    CHECK_SAYS(strcmp(is, "failed") == 0 || strcmp(is, "refused") == 0, "%s: %s", name, is);
+    CHECK_SAYS(strstr(e.message, name) && strstr(e.message, why), "%s", e.message);
+}
+
+/* libarchive takes such a tar for a whole one. */
+static void tars_without_their_end_fail(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    make_tree();
+    /* Two members of a header and a block each, then zeros to 10240 bytes. */
+    if (!scratch_run("tar --sort=name -cf ends.tar -C tree z.txt d/1.txt && "
+                     "head -c 1024 ends.tar >member.tar && head -c 2048 ends.tar >none.tar && "
+                     "head -c 2560 ends.tar >lone.tar && gzip -c none.tar >none.tar.gz && "
+                     "xz -c none.tar >none.tar.xz"))
+        SKIP("no tar, gzip or xz");
+    CHECK_TEXT(list(scratch("ends.tar"), &e), "z.txt=last;d/1.txt=one;");
+    CHECK_TEXT(list(scratch("lone.tar"), &e), "z.txt=last;d/1.txt=one;");
+    const char *const cut[] = {"member.tar", "none.tar", "none.tar.gz", "none.tar.xz"};
+    for (int i = 0; i < 4; i++)
+        check_failed(cut[i], "truncated: a tar ends in a block of zeros");
+}
+
+/* A flip in each byte of the trailer (CRC and length), and every cut. */
+static void gzip_is_checked_to_its_end(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    make_tree();
+    if (!scratch_run("tar -cf g.tar -C tree z.txt && gzip -nkf g.tar && "
+                     "head -c 700 g.tar | gzip -n >1.gz && tail -c +701 g.tar | gzip -n >2.gz && "
+                     "cat 1.gz 2.gz >parts.tar.gz && head -c 1000 /dev/zero >zeros && "
+                     "cat g.tar.gz zeros >padded.tar.gz"))
+        SKIP("no tar or gzip");
+    CHECK_TEXT(list(scratch("g.tar.gz"), &e), "z.txt=last;");
+    CHECK_TEXT(list(scratch("parts.tar.gz"), &e), "z.txt=last;");
+    CHECK_TEXT(list(scratch("padded.tar.gz"), &e), "z.txt=last;");
+    nnclr_buffer bytes = scratch_read(scratch("g.tar.gz"));
+    for (size_t back = 1; back <= 8; back++) {
+        bytes.data[bytes.size - back] ^= 1;
+        scratch_write(scratch("bad.tar.gz"), bytes.data, bytes.size);
+        bytes.data[bytes.size - back] ^= 1;
+        check_failed("bad.tar.gz", back <= 4 ? "damaged gzip stream: incorrect length check"
+                                             : "damaged gzip stream: incorrect data check");
+    }
+    for (size_t size = 2; size < bytes.size; size++) {
+        scratch_write(scratch("cut.tar.gz"), bytes.data, size);
+        check_failed("cut.tar.gz", "truncated gzip stream");
+    }
+    bytes.data[bytes.size - 8] ^= 1; /* of the first of two members */
+    nnclr_buffer second = scratch_read(scratch("g.tar.gz"));
+    CHECK(nnclr_buffer_append(&bytes, second.data, second.size, &e));
+    scratch_write(scratch("first.tar.gz"), bytes.data, bytes.size);
+    check_failed("first.tar.gz", "incorrect data check");
+    nnclr_buffer_free(&second);
+    nnclr_buffer_free(&bytes);
+}
+
 int main(void) {
     RUN(tars_of_any_compression);
     RUN(names_keep_their_bytes);
     RUN(concatenated_tars);
     RUN(what_is_no_archive_is_refused);
     RUN(cut_archives_fail);
+    RUN(tars_without_their_end_fail);
+    RUN(gzip_is_checked_to_its_end);
     return check_done();
 }

@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/dtype.h"
@@ -144,6 +146,24 @@ static void committed_output_is_there_and_abandoned_is_not(void) {
     CHECK(mkdir(folder, 0700) == 0);
 }
 
+/* Only a file system with nameless files can do that; then the folder is empty all the while. */
+static void a_killed_writer_leaves_nothing(void) {
+    int fd = open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600), status;
+    if (fd < 0)
+        SKIP("no O_TMPFILE here");
+    close(fd);
+    pid_t child = fork();
+    if (child == 0) {
+        nnclr_output *out = nnclr_output_open(in_folder("killed"), &e);
+        if (out && nnclr_output_write(out, "half", 4, &e))
+            raise(SIGKILL);
+        _exit(1);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CHECK(rmdir(folder) == 0 && mkdir(folder, 0700) == 0);
+}
+
 static void permissions_follow_the_umask(void) {
     mode_t old = umask(027);
     const char *path = in_folder("mode");
@@ -201,6 +221,7 @@ int main(void) {
     RUN(words_are_little_endian);
     RUN(dtypes_by_name);
     RUN(committed_output_is_there_and_abandoned_is_not);
+    RUN(a_killed_writer_leaves_nothing);
     RUN(permissions_follow_the_umask);
     RUN(full_disk_is_reported);
     RUN(short_files_say_so);

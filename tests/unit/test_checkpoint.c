@@ -1,6 +1,7 @@
 /* Checkpoints: there and back bit for bit, and files that are not what they say. */
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "net/model.h"
 #include "tests/unit/engine_fixture.h"
 #include "train/checkpoint.h"
@@ -40,14 +41,16 @@ static void fill_state(state *s, const nnclr_config *config) {
     size_t count = nnclr_network_parameter_count(s->net);
     double *values = random_reals(&random, count);
     s->f.t->put(&s->f.g, s->parameters.velocity, count, NNCLR_F64, values);
+    for (size_t i = 0; i < nnclr_network_statistic_count(s->net); i++)
+        values[i] = fabs(values[i]); /* variances among them */
     s->f.t->put(&s->f.g, s->parameters.statistics, nnclr_network_statistic_count(s->net), NNCLR_F64,
                 values);
     free(values);
     s->parameters.batches = 34;
     s->support.cursor = 17;
     for (int i = 0; i < s->support.m; i++) {
-        s->support.record[i] = i * 1000003;
-        s->support.label[i] = i % 5 - 1;
+        s->support.record[i] = i * 1000003 % 200;
+        s->support.label[i] = i % 3 - 1;
         s->support.step[i] = i / 4;
     }
     s->info = (nnclr_checkpoint_info){.config = *config, .step = 17, .total_steps = 45};
@@ -69,7 +72,7 @@ static void write_state(state *s, const char *to) {
 static bool load_state(state *s, const char *from) {
     nnclr_tensor_reader *reader = nnclr_checkpoint_open(from, &s->info, &s->e);
     bool ok = reader && nnclr_checkpoint_load_parameters(reader, &s->parameters, &s->e) &&
-              nnclr_checkpoint_load_support_set(reader, &s->support, &s->e);
+              nnclr_checkpoint_load_support_set(reader, &s->info, &s->support, &s->e);
     nnclr_tensor_reader_close(reader);
     return ok;
 }
@@ -114,7 +117,7 @@ static void check_there_and_back(nnclr_precision precision) {
     CHECK_SAYS(load_state(&back, path), "%s", back.e.message);
     CHECK(back.info.step == 17 && back.info.total_steps == 45 && back.parameters.batches == 34);
     CHECK(back.support.cursor == 17 && back.info.class_count == 2);
-    CHECK(back.support.record[3] == 3000009 && back.support.label[0] == -1);
+    CHECK(back.support.record[3] == 9 && back.support.label[0] == -1);
     CHECK_TEXT(back.info.classes[0], "caf\xc3\xa9");
     CHECK(nnclr_identity_records(back.info.identity) == 200);
     write_state(&back, other);
@@ -250,6 +253,72 @@ static void a_deeper_file_than_its_config(void) {
     close_state(&reader);
 }
 
+/* Written as it is, and refused when it is read. */
+static void check_not_loaded(state *s, const char *why) {
+    write_state(s, path);
+    nnclr_checkpoint_info_free(&s->info);
+    CHECK_SAYS(!load_state(s, path) && strstr(s->e.message, why), "\"%s\" does not say \"%s\"",
+               s->e.message, why);
+}
+
+static void numbers_that_nothing_goes_on_from(void) {
+    nnclr_config config = small_config();
+    state s;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    fill_state(&s, &config);
+    const double nan = NAN, negative = -1e-3, zero = 0;
+    s.f.t->put(&s.f.g, s.parameters.weights, 1, NNCLR_F64, &nan);
+    check_not_loaded(&s, "tensor backbone.conv1.weight holds nan, which is no finite number");
+    s.f.t->put(&s.f.g, s.parameters.weights, 1, NNCLR_F64, &zero);
+    const nnclr_segment *statistics = nnclr_network_statistic_segments(s.net);
+    size_t i = 0;
+    while (!strstr(statistics[i].name, "bn1.running_var"))
+        i++;
+    void *place = nnclr_real_at(&s.f.g, s.parameters.statistics, statistics[i].offset);
+    s.f.t->put(&s.f.g, place, 1, NNCLR_F64, &negative);
+    check_not_loaded(&s, "bn1.running_var holds -0.001, which is no variance");
+    close_state(&s);
+}
+
+static void rows_beyond_the_data(void) {
+    nnclr_config config = small_config();
+    state s;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    fill_state(&s, &config);
+    const struct {
+        int64_t *place, value;
+        const char *why;
+    } cases[] = {
+        {&s.support.record[9], 200, "queue.record of row 9 is 200, of 200 pictures"},
+        {&s.support.label[8], 2, "queue.label of row 8 is 2, of 2 classes"},
+        {&s.support.step[7], 18, "queue.step of row 7 is 18, of 18 steps"},
+        {&s.support.step[6], -1, "row 6 of the queue contradicts itself"},
+        {&s.support.record[4], -1, "row 4 of the queue contradicts itself"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t old = *cases[i].place;
+        *cases[i].place = cases[i].value;
+        check_not_loaded(&s, cases[i].why);
+        nnclr_checkpoint_info_free(&s.info);
+        *cases[i].place = old;
+        fill_state(&s, &config);
+    }
+    write_state(&s, path);
+    nnclr_checkpoint_info_free(&s.info);
+    CHECK_SAYS(load_state(&s, path), "%s", s.e.message);
+
+    /* A file of views of 10 records of a larger set, whose labels have no names. */
+    const char views[] = "[{\"kind\":\"views\",\"records\":10,\"crc32\":7}]";
+    nnclr_json_free(s.info.identity);
+    s.info.identity = nnclr_json_parse(views, strlen(views), "test", &s.e);
+    for (; s.info.class_count > 0; s.info.class_count--)
+        nnclr_free(s.info.classes[s.info.class_count - 1]);
+    write_state(&s, path);
+    nnclr_checkpoint_info_free(&s.info);
+    CHECK_SAYS(load_state(&s, path), "%s", s.e.message);
+    close_state(&s);
+}
+
 /* A row of `value` and zeros. */
 static void put_queue_row(state *s, int row, double value) {
     double numbers[32] = {value};
@@ -370,6 +439,8 @@ int main(void) {
     RUN(either_width_loads_into_either_engine);
     RUN(tensors_that_do_not_fit_their_config);
     RUN(a_deeper_file_than_its_config);
+    RUN(numbers_that_nothing_goes_on_from);
+    RUN(rows_beyond_the_data);
     RUN(batches_that_cannot_be_counted_on);
     RUN(a_queue_that_is_none);
     RUN(cut_and_flipped_files);

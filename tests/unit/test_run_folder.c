@@ -193,6 +193,11 @@ static void metrics_are_cut_to_the_step(void) {
         "{\"step\":1}\n{\"step\":2,\"epoch\":9}\n{\"probe\":0.5}\n{\"step\":3,\"again\":1}\n");
     CHECK(nnclr_run_metrics_open(run, 0, &e));
     check_text(path, "{\"probe\":0.5}\n");
+    /* What a power failure may leave: lines that are none. */
+    static const char torn[] = "{\"step\":1}\n\0\0\0\0{\"step\":2}\n{\"st\n{\"step\":3}\n";
+    scratch_write(path, torn, sizeof torn - 1);
+    CHECK(nnclr_run_metrics_open(run, 2, &e));
+    check_text(path, "{\"step\":1}\n");
     CHECK(nnclr_run_metrics_open(run, -1, &e));
     check_text(path, "");
     unlink(path);

@@ -1,0 +1,142 @@
+# nnclr-pretrain, killed by kill -9 at any moment: what is on the disk, and how it goes on.
+#   NNCLR_TEST_SEED  draws the moments (default: the clock; it is printed)
+load helpers
+
+CHECKPOINT=checkpoint.safetensors.zst
+TINY="--preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    make_shard s 40
+}
+
+teardown() { # what a failed test left running
+    [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
+}
+
+step_of() { # CHECKPOINT: the step in its metadata
+    zstdcat "$1" | head -c 4000 | tr -d '\0' | grep -o '"nnclr.step":"[0-9]*"' | grep -o '[0-9]*'
+}
+
+timeless() { sed 's/"images_per_s":[^,]*,//' "$1/metrics.jsonl"; }
+
+now() { date +%s%N; }
+
+# The run is, to the byte, the one that nothing disturbed, and no other file is there.
+expect_whole() { # RUN
+    cmp whole/$CHECKPOINT "$1/$CHECKPOINT"
+    diff <(timeless whole) <(timeless "$1")
+    expect_files "$1" $CHECKPOINT metrics.jsonl run.json DONE .lock
+}
+
+# Whether a file of the run is open that has not got its name yet.
+writes_checkpoint() { # PID
+    ls -l "/proc/$1/fd" 2>/dev/null | grep -q "/cut/\(#.* (deleted)\|\.checkpoint\)"
+}
+
+@test "fifty kills at random moments of one run: each resume goes on, and the end is the same" {
+    local seed=${NNCLR_TEST_SEED:-$(($(now) % 32768))} steps=1000 kills=50
+    local start took life delay before=-1 at=0 writing=0 moved=0
+    nnclr-pretrain -q -j 1 $TINY --steps $steps -o whole s.tar.zst
+    start=$(now)
+    nnclr-pretrain -q -j 1 $TINY --steps 2 -o short s.tar.zst
+    took=$((($(now) - start) / 1000000))
+    RANDOM=$seed
+    for life in $(seq $kills); do
+        if [ -e cut/$CHECKPOINT ]; then
+            nnclr-pretrain -q -j 1 --save-every 1steps --resume -o cut 2>>errors 3>&- &
+        else
+            nnclr-pretrain -q -j 1 --save-every 1steps $TINY --steps $steps --force -o cut s.tar.zst \
+                2>>errors 3>&- &
+        fi
+        pid=$!
+        delay=$((RANDOM % (2 * took)))
+        sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
+        kill -STOP $pid # so that one can look where it is
+        ! writes_checkpoint $pid || writing=$((writing + 1))
+        kill -KILL $pid
+        wait $pid && false || [ $? -eq 137 ]
+        pid=
+        if [ -e cut/$CHECKPOINT ]; then
+            zstd -tq cut/$CHECKPOINT
+            at=$(step_of cut/$CHECKPOINT)
+            [ "$at" -ge "$before" ]
+            [ "$at" -eq "$before" ] || moved=$((moved + 1))
+            before=$at
+        fi
+    done
+    echo "# seed $seed: $kills kills, $moved after a step forward, $writing while a checkpoint was written; the last at step $at of $steps" >&3
+    cat errors
+    [ ! -s errors ] && [ ! -e cut/DONE ]
+    [ "$writing" -ge 5 ] && [ "$moved" -ge 10 ]
+    expect 0 nnclr-pretrain -q -j 1 --resume -o cut
+    [ -z "$stderr" ]
+    expect_whole cut
+}
+
+@test "a kill before each single call that writes, names or removes a file of the run" {
+    local k log=$PWD/log kept=0
+    nnclr-pretrain -q -j 1 $TINY --steps 2 -o whole s.tar.zst
+    for k in $(seq 100); do
+        rm -rf cut log
+        export NNCLR_INJECT_LOG=$log
+        run injected "any:$k:kill" nnclr-pretrain -q -j 1 $TINY --steps 2 --save-every 1steps -o cut s.tar.zst
+        unset NNCLR_INJECT_LOG
+        [ "$(wc -l <"$log")" -eq "$k" ] || break
+        echo "call $k: $(sed -n "${k}p" "$log")"
+        [ "$status" -eq 137 ]
+        if [ ! -e cut/$CHECKPOINT ]; then
+            expect 2 nnclr-pretrain --resume -o cut
+            expect_message nnclr-pretrain "no checkpoint"
+            [ "$k" -lt 25 ]
+            continue
+        fi
+        kept=$((kept + 1))
+        expect 0 nnclr-pretrain -q -j 1 --resume -o cut
+        expect_whole cut
+    done
+    [ "$status" -eq 0 ]
+    echo "$((k - 1)) kills, $kept of them with a checkpoint on the disk"
+    [ "$kept" -ge 30 ]
+}
+
+@test "a killed first save: --resume has nothing, --force begins anew" {
+    run injected link:2:kill nnclr-pretrain -q $TINY --steps 2 -o cut s.tar.zst
+    [ "$status" -eq 137 ]
+    expect_files cut run.json metrics.jsonl .lock
+    expect 2 nnclr-pretrain -q $TINY --steps 2 -o cut s.tar.zst
+    expect_message nnclr-pretrain "without a checkpoint to go on from; replace it by --force"
+    expect 0 nnclr-pretrain -q $TINY --steps 2 --force -o cut s.tar.zst
+    nnclr-pretrain -q -j 1 $TINY --steps 2 -o whole s.tar.zst
+    expect_whole cut
+}
+
+@test "where files cannot be nameless, what a kill leaves goes at the next start" {
+    nnclr-pretrain -q -j 1 $TINY --steps 2 -o cut --max-time 0.001s s.tar.zst || [ $? -eq 75 ]
+    nnclr-pretrain -q -j 1 $TINY --steps 2 -o whole s.tar.zst
+    cp cut/$CHECKPOINT cut/.$CHECKPOINT.a1b2c3
+    touch cut/.notes.a1b2c3
+    expect 0 nnclr-pretrain -q --resume -o cut
+    [ -e cut/.notes.a1b2c3 ] && rm cut/.notes.a1b2c3
+    expect_whole cut
+}
+
+@test "other programs leave nothing when they are killed while they write" {
+    local call program
+    nnclr-pretrain -q $TINY --steps 1 -o run s.tar.zst
+    mkdir out
+    # The ninth write of the split set is not in its first file.
+    while read -r call program; do
+        run injected "write:$call:kill" $program
+        echo "$program: $output"
+        [ "$status" -eq 137 ]
+        expect_files out
+    done <<END
+1 nnclr-prep -q -o out/a.tar.zst $(shapes 40)
+9 nnclr-prep -q --shard-size 30K -o out/a $(shapes 40)
+1 nnclr-embed -q --pixels 4 -o out/a.safetensors.zst s.tar.zst
+1 nnclr-views -q --preset tiny -o out/a.safetensors.zst s.tar.zst
+1 nnclr-views -q --preset tiny --sheet out/a.png s.tar.zst
+1 nnclr-queue-inspect -q --sheet out/a.png run/$CHECKPOINT s.tar.zst
+END
+}

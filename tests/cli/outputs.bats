@@ -1,0 +1,142 @@
+# What the programs that write a file do when the disk fails: exit 1, one sentence with the reason,
+# the file that was there before untouched, and nothing half or hidden beside it.
+load helpers
+
+TINY="--preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    nnclr-prep -q -o s.tar.zst "$(shapes 40)"
+    nnclr-pretrain -q $TINY --steps 1 -o run s.tar.zst
+    nnclr-embed -q --pixels 2 -o e.safetensors.zst s.tar.zst
+    nnclr-prep -q -o few.tar.zst "$(shapes 10)"
+    nnclr-embed -q --pixels 2 -o few.safetensors.zst few.tar.zst
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+    mkdir -p out
+    rm -f out/* out/.[!.]*
+}
+
+# Every call that writes or names the output fails in its turn.
+sweep() { # FILE PROGRAM [argument...]
+    local file=out/$1 program=$2 k call log=$BATS_TEST_TMPDIR/log old=$BATS_TEST_TMPDIR/old seen=
+    shift
+    "$@"
+    [ -s "$file" ]
+    echo older >"$old"
+    for k in $(seq 40); do
+        cp "$old" "$file"
+        rm -f "$log"
+        export NNCLR_INJECT_LOG=$log
+        run --separate-stderr injected "write,fsync,close,rename,link:$k:ENOSPC" "$@"
+        unset NNCLR_INJECT_LOG
+        [ "$(wc -l <"$log")" -ge "$k" ] || break
+        call=$(sed -n "${k}p" "$log")
+        seen="$seen $(cut -d' ' -f2 <<<"$call")"
+        echo "call $call: exit status $status: $stderr"
+        [ "$status" -eq 1 ]
+        expect_message "$program" "No space left on device"
+        expect_files out "$(basename "$file")"
+        # Only when the folder cannot be synced the whole new file is in its place.
+        [[ $call == *" fsync $PWD/out" ]] || cmp "$file" "$old"
+    done
+    echo "calls: $seen"
+    [ "$status" -eq 0 ]
+    [[ $seen == *" write fsync link close rename fsync" ]]
+}
+
+@test "nnclr-prep -o" {
+    sweep a.tar.zst nnclr-prep -q -o out/a.tar.zst "$(shapes 40)"
+}
+
+@test "nnclr-embed -o, a network and pixels" {
+    sweep a.safetensors.zst nnclr-embed -q -m run/checkpoint.safetensors.zst -o out/a.safetensors.zst s.tar.zst
+    rm out/*
+    sweep a.safetensors nnclr-embed -q --pixels 2 -o out/a.safetensors s.tar.zst
+}
+
+@test "nnclr-views -o and --sheet" {
+    sweep a.safetensors.zst nnclr-views -q --preset tiny -n 4 -o out/a.safetensors.zst s.tar.zst
+    rm out/*
+    sweep a.png nnclr-views -q --preset tiny -n 4 --sheet out/a.png s.tar.zst
+}
+
+@test "nnclr-lineval -o and --predictions" {
+    sweep a.safetensors.zst nnclr-lineval -q --methods linear --epochs 1 -o out/a.safetensors.zst e.safetensors.zst e.safetensors.zst
+    rm out/*
+    sweep a.tsv nnclr-lineval -q --methods knn --predictions out/a.tsv e.safetensors.zst few.safetensors.zst
+}
+
+@test "nnclr-queue-inspect --sheet" {
+    sweep a.png nnclr-queue-inspect -q --sheet out/a.png run/checkpoint.safetensors.zst s.tar.zst
+}
+
+@test "nnclr-prep --shard-size: no file of the set has its name when one fails" {
+    local k log=$BATS_TEST_TMPDIR/log renames=0
+    for k in $(seq 100); do
+        rm -f out/* "$log"
+        export NNCLR_INJECT_LOG=$log
+        run --separate-stderr injected "write,fsync,close,rename,link:$k:EIO" \
+            nnclr-prep -q --shard-size 60K -o out/a "$(shapes 40)"
+        unset NNCLR_INJECT_LOG
+        [ "$(wc -l <"$log")" -ge "$k" ] || break
+        echo "call $(sed -n "${k}p" "$log"): exit status $status: $stderr"
+        [ "$status" -eq 1 ]
+        expect_message nnclr-prep "Input/output error"
+        if ! sed -n "${k}p" "$log" | grep -q "fsync $PWD/out$" || [ "$(ls out | wc -l)" -eq 0 ]; then
+            expect_files out
+        fi
+    done
+    [ "$status" -eq 0 ] && [ -s out/a-000001.tar.zst ]
+}
+
+@test "a full disk behind standard output and behind a name: exit 1, one sentence" {
+    local command
+    while read -r command; do
+        run bash -c "$command 2>&1 >/dev/full"
+        echo "$command: exit status $status: $output"
+        [ "$status" -eq 1 ]
+        [ "$output" = "${command%% *}: standard output: No space left on device" ]
+    done <<END
+nnclr-prep -q $(shapes 40)
+nnclr-prep -q --list-contents s.tar.zst
+nnclr-embed -q --pixels 2 s.tar.zst
+nnclr-views -q --preset tiny s.tar.zst
+nnclr-lineval -q --methods knn e.safetensors.zst e.safetensors.zst
+nnclr-queue-inspect -q run/checkpoint.safetensors.zst s.tar.zst
+END
+    while read -r command; do
+        expect 1 $command
+        expect_message "${command%% *}" "/dev/full: No space left on device"
+        [ -c /dev/full ]
+    done <<END
+nnclr-prep -q -o /dev/full $(shapes 40)
+nnclr-embed -q --pixels 2 -o /dev/full s.tar.zst
+nnclr-views -q --preset tiny -o /dev/full s.tar.zst
+nnclr-views -q --preset tiny --sheet /dev/full s.tar.zst
+nnclr-lineval -q --methods linear --epochs 1 -o /dev/full e.safetensors.zst e.safetensors.zst
+nnclr-lineval -q --methods knn --predictions /dev/full e.safetensors.zst e.safetensors.zst
+nnclr-queue-inspect -q --sheet /dev/full run/checkpoint.safetensors.zst s.tar.zst
+END
+}
+
+@test "a reader that closes its pipe ends a filter quietly, by SIGPIPE" {
+    local command
+    nnclr-prep -q -o "$BATS_TEST_TMPDIR/large.tar.zst" "$(shapes 400)"
+    while read -r command; do
+        # The reader is gone before the first byte; standard error stays empty.
+        run bash -c "{ sleep 0.1; exec $command; } 2>'$BATS_TEST_TMPDIR/err' | true; echo \${PIPESTATUS[0]}"
+        echo "$command: $output"
+        [ "$output" = 141 ]
+        [ ! -s "$BATS_TEST_TMPDIR/err" ]
+    done <<END
+nnclr-prep $(shapes 40)
+nnclr-prep --list-contents s.tar.zst
+nnclr-embed --pixels 2 s.tar.zst
+nnclr-views --preset tiny s.tar.zst
+nnclr-lineval --methods knn e.safetensors.zst e.safetensors.zst
+nnclr-queue-inspect -q run/checkpoint.safetensors.zst s.tar.zst
+END
+}

@@ -1,0 +1,176 @@
+# nnclr-pretrain and signals: at which moment which one does what, what the parent sees, and how
+# others find the run meanwhile. The program is stopped at a chosen call (tests/inject), so that
+# nothing here depends on how fast it is.
+load helpers
+
+CHECKPOINT=checkpoint.safetensors.zst
+TINY="-q -j 1 --preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    make_shard s 40
+}
+
+teardown() { # what a failed test left running
+    [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
+}
+
+step_of() { # CHECKPOINT: the step in its metadata
+    zstdcat "$1" | head -c 4000 | tr -d '\0' | grep -o '"nnclr.step":"[0-9]*"' | grep -o '[0-9]*'
+}
+
+lines() { wc -l <"$1/metrics.jsonl"; }
+
+# Starts the command so that it stops itself at the calls of PLAN; $pid. A shell starts background
+# commands with INT ignored; python gives it back.
+start_unwatched() { # PLAN COMMAND...
+    INJECT=$INJECT python3 -c '
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.environ.update(NNCLR_INJECT=sys.argv[1], NNCLR_INJECT_FOLDER=os.getcwd() + "/run",
+                  LD_PRELOAD=os.environ["INJECT"],
+                  ASAN_OPTIONS="verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", ""))
+os.execvp(sys.argv[2], sys.argv[2:])' "$@" 3>&- &
+    pid=$!
+}
+
+start() { # PLAN COMMAND...: until it has stopped
+    start_unwatched "$@"
+    until_stopped
+}
+
+until_stopped() {
+    for _ in $(seq 2000); do
+        grep -q '^State:.T' "/proc/$pid/status" 2>/dev/null && return
+        sleep 0.01
+    done
+    echo "never stopped"
+    return 1
+}
+
+# Sends the signals and lets the program go on.
+send() { # [SIGNAL...]
+    local signal
+    for signal in "$@"; do
+        kill "-$signal" "$pid"
+    done
+    kill -CONT "$pid"
+}
+
+ends_with() { # STATUS: that of a shell, 128 + N for signal N
+    local status=0
+    wait "$pid" || status=$?
+    pid=
+    [ "$status" -eq "$1" ] || { echo "exit status $status, not $1"; return 1; }
+}
+
+# Calls that name a file, with --save-every 1steps: 1 run.json, 2 the checkpoint of step 0, 3 that of
+# step 1, and so on.
+
+@test "TERM while a checkpoint is written: it is finished, and the step after it; exit 75" {
+    start link:3:stop nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
+    [ "$(step_of run/$CHECKPOINT)" = 0 ]
+    send TERM
+    ends_with 75
+    local step
+    step=$(step_of run/$CHECKPOINT)
+    [ "$step" = 1 ] || [ "$step" = 2 ]
+    [ "$(lines run)" = "$step" ] && [ ! -e run/DONE ]
+    expect_files run $CHECKPOINT metrics.jsonl run.json .lock
+    expect 0 nnclr-pretrain -q --resume -o run
+    [ "$(lines run)" = 9 ]
+}
+
+@test "INT: a checkpoint, then death by SIGINT, which the parent sees" {
+    start link:3:stop nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
+    send INT
+    ends_with 130
+    [ "$(step_of run/$CHECKPOINT)" = "$(lines run)" ] && [ "$(lines run)" -ge 1 ]
+}
+
+@test "a second INT ends the program at once, without another checkpoint" {
+    # It is stopped again where it names the checkpoint that the first INT asked for.
+    start link:3:stop:all nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
+    send INT
+    until_stopped
+    local before
+    before=$(step_of run/$CHECKPOINT)
+    send INT
+    ends_with 130
+    [ "$(step_of run/$CHECKPOINT)" = "$before" ]
+    [ "$(lines run)" = $((before + 1)) ]
+    expect 0 nnclr-pretrain -q --resume -o run
+    [ "$(jq -c .step run/metrics.jsonl | tr '\n' ' ')" = "1 2 3 4 5 6 7 8 9 " ]
+}
+
+@test "USR1: a checkpoint, and the run goes on" {
+    # Saved are step 0, step 4, step 5 because of the signal, step 8 and the last one.
+    start link:3:stop:all nnclr-pretrain $TINY --steps 9 --save-every 4steps -o run s.tar.zst
+    send USR1
+    until_stopped
+    [ "$(step_of run/$CHECKPOINT) $(lines run)" = "4 5" ]
+    send
+    until_stopped
+    [ "$(step_of run/$CHECKPOINT) $(lines run)" = "5 8" ]
+    send
+    until_stopped
+    send # and now it names DONE
+    until_stopped
+    send
+    ends_with 0
+    [ "$(step_of run/$CHECKPOINT)" = 9 ] && [ -e run/DONE ]
+}
+
+@test "make stops at a run that was interrupted, and at one that was stopped" {
+    need make
+    printf 'all: run/DONE\n\ttouch after\nrun/DONE:\n\tnnclr-pretrain %s --steps 9 --save-every 1steps --force -o run s.tar.zst\n' "$TINY" >Makefile
+    local make_pid words
+    while read -r signal words; do
+        rm -rf run
+        start_unwatched link:3:stop make -s 2>messages
+        make_pid=$pid
+        for _ in $(seq 2000); do
+            pid=$(cat run/.lock 2>/dev/null) && grep -q '^State:.T' "/proc/$pid/status" 2>/dev/null && break
+            sleep 0.01
+        done
+        send "$signal"
+        pid=$make_pid
+        ends_with 2
+        cat messages
+        grep -q "$words" messages
+        [ ! -e after ] && [ -e run/$CHECKPOINT ] && [ ! -e run/DONE ]
+    done <<'END'
+INT \*\*\* .*Interrupt
+TERM \*\*\* .*Error 75
+END
+}
+
+@test "a run in use is refused, also while it writes, and stays as it is" {
+    start link:3:stop nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
+    local files
+    files=$(ls -A run; md5sum run/* run/.lock)
+    for way in --resume "--force --steps 1" "--steps 1"; do
+        if [ "$way" = --resume ]; then
+            expect 2 nnclr-pretrain --resume -o run
+        else
+            expect 2 nnclr-pretrain $TINY $way -o run s.tar.zst
+        fi
+        expect_message nnclr-pretrain "run: is in use by process $pid"
+        [ "$(ls -A run; md5sum run/* run/.lock)" = "$files" ]
+    done
+    # A reader meets the checkpoint that is whole.
+    nnclr-embed -q -m run/$CHECKPOINT s.tar.zst >/dev/null
+    send
+    ends_with 0
+    expect_files run $CHECKPOINT metrics.jsonl run.json DONE .lock
+}
+
+@test "--max-time ends like TERM, with 75; a run that is over by then is done" {
+    expect 75 nnclr-pretrain $TINY --steps 9 --max-time 0.001s -o run s.tar.zst
+    [ "$(step_of run/$CHECKPOINT) $(lines run)" = "1 1" ] && [ ! -e run/DONE ]
+    expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o run
+    [ "$(step_of run/$CHECKPOINT) $(lines run)" = "2 2" ]
+    expect 0 nnclr-pretrain $TINY --steps 1 --max-time 0.001s -o one s.tar.zst
+    [ -e one/DONE ]
+    expect 0 nnclr-pretrain $TINY --steps 2 --max-time 1h -o two s.tar.zst
+}
