@@ -31,9 +31,13 @@ void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info);
 /* Pictures in the data that the identity describes. */
 int64_t nnclr_identity_records(const nnclr_json *identity);
 
+/* Whether the file holds all that `net` needs, momentum included where asked for: its tensors must
+ * fit the network by name, dtype and shape; the message names the first that does not. A small file
+ * that claims to hold a large network is so found out before memory is spent on it. */
+bool nnclr_checkpoint_check(const nnclr_tensor_reader *reader, const nnclr_network *net,
+                            bool momentum, nnclr_error *e);
 /* Loads what `p` has room for from the reader: weights and running statistics, and momentum where
- * p->velocity is not NULL. The tensors must fit the network by name, dtype and shape; the message
- * names the first that does not. F32 and F64 files load into either engine. */
+ * p->velocity is not NULL, after the same check. F32 and F64 files load into either engine. */
 bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
                                       nnclr_error *e);
 /* Loads the queue; `s` was created with the file's m and d. */
