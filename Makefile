@@ -1,5 +1,6 @@
 # NNCLR in C. `make` builds, `make check` tests, `make demo` shows it at work, `make deps` installs
-# what the build needs. Variables: CC, CFLAGS, SANITIZE=address,undefined or thread.
+# what the build needs, `make fuzz` feeds the parsers with damaged input for hours. Variables: CC,
+# CFLAGS, SANITIZE=address,undefined or thread, FUZZ_SECONDS.
 
 CC       ?= cc
 CFLAGS   ?= -O2 -g
@@ -13,8 +14,9 @@ OUT      := $(BUILD)/$(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANIT
 PACKAGES := libjpeg libpng zlib openblas libzstd jansson libarchive
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wformat=2
 STRICT   := -Wconversion
+SANITIZE_CFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib -I. $(WARN) -ffp-contract=off -fno-math-errno -pthread \
-             $(shell pkg-config --cflags $(PACKAGES)) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) \
+             $(shell pkg-config --cflags $(PACKAGES)) $(SANITIZE_CFLAGS) \
              -MMD -MP $(CFLAGS)
 ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 LIBS     = $(shell pkg-config --libs $(PACKAGES)) -lm
@@ -31,12 +33,13 @@ CMD_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(filter-out cmd/nnclr-%,$(sort $(wildcard
 PROGRAMS := $(notdir $(basename $(wildcard cmd/nnclr-*.c)))
 THREADED := test_threads test_loader test_views test_shard test_execution
 UNIT     := $(notdir $(basename $(wildcard tests/unit/test_*.c)))
+FUZZ     := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 EXAMPLES := $(basename $(wildcard examples/*/*.c))
 
-SCRIPTS  := tests/floors
+SCRIPTS  := tests/floors tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib tests examples deps demo check check-asan check-valgrind check-tsan bench bench-conv clean format
+.PHONY: all lib tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-conv clean format
 .SECONDARY:
 
 # build/nnclr-* always name the programs that were built last without a sanitiser.
@@ -54,6 +57,12 @@ $(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(OUT)/cmd.a $(LIB)
 $(OUT)/test_%: $(OUT)/tests/unit/test_%.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+# A fuzz target: with libFuzzer where that is among the sanitisers, else it runs given files.
+FUZZ_MAIN = $(if $(findstring fuzzer,$(SANITIZE)),,$(OUT)/tests/fuzz/replay.o)
+$(OUT)/fuzz_options: override LDFLAGS += -Wl,--wrap=exit
+$(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/support.o $(OUT)/tests/fuzz/replay.o $(OUT)/cmd.a $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(OUT)/tests/fuzz/support.o $(FUZZ_MAIN) $(OUT)/cmd.a $(LIB) $(LIBS)
+
 $(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
@@ -68,6 +77,12 @@ $(OUT)/inject.so: tests/inject/inject.c
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	@$(AR) rcs $@ $^
+
+# No byte of an input reaches the engine's loops: the fuzz targets have them without sanitisers,
+# which takes clang minutes less.
+ifneq ($(findstring fuzzer,$(SANITIZE)),)
+$(OUT)/lib/engine/%.o: SANITIZE_CFLAGS :=
+endif
 
 # The reference engine, once for float and once for double.
 $(OUT)/lib/engine/cpu/%-f32.o: lib/engine/cpu/%.c
@@ -92,6 +107,7 @@ $(OUT)/%.o: %.c
 
 tests: $(UNIT:%=$(OUT)/%) $(OUT)/inject.so
 examples: $(EXAMPLES:%=$(OUT)/%)
+fuzz-targets: $(FUZZ:%=$(OUT)/%)
 
 deps:
 	@tests/deps
@@ -101,13 +117,32 @@ demo: deps
 	@examples/shapes/run.sh $(BUILD) $(BUILD)/demo
 
 # Everything is built first, so that what runs is what is here.
-check: all tests examples
-	@NNCLR_BIN=$(abspath $(OUT)) \
+check: all tests examples fuzz-targets fuzz-build
+	@NNCLR_BIN=$(abspath $(OUT)) $(FUZZ_ENV) \
 	    tests/run $(SCRIPTS) $(UNIT:%=$(OUT)/%) $(BATS)
 
 # The same unit tests and command-line tests under the sanitisers of gcc. Leaks count.
 check-asan:
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined CFLAGS="-O1 -g" check
+
+# Every parser against libFuzzer under clang's sanitisers. `make check` does it for seconds; here each
+# of the targets runs for FUZZ_SECONDS (FUZZ_TARGETS="jpeg png": only these), so that all take some
+# three hours. What was found to be new stays in build/fuzz and is gone on with. A finding ends it,
+# and its file is named: build/cc/fuzz_NAME FILE runs it again.
+FUZZ_CC       ?= clang
+FUZZ_SECONDS  ?= 600
+FUZZ_SANITIZE := fuzzer,address,undefined,float-cast-overflow
+FUZZ_BIN      := $(BUILD)/$(notdir $(FUZZ_CC))-$(subst $(comma),-,$(FUZZ_SANITIZE))
+FUZZ_WORKS    := echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return !p && n; }' | \
+                 $(FUZZ_CC) -fsanitize=$(FUZZ_SANITIZE) -x c -o /dev/null - >/dev/null 2>&1
+FUZZ_ENV       = FUZZ_REPLAY=$(OUT) FUZZ_BIN=$$($(if $(SANITIZE),false,$(FUZZ_WORKS)) && echo $(FUZZ_BIN))
+
+fuzz: fuzz-targets fuzz-build
+	@$(FUZZ_ENV) tests/fuzz/fuzz $(FUZZ_SECONDS)
+
+fuzz-build:
+	@$(if $(SANITIZE),true,! { $(FUZZ_WORKS); } || $(MAKE) --no-print-directory CC=$(FUZZ_CC) \
+	    SANITIZE=$(FUZZ_SANITIZE) CFLAGS="-O1 -g" fuzz-targets)
 
 # Measures the claims of the README beside their peer; nothing else should run meanwhile.
 bench: all examples
@@ -136,4 +171,4 @@ format:
 	clang-format -i $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] lib/*/*/*/*.[ch] cmd/*.[ch] tests/*/*.[ch] examples/*/*.[ch])
 
 -include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(PROGRAMS:%=$(OUT)/cmd/%.d) $(EXAMPLES:%=$(OUT)/%.d) $(UNIT:%=$(OUT)/tests/unit/%.d) \
-         $(patsubst %.c,$(OUT)/%.d,$(wildcard tests/bench/*.c))
+         $(patsubst %.c,$(OUT)/%.d,$(wildcard tests/bench/*.c tests/fuzz/*.c))

@@ -103,12 +103,11 @@ static bool open_network(network *n, const settings *s, int threads, nnclr_error
         !nnclr_engine_open(&n->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, n->pool, e))
         return false;
     n->list = nnclr_model_build(&n->info.config.model, e);
-    if (!n->list || !nnclr_parameters_create(&n->parameters, n->list, &n->engine, false, e))
+    if (!n->list || !nnclr_checkpoint_check(n->checkpoint, n->list, false, e) ||
+        !nnclr_parameters_create(&n->parameters, n->list, &n->engine, false, e))
         return false;
-    return s->untrained
-               ? nnclr_checkpoint_check_parameters(n->checkpoint, &n->parameters, e) &&
-                     nnclr_parameters_initialize(&n->parameters, n->info.config.init_seed, e)
-               : nnclr_checkpoint_load_parameters(n->checkpoint, &n->parameters, e);
+    return s->untrained ? nnclr_parameters_initialize(&n->parameters, n->info.config.init_seed, e)
+                        : nnclr_checkpoint_load_parameters(n->checkpoint, &n->parameters, e);
 }
 
 static void close_network(network *n) {

@@ -41,13 +41,16 @@ static bool parse_time(const char *text, void *target, nnclr_error *e) {
 }
 
 static bool parse_warmup(const char *text, void *target, nnclr_error *e) {
+    static const double most_epochs = 1e9;
     nnclr_duration *warmup = target;
-    if (nnclr_parse_real(text, 0, 1e9, &warmup->count)) {
+    if (nnclr_parse_real(text, 0, most_epochs, &warmup->count)) {
         warmup->unit = NNCLR_EPOCHS;
         return true;
     }
     nnclr_error ignored = NNCLR_NO_ERROR;
-    if (nnclr_parse_duration(text, warmup, &ignored) && warmup->unit != NNCLR_SECONDS)
+    if (nnclr_parse_duration(text, warmup, &ignored) &&
+        (warmup->unit == NNCLR_STEPS ||
+         (warmup->unit == NNCLR_EPOCHS && warmup->count <= most_epochs)))
         return true;
     return nnclr_fail(e, NNCLR_ERROR_USAGE,
                       "needs a number of epochs, or steps such as 500steps, not \"%s\"", text);

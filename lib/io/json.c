@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 
-enum { TEXT_LIMIT = 64 << 20 };
+enum { TEXT_LIMIT = 64 << 20, VALUES_LIMIT = 4 << 20 };
 
 /* ---- UTF-8 ---- */
 
@@ -32,10 +32,31 @@ static nnclr_json *checked(json_t *value, nnclr_error *e) {
     return value;
 }
 
+/* A value takes far more memory than its text does ("[]," forty times as much), so that the text's
+ * size alone is no bound. Counts what stands before values; in broken text it counts something. */
+static size_t count_values(const char *text, size_t size) {
+    size_t count = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '"')
+            in_string = !in_string;
+        else if (in_string && text[i] == '\\')
+            i++;
+        else if (!in_string)
+            count += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    }
+    return count;
+}
+
 nnclr_json *nnclr_json_parse(const char *text, size_t size, const char *what, nnclr_error *e) {
     if (size > TEXT_LIMIT) {
         nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: %zu bytes of JSON, more than %d", what, size,
                    (int)TEXT_LIMIT);
+        return NULL;
+    }
+    if (count_values(text, size) > VALUES_LIMIT) {
+        nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: JSON of more than %d values", what,
+                   (int)VALUES_LIMIT);
         return NULL;
     }
     json_error_t why;

@@ -13,8 +13,8 @@
 
 typedef struct json_t nnclr_json;
 
-/* Strict: one document, no duplicate keys, nesting and size bounded (64 MiB). `what` names the
- * text in the message. Input with NUL bytes or no UTF-8 is refused. */
+/* Strict: one document, no duplicate keys, nesting, size (64 MiB) and count of values (4 Mi)
+ * bounded. `what` names the text in the message. Input with NUL bytes or no UTF-8 is refused. */
 nnclr_json *nnclr_json_parse(const char *text, size_t size, const char *what, nnclr_error *e);
 nnclr_json *nnclr_json_object(nnclr_error *e);
 nnclr_json *nnclr_json_array(nnclr_error *e);

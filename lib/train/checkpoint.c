@@ -316,29 +316,36 @@ static bool refuse_strangers(const nnclr_tensor_reader *reader, const nnclr_layo
     return true;
 }
 
-/* Compares all tensors with the network, and loads them where asked to. */
-static bool take_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p, bool load,
-                            nnclr_error *e) {
+static bool check_layout(const nnclr_tensor_reader *reader, const nnclr_layout *layout,
+                         nnclr_error *e) {
+    bool ok = refuse_strangers(reader, layout, e);
+    for (size_t i = 0; ok && i < layout->count; i++)
+        ok = find_fitting(reader, &layout->entries[i], e) != NULL;
+    return ok;
+}
+
+bool nnclr_checkpoint_check(const nnclr_tensor_reader *reader, const nnclr_network *net,
+                            bool momentum, nnclr_error *e) {
     nnclr_layout layout;
-    if (!nnclr_layout_make(p->net, p->engine->table->real, p->velocity != NULL, NULL, &layout, e))
+    if (!nnclr_layout_make(net, NNCLR_F32, momentum, NULL, &layout, e))
         return false;
-    bool ok = refuse_strangers(reader, &layout, e);
-    for (size_t i = 0; ok && i < layout.count; i++) {
-        const nnclr_tensor_info *info = find_fitting(reader, &layout.entries[i], e);
-        ok = info && (!load || nnclr_checkpoint_load_entry(reader, info, &layout.entries[i], p, e));
-    }
+    bool ok = check_layout(reader, &layout, e);
     nnclr_layout_free(&layout);
     return ok;
 }
 
 bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
                                       nnclr_error *e) {
-    return take_parameters(reader, p, true, e);
-}
-
-bool nnclr_checkpoint_check_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
-                                       nnclr_error *e) {
-    return take_parameters(reader, p, false, e);
+    nnclr_layout layout;
+    if (!nnclr_layout_make(p->net, p->engine->table->real, p->velocity != NULL, NULL, &layout, e))
+        return false;
+    bool ok = check_layout(reader, &layout, e);
+    for (size_t i = 0; ok && i < layout.count; i++) {
+        const nnclr_tensor_info *info = nnclr_tensor_reader_find(reader, layout.entries[i].name);
+        ok = nnclr_checkpoint_load_entry(reader, info, &layout.entries[i], p, e);
+    }
+    nnclr_layout_free(&layout);
+    return ok;
 }
 
 bool nnclr_checkpoint_check_rows(const char *path, const nnclr_checkpoint_info *told, int64_t rows,

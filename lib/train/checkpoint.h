@@ -31,14 +31,15 @@ void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info);
 /* Pictures in the data that the identity describes. */
 int64_t nnclr_identity_records(const nnclr_json *identity);
 
+/* Whether the file holds all that `net` needs, momentum included where asked for: its tensors must
+ * fit the network by name, dtype and shape; the message names the first that does not. A small file
+ * that claims to hold a large network is so found out before memory is spent on it. */
+bool nnclr_checkpoint_check(const nnclr_tensor_reader *reader, const nnclr_network *net,
+                            bool momentum, nnclr_error *e);
 /* Loads what `p` has room for from the reader: weights and running statistics, and momentum where
- * p->velocity is not NULL. The tensors must fit the network by name, dtype and shape; the message
- * names the first that does not. F32 and F64 files load into either engine. */
+ * p->velocity is not NULL, after the same check. F32 and F64 files load into either engine. */
 bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
                                       nnclr_error *e);
-/* The same comparison of tensors and network, without reading the tensors. */
-bool nnclr_checkpoint_check_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
-                                       nnclr_error *e);
 /* Loads the queue; `s` was created with the file's m and d. `told` is what the file's metadata say,
  * which bounds the rows' records, labels and steps; NULL: a file without. */
 bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader,

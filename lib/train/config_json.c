@@ -166,8 +166,12 @@ static bool impossible(const field *f, nnclr_error *e) {
 }
 
 static bool get_real(const field *f, const nnclr_json *value, void *place, int i) {
-    double real;
-    if (!nnclr_json_real(value, &real) || !(real >= f->low && real <= f->high))
+    double real, low = f->low, high = f->high;
+    if (f->type == FIELD_FLOAT) { /* a value at a bound was rounded as the bound is here */
+        low = (double)(float)low;
+        high = (double)(float)high;
+    }
+    if (!nnclr_json_real(value, &real) || !(real >= low && real <= high))
         return false;
     if (f->type == FIELD_FLOAT)
         ((float *)place)[i] = (float)real;

@@ -83,12 +83,13 @@ static void pack(nnclr_trainer *t) {
         nnclr_micro_batches_pack(t->backbone);
 }
 
-static bool build(nnclr_trainer *t, nnclr_error *e) {
+static bool build(nnclr_trainer *t, const nnclr_tensor_reader *resume, nnclr_error *e) {
     const nnclr_config *config = t->options.config;
     nnclr_engine *engine = t->options.engine;
     const nnclr_layers *projector = &config->model.projector;
     t->communicator = nnclr_communicator_self();
     if (!(t->net = nnclr_model_build(&config->model, e)) ||
+        (resume && !nnclr_checkpoint_check(resume, t->net, true, e)) ||
         !nnclr_parameters_create(&t->parameters, t->net, engine, true, e) || !build_passes(t, e))
         return false;
     t->has_support = config->method.kind == NNCLR_METHOD_NNCLR;
@@ -160,7 +161,7 @@ static bool start(nnclr_trainer *t, nnclr_error *e) {
 static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
                   nnclr_error *e) {
     t->saved_step = -1;
-    if (!describe(t, e) || !build(t, e))
+    if (!describe(t, e) || !build(t, resume, e))
         return false;
     if (resume ? !load(t, resume, info, e) : !start(t, e))
         return false;

@@ -208,6 +208,19 @@ END
     [ ! -e out.emb ]
 }
 
+@test "a checkpoint that claims a network of a terabyte: refused by its tensors, not for want of memory" {
+    need zstd
+    make_run
+    zstdcat $checkpoint | sed 's/\\"width\\":0.125/\\"width\\":64.00/' >huge.safetensors
+    zstdcat $checkpoint >plain.safetensors
+    ! cmp -s huge.safetensors plain.safetensors
+    for option in --output=features --untrained; do
+        expect 1 nnclr-embed -m huge.safetensors $option -o out.emb train.tar.zst
+        expect_message nnclr-embed "huge.safetensors: tensor backbone.conv1.weight has shape [8,3,3,3], but its nnclr.config asks for [4096,3,3,3]"
+    done
+    [ ! -e out.emb ]
+}
+
 @test "a cut shard: exit 1, no output" {
     make_shard a 20
     head -c $(($(stat -c %s a.tar.zst) / 2)) a.tar.zst >cut.tar.zst

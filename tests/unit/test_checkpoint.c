@@ -239,6 +239,34 @@ static void tensors_that_do_not_fit_their_config(void) {
     check_misfit(longer_queue, "no tensor queue.embedding of shape [80,32]");
 }
 
+/* A terabyte of weights: once they are asked for, the reason would be another. */
+static void huge(nnclr_config *c) {
+    c->model.arch = NNCLR_RESNET152;
+    c->model.width = 64;
+}
+
+static void a_huge_network_is_refused_before_it_is_made(void) {
+    nnclr_config config = small_config(), lie = config;
+    nnclr_checkpoint_info info;
+    state s;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    huge(&lie);
+    fill_state(&s, &lie);
+    write_state(&s, path);
+    nnclr_tensor_reader *reader = nnclr_checkpoint_open(path, &info, &s.e);
+    CHECK_SAYS(reader, "%s", s.e.message);
+    nnclr_network *net = nnclr_model_build(&info.config.model, &s.e);
+    CHECK_SAYS(net, "%s", s.e.message);
+    CHECK(!nnclr_checkpoint_check(reader, net, true, &s.e) && s.e.code == NNCLR_ERROR_INPUT);
+    CHECK_SAYS(strstr(s.e.message, "tensor backbone.conv1.weight has shape [8,3,3,3], but"), "%s",
+               s.e.message);
+    CHECK(nnclr_checkpoint_check(reader, s.net, true, &s.e));
+    nnclr_network_free(net);
+    nnclr_checkpoint_info_free(&info);
+    nnclr_tensor_reader_close(reader);
+    close_state(&s);
+}
+
 static void a_deeper_file_than_its_config(void) {
     nnclr_config config = small_config(), deep = config;
     deep.model.arch = NNCLR_RESNET34;
@@ -438,6 +466,7 @@ int main(void) {
     RUN(tensors_have_their_names);
     RUN(either_width_loads_into_either_engine);
     RUN(tensors_that_do_not_fit_their_config);
+    RUN(a_huge_network_is_refused_before_it_is_made);
     RUN(a_deeper_file_than_its_config);
     RUN(numbers_that_nothing_goes_on_from);
     RUN(rows_beyond_the_data);

@@ -113,6 +113,27 @@ static void wrong_text_is_refused(void) {
     free(deep);
 }
 
+/* A small compressed file may unpack to a text whose values take gigabytes. */
+static void many_values_are_refused(void) {
+    enum { PAIRS = 3 << 20 };
+    nnclr_error e = NNCLR_NO_ERROR;
+    char *text = malloc(3 * PAIRS + 2);
+    for (size_t i = 0; i < PAIRS; i++)
+        memcpy(text + 3 * i, i == 0 ? "[[]" : ",[]", 3);
+    text[3 * PAIRS] = ']';
+    CHECK(!nnclr_json_parse(text, 3 * PAIRS + 1, "many", &e) && e.code == NNCLR_ERROR_LIMIT);
+    CHECK_TEXT(e.message, "many: JSON of more than 4194304 values");
+
+    /* The same many characters in a string are one value. */
+    memset(text, ',', 3 * PAIRS);
+    memcpy(text, "[\"\\\"", 4);
+    memcpy(text + 3 * PAIRS - 2, "\"]", 2);
+    nnclr_json *value = nnclr_json_parse(text, 3 * PAIRS, "one", &e);
+    CHECK_SAYS(value && nnclr_json_count(value) == 1, "%s", e.message);
+    nnclr_json_free(value);
+    free(text);
+}
+
 static void members_are_checked(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_json *o = parse("{\"s\":\"x\",\"i\":5,\"r\":1.5,\"b\":true,\"n\":null,\"a\":[1,2,3]}");
@@ -161,6 +182,7 @@ int main(void) {
     RUN(reals_read_back_exactly);
     RUN(bytes_that_are_no_utf8_are_replaced);
     RUN(wrong_text_is_refused);
+    RUN(many_values_are_refused);
     RUN(members_are_checked);
     return check_done();
 }

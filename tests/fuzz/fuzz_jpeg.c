@@ -1,0 +1,7 @@
+/* Pictures: JPEG by image/jpeg.c. */
+#include "tests/fuzz/picture.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    fuzz_picture(data, size);
+    return 0;
+}
