@@ -30,13 +30,17 @@ static bool reader_failed(const nnclr_archive *archive, nnclr_error *e) {
 }
 
 /* The compressions that libarchive reads by itself; its others start programs. */
-static bool set_up(nnclr_archive *archive, nnclr_error *e) {
-    static int (*const supports[])(struct archive *) = {
-        archive_read_support_filter_gzip, archive_read_support_filter_bzip2,
-        archive_read_support_filter_xz,   archive_read_support_filter_lzma,
-        archive_read_support_filter_lzip, archive_read_support_filter_zstd,
-        archive_read_support_filter_lz4,  archive_read_support_filter_compress,
-        archive_read_support_format_tar,
+static bool set_up(nnclr_archive *archive, bool packed, nnclr_error *e) {
+    int (*const supports[])(struct archive *) = {
+        archive_read_support_filter_gzip,
+        archive_read_support_filter_bzip2,
+        archive_read_support_filter_xz,
+        archive_read_support_filter_lzma,
+        archive_read_support_filter_lzip,
+        archive_read_support_filter_zstd,
+        archive_read_support_filter_lz4,
+        archive_read_support_filter_compress,
+        packed ? archive_read_support_format_raw : archive_read_support_format_tar,
     };
     archive->reader = archive_read_new();
     if (!archive->reader)
@@ -47,8 +51,8 @@ static bool set_up(nnclr_archive *archive, nnclr_error *e) {
         if (code != ARCHIVE_OK && code != ARCHIVE_WARN)
             return reader_failed(archive, e);
     }
-    if (archive_read_set_format_option(archive->reader, "tar", "read_concatenated_archives", "1") !=
-        ARCHIVE_OK)
+    if (!packed && archive_read_set_format_option(archive->reader, "tar",
+                                                  "read_concatenated_archives", "1") != ARCHIVE_OK)
         return reader_failed(archive, e);
     return true;
 }
@@ -79,12 +83,12 @@ static bool open_input(nnclr_archive *archive, const char *path, nnclr_error *e)
     return true;
 }
 
-nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
+static nnclr_archive *open_archive(const char *path, bool packed, nnclr_error *e) {
     nnclr_archive *archive = nnclr_alloc_zero(1, sizeof *archive, e);
     if (!archive)
         return NULL;
     archive->fd = -1;
-    if (!open_input(archive, path, e) || !set_up(archive, e))
+    if (!open_input(archive, path, e) || !set_up(archive, packed, e))
         goto fail;
     if (archive_read_open_fd(archive->reader, archive->fd, BLOCK) != ARCHIVE_OK) {
         if (archive_errno(archive->reader) == EILSEQ) /* libarchive's "unrecognized format" */
@@ -110,6 +114,14 @@ nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
 fail:
     nnclr_archive_close(archive);
     return NULL;
+}
+
+nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
+    return open_archive(path, false, e);
+}
+
+nnclr_archive *nnclr_archive_open_packed(const char *path, nnclr_error *e) {
+    return open_archive(path, true, e);
 }
 
 void nnclr_archive_close(nnclr_archive *archive) {
