@@ -130,6 +130,9 @@ static bool start(packing *p, nnclr_error *e) {
         return false;
     nnclr_cli_detail(p->cli, "%zu files of %zu classes found", nnclr_source_count(p->source),
                      nnclr_source_class_count(p->source));
+    if (nnclr_source_mixes_parts(p->source))
+        nnclr_cli_note(p->cli, "training and test pictures go into one shard; --root train and "
+                               "--root test take them apart");
     nnclr_cli_catch();
     p->writer = open_writer(p, e);
     if (!p->writer)
@@ -229,11 +232,6 @@ static void show_order(const void *target, char *text, size_t size) {
     snprintf(text, size, "%s", *(const char *const *)target);
 }
 
-static bool ends_with(const char *name, const char *end) {
-    size_t size = strlen(name), tail = strlen(end);
-    return size >= tail && strcmp(name + size - tail, end) == 0;
-}
-
 static void check_packing(nnclr_cli *cli, const settings *s) {
     bool to_stdout = !s->output || strcmp(s->output, "-") == 0;
     if (s->json)
@@ -244,15 +242,6 @@ static void check_packing(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "--shard-size: several files need a prefix: give -o PREFIX");
     if (cli->operand_count == 0 && !s->list)
         nnclr_cli_usage(cli, "no input: give a folder, a tar, or - for a tar on standard input");
-    for (int i = 0; i < cli->operand_count; i++) {
-        static const char *const later[] = {".bin", "-ubyte", "-ubyte.gz"};
-        for (size_t k = 0; k < sizeof later / sizeof *later; k++)
-            if (ends_with(cli->operands[i], later[k]))
-                nnclr_cli_usage(cli,
-                                "%s: files of CIFAR, STL-10 and MNIST are not read yet; give a "
-                                "folder or a tar of JPEG and PNG files",
-                                cli->operands[i]);
-    }
     if (to_stdout)
         nnclr_cli_refuse_terminal(cli, "a shard");
 }
@@ -275,7 +264,8 @@ int main(int argc, char **argv) {
          .help = "write the shard there instead of to standard output; with --shard-size the "
                  "beginning of the files' names"},
         {"root", 0, NNCLR_OPTION_TEXT, &s.root, "PATH",
-         .help = "take only what lies below PATH in the input; the next component is the class"},
+         .help = "take only what lies below PATH in the input; the next component is the class. "
+                 "With files of CIFAR, STL-10 and MNIST it may end in train, test or unlabeled"},
         {"list", 0, NNCLR_OPTION_TEXT, &s.list, "FILE",
          .help = "take the files that FILE names, a line each: path, and behind a tab the label; "
                  "- is standard input"},
@@ -299,13 +289,14 @@ int main(int argc, char **argv) {
     };
     const nnclr_program program = {
         .name = "nnclr-prep",
-        .summary = "Packs JPEG and PNG files into a shard, the file that the other programs read.",
+        .summary = "Packs pictures into a shard, the file that the other programs read.",
         .usage = "[options] INPUT...\n--list-contents [--json] SHARD...",
         .notes =
             "An INPUT is a folder (its subfolders are the classes), a tar in any compression, - (a "
-            "tar on standard input), or a single picture. A picture that cannot be read is named "
-            "on standard error "
-            "and left out; the exit code is then 3.",
+            "tar on standard input), a single picture, or a file of many pictures: CIFAR-10, "
+            "CIFAR-100 or STL-10 (.bin) and MNIST (idx). Folders and archives of such files are "
+            "read too; --root train and --root test take one part of the set. A picture that "
+            "cannot be read is named on standard error and left out; the exit code is then 3.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

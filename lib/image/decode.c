@@ -45,14 +45,24 @@ static bool fail_unknown(const uint8_t *bytes, size_t size, nnclr_error *e) {
     return nnclr_fail(e, NNCLR_ERROR_INPUT, "not a JPEG, PNG or PPM");
 }
 
-static const nnclr_picture_codec *find_codec(const uint8_t *bytes, size_t size, nnclr_error *e) {
+static const nnclr_picture_codec *match_codec(const uint8_t *bytes, size_t size) {
     static const nnclr_picture_codec *const codecs[] = {&nnclr_jpeg_codec, &nnclr_png_codec,
                                                         &nnclr_ppm_codec};
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
         if (codecs[i]->matches(bytes, size))
             return codecs[i];
-    fail_unknown(bytes, size, e);
     return NULL;
+}
+
+static const nnclr_picture_codec *find_codec(const uint8_t *bytes, size_t size, nnclr_error *e) {
+    const nnclr_picture_codec *codec = match_codec(bytes, size);
+    if (!codec)
+        fail_unknown(bytes, size, e);
+    return codec;
+}
+
+bool nnclr_is_picture(const uint8_t *bytes, size_t size) {
+    return match_codec(bytes, size) != NULL;
 }
 
 /* How the stored picture is walked to see it upright: EXIF's eight values as "rows and columns

@@ -28,6 +28,10 @@ nnclr_decode_limits nnclr_decode_limits_default(void);
 bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                   nnclr_image *image, nnclr_error *e);
 
+/* Do these first bytes of a file begin a picture of a kind that is read? */
+enum { NNCLR_PICTURE_START = 8 };
+bool nnclr_is_picture(const uint8_t *bytes, size_t size);
+
 /* Codec, and size after EXIF orientation, from the header alone. */
 bool nnclr_probe(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                  nnclr_codec *codec, int *width, int *height, nnclr_error *e);

@@ -1,5 +1,6 @@
 #include "image/picture_source.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,9 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "image/decode.h"
 #include "image/source_entries.h"
+#include "io/input.h"
 
 enum { NUMBER_DIGITS = 6 }; /* labels that are numbers: up to 999,999 */
 
@@ -60,23 +63,43 @@ static bool is_folder(const char *path) {
     return !is_standard_input(path) && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* Does the file start as a picture does? What cannot be read is left to the archive reader, which
- * says why. */
-static bool is_picture(const char *path) {
+/* The first bytes of a regular file, as many as there are; 0 where they cannot be read, which is
+ * left to the archive reader: it says why. */
+static size_t read_start(const char *path, uint8_t *start, size_t size) {
     struct stat status;
     if (is_standard_input(path) || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
-        return false;
+        return 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return false;
-    unsigned char start[4] = {0};
-    bool ok = pread(fd, start, sizeof start, 0) == (ssize_t)sizeof start;
+        return 0;
+    ssize_t got = pread(fd, start, size, 0);
     close(fd);
-    return ok && (memcmp(start, "\xff\xd8\xff", 3) == 0 || memcmp(start, "\x89PNG", 4) == 0 ||
-                  memcmp(start, "P6\n", 3) == 0);
+    return got > 0 ? (size_t)got : 0;
 }
 
-static bool add_single_picture(nnclr_source *source, uint32_t input, nnclr_error *e) {
+static bool is_picture(const char *path) {
+    uint8_t start[NNCLR_PICTURE_START];
+    return nnclr_is_picture(start, read_start(path, start, sizeof start));
+}
+
+/* A tar may have any name, that of a file of many pictures too. */
+static bool is_archive(const char *path) {
+    static const char *const magics[] = {"\037\213", "BZh", "\3757zXZ", "\050\265\057\375"};
+    uint8_t start[512];
+    size_t size = read_start(path, start, sizeof start);
+    for (size_t i = 0; i < sizeof magics / sizeof *magics; i++)
+        if (size > strlen(magics[i]) && memcmp(start, magics[i], strlen(magics[i])) == 0)
+            return true;
+    nnclr_content content = nnclr_content_of(start, size);
+    return content == NNCLR_CONTENT_TAR || content == NNCLR_CONTENT_SHARD;
+}
+
+static bool is_file(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+static bool add_single_file(nnclr_source *source, uint32_t input, nnclr_error *e) {
     char *path = source->bases[input];
     char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
@@ -87,6 +110,75 @@ static bool add_single_picture(nnclr_source *source, uint32_t input, nnclr_error
     return true;
 }
 
+/* Files beside it that may hold labels or names of classes. */
+static bool add_companions(nnclr_source *source, uint32_t input, nnclr_error *e) {
+    const char *base = source->bases[input];
+    DIR *directory = opendir(*base ? base : ".");
+    if (!directory)
+        return nnclr_fail_errno(e, "%s", *base ? base : ".");
+    bool ok = true;
+    for (const struct dirent *entry; ok && (entry = readdir(directory));) {
+        nnclr_source_item *item;
+        if (!nnclr_source_is_companion_name(entry->d_name))
+            continue;
+        ok = nnclr_source_add(source, input, entry->d_name, strlen(entry->d_name), &item, e);
+        if (ok)
+            item->role = NNCLR_SOURCE_COMPANION;
+    }
+    closedir(directory);
+    return ok;
+}
+
+/* One file of many pictures. */
+static bool gather_pixel_file(nnclr_source *source, uint32_t input, nnclr_error *e) {
+    size_t first = source->count;
+    if (!add_single_file(source, input, e))
+        return false;
+    source->items[first].role = NNCLR_SOURCE_CHOSEN;
+    return add_companions(source, input, e) &&
+           nnclr_source_take_apart(source, input, first, NULL, e);
+}
+
+/* Files of many pictures of the part that ends the root, in the folder before it. */
+static bool gather_part(nnclr_source *source, uint32_t input, const char *part, nnclr_error *e) {
+    size_t first = source->count;
+    if (!nnclr_source_gather_folder(source, input, e))
+        return false;
+    for (size_t i = first; i < source->count; i++) {
+        const char *name = (char *)source->texts.data + source->items[i].name;
+        const char *of = nnclr_source_part_of(name);
+        bool chosen = nnclr_source_is_pixel_name(name) && of && strcmp(of, part) == 0;
+        source->items[i].role = chosen ? NNCLR_SOURCE_CHOSEN : NNCLR_SOURCE_COMPANION;
+    }
+    return nnclr_source_take_apart(source, input, first, NULL, e);
+}
+
+static bool gather_folder(nnclr_source *source, uint32_t input, const char *folder,
+                          const char *root, nnclr_error *e) {
+    size_t first = source->count;
+    char *whole = source->bases[input]; /* folder/root */
+    const char *part = root ? nnclr_source_part_in(root) : NULL;
+    if (root && nnclr_source_is_pixel_name(whole) && is_file(whole))
+        return gather_pixel_file(source, input, e);
+    if (!part || is_folder(whole))
+        return nnclr_source_gather_folder(source, input, e) &&
+               nnclr_source_take_apart(source, input, first, NULL, e);
+    char *parent = join(folder, root, e);
+    if (!parent)
+        return false;
+    parent[strlen(parent) - strlen(part)] = '\0'; /* a slash stays */
+    bool ok;
+    source->bases[input] = parent;
+    ok = !is_folder(parent) || gather_part(source, input, part, e);
+    if (ok && source->count == first) { /* none there: what is missing is the folder */
+        source->bases[input] = whole;
+        whole = parent;
+        ok = nnclr_source_gather_folder(source, input, e);
+    }
+    nnclr_free(whole);
+    return ok;
+}
+
 static bool gather_input(nnclr_source *source, const char *path, const char *root, nnclr_error *e) {
     uint32_t input = (uint32_t)source->base_count;
     bool folder = is_folder(path);
@@ -95,9 +187,12 @@ static bool gather_input(nnclr_source *source, const char *path, const char *roo
         return false;
     source->bases[source->base_count++] = base;
     if (folder)
-        return nnclr_source_gather_folder(source, input, e);
+        return gather_folder(source, input, path, root, e);
     if (!root && is_picture(path))
-        return add_single_picture(source, input, e);
+        return add_single_file(source, input, e);
+    if (!root && is_file(path) && nnclr_source_is_pixel_name(path) &&
+        (nnclr_source_is_idx_name(path) || !is_archive(path)))
+        return gather_pixel_file(source, input, e);
     return nnclr_source_gather_archive(source, input, root, e);
 }
 
@@ -143,9 +238,10 @@ static int by_class_directory_file(const void *a, const void *b) {
 static sort_key make_key(const nnclr_source *source, size_t i) {
     const char *name = (char *)source->texts.data + source->items[i].name;
     const char *slash = strrchr(name, '/');
+    bool in_class = slash && source->items[i].kind != NNCLR_SOURCE_PIXELS;
     return (sort_key){.input = source->items[i].input,
                       .name = name,
-                      .class_size = slash ? strcspn(name, "/") : 0,
+                      .class_size = in_class ? strcspn(name, "/") : 0,
                       .directory_size = slash ? (size_t)(slash - name) : 0,
                       .item = i};
 }
@@ -171,6 +267,8 @@ static bool arrange(nnclr_source *source, nnclr_error *e) {
             continue;
         nnclr_source_item *item = &sorted[kept++];
         *item = source->items[keys[i].item];
+        if (item->kind == NNCLR_SOURCE_PIXELS)
+            continue;
         item->class_name = item->name;
         item->class_size = keys[i].class_size;
     }
@@ -264,10 +362,17 @@ static bool name_classes(nnclr_source *source, class_span *spans, size_t count, 
 }
 
 static bool set_classes(nnclr_source *source, bool list, nnclr_error *e) {
-    class_span *spans = nnclr_alloc(source->count, sizeof *spans, e);
+    size_t most;
+    if (!nnclr_size_add(source->count, source->known_class_count, &most))
+        return nnclr_fail(e, NNCLR_ERROR_MEMORY, "too many classes");
+    class_span *spans = nnclr_alloc(most, sizeof *spans, e);
     if (!spans)
         return false;
     size_t count = 0;
+    for (size_t i = 0; i < source->known_class_count; i++) {
+        const nnclr_source_class_name *known = &source->known_classes[i];
+        spans[count++] = (class_span){(char *)source->texts.data + known->text, known->size};
+    }
     int64_t largest = 0;
     bool numbers = list;
     for (size_t i = 0; i < source->count; i++) {
@@ -350,8 +455,13 @@ void nnclr_source_close(nnclr_source *source) {
         nnclr_free(source->bases[i]);
     for (size_t i = 0; i < source->class_count; i++)
         nnclr_free(source->classes[i]);
+    for (size_t i = 0; i < source->pixel_file_count; i++)
+        if (source->pixel_files[i].fd != source->spool)
+            close(source->pixel_files[i].fd);
     if (source->spool >= 0)
         close(source->spool);
+    nnclr_free(source->pixel_files);
+    nnclr_free(source->known_classes);
     nnclr_free(source->bases);
     nnclr_free(source->classes);
     nnclr_free(source->items);
@@ -366,6 +476,10 @@ size_t nnclr_source_count(const nnclr_source *source) {
 nnclr_source_entry nnclr_source_entry_at(const nnclr_source *source, size_t i) {
     const nnclr_source_item *item = &source->items[i];
     return (nnclr_source_entry){(char *)source->texts.data + item->name, item->label};
+}
+
+bool nnclr_source_mixes_parts(const nnclr_source *source) {
+    return source->mixes_parts;
 }
 
 size_t nnclr_source_class_count(const nnclr_source *source) {
@@ -407,6 +521,8 @@ bool nnclr_source_read(nnclr_source *source, size_t i, nnclr_buffer *out, nnclr_
         return read_file(source, base, name, out, e);
     case NNCLR_SOURCE_SPOOLED:
         return read_spool(source, item, out, e);
+    case NNCLR_SOURCE_PIXELS:
+        return nnclr_source_read_pixels(source, item, out, e);
     case NNCLR_SOURCE_LARGE:
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: larger than the limit of %zu bytes", name,
                           source->file_limit);

@@ -1,5 +1,5 @@
-/* A folder, a list or an archive of picture files as a numbered sequence with classes: what
- * nnclr-prep packs.
+/* A folder, a list or an archive of picture files, or files of many pictures, as a numbered
+ * sequence with classes: what nnclr-prep packs.
  *
  * A folder is read as torchvision's ImageFolder does: its subfolders are the classes, sorted by
  * code point; inside a class files sort by (directory, file name); links are followed, cycles are
@@ -8,6 +8,13 @@
  * that are hidden (a name that starts with a dot) are passed over, and so are files beside class
  * folders. Several inputs follow each other as given. A picture file given as an input is one
  * entry without label.
+ *
+ * Files of many pictures (pixel_file.h) are inputs too, by themselves or in a folder or archive,
+ * which then holds no others: record after record in the order of the files' names, with the labels
+ * that they have. Such a file counts as a folder of its pictures: "test_batch.bin/000017". Classes
+ * are named by the file beside them that says so, or else numbered, and all of them count. `root`
+ * may also name such a file, or end in a part of the set: "train" is data_batch_*.bin, train*;
+ * "test" is test*, t10k*; "unlabeled" is unlabeled*. A picture comes out encoded as a PNG.
  *
  * A list keeps its own order. Its labels are class names; where all of them are plain numbers,
  * they are the labels themselves, and the classes are named 0, 1, ... up to the largest. */
@@ -42,6 +49,8 @@ nnclr_source *nnclr_source_open(const nnclr_source_options *options, nnclr_error
 void nnclr_source_close(nnclr_source *source); /* NULL is fine */
 size_t nnclr_source_count(const nnclr_source *source);
 nnclr_source_entry nnclr_source_entry_at(const nnclr_source *source, size_t i);
+/* A training part and another one came out of one folder or archive, where neither was named. */
+bool nnclr_source_mixes_parts(const nnclr_source *source);
 size_t nnclr_source_class_count(const nnclr_source *source);
 const char *nnclr_source_class(const nnclr_source *source, size_t label);
 /* The encoded bytes of entry i into `out` (emptied first). What is no regular file (a directory

@@ -62,6 +62,9 @@ typedef struct reading {
     nnclr_source *source;
     uint32_t input;
     const char *root;
+    nnclr_buffer clean_root;
+    size_t parent_size; /* of it, what comes before the last component */
+    const char *part;   /* the last component, where it names one; NULL: none */
     nnclr_archive *archive;
     nnclr_buffer name, data; /* scratch */
     size_t first;            /* item */
@@ -102,34 +105,62 @@ static bool note_link(reading *r, nnclr_source_item *item, const char *target, n
     return true;
 }
 
+/* What a member that is not below the root is to it, by its cleaned path: a file of many pictures
+ * that the root names, or of the part that ends it; or one that may say more of such a file. False:
+ * nothing. */
+static bool is_beside(const reading *r, const char *path, nnclr_source_role *role) {
+    const char *of = nnclr_source_part_of(path), *root = (char *)r->clean_root.data;
+    bool in_part = r->part && of && strcmp(of, r->part) == 0 &&
+                   strncmp(path, root, r->clean_root.size - strlen(r->part)) == 0;
+    bool chosen = nnclr_source_is_pixel_name(path) && (in_part || strcmp(path, root) == 0);
+    *role = chosen ? NNCLR_SOURCE_CHOSEN : NNCLR_SOURCE_COMPANION;
+    return chosen || nnclr_source_is_companion_name(path);
+}
+
 static bool add_member(reading *r, const char *path, const char *link, nnclr_error *e) {
     if (strcmp(path, NNCLR_SHARD_FIRST) == 0)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a shard, not an archive of pictures",
                           r->source->bases[r->input]);
     if (!clean_name(path, r->root, &r->name, e))
         return false;
+    nnclr_source_role role = NNCLR_SOURCE_ASKED;
+    if (r->name.size == 0 && r->clean_root.size > 0) {
+        if (!clean_name(path, "", &r->name, e))
+            return false;
+        if (r->name.size > 0 && !is_beside(r, (char *)r->name.data, &role))
+            return true;
+    }
     if (r->name.size == 0)
         return true;
     nnclr_source_item *item;
-    if (!nnclr_source_add(r->source, r->input, (char *)r->name.data, r->name.size, &item, e))
+    size_t before = role == NNCLR_SOURCE_CHOSEN ? r->parent_size : 0;
+    if (!nnclr_source_add(r->source, r->input, (char *)r->name.data + before, r->name.size - before,
+                          &item, e))
         return false;
+    item->role = role;
     return link ? note_link(r, item, link, e) : spool_member(r, item, e);
 }
 
 typedef struct named {
-    const char *name;
+    const char *name; /* of those with one role */
+    nnclr_source_role role;
     size_t item; /* a later member of the same name replaces an earlier one */
 } named;
 
+static int by_name(const named *x, const named *y) {
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->role > y->role) - (x->role < y->role);
+}
+
 static int by_name_and_item(const void *a, const void *b) {
     const named *x = a, *y = b;
-    int order = strcmp(x->name, y->name);
+    int order = by_name(x, y);
     return order ? order : (x->item > y->item) - (x->item < y->item);
 }
 
 /* The last of the sorted members that has that name and comes before `item`; NULL: none. */
 static const named *find_before(const named *sorted, size_t count, const char *name, size_t item) {
-    named wanted = {name, item};
+    named wanted = {name, NNCLR_SOURCE_ASKED, item};
     size_t low = 0, high = count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -138,7 +169,7 @@ static const named *find_before(const named *sorted, size_t count, const char *n
         else
             high = middle;
     }
-    return low > 0 && strcmp(sorted[low - 1].name, name) == 0 ? &sorted[low - 1] : NULL;
+    return low > 0 && by_name(&sorted[low - 1], &wanted) == 0 ? &sorted[low - 1] : NULL;
 }
 
 /* Gives links the bytes of the members that they name, and drops members that were replaced. */
@@ -155,7 +186,7 @@ static bool settle_names(reading *r, nnclr_error *e) {
     if (!ok)
         goto exit;
     for (size_t i = 0; i < count; i++)
-        sorted[i] = (named){texts + items[i].name, i};
+        sorted[i] = (named){texts + items[i].name, items[i].role, i};
     qsort(sorted, count, sizeof *sorted, by_name_and_item);
 
     for (size_t i = 0; i < count && r->links > 0; i++) {
@@ -169,7 +200,7 @@ static bool settle_names(reading *r, nnclr_error *e) {
         items[i].size = items[target->item].size;
     }
     for (size_t i = 0; i + 1 < count; i++)
-        replaced[sorted[i].item] = strcmp(sorted[i].name, sorted[i + 1].name) == 0;
+        replaced[sorted[i].item] = by_name(&sorted[i], &sorted[i + 1]) == 0;
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
         if (!replaced[i])
@@ -185,8 +216,12 @@ bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const cha
                                  nnclr_error *e) {
     reading r = {
         .source = source, .input = input, .root = root ? root : "", .first = source->count};
-    r.archive = nnclr_archive_open(source->bases[input], e);
-    bool ok = r.archive != NULL;
+    bool ok = clean_name(r.root, "", &r.clean_root, e);
+    const char *last = ok ? strrchr((char *)r.clean_root.data, '/') : NULL;
+    r.parent_size = last ? (size_t)(last + 1 - (char *)r.clean_root.data) : 0;
+    r.part = ok ? nnclr_source_part_in((char *)r.clean_root.data) : NULL;
+    r.archive = ok ? nnclr_archive_open(source->bases[input], e) : NULL;
+    ok = r.archive != NULL;
     while (ok) {
         const char *name, *link;
         nnclr_archive_state state = nnclr_archive_next(r.archive, &name, &link, e);
@@ -194,8 +229,10 @@ bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const cha
             break;
         ok = state == NNCLR_ARCHIVE_ENTRY && add_member(&r, name, link, e);
     }
-    ok = ok && settle_names(&r, e);
+    ok = ok && settle_names(&r, e) &&
+         nnclr_source_take_apart(source, input, r.first, (char *)r.clean_root.data, e);
     nnclr_archive_close(r.archive);
+    nnclr_buffer_free(&r.clean_root);
     nnclr_buffer_free(&r.name);
     nnclr_buffer_free(&r.data);
     return ok;

@@ -1,5 +1,6 @@
-/* What picture_source.c, which orders and serves the entries, and the three files that gather them
- * (source_folder.c, source_archive.c, source_list.c) share. */
+/* What picture_source.c, which orders and serves the entries, the three files that gather them
+ * (source_folder.c, source_archive.c, source_list.c), and the one that takes files of many pictures
+ * apart (source_pixels.c) share. */
 #ifndef NNCLR_IMAGE_SOURCE_ENTRIES_H
 #define NNCLR_IMAGE_SOURCE_ENTRIES_H
 
@@ -10,13 +11,22 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "image/picture_source.h"
+#include "image/pixel_file.h"
 
 typedef enum nnclr_source_kind {
     NNCLR_SOURCE_FILE,    /* BASE/NAME, or NAME where the input's base is empty */
     NNCLR_SOURCE_SPOOLED, /* `size` bytes at `offset` of the spool */
     NNCLR_SOURCE_LARGE,   /* an archive member over the limit: not kept */
-    NNCLR_SOURCE_LINK     /* an archive's hard link that leads nowhere */
+    NNCLR_SOURCE_LINK,    /* an archive's hard link that leads nowhere */
+    NNCLR_SOURCE_PIXELS   /* the pixels at `offset` of pixel file `size` */
 } nnclr_source_kind;
+
+/* Items that lie beside what was asked for are kept until the files of many pictures are known. */
+typedef enum nnclr_source_role {
+    NNCLR_SOURCE_ASKED,    /* an ordinary one */
+    NNCLR_SOURCE_CHOSEN,   /* a file of many pictures that itself, or whose part, was named */
+    NNCLR_SOURCE_COMPANION /* it may hold labels or class names */
+} nnclr_source_role;
 
 /* Texts are offsets into `texts`, which moves while it grows. */
 typedef struct nnclr_source_item {
@@ -25,9 +35,22 @@ typedef struct nnclr_source_item {
     size_t class_name; /* for folders and archives the start of the name */
     int64_t label;
     nnclr_source_kind kind;
+    nnclr_source_role role;
     uint32_t input;
     uint64_t offset, size; /* in the spool; of a link until it is resolved: its target's text */
 } nnclr_source_item;
+
+/* A file of many pictures. */
+typedef struct nnclr_pixel_file {
+    nnclr_pixel_layout layout;
+    int fd;      /* of the spool, or its own */
+    size_t name; /* text, for messages */
+} nnclr_pixel_file;
+
+/* A class that counts also where no entry has it. */
+typedef struct nnclr_source_class_name {
+    size_t text, size;
+} nnclr_source_class_name;
 
 struct nnclr_source {
     nnclr_buffer texts; /* NUL-terminated */
@@ -37,6 +60,11 @@ struct nnclr_source {
     size_t base_count;
     char **classes;
     size_t class_count;
+    nnclr_pixel_file *pixel_files;
+    size_t pixel_file_count, pixel_file_capacity;
+    nnclr_source_class_name *known_classes;
+    size_t known_class_count, known_class_capacity;
+    bool mixes_parts;
     int spool; /* -1: none */
     uint64_t spool_size;
     size_t file_limit;
@@ -55,5 +83,22 @@ bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const cha
                                  nnclr_error *e);
 bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
                               nnclr_error *e);
+
+/* Is that the name of a file of many pictures, or of one that may say more of such a file? */
+bool nnclr_source_is_pixel_name(const char *name);
+bool nnclr_source_is_companion_name(const char *name);
+bool nnclr_source_is_idx_name(const char *name); /* and then maybe packed by gzip */
+/* The part of its set ("train", "test", "unlabeled") that a file of many pictures is by its name;
+ * NULL: none. */
+const char *nnclr_source_part_of(const char *name);
+/* The last component of `root` where it names such a part, else NULL. */
+const char *nnclr_source_part_in(const char *root);
+/* Puts the pictures in the place of files of many pictures, of the items of one input: those from
+ * `first` on. Names of asked items are relative to `root`, those of chosen ones to the folder of
+ * `root`, those of companions to neither; NULL: all to the same. */
+bool nnclr_source_take_apart(nnclr_source *source, uint32_t input, size_t first, const char *root,
+                             nnclr_error *e);
+bool nnclr_source_read_pixels(const nnclr_source *source, const nnclr_source_item *item,
+                              nnclr_buffer *out, nnclr_error *e);
 
 #endif

@@ -30,6 +30,7 @@ struct nnclr_archive {
     size_t held;         /* bytes in block that were read to see what the file is */
     size_t zeros;        /* at the end of what the reader was given */
     nnclr_error failure; /* of a layer below the reader */
+    bool packed;         /* one compressed file, and not a tar */
     bool peeked;         /* entry was read by open and not yet given out */
     bool ended;
 };
@@ -175,20 +176,22 @@ static bool open_stream(nnclr_archive *archive, nnclr_error *e) {
 /* ---- the tar ---- */
 
 static bool set_up(nnclr_archive *archive, nnclr_error *e) {
-    static support *const supports[] = {archive_read_support_format_tar};
+    support *const format =
+        archive->packed ? archive_read_support_format_raw : archive_read_support_format_tar;
     archive->reader = archive_read_new();
     if (!archive->reader)
         return no_memory(e);
-    if (!add_support(archive, archive->reader, supports, 1, e))
+    if (!add_support(archive, archive->reader, &format, 1, e))
         return false;
-    return archive_read_set_format_option(archive->reader, "tar", "read_concatenated_archives",
+    return archive->packed ||
+           archive_read_set_format_option(archive->reader, "tar", "read_concatenated_archives",
                                           "1") == ARCHIVE_OK ||
            reader_failed(archive, e);
 }
 
 /* A tar ends in blocks of zeros; the reader has gone to the end of the file to find them. */
 static nnclr_archive_state at_end(const nnclr_archive *archive, nnclr_error *e) {
-    if (archive->zeros >= TAR_BLOCK)
+    if (archive->packed || archive->zeros >= TAR_BLOCK)
         return NNCLR_ARCHIVE_END;
     nnclr_fail(e, NNCLR_ERROR_INPUT,
                "%s: truncated: a tar ends in a block of zeros, this one does not", archive->name);
@@ -221,11 +224,12 @@ static bool open_input(nnclr_archive *archive, const char *path, nnclr_error *e)
     return true;
 }
 
-nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
+static nnclr_archive *open_archive(const char *path, bool packed, nnclr_error *e) {
     nnclr_archive *archive = nnclr_alloc_zero(1, sizeof *archive, e);
     if (!archive)
         return NULL;
     archive->fd = -1;
+    archive->packed = packed;
     if (!open_input(archive, path, e) || !open_stream(archive, e) || !set_up(archive, e))
         goto fail;
     if (archive_read_open(archive->reader, archive, NULL, next_for_reader, NULL) != ARCHIVE_OK) {
@@ -253,6 +257,14 @@ nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
 fail:
     nnclr_archive_close(archive);
     return NULL;
+}
+
+nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
+    return open_archive(path, false, e);
+}
+
+nnclr_archive *nnclr_archive_open_packed(const char *path, nnclr_error *e) {
+    return open_archive(path, true, e);
 }
 
 void nnclr_archive_close(nnclr_archive *archive) {

@@ -12,6 +12,7 @@ setup_file() {
     mv "$EXAMPLES/pictures/test" "$EXAMPLES/test-photos"
     rmdir "$EXAMPLES/pictures"
     tar -C "$EXAMPLES" -cf "$EXAMPLES/photos.tar" photos
+    BATS_TEST_TMPDIR=$BATS_FILE_TMPDIR cifar10_binary "$EXAMPLES/cifar-10-binary.tar.gz" 2 2
 }
 
 # Runs the commands of standard input one by one in a fresh copy of the folder.

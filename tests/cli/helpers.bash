@@ -43,6 +43,24 @@ make_shard() { # NAME COUNT
     cp "$packed" "$BATS_TEST_TMPDIR/$1.tar.zst"
 }
 
+# CIFAR-10's archive as it is published, of five times TRAIN and once TEST pictures. Picture i has
+# label i modulo ten; its bytes are the class's name again and again, the last third its own.
+cifar10_binary() { # FILE TRAIN TEST
+    local folder=$BATS_TEST_TMPDIR/cifar-binary/cifar-10-batches-bin batch i
+    local names=(airplane automobile bird cat deer dog frog horse ship truck)
+    mkdir -p "$folder"
+    printf '%s\n' "${names[@]}" '' >"$folder/batches.meta.txt"
+    for batch in data_batch_{1..5}:"$2" test_batch:"$3"; do
+        for i in $(seq 0 $((${batch#*:} - 1))); do
+            printf "\\$(printf %o $((i % 10)))"
+            yes "${names[i % 10]}" | head -c 2048
+            yes "${batch%:*} $((i * 7919))" | tr 'a-z0-9' '\1-\377' | head -c 1024
+        done >"$folder/${batch%:*}.bin"
+    done
+    tar -C "$BATS_TEST_TMPDIR/cifar-binary" -czf "$1" cifar-10-batches-bin
+    rm -r "$BATS_TEST_TMPDIR/cifar-binary"
+}
+
 # Runs a command whose output is judged: $output is stdout, $stderr is stderr, both kept from the
 # terminal; fails unless the exit status is the expected one.
 expect() { # STATUS COMMAND...

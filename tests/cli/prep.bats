@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 load helpers
 
+python=${NNCLR_PYTHON-/usr/bin/python3} # the one that has numpy
+
 setup() {
     cd "$BATS_TEST_TMPDIR"
 }
@@ -412,12 +414,107 @@ END
     expect_message nnclr-prep '--size: not offered yet'
     expect 2 nnclr-prep --pixels -o b.tar.zst "$folder"
     expect_message nnclr-prep '--pixels: not offered yet'
-    for name in data_batch_1.bin train-images-idx3-ubyte train-images-idx3-ubyte.gz; do
-        : >"$name"
-        expect 2 nnclr-prep -o b.tar.zst "$name"
-        expect_message nnclr-prep 'give a folder or a tar'
-    done
     [ ! -e b.tar.zst ]
+}
+
+# Compares a shard with CIFAR's files, FORMAT 10 or 100: every pixel, every label, in their order.
+compare_with_cifar() { # FORMAT SHARD FILE...
+    zstdcat "$2" >compared.tar
+    "$python" - "$1" "${@:3}" <<'END'
+import io, sys, tarfile
+import numpy
+from PIL import Image
+size = {"10": 3073, "100": 3074}[sys.argv[1]]
+raw = b"".join(open(name, "rb").read() for name in sys.argv[2:])
+tar = tarfile.open("compared.tar")
+members = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
+count = len(raw) // size
+assert len(members) == 3 * count + 2
+for i in range(count):
+    record = raw[i * size:(i + 1) * size]
+    planes = numpy.frombuffer(record[-3072:], numpy.uint8).reshape(3, 32, 32)
+    stored = numpy.asarray(Image.open(io.BytesIO(members["%09d.png" % i])))
+    assert (stored == planes.transpose(1, 2, 0)).all(), i
+    assert int(members["%09d.cls" % i]) == record[-3073], i
+END
+}
+
+@test "CIFAR-10 as published: files, folder and archive give the pictures and labels, in order" {
+    need zstd
+    "$python" -c 'import numpy, PIL' 2>/dev/null || skip "no numpy or PIL"
+    cifar10_binary cifar-10-binary.tar.gz 12 7
+    tar -xzf cifar-10-binary.tar.gz
+    bin=cifar-10-batches-bin
+    expect 0 nnclr-prep --root train -o a.tar.zst cifar-10-binary.tar.gz
+    expect_message nnclr-prep 'pictures: 60 packed, 0 left out; classes: 10; '
+    compare_with_cifar 10 a.tar.zst $bin/data_batch_?.bin
+    expect 0 nnclr-prep --list-contents a.tar.zst
+    [[ ${lines[1]} == $'0\t0\tairplane\tcifar-10-batches-bin/data_batch_1.bin/000000\t32\t32\tpng\t'* ]]
+    [[ ${lines[60]} == $'59\t1\tautomobile\tcifar-10-batches-bin/data_batch_5.bin/000011\t32\t32\tpng\t'* ]]
+    nnclr-prep -q --root $bin/train - <cifar-10-binary.tar.gz >b.tar.zst
+    nnclr-prep -q --root train -o c.tar.zst $bin
+    nnclr-prep -q $bin/data_batch_?.bin >d.tar.zst
+    cmp b.tar.zst c.tar.zst
+    cmp b.tar.zst d.tar.zst
+
+    nnclr-prep -q --root $bin/test_batch.bin -o t.tar.zst cifar-10-binary.tar.gz
+    compare_with_cifar 10 t.tar.zst $bin/test_batch.bin
+    nnclr-prep -q -o u.tar.zst $bin/test_batch.bin
+    cmp t.tar.zst u.tar.zst
+
+    expect 0 nnclr-prep -o all.tar.zst $bin
+    [[ ${stderr_lines[0]} == 'nnclr-prep: training and test pictures go into one shard; --root train '* ]]
+    compare_with_cifar 10 all.tar.zst $bin/data_batch_?.bin $bin/test_batch.bin
+}
+
+@test "what nnclr-views shows of a CIFAR file are its pixels" {
+    need zstd
+    "$python" -c 'import numpy' 2>/dev/null || skip "no numpy"
+    cifar10_binary cifar-10-binary.tar.gz 1 9
+    nnclr-prep -q --root test cifar-10-binary.tar.gz | nnclr-views -q --augment none --size 32 -o v.safetensors -
+    tar -xzf cifar-10-binary.tar.gz
+    "$python" - <<'END'
+import json, numpy
+raw = open("v.safetensors", "rb").read()
+size = int.from_bytes(raw[:8], "little")
+header = json.loads(raw[8:8 + size])
+def tensor(name):
+    about = header[name]
+    kind = {"F32": numpy.float32, "U8": numpy.uint8, "I64": numpy.int64}[about["dtype"]]
+    begin, end = about["data_offsets"]
+    return numpy.frombuffer(raw[8 + size + begin:8 + size + end], kind).reshape(about["shape"])
+bin = numpy.fromfile("cifar-10-batches-bin/test_batch.bin", numpy.uint8).reshape(9, 3073)
+want = bin[:, 1:].reshape(9, 3, 32, 32).transpose(0, 2, 3, 1)
+order = tensor("record")
+view = tensor("view1")
+scale = 255 if view.dtype == numpy.float32 else 1
+assert (numpy.rint(view * scale) == want[order]).all()
+assert (tensor("label") == bin[order, 0]).all()
+END
+}
+
+@test "CIFAR files that are cut, empty or of another kind: one sentence, exit 1, no file" {
+    cifar10_binary cifar-10-binary.tar.gz 2 2
+    tar -xzf cifar-10-binary.tar.gz
+    head -c 6000 cifar-10-batches-bin/test_batch.bin >cut.bin
+    expect 1 nnclr-prep -o a.tar.zst cut.bin
+    expect_message nnclr-prep 'cut.bin: 6000 bytes are no whole number of pictures of CIFAR-10 (3073 bytes each) or CIFAR-100 (3074)'
+    : >empty.bin
+    expect 1 nnclr-prep -o a.tar.zst empty.bin
+    expect_message nnclr-prep 'empty.bin: is empty'
+    head -c 3073 </dev/zero | tr '\0' '\12' >label.bin
+    expect 1 nnclr-prep -o a.tar.zst label.bin
+    expect_message nnclr-prep 'label.bin: picture 0 has label 10, where labels of CIFAR-10 are 0 to 9'
+    cp cut.bin cifar-10-batches-bin/data_batch_3.bin
+    tar -cf bad.tar cifar-10-batches-bin
+    for input in cifar-10-batches-bin bad.tar; do
+        expect 1 nnclr-prep --root train -o a.tar.zst $input
+        expect_message nnclr-prep 'data_batch_3.bin: 6000 bytes are no whole number'
+    done
+    head -c $(($(stat -c %s cifar-10-binary.tar.gz) / 2)) cifar-10-binary.tar.gz >cut.tar.gz
+    expect 1 nnclr-prep --root train -o a.tar.zst cut.tar.gz
+    expect_message nnclr-prep 'cut.tar.gz: '
+    [ ! -e a.tar.zst ]
 }
 
 @test "options and operands may be mixed; -- ends the options" {
