@@ -40,6 +40,11 @@ static void on_message(void *context, const char *text) {
     nnclr_cli_error(n->cli, "%s", text);
 }
 
+static void on_warning(void *context, const char *text) {
+    session *n = context;
+    nnclr_cli_note(n->cli, "warning: %s", text);
+}
+
 static nnclr_request should_stop(void *context) {
     (void)context;
     if (nnclr_cli_stop)
@@ -196,7 +201,11 @@ static bool make_trainer(session *n, nnclr_error *e) {
         .keep = s->keep,
         .log_every = s->log_every,
         .max_seconds = s->max_time.count,
-        .callbacks = {n, on_step, on_message, should_stop},
+        .callbacks = {.context = n,
+                      .on_step = on_step,
+                      .on_message = on_message,
+                      .on_warning = on_warning,
+                      .should_stop = should_stop},
     };
     double count = s->save_every.count;
     if (s->save_every.unit == NNCLR_SECONDS)

@@ -19,7 +19,7 @@ static bool terminal_takes_progress(void) {
     return isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
-static void duration(double seconds, char *text, size_t size) {
+void nnclr_cli_duration(double seconds, char *text, size_t size) {
     int64_t s = (int64_t)(seconds + 0.5);
     if (s < 60)
         snprintf(text, size, "%d s", (int)s);
@@ -47,7 +47,7 @@ void nnclr_cli_progress(nnclr_cli *cli, const char *unit, uint64_t done, uint64_
     double rate = (double)(done - cli->progress_first) / (now - cli->progress_start);
     char text[400], left[40], share[100] = "";
     if (total > 0 && rate > 0) {
-        duration((double)(total - done) / rate, left, sizeof left);
+        nnclr_cli_duration((double)(total - done) / rate, left, sizeof left);
         snprintf(share, sizeof share, " of %llu (%.0f %%), %s left", (unsigned long long)total,
                  100.0 * (double)done / (double)total, left);
     }

@@ -80,8 +80,7 @@ static bool block_size(size_t bytes, size_t *alignment, size_t *rounded) {
     return *rounded <= PTRDIFF_MAX;
 }
 
-/* Bytes that the system can still give, or SIZE_MAX where it does not say. */
-static size_t available_memory(void) {
+size_t nnclr_memory_available(void) {
     char line[200];
     unsigned long long kib, sum = 0;
     FILE *file = fopen("/proc/meminfo", "re");
@@ -100,7 +99,7 @@ void *nnclr_block_alloc(size_t bytes, nnclr_error *e) {
     if (!block_size(bytes, &alignment, &rounded))
         return out_of_memory(1, bytes, e);
     /* Linux promises more than it has and kills whoever uses it; a block is used whole. */
-    size_t available = rounded >= LARGE_BLOCK ? available_memory() : SIZE_MAX;
+    size_t available = rounded >= LARGE_BLOCK ? nnclr_memory_available() : SIZE_MAX;
     if (rounded > available) {
         nnclr_fail(e, NNCLR_ERROR_MEMORY,
                    "out of memory: a block of %zu MiB is needed, and %zu MiB are available",

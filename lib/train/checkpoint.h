@@ -40,7 +40,9 @@ bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_paramet
 bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader, nnclr_support_set *s,
                                        nnclr_error *e);
 
-/* Writes everything to `path` (temporary, fsync, rename). `s` may be NULL (simclr). */
+/* Writes everything to `path` (temporary, fsync, rename). `s` may be NULL (simclr). State that is
+ * of no use, since a number in it is not finite or the next step could not be, is a numeric error:
+ * whatever is at `path` stays. */
 bool nnclr_checkpoint_write(const char *path, const char *program,
                             const nnclr_checkpoint_info *info, const nnclr_parameters *p,
                             const nnclr_support_set *s, nnclr_error *e);
