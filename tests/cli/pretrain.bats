@@ -347,9 +347,6 @@ END
         [ ! -e run ]
     done <<'END'
 --shuffle-window 100|--shuffle-window: is not offered
---probe s.tar.zst|nnclr-lineval --methods knn
---probe-bank s.tar.zst|nnclr-lineval --methods knn
---dry-run|--steps 10
 --engine amx|engine amx is not built into this program; it offers: cpu
 --engine cuda|engine cuda is not built into this program; it offers: cpu
 --precision bf16|it offers: f32, f64
