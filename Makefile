@@ -91,7 +91,7 @@ $(OUT)/lib/engine/cpu/%-f32.o: lib/engine/cpu/%.c
 $(OUT)/lib/engine/cpu/%-f64.o: lib/engine/cpu/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=64 -c -o $@ $<
-$(OUT)/$(SIMD)/direct_plan.o $(OUT)/$(SIMD)/direct_conv.o: CFLAGS += -O3 -DNNCLR_REAL_BITS=32
+$(OUT)/$(SIMD)/direct_plan.o $(OUT)/$(SIMD)/direct_conv.o: ALL_CFLAGS += -O3 -DNNCLR_REAL_BITS=32
 
 $(OUT)/$(SIMD)/direct_kernels-avx2.o: $(SIMD)/direct_kernels.c
 	@mkdir -p $(@D)

@@ -69,6 +69,7 @@ typedef struct nnclr_cli {
     double progress_start, progress_last; /* seconds of nnclr_now; start 0: none under way */
     uint64_t progress_first;              /* what was done at the start */
     bool progress_shown;                  /* a line stands on the terminal */
+    int sections;                         /* of tables that follow one another */
 } nnclr_cli;
 
 /* Parses argv with GNU conventions (options and operands mixed, --name=value, unambiguous
@@ -102,6 +103,8 @@ _Noreturn void nnclr_cli_end(nnclr_cli *cli, int code);
 void nnclr_cli_progress(nnclr_cli *cli, const char *unit, uint64_t done, uint64_t total,
                         const char *extra);
 void nnclr_cli_progress_end(nnclr_cli *cli);
+/* "12 s", "3 min 05 s", "7 h 30 min" */
+void nnclr_cli_duration(double seconds, char *text, size_t size);
 
 /* Dies of `signal` with its default action, so that a shell or make sees it. */
 _Noreturn void nnclr_cli_die_of(int signal);
@@ -119,6 +122,12 @@ void nnclr_table_real(nnclr_table *table, double value,
                       int digits); /* behind the point; not finite: empty, null */
 void nnclr_table_row_end(nnclr_table *table);
 void nnclr_table_end(nnclr_table *table); /* frees; ends the process when stdout fails */
+/* A table with a header line and cells by tabs, as the library prints one, of which numbers become
+ * numbers. */
+void nnclr_table_print(nnclr_cli *cli, bool json, const nnclr_buffer *tsv);
+/* Several tables on stdout: before each of them, with NULL behind the last. A blank line stands
+ * between them, or, in JSON, each is the member NAME of one object. */
+void nnclr_table_section(nnclr_cli *cli, bool json, const char *name);
 
 /* SIGUSR1, SIGTERM and SIGINT only set these (volatile sig_atomic_t) after nnclr_cli_catch; a
  * second SIGINT ends the process at once. */

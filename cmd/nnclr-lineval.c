@@ -321,8 +321,8 @@ static void print(nnclr_cli *cli, const settings *s, const report *r) {
 
 int main(int argc, char **argv) {
     settings s = {.methods = "linear,knn",
-                  .k = 200,
-                  .temperature = 0.1,
+                  .k = NNCLR_KNN_K,
+                  .temperature = NNCLR_KNN_TEMPERATURE,
                   .label_fraction = 1,
                   .epochs = 90,
                   .lr = 0.1,

@@ -2,13 +2,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "base/threads.h"
 #include "cmd/augment_options.h"
 #include "cmd/cli.h"
+#include "cmd/dry_run.h"
 #include "cmd/pretrain_options.h"
+#include "eval/knn.h"
+#include "eval/probe.h"
 #include "train/run_description.h"
 #include "train/trainer.h"
+
+/* Below that a vote is one of a good part of all. */
+enum { PROBE_BANK_LEAST = 5 * NNCLR_KNN_K };
 
 #define PROGRAM "nnclr-pretrain " NNCLR_VERSION
 
@@ -25,6 +32,7 @@ typedef struct session {
     nnclr_engine engine;
     nnclr_tensor_reader *checkpoint; /* NULL: a new run */
     nnclr_checkpoint_info info;
+    nnclr_probe *probe; /* NULL: none */
     nnclr_trainer *trainer;
 } session;
 
@@ -38,6 +46,36 @@ static void on_step(void *context, const nnclr_trainer_report *report) {
 static void on_message(void *context, const char *text) {
     session *n = context;
     nnclr_cli_error(n->cli, "%s", text);
+}
+
+static void on_warning(void *context, const char *text) {
+    session *n = context;
+    nnclr_cli_note(n->cli, "warning: %s", text);
+}
+
+static bool is_told_to_stop(void *context) {
+    (void)context;
+    return nnclr_cli_stop != 0;
+}
+
+static nnclr_probe_end on_probe(void *context, nnclr_probe_line *line, nnclr_error *e) {
+    session *n = context;
+    nnclr_probe_call call = {.should_stop = is_told_to_stop};
+    nnclr_accuracy accuracy;
+    double began = nnclr_now();
+    if (!nnclr_probe_run(n->probe, &call, &accuracy, e)) {
+        if (!call.stopped)
+            nnclr_fail_at(e, "the probe after step %lld", (long long)line->step);
+        return call.stopped ? NNCLR_PROBE_INTERRUPTED : NNCLR_PROBE_FAILED;
+    }
+    line->n = accuracy.n;
+    line->top1 = accuracy.top1;
+    line->top5 = accuracy.top5;
+    nnclr_cli_note(n->cli,
+                   "probe after step %lld: top-1 %.4f, top-5 %.4f of %lld pictures (%.1f s)",
+                   (long long)line->step, accuracy.top1, accuracy.top5, (long long)accuracy.n,
+                   nnclr_now() - began);
+    return NNCLR_PROBE_DONE;
 }
 
 static nnclr_request should_stop(void *context) {
@@ -90,6 +128,19 @@ static bool check_size(const session *n, nnclr_error *e) {
                nnclr_views_path(views), nnclr_views_size(views), size, nnclr_views_size(views));
 }
 
+static bool open_probe(session *n, nnclr_error *e) {
+    const pretrain_settings *s = n->settings;
+    if (s->probe && !(n->probe = nnclr_probe_open(s->probe, s->probe_bank, e)))
+        return false;
+    int64_t bank = n->probe ? nnclr_probe_bank(n->probe) : PROBE_BANK_LEAST;
+    if (bank < PROBE_BANK_LEAST)
+        nnclr_cli_note(n->cli,
+                       "%s: %lld pictures with labels are few for a vote of %d neighbours: the "
+                       "probe will say little",
+                       s->probe_bank ? s->probe_bank : s->probe, (long long)bank, NNCLR_KNN_K);
+    return true;
+}
+
 static bool open_engine(session *n, int choice, int precision, nnclr_error *e) {
     n->pool = nnclr_pool_create(n->cli->threads, e);
     return n->pool && nnclr_engine_open(&n->engine, (nnclr_engine_choice)choice,
@@ -101,7 +152,8 @@ static bool prepare_new(session *n, nnclr_error *e) {
     pretrain_settings *s = n->settings;
     nnclr_plan plan;
     if (!nnclr_config_check(&s->config, e) || !open_data(n, s->views != NULL, e) ||
-        !check_size(n, e) || (s->init && !(n->init = nnclr_initial_state_open(s->init, e))))
+        !check_size(n, e) || (s->init && !(n->init = nnclr_initial_state_open(s->init, e))) ||
+        !open_probe(n, e))
         return false;
     int64_t records = (int64_t)nnclr_training_data_count(&n->data);
     if (!nnclr_cli_given(n->cli, "warmup") && !nnclr_plan_default_warmup(&s->config, records, e))
@@ -113,8 +165,9 @@ static bool prepare_new(session *n, nnclr_error *e) {
             e->code = NNCLR_ERROR_USAGE;
         return false;
     }
-    n->run = nnclr_run_open(s->folder, s->force ? NNCLR_RUN_FORCE : NNCLR_RUN_NEW, e);
-    return n->run != NULL;
+    if (!s->dry_run)
+        n->run = nnclr_run_open(s->folder, s->force ? NNCLR_RUN_FORCE : NNCLR_RUN_NEW, e);
+    return n->run || s->dry_run;
 }
 
 static bool prepare_resumed(session *n, nnclr_error *e) {
@@ -132,7 +185,8 @@ static bool prepare_resumed(session *n, nnclr_error *e) {
     }
     s->config = n->info.config;
     if (!open_data(n, nnclr_identity_is_views(n->info.identity), e) ||
-        !nnclr_training_data_check(&n->data, n->info.identity, e) || !check_size(n, e))
+        !nnclr_training_data_check(&n->data, n->info.identity, e) || !check_size(n, e) ||
+        !open_probe(n, e))
         return false;
     int engine = option_find(pretrain_engine_names, n->info.engine);
     int precision = option_find(pretrain_precision_names, n->info.precision);
@@ -196,7 +250,12 @@ static bool make_trainer(session *n, nnclr_error *e) {
         .keep = s->keep,
         .log_every = s->log_every,
         .max_seconds = s->max_time.count,
-        .callbacks = {n, on_step, on_message, should_stop},
+        .callbacks = {.context = n,
+                      .on_step = on_step,
+                      .on_message = on_message,
+                      .on_warning = s->dry_run ? NULL : on_warning,
+                      .should_stop = should_stop,
+                      .probe = n->probe ? on_probe : NULL},
     };
     double count = s->save_every.count;
     if (s->save_every.unit == NNCLR_SECONDS)
@@ -206,6 +265,10 @@ static bool make_trainer(session *n, nnclr_error *e) {
     if (s->save_every.unit != NNCLR_SECONDS)
         options.save_steps = count < 1 ? 1 : (int64_t)(count + 0.5);
     n->trainer = nnclr_trainer_create(&options, n->checkpoint, &n->info, e);
+    if (n->trainer && n->probe &&
+        !nnclr_probe_plan(n->probe, nnclr_trainer_parameters(n->trainer), &s->config,
+                          n->cli->threads, e))
+        return false;
     if (n->trainer && n->init)
         tell_initial_state(n);
     if (n->trainer)
@@ -220,6 +283,7 @@ static bool make_trainer(session *n, nnclr_error *e) {
 }
 
 static void close_session(session *n) {
+    nnclr_probe_close(n->probe); /* runs the trainer's network */
     nnclr_trainer_free(n->trainer);
     nnclr_tensor_reader_close(n->checkpoint);
     nnclr_checkpoint_info_free(&n->info);
@@ -268,6 +332,19 @@ static void train(nnclr_cli *cli, pretrain_settings *s) {
     nnclr_cli_end(cli, code);
 }
 
+static void rehearse(nnclr_cli *cli, pretrain_settings *s) {
+    session n = {.cli = cli, .settings = s};
+    nnclr_error e = NNCLR_NO_ERROR;
+    const dry_run_tables tables = {
+        .cli = cli, .json = s->json, .config = &s->config, .available = nnclr_memory_available()};
+    bool ok = prepare_new(&n, &e) && dry_run_network(&tables, &e) && make_trainer(&n, &e) &&
+              dry_run_cost(&tables, &n.data, (uint64_t)s->cache, n.trainer, n.probe, &e);
+    close_session(&n);
+    if (!ok)
+        nnclr_cli_die(cli, &e);
+    nnclr_cli_end(cli, NNCLR_EXIT_DONE);
+}
+
 int main(int argc, char **argv) {
     pretrain_settings s = pretrain_defaults(argc, argv);
     nnclr_option options[PRETRAIN_OPTIONS_MOST];
@@ -286,5 +363,8 @@ int main(int argc, char **argv) {
     nnclr_cli cli;
     nnclr_cli_begin(&cli, &program, argc, argv);
     pretrain_conclude(&cli, &s);
-    train(&cli, &s);
+    if (s.dry_run)
+        rehearse(&cli, &s);
+    else
+        train(&cli, &s);
 }

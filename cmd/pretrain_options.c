@@ -157,12 +157,14 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         CUSTOM("max-time", &s->max_time, "TIME",
                "stop after so long, with a checkpoint and exit code 75", parse_time, show_duration),
         INTEGER("log-every", &s->log_every, "N", "steps a line of metrics.jsonl", 1, 1e15),
-        ABSENT("probe", "is not offered in this version: give the checkpoint to nnclr-embed, and "
-                        "that to nnclr-lineval --methods knn"),
-        ABSENT("probe-bank", "is not offered in this version: give the checkpoint to nnclr-embed, "
-                             "and that to nnclr-lineval --methods knn"),
-        ABSENT("dry-run", "is not offered in this version: give --steps 10 and see images_per_s in "
-                          "metrics.jsonl"),
+        TEXT("probe", &s->probe, "SHARD",
+             "classify these labelled pictures before, after each epoch, and at the end, each by "
+             "its nearest others"),
+        TEXT("probe-bank", &s->probe_bank, "SHARD",
+             "classify those of --probe by their nearest labelled pictures here"),
+        FLAG("dry-run", &s->dry_run,
+             "train nothing: print the network, the memory, and the time that the run would take"),
+        FLAG("json", &s->json, "print the tables of --dry-run as JSON"),
     };
     enum {
         FIRST = sizeof first / sizeof *first,
@@ -261,8 +263,8 @@ static void apply(const nnclr_cli *cli, pretrain_settings *s) {
 }
 
 static void check_resume(nnclr_cli *cli) {
-    static const char *const allowed[] = {"out",      "resume",    "save-every", "keep",
-                                          "max-time", "log-every", NULL};
+    static const char *const allowed[] = {"out",       "resume", "save-every", "keep", "max-time",
+                                          "log-every", "probe",  "probe-bank", NULL};
     for (size_t i = 0; i < cli->program->option_count; i++) {
         const nnclr_option *option = &cli->program->options[i];
         if (cli->given[i] && option_find(allowed, option->name) < 0)
@@ -273,19 +275,38 @@ static void check_resume(nnclr_cli *cli) {
     }
 }
 
+static bool is_standard_input(const char *path) {
+    return path && strcmp(path, "-") == 0;
+}
+
 static void check_standard_input(nnclr_cli *cli, const pretrain_settings *s) {
-    bool taken = s->views && strcmp(s->views, "-") == 0;
+    int count = is_standard_input(s->views) + is_standard_input(s->init) +
+                is_standard_input(s->probe) + is_standard_input(s->probe_bank);
     for (int i = 0; i < cli->operand_count; i++)
-        taken = taken || strcmp(cli->operands[i], "-") == 0;
-    if (taken && s->init && strcmp(s->init, "-") == 0)
-        nnclr_cli_usage(cli, "only one of the data and --init can be standard input");
+        if (is_standard_input(cli->operands[i])) { /* several are refused by the set of shards */
+            count++;
+            break;
+        }
+    if (count > 1)
+        nnclr_cli_usage(cli, "only one of the data, --init, --probe and --probe-bank can be "
+                             "standard input");
+}
+
+static void check_probe(nnclr_cli *cli, const pretrain_settings *s) {
+    if (s->probe_bank && !s->probe)
+        nnclr_cli_usage(cli, "--probe-bank: there is nothing to classify: give --probe SHARD with "
+                             "it");
+    check_standard_input(cli, s);
 }
 
 void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
-    if (!s->folder)
+    if (!s->folder && !s->dry_run)
         nnclr_cli_usage(cli, "no run: give -o RUN, the folder to write to");
-    if (strcmp(s->folder, "-") == 0)
+    if (s->folder && strcmp(s->folder, "-") == 0)
         nnclr_cli_usage(cli, "a run is a folder and cannot go to standard output: give -o RUN");
+    if (s->json && !s->dry_run)
+        nnclr_cli_usage(cli, "--json is for the tables of --dry-run; leave it out, or give both");
+    check_probe(cli, s);
     if (s->resume) {
         check_resume(cli);
         return;
@@ -295,7 +316,6 @@ void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
                         cli->operands[0]);
     if (!s->views && cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
-    check_standard_input(cli, s);
     apply(cli, s);
     check_together(cli, s);
 }

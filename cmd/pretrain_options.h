@@ -9,8 +9,8 @@
 
 typedef struct pretrain_settings {
     const char *folder;
-    const char *views, *init; /* files; NULL: none */
-    bool resume, force, include_self;
+    const char *views, *init, *probe, *probe_bank; /* files; NULL: none */
+    bool resume, force, include_self, dry_run, json;
     int preset, swap, engine, precision;
     int64_t size, queue, neighbours, batch, micro_batch, seed, init_seed, data_seed, keep,
         log_every, cache;

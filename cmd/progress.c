@@ -19,7 +19,7 @@ static bool terminal_takes_progress(void) {
     return isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
-static void duration(double seconds, char *text, size_t size) {
+void nnclr_cli_duration(double seconds, char *text, size_t size) {
     int64_t s = (int64_t)(seconds + 0.5);
     if (s < 60)
         snprintf(text, size, "%d s", (int)s);
@@ -45,14 +45,18 @@ void nnclr_cli_progress(nnclr_cli *cli, const char *unit, uint64_t done, uint64_
     cli->progress_last = now;
 
     double rate = (double)(done - cli->progress_first) / (now - cli->progress_start);
-    char text[400], left[40], share[100] = "";
+    char text[400], left[40], speed[40], share[100] = "";
     if (total > 0 && rate > 0) {
-        duration((double)(total - done) / rate, left, sizeof left);
+        nnclr_cli_duration((double)(total - done) / rate, left, sizeof left);
         snprintf(share, sizeof share, " of %llu (%.0f %%), %s left", (unsigned long long)total,
                  100.0 * (double)done / (double)total, left);
     }
-    snprintf(text, sizeof text, "%llu %s%s, %.4g/s%s%s", (unsigned long long)done, unit, share,
-             rate, extra && extra[0] ? ", " : "", extra ? extra : "");
+    if (rate >= 0.5 || rate <= 0)
+        snprintf(speed, sizeof speed, "%.4g/s", rate);
+    else
+        snprintf(speed, sizeof speed, "%.3g s each", 1 / rate);
+    snprintf(text, sizeof text, "%llu %s%s, %s%s%s", (unsigned long long)done, unit, share, speed,
+             extra && extra[0] ? ", " : "", extra ? extra : "");
     if (in_place) {
         fprintf(stderr, "\r%s: %.150s\033[K", cli->program->name, text);
         cli->progress_shown = true;

@@ -106,3 +106,54 @@ void nnclr_table_end(nnclr_table *table) {
     nnclr_buffer_free(&table->buffer);
     nnclr_free(table);
 }
+
+/* ---- tables of the library, and several in a row ---- */
+
+/* Ends the field that *text points at, and moves on behind it; the field. */
+static char *take_field(char **text, const char *ends) {
+    char *field = *text;
+    size_t length = strcspn(field, ends);
+    *text += length;
+    if (**text)
+        *(*text)++ = '\0';
+    return field;
+}
+
+static void put_field(nnclr_table *table, const char *field) {
+    int64_t number;
+    if (nnclr_parse_int(field, INT64_MIN, INT64_MAX, &number))
+        nnclr_table_int(table, number);
+    else
+        nnclr_table_text(table, field[0] ? field : NULL);
+}
+
+void nnclr_table_print(nnclr_cli *cli, bool json, const nnclr_buffer *tsv) {
+    enum { MOST = 16 };
+    nnclr_error e = NNCLR_NO_ERROR;
+    const char *columns[MOST];
+    int count = 0;
+    char *text = nnclr_strdup((const char *)tsv->data, &e), *next = text;
+    if (!text)
+        nnclr_cli_die(cli, &e);
+    for (char *header = take_field(&next, "\n"); *header && count < MOST; count++)
+        columns[count] = take_field(&header, "\t");
+    nnclr_table *table = nnclr_table_begin(cli, json, columns, count);
+    while (*next) {
+        char *line = take_field(&next, "\n");
+        for (int i = 0; i < count; i++)
+            put_field(table, take_field(&line, "\t"));
+        nnclr_table_row_end(table);
+    }
+    nnclr_table_end(table);
+    nnclr_free(text);
+}
+
+void nnclr_table_section(nnclr_cli *cli, bool json, const char *name) {
+    bool first = cli->sections++ == 0;
+    if (json && name)
+        printf("%s\"%s\": ", first ? "{" : ",", name);
+    else if (json)
+        puts("}");
+    else if (name && !first)
+        putchar('\n');
+}

@@ -82,44 +82,70 @@ done:
     return ok;
 }
 
-typedef struct network_context {
+struct nnclr_embedder {
     nnclr_engine *engine;
     nnclr_execution *execution;
+    nnclr_evaluation_options view;
     int cut, d;
     double *values; /* [batch][d], as the engine hands them out */
-} network_context;
+};
 
 static bool run_network(void *context, const nnclr_evaluation_batch *batch, float *rows,
                         nnclr_error *e) {
-    network_context *c = context;
-    nnclr_execution_input(c->execution, batch->views, batch->n);
-    nnclr_execution_forward(c->execution, 0, c->cut);
-    c->engine->table->download(c->engine, nnclr_execution_tensor(c->execution, c->cut), c->values);
-    if (!c->engine->table->sync(c->engine, e))
+    nnclr_embedder *x = context;
+    nnclr_execution_input(x->execution, batch->views, batch->n);
+    nnclr_execution_forward(x->execution, 0, x->cut);
+    x->engine->table->download(x->engine, nnclr_execution_tensor(x->execution, x->cut), x->values);
+    if (!x->engine->table->sync(x->engine, e))
         return false;
-    for (int64_t i = 0; i < (int64_t)batch->n * c->d; i++)
-        rows[i] = (float)c->values[i];
+    for (int64_t i = 0; i < (int64_t)batch->n * x->d; i++)
+        rows[i] = (float)x->values[i];
     return true;
+}
+
+nnclr_embedder *nnclr_embedder_create(nnclr_parameters *parameters, int cut,
+                                      const nnclr_evaluation_options *view, nnclr_error *e) {
+    nnclr_embedder *x = nnclr_alloc_zero(1, sizeof *x, e);
+    if (!x)
+        return NULL;
+    x->engine = parameters->engine;
+    x->view = *view;
+    x->cut = cut;
+    x->d = nnclr_network_value(parameters->net, (size_t)cut)->c;
+    x->execution = nnclr_execution_create(parameters, NNCLR_EVALUATION, 1, view->batch, cut, e);
+    if (x->execution)
+        x->values = nnclr_alloc((size_t)view->batch, (size_t)x->d * sizeof *x->values, e);
+    if (x->values)
+        return x;
+    nnclr_embedder_free(x);
+    return NULL;
+}
+
+void nnclr_embedder_free(nnclr_embedder *x) {
+    if (!x)
+        return;
+    nnclr_free(x->values);
+    nnclr_execution_free(x->execution);
+    nnclr_free(x);
+}
+
+size_t nnclr_embedder_bytes(const nnclr_embedder *x) {
+    return nnclr_execution_bytes(x->execution) +
+           (size_t)x->view.batch * (size_t)x->d * sizeof *x->values;
+}
+
+bool nnclr_embedder_run(nnclr_embedder *x, nnclr_shard_set *set, const nnclr_row_sink *sink,
+                        nnclr_error *e) {
+    nnclr_execution_pack(x->execution);
+    return embed(set, &x->view, &(converter){.run = run_network, .context = x, .d = x->d}, sink, e);
 }
 
 bool nnclr_embed_network(nnclr_parameters *parameters, int cut, nnclr_shard_set *set,
                          const nnclr_evaluation_options *view, const nnclr_row_sink *sink,
                          nnclr_error *e) {
-    const int d = nnclr_network_value(parameters->net, (size_t)cut)->c;
-    network_context context = {.engine = parameters->engine, .cut = cut, .d = d};
-    bool ok = false;
-    context.execution =
-        nnclr_execution_create(parameters, NNCLR_EVALUATION, 1, view->batch, cut, e);
-    if (!context.execution)
-        return false;
-    context.values = nnclr_alloc((size_t)view->batch, (size_t)d * sizeof *context.values, e);
-    if (!context.values)
-        goto done;
-    nnclr_execution_pack(context.execution);
-    ok = embed(set, view, &(converter){.run = run_network, .context = &context, .d = d}, sink, e);
-done:
-    nnclr_free(context.values);
-    nnclr_execution_free(context.execution);
+    nnclr_embedder *x = nnclr_embedder_create(parameters, cut, view, e);
+    bool ok = x && nnclr_embedder_run(x, set, sink, e);
+    nnclr_embedder_free(x);
     return ok;
 }
 

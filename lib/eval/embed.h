@@ -22,6 +22,18 @@ typedef struct nnclr_row_sink {
  * interpolation; stretched with the 32x32 stem or below size 64. */
 nnclr_evaluation_options nnclr_embed_view(const nnclr_config *config, int threads);
 
+/* A network in evaluation mode, planned once for any number of passes over shards. */
+typedef struct nnclr_embedder nnclr_embedder;
+/* Up to the value `cut`, d = its channels. `parameters` stay the caller's and outlive the result.
+ */
+nnclr_embedder *nnclr_embedder_create(nnclr_parameters *parameters, int cut,
+                                      const nnclr_evaluation_options *view, nnclr_error *e);
+void nnclr_embedder_free(nnclr_embedder *x); /* NULL is fine */
+size_t nnclr_embedder_bytes(const nnclr_embedder *x);
+/* With the weights as they are now; else as nnclr_embed_network. */
+bool nnclr_embedder_run(nnclr_embedder *x, nnclr_shard_set *set, const nnclr_row_sink *sink,
+                        nnclr_error *e);
+
 /* Runs the network of `parameters` in evaluation mode up to the value `cut` and yields it, d = its
  * channels. A row that is not finite is a numeric error that names its record. Called from the
  * thread that drives the parameters' engine. */

@@ -44,13 +44,22 @@ bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
     nnclr_neighbour *neighbours = NULL;
     float *rows = NULL;
     double *votes = NULL;
+    int64_t *number = NULL; /* of each row, to leave it out */
     bool *labelled = nnclr_alloc((size_t)train->n, sizeof *labelled, e);
     if (!labelled)
         return false;
-    int64_t bank = mark_labelled(train_label, train->n, labelled);
-    if (bank == 0) {
-        nnclr_fail(e, NNCLR_ERROR_INPUT, "no row of TRAIN has a label, so none can vote");
+    int64_t bank = mark_labelled(train_label, train->n, labelled) - options->leave_one_out;
+    if (bank < 1) {
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "no %srow of TRAIN has a label, so none can vote",
+                   options->leave_one_out ? "other " : "");
         goto done;
+    }
+    if (options->leave_one_out) {
+        number = nnclr_alloc((size_t)train->n, sizeof *number, e);
+        if (!number)
+            goto done;
+        for (int64_t i = 0; i < train->n; i++)
+            number[i] = i;
     }
     const int k = options->k < bank ? options->k : (int)bank;
     const int64_t chunk = chunk_rows(options, k, test);
@@ -59,9 +68,10 @@ bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
     votes = nnclr_alloc((size_t)classes, sizeof *votes, e);
     if (!neighbours || !rows || !votes)
         goto done;
-    const nnclr_nearest_options nearest = {.k = k, .candidate = labelled};
+    nnclr_nearest_options nearest = {.k = k, .candidate = labelled, .bank_record = number};
     for (int64_t first = 0; first < test->n; first += chunk) {
         int64_t count = test->n - first < chunk ? test->n - first : chunk;
+        nearest.exclude = number ? number + first : NULL;
         if (!test->read(test, first, count, rows, e) ||
             !nnclr_nearest(engine, train, rows, count, &nearest, neighbours, e))
             goto done;
@@ -76,6 +86,7 @@ done:
     nnclr_free(votes);
     nnclr_free(rows);
     nnclr_free(neighbours);
+    nnclr_free(number);
     nnclr_free(labelled);
     return ok;
 }

@@ -16,10 +16,15 @@
 void nnclr_knn_vote(const nnclr_neighbour *neighbours, int count, const int64_t *label,
                     double temperature, double *votes, int64_t classes);
 
+/* What is usual, and the default of nnclr-lineval. */
+enum { NNCLR_KNN_K = 200 };
+#define NNCLR_KNN_TEMPERATURE 0.1
+
 typedef struct nnclr_knn_options {
     int k; /* of which at most the labelled rows of TRAIN are taken */
     double temperature;
-    int64_t chunk; /* test rows in memory at once; 0: about 256 MiB of them */
+    int64_t chunk;      /* test rows in memory at once; 0: about 256 MiB of them */
+    bool leave_one_out; /* TEST is TRAIN: a row is no neighbour of itself */
 } nnclr_knn_options;
 
 /* Predicts every row of `test`. train_label [train rows] and test_label [test rows] are in

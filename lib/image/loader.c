@@ -240,6 +240,11 @@ const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e) {
     return &loader->batch;
 }
 
+size_t nnclr_loader_bytes(const nnclr_loader *loader) {
+    return (size_t)loader->depth * VIEWS * (size_t)loader->options.batch * loader->view_floats *
+           sizeof *loader->views;
+}
+
 void nnclr_loader_close(nnclr_loader *loader) {
     if (!loader)
         return;

@@ -339,6 +339,12 @@ bool nnclr_run_keep(nnclr_run *run, int64_t step, int64_t keep, nnclr_error *e) 
 
 /* ---- metrics ---- */
 
+/* The step that a line's object names. */
+static bool step_of(const nnclr_json *object, int64_t *step) {
+    nnclr_error unused = NNCLR_NO_ERROR;
+    return object && nnclr_json_get_int(object, "step", INT64_MIN, INT64_MAX, step, &unused);
+}
+
 /* Whether a line stays when the run goes on behind `after_step`. */
 static bool stays(const char *line, size_t size, int64_t after_step) {
     if (size == 0 || line[size - 1] != '\n')
@@ -346,9 +352,7 @@ static bool stays(const char *line, size_t size, int64_t after_step) {
     nnclr_error unused = NNCLR_NO_ERROR;
     int64_t step;
     nnclr_json *object = nnclr_json_parse(line, size, "metrics", &unused);
-    bool later = object &&
-                 nnclr_json_get_int(object, "step", INT64_MIN, INT64_MAX, &step, &unused) &&
-                 step > after_step;
+    bool later = object && step_of(object, &step) && step > after_step;
     bool whole = object != NULL; /* else what a power failure made of it */
     nnclr_json_free(object);
     return whole && !later;
@@ -394,6 +398,25 @@ bool nnclr_run_metrics_open(nnclr_run *run, int64_t after_step, nnclr_error *e) 
         close(run->metrics_fd);
     run->metrics_fd = open(path, flags, 0666);
     return run->metrics_fd >= 0 || nnclr_fail_errno(e, "%s", path);
+}
+
+bool nnclr_run_metrics_has(const nnclr_run *run, int64_t step, const char *key) {
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t size;
+    bool found = false;
+    FILE *file = fopen((const char *)run->metrics.data, "re");
+    while (file && !found && (size = getline(&line, &capacity, file)) >= 0) {
+        nnclr_error unused = NNCLR_NO_ERROR;
+        int64_t of;
+        nnclr_json *object = nnclr_json_parse(line, (size_t)size, "metrics", &unused);
+        found = step_of(object, &of) && of == step && nnclr_json_get(object, key);
+        nnclr_json_free(object);
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    return found;
 }
 
 bool nnclr_run_metrics_line(nnclr_run *run, const char *line, size_t size, nnclr_error *e) {

@@ -2,7 +2,7 @@
  *
  *   checkpoint.safetensors.zst       the newest, replaced atomically
  *   checkpoint-NNNN.safetensors.zst  older ones that --keep asks for; NNNN: step, 4 digits or more
- *   metrics.jsonl                    a line for each logged step
+ *   metrics.jsonl                    a line for each logged step, and each probe
  *   run.json                         what the run is: options, version, engine, data
  *   DONE                             empty; there when the run is finished
  *   .lock                            process number of who uses the folder
@@ -52,6 +52,8 @@ bool nnclr_run_keep(nnclr_run *run, int64_t step, int64_t keep, nnclr_error *e);
  * object, and a last line without newline; -1 empties it. Synced before each checkpoint, it has all
  * lines up to the checkpoint's step also after a power failure. */
 bool nnclr_run_metrics_open(nnclr_run *run, int64_t after_step, nnclr_error *e);
+/* Whether a line of that step has that key. What cannot be read has none. */
+bool nnclr_run_metrics_has(const nnclr_run *run, int64_t step, const char *key);
 bool nnclr_run_metrics_line(nnclr_run *run, const char *line, size_t size, nnclr_error *e);
 bool nnclr_run_metrics_sync(nnclr_run *run, nnclr_error *e);
 

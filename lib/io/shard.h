@@ -85,6 +85,8 @@ nnclr_json *nnclr_shard_set_identity(const nnclr_shard_set *set, nnclr_error *e)
  * nnclr.config. Owned by the caller. */
 nnclr_json *nnclr_shard_set_metadata(const nnclr_shard_set *set, const nnclr_json *config,
                                      nnclr_error *e);
+/* Of all frames, decompressed: what a cache would hold. */
+uint64_t nnclr_shard_set_bytes(const nnclr_shard_set *set);
 /* Frames decompressed so far: a test shows that one record costs one frame. */
 uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set);
 

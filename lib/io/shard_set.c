@@ -209,6 +209,16 @@ nnclr_json *nnclr_shard_set_identity(const nnclr_shard_set *set, nnclr_error *e)
     return array;
 }
 
+uint64_t nnclr_shard_set_bytes(const nnclr_shard_set *set) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < set->place_count; i++) {
+        const nnclr_seek_table *table = &set->places[i].part->table;
+        for (size_t frame = 0; !set->places[i].file->plain && frame < table->count; frame++)
+            sum += table->frames[frame].decompressed;
+    }
+    return sum;
+}
+
 uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set) {
     return atomic_load(&set->frames_read);
 }

@@ -375,6 +375,10 @@ double nnclr_method_gradient_norm(const nnclr_method *method) {
     return method->gradient_norm;
 }
 
+size_t nnclr_method_bytes(const nnclr_method *method) {
+    return method->arena_bytes;
+}
+
 const int32_t *nnclr_method_picks(const nnclr_method *method) {
     bool search =
         method->options.kind == NNCLR_METHOD_NNCLR && method->options.positive == NNCLR_POSITIVE_NN;
@@ -460,7 +464,8 @@ static bool measure_neighbours(nnclr_method *method, const nnclr_method_batch *b
 
 bool nnclr_method_measure(nnclr_method *method, const nnclr_method_batch *batch,
                           nnclr_method_metrics *metrics, nnclr_error *e) {
-    *metrics = (nnclr_method_metrics){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    *metrics =
+        (nnclr_method_metrics){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     const nnclr_support_set *support = method->parts.support;
     nnclr_engine *engine = method->parts.engine;
     int n = method->parts.n;
@@ -476,7 +481,8 @@ bool nnclr_method_measure(nnclr_method *method, const nnclr_method_batch *batch,
         return true;
     if (!nnclr_measure_presence(support, n, batch->record, batch->label, &metrics->self_present,
                                 &metrics->nn_chance, &method->scratch, e) ||
-        !nnclr_measure_rank(support, RANK_ROWS, &metrics->z_rank, &method->scratch, e))
+        !nnclr_measure_rank(support, RANK_ROWS, &metrics->z_rank, &metrics->z_spread,
+                            &method->scratch, e))
         return false;
     if (method->options.positive == NNCLR_POSITIVE_NN)
         return measure_neighbours(method, batch, metrics, e);

@@ -81,7 +81,7 @@ double nnclr_method_gradient_norm(const nnclr_method *method);
 typedef struct nnclr_method_metrics {
     double contrast_acc;
     double nn_sim, nn_initial, nn_self, nn_age, nn_distinct, nn_acc;
-    double self_present, nn_chance, z_rank, h_std, p_std;
+    double self_present, nn_chance, z_rank, z_spread, h_std, p_std;
 } nnclr_method_metrics;
 bool nnclr_method_measure(nnclr_method *method, const nnclr_method_batch *batch,
                           nnclr_method_metrics *metrics, nnclr_error *e);
@@ -89,6 +89,8 @@ bool nnclr_method_measure(nnclr_method *method, const nnclr_method_batch *batch,
 /* Puts the unit projections of the last compute into the support set: after the optimiser's step.
  */
 bool nnclr_method_enqueue(nnclr_method *method, const nnclr_method_batch *batch, nnclr_error *e);
+
+size_t nnclr_method_bytes(const nnclr_method *method); /* of engine memory */
 
 /* The picked row of each query, [2][n] (view 1, then view 2), -1: none; as chosen for the last
  * compute. NULL where there are no neighbours. */

@@ -154,8 +154,8 @@ static void inner_products(const double *rows, int count, int d, double *out) {
         }
 }
 
-bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, nnclr_buffer *scratch,
-                        nnclr_error *e) {
+bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, double *spread,
+                        nnclr_buffer *scratch, nnclr_error *e) {
     /* Unit rows that differ by rounding alone have no directions to count. */
     static const double nothing = 1e-10;
     int count = s->m < most ? s->m : most, d = s->d, side = count < d ? count : d;
@@ -174,6 +174,7 @@ bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, nncl
     double trace = 0;
     for (int i = 0; i < side; i++)
         trace += matrix[(size_t)i * (size_t)side + (size_t)i];
+    *spread = trace / count;
     *rank = NAN;
     if (trace <= nothing * count)
         return true;

@@ -32,9 +32,11 @@ bool nnclr_measure_presence(const nnclr_support_set *s, int count, const int64_t
                             const int64_t *label, double *present, double *chance,
                             nnclr_buffer *scratch, nnclr_error *e);
 
-/* Effective rank of the newest min(m, most) rows: of their covariance. NAN where they are all the
- * same. */
-bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, nnclr_buffer *scratch,
-                        nnclr_error *e);
+/* Of the newest min(m, most) rows: the effective rank of their covariance, NAN where they are all
+ * the same; and their spread, the trace of that covariance: the mean squared distance of unit rows
+ * from their mean, 1 where they point everywhere and 0 where all are the same. The rank says in how
+ * many directions they differ, the spread whether they do. */
+bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, double *spread,
+                        nnclr_buffer *scratch, nnclr_error *e);
 
 #endif

@@ -138,3 +138,9 @@ void nnclr_support_set_embeddings(const nnclr_support_set *s, nnclr_dtype type, 
     table->get(s->engine, table->search_rows(s->engine, s->search), (size_t)s->m * (size_t)s->d,
                type, host);
 }
+
+size_t nnclr_support_set_bytes(const nnclr_support_set *s) {
+    size_t row = (size_t)s->d * nnclr_real_bytes(s->engine) +
+                 4 * sizeof(int64_t); /* record, label, step, and the index's own record */
+    return (size_t)s->m * row;
+}

@@ -40,6 +40,8 @@ bool nnclr_support_set_enqueue(nnclr_support_set *s, const void *rows, int n, co
 bool nnclr_support_set_restore(nnclr_support_set *s, nnclr_dtype type, const void *embedding,
                                const int64_t *record, const int64_t *label, const int64_t *step,
                                int cursor, nnclr_error *e);
+/* Of the rows and what is known of them, without the scratch of a search. */
+size_t nnclr_support_set_bytes(const nnclr_support_set *s);
 /* Embeddings to the host, [m][d] of `type`. */
 void nnclr_support_set_embeddings(const nnclr_support_set *s, nnclr_dtype type, void *host);
 

@@ -444,12 +444,32 @@ exit:
 
 /* ---- writing ---- */
 
-static bool write_reals(nnclr_tensor_writer *writer, nnclr_engine *engine, const void *place,
-                        size_t count, void *chunk, nnclr_error *e) {
+/* No training that works comes near the first, and far beyond it the squares of a layer's sums
+ * leave float's range: the next step's loss would not be finite. Statistics hold such squares. */
+static const double largest_weight = 1e9, largest_statistic = 1e18;
+
+static bool are_sound(nnclr_dtype type, const void *reals, size_t count, double largest) {
+    for (size_t i = 0; i < count; i++) {
+        double x =
+            type == NNCLR_F64 ? ((const double *)reals)[i] : (double)((const float *)reals)[i];
+        if (!(fabs(x) <= largest)) /* NAN too */
+            return false;
+    }
+    return true;
+}
+
+static bool write_reals(nnclr_tensor_writer *writer, const nnclr_layout_entry *entry,
+                        nnclr_engine *engine, const void *place, size_t count, void *chunk,
+                        nnclr_error *e) {
     nnclr_dtype real = engine->table->real;
+    double largest = entry->slot == NNCLR_SLOT_STATISTIC ? largest_statistic : largest_weight;
     for (size_t done = 0; done < count;) {
         size_t part = count - done < CHUNK ? count - done : CHUNK;
         engine->table->get(engine, nnclr_real_at(engine, place, done), part, real, chunk);
+        if (!are_sound(real, chunk, part, largest))
+            return nnclr_fail(e, NNCLR_ERROR_NUMERIC,
+                              "tensor %s holds a number that is not finite, or far too large",
+                              entry->name);
         if (!nnclr_tensor_writer_put(writer, chunk, part * nnclr_real_bytes(engine), e))
             return false;
         done += part;
@@ -467,14 +487,14 @@ static bool write_entry(nnclr_tensor_writer *writer, const nnclr_layout_entry *e
     case NNCLR_SLOT_WEIGHT:
     case NNCLR_SLOT_STATISTIC:
     case NNCLR_SLOT_MOMENTUM:
-        return write_reals(writer, p->engine,
+        return write_reals(writer, entry, p->engine,
                            nnclr_real_at(p->engine, flat_buffer(p, entry->slot), entry->offset),
                            count, chunk, e);
     case NNCLR_SLOT_BATCHES:
         return nnclr_tensor_writer_put(writer, &p->batches, sizeof p->batches, e);
     case NNCLR_SLOT_QUEUE_EMBEDDING:
-        return write_reals(writer, p->engine, p->engine->table->search_rows(p->engine, s->search),
-                           count, chunk, e);
+        return write_reals(writer, entry, p->engine,
+                           p->engine->table->search_rows(p->engine, s->search), count, chunk, e);
     case NNCLR_SLOT_QUEUE_RECORD:
         return nnclr_tensor_writer_put(writer, s->record, count * sizeof *s->record, e);
     case NNCLR_SLOT_QUEUE_LABEL:

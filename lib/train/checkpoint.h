@@ -50,7 +50,9 @@ bool nnclr_checkpoint_check_rows(const char *path, const nnclr_checkpoint_info *
                                  const int64_t *record, const int64_t *label, const int64_t *step,
                                  nnclr_error *e);
 
-/* Writes everything to `path` (temporary, fsync, rename). `s` may be NULL (simclr). */
+/* Writes everything to `path` (temporary, fsync, rename). `s` may be NULL (simclr). State that is
+ * of no use, since a number in it is not finite or the next step could not be, is a numeric error:
+ * whatever is at `path` stays. */
 bool nnclr_checkpoint_write(const char *path, const char *program,
                             const nnclr_checkpoint_info *info, const nnclr_parameters *p,
                             const nnclr_support_set *s, nnclr_error *e);

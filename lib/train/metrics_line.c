@@ -26,6 +26,7 @@ bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nncl
         {"nn_acc", m->nn_acc},
         {"nn_chance", m->nn_chance},
         {"z_rank", m->z_rank},
+        {"z_spread", m->z_spread},
         {"h_std", m->h_std},
         {"p_std", m->p_std},
         {"batch_spread", line->batch_spread},
@@ -37,6 +38,20 @@ bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nncl
         ok = nnclr_json_put_real(object, reals[i].key, reals[i].value, e);
     out->size = 0;
     ok = ok && nnclr_json_print(object, false, out, e) && nnclr_buffer_append(out, "\n", 1, e);
+    nnclr_json_free(object);
+    return ok;
+}
+
+bool nnclr_probe_print(const nnclr_probe_line *line, nnclr_buffer *out, nnclr_error *e) {
+    nnclr_json *object = nnclr_json_object(e);
+    out->size = 0;
+    bool ok = object && nnclr_json_put_int(object, "step", line->step, e) &&
+              (line->epoch < 0 ? nnclr_json_put_null(object, "epoch", e)
+                               : nnclr_json_put_int(object, "epoch", line->epoch, e)) &&
+              nnclr_json_put_real(object, NNCLR_PROBE_KEY, line->top1, e) &&
+              nnclr_json_put_real(object, "probe_top5", line->top5, e) &&
+              nnclr_json_put_int(object, "probe_n", line->n, e) &&
+              nnclr_json_print(object, false, out, e) && nnclr_buffer_append(out, "\n", 1, e);
     nnclr_json_free(object);
     return ok;
 }

@@ -12,8 +12,21 @@ typedef struct nnclr_metrics_line {
     nnclr_method_metrics method;
 } nnclr_metrics_line;
 
-/* Puts the object and a newline into `out` (emptied first); what is not finite becomes null. */
+/* The accuracy of kNN on the network's features, after `step` steps. */
+typedef struct nnclr_probe_line {
+    int64_t step;
+    int64_t epoch; /* that the last step belonged to; -1: there was none */
+    int64_t n;     /* pictures judged */
+    double top1, top5;
+} nnclr_probe_line;
+
+/* By this key a line of a probe is known. */
+#define NNCLR_PROBE_KEY "probe_top1"
+
+/* Each puts the object and a newline into `out` (emptied first); what is not finite becomes null.
+ */
 bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nnclr_error *e);
+bool nnclr_probe_print(const nnclr_probe_line *line, nnclr_buffer *out, nnclr_error *e);
 
 /* Mean distance of two records of the batch over the count of all records: 1/3 when shuffled. NAN
  * for a single record. `scratch` is emptied. */

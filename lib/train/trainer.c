@@ -8,8 +8,9 @@
 #include "base/memory.h"
 #include "image/loader.h"
 #include "train/metrics_line.h"
+#include "train/watch.h"
 
-enum { VIEWS = 2, BATCHES_AHEAD = 2 };
+enum { VIEWS = 2, BATCHES_AHEAD = 2, REHEARSED_MOST = 20 };
 
 struct nnclr_trainer {
     nnclr_trainer_options options;
@@ -25,7 +26,9 @@ struct nnclr_trainer {
     nnclr_communicator communicator;
     nnclr_method *method;
     nnclr_loader *loader; /* NULL: no step is left */
+    nnclr_watch watch;
     nnclr_buffer line, scratch;
+    double waited;         /* seconds, for views */
     double started, saved; /* nnclr_now */
     double logged;
     int64_t logged_step;
@@ -163,6 +166,10 @@ static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_che
     t->saved_step = -1;
     if (!describe(t, e) || !build(t, resume, e))
         return false;
+    t->watch.facts = nnclr_watch_facts_of(t->options.config, &t->plan,
+                                          (int64_t)nnclr_training_data_count(t->options.data));
+    t->watch.tell = t->options.callbacks.on_warning;
+    t->watch.context = t->options.callbacks.context;
     if (resume ? !load(t, resume, info, e) : !start(t, e))
         return false;
     pack(t);
@@ -200,6 +207,14 @@ void nnclr_trainer_free(nnclr_trainer *t) {
 
 nnclr_initial_state nnclr_trainer_initial_state(const nnclr_trainer *t) {
     return t->initial;
+}
+
+nnclr_parameters *nnclr_trainer_parameters(nnclr_trainer *t) {
+    return &t->parameters;
+}
+
+const nnclr_network *nnclr_trainer_network(const nnclr_trainer *t) {
+    return t->net;
 }
 
 /* ---- one step ---- */
@@ -261,6 +276,21 @@ static bool measure(nnclr_trainer *t, const nnclr_batch *batch, const nnclr_meth
            nnclr_method_measure(t->method, views, &line->method, e);
 }
 
+/* The metrics lack a line: said once. */
+static void report_missing_line(nnclr_trainer *t, const nnclr_error *failure) {
+    if (!t->result.metrics_failed)
+        report_failure(t, "training goes on, but lines of the metrics will be missing", failure);
+    t->result.metrics_failed = true;
+}
+
+/* Puts t->line into the metrics. */
+static void put_line(nnclr_trainer *t) {
+    nnclr_error failure = NNCLR_NO_ERROR;
+    if (t->options.run &&
+        !nnclr_run_metrics_line(t->options.run, (const char *)t->line.data, t->line.size, &failure))
+        report_missing_line(t, &failure);
+}
+
 static bool log_line(nnclr_trainer *t, nnclr_metrics_line *line, nnclr_error *e) {
     double now = nnclr_now();
     line->images_per_s =
@@ -269,17 +299,18 @@ static bool log_line(nnclr_trainer *t, nnclr_metrics_line *line, nnclr_error *e)
     t->logged_step = line->step;
     if (!nnclr_metrics_print(line, &t->line, e))
         return false;
-    nnclr_error failure = NNCLR_NO_ERROR;
-    if (nnclr_run_metrics_line(t->options.run, (const char *)t->line.data, t->line.size, &failure))
-        return true;
-    if (!t->result.metrics_failed)
-        report_failure(t, "training goes on, but lines of the metrics will be missing", &failure);
-    t->result.metrics_failed = true;
+    put_line(t);
     return true;
 }
 
+static bool epoch_ends(const nnclr_trainer *t, int64_t step) {
+    return step % t->plan.steps_per_epoch == 0;
+}
+
 static bool step(nnclr_trainer *t, nnclr_error *e) {
+    double asked = nnclr_now();
     const nnclr_batch *batch = nnclr_loader_next(t->loader, e);
+    t->waited += nnclr_now() - asked;
     if (!batch)
         return e->code == NNCLR_OK &&
                nnclr_fail(e, NNCLR_ERROR_INPUT, "the data ended before step %lld",
@@ -291,16 +322,58 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
         .step = batch->step + 1,
     };
     bool log = views.step % t->options.log_every == 0 || views.step == t->plan.total;
+    /* So that a warning does not wait for a line that is rarer than epochs. */
+    bool measured = log || epoch_ends(t, views.step);
     double rate = nnclr_plan_rate(&t->plan, batch->step);
     nnclr_metrics_line line;
     if (!nnclr_method_compute(t->method, &views, e) || !check_finite(t, batch, e) ||
-        (log && !measure(t, batch, &views, rate, &line, e)))
+        (measured && !measure(t, batch, &views, rate, &line, e)))
         return false;
     update(t, rate);
     if (!nnclr_method_enqueue(t->method, &views, e))
         return false;
     t->info.step++;
-    return !log || log_line(t, &line, e);
+    if (log && !log_line(t, &line, e))
+        return false;
+    if (measured)
+        nnclr_watch_see(&t->watch, &line, epoch_ends(t, views.step));
+    return true;
+}
+
+/* ---- the probe ---- */
+
+/* Whether the network as it is deserves a probe, and the metrics have none of it: a run that goes
+ * on from an epoch's end may have been stopped before. */
+static bool probe_is_due(nnclr_trainer *t, bool starting) {
+    int64_t step = t->info.step;
+    return t->options.callbacks.probe && (epoch_ends(t, step) || step == t->plan.total) &&
+           !(starting && nnclr_run_metrics_has(t->options.run, step, NNCLR_PROBE_KEY));
+}
+
+/* False: it failed (*e) before the first step, when it can be put right, or was interrupted (*e is
+ * left alone). */
+static bool probe(nnclr_trainer *t, bool starting, nnclr_error *e) {
+    if (!probe_is_due(t, starting))
+        return true;
+    const nnclr_trainer_callbacks *callbacks = &t->options.callbacks;
+    double began = nnclr_now();
+    nnclr_error failure = NNCLR_NO_ERROR;
+    nnclr_probe_line line = {
+        .step = t->info.step,
+        .epoch = t->info.step == 0 ? -1 : (t->info.step - 1) / t->plan.steps_per_epoch};
+    nnclr_probe_end end = callbacks->probe(callbacks->context, &line, &failure);
+    if (end == NNCLR_PROBE_INTERRUPTED)
+        return false;
+    if (end == NNCLR_PROBE_FAILED && starting) {
+        *e = failure;
+        return false;
+    }
+    if (end == NNCLR_PROBE_DONE && nnclr_probe_print(&line, &t->line, &failure))
+        put_line(t);
+    else
+        report_missing_line(t, &failure);
+    t->logged += nnclr_now() - began; /* images_per_s is that of training */
+    return true;
 }
 
 /* ---- the loop ---- */
@@ -339,10 +412,19 @@ static void keep_older(nnclr_trainer *t) {
                        &failure);
 }
 
-static void save_or_report(nnclr_trainer *t, bool last) {
+/* False: there is nothing left that were worth saving. */
+static bool save_or_report(nnclr_trainer *t, bool last, nnclr_error *e) {
     nnclr_error failure = NNCLR_NO_ERROR;
     sync_metrics(t);
     t->result.save_failed = !save(t, &failure);
+    if (failure.code == NNCLR_ERROR_NUMERIC)
+        return nnclr_fail(
+            e, NNCLR_ERROR_NUMERIC,
+            "the weights after step %lld are not finite, or far too large (%s): start "
+            "again with a lower --lr (now %g) or a longer --warmup; the checkpoint of "
+            "step %lld is kept",
+            (long long)t->info.step, failure.message, t->options.config->lr,
+            (long long)t->saved_step);
     if (!t->result.save_failed)
         keep_older(t);
     else if (last)
@@ -350,6 +432,7 @@ static void save_or_report(nnclr_trainer *t, bool last) {
     else
         report_failure(t, "training goes on, and will try again when the next checkpoint is due",
                        &failure);
+    return true;
 }
 
 static void tell(const nnclr_trainer *t) {
@@ -373,19 +456,81 @@ bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_err
     if (t->saved_step < 0 && !save(t, e))
         return false;
     keep_older(t); /* also after a resume: the run may have been killed before it was done */
-    bool stop = false;
+    bool probed = probe(t, true, e), stop = !probed;
+    if (e->code != NNCLR_OK)
+        return false;
     while (!stop && t->info.step < t->plan.total) {
         if (!step(t, e))
             return false;
         tell(t);
+        probed = probe(t, false, e);
         nnclr_request request = ask(t);
-        stop = request == NNCLR_STOP_NOW;
+        stop = request == NNCLR_STOP_NOW || !probed;
         bool last = stop || t->info.step == t->plan.total;
-        if (last || request == NNCLR_SAVE_NOW || save_is_due(t))
-            save_or_report(t, last);
+        if ((last || request == NNCLR_SAVE_NOW || save_is_due(t)) && !save_or_report(t, last, e))
+            return false;
     }
     t->result.step = t->info.step;
-    t->result.finished = t->info.step == t->plan.total;
+    t->result.finished = t->info.step == t->plan.total && probed;
     *result = t->result;
     return !t->result.finished || t->result.save_failed || nnclr_run_mark_done(t->options.run, e);
+}
+
+/* ---- before anything is spent ---- */
+
+nnclr_trainer_memory nnclr_trainer_memory_of(const nnclr_trainer *t) {
+    size_t real = nnclr_real_bytes(t->options.engine),
+           weights = nnclr_network_parameter_count(t->net) * real;
+    return (nnclr_trainer_memory){
+        .weights = weights,
+        .gradients = weights,
+        .momentum = weights,
+        .statistics = nnclr_network_statistic_count(t->net) * real,
+        .backbone = t->backbone ? nnclr_micro_batches_bytes(t->backbone) : 0,
+        .activations = nnclr_execution_bytes(t->execution),
+        .method = nnclr_method_bytes(t->method),
+        .support = t->has_support ? nnclr_support_set_bytes(&t->support) : 0,
+        .batches = t->loader ? nnclr_loader_bytes(t->loader) : 0,
+    };
+}
+
+bool nnclr_trainer_print_plan(const nnclr_trainer *t, bool backbone, nnclr_buffer *out,
+                              nnclr_error *e) {
+    if (backbone)
+        return !t->backbone || nnclr_micro_batches_print_plan(t->backbone, out, e);
+    return nnclr_execution_print_plan(t->execution, out, e);
+}
+
+bool nnclr_trainer_rehearse(nnclr_trainer *t, double limit, nnclr_trainer_speed *speed,
+                            nnclr_error *e) {
+    int64_t left = t->plan.total - t->info.step, warm = 0, most;
+    double began = nnclr_now(), seconds = 0;
+    *speed = (nnclr_trainer_speed){0};
+    t->logged = began;
+    if (left < 1)
+        return true;
+    /* The first step touches all memory, and those behind it take what the loader made meanwhile.
+     */
+    while (warm < left - 1 && warm <= BATCHES_AHEAD && seconds < limit) {
+        if (!step(t, e))
+            return false;
+        warm++;
+        seconds = nnclr_now() - began;
+    }
+    if (warm == 1 && seconds >= limit) {
+        *speed = (nnclr_trainer_speed){1, seconds, t->waited / seconds};
+        return true;
+    }
+    most = left - warm < REHEARSED_MOST ? left - warm : REHEARSED_MOST;
+    began = nnclr_now();
+    t->waited = seconds = 0;
+    do {
+        if (!step(t, e))
+            return false;
+        speed->steps++;
+        seconds = nnclr_now() - began;
+    } while (speed->steps < most && seconds < limit);
+    speed->seconds = seconds / (double)speed->steps;
+    speed->waiting = t->waited / seconds;
+    return true;
 }

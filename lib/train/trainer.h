@@ -11,6 +11,7 @@
 #include "io/run_folder.h"
 #include "train/checkpoint.h"
 #include "train/initial_state.h"
+#include "train/metrics_line.h"
 #include "train/schedule.h"
 #include "train/training_data.h"
 
@@ -19,6 +20,13 @@ typedef enum nnclr_request {
     NNCLR_SAVE_NOW, /* write a checkpoint, then go on */
     NNCLR_STOP_NOW  /* write a checkpoint, then return */
 } nnclr_request;
+
+typedef enum nnclr_probe_end {
+    NNCLR_PROBE_DONE,
+    NNCLR_PROBE_INTERRUPTED, /* there is a request to stop: it is made up for when the run goes on
+                              */
+    NNCLR_PROBE_FAILED
+} nnclr_probe_end;
 
 typedef struct nnclr_trainer_report {
     int64_t step, total; /* steps done */
@@ -30,8 +38,13 @@ typedef struct nnclr_trainer_callbacks {
     void (*on_step)(void *context, const nnclr_trainer_report *report);
     void (*on_message)(void *context,
                        const char *text); /* something went wrong, training goes on */
+    void (*on_warning)(void *context, const char *text); /* the run may be worth little: watch.h */
     nnclr_request (*should_stop)(
         void *context); /* asked after each step; SAVE_NOW once a request */
+    /* Judges the network as it is, for a line of the metrics that holds step and epoch already:
+     * before the first step, after each epoch and at the end. NULL: no probe. It may read the
+     * trainer's parameters, and changes nothing. */
+    nnclr_probe_end (*probe)(void *context, nnclr_probe_line *line, nnclr_error *e);
 } nnclr_trainer_callbacks;
 
 typedef struct nnclr_trainer_options {
@@ -39,7 +52,7 @@ typedef struct nnclr_trainer_options {
     const nnclr_training_data *data;
     nnclr_tensor_reader *init; /* weights to start a new run from; NULL: random ones */
     nnclr_engine *engine;
-    nnclr_run *run;
+    nnclr_run *run;      /* NULL: only to be rehearsed */
     const char *program; /* name and version */
     int threads;         /* of the loader */
     /* A checkpoint is due after so many steps, or seconds; 0: not by that. */
@@ -63,6 +76,9 @@ void nnclr_trainer_free(nnclr_trainer *trainer); /* NULL is fine */
 
 /* What options.init had for the run. */
 nnclr_initial_state nnclr_trainer_initial_state(const nnclr_trainer *trainer);
+/* The trainer's, for a probe. */
+nnclr_parameters *nnclr_trainer_parameters(nnclr_trainer *trainer);
+const nnclr_network *nnclr_trainer_network(const nnclr_trainer *trainer);
 
 typedef struct nnclr_trainer_result {
     int64_t step, total;
@@ -74,9 +90,40 @@ typedef struct nnclr_trainer_result {
 } nnclr_trainer_result;
 
 /* Trains to the end or to a stop, and writes the last checkpoint and, when finished, DONE. False on
- * what cannot go on: a record that does not decode, a loss that is not finite (the last checkpoint
- * is kept). A checkpoint that cannot be written is reported, and tried again when the next is due.
- */
+ * what cannot go on: a record that does not decode, a loss or weights that are not finite (the last
+ * checkpoint is kept), a probe that fails before the first step. A checkpoint that cannot be
+ * written is reported, and tried again when the next is due; so is a probe that fails later. */
 bool nnclr_trainer_run(nnclr_trainer *trainer, nnclr_trainer_result *result, nnclr_error *e);
+
+/* ---- before anything is spent ---- */
+
+/* Bytes that the trainer holds while it trains, beside the cache of the data. */
+typedef struct nnclr_trainer_memory {
+    size_t weights, gradients, momentum, statistics;
+    size_t backbone;    /* of micro-batches: 0 without */
+    size_t activations; /* of the network, or of its heads: with their gradients, packed weights and
+                           the engine's workspace */
+    size_t method;      /* rows, similarities, picks */
+    size_t support;     /* rows and what is known of them */
+    size_t batches;     /* views that the loader works ahead with */
+} nnclr_trainer_memory;
+
+nnclr_trainer_memory nnclr_trainer_memory_of(const nnclr_trainer *trainer);
+/* Appends the memory plan of the pass over all of the batch, or of that of a micro-batch through
+ * the backbone, which may be empty: nnclr_execution_print_plan. */
+bool nnclr_trainer_print_plan(const nnclr_trainer *trainer, bool backbone, nnclr_buffer *out,
+                              nnclr_error *e);
+
+typedef struct nnclr_trainer_speed {
+    int64_t steps;  /* that were measured */
+    double seconds; /* a step, their mean */
+    double waiting; /* the share of it in which the network waited for views */
+} nnclr_trainer_speed;
+
+/* Takes real steps, first some that are not measured, then until `limit` seconds have gone by, at
+ * least one and at most 20; a first step that takes longer than that is the measurement. Writes
+ * nothing. The trainer can only be freed behind it. */
+bool nnclr_trainer_rehearse(nnclr_trainer *trainer, double limit, nnclr_trainer_speed *speed,
+                            nnclr_error *e);
 
 #endif

@@ -49,7 +49,7 @@ has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
     [ "$(jq -c .step run/metrics.jsonl | tr '\n' ' ')" = "1 2 3 4 5 " ]
     [ "$(head -1 run/metrics.jsonl | jq -r 'keys_unsorted | join(" ")')" = "step epoch loss lr \
 grad_norm images_per_s contrast_acc nn_sim nn_initial nn_self self_present nn_age nn_distinct \
-nn_acc nn_chance z_rank h_std p_std batch_spread" ]
+nn_acc nn_chance z_rank z_spread h_std p_std batch_spread" ]
     [ "$(jq -r '.shards[0], .total_steps, .steps_per_epoch, .config.queue, .host.threads > 0' \
         run/run.json | tr '\n' ' ')" = "$PWD/s.tar.zst 5 5 20 true " ]
     zstd -tq run/$CHECKPOINT
@@ -376,9 +376,6 @@ END
         [ ! -e run ]
     done <<'END'
 --shuffle-window 100|--shuffle-window: is not offered
---probe s.tar.zst|nnclr-lineval --methods knn
---probe-bank s.tar.zst|nnclr-lineval --methods knn
---dry-run|--steps 10
 --engine amx|engine amx is not built into this program; it offers: cpu
 --engine cuda|engine cuda is not built into this program; it offers: cpu
 --precision bf16|it offers: f32, f64
@@ -420,10 +417,25 @@ END
 
 @test "a loss that is not finite ends the run and keeps the last checkpoint" {
     expect 1 tiny --steps 50 --lr 1e30 --lr-scale none --warmup 0 --save-every 1steps -o run s.tar.zst
-    expect_message nnclr-pretrain "is not finite: start again with a lower --lr (now 1e+30)"
+    # The update of step 1 already made weights of no use: the checkpoint before them stays.
+    expect_message nnclr-pretrain "the weights after step 1 are not finite, or far too large"
+    expect_message nnclr-pretrain "start again with a lower --lr (now 1e+30)"
+    expect_message nnclr-pretrain "the checkpoint of step 0 is kept"
+    [ "$(step_of run/$CHECKPOINT)" = 0 ]
     zstd -tq run/$CHECKPOINT
     [ ! -e run/DONE ]
     run ! grep -q null,\"lr\" run/metrics.jsonl
+    # Not saved in between, the loss shows it.
+    expect 1 tiny --steps 50 --lr 1e30 --lr-scale none --warmup 0 -o unsaved s.tar.zst
+    expect_message nnclr-pretrain "is not finite: start again with a lower --lr (now 1e+30)"
+    [ "$(step_of unsaved/$CHECKPOINT)" = 0 ]
+    # At any rate, the step behind the checkpoint that is kept is one that worked.
+    for lr in 1e8 1e12 1e16 1e18 1e20; do
+        expect 1 tiny --steps 50 --lr $lr --lr-scale none --warmup 0 --save-every 1steps -o run$lr \
+            s.tar.zst
+        expect_message nnclr-pretrain "start again with a lower --lr"
+        [ "$(tail -1 run$lr/metrics.jsonl | jq .step)" -gt "$(step_of run$lr/$CHECKPOINT)" ]
+    done
 }
 
 @test "a cut checkpoint, an embedding in its place, a missing one" {

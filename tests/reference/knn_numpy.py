@@ -2,6 +2,7 @@
 """kNN classification of embedding files, computed plainly in double precision with NumPy.
 
     knn_numpy.py K TEMPERATURE TRAIN TEST      uncompressed files (zstdcat FILE > FILE.safetensors)
+    knn_numpy.py K TEMPERATURE FILE            each row against all others
 
 Prints "name TAB label TAB predicted" of each row of TEST, then "top1" and "top5" on a last line.
 Cosine of L2-normalised rows; the K nearest (equal ones by the lower row) vote exp(cosine / T).
@@ -38,9 +39,12 @@ def names(tensors):
 
 
 k, temperature = int(sys.argv[1]), float(sys.argv[2])
-(train, classes), (test, test_classes) = read(sys.argv[3]), read(sys.argv[4])
+(train, classes), (test, test_classes) = read(sys.argv[3]), read(sys.argv[-1])
 label = np.array([classes.index(test_classes[i]) for i in test["label"]])
 similarity = unit(test["embedding"]) @ unit(train["embedding"]).T
+if len(sys.argv) == 4:
+    np.fill_diagonal(similarity, -np.inf)
+    k = min(k, len(label) - 1)
 nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
 weight = np.exp(np.take_along_axis(similarity, nearest, axis=1) / temperature)
 votes = np.zeros((len(label), len(classes)))

@@ -131,6 +131,40 @@ static void there_and_back(void) {
     check_there_and_back(NNCLR_PRECISION_F64);
 }
 
+/* A number that is of no use in one place of one buffer: refused by the tensor's name, and what was
+ * at the path stays. */
+static void state_of_no_use_is_not_written(void) {
+    static const double bad[] = {NAN, INFINITY, -1e19};
+    nnclr_config config = small_config();
+    state s;
+    open_state(&s, NNCLR_PRECISION_F32, &config);
+    fill_state(&s, &config);
+    write_state(&s, path);
+    write_state(&s, other);
+    void *const buffers[] = {s.parameters.weights, s.parameters.velocity, s.parameters.statistics};
+    static const char *const names[] = {"tensor backbone.conv1.weight holds a number",
+                                        "tensor optim.momentum.backbone.conv1.weight holds",
+                                        "tensor backbone.bn1.running_mean holds a number"};
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < sizeof bad / sizeof *bad; j++) {
+            double kept;
+            void *place = nnclr_real_at(&s.f.g, buffers[i], 3);
+            s.f.t->get(&s.f.g, place, 1, NNCLR_F64, &kept);
+            s.f.t->put(&s.f.g, place, 1, NNCLR_F64, &bad[j]);
+            s.e = (nnclr_error)NNCLR_NO_ERROR;
+            CHECK(
+                !nnclr_checkpoint_write(path, "test 1", &s.info, &s.parameters, &s.support, &s.e));
+            CHECK(s.e.code == NNCLR_ERROR_NUMERIC);
+            CHECK_SAYS(strstr(s.e.message, names[i]), "%s", s.e.message);
+            same_files(path, other);
+            s.f.t->put(&s.f.g, place, 1, NNCLR_F64, &kept);
+        }
+    s.e = (nnclr_error)NNCLR_NO_ERROR;
+    write_state(&s, path);
+    same_files(path, other);
+    close_state(&s);
+}
+
 /* Names and types that others read: torchvision's, and torch's Sequential. */
 static void tensors_have_their_names(void) {
     static const struct {
@@ -463,6 +497,7 @@ int main(void) {
     snprintf(path, sizeof path, "%s/a.safetensors.zst", folder);
     snprintf(other, sizeof other, "%s/b.safetensors.zst", folder);
     RUN(there_and_back);
+    RUN(state_of_no_use_is_not_written);
     RUN(tensors_have_their_names);
     RUN(either_width_loads_into_either_engine);
     RUN(tensors_that_do_not_fit_their_config);

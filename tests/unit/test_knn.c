@@ -135,6 +135,39 @@ static void agrees_with_a_plain_computation(void) {
         }
 }
 
+/* The winner for row i among the others: as above, over a copy of which that row has no label. */
+static int64_t plain_winner_of_others(const data *d, int i, int k, double temperature) {
+    data others = *d;
+    others.train_label[i] = -1;
+    memcpy(others.test, d->train + i * DIMS, DIMS * sizeof *others.test);
+    return plain_winner(&others, 0, k, temperature);
+}
+
+static void a_row_left_out_is_no_neighbour_of_itself(void) {
+    static const int k[] = {1, 5, 1000}, chunk[] = {0, 1, 7};
+    data d;
+    make(&d);
+    memcpy(d.train + 5 * DIMS, d.train + 4 * DIMS, DIMS * sizeof *d.train); /* equal, and another */
+    for (size_t i = 0; i < sizeof k / sizeof *k; i++)
+        for (size_t j = 0; j < sizeof chunk / sizeof *chunk; j++) {
+            nnclr_error e = NNCLR_NO_ERROR;
+            nnclr_engine engine = {0};
+            nnclr_prediction out[TRAIN];
+            const nnclr_knn_options options = {
+                .k = k[i], .temperature = .2, .chunk = chunk[j], .leave_one_out = true};
+            nnclr_pool *pool = nnclr_pool_create(2, &e);
+            const nnclr_row_source rows = nnclr_rows_in_memory(d.train, TRAIN, DIMS);
+            CHECK(nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
+            CHECK_SAYS(nnclr_knn_predict(&engine, &rows, d.train_label, &rows, d.train_label,
+                                         CLASSES, &options, out, &e),
+                       "%s", e.message);
+            for (int row = 0; row < TRAIN; row++)
+                CHECK(out[row].label == plain_winner_of_others(&d, row, k[i], .2));
+            nnclr_engine_close(&engine);
+            nnclr_pool_free(pool);
+        }
+}
+
 static void top5_counts_places(void) {
     const nnclr_prediction predictions[] = {
         {.place = 0}, {.place = 4}, {.place = 5}, {.place = -1}};
@@ -163,6 +196,7 @@ int main(void) {
     RUN(equal_votes_go_to_the_lower_class);
     RUN(what_has_no_label_does_not_vote);
     RUN(agrees_with_a_plain_computation);
+    RUN(a_row_left_out_is_no_neighbour_of_itself);
     RUN(top5_counts_places);
     RUN(a_bank_without_labels_is_refused);
     return check_done();

@@ -316,7 +316,7 @@ static void spread_of_a_batch(void) {
 static const char *const keys[] = {
     "loss",       "lr",      "grad_norm",    "images_per_s", "contrast_acc", "nn_sim",
     "nn_initial", "nn_self", "self_present", "nn_age",       "nn_distinct",  "nn_acc",
-    "nn_chance",  "z_rank",  "h_std",        "p_std",        "batch_spread"};
+    "nn_chance",  "z_rank",  "z_spread",     "h_std",        "p_std",        "batch_spread"};
 enum { KEYS = sizeof keys / sizeof *keys };
 
 static nnclr_metrics_line line_of(const double v[KEYS]) {
@@ -327,7 +327,7 @@ static nnclr_metrics_line line_of(const double v[KEYS]) {
         .lr = v[1],
         .grad_norm = v[2],
         .images_per_s = v[3],
-        .batch_spread = v[16],
+        .batch_spread = v[17],
         .method = {.contrast_acc = v[4],
                    .nn_sim = v[5],
                    .nn_initial = v[6],
@@ -338,8 +338,9 @@ static nnclr_metrics_line line_of(const double v[KEYS]) {
                    .nn_acc = v[11],
                    .nn_chance = v[12],
                    .z_rank = v[13],
-                   .h_std = v[14],
-                   .p_std = v[15]},
+                   .z_spread = v[14],
+                   .h_std = v[15],
+                   .p_std = v[16]},
     };
 }
 
@@ -356,6 +357,20 @@ static char *print_line(const double values[KEYS]) {
     CHECK(!strchr(text, '\n'));
     nnclr_buffer_free(&out);
     return text;
+}
+
+static void a_probe_has_a_line_of_its_own(void) {
+    nnclr_buffer out = {0};
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_probe_line line = {.step = 312, .epoch = 1, .n = 8, .top1 = .375, .top5 = .5};
+    CHECK_SAYS(nnclr_probe_print(&line, &out, &e), "%s", e.message);
+    CHECK_TEXT((const char *)out.data, "{\"step\":312,\"epoch\":1,\"probe_top1\":0.375,"
+                                       "\"probe_top5\":0.5,\"probe_n\":8}\n");
+    line.step = 0;
+    line.epoch = -1;
+    CHECK(nnclr_probe_print(&line, &out, &e));
+    CHECK(strstr((const char *)out.data, "\"epoch\":null"));
+    nnclr_buffer_free(&out);
 }
 
 static void numbers_read_back_exactly(void) {
@@ -408,6 +423,7 @@ int main(void) {
     RUN(what_is_not_defined);
     RUN(rank_of_the_newest_1024);
     RUN(spread_of_a_batch);
+    RUN(a_probe_has_a_line_of_its_own);
     RUN(numbers_read_back_exactly);
     RUN(what_is_not_finite_is_null);
     return check_done();

@@ -182,6 +182,9 @@ static void metrics_are_cut_to_the_step(void) {
     CHECK(nnclr_run_metrics_line(run, "{\"probe\":0.5}", 13, &e));
     CHECK(nnclr_run_metrics_line(run, "{\"step\":3}", 10, &e));
     check_text(path, "{\"step\":1}\n{\"step\":2,\"epoch\":9}\n{\"probe\":0.5}\n{\"step\":3}\n");
+    CHECK(nnclr_run_metrics_has(run, 2, "epoch") && nnclr_run_metrics_has(run, 3, "step"));
+    CHECK(!nnclr_run_metrics_has(run, 1, "epoch") && !nnclr_run_metrics_has(run, 3, "epoch") &&
+          !nnclr_run_metrics_has(run, 4, "step") && !nnclr_run_metrics_has(run, 2, "probe"));
 
     FILE *file = fopen(path, "ab");
     CHECK(file && fputs("{\"step\":2", file) >= 0 && fclose(file) == 0);
@@ -201,6 +204,7 @@ static void metrics_are_cut_to_the_step(void) {
     CHECK(nnclr_run_metrics_open(run, -1, &e));
     check_text(path, "");
     unlink(path);
+    CHECK(!nnclr_run_metrics_has(run, 1, "step"));
     CHECK(nnclr_run_metrics_open(run, 7, &e));
     check_text(path, "");
     nnclr_run_close(run);

@@ -210,10 +210,13 @@ static void picks_are_measured(void) {
     close_ring(&r);
 }
 
+static double spread; /* that rank_of found beside it */
+
 static double rank_of(ring *r, int most) {
     nnclr_buffer scratch = {0};
     double rank;
-    CHECK_SAYS(nnclr_measure_rank(&r->s, most, &rank, &scratch, &r->e), "%s", r->e.message);
+    CHECK_SAYS(nnclr_measure_rank(&r->s, most, &rank, &spread, &scratch, &r->e), "%s",
+               r->e.message);
     nnclr_buffer_free(&scratch);
     return rank;
 }
@@ -231,6 +234,7 @@ static void rank_counts_directions(void) {
         rows[i * D + i % 4] = i < 4 ? 1 : -1;
     put_all(&r, rows);
     CHECK_NEAR(rank_of(&r, 1024), 4, 1e-12);
+    CHECK_NEAR(spread, 1, 1e-15); /* the mean is 0 */
     /* The newest two are +-: one direction (fewer rows than dimensions). */
     for (int i = 6; i < 8; i++)
         for (int j = 0; j < D; j++)
@@ -253,6 +257,14 @@ static void rank_counts_directions(void) {
         unit_row(3, D, rows + i * D);
     put_all(&r, rows);
     CHECK(isnan(rank_of(&r, 1024)));
+    CHECK_NEAR(spread, 0, 1e-15);
+    /* Half of them turned by a right angle: the mean has length 1/sqrt(2). */
+    for (int i = 0; i < 8; i++)
+        for (int j = 0; j < D; j++)
+            rows[i * D + j] = j == i % 2;
+    put_all(&r, rows);
+    CHECK_NEAR(rank_of(&r, 1024), 1, 1e-12);
+    CHECK_NEAR(spread, .5, 1e-15);
     close_ring(&r);
 }
 

@@ -1,0 +1,193 @@
+#include "eval/probe.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "eval/embed.h"
+#include "eval/knn.h"
+#include "io/shard.h"
+
+enum { CACHE_BYTES = 64 << 20 };
+
+/* The pictures of one shard: their labels, and the rows that the network makes of them. */
+typedef struct side {
+    const char *path; /* the caller's */
+    nnclr_shard_set *set;
+    int64_t n, labelled;
+    int64_t *label; /* [n], of the bank's classes; -1: none */
+    float *rows;    /* [n][d] */
+    size_t rows_bytes;
+} side;
+
+struct nnclr_probe {
+    side judged, bank; /* without a bank its set is NULL */
+    int d;
+    nnclr_embedder *embedder;
+    nnclr_prediction *predictions; /* [judged.n] */
+    nnclr_engine *engine;
+};
+
+/* ---- opening ---- */
+
+static bool open_side(side *s, const char *path, nnclr_error *e) {
+    s->path = path;
+    s->set = nnclr_shard_set_open(&path, 1, CACHE_BYTES, e);
+    if (!s->set)
+        return false;
+    s->n = (int64_t)nnclr_shard_set_count(s->set);
+    s->label = nnclr_alloc((size_t)s->n, sizeof *s->label, e);
+    if (!s->label)
+        return false;
+    for (int64_t i = 0; i < s->n; i++) {
+        nnclr_record record;
+        nnclr_shard_set_record(s->set, (size_t)i, &record);
+        s->label[i] = record.label;
+        s->labelled += record.label >= 0;
+    }
+    return s->labelled > 0 ||
+           nnclr_fail(e, NNCLR_ERROR_USAGE,
+                      "%s: its pictures have no labels, by which a probe judges: give a shard that "
+                      "nnclr-prep made of one folder for each class",
+                      path);
+}
+
+/* The label of that name in the set, or -1: its classes are sorted by code point. */
+static int64_t find_class(const nnclr_shard_set *set, const char *name) {
+    size_t low = 0, high = nnclr_shard_set_class_count(set);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(nnclr_shard_set_class(set, middle), name);
+        if (order == 0)
+            return (int64_t)middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return -1;
+}
+
+static bool match_classes(nnclr_probe *p, nnclr_error *e) {
+    for (int64_t i = 0; i < p->judged.n; i++) {
+        if (p->judged.label[i] < 0)
+            continue;
+        const char *name = nnclr_shard_set_class(p->judged.set, (size_t)p->judged.label[i]);
+        p->judged.label[i] = find_class(p->bank.set, name);
+        if (p->judged.label[i] < 0)
+            return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                              "%s: the class \"%s\" is not among the %zu of %s", p->judged.path,
+                              name, nnclr_shard_set_class_count(p->bank.set), p->bank.path);
+    }
+    return true;
+}
+
+nnclr_probe *nnclr_probe_open(const char *path, const char *bank, nnclr_error *e) {
+    nnclr_probe *p = nnclr_alloc_zero(1, sizeof *p, e);
+    if (!p)
+        return NULL;
+    if (!open_side(&p->judged, path, e))
+        goto fail;
+    if (bank && (!open_side(&p->bank, bank, e) || !match_classes(p, e)))
+        goto fail;
+    if (!bank && p->judged.labelled < 2) {
+        nnclr_fail(e, NNCLR_ERROR_USAGE,
+                   "%s: one picture with a label has no other to be compared with: give more, or "
+                   "--probe-bank",
+                   path);
+        goto fail;
+    }
+    return p;
+fail:
+    nnclr_probe_close(p);
+    return NULL;
+}
+
+int64_t nnclr_probe_bank(const nnclr_probe *p) {
+    return p->bank.set ? p->bank.labelled : p->judged.labelled;
+}
+
+static void close_side(side *s) {
+    if (s->rows)
+        nnclr_block_free(s->rows, s->rows_bytes);
+    nnclr_free(s->label);
+    nnclr_shard_set_close(s->set);
+}
+
+void nnclr_probe_close(nnclr_probe *p) {
+    if (!p)
+        return;
+    nnclr_free(p->predictions);
+    nnclr_embedder_free(p->embedder);
+    close_side(&p->judged);
+    close_side(&p->bank);
+    nnclr_free(p);
+}
+
+/* ---- planning ---- */
+
+static bool plan_rows(side *s, int d, nnclr_error *e) {
+    if (!nnclr_size_mul((size_t)s->n, (size_t)d * sizeof *s->rows, &s->rows_bytes))
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: %lld rows of %d numbers are too many", s->path,
+                          (long long)s->n, d);
+    s->rows = nnclr_block_alloc(s->rows_bytes, e);
+    return s->rows || nnclr_fail_at(e, "the features of %s", s->path);
+}
+
+bool nnclr_probe_plan(nnclr_probe *p, nnclr_parameters *parameters, const nnclr_config *config,
+                      int threads, nnclr_error *e) {
+    const nnclr_evaluation_options view = nnclr_embed_view(config, threads);
+    const int cut = nnclr_network_find(parameters->net, "features");
+    p->engine = parameters->engine;
+    p->d = nnclr_network_value(parameters->net, (size_t)cut)->c;
+    p->embedder = nnclr_embedder_create(parameters, cut, &view, e);
+    return p->embedder && plan_rows(&p->judged, p->d, e) &&
+           (!p->bank.set || plan_rows(&p->bank, p->d, e)) &&
+           (p->predictions = nnclr_alloc((size_t)p->judged.n, sizeof *p->predictions, e));
+}
+
+size_t nnclr_probe_bytes(const nnclr_probe *p) {
+    return nnclr_embedder_bytes(p->embedder) + p->judged.rows_bytes + p->bank.rows_bytes +
+           (size_t)p->judged.n * sizeof *p->predictions;
+}
+
+/* ---- running ---- */
+
+typedef struct target {
+    side *side;
+    int d;
+    nnclr_probe_call *call;
+} target;
+
+static bool put_rows(void *context, int64_t first, int64_t count, const float *rows,
+                     nnclr_error *e) {
+    (void)e;
+    target *t = context;
+    memcpy(t->side->rows + first * t->d, rows, (size_t)count * (size_t)t->d * sizeof *rows);
+    t->call->stopped = t->call->should_stop && t->call->should_stop(t->call->context);
+    return !t->call->stopped;
+}
+
+static bool embed(nnclr_probe *p, side *s, nnclr_probe_call *call, nnclr_error *e) {
+    target t = {.side = s, .d = p->d, .call = call};
+    const nnclr_row_sink sink = {.put = put_rows, .context = &t};
+    return nnclr_embedder_run(p->embedder, s->set, &sink, e);
+}
+
+bool nnclr_probe_run(nnclr_probe *p, nnclr_probe_call *call, nnclr_accuracy *accuracy,
+                     nnclr_error *e) {
+    side *bank = p->bank.set ? &p->bank : &p->judged;
+    call->stopped = false;
+    if ((p->bank.set && !embed(p, &p->bank, call, e)) || !embed(p, &p->judged, call, e))
+        return false;
+    const nnclr_knn_options options = {.k = NNCLR_KNN_K,
+                                       .temperature = NNCLR_KNN_TEMPERATURE,
+                                       .leave_one_out = bank == &p->judged};
+    const nnclr_row_source train = nnclr_rows_in_memory(bank->rows, bank->n, p->d),
+                           test = nnclr_rows_in_memory(p->judged.rows, p->judged.n, p->d);
+    if (!nnclr_knn_predict(p->engine, &train, bank->label, &test, p->judged.label,
+                           (int64_t)nnclr_shard_set_class_count(bank->set), &options,
+                           p->predictions, e))
+        return false;
+    *accuracy = nnclr_prediction_accuracy(p->predictions, p->judged.n);
+    return true;
+}

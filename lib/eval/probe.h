@@ -1,0 +1,43 @@
+/* How well classes can be read off a network's features while it trains: kNN as nnclr-lineval does
+ * it with its defaults, of the pictures of one shard against those of another, the bank, or,
+ * without a bank, of each picture against all others. Labels judge; nothing of the network changes.
+ */
+#ifndef NNCLR_EVAL_PROBE_H
+#define NNCLR_EVAL_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "eval/prediction.h"
+#include "net/parameters.h"
+#include "train/config.h"
+
+typedef struct nnclr_probe nnclr_probe;
+
+/* Opens the shards; `bank` may be NULL. Refused: no labels, or in the probe a class that the bank
+ * does not have. */
+nnclr_probe *nnclr_probe_open(const char *path, const char *bank, nnclr_error *e);
+/* Labelled pictures that neighbours are taken from. */
+int64_t nnclr_probe_bank(const nnclr_probe *probe);
+void nnclr_probe_close(nnclr_probe *probe); /* NULL is fine */
+
+/* Takes all memory that the network's passes and its rows need, for any number of runs.
+ * `parameters` and `config` are the caller's and outlive the probe's runs. */
+bool nnclr_probe_plan(nnclr_probe *probe, nnclr_parameters *parameters, const nnclr_config *config,
+                      int threads, nnclr_error *e);
+size_t nnclr_probe_bytes(const nnclr_probe *probe); /* of that */
+
+typedef struct nnclr_probe_call {
+    bool (*should_stop)(void *context); /* asked after each batch of pictures; NULL: goes on */
+    void *context;
+    bool stopped; /* result: it was told to, and there is no accuracy */
+} nnclr_probe_call;
+
+/* Judges the parameters as they are. False on a failure, and when it was stopped (*e is left alone
+ * then). Called from the thread that drives the parameters' engine. */
+bool nnclr_probe_run(nnclr_probe *probe, nnclr_probe_call *call, nnclr_accuracy *accuracy,
+                     nnclr_error *e);
+
+#endif

@@ -1,0 +1,318 @@
+# nnclr-pretrain: what is seen of a run before it and while it trains: --dry-run, --probe, warnings.
+load helpers
+
+CHECKPOINT=checkpoint.safetensors.zst
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    make_shard s 40
+}
+
+TINY="--preset tiny --size 16 --batch 8 --queue 20"
+tiny() { # [option...]
+    nnclr-pretrain $TINY "$@"
+}
+
+teardown() { # what a failed test left running
+    [ -z "${run_pid:-}" ] || kill -9 "$run_pid" 2>/dev/null || true
+}
+
+probes() { # RUN: step, top-1 and top-5 of each probe
+    jq -r 'select(has("probe_top1")) | [.step, .probe_top1, .probe_top5] | @tsv' "$1/metrics.jsonl" |
+        awk '{ printf "%d %.6f %.6f\n", $1, $2, $3 }'
+}
+
+# metrics.jsonl without the one value that is a measurement of time.
+timeless() { sed 's/"images_per_s":[^,]*,//' "$1/metrics.jsonl"; }
+
+# $PWD/NAME.tar.zst: the pictures of some of the classes only.
+some_classes() { # NAME COUNT CLASS...
+    local name=$1 from
+    from=$(shapes "$2")
+    shift 2
+    mkdir "$name"
+    for class in "$@"; do
+        cp -r "$from/$class" "$name/"
+    done
+    nnclr-prep -q -o "$name.tar.zst" "$name"
+}
+
+# ---- the probe ----
+
+@test "a probe is before the first step, after each epoch and at the end" {
+    expect 0 tiny --steps 12 --log-every 5 --probe s.tar.zst -o run s.tar.zst
+    [ "$(jq -c '[.step, .epoch, has("loss"), .probe_n]' run/metrics.jsonl | tr '\n' ' ')" = \
+        "[0,null,false,40] [5,0,true,null] [5,0,false,40] [10,1,true,null] [10,1,false,40] [12,2,true,null] [12,2,false,40] " ]
+    grep -q "^nnclr-pretrain: probe after step 12: top-1 0\.[0-9]*, top-5 [01]\.[0-9]* of 40 pictures" <<<"$stderr"
+    grep -q "s.tar.zst: 40 pictures with labels are few for a vote of 200 neighbours" <<<"$stderr"
+    expect 0 tiny -q --steps 12 --probe s.tar.zst -o quiet s.tar.zst
+    [ -z "$output$stderr" ]
+}
+
+@test "a probe against a bank equals nnclr-embed and nnclr-lineval, classes matched by name" {
+    make_shard bank 300
+    some_classes few 50 ring star disc
+    expect 0 tiny -q --steps 10 --save-every 1epoch --keep 9 --probe few.tar.zst \
+        --probe-bank bank.tar.zst -o run s.tar.zst
+    for step in 5 10; do
+        for part in few bank; do
+            nnclr-embed -q -m "run/checkpoint-$(printf %04d $step).safetensors.zst" \
+                -o $part.safetensors.zst $part.tar.zst
+        done
+        nnclr-lineval -q --methods knn bank.safetensors.zst few.safetensors.zst |
+            awk -v step=$step 'NR == 2 { print step, $2, $3 }' >>expected
+    done
+    cat expected
+    diff expected <(probes run | tail -n +2)
+}
+
+@test "a probe without bank leaves each picture out of its own neighbours, as NumPy does" {
+    local python
+    for python in python3 /usr/bin/python3 none; do
+        $python -c 'import numpy' 2>/dev/null && break
+    done
+    [ $python != none ] || skip "no python3 with NumPy"
+    make_shard many 300
+    expect 0 tiny -q --steps 7 --probe many.tar.zst -o run s.tar.zst
+    nnclr-embed -q -m run/$CHECKPOINT -o many.safetensors many.tar.zst
+    local wanted
+    wanted="7 $($python "$NNCLR_ROOT/tests/reference/knn_numpy.py" 200 0.1 many.safetensors | tail -1)"
+    echo "$wanted"
+    [ "$(probes run | tail -1)" = "$wanted" ]
+}
+
+@test "probing changes nothing, for any number of threads" {
+    expect 0 tiny -q --steps 10 -o plain s.tar.zst
+    expect 0 tiny -q -j 1 --steps 10 --probe s.tar.zst -o probed s.tar.zst
+    expect 0 tiny -q -j 5 --steps 10 --probe s.tar.zst -o again s.tar.zst
+    cmp plain/$CHECKPOINT probed/$CHECKPOINT
+    [ "$(timeless plain)" = "$(timeless probed | grep -v probe_top1)" ]
+    [ "$(timeless again)" = "$(timeless probed)" ]
+    expect 0 tiny -q --precision f64 --micro-batch 4 --steps 5 -o plain64 s.tar.zst
+    expect 0 tiny -q --precision f64 --micro-batch 4 --steps 5 --probe s.tar.zst -o probed64 s.tar.zst
+    cmp plain64/$CHECKPOINT probed64/$CHECKPOINT
+}
+
+@test "a run that goes on probes at the same steps, and each once" {
+    local one="--preset tiny --size 16 --batch 20 --queue 20"
+    expect 0 nnclr-pretrain $one -q --steps 6 --probe s.tar.zst -o whole s.tar.zst
+    expect 75 nnclr-pretrain $one -q --steps 6 --max-time 0.001s --probe s.tar.zst -o cut s.tar.zst
+    expect 75 nnclr-pretrain -q --resume --max-time 0.001s --probe s.tar.zst -o cut
+    [ "$(probes cut | wc -l)" = 2 ]
+    # At an epoch's end, of which the line is there already, and of which it is not.
+    cp -r cut lacking
+    expect 0 nnclr-pretrain -q --resume --probe s.tar.zst -o cut
+    [ "$(timeless whole)" = "$(timeless cut)" ]
+    cmp whole/$CHECKPOINT cut/$CHECKPOINT
+    sed -i '$d' lacking/metrics.jsonl
+    [ "$(probes lacking | wc -l)" = 1 ]
+    expect 0 nnclr-pretrain -q --resume --probe s.tar.zst -o lacking
+    [ "$(timeless whole)" = "$(timeless lacking)" ]
+    # It is not remembered.
+    expect 75 nnclr-pretrain $one -q --steps 6 --max-time 0.001s --probe s.tar.zst -o once s.tar.zst
+    expect 0 nnclr-pretrain -q --resume -o once
+    [ "$(probes once | wc -l)" = 1 ]
+}
+
+@test "TERM during a probe ends it; it is made up for" {
+    for _ in $(seq 400); do cat s.tar.zst; done >long.tar.zst
+    nnclr-pretrain $TINY --steps 5 --probe long.tar.zst -o run s.tar.zst 2>messages 3>&- &
+    run_pid=$!
+    for _ in $(seq 200); do
+        [ -s run/$CHECKPOINT ] && break
+        sleep 0.05
+    done
+    kill -TERM $run_pid
+    local status=0
+    wait $run_pid || status=$?
+    cat messages
+    [ $status -eq 75 ]
+    grep -q "stopped after step 0 of 5; go on with --resume" messages
+    [ ! -s run/metrics.jsonl ]
+    expect 0 nnclr-pretrain -q --resume --probe s.tar.zst -o run
+    [ "$(probes run | cut -d' ' -f1 | tr '\n' ' ')" = "0 5 " ]
+}
+
+@test "a probe that cannot judge is refused before anything is written" {
+    mkdir flat
+    cp "$(shapes 40)"/ring/* flat/
+    nnclr-prep -q -o flat.tar.zst flat
+    some_classes few 50 ring star
+    some_classes other 50 ring disc
+    while IFS='|' read -r status options words; do
+        expect "$status" tiny $options -o run s.tar.zst
+        expect_message nnclr-pretrain "$words"
+        [ ! -e run ]
+    done <<'END'
+2|--probe flat.tar.zst|flat.tar.zst: its pictures have no labels
+2|--probe s.tar.zst --probe-bank flat.tar.zst|flat.tar.zst: its pictures have no labels
+2|--probe few.tar.zst --probe-bank other.tar.zst|few.tar.zst: the class "star" is not among the 2 of other.tar.zst
+2|--probe-bank s.tar.zst|give --probe SHARD with it
+2|--probe - --probe-bank -|only one of the data
+1|--probe missing.tar.zst|missing.tar.zst
+END
+    expect 2 tiny --probe - -o run - <s.tar.zst
+    expect_message nnclr-pretrain "only one of the data"
+    expect 0 tiny -q --steps 5 --probe - -o piped s.tar.zst <s.tar.zst
+    [ "$(probes piped | wc -l)" = 2 ]
+}
+
+@test "a probe that fails before the first step ends the run" {
+    cp s.tar.zst broken.tar.zst
+    flip_bit broken.tar.zst 20000
+    expect 1 tiny -q --steps 5 --probe broken.tar.zst -o run s.tar.zst
+    expect_message nnclr-pretrain "the probe after step 0: broken.tar.zst"
+    [ ! -e run/DONE ]
+    expect 0 nnclr-pretrain -q --resume --probe s.tar.zst -o run
+    [ "$(probes run | cut -d' ' -f1 | tr '\n' ' ')" = "0 5 " ]
+}
+
+# ---- the dry run ----
+
+@test "--dry-run tells network, memory and cost, and writes nothing" {
+    mkdir empty
+    cd empty
+    expect 0 tiny --dry-run ../s.tar.zst
+    [ -z "$(ls -A)" ]
+    cd ..
+    [ "$(grep -c '^$' <<<"$output")" = 3 ]
+    [ "$(head -1 <<<"$output")" = $'op\tkind\theight\twidth\tchannels\tparameters\tmacs' ]
+    grep -q $'^value\tuse\tbytes' <<<"$output"
+    grep -q $'^part\tbytes' <<<"$output"
+    [ "$(tail -2 <<<"$output" | awk -F '\t' '{ print NF }' | sort -u)" = 17 ]
+    grep -q "100 steps of .* s (.* pictures/s): .* in all" <<<"$stderr"
+    grep -q "MiB of memory planned, .* MiB used, .* MiB were available" <<<"$stderr"
+    # The folder of a run is no matter, whether there is one or not.
+    expect 0 tiny -q --dry-run -o run s.tar.zst
+    [ -z "$stderr" ]
+    [ ! -e run ]
+    expect 0 tiny -q --steps 2 -o run s.tar.zst
+    cp -r run kept
+    expect 0 tiny -q --dry-run -o run s.tar.zst
+    expect 0 tiny -q --dry-run --force -o run s.tar.zst
+    diff -r run kept
+    expect 2 nnclr-pretrain --dry-run --resume -o run
+    expect_message nnclr-pretrain "--dry-run cannot be given with --resume"
+    expect 2 tiny --json -o run s.tar.zst
+    expect_message nnclr-pretrain "--json is for the tables of --dry-run"
+}
+
+@test "--dry-run: the numbers fit one another, the run and the checkpoint" {
+    expect 0 tiny -q --steps 12 --dry-run --json --probe s.tar.zst s.tar.zst
+    jq -e '
+        (.network[:-1] | map(.parameters) | add) == .network[-1].parameters and
+        (.network[:-1] | map(.macs) | add) == .network[-1].macs and
+        (.memory[:-1] | map(.bytes) | add) == .memory[-1].bytes and
+        (.memory | map({(.part): .bytes}) | add) as $m |
+        .cost[0] as $c |
+        $m.weights == 4 * .network[-1].parameters and $m.momentum == $m.weights and
+        $m.gradients == $m.weights and $m.activations == .plan[-1].bytes and
+        $m.support_set == 20 * (32 * 4 + 4 * 8) and $m.views_ahead == 3 * 2 * 8 * 16 * 16 * 3 * 4 and
+        $m.micro_batch == 0 and $m.probe > 0 and $m.total == $c.memory_bytes and
+        (.plan[:-1] | all(.offset + .bytes <= $m.activations)) and
+        $c.pictures == 40 and $c.batch == 8 and $c.steps_per_epoch == 5 and $c.steps == 12 and
+        $c.epochs == 2.4 and $c.probes == 4 and $c.measured_steps >= 1 and
+        $c.measured_steps <= 9 and $c.waiting >= 0 and $c.waiting <= 1 and
+        ($c.hours - 12 * $c.seconds_per_step / 3600 | fabs) < 1e-12 and
+        ($c.pictures_per_s - 8 / $c.seconds_per_step | fabs) < 1e-6 and
+        ($c.probe_hours - 4 * $c.seconds_per_probe / 3600 | fabs) < 1e-12 and
+        $c.peak_bytes > 0 and $c.available_bytes > $c.memory_bytes' <<<"$output"
+    local predicted written
+    predicted=$(jq '.cost[0].checkpoint_bytes' <<<"$output")
+    expect 0 tiny -q --steps 1 -o run s.tar.zst
+    written=$(zstdcat run/$CHECKPOINT | wc -c)
+    [ "$written" -ge $((predicted * 98 / 100)) ] && [ "$written" -le $((predicted + 40000)) ]
+}
+
+@test "--dry-run: micro-batches, simclr without a queue, views, a run of one step" {
+    expect 0 tiny -q --dry-run --json --micro-batch 4 s.tar.zst
+    jq -e '(.memory[] | select(.part == "micro_batch")).bytes >= .micro_batch_plan[-1].bytes' <<<"$output"
+    expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --method simclr --dry-run --json s.tar.zst
+    jq -e '(.memory[] | select(.part == "support_set")).bytes == 0' <<<"$output"
+    nnclr-views --preset tiny --size 16 -o v.safetensors.zst s.tar.zst
+    expect 0 tiny -q --dry-run --json --steps 1 --views v.safetensors.zst
+    jq -e '.cost[0].measured_steps == 1 and .cost[0].pictures == 40' <<<"$output"
+    expect 1 tiny --dry-run --queue 1000000000 s.tar.zst
+    [[ $output == op$'\t'* ]]
+    expect_message nnclr-pretrain "out of memory"
+}
+
+# ---- warnings ----
+
+# Enough pictures for a watch to ask: it does after 25 epochs of 40.
+watched() { # [option...]
+    tiny --epochs 30 "$@"
+}
+
+@test "a healthy run is not warned of" {
+    expect 0 watched -o run s.tar.zst
+    expect_message nnclr-pretrain "run: done, 150 steps"
+}
+
+# A backbone and a projector whose last batch norm makes of everything 1 and a little noise.
+@test "a constant encoder with noise is warned of, once" {
+    expect 0 tiny -q --steps 1 -o first s.tar.zst
+    zstdcat first/$CHECKPOINT >constant.safetensors
+    python3 - <<'END'
+import json, struct
+bytes_ = bytearray(open("constant.safetensors", "rb").read())
+size = struct.unpack("<Q", bytes_[:8])[0]
+header = json.loads(bytes_[8:8 + size])
+for name, value in ("projector.7.weight", 0.01), ("projector.7.bias", 1.0):
+    start, end = header[name]["data_offsets"]
+    bytes_[8 + size + start:8 + size + end] = struct.pack("<f", value) * ((end - start) // 4)
+open("constant.safetensors", "wb").write(bytes_)
+END
+    expect 0 watched --lr 0 --init constant.safetensors -o run s.tar.zst
+    echo "$stderr"
+    [ "$(grep -c 'warning: .*: the embeddings collapse, .*start again with a lower --lr' <<<"$stderr")" = 1 ]
+    # With lines that are rarer than epochs, too; -q asks for errors only.
+    expect 0 nnclr-pretrain --preset tiny --size 16 --batch 40 --queue 40 --epochs 30 --lr 0 \
+        --init constant.safetensors --log-every 1000 -o rare s.tar.zst
+    [ "$(wc -l <rare/metrics.jsonl)" = 1 ]
+    [ "$(grep -c "warning: .*: the embeddings collapse" <<<"$stderr")" = 1 ]
+    expect 0 watched -q --lr 0 --init constant.safetensors -o quiet s.tar.zst
+    [ -z "$stderr" ]
+}
+
+@test "a queue that returns the query's own picture is warned of" {
+    expect 0 watched --include-self --queue 160 --augment none --lr 0 -o run s.tar.zst
+    [ "$(grep -c 'warning: .*query.s own picture (nn_self): .*160 rows for 40 pictures.*--exclude-self' <<<"$stderr")" = 1 ]
+}
+
+@test "batches of neighbouring records are warned of" {
+    python3 - <<'END'
+import json, struct
+n, s = 40, 16
+view = bytes((i * 7 + j) % 251 for i in range(n) for j in range(s * s * 3))
+record = struct.pack("<%dq" % n, *range(n))
+label = struct.pack("<%dq" % n, *[-1] * n)
+header, at = {"__metadata__": {"format": "pt", "nnclr.kind": "views", "nnclr.format": "1", "nnclr.program": "test", "nnclr.classes": "[]"}}, 0
+for name, kind, shape, data in [("view1", "U8", [n, s, s, 3], view), ("view2", "U8", [n, s, s, 3], view),
+                                ("record", "I64", [n], record), ("label", "I64", [n], label)]:
+    header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + len(data)]}
+    at += len(data)
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open("v.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + view + view + record + label)
+END
+    expect 0 watched --views v.safetensors -o run
+    [ "$(grep -c 'warning: .*batch_spread 0.075, shuffled 1/3.*shuffle the file of --views' <<<"$stderr")" = 1 ]
+}
+
+@test "a network that learns nothing is warned of" {
+    mkdir -p noise/a
+    python3 - <<'END'
+import random
+random.seed(1)
+for i in range(40):
+    open("noise/a/%d.ppm" % i, "wb").write(b"P6 32 32 255\n" + random.randbytes(32 * 32 * 3))
+END
+    nnclr-prep -q -o noise.tar.zst noise
+    # Crops of a few pixels of noise share nothing.
+    expect 0 watched --lr 0 --crop 0.003,0.004 -o run noise.tar.zst
+    echo "$stderr"
+    [ "$(grep -c "warning: .*no better than by chance (contrast_acc .* of a batch of 8)" <<<"$stderr")" = 1 ]
+    expect 0 watched --lr 0 --crop 0.003,0.004 --queue-frozen -o frozen noise.tar.zst
+    expect_message nnclr-pretrain "done" # that control was asked for
+}
