@@ -7,7 +7,7 @@
 #include "train/checkpoint.h"
 
 static char folder[] = "/tmp/nnclr-test-checkpoint-XXXXXX";
-static char path[100], other[100];
+static char path[100], other[100], plain[100];
 
 typedef struct state {
     fixture f;
@@ -323,22 +323,41 @@ static void check_not_loaded(state *s, const char *why) {
                s->e.message, why);
 }
 
+/* A number of the state, another in the file: a checkpoint is not written with what is of no use.
+ */
+static void check_flipped(state *s, void *place, float in_file, const char *why) {
+    const float mark = 1234.5678f;
+    const double there = (double)mark;
+    size_t size, at = 0;
+    s->f.t->put(&s->f.g, place, 1, NNCLR_F64, &there);
+    write_state(s, plain);
+    char *bytes = bytes_of(plain, &size);
+    while (at + sizeof mark <= size && memcmp(bytes + at, &mark, sizeof mark) != 0)
+        at++;
+    CHECK(at + sizeof mark <= size);
+    memcpy(bytes + at, &in_file, sizeof in_file);
+    put_bytes(plain, bytes, size);
+    free(bytes);
+    nnclr_checkpoint_info_free(&s->info);
+    CHECK_SAYS(!load_state(s, plain) && strstr(s->e.message, why), "\"%s\" does not say \"%s\"",
+               s->e.message, why);
+}
+
 static void numbers_that_nothing_goes_on_from(void) {
     nnclr_config config = small_config();
     state s;
     open_state(&s, NNCLR_PRECISION_F32, &config);
     fill_state(&s, &config);
-    const double nan = NAN, negative = -1e-3, zero = 0;
-    s.f.t->put(&s.f.g, s.parameters.weights, 1, NNCLR_F64, &nan);
-    check_not_loaded(&s, "tensor backbone.conv1.weight holds nan, which is no finite number");
+    check_flipped(&s, s.parameters.weights, NAN,
+                  "tensor backbone.conv1.weight holds nan, which is no finite number");
+    const double zero = 0;
     s.f.t->put(&s.f.g, s.parameters.weights, 1, NNCLR_F64, &zero);
     const nnclr_segment *statistics = nnclr_network_statistic_segments(s.net);
     size_t i = 0;
     while (!strstr(statistics[i].name, "bn1.running_var"))
         i++;
-    void *place = nnclr_real_at(&s.f.g, s.parameters.statistics, statistics[i].offset);
-    s.f.t->put(&s.f.g, place, 1, NNCLR_F64, &negative);
-    check_not_loaded(&s, "bn1.running_var holds -0.001, which is no variance");
+    check_flipped(&s, nnclr_real_at(&s.f.g, s.parameters.statistics, statistics[i].offset), -1e-3f,
+                  "bn1.running_var holds -0.001, which is no variance");
     close_state(&s);
 }
 
@@ -496,6 +515,7 @@ int main(void) {
         return 1;
     snprintf(path, sizeof path, "%s/a.safetensors.zst", folder);
     snprintf(other, sizeof other, "%s/b.safetensors.zst", folder);
+    snprintf(plain, sizeof plain, "%s/c.safetensors", folder);
     RUN(there_and_back);
     RUN(state_of_no_use_is_not_written);
     RUN(tensors_have_their_names);
@@ -512,6 +532,7 @@ int main(void) {
     RUN(a_full_disk);
     unlink(path);
     unlink(other);
+    unlink(plain);
     rmdir(folder);
     return check_done();
 }
