@@ -36,7 +36,7 @@ EXAMPLES := $(basename $(wildcard examples/*/*.c))
 SCRIPTS  := tests/floors
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib tests examples deps demo check check-asan check-valgrind check-tsan bench bench-conv clean format
+.PHONY: all lib tests examples deps demo check check-asan check-valgrind check-tsan bench bench-conv bench-graph clean format
 .SECONDARY:
 
 # build/nnclr-* always name the programs that were built last without a sanitiser.
@@ -116,6 +116,10 @@ bench: all examples
 # Each convolution of a ResNet-18 by itself: milliseconds and GFLOP/s.
 bench-conv: $(OUT)/bench_conv
 	@$<
+
+# The neighbour graph of 100,000 rows of 256 beside NumPy's.
+bench-graph: $(OUT)/bench_graph
+	@tests/bench/graph $(OUT)
 
 # The unit tests of what is threaded, and the programs where they are compared for numbers of threads.
 check-tsan:
