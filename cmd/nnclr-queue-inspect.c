@@ -3,171 +3,62 @@
 #include <string.h>
 
 #include "base/files.h"
-#include "base/threads.h"
-#include "cmd/cli.h"
+#include "cmd/inspect_tables.h"
+#include "cmd/inspector.h"
 #include "eval/neighbour_sheet.h"
-
-enum { CACHE_BYTES = 64 << 20 };
-
-typedef struct settings {
-    int64_t k, queries, seed;
-    const char *query, *query_shard, *sheet;
-    bool json;
-} settings;
-
-typedef struct inspector {
-    nnclr_row_set bank, asking; /* asking: --query's */
-    nnclr_inspection inspection;
-    nnclr_shard_set *shards, *query_shards; /* query_shards may be `shards` */
-} inspector;
 
 /* ---- the work ---- */
 
-static bool open_sets(nnclr_cli *cli, const settings *s, inspector *x, nnclr_error *e) {
-    if (!nnclr_row_set_open(&x->bank, cli->operands[0], e))
-        return false;
-    if (!s->query)
-        return true;
-    if (!nnclr_row_set_open(&x->asking, s->query, e))
-        return false;
-    if (x->asking.rows.d != x->bank.rows.d)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s has rows of %d numbers, but %s of %d: queries for a support set are "
-                          "made with nnclr-embed --output projection",
-                          s->query, x->asking.rows.d, cli->operands[0], x->bank.rows.d);
-    return true;
+static bool write_file(const char *path, const nnclr_buffer *bytes, nnclr_error *e) {
+    nnclr_output *output = nnclr_output_open(path, e);
+    if (output && nnclr_output_write(output, bytes->data, bytes->size, e))
+        return nnclr_output_commit(output, e);
+    nnclr_output_abandon(output);
+    return false;
 }
 
-static nnclr_shard_set *open_shards(const char *const *paths, size_t count,
-                                    const nnclr_row_set *set, const char *set_path,
-                                    nnclr_error *e) {
-    nnclr_shard_set *shards = nnclr_shard_set_open(paths, count, CACHE_BYTES, e);
-    if (shards && !nnclr_row_set_check_shards(set, set_path, shards, e)) {
-        nnclr_shard_set_close(shards);
-        return NULL;
-    }
-    return shards;
+/* The file's own name, without its folder. */
+static const char *title(const nnclr_cli *cli) {
+    const char *slash = strrchr(cli->operands[0], '/');
+    return slash ? slash + 1 : cli->operands[0];
 }
 
-static bool open_pictures(nnclr_cli *cli, const settings *s, inspector *x, nnclr_error *e) {
-    if (cli->operand_count > 1) {
-        x->shards = open_shards((const char *const *)cli->operands + 1,
-                                (size_t)cli->operand_count - 1, &x->bank, cli->operands[0], e);
-        if (!x->shards)
-            return false;
-    }
-    if (!s->query)
-        x->query_shards = x->shards;
-    else if (s->query_shard)
-        x->query_shards = open_shards(&s->query_shard, 1, &x->asking, s->query, e);
-    return x->query_shards || !s->query_shard;
-}
-
-static bool inspect(nnclr_cli *cli, const settings *s, inspector *x, nnclr_error *e) {
-    nnclr_engine engine = {0};
-    nnclr_pool *pool = nnclr_pool_create(cli->threads, e);
-    bool ok = pool && nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, e) &&
-              nnclr_inspect(&engine, &x->bank, s->query ? &x->asking : &x->bank, s->queries,
-                            (int)s->k, (uint64_t)s->seed, &x->inspection, e);
-    nnclr_engine_close(&engine);
-    nnclr_pool_free(pool);
-    return ok;
-}
-
-static bool write_sheet(nnclr_cli *cli, const settings *s, inspector *x, nnclr_error *e) {
+static bool write_sheet(const inspector *x, const nnclr_inspection *found, nnclr_error *e) {
     nnclr_buffer png = {0};
-    const char *file = strrchr(cli->operands[0], '/');
-    bool ok = nnclr_neighbour_sheet(&x->inspection, x->query_shards, x->shards,
-                                    file ? file + 1 : cli->operands[0], &png, e);
-    nnclr_output *output = ok ? nnclr_output_open(s->sheet, e) : NULL;
-    if (output && nnclr_output_write(output, png.data, png.size, e)) {
-        ok = nnclr_output_commit(output, e);
-    } else {
-        nnclr_output_abandon(output);
-        ok = false;
-    }
+    bool ok = nnclr_neighbour_sheet(found, x->query_shards, x->shards, title(x->cli), &png, e) &&
+              write_file(x->settings->sheet, &png, e);
     nnclr_buffer_free(&png);
     return ok;
 }
 
-static void close_all(inspector *x) {
-    nnclr_inspection_free(&x->inspection);
-    if (x->query_shards != x->shards)
-        nnclr_shard_set_close(x->query_shards);
-    nnclr_shard_set_close(x->shards);
-    nnclr_row_set_close(&x->asking);
-    nnclr_row_set_close(&x->bank);
-}
-
-/* ---- what is told ---- */
-
-/* A number that is not known (-1) is an empty field. */
-static void put_number(nnclr_table *table, int64_t number) {
-    if (number < 0)
-        nnclr_table_text(table, NULL);
-    else
-        nnclr_table_int(table, number);
-}
-
-/* An embedding file knows its names; those of a support set are in the shards. */
-static const char *name_of(const nnclr_row_set *set, const nnclr_shard_set *shards, int64_t row) {
-    nnclr_record record;
-    if (set->names)
-        return set->names[row];
-    if (!shards || set->record[row] < 0 ||
-        (uint64_t)set->record[row] >= nnclr_shard_set_count(shards))
-        return NULL;
-    nnclr_shard_set_record(shards, (size_t)set->record[row], &record);
-    return record.name;
-}
-
-static void print_neighbour(nnclr_table *table, const inspector *x, int64_t query, int rank,
-                            nnclr_neighbour neighbour) {
-    const nnclr_row_set *bank = x->inspection.bank, *queries = x->inspection.queries;
-    nnclr_table_int(table, queries->record[query]);
-    nnclr_table_int(table, rank + 1);
-    put_number(table, bank->record[neighbour.row]);
-    nnclr_table_real(table, neighbour.cosine, 6);
-    put_number(table, nnclr_row_set_age(bank, neighbour.row));
-    nnclr_table_text(table, nnclr_row_set_class(queries, query));
-    nnclr_table_text(table, nnclr_row_set_class(bank, neighbour.row));
-    nnclr_table_text(table, name_of(queries, x->query_shards, query));
-    nnclr_table_text(table, name_of(bank, x->shards, neighbour.row));
-    nnclr_table_row_end(table);
-}
-
-static void print_table(nnclr_cli *cli, bool json, const inspector *x) {
-    static const char *const columns[] = {"query",           "rank",       "neighbour",
-                                          "cosine",          "age",        "query_label",
-                                          "neighbour_label", "query_name", "neighbour_name"};
-    const nnclr_inspection *found = &x->inspection;
-    nnclr_table *table =
-        nnclr_table_begin(cli, json, columns, (int)(sizeof columns / sizeof *columns));
-    for (int64_t i = 0; i < found->count; i++)
-        for (int rank = 0; rank < found->k; rank++)
-            if (found->neighbours[i * found->k + rank].row >= 0)
-                print_neighbour(table, x, found->query[i], rank,
-                                found->neighbours[i * found->k + rank]);
-    nnclr_table_end(table);
-}
-
-static void print_summary(nnclr_cli *cli, const inspector *x) {
+static void print_summary(const inspector *x, int64_t queries) {
     nnclr_row_summary summary;
     nnclr_error e = NNCLR_NO_ERROR;
     const int64_t n = x->bank.rows.n;
     if (!nnclr_row_set_summary(&x->bank, &summary, &e))
-        nnclr_cli_die(cli, &e);
+        nnclr_cli_die(x->cli, &e);
     if (!x->bank.step)
-        nnclr_cli_note(cli, "%lld rows of %d numbers, %lld distinct records; %lld queries",
+        nnclr_cli_note(x->cli, "%lld rows of %d numbers, %lld distinct records; %lld queries",
                        (long long)n, x->bank.rows.d, (long long)summary.distinct,
-                       (long long)x->inspection.count);
+                       (long long)queries);
     else
         nnclr_cli_note(
-            cli,
+            x->cli,
             "support set of %lld rows of %d numbers: %.1f %% initial rows, %lld distinct "
             "records; %lld queries",
             (long long)n, x->bank.rows.d, 100 * (double)summary.initial / (double)n,
-            (long long)summary.distinct, (long long)x->inspection.count);
+            (long long)summary.distinct, (long long)queries);
+}
+
+static bool show_neighbours(inspector *x, nnclr_error *e) {
+    nnclr_inspection found = {0};
+    bool ok = inspector_ask(x, &found, e) && (!x->settings->sheet || write_sheet(x, &found, e));
+    if (ok) {
+        print_summary(x, found.count);
+        print_neighbours(x, &found);
+    }
+    nnclr_inspection_free(&found);
+    return ok;
 }
 
 /* ---- the program ---- */
@@ -193,10 +84,20 @@ static void check(nnclr_cli *cli, const settings *s) {
     if (s->sheet && s->query && !s->query_shard)
         nnclr_cli_usage(cli, "--sheet with --query needs the queries' pictures too: give "
                              "--query-shard SHARD");
+    if (s->report >= 0 && s->sheet)
+        nnclr_cli_usage(cli, "--sheet shows neighbours: leave --report out");
+    if (s->report >= 0 && (s->query_record || s->query_name || nnclr_cli_given(cli, "queries")))
+        nnclr_cli_usage(cli, "--report is on all rows: no queries are chosen");
+    if (s->report == REPORT_LEAKS && !s->query)
+        nnclr_cli_usage(cli, "--report leaks needs a second file: give --query TEST");
+    if (s->report >= 0 && s->report != REPORT_LEAKS && s->query)
+        nnclr_cli_usage(cli, "--query goes with --report leaks alone");
 }
 
 int main(int argc, char **argv) {
-    settings s = {.k = 8, .queries = 16};
+    static const char *const reports[] = {"health",   "classes", "hubs",  "duplicates",
+                                          "outliers", "labels",  "leaks", NULL};
+    settings s = {.k = 8, .queries = 16, .report = -1, .threshold = 0.99, .temperature = 0.1};
     const nnclr_option options[] = {
         {"k", 'k', NNCLR_OPTION_INT, &s.k, "K", .low = 1, .high = 1000,
          .help = "neighbours of each query"},
@@ -205,16 +106,24 @@ int main(int argc, char **argv) {
         {"query", 0, NNCLR_OPTION_TEXT, &s.query, "FILE",
          .help = "draw the queries from this embedding file or checkpoint instead of from the "
                  "rows themselves"},
+        {"query-record", 0, NNCLR_OPTION_TEXT, &s.query_record, "N,...",
+         .help = "take the rows of these records as queries"},
+        {"query-name", 0, NNCLR_OPTION_TEXT, &s.query_name, "PATTERN",
+         .help = "take the rows whose picture's name matches this shell pattern as queries"},
         {"query-shard", 0, NNCLR_OPTION_TEXT, &s.query_shard, "SHARD",
          .help = "the pictures of --query's rows"},
         {"sheet", 0, NNCLR_OPTION_TEXT, &s.sheet, "OUT.png",
          .help = "draw each query with its neighbours; needs the SHARDs"},
+        {"report", 0, NNCLR_OPTION_CHOICE, &s.report, .choices = reports,
+         .help = "print this report on all rows instead of neighbours"},
+        {"threshold", 0, NNCLR_OPTION_REAL, &s.threshold, "COSINE", .low = -1, .high = 1,
+         .help = "the least cosine of duplicates and leaks"},
+        {"knn-temperature", 0, NNCLR_OPTION_REAL, &s.temperature, "T", .low = 1e-3, .high = 1e3,
+         .help = "neighbours vote on labels with exp(cosine/T)"},
         {"seed", 0, NNCLR_OPTION_INT, &s.seed, "S", .low = 0, .high = 9e18,
          .help = "which rows are drawn"},
         {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
         {"html", 0, NNCLR_OPTION_ABSENT, .help = "not offered yet; give --sheet OUT.png"},
-        {"report", 0, NNCLR_OPTION_ABSENT,
-         .help = "not offered yet; the table holds the neighbours"},
         {"ansi", 0, NNCLR_OPTION_ABSENT, .help = "not offered yet; give --sheet OUT.png"},
     };
     const nnclr_program program = {
@@ -231,11 +140,9 @@ int main(int argc, char **argv) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
     check(&cli, &s);
-    if (!open_sets(&cli, &s, &x, &e) || !open_pictures(&cli, &s, &x, &e) ||
-        !inspect(&cli, &s, &x, &e) || (s.sheet && !write_sheet(&cli, &s, &x, &e)))
+    if (!inspector_open(&x, &cli, &s, &e) ||
+        !(s.report >= 0 ? print_report(&x, &e) : show_neighbours(&x, &e)))
         nnclr_cli_die(&cli, &e);
-    print_summary(&cli, &x);
-    print_table(&cli, s.json, &x);
-    close_all(&x);
+    inspector_close(&x);
     nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
 }

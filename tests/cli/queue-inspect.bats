@@ -5,6 +5,10 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
+teardown() {
+    [ ! -e going.pid ] || kill "$(cat going.pid)" || true
+}
+
 # run/: six steps of 64 on 200 pictures, so that 384 of 512 rows of the support set show a picture.
 make_run() {
     make_shard train 200
@@ -146,7 +150,12 @@ END
     expect_message nnclr-queue-inspect "--query-shard goes with --query"
     expect 2 nnclr-queue-inspect --sheet a.png --query q x y
     expect_message nnclr-queue-inspect "give --query-shard SHARD"
-    for option in --html=x --report=health --ansi; do
+    for pair in "--report=hubs --sheet=a.png:leave --report out" "--report=hubs --queries=3:no queries are chosen" \
+        "--report=leaks:give --query TEST" "--report=hubs --query=y:--report leaks alone" "--report=x:--report"; do
+        expect 2 nnclr-queue-inspect ${pair%%:*} x y
+        expect_message nnclr-queue-inspect "${pair#*:}"
+    done
+    for option in --html=x --ansi; do
         expect 2 nnclr-queue-inspect $option x
         expect_message nnclr-queue-inspect "not offered yet"
     done
@@ -176,4 +185,136 @@ END
     expect_message nnclr-queue-inspect "No space left on device"
     run bash -c "nnclr-queue-inspect -q $checkpoint 2>&1 >/dev/full"
     [ "$status" -eq 1 ]
+}
+
+# planted.safetensors: 300 rows of 16 numbers in five clusters (classes c0 to c4). Rows 10+29i have
+# another cluster's label (flipped), rows 5, 6 and 7 stand again at 205, 206 and 207. test.safetensors:
+# 60 rows more, of which 3, 14 and 25 stand in the first file at 33, 44 and 55.
+make_planted() {
+    need python3
+    python3 - <<'END'
+import json, random, struct
+def write(path, rows, labels, names):
+    n, d = len(rows), len(rows[0])
+    text = "".join(names).encode()
+    ends, total = [], 0
+    for name in names:
+        total += len(name.encode()); ends.append(total)
+    parts = [("embedding", "F32", [n, d], b"".join(struct.pack("<%df" % d, *r) for r in rows)),
+             ("record", "I64", [n], struct.pack("<%dq" % n, *range(n))),
+             ("label", "I64", [n], struct.pack("<%dq" % n, *labels)),
+             ("name", "U8", [len(text)], text),
+             ("name_end", "I64", [n], struct.pack("<%dq" % n, *ends))]
+    header, at = {"__metadata__": {"format": "pt", "nnclr.kind": "embedding", "nnclr.format": "1",
+                                   "nnclr.classes": json.dumps(["c%d" % c for c in range(5)])}}, 0
+    for name, dtype, shape, data in parts:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    open(path, "wb").write(struct.pack("<Q", len(head)) + head + b"".join(p[3] for p in parts))
+draw = random.Random(1)
+centre = [[draw.gauss(0, 1) for _ in range(16)] for _ in range(5)]
+point = lambda c: [x + draw.gauss(0, .35) for x in centre[c]]
+rows = [point(i % 5) for i in range(300)]
+labels = [i % 5 for i in range(300)]
+for i in range(10, 300, 29):
+    labels[i] = (labels[i] + 2) % 5
+for i in (5, 6, 7):
+    rows[200 + i] = [x * 1.1 + 1e-3 * draw.gauss(0, 1) for x in rows[i]]
+test = [point(i % 5) for i in range(60)]
+for i in (3, 14, 25):
+    test[i] = [x * .9 + 1e-3 * draw.gauss(0, 1) for x in rows[30 + i]]
+write("planted.safetensors", rows, labels, ["a/%03d.jpg" % i for i in range(300)])
+write("test.safetensors", test, [i % 5 for i in range(60)], ["t/%02d.jpg" % i for i in range(60)])
+END
+}
+
+@test "--report duplicates, labels and leaks find what was planted" {
+    make_planted
+    expect 0 nnclr-queue-inspect --report duplicates --threshold 0.999 planted.safetensors
+    expect_message nnclr-queue-inspect "6 rows in 3 groups of cosine 0.999 and more"
+    [ "${lines[0]}" = "group	row	record	label	name	twin	cosine	twin_name" ]
+    [ "$(tail -n +2 <<<"$output" | cut -f 1,3,6,8 | tr '\t\n' ' ;')" = \
+        "1 5 205 a/205.jpg;1 205 5 a/005.jpg;2 6 206 a/206.jpg;2 206 6 a/006.jpg;3 7 207 a/207.jpg;3 207 7 a/007.jpg;" ]
+
+    expect 0 nnclr-queue-inspect -k 10 --report labels planted.safetensors
+    [ "${lines[0]}" = "doubt	row	record	label	name	suggested	share	suggested_share	neighbour	cosine	neighbour_name" ]
+    [ "$(tail -n +2 <<<"$output" | head -n 10 | cut -f 3 | sort -n | tr '\n' ' ')" = "10 39 68 97 126 155 184 213 242 271 " ]
+    tail -n +2 <<<"$output" | head -n 10 | awk -F '\t' '$6 != "c" $3 % 5 || $4 == $6 { print; bad = 1 } END { exit bad }'
+
+    expect 0 nnclr-queue-inspect --report leaks --threshold 0.999 --query test.safetensors planted.safetensors
+    expect_message nnclr-queue-inspect "3 of 60 queries have a neighbour of cosine 0.999 or more"
+    [ "${lines[0]}" = "cosine	query	neighbour	query_label	neighbour_label	query_name	neighbour_name" ]
+    [ "$(tail -n +2 <<<"$output" | cut -f 2,3,6,7 | sort -n | tr '\t\n' ' ;')" = \
+        "3 33 t/03.jpg a/033.jpg;14 44 t/14.jpg a/044.jpg;25 55 t/25.jpg a/055.jpg;" ]
+}
+
+@test "--report health, classes, hubs and outliers: tables that add up, -j changes nothing" {
+    make_run
+    need python3
+    for report in health classes hubs duplicates outliers labels; do
+        expect 0 nnclr-queue-inspect -q -j 1 -k 5 --report $report $checkpoint train.tar.zst
+        echo "$output" >$report
+        [ -z "$stderr" ]
+        nnclr-queue-inspect -q -j 3 -k 5 --report $report $checkpoint train.tar.zst | cmp - $report
+        nnclr-queue-inspect -q -k 5 --json --report $report $checkpoint train.tar.zst >$report.json
+    done
+    value() { awk -F '\t' -v m="$1" '$1 == m { print $3 }' health; }
+    [ "$(head -n 1 health)" = "measure	part	value" ]
+    [ "$(value rows)" = 512 ] && [ "$(value initial)" = 0.250000 ] && [ "$(value dimensions)" = 32 ]
+    [ "$(value age | awk '{ n += $1 } END { print n }')" = 384 ]
+    [ "$(value std | wc -l)" -eq 32 ]
+    [ "$(awk -F '\t' '$1 == "age" { print $2; exit }' health)" = 0-0 ]
+    awk -F '\t' -v rank="$(value effective_rank)" 'BEGIN { exit !(rank > 1 && rank < 32) }'
+    python3 - <<'END'
+import json
+load = lambda name: json.load(open(name + ".json"))
+shares = {}
+for row in load("classes"):
+    shares[row["class"]] = shares.get(row["class"], 0) + row["share"]
+assert len(shares) == 10 and all(abs(s - 1) < 1e-6 for s in shares.values()), shares
+hubs = load("hubs")
+assert len(hubs) == 384 and sum(h["occurrences"] for h in hubs) == 5 * 384
+assert [h["occurrences"] for h in hubs] == sorted((h["occurrences"] for h in hubs), reverse=True)
+outliers = load("outliers")
+assert len(outliers) == 384 and [o["distance"] for o in outliers] == sorted((o["distance"] for o in outliers), reverse=True)
+assert all(o["record"] != o["neighbour"] for o in outliers)
+END
+}
+
+@test "queries by record number and by name, also of a run that still goes on" {
+    make_run
+    make_shard a 50
+    nnclr-embed -q --pixels 8 -o a.emb a.tar.zst
+    expect 0 nnclr-queue-inspect -q -k 2 --query-record 41,7 a.emb
+    [ "$(tail -n +2 <<<"$output" | cut -f 1 | uniq | tr '\n' ' ')" = "7 41 " ]
+    name=$(nnclr-prep --list-contents a.tar.zst | awk -F '\t' '$1 == 30 { print $4 }')
+    expect 0 nnclr-queue-inspect -q -k 2 --query-name "$name" a.emb
+    [ "$(tail -n +2 <<<"$output" | cut -f 1 | uniq)" = 30 ]
+    expect 0 nnclr-queue-inspect -q -k 1 --query-name "*/*" a.emb
+    [ "${#lines[@]}" -eq 51 ]
+    expect 0 nnclr-queue-inspect -q -k 1 -n 3 --query-name "*/*" a.emb
+    [ "${#lines[@]}" -eq 4 ]
+    expect 2 nnclr-queue-inspect --query-record 50 a.emb
+    expect_message nnclr-queue-inspect "no row shows record 50"
+    for list in 3, ,3 x 3,-1; do
+        expect 2 nnclr-queue-inspect --query-record "$list" a.emb
+        expect_message nnclr-queue-inspect "is no list of record numbers"
+    done
+    expect 2 nnclr-queue-inspect --query-name nobody a.emb
+    expect_message nnclr-queue-inspect "no row's picture is named \"nobody\""
+    expect 2 nnclr-queue-inspect --query-name x $checkpoint
+    expect_message nnclr-queue-inspect "the names are in the shards, which are not given"
+    timeout -s KILL 100 nnclr-pretrain -q --preset tiny --steps 100000 --save-every 2steps -o going \
+        train.tar.zst 3>&- &
+    echo $! >going.pid
+    for _ in $(seq 200); do
+        [ "$(wc -l 2>/dev/null <going/metrics.jsonl)" -ge 6 ] && break
+        sleep 0.2
+    done
+    expect 0 nnclr-queue-inspect -n 2 going/checkpoint.safetensors.zst train.tar.zst
+    [ "${#lines[@]}" -eq 17 ]
+    expect 0 nnclr-queue-inspect --report health going/checkpoint.safetensors.zst
+    [ ! -e going/DONE ]
 }
