@@ -23,10 +23,29 @@ static const char *title(const nnclr_cli *cli) {
     return slash ? slash + 1 : cli->operands[0];
 }
 
+/* OUT.png -> OUT-3.png, where there are several pages. */
+static bool page_path(const char *path, int page, int pages, nnclr_buffer *out, nnclr_error *e) {
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    out->size = 0;
+    if (pages == 1)
+        return nnclr_buffer_printf(out, e, "%s", path);
+    if (!dot)
+        dot = path + strlen(path);
+    return nnclr_buffer_printf(out, e, "%.*s-%d%s", (int)(dot - path), path, page + 1, dot);
+}
+
 static bool write_sheet(const inspector *x, const nnclr_inspection *found, nnclr_error *e) {
-    nnclr_buffer png = {0};
-    bool ok = nnclr_neighbour_sheet(found, x->query_shards, x->shards, title(x->cli), &png, e) &&
-              write_file(x->settings->sheet, &png, e);
+    const int pages = nnclr_neighbour_pages(found);
+    nnclr_buffer png = {0}, path = {0};
+    bool ok = true;
+    for (int page = 0; ok && page < pages; page++) {
+        png.size = 0;
+        ok = nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x->cli), &png,
+                                   e) &&
+             page_path(x->settings->sheet, page, pages, &path, e) &&
+             write_file((const char *)path.data, &png, e);
+    }
+    nnclr_buffer_free(&path);
     nnclr_buffer_free(&png);
     return ok;
 }
@@ -113,7 +132,8 @@ int main(int argc, char **argv) {
         {"query-shard", 0, NNCLR_OPTION_TEXT, &s.query_shard, "SHARD",
          .help = "the pictures of --query's rows"},
         {"sheet", 0, NNCLR_OPTION_TEXT, &s.sheet, "OUT.png",
-         .help = "draw each query with its neighbours; needs the SHARDs"},
+         .help = "draw each query with its neighbours, more than 40 on OUT-1.png, OUT-2.png, ...; "
+                 "needs the SHARDs"},
         {"report", 0, NNCLR_OPTION_CHOICE, &s.report, .choices = reports,
          .help = "print this report on all rows instead of neighbours"},
         {"threshold", 0, NNCLR_OPTION_REAL, &s.threshold, "COSINE", .low = -1, .high = 1,

@@ -116,6 +116,7 @@ END
 @test "--sheet: a PNG whose size follows from queries and neighbours, the same each time" {
     need file
     make_run
+    mkdir pages
     expect 0 nnclr-queue-inspect -q -k 4 -n 3 --sheet a.png $checkpoint train.tar.zst
     [[ $(file a.png) == *"PNG image data"* ]]
     nnclr-queue-inspect -q -k 4 -n 3 --sheet b.png $checkpoint train.tar.zst >/dev/null
@@ -125,7 +126,14 @@ END
     read -r width height < <(size a.png)
     read -r wider same < <(size c.png)
     [ "$same" -eq "$height" ]
-    [ $((wider - width)) -ge $((2 * 96)) ]
+    [ $((wider - width)) -ge $((2 * 128)) ]
+    expect 0 nnclr-queue-inspect -q -k 2 -n 90 --sheet pages/p.png $checkpoint train.tar.zst
+    expect_files pages p-1.png p-2.png p-3.png
+    read -r _ height < <(size pages/p-1.png)
+    read -r _ same < <(size pages/p-2.png)
+    read -r _ last < <(size pages/p-3.png)
+    [ "$same" -eq "$height" ]
+    [ "$last" -lt $((height / 3)) ]
     nnclr-embed -q -m $checkpoint --output projection -o p.emb train.tar.zst
     expect 0 nnclr-queue-inspect -q --query p.emb --query-shard train.tar.zst --sheet d.png $checkpoint train.tar.zst
     [ -s d.png ]
