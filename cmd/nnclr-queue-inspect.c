@@ -1,11 +1,14 @@
 /* nnclr-queue-inspect: which pictures are neighbours, in a support set or an embedding file. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/files.h"
+#include "base/memory.h"
 #include "cmd/inspect_tables.h"
 #include "cmd/inspector.h"
 #include "eval/neighbour_sheet.h"
+#include "eval/page.h"
 
 /* ---- the work ---- */
 
@@ -17,10 +20,12 @@ static bool write_file(const char *path, const nnclr_buffer *bytes, nnclr_error 
     return false;
 }
 
-/* The file's own name, without its folder. */
+/* The file's name and the folder it is in, which tells one run's checkpoint from another's. */
 static const char *title(const nnclr_cli *cli) {
-    const char *slash = strrchr(cli->operands[0], '/');
-    return slash ? slash + 1 : cli->operands[0];
+    const char *path = cli->operands[0], *at = strrchr(path, '/');
+    while (at && at > path && at[-1] != '/')
+        at--;
+    return at ? at : path;
 }
 
 /* OUT.png -> OUT-3.png, where there are several pages. */
@@ -50,6 +55,45 @@ static bool write_sheet(const inspector *x, const nnclr_inspection *found, nnclr
     return ok;
 }
 
+/* metrics.jsonl beside a checkpoint, unless another was given; "": there is none. */
+static bool metrics_path(const inspector *x, nnclr_buffer *out, nnclr_error *e) {
+    const char *file = x->cli->operands[0];
+    if (x->settings->metrics)
+        return nnclr_buffer_printf(out, e, "%s", x->settings->metrics);
+    const char *slash = strrchr(file, '/');
+    if (!nnclr_buffer_printf(out, e, "%.*smetrics.jsonl", slash ? (int)(slash + 1 - file) : 0,
+                             file))
+        return false;
+    if (!x->bank.step || access((const char *)out->data, F_OK) != 0)
+        out->data[0] = '\0';
+    return true;
+}
+
+static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error *e) {
+    nnclr_buffer path = {0}, html = {0};
+    nnclr_history *history = nnclr_alloc(1, sizeof *history, e);
+    nnclr_page_options options = {.title = title(x->cli),
+                                  .program = "nnclr-queue-inspect " NNCLR_VERSION,
+                                  .query_path = x->settings->query,
+                                  .threshold = x->settings->threshold,
+                                  .temperature = x->settings->temperature,
+                                  .seed = (uint64_t)x->settings->seed,
+                                  .engine = &x->engine,
+                                  .oracle = &x->oracle,
+                                  .query_shards = x->query_shards,
+                                  .shards = x->shards};
+    bool ok = history && metrics_path(x, &path, e);
+    if (ok && path.data[0]) {
+        ok = nnclr_history_read((const char *)path.data, history, e);
+        options.history = history;
+    }
+    ok = ok && nnclr_page(found, &options, &html, e) && write_file(x->settings->html, &html, e);
+    nnclr_buffer_free(&html);
+    nnclr_buffer_free(&path);
+    nnclr_free(history);
+    return ok;
+}
+
 static void print_summary(const inspector *x, int64_t queries) {
     nnclr_row_summary summary;
     nnclr_error e = NNCLR_NO_ERROR;
@@ -71,7 +115,8 @@ static void print_summary(const inspector *x, int64_t queries) {
 
 static bool show_neighbours(inspector *x, nnclr_error *e) {
     nnclr_inspection found = {0};
-    bool ok = inspector_ask(x, &found, e) && (!x->settings->sheet || write_sheet(x, &found, e));
+    bool ok = inspector_ask(x, &found, e) && (!x->settings->sheet || write_sheet(x, &found, e)) &&
+              (!x->settings->html || write_page(x, &found, e));
     if (ok) {
         print_summary(x, found.count);
         print_neighbours(x, &found);
@@ -94,17 +139,22 @@ static void check(nnclr_cli *cli, const settings *s) {
         readers += is_stdin(cli->operands[i]);
     if (readers > 1)
         nnclr_cli_usage(cli, "only one of the files can be standard input");
-    if (s->sheet && cli->operand_count < 2)
-        nnclr_cli_usage(cli, "--sheet needs the pictures: give the SHARDs behind the file");
-    if (is_stdin(s->sheet))
-        nnclr_cli_usage(cli, "--sheet: standard output is the table's: give a file");
+    const char *picture = s->html ? "--html" : s->sheet ? "--sheet" : NULL;
+    if (picture && cli->operand_count < 2)
+        nnclr_cli_usage(cli, "%s needs the pictures: give the SHARDs behind the file", picture);
+    if (is_stdin(s->sheet) || is_stdin(s->html))
+        nnclr_cli_usage(cli, "%s: standard output is the table's: give a file", picture);
     if (s->query_shard && !s->query)
         nnclr_cli_usage(cli, "--query-shard goes with --query");
-    if (s->sheet && s->query && !s->query_shard)
-        nnclr_cli_usage(cli, "--sheet with --query needs the queries' pictures too: give "
-                             "--query-shard SHARD");
-    if (s->report >= 0 && s->sheet)
-        nnclr_cli_usage(cli, "--sheet shows neighbours: leave --report out");
+    if (picture && s->query && !s->query_shard)
+        nnclr_cli_usage(cli,
+                        "%s with --query needs the queries' pictures too: give "
+                        "--query-shard SHARD",
+                        picture);
+    if (s->metrics && !s->html)
+        nnclr_cli_usage(cli, "--metrics goes with --html");
+    if (s->report >= 0 && picture)
+        nnclr_cli_usage(cli, "%s shows neighbours: leave --report out", picture);
     if (s->report >= 0 && (s->query_record || s->query_name || nnclr_cli_given(cli, "queries")))
         nnclr_cli_usage(cli, "--report is on all rows: no queries are chosen");
     if (s->report == REPORT_LEAKS && !s->query)
@@ -134,6 +184,11 @@ int main(int argc, char **argv) {
         {"sheet", 0, NNCLR_OPTION_TEXT, &s.sheet, "OUT.png",
          .help = "draw each query with its neighbours, more than 40 on OUT-1.png, OUT-2.png, ...; "
                  "needs the SHARDs"},
+        {"html", 0, NNCLR_OPTION_TEXT, &s.html, "OUT.html",
+         .help = "write one self-contained page: neighbours, curves, reports; needs the SHARDs"},
+        {"metrics", 0, NNCLR_OPTION_TEXT, &s.metrics, "FILE",
+         .help = "draw the page's curves from this file instead of the metrics.jsonl beside the "
+                 "checkpoint"},
         {"report", 0, NNCLR_OPTION_CHOICE, &s.report, .choices = reports,
          .help = "print this report on all rows instead of neighbours"},
         {"threshold", 0, NNCLR_OPTION_REAL, &s.threshold, "COSINE", .low = -1, .high = 1,
@@ -143,7 +198,6 @@ int main(int argc, char **argv) {
         {"seed", 0, NNCLR_OPTION_INT, &s.seed, "S", .low = 0, .high = 9e18,
          .help = "which rows are drawn"},
         {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
-        {"html", 0, NNCLR_OPTION_ABSENT, .help = "not offered yet; give --sheet OUT.png"},
         {"ansi", 0, NNCLR_OPTION_ABSENT, .help = "not offered yet; give --sheet OUT.png"},
     };
     const nnclr_program program = {
