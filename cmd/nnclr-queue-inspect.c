@@ -1,6 +1,8 @@
 /* nnclr-queue-inspect: which pictures are neighbours, in a support set or an embedding file. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -8,6 +10,7 @@
 #include "cmd/inspect_tables.h"
 #include "cmd/inspector.h"
 #include "eval/neighbour_sheet.h"
+#include "eval/neighbour_text.h"
 #include "eval/page.h"
 
 /* ---- the work ---- */
@@ -113,13 +116,40 @@ static void print_summary(const inspector *x, int64_t queries) {
             (long long)summary.distinct, (long long)queries);
 }
 
+/* Columns of the terminal, of COLUMNS where there is none, or 80. */
+static int terminal_columns(void) {
+    struct winsize size;
+    int64_t columns;
+    const char *given = getenv("COLUMNS");
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return given && nnclr_parse_int(given, 1, 10000, &columns) ? (int)columns : 80;
+}
+
+static bool print_pictures(const inspector *x, const nnclr_inspection *found, nnclr_error *e) {
+    nnclr_buffer text = {0};
+    bool ok = true;
+    for (int64_t i = 0; ok && i < found->count && !ferror(stdout); i++) {
+        text.size = 0;
+        ok = nnclr_neighbour_text(found, i, x->query_shards, x->shards, terminal_columns(), &text,
+                                  e);
+        if (ok)
+            fwrite(text.data, 1, text.size, stdout);
+    }
+    nnclr_buffer_free(&text);
+    return ok;
+}
+
 static bool show_neighbours(inspector *x, nnclr_error *e) {
     nnclr_inspection found = {0};
     bool ok = inspector_ask(x, &found, e) && (!x->settings->sheet || write_sheet(x, &found, e)) &&
               (!x->settings->html || write_page(x, &found, e));
     if (ok) {
         print_summary(x, found.count);
-        print_neighbours(x, &found);
+        if (x->settings->ansi)
+            ok = print_pictures(x, &found, e);
+        else
+            print_neighbours(x, &found);
     }
     nnclr_inspection_free(&found);
     return ok;
@@ -139,7 +169,7 @@ static void check(nnclr_cli *cli, const settings *s) {
         readers += is_stdin(cli->operands[i]);
     if (readers > 1)
         nnclr_cli_usage(cli, "only one of the files can be standard input");
-    const char *picture = s->html ? "--html" : s->sheet ? "--sheet" : NULL;
+    const char *picture = s->html ? "--html" : s->sheet ? "--sheet" : s->ansi ? "--ansi" : NULL;
     if (picture && cli->operand_count < 2)
         nnclr_cli_usage(cli, "%s needs the pictures: give the SHARDs behind the file", picture);
     if (is_stdin(s->sheet) || is_stdin(s->html))
@@ -151,6 +181,8 @@ static void check(nnclr_cli *cli, const settings *s) {
                         "%s with --query needs the queries' pictures too: give "
                         "--query-shard SHARD",
                         picture);
+    if (s->ansi && s->json)
+        nnclr_cli_usage(cli, "--ansi prints pictures, not a table: leave --json out");
     if (s->metrics && !s->html)
         nnclr_cli_usage(cli, "--metrics goes with --html");
     if (s->report >= 0 && picture)
@@ -189,6 +221,8 @@ int main(int argc, char **argv) {
         {"metrics", 0, NNCLR_OPTION_TEXT, &s.metrics, "FILE",
          .help = "draw the page's curves from this file instead of the metrics.jsonl beside the "
                  "checkpoint"},
+        {"ansi", 0, NNCLR_OPTION_FLAG, &s.ansi,
+         .help = "print pictures in coloured half blocks instead of the table; needs the SHARDs"},
         {"report", 0, NNCLR_OPTION_CHOICE, &s.report, .choices = reports,
          .help = "print this report on all rows instead of neighbours"},
         {"threshold", 0, NNCLR_OPTION_REAL, &s.threshold, "COSINE", .low = -1, .high = 1,
@@ -198,7 +232,6 @@ int main(int argc, char **argv) {
         {"seed", 0, NNCLR_OPTION_INT, &s.seed, "S", .low = 0, .high = 9e18,
          .help = "which rows are drawn"},
         {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
-        {"ansi", 0, NNCLR_OPTION_ABSENT, .help = "not offered yet; give --sheet OUT.png"},
     };
     const nnclr_program program = {
         .name = "nnclr-queue-inspect",

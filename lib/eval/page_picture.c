@@ -1,31 +1,10 @@
-#include <math.h>
-
 #include "base/memory.h"
 #include "eval/page_parts.h"
 #include "image/decode.h"
 #include "image/encode.h"
-#include "image/resize.h"
+#include "image/shrink.h"
 
 enum { SMALL_SIDE = 64, QUALITY = 82 };
-
-/* A picture whose longer side is `longest`, antialiased. */
-static bool shrink(const nnclr_image *from, int longest, nnclr_image *to, nnclr_error *e) {
-    const int side = from->width > from->height ? from->width : from->height;
-    const double scale = (double)longest / side;
-    const int width = (int)fmax(1, round(from->width * scale));
-    const int height = (int)fmax(1, round(from->height * scale));
-    const nnclr_box whole = {.width = from->width, .height = from->height};
-    nnclr_buffer scratch = {0};
-    float *values = nnclr_alloc((size_t)width * (size_t)height, 3 * sizeof *values, e);
-    bool ok = values &&
-              nnclr_resize(from, whole, NNCLR_BICUBIC, false, width, height, values, &scratch, e) &&
-              nnclr_image_create(to, width, height, e);
-    for (size_t i = 0; ok && i < 3 * (size_t)width * (size_t)height; i++)
-        to->pixels[i] = (uint8_t)lrintf(values[i] * 255);
-    nnclr_buffer_free(&scratch);
-    nnclr_free(values);
-    return ok;
-}
 
 /* Encodes the picture in `bytes` again, as large as fits; the smallest is taken in any case. */
 static bool encode_smaller(nnclr_buffer *bytes, size_t most, nnclr_error *e) {
@@ -41,7 +20,7 @@ static bool encode_smaller(nnclr_buffer *bytes, size_t most, nnclr_error *e) {
         if (sides[i] >= side && i + 1 < sizeof sides / sizeof *sides)
             continue;
         bytes->size = 0;
-        ok = shrink(&image, sides[i] < side ? sides[i] : side, &small, e) &&
+        ok = nnclr_shrink(&image, sides[i] < side ? sides[i] : side, &small, e) &&
              nnclr_encode_jpeg(&small, QUALITY, bytes, e);
         nnclr_image_free(&small);
     }

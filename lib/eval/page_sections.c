@@ -14,12 +14,17 @@ static void put_name(page *p, const char *name) {
     nnclr_markup_add(&p->m, "</bdi>");
 }
 
-static void put_class(page *p, const nnclr_row_set *set, int64_t row) {
+/* A line with the class; nothing where no row of the set has one. */
+static void put_class(page *p, const nnclr_row_set *set, int64_t row, const char *mark) {
     const char *class = nnclr_row_set_class(set, row);
+    if (set->class_count == 0)
+        return;
+    nnclr_markup_printf(&p->m, "<b>%s", mark);
     if (class)
         put_name(p, class);
     else
         nnclr_markup_add(&p->m, "no label");
+    nnclr_markup_add(&p->m, "</b><br>");
 }
 
 /* ---- neighbours ---- */
@@ -37,18 +42,20 @@ static verdict compare(const page *p, int64_t query, int64_t row) {
 static void put_neighbour(page *p, int64_t query, nnclr_neighbour neighbour) {
     static const char *const classes[] = {
         [UNKNOWN] = "pic", [SAME] = "pic same", [OTHER] = "pic other", [INITIAL] = "pic initial"};
-    static const char *const marks[] = {
-        [UNKNOWN] = "", [SAME] = "\xE2\x9C\x93 ", [OTHER] = "\xE2\x9C\x97 ", [INITIAL] = ""};
+    static const char *const marks[] = {[UNKNOWN] = "",
+                                        [SAME] = "\xE2\x9C\x93&nbsp;",
+                                        [OTHER] = "\xE2\x9C\x97&nbsp;",
+                                        [INITIAL] = ""};
     const int64_t age = nnclr_row_set_age(p->bank, neighbour.row);
     const verdict is = compare(p, query, neighbour.row);
     nnclr_markup_printf(&p->m, "<figure class=\"%s\">", classes[is]);
     page_picture(p, p->bank, neighbour.row);
-    nnclr_markup_printf(&p->m, "<figcaption><b>%s", marks[is]);
+    nnclr_markup_add(&p->m, "<figcaption>");
     if (is == INITIAL)
-        nnclr_markup_add(&p->m, "initial");
+        nnclr_markup_add(&p->m, "<b>initial</b><br>");
     else
-        put_class(p, p->bank, neighbour.row);
-    nnclr_markup_printf(&p->m, "</b><br><span class=\"num\">%.3f</span>", neighbour.cosine);
+        put_class(p, p->bank, neighbour.row, marks[is]);
+    nnclr_markup_printf(&p->m, "<span class=\"num\">%.3f</span>", neighbour.cosine);
     if (age >= 0)
         nnclr_markup_printf(&p->m, " &middot; age %lld", (long long)age);
     nnclr_markup_add(&p->m, "</figcaption></figure>\n");
@@ -75,9 +82,9 @@ static void put_query(page *p, int64_t query, const nnclr_neighbour *of) {
     put_facts(p, query, of);
     nnclr_markup_add(&p->m, "><figure class=\"pic asks\">");
     page_picture(p, p->queries, query);
-    nnclr_markup_add(&p->m, "<figcaption><b>");
-    put_class(p, p->queries, query);
-    nnclr_markup_printf(&p->m, "</b><br>record %lld<br>", (long long)p->queries->record[query]);
+    nnclr_markup_add(&p->m, "<figcaption>");
+    put_class(p, p->queries, query, "");
+    nnclr_markup_printf(&p->m, "record %lld<br>", (long long)p->queries->record[query]);
     put_name(p, page_name(p, p->queries, query));
     nnclr_markup_add(&p->m, "</figcaption></figure><div class=\"row\">\n");
     for (int i = 0; i < p->k && of[i].row >= 0; i++)
@@ -90,10 +97,10 @@ void page_neighbours(page *p) {
         &p->m,
         "<section id=\"neighbours\"><h2>What the network thinks is similar</h2>\n<p "
         "class=\"about\">%lld pictures, each with the %d rows nearest to it by cosine, nearest "
-        "first. A green frame means the same class, a red one another%s.</p>\n<div "
-        "id=\"queries\">\n",
+        "first.%s%s</p>\n<div id=\"queries\">\n",
         (long long)p->x->count, p->k,
-        page_is_queue(p) ? "; age is in training steps behind the newest row" : "");
+        p->classes.rows ? " A green frame means the same class, a red one another." : "",
+        page_is_queue(p) ? " Age counts training steps behind the newest row." : "");
     for (int64_t i = 0; i < p->x->count; i++)
         put_query(p, p->x->query[i], p->x->neighbours + i * p->k);
     nnclr_markup_add(&p->m, "</div></section>\n");
@@ -159,9 +166,9 @@ void page_classes(page *p) {
 static void put_picture(page *p, const nnclr_row_set *set, int64_t row, const char *kind) {
     nnclr_markup_printf(&p->m, "<figure class=\"pic%s\">", kind);
     page_picture(p, set, row);
-    nnclr_markup_add(&p->m, "<figcaption><b>");
-    put_class(p, set, row);
-    nnclr_markup_printf(&p->m, "</b><br>record %lld<br>", (long long)set->record[row]);
+    nnclr_markup_add(&p->m, "<figcaption>");
+    put_class(p, set, row, "");
+    nnclr_markup_printf(&p->m, "record %lld<br>", (long long)set->record[row]);
     put_name(p, page_name(p, set, row));
     nnclr_markup_add(&p->m, "</figcaption></figure>\n");
 }
@@ -201,9 +208,12 @@ void page_duplicates(page *p) {
     nnclr_markup_printf(
         &p->m,
         "<section id=\"duplicates\"><h2>Is my data clean? Pictures that are there twice</h2>\n<p "
-        "class=\"about\">%s of rows with a cosine of %g or more. A network that is still learning "
-        "sees many pictures alike, so look before you delete.</p>\n<div class=\"groups\">\n",
-        r->groups ? "Groups" : "There are no groups", p->options->threshold);
+        "class=\"about\">%s of rows with a cosine of %g or more.%s</p>\n<div class=\"groups\">\n",
+        r->groups ? "Groups" : "There are no groups", p->options->threshold,
+        r->groups
+            ? " A network that is still learning sees many pictures alike, so look before you "
+              "delete."
+            : "");
     for (size_t i = 0, end; i < r->count && shown < PAGE_GROUPS; i = end, shown++) {
         for (end = i + 1; end < r->count && r->rows[end].group == r->rows[i].group;)
             end++;
@@ -214,7 +224,7 @@ void page_duplicates(page *p) {
 
 static void put_doubt(page *p, const nnclr_label_doubt *one) {
     nnclr_markup_add(&p->m, "<div class=\"group\"><h3>");
-    put_class(p, p->bank, one->row);
+    put_name(p, nnclr_row_set_class(p->bank, one->row));
     nnclr_markup_add(&p->m, ", or rather ");
     put_name(p, class_of(p->bank, one->suggested));
     nnclr_markup_printf(&p->m,
@@ -254,16 +264,15 @@ void page_outliers(page *p) {
         "<section id=\"outliers\"><h2>Is my data clean? Pictures like no other</h2>\n<p "
         "class=\"about\">The rows farthest from their %d neighbours (mean of 1 &minus; cosine; all "
         "rows: %.3f). Often the wrong kind of picture, sometimes only a rare one.</p>\n<div "
-        "class=\"row\">\n",
+        "class=\"row wraps\">\n",
         p->k, r->mean);
     for (; shown < r->count && shown < PAGE_RANKED; shown++) {
         const int64_t row = r->rows[shown].row;
         nnclr_markup_add(&p->m, "<figure class=\"pic\">");
         page_picture(p, p->bank, row);
-        nnclr_markup_printf(&p->m, "<figcaption><span class=\"num\">%.3f</span> <b>",
-                            r->rows[shown].value);
-        put_class(p, p->bank, row);
-        nnclr_markup_add(&p->m, "</b><br>");
+        nnclr_markup_add(&p->m, "<figcaption>");
+        put_class(p, p->bank, row, "");
+        nnclr_markup_printf(&p->m, "<span class=\"num\">%.3f</span><br>", r->rows[shown].value);
         put_name(p, page_name(p, p->bank, row));
         nnclr_markup_add(&p->m, "</figcaption></figure>\n");
     }
