@@ -149,7 +149,7 @@ END
     expect_message nnclr-queue-inspect "the shards given (220 records)"
 }
 
-@test "wrong usage, and what is not there yet: exit 2" {
+@test "wrong usage: exit 2" {
     expect 2 nnclr-queue-inspect
     expect_message nnclr-queue-inspect "give a checkpoint or an embedding file"
     expect 2 nnclr-queue-inspect --sheet a.png x
@@ -162,10 +162,6 @@ END
         "--report=leaks:give --query TEST" "--report=hubs --query=y:--report leaks alone" "--report=x:--report"; do
         expect 2 nnclr-queue-inspect ${pair%%:*} x y
         expect_message nnclr-queue-inspect "${pair#*:}"
-    done
-    for option in --html=x --ansi; do
-        expect 2 nnclr-queue-inspect $option x
-        expect_message nnclr-queue-inspect "not offered yet"
     done
     for files in "- -" "--query - -" "--query x --query-shard - x -"; do
         expect 2 nnclr-queue-inspect $files
@@ -325,4 +321,165 @@ END
     [ "${#lines[@]}" -eq 17 ]
     expect 0 nnclr-queue-inspect --report health going/checkpoint.safetensors.zst
     [ ! -e going/DONE ]
+}
+
+# Prints what a page holds, and fails where it refers to anything outside of itself or its tags do
+# not match.
+check_page() { # FILE
+    need python3
+    python3 - "$1" <<'END'
+import sys
+from html.parser import HTMLParser
+VOID = {"meta", "link", "img", "br", "input"}
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.hrefs, self.count, self.attributes = [], set(), [], {}, set()
+    def handle_starttag(self, tag, attrs):
+        self.count[tag] = self.count.get(tag, 0) + 1
+        for name, value in attrs:
+            self.attributes.add(name)
+            if name in ("src", "href", "action", "srcset", "data"):
+                assert value.startswith(("data:", "#")), (tag, name, value[:80])
+            if name == "href" and value[0] == "#":
+                self.hrefs.append(value[1:])
+            if name == "id":
+                assert value not in self.ids, value
+                self.ids.add(value)
+        if tag not in VOID:
+            self.open.append(tag)
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, (tag, self.getpos())
+text = open(sys.argv[1], encoding="utf-8").read()
+page = Page()
+page.feed(text)
+assert not page.open, page.open
+assert set(page.hrefs) <= page.ids, (page.hrefs, page.ids)
+assert not any(name.startswith("on") for name in page.attributes), page.attributes
+assert "http://" not in text.replace("http-equiv", "") and "https://" not in text and "@import" not in text
+assert page.count["script"] == 1 and "Content-Security-Policy" in text
+for key in ("article", "figure", "img", "svg", "table"):
+    print(key, page.count.get(key, 0))
+print("ids", *sorted(page.ids))
+END
+}
+
+@test "--html: one whole file that refers to nothing, the same each time" {
+    make_run
+    expect 0 nnclr-queue-inspect -q -k 5 -n 9 --html a.html $checkpoint train.tar.zst
+    [ "${#lines[@]}" -eq 46 ]
+    check_page a.html >held
+    grep -qx "article 9" held
+    grep -qx "ids classes curves duplicates labels neighbours outliers queries space" held
+    [ "$(awk '$1 == "svg" { print $2 }' held)" -ge 5 ]
+    nnclr-queue-inspect -q -j 1 -k 5 -n 9 --html b.html $checkpoint train.tar.zst >/dev/null
+    cmp a.html b.html
+    # the stored bytes of a query's picture
+    record=$(cut -f 1 <<<"${lines[1]}")
+    zstdcat train.tar.zst | tar -xO --wildcards "$(printf '%09d' "$record").[jp]*g" | base64 -w 0 >bytes
+    grep -qF -f bytes a.html
+
+    nnclr-embed -q --pixels 8 -o a.emb train.tar.zst
+    nnclr-queue-inspect -q -n 3 --html e.html --metrics run/metrics.jsonl a.emb train.tar.zst >/dev/null
+    check_page e.html | grep -q "ids classes curves"
+    nnclr-queue-inspect -q -n 3 --html e.html a.emb train.tar.zst >/dev/null
+    ! check_page e.html | grep -q curves
+    make_shard test 20
+    nnclr-embed -q --pixels 8 -o t.emb test.tar.zst
+    nnclr-queue-inspect -q -n 3 --html e.html --query t.emb --query-shard test.tar.zst a.emb train.tar.zst >/dev/null
+    check_page e.html | grep -q "ids classes duplicates labels leaks neighbours"
+}
+
+@test "--html: what it cannot read or write is one sentence and no file" {
+    make_run
+    expect 1 nnclr-queue-inspect --html a.html --metrics nowhere $checkpoint train.tar.zst
+    expect_message nnclr-queue-inspect "nowhere"
+    echo "{" >>run/metrics.jsonl
+    expect 1 nnclr-queue-inspect --html a.html $checkpoint train.tar.zst
+    expect_message nnclr-queue-inspect "metrics.jsonl, line 7: "
+    [ ! -e a.html ]
+    expect 2 nnclr-queue-inspect --html a.html $checkpoint
+    expect_message nnclr-queue-inspect "--html needs the pictures"
+    expect 2 nnclr-queue-inspect --html - $checkpoint train.tar.zst
+    expect_message nnclr-queue-inspect "standard output is the table's"
+    expect 2 nnclr-queue-inspect --metrics m $checkpoint
+    expect_message nnclr-queue-inspect "--metrics goes with --html"
+}
+
+@test "--html: ten thousand large pictures stay under 60 MB" {
+    "$NNCLR_SHAPES" --count 10 --test 0 --size 320 large
+    nnclr-prep -q -o large.tar.zst large/train
+    nnclr-embed -q --pixels 8 -o large.emb large.tar.zst
+    nnclr-queue-inspect -q -n 100 -k 99 --html a.html large.emb large.tar.zst >/dev/null
+    check_page a.html | awk '$1 == "img" && $2 >= 10000 { good = 1 } END { exit !good }'
+    [ "$(stat -c %s a.html)" -lt 60000000 ]
+    [ "$(stat -c %s a.html)" -gt 20000000 ]
+}
+
+# Pictures and classes whose names are meant to break out of the page or the terminal.
+make_hostile() {
+    folder=$(shapes 50)
+    mkdir -p h/'"><img src=x onerror=console.error(1)>' h/'</script><script>console.error(2)<' h/$'\xff\x1b[31mred'
+    i=0
+    for class in h/*; do
+        for file in $(find "$folder" -type f | sort | sed -n "$((i * 8 + 1)),$((i * 8 + 8))p"); do
+            cp "$file" "$class/<svg onload=console.error(3)>&amp;\" x='$(basename "$file")"
+        done
+        i=$((i + 1))
+    done
+    nnclr-prep -q -o h.tar.zst h
+    nnclr-embed -q --pixels 8 -o h.emb h.tar.zst
+}
+
+@test "--html and --ansi: hostile names stay text" {
+    make_hostile
+    expect 0 nnclr-queue-inspect -q -n 9 --html a.html h.emb h.tar.zst
+    check_page a.html >held
+    grep -qx "article 9" held
+    ! grep -q "<img src=x" a.html
+    grep -q "&lt;img src=x onerror=console.error(1)&gt;" a.html
+    nnclr-queue-inspect -q -n 9 --ansi h.emb h.tar.zst >text
+    grep -qF '\\xff\\x1b[31m' text
+    ! grep -q $'\x1b\[31mred' text
+}
+
+@test "--html in a browser: no error, no request, the script works, and so does the page without it" {
+    need chromium
+    make_hostile
+    nnclr-queue-inspect -q -n 9 --html a.html h.emb h.tar.zst >/dev/null
+    browse() { # FILE: the document after its script ran, and on stderr what went to the console
+        timeout 100 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/profile" \
+            --host-resolver-rules="MAP * ~NOTFOUND" --enable-logging=stderr --dump-dom "file://$PWD/$1" 3>&-
+    }
+    browse a.html >dom 2>log || skip "chromium does not run here"
+    ! grep CONSOLE log
+    grep -q '<output>9 of 9</output>' dom
+    grep -q '<button type="button">Purity</button>' dom
+    # the console is seen at all, and so is a request
+    sed 's|</body>|<img src="http://nowhere.test/x.png"></body>|' a.html >b.html
+    browse b.html >/dev/null 2>log
+    grep -q "CONSOLE.*Content Security Policy" log
+    sed 's|<script>|<noscript>|; s|</script></body>|</noscript></body>|' a.html >c.html
+    browse c.html >dom 2>log
+    [ "$(grep -c '<article' dom)" -eq 9 ]
+    ! grep -q '<output>' dom
+}
+
+@test "--ansi: half blocks as wide as the terminal" {
+    make_run
+    expect 0 env COLUMNS=60 nnclr-queue-inspect -q -k 4 -n 2 --ansi $checkpoint train.tar.zst
+    plain=$(sed 's/\x1b\[[0-9;]*m//g; s/▀/#/g' <<<"$output")
+    # five pictures, three beside each other: 2 x (9 lines of blocks and 2 of text), and a blank line
+    [ "$(grep -c '#' <<<"$plain")" -le 36 ]
+    [ "$(awk '{ if (length($0) > m) m = length($0) } END { print m }' <<<"$plain")" -le 60 ]
+    [ "$(grep -c 'record' <<<"$plain")" -eq 2 ]
+    [ "$(grep -cE '0\.[0-9]{3}' <<<"$plain")" -ge 4 ]
+    expect 2 nnclr-queue-inspect --ansi $checkpoint
+    expect_message nnclr-queue-inspect "--ansi needs the pictures"
+    expect 2 nnclr-queue-inspect --ansi --json $checkpoint train.tar.zst
+    expect_message nnclr-queue-inspect "leave --json out"
 }
