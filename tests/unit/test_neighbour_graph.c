@@ -5,13 +5,13 @@
 #include "base/rng.h"
 #include "eval/neighbour_graph.h"
 
-enum { BANK = 331, QUERIES = 97, DIMS = 21, K = 9, MOST_K = 70 };
+enum { BANK = 331, QUERIES = 97, MANY = 2100, DIMS = 21, K = 9, MOST_K = 70 };
 
 typedef struct fixture {
     nnclr_pool *pool;
     nnclr_engine engine;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
-    nnclr_neighbour expected[BANK * MOST_K], found[BANK * MOST_K];
+    nnclr_neighbour expected[BANK * MOST_K], found[BANK * MOST_K]; /* MANY * K is less */
 } fixture;
 
 static fixture f;
@@ -65,6 +65,24 @@ static void equals_nearest_whatever_the_blocks_and_threads(void) {
                     .k = K, .bank_block = bank_blocks[b], .query_block = query_blocks[q]};
                 CHECK(compare(f.queries, QUERIES, options) == 0);
             }
+        stop();
+    }
+}
+
+/* So many that an engine shares out queries, not rows, on one and two threads. */
+static void many_queries_are_shared_out(void) {
+    static float many[MANY * DIMS];
+    int64_t record[BANK], exclude[MANY];
+    fill(f.bank, BANK, 12);
+    fill(many, MANY, 13);
+    for (int i = 0; i < BANK; i++)
+        record[i] = i % 50;
+    for (int i = 0; i < MANY; i++)
+        exclude[i] = i % 60 - 5;
+    for (int threads = 1; threads <= 3; threads++) {
+        start(threads);
+        compare(many, MANY,
+                (nnclr_nearest_options){.k = K, .bank_record = record, .exclude = exclude});
         stop();
     }
 }
@@ -144,6 +162,7 @@ static void not_finite_rows_are_refused(void) {
 
 int main(void) {
     RUN(equals_nearest_whatever_the_blocks_and_threads);
+    RUN(many_queries_are_shared_out);
     RUN(a_row_is_no_neighbour_of_its_own_record);
     RUN(only_candidates_are_found);
     RUN(nearly_equal_rows_are_told_apart);
