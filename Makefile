@@ -28,6 +28,7 @@ SIMD     := lib/engine/cpu/simd
 SIMD_OBJ := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(patsubst %,$(OUT)/$(SIMD)/%.o,direct_plan \
               direct_conv direct_kernels-avx2 direct_kernels-avx512))
 LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o) $(CPU_SRC:%.c=$(OUT)/%-f32.o) $(CPU_SRC:%.c=$(OUT)/%-f64.o) $(SIMD_OBJ)
+LIB_OBJ  += $(OUT)/lib/eval/page_text.o
 LIB      := $(OUT)/libnnclr.a
 CMD_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(filter-out cmd/nnclr-%,$(sort $(wildcard cmd/*.c))))
 PROGRAMS := $(notdir $(basename $(wildcard cmd/nnclr-*.c)))
@@ -39,7 +40,7 @@ EXAMPLES := $(basename $(wildcard examples/*/*.c))
 SCRIPTS  := tests/floors tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-conv clean format
+.PHONY: all lib tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-conv bench-graph clean format
 .SECONDARY:
 
 # build/nnclr-* always name the programs that were built last without a sanitiser.
@@ -100,6 +101,14 @@ $(OUT)/$(SIMD)/direct_kernels-avx512.o: $(SIMD)/direct_kernels.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16 -c -o $@ $<
 
+# Style and script of the page of nnclr-queue-inspect, as strings.
+$(OUT)/lib/eval/page_text.c: lib/eval/page.css lib/eval/page.js
+	@mkdir -p $(@D)
+	@{ echo '#include "eval/page_text.h"'; for part in css js; do echo "const char nnclr_page_$$part[] ="; \
+	    sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' lib/eval/page.$$part; echo ';'; done; } > $@
+$(OUT)/lib/eval/page_text.o: $(OUT)/lib/eval/page_text.c
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
 $(OUT)/lib/base/%.o $(OUT)/lib/io/%.o $(OUT)/lib/image/%.o: WARN += $(STRICT)
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -151,6 +160,10 @@ bench: all examples
 # Each convolution of a ResNet-18 by itself: milliseconds and GFLOP/s.
 bench-conv: $(OUT)/bench_conv
 	@$<
+
+# The neighbour graph of 100,000 rows of 256 beside NumPy's.
+bench-graph: $(OUT)/bench_graph
+	@tests/bench/graph $(OUT)
 
 # The unit tests of what is threaded, and the programs where they are compared for numbers of threads.
 check-tsan:

@@ -1,173 +1,158 @@
 /* nnclr-queue-inspect: which pictures are neighbours, in a support set or an embedding file. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/files.h"
-#include "base/threads.h"
-#include "cmd/cli.h"
+#include "base/memory.h"
+#include "cmd/inspect_tables.h"
+#include "cmd/inspector.h"
 #include "eval/neighbour_sheet.h"
-
-enum { CACHE_BYTES = 64 << 20 };
-
-typedef struct settings {
-    int64_t k, queries, seed;
-    const char *query, *query_shard, *sheet;
-    bool json;
-} settings;
-
-typedef struct inspector {
-    nnclr_row_set bank, asking; /* asking: --query's */
-    nnclr_inspection inspection;
-    nnclr_shard_set *shards, *query_shards; /* query_shards may be `shards` */
-} inspector;
+#include "eval/neighbour_text.h"
+#include "eval/page.h"
 
 /* ---- the work ---- */
 
-static bool open_sets(nnclr_cli *cli, const settings *s, inspector *x, nnclr_error *e) {
-    if (!nnclr_row_set_open(&x->bank, cli->operands[0], e))
-        return false;
-    if (!s->query)
-        return true;
-    if (!nnclr_row_set_open(&x->asking, s->query, e))
-        return false;
-    if (x->asking.rows.d != x->bank.rows.d)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s has rows of %d numbers, but %s of %d: queries for a support set are "
-                          "made with nnclr-embed --output projection",
-                          s->query, x->asking.rows.d, cli->operands[0], x->bank.rows.d);
-    return true;
+static bool write_file(const char *path, const nnclr_buffer *bytes, nnclr_error *e) {
+    nnclr_output *output = nnclr_output_open(path, e);
+    if (output && nnclr_output_write(output, bytes->data, bytes->size, e))
+        return nnclr_output_commit(output, e);
+    nnclr_output_abandon(output);
+    return false;
 }
 
-static nnclr_shard_set *open_shards(const char *const *paths, size_t count,
-                                    const nnclr_row_set *set, const char *set_path,
-                                    nnclr_error *e) {
-    nnclr_shard_set *shards = nnclr_shard_set_open(paths, count, CACHE_BYTES, e);
-    if (shards && !nnclr_row_set_check_shards(set, set_path, shards, e)) {
-        nnclr_shard_set_close(shards);
-        return NULL;
+/* The file's name and the folder it is in, which tells one run's checkpoint from another's. */
+static const char *title(const nnclr_cli *cli) {
+    const char *path = cli->operands[0], *at = strrchr(path, '/');
+    while (at && at > path && at[-1] != '/')
+        at--;
+    return at ? at : path;
+}
+
+/* OUT.png -> OUT-3.png, where there are several pages. */
+static bool page_path(const char *path, int page, int pages, nnclr_buffer *out, nnclr_error *e) {
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    out->size = 0;
+    if (pages == 1)
+        return nnclr_buffer_printf(out, e, "%s", path);
+    if (!dot)
+        dot = path + strlen(path);
+    return nnclr_buffer_printf(out, e, "%.*s-%d%s", (int)(dot - path), path, page + 1, dot);
+}
+
+static bool write_sheet(const inspector *x, const nnclr_inspection *found, nnclr_error *e) {
+    const int pages = nnclr_neighbour_pages(found);
+    nnclr_buffer png = {0}, path = {0};
+    bool ok = true;
+    for (int page = 0; ok && page < pages; page++) {
+        png.size = 0;
+        ok = nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x->cli), &png,
+                                   e) &&
+             page_path(x->settings->sheet, page, pages, &path, e) &&
+             write_file((const char *)path.data, &png, e);
     }
-    return shards;
-}
-
-static bool open_pictures(nnclr_cli *cli, const settings *s, inspector *x, nnclr_error *e) {
-    if (cli->operand_count > 1) {
-        x->shards = open_shards((const char *const *)cli->operands + 1,
-                                (size_t)cli->operand_count - 1, &x->bank, cli->operands[0], e);
-        if (!x->shards)
-            return false;
-    }
-    if (!s->query)
-        x->query_shards = x->shards;
-    else if (s->query_shard)
-        x->query_shards = open_shards(&s->query_shard, 1, &x->asking, s->query, e);
-    return x->query_shards || !s->query_shard;
-}
-
-static bool inspect(nnclr_cli *cli, const settings *s, inspector *x, nnclr_error *e) {
-    nnclr_engine engine = {0};
-    nnclr_pool *pool = nnclr_pool_create(cli->threads, e);
-    bool ok = pool && nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, e) &&
-              nnclr_inspect(&engine, &x->bank, s->query ? &x->asking : &x->bank, s->queries,
-                            (int)s->k, (uint64_t)s->seed, &x->inspection, e);
-    nnclr_engine_close(&engine);
-    nnclr_pool_free(pool);
-    return ok;
-}
-
-static bool write_sheet(nnclr_cli *cli, const settings *s, inspector *x, nnclr_error *e) {
-    nnclr_buffer png = {0};
-    const char *file = strrchr(cli->operands[0], '/');
-    bool ok = nnclr_neighbour_sheet(&x->inspection, x->query_shards, x->shards,
-                                    file ? file + 1 : cli->operands[0], &png, e);
-    nnclr_output *output = ok ? nnclr_output_open(s->sheet, e) : NULL;
-    if (output && nnclr_output_write(output, png.data, png.size, e)) {
-        ok = nnclr_output_commit(output, e);
-    } else {
-        nnclr_output_abandon(output);
-        ok = false;
-    }
+    nnclr_buffer_free(&path);
     nnclr_buffer_free(&png);
     return ok;
 }
 
-static void close_all(inspector *x) {
-    nnclr_inspection_free(&x->inspection);
-    if (x->query_shards != x->shards)
-        nnclr_shard_set_close(x->query_shards);
-    nnclr_shard_set_close(x->shards);
-    nnclr_row_set_close(&x->asking);
-    nnclr_row_set_close(&x->bank);
+/* metrics.jsonl beside a checkpoint, unless another was given; "": there is none. */
+static bool metrics_path(const inspector *x, nnclr_buffer *out, nnclr_error *e) {
+    const char *file = x->cli->operands[0];
+    if (x->settings->metrics)
+        return nnclr_buffer_printf(out, e, "%s", x->settings->metrics);
+    const char *slash = strrchr(file, '/');
+    if (!nnclr_buffer_printf(out, e, "%.*smetrics.jsonl", slash ? (int)(slash + 1 - file) : 0,
+                             file))
+        return false;
+    if (!x->bank.step || access((const char *)out->data, F_OK) != 0)
+        out->data[0] = '\0';
+    return true;
 }
 
-/* ---- what is told ---- */
-
-/* A number that is not known (-1) is an empty field. */
-static void put_number(nnclr_table *table, int64_t number) {
-    if (number < 0)
-        nnclr_table_text(table, NULL);
-    else
-        nnclr_table_int(table, number);
+static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error *e) {
+    nnclr_buffer path = {0}, html = {0};
+    nnclr_history *history = nnclr_alloc(1, sizeof *history, e);
+    nnclr_page_options options = {.title = title(x->cli),
+                                  .program = "nnclr-queue-inspect " NNCLR_VERSION,
+                                  .query_path = x->settings->query,
+                                  .threshold = x->settings->threshold,
+                                  .temperature = x->settings->temperature,
+                                  .seed = (uint64_t)x->settings->seed,
+                                  .engine = &x->engine,
+                                  .oracle = &x->oracle,
+                                  .query_shards = x->query_shards,
+                                  .shards = x->shards};
+    bool ok = history && metrics_path(x, &path, e);
+    if (ok && path.data[0]) {
+        ok = nnclr_history_read((const char *)path.data, history, e);
+        options.history = history;
+    }
+    ok = ok && nnclr_page(found, &options, &html, e) && write_file(x->settings->html, &html, e);
+    nnclr_buffer_free(&html);
+    nnclr_buffer_free(&path);
+    nnclr_free(history);
+    return ok;
 }
 
-/* An embedding file knows its names; those of a support set are in the shards. */
-static const char *name_of(const nnclr_row_set *set, const nnclr_shard_set *shards, int64_t row) {
-    nnclr_record record;
-    if (set->names)
-        return set->names[row];
-    if (!shards || set->record[row] < 0 ||
-        (uint64_t)set->record[row] >= nnclr_shard_set_count(shards))
-        return NULL;
-    nnclr_shard_set_record(shards, (size_t)set->record[row], &record);
-    return record.name;
-}
-
-static void print_neighbour(nnclr_table *table, const inspector *x, int64_t query, int rank,
-                            nnclr_neighbour neighbour) {
-    const nnclr_row_set *bank = x->inspection.bank, *queries = x->inspection.queries;
-    nnclr_table_int(table, queries->record[query]);
-    nnclr_table_int(table, rank + 1);
-    put_number(table, bank->record[neighbour.row]);
-    nnclr_table_real(table, neighbour.cosine, 6);
-    put_number(table, nnclr_row_set_age(bank, neighbour.row));
-    nnclr_table_text(table, nnclr_row_set_class(queries, query));
-    nnclr_table_text(table, nnclr_row_set_class(bank, neighbour.row));
-    nnclr_table_text(table, name_of(queries, x->query_shards, query));
-    nnclr_table_text(table, name_of(bank, x->shards, neighbour.row));
-    nnclr_table_row_end(table);
-}
-
-static void print_table(nnclr_cli *cli, bool json, const inspector *x) {
-    static const char *const columns[] = {"query",           "rank",       "neighbour",
-                                          "cosine",          "age",        "query_label",
-                                          "neighbour_label", "query_name", "neighbour_name"};
-    const nnclr_inspection *found = &x->inspection;
-    nnclr_table *table =
-        nnclr_table_begin(cli, json, columns, (int)(sizeof columns / sizeof *columns));
-    for (int64_t i = 0; i < found->count; i++)
-        for (int rank = 0; rank < found->k; rank++)
-            if (found->neighbours[i * found->k + rank].row >= 0)
-                print_neighbour(table, x, found->query[i], rank,
-                                found->neighbours[i * found->k + rank]);
-    nnclr_table_end(table);
-}
-
-static void print_summary(nnclr_cli *cli, const inspector *x) {
+static void print_summary(const inspector *x, int64_t queries) {
     nnclr_row_summary summary;
     nnclr_error e = NNCLR_NO_ERROR;
     const int64_t n = x->bank.rows.n;
     if (!nnclr_row_set_summary(&x->bank, &summary, &e))
-        nnclr_cli_die(cli, &e);
+        nnclr_cli_die(x->cli, &e);
     if (!x->bank.step)
-        nnclr_cli_note(cli, "%lld rows of %d numbers, %lld distinct records; %lld queries",
+        nnclr_cli_note(x->cli, "%lld rows of %d numbers, %lld distinct records; %lld queries",
                        (long long)n, x->bank.rows.d, (long long)summary.distinct,
-                       (long long)x->inspection.count);
+                       (long long)queries);
     else
         nnclr_cli_note(
-            cli,
+            x->cli,
             "support set of %lld rows of %d numbers: %.1f %% initial rows, %lld distinct "
             "records; %lld queries",
             (long long)n, x->bank.rows.d, 100 * (double)summary.initial / (double)n,
-            (long long)summary.distinct, (long long)x->inspection.count);
+            (long long)summary.distinct, (long long)queries);
+}
+
+/* Columns of the terminal, of COLUMNS where there is none, or 80. */
+static int terminal_columns(void) {
+    struct winsize size;
+    int64_t columns;
+    const char *given = getenv("COLUMNS");
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return given && nnclr_parse_int(given, 1, 10000, &columns) ? (int)columns : 80;
+}
+
+static bool print_pictures(const inspector *x, const nnclr_inspection *found, nnclr_error *e) {
+    nnclr_buffer text = {0};
+    bool ok = true;
+    for (int64_t i = 0; ok && i < found->count && !ferror(stdout); i++) {
+        text.size = 0;
+        ok = nnclr_neighbour_text(found, i, x->query_shards, x->shards, terminal_columns(), &text,
+                                  e);
+        if (ok)
+            fwrite(text.data, 1, text.size, stdout);
+    }
+    nnclr_buffer_free(&text);
+    return ok;
+}
+
+static bool show_neighbours(inspector *x, nnclr_error *e) {
+    nnclr_inspection found = {0};
+    bool ok = inspector_ask(x, &found, e) && (!x->settings->sheet || write_sheet(x, &found, e)) &&
+              (!x->settings->html || write_page(x, &found, e));
+    if (ok) {
+        print_summary(x, found.count);
+        if (x->settings->ansi)
+            ok = print_pictures(x, &found, e);
+        else
+            print_neighbours(x, &found);
+    }
+    nnclr_inspection_free(&found);
+    return ok;
 }
 
 /* ---- the program ---- */
@@ -184,19 +169,36 @@ static void check(nnclr_cli *cli, const settings *s) {
         readers += is_stdin(cli->operands[i]);
     if (readers > 1)
         nnclr_cli_usage(cli, "only one of the files can be standard input");
-    if (s->sheet && cli->operand_count < 2)
-        nnclr_cli_usage(cli, "--sheet needs the pictures: give the SHARDs behind the file");
-    if (is_stdin(s->sheet))
-        nnclr_cli_usage(cli, "--sheet: standard output is the table's: give a file");
+    const char *picture = s->html ? "--html" : s->sheet ? "--sheet" : s->ansi ? "--ansi" : NULL;
+    if (picture && cli->operand_count < 2)
+        nnclr_cli_usage(cli, "%s needs the pictures: give the SHARDs behind the file", picture);
+    if (is_stdin(s->sheet) || is_stdin(s->html))
+        nnclr_cli_usage(cli, "%s: standard output is the table's: give a file", picture);
     if (s->query_shard && !s->query)
         nnclr_cli_usage(cli, "--query-shard goes with --query");
-    if (s->sheet && s->query && !s->query_shard)
-        nnclr_cli_usage(cli, "--sheet with --query needs the queries' pictures too: give "
-                             "--query-shard SHARD");
+    if (picture && s->query && !s->query_shard)
+        nnclr_cli_usage(cli,
+                        "%s with --query needs the queries' pictures too: give "
+                        "--query-shard SHARD",
+                        picture);
+    if (s->ansi && s->json)
+        nnclr_cli_usage(cli, "--ansi prints pictures, not a table: leave --json out");
+    if (s->metrics && !s->html)
+        nnclr_cli_usage(cli, "--metrics goes with --html");
+    if (s->report >= 0 && picture)
+        nnclr_cli_usage(cli, "%s shows neighbours: leave --report out", picture);
+    if (s->report >= 0 && (s->query_record || s->query_name || nnclr_cli_given(cli, "queries")))
+        nnclr_cli_usage(cli, "--report is on all rows: no queries are chosen");
+    if (s->report == REPORT_LEAKS && !s->query)
+        nnclr_cli_usage(cli, "--report leaks needs a second file: give --query TEST");
+    if (s->report >= 0 && s->report != REPORT_LEAKS && s->query)
+        nnclr_cli_usage(cli, "--query goes with --report leaks alone");
 }
 
 int main(int argc, char **argv) {
-    settings s = {.k = 8, .queries = 16};
+    static const char *const reports[] = {"health",   "classes", "hubs",  "duplicates",
+                                          "outliers", "labels",  "leaks", NULL};
+    settings s = {.k = 8, .queries = 16, .report = -1, .threshold = 0.99, .temperature = 0.1};
     const nnclr_option options[] = {
         {"k", 'k', NNCLR_OPTION_INT, &s.k, "K", .low = 1, .high = 1000,
          .help = "neighbours of each query"},
@@ -205,17 +207,31 @@ int main(int argc, char **argv) {
         {"query", 0, NNCLR_OPTION_TEXT, &s.query, "FILE",
          .help = "draw the queries from this embedding file or checkpoint instead of from the "
                  "rows themselves"},
+        {"query-record", 0, NNCLR_OPTION_TEXT, &s.query_record, "N,...",
+         .help = "take the rows of these records as queries"},
+        {"query-name", 0, NNCLR_OPTION_TEXT, &s.query_name, "PATTERN",
+         .help = "take the rows whose picture's name matches this shell pattern as queries"},
         {"query-shard", 0, NNCLR_OPTION_TEXT, &s.query_shard, "SHARD",
          .help = "the pictures of --query's rows"},
         {"sheet", 0, NNCLR_OPTION_TEXT, &s.sheet, "OUT.png",
-         .help = "draw each query with its neighbours; needs the SHARDs"},
+         .help = "draw each query with its neighbours, more than 40 on OUT-1.png, OUT-2.png, ...; "
+                 "needs the SHARDs"},
+        {"html", 0, NNCLR_OPTION_TEXT, &s.html, "OUT.html",
+         .help = "write one self-contained page: neighbours, curves, reports; needs the SHARDs"},
+        {"metrics", 0, NNCLR_OPTION_TEXT, &s.metrics, "FILE",
+         .help = "draw the page's curves from this file instead of the metrics.jsonl beside the "
+                 "checkpoint"},
+        {"ansi", 0, NNCLR_OPTION_FLAG, &s.ansi,
+         .help = "print pictures in coloured half blocks instead of the table; needs the SHARDs"},
+        {"report", 0, NNCLR_OPTION_CHOICE, &s.report, .choices = reports,
+         .help = "print this report on all rows instead of neighbours"},
+        {"threshold", 0, NNCLR_OPTION_REAL, &s.threshold, "COSINE", .low = -1, .high = 1,
+         .help = "the least cosine of duplicates and leaks"},
+        {"knn-temperature", 0, NNCLR_OPTION_REAL, &s.temperature, "T", .low = 1e-3, .high = 1e3,
+         .help = "neighbours vote on labels with exp(cosine/T)"},
         {"seed", 0, NNCLR_OPTION_INT, &s.seed, "S", .low = 0, .high = 9e18,
          .help = "which rows are drawn"},
         {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
-        {"html", 0, NNCLR_OPTION_ABSENT, .help = "not offered yet; give --sheet OUT.png"},
-        {"report", 0, NNCLR_OPTION_ABSENT,
-         .help = "not offered yet; the table holds the neighbours"},
-        {"ansi", 0, NNCLR_OPTION_ABSENT, .help = "not offered yet; give --sheet OUT.png"},
     };
     const nnclr_program program = {
         .name = "nnclr-queue-inspect",
@@ -231,11 +247,9 @@ int main(int argc, char **argv) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
     check(&cli, &s);
-    if (!open_sets(&cli, &s, &x, &e) || !open_pictures(&cli, &s, &x, &e) ||
-        !inspect(&cli, &s, &x, &e) || (s.sheet && !write_sheet(&cli, &s, &x, &e)))
+    if (!inspector_open(&x, &cli, &s, &e) ||
+        !(s.report >= 0 ? print_report(&x, &e) : show_neighbours(&x, &e)))
         nnclr_cli_die(&cli, &e);
-    print_summary(&cli, &x);
-    print_table(&cli, s.json, &x);
-    close_all(&x);
+    inspector_close(&x);
     nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
 }

@@ -3,9 +3,10 @@
 #include "base/memory.h"
 #include "base/rng.h"
 
-/* query [result]: a sample of the rows that are not initial. Returns how many, 0 on failure. */
-static int64_t sample(const nnclr_row_set *set, int64_t count, uint64_t seed, int64_t *query,
-                      nnclr_error *e) {
+/* query [result]: a sample of the chosen rows that are not initial. Returns how many, 0 on failure.
+ */
+static int64_t sample(const nnclr_row_set *set, const bool *chosen, int64_t count, uint64_t seed,
+                      int64_t *query, nnclr_error *e) {
     const int64_t n = set->rows.n;
     uint32_t *order = NULL;
     int64_t known = 0, taken = 0;
@@ -13,7 +14,7 @@ static int64_t sample(const nnclr_row_set *set, int64_t count, uint64_t seed, in
     if (!rows)
         return 0;
     for (int64_t i = 0; i < n; i++)
-        if (set->record[i] >= 0)
+        if (set->record[i] >= 0 && (!chosen || chosen[i]))
             rows[known++] = i;
     if (known == 0 || known > UINT32_MAX) {
         nnclr_fail(e, NNCLR_ERROR_INPUT,
@@ -26,6 +27,8 @@ static int64_t sample(const nnclr_row_set *set, int64_t count, uint64_t seed, in
     if (!order)
         goto done;
     nnclr_permutation(seed, NNCLR_DRAW_SAMPLE, 0, (uint32_t)known, order);
+    for (int64_t i = 0; chosen && known <= count && i < known; i++)
+        order[i] = (uint32_t)i;
     for (; taken < count && taken < known; taken++)
         query[taken] = rows[order[taken]];
 done:
@@ -46,7 +49,8 @@ static bool gather(const nnclr_inspection *x, float *rows, int64_t *exclude, nnc
 }
 
 bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *queries,
-                   int64_t count, int k, uint64_t seed, nnclr_inspection *out, nnclr_error *e) {
+                   const bool *chosen, int64_t count, int k, uint64_t seed, nnclr_inspection *out,
+                   nnclr_error *e) {
     const int d = bank->rows.d;
     float *rows = NULL;
     int64_t *exclude = NULL;
@@ -55,7 +59,7 @@ bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_
         count = queries->rows.n;
     *out = (nnclr_inspection){.bank = bank, .queries = queries, .k = k};
     out->query = nnclr_alloc((size_t)count, sizeof *out->query, e);
-    if (!out->query || !(out->count = sample(queries, count, seed, out->query, e)))
+    if (!out->query || !(out->count = sample(queries, chosen, count, seed, out->query, e)))
         goto done;
     out->neighbours = nnclr_alloc((size_t)out->count, (size_t)k * sizeof *out->neighbours, e);
     rows = nnclr_alloc((size_t)out->count, (size_t)d * sizeof *rows, e);

@@ -16,11 +16,13 @@ typedef struct nnclr_inspection {
     nnclr_neighbour *neighbours; /* [count][k] */
 } nnclr_inspection;
 
-/* Draws min(count, all) rows of `queries` that are not initial, from (seed, NNCLR_DRAW_SAMPLE), and
- * finds the k nearest bank rows of each. Where `queries` is `bank`, rows of the query's own record
- * are no neighbours. Called from the thread that drives `engine`. */
+/* Finds the k nearest bank rows of min(count, all) rows of `queries` that are not initial and,
+ * unless `chosen` [queries rows] is NULL, chosen: all in the order of their rows, or as many drawn
+ * from (seed, NNCLR_DRAW_SAMPLE). Where `queries` is `bank`, rows of the query's own record are no
+ * neighbours. Called from the thread that drives `engine`. */
 bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *queries,
-                   int64_t count, int k, uint64_t seed, nnclr_inspection *out, nnclr_error *e);
+                   const bool *chosen, int64_t count, int k, uint64_t seed, nnclr_inspection *out,
+                   nnclr_error *e);
 void nnclr_inspection_free(nnclr_inspection *inspection); /* a zeroed one is fine */
 
 #endif

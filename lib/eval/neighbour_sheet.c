@@ -6,8 +6,9 @@
 #include "image/contact_sheet.h"
 #include "image/decode.h"
 #include "image/encode.h"
+#include "image/font.h"
 
-enum { CELL = 96, CAPTION = 100, EMPTY_SIDE = 8, EMPTY_GRAY = 235 };
+enum { CELL = 128, CAPTION = 200, TITLE = 300, EMPTY_SIDE = 8, EMPTY_GRAY = 235 };
 
 bool nnclr_row_set_check_shards(const nnclr_row_set *set, const char *path,
                                 const nnclr_shard_set *shards, nnclr_error *e) {
@@ -83,40 +84,58 @@ static void neighbour_caption(const nnclr_row_set *bank, nnclr_neighbour neighbo
                                              : "");
 }
 
-static bool draw_query(const nnclr_inspection *x, nnclr_sheet *sheet, int64_t i,
+/* The end of a long name tells more than its start. */
+static const char *tail(const char *name) {
+    const size_t size = strlen(name), room = CELL / NNCLR_FONT_WIDTH;
+    return size > room ? name + size - room : name;
+}
+
+static bool draw_query(const nnclr_inspection *x, nnclr_sheet *sheet, int row, int64_t i,
                        nnclr_shard_set *query_shards, nnclr_shard_set *bank_shards,
                        nnclr_error *e) {
     const int64_t query = x->query[i];
     const int64_t record = x->queries->record[query];
     const char *class = nnclr_row_set_class(x->queries, query);
     char caption[CAPTION];
-    snprintf(caption, sizeof caption, "record %lld\n%.40s", (long long)record, class ? class : "");
-    if (!draw(sheet, (int)i, 0, query_shards, record, NNCLR_FRAME_NONE, caption, e))
+    const char *name = nnclr_row_set_name(x->queries, query_shards, query);
+    snprintf(caption, sizeof caption, "record %lld\n%.40s\n%.40s", (long long)record,
+             class ? class : "", name ? tail(name) : "");
+    if (!draw(sheet, row, 0, query_shards, record, NNCLR_FRAME_NONE, caption, e))
         return false;
     for (int rank = 0; rank < x->k; rank++) {
         nnclr_neighbour neighbour = x->neighbours[i * x->k + rank];
         if (neighbour.row < 0)
             break;
         neighbour_caption(x->bank, neighbour, caption);
-        if (!draw(sheet, (int)i, rank + 1, bank_shards, x->bank->record[neighbour.row],
+        if (!draw(sheet, row, rank + 1, bank_shards, x->bank->record[neighbour.row],
                   frame_of(x, query, neighbour.row), caption, e))
             return false;
     }
     return true;
 }
 
-bool nnclr_neighbour_sheet(const nnclr_inspection *x, nnclr_shard_set *query_shards,
+int nnclr_neighbour_pages(const nnclr_inspection *x) {
+    int64_t pages = (x->count + NNCLR_SHEET_QUERIES - 1) / NNCLR_SHEET_QUERIES;
+    return pages < 1 ? 1 : (int)pages;
+}
+
+bool nnclr_neighbour_sheet(const nnclr_inspection *x, int page, nnclr_shard_set *query_shards,
                            nnclr_shard_set *bank_shards, const char *title, nnclr_buffer *png,
                            nnclr_error *e) {
-    const nnclr_sheet_layout layout = {.rows = (int)x->count,
-                                       .columns = x->k + 1,
-                                       .cell = CELL,
-                                       .caption_lines = 2,
-                                       .query_column = true};
-    nnclr_sheet *sheet = nnclr_sheet_create(&layout, title, e);
+    const int64_t first = (int64_t)page * NNCLR_SHEET_QUERIES, left = x->count - first;
+    const int rows = left < NNCLR_SHEET_QUERIES ? (int)left : NNCLR_SHEET_QUERIES;
+    const nnclr_sheet_layout layout = {
+        .rows = rows, .columns = x->k + 1, .cell = CELL, .caption_lines = 3, .query_column = true};
+    char text[TITLE];
+    if (nnclr_neighbour_pages(x) > 1)
+        snprintf(text, sizeof text, "%.200s  page %d of %d", title, page + 1,
+                 nnclr_neighbour_pages(x));
+    else
+        snprintf(text, sizeof text, "%.200s", title);
+    nnclr_sheet *sheet = nnclr_sheet_create(&layout, text, e);
     bool ok = sheet != NULL;
-    for (int64_t i = 0; ok && i < x->count; i++)
-        ok = draw_query(x, sheet, i, query_shards, bank_shards, e);
+    for (int row = 0; ok && row < rows; row++)
+        ok = draw_query(x, sheet, row, first + row, query_shards, bank_shards, e);
     ok = ok && nnclr_encode_png(nnclr_sheet_image(sheet), png, e);
     nnclr_sheet_free(sheet);
     return ok;

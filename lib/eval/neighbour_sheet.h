@@ -14,12 +14,17 @@
 bool nnclr_row_set_check_shards(const nnclr_row_set *set, const char *path,
                                 const nnclr_shard_set *shards, nnclr_error *e);
 
-/* Appends the sheet as PNG. A neighbour's frame is green where its class is the query's, red where
- * it is another, gray for an initial row (which has no picture), absent where a label is missing;
- * below it stand cosine, age and class. Pictures of queries come from query_shards, those of
- * neighbours from bank_shards. */
-bool nnclr_neighbour_sheet(const nnclr_inspection *inspection, nnclr_shard_set *query_shards,
-                           nnclr_shard_set *bank_shards, const char *title, nnclr_buffer *png,
-                           nnclr_error *e);
+enum { NNCLR_SHEET_QUERIES = 40 }; /* on a page */
+
+/* Pages that the inspection takes, at least 1. */
+int nnclr_neighbour_pages(const nnclr_inspection *inspection);
+
+/* Appends a page (from 0) of the sheet as PNG. A neighbour's frame is green where its class is the
+ * query's, red where it is another, gray for an initial row (which has no picture), absent where a
+ * label is missing; below it stand cosine, age and class, below the query its record, class and
+ * name. Pictures of queries come from query_shards, those of neighbours from bank_shards. */
+bool nnclr_neighbour_sheet(const nnclr_inspection *inspection, int page,
+                           nnclr_shard_set *query_shards, nnclr_shard_set *bank_shards,
+                           const char *title, nnclr_buffer *png, nnclr_error *e);
 
 #endif

@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "eval/neighbour_heap.h"
 
 enum {
     BANK_BYTES = 32 << 20, /* of one block of bank rows */
     BANK_ROWS = 8192,      /* at most, so that a tile of similarities stays small */
     QUERY_ROWS = 256,
-    TASK_QUERIES = 8, /* that one task selects for */
-    LANES = 8         /* partial sums of a dot product, in a fixed order */
+    TASK_QUERIES = 8 /* that one task selects for */
 };
 
 /* Rows on the host as they are, their norms, and their unit rows in engine memory. */
@@ -55,54 +55,6 @@ nnclr_row_source nnclr_rows_in_memory(const float *rows, int64_t n, int d) {
     return (nnclr_row_source){.n = n, .d = d, .read = read_memory, .context = (void *)rows};
 }
 
-static double dot(const float *a, const float *b, int d) {
-    double lane[LANES] = {0}, sum = 0;
-    int i = 0;
-    for (; i + LANES <= d; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lane[j] += (double)a[i + j] * (double)b[i + j];
-    for (; i < d; i++)
-        sum += (double)a[i] * (double)b[i];
-    for (int j = 0; j < LANES; j++)
-        sum += lane[j];
-    return sum;
-}
-
-static bool worse(nnclr_neighbour a, nnclr_neighbour b) {
-    return a.cosine < b.cosine || (a.cosine == b.cosine && a.row > b.row);
-}
-
-/* Lets heap[at] sink below its children until none of them is worse. */
-static void sink(nnclr_neighbour *heap, int size, int at) {
-    for (;;) {
-        int child = 2 * at + 1;
-        if (child >= size)
-            return;
-        if (child + 1 < size && worse(heap[child + 1], heap[child]))
-            child++;
-        if (!worse(heap[child], heap[at]))
-            return;
-        nnclr_neighbour swap = heap[at];
-        heap[at] = heap[child];
-        heap[child] = swap;
-        at = child;
-    }
-}
-
-static void push(nnclr_neighbour *heap, int *size, int k, nnclr_neighbour one) {
-    if (*size == k) {
-        if (worse(heap[0], one)) {
-            heap[0] = one;
-            sink(heap, k, 0);
-        }
-        return;
-    }
-    int at = (*size)++;
-    for (; at > 0 && worse(one, heap[(at - 1) / 2]); at = (at - 1) / 2)
-        heap[at] = heap[(at - 1) / 2];
-    heap[at] = one;
-}
-
 /* Keeps the k largest of all proposals. */
 static void push_proposal(float *heap, int *size, int k, float one) {
     if (*size < k) {
@@ -126,24 +78,6 @@ static void push_proposal(float *heap, int *size, int k, float one) {
     heap[at] = one;
 }
 
-/* Heap -> best first; what is not filled is marked. */
-static void sort_heap(nnclr_neighbour *heap, int size, int k) {
-    for (int left = size - 1; left > 0; left--) {
-        nnclr_neighbour worst = heap[0];
-        heap[0] = heap[left];
-        heap[left] = worst;
-        sink(heap, left, 0);
-    }
-    for (int i = size; i < k; i++)
-        heap[i] = (nnclr_neighbour){.cosine = 0, .row = -1};
-}
-
-static bool is_candidate(const nnclr_nearest_options *o, int64_t query, int64_t row) {
-    if (o->candidate && !o->candidate[row])
-        return false;
-    return !o->exclude || o->exclude[query] < 0 || o->bank_record[row] != o->exclude[query];
-}
-
 /* What a proposal must reach so that its row may be among the k best: of the k rows behind the k
  * largest proposals none is further below its proposal than the slack, nor is the row above its
  * own. */
@@ -153,7 +87,7 @@ static double proposal_floor(const search *s, int64_t query, const float *propos
     int *size = &s->proposals[query];
     for (int i = 0; i < s->bank_count; i++)
         if ((*size < k || proposed[i] > heap[0]) &&
-            is_candidate(s->options, query, s->bank_first + i))
+            nnclr_is_candidate(s->options, query, s->bank_first + i))
             push_proposal(heap, size, k, proposed[i]);
     return *size < k ? -INFINITY : (double)heap[0] - 2 * s->slack;
 }
@@ -166,11 +100,11 @@ static void select_rows(const search *s, int in_tile) {
     const float *row = s->queries.rows + query * s->d;
     const double floor = proposal_floor(s, query, proposed);
     for (int i = 0; i < s->bank_count; i++) {
-        if (proposed[i] < floor || !is_candidate(s->options, query, s->bank_first + i))
+        if (proposed[i] < floor || !nnclr_is_candidate(s->options, query, s->bank_first + i))
             continue;
         double norms = s->queries.norm[query] * s->bank.norm[i];
-        double product = dot(row, s->bank.rows + (size_t)i * (size_t)s->d, s->d);
-        push(
+        double product = nnclr_row_dot(row, s->bank.rows + (size_t)i * (size_t)s->d, s->d);
+        nnclr_heap_push(
             s->best + query * k, &s->held[query], k,
             (nnclr_neighbour){.cosine = norms > 0 ? product / norms : 0, .row = s->bank_first + i});
     }
@@ -187,17 +121,10 @@ static void select_task(void *context, int task, int worker) {
 /* Norms of `count` rows, and their unit rows into engine memory at `place`. */
 static bool prepare(search *s, const float *rows, int count, double *norm, void *place,
                     const char *what, int64_t first, nnclr_error *e) {
-    for (int i = 0; i < count; i++) {
-        const float *from = rows + (size_t)i * (size_t)s->d;
-        float *unit = s->unit_rows + (size_t)i * (size_t)s->d;
-        norm[i] = sqrt(dot(from, from, s->d));
-        if (!isfinite(norm[i]))
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s row %lld holds a number that is not finite",
-                              what, (long long)(first + i));
-        double scale = norm[i] > 0 ? 1 / norm[i] : 0;
-        for (int j = 0; j < s->d; j++)
-            unit[j] = (float)(from[j] * scale);
-    }
+    int bad = nnclr_unit_rows(rows, count, s->d, norm, s->unit_rows);
+    if (bad >= 0)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s row %lld holds a number that is not finite",
+                          what, (long long)(first + bad));
     s->engine->table->put(s->engine, place, (size_t)count * (size_t)s->d, NNCLR_F32, s->unit_rows);
     return true;
 }
@@ -276,12 +203,10 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
         options->bank_block ? options->bank_block : default_bank_block(d), bank->n ? bank->n : 1);
     const int query_block =
         (int)min_size(options->query_block ? options->query_block : QUERY_ROWS, n ? n : 1);
-    /* A dot product of d products rounds at most d times, by 2^-24 of at most |a||b| = 1 each,
-     * and each unit number twice. */
     search s = {.engine = engine,
                 .options = options,
                 .d = d,
-                .slack = ldexp(1.01 * (d + 8), -24),
+                .slack = nnclr_proposal_slack(d),
                 .best = out,
                 .queries.rows = queries};
     bool ok = false;
@@ -306,7 +231,7 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
             goto done;
     }
     for (int64_t i = 0; i < n; i++)
-        sort_heap(out + i * options->k, s.held[i], options->k);
+        nnclr_heap_sort(out + i * options->k, s.held[i], options->k);
     ok = true;
 done:
     release(&s);

@@ -116,6 +116,18 @@ const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row) {
     return label >= 0 && label < (int64_t)set->class_count ? set->classes[label] : NULL;
 }
 
+const char *nnclr_row_set_name(const nnclr_row_set *set, const nnclr_shard_set *shards,
+                               int64_t row) {
+    nnclr_record record;
+    if (set->names)
+        return set->names[row];
+    if (!shards || set->record[row] < 0 ||
+        (uint64_t)set->record[row] >= nnclr_shard_set_count(shards))
+        return NULL;
+    nnclr_shard_set_record(shards, (size_t)set->record[row], &record);
+    return record.name;
+}
+
 int64_t nnclr_row_set_age(const nnclr_row_set *set, int64_t row) {
     return set->step && set->step[row] >= 0 ? set->newest - set->step[row] : -1;
 }

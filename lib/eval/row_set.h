@@ -36,6 +36,11 @@ void nnclr_row_set_close(nnclr_row_set *set); /* a zeroed one is fine */
 /* The row's class; NULL: not known. */
 const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row);
 
+/* The picture's name: an embedding file has its names, those of a support set are in the shards
+ * (NULL: none at hand). NULL: not known. */
+const char *nnclr_row_set_name(const nnclr_row_set *set, const nnclr_shard_set *shards,
+                               int64_t row);
+
 /* Steps between the set's newest row and this one; -1: initial, or no support set. */
 int64_t nnclr_row_set_age(const nnclr_row_set *set, int64_t row);
 

@@ -5,6 +5,10 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
+teardown() {
+    [ ! -e going.pid ] || kill "$(cat going.pid)" || true
+}
+
 # run/: six steps of 64 on 200 pictures, so that 384 of 512 rows of the support set show a picture.
 make_run() {
     make_shard train 200
@@ -112,6 +116,7 @@ END
 @test "--sheet: a PNG whose size follows from queries and neighbours, the same each time" {
     need file
     make_run
+    mkdir pages
     expect 0 nnclr-queue-inspect -q -k 4 -n 3 --sheet a.png $checkpoint train.tar.zst
     [[ $(file a.png) == *"PNG image data"* ]]
     nnclr-queue-inspect -q -k 4 -n 3 --sheet b.png $checkpoint train.tar.zst >/dev/null
@@ -121,7 +126,14 @@ END
     read -r width height < <(size a.png)
     read -r wider same < <(size c.png)
     [ "$same" -eq "$height" ]
-    [ $((wider - width)) -ge $((2 * 96)) ]
+    [ $((wider - width)) -ge $((2 * 128)) ]
+    expect 0 nnclr-queue-inspect -q -k 2 -n 90 --sheet pages/p.png $checkpoint train.tar.zst
+    expect_files pages p-1.png p-2.png p-3.png
+    read -r _ height < <(size pages/p-1.png)
+    read -r _ same < <(size pages/p-2.png)
+    read -r _ last < <(size pages/p-3.png)
+    [ "$same" -eq "$height" ]
+    [ "$last" -lt $((height / 3)) ]
     nnclr-embed -q -m $checkpoint --output projection -o p.emb train.tar.zst
     expect 0 nnclr-queue-inspect -q --query p.emb --query-shard train.tar.zst --sheet d.png $checkpoint train.tar.zst
     [ -s d.png ]
@@ -137,7 +149,7 @@ END
     expect_message nnclr-queue-inspect "the shards given (220 records)"
 }
 
-@test "wrong usage, and what is not there yet: exit 2" {
+@test "wrong usage: exit 2" {
     expect 2 nnclr-queue-inspect
     expect_message nnclr-queue-inspect "give a checkpoint or an embedding file"
     expect 2 nnclr-queue-inspect --sheet a.png x
@@ -146,9 +158,10 @@ END
     expect_message nnclr-queue-inspect "--query-shard goes with --query"
     expect 2 nnclr-queue-inspect --sheet a.png --query q x y
     expect_message nnclr-queue-inspect "give --query-shard SHARD"
-    for option in --html=x --report=health --ansi; do
-        expect 2 nnclr-queue-inspect $option x
-        expect_message nnclr-queue-inspect "not offered yet"
+    for pair in "--report=hubs --sheet=a.png:leave --report out" "--report=hubs --queries=3:no queries are chosen" \
+        "--report=leaks:give --query TEST" "--report=hubs --query=y:--report leaks alone" "--report=x:--report"; do
+        expect 2 nnclr-queue-inspect ${pair%%:*} x y
+        expect_message nnclr-queue-inspect "${pair#*:}"
     done
     for files in "- -" "--query - -" "--query x --query-shard - x -"; do
         expect 2 nnclr-queue-inspect $files
@@ -176,4 +189,297 @@ END
     expect_message nnclr-queue-inspect "No space left on device"
     run bash -c "nnclr-queue-inspect -q $checkpoint 2>&1 >/dev/full"
     [ "$status" -eq 1 ]
+}
+
+# planted.safetensors: 300 rows of 16 numbers in five clusters (classes c0 to c4). Rows 10+29i have
+# another cluster's label (flipped), rows 5, 6 and 7 stand again at 205, 206 and 207. test.safetensors:
+# 60 rows more, of which 3, 14 and 25 stand in the first file at 33, 44 and 55.
+make_planted() {
+    need python3
+    python3 - <<'END'
+import json, random, struct
+def write(path, rows, labels, names):
+    n, d = len(rows), len(rows[0])
+    text = "".join(names).encode()
+    ends, total = [], 0
+    for name in names:
+        total += len(name.encode()); ends.append(total)
+    parts = [("embedding", "F32", [n, d], b"".join(struct.pack("<%df" % d, *r) for r in rows)),
+             ("record", "I64", [n], struct.pack("<%dq" % n, *range(n))),
+             ("label", "I64", [n], struct.pack("<%dq" % n, *labels)),
+             ("name", "U8", [len(text)], text),
+             ("name_end", "I64", [n], struct.pack("<%dq" % n, *ends))]
+    header, at = {"__metadata__": {"format": "pt", "nnclr.kind": "embedding", "nnclr.format": "1",
+                                   "nnclr.classes": json.dumps(["c%d" % c for c in range(5)])}}, 0
+    for name, dtype, shape, data in parts:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    open(path, "wb").write(struct.pack("<Q", len(head)) + head + b"".join(p[3] for p in parts))
+draw = random.Random(1)
+centre = [[draw.gauss(0, 1) for _ in range(16)] for _ in range(5)]
+point = lambda c: [x + draw.gauss(0, .35) for x in centre[c]]
+rows = [point(i % 5) for i in range(300)]
+labels = [i % 5 for i in range(300)]
+for i in range(10, 300, 29):
+    labels[i] = (labels[i] + 2) % 5
+for i in (5, 6, 7):
+    rows[200 + i] = [x * 1.1 + 1e-3 * draw.gauss(0, 1) for x in rows[i]]
+test = [point(i % 5) for i in range(60)]
+for i in (3, 14, 25):
+    test[i] = [x * .9 + 1e-3 * draw.gauss(0, 1) for x in rows[30 + i]]
+write("planted.safetensors", rows, labels, ["a/%03d.jpg" % i for i in range(300)])
+write("test.safetensors", test, [i % 5 for i in range(60)], ["t/%02d.jpg" % i for i in range(60)])
+END
+}
+
+@test "--report duplicates, labels and leaks find what was planted" {
+    make_planted
+    expect 0 nnclr-queue-inspect --report duplicates --threshold 0.999 planted.safetensors
+    expect_message nnclr-queue-inspect "6 rows in 3 groups of cosine 0.999 and more"
+    [ "${lines[0]}" = "group	row	record	label	name	twin	cosine	twin_name" ]
+    [ "$(tail -n +2 <<<"$output" | cut -f 1,3,6,8 | tr '\t\n' ' ;')" = \
+        "1 5 205 a/205.jpg;1 205 5 a/005.jpg;2 6 206 a/206.jpg;2 206 6 a/006.jpg;3 7 207 a/207.jpg;3 207 7 a/007.jpg;" ]
+
+    expect 0 nnclr-queue-inspect -k 10 --report labels planted.safetensors
+    [ "${lines[0]}" = "doubt	row	record	label	name	suggested	share	suggested_share	neighbour	cosine	neighbour_name" ]
+    [ "$(tail -n +2 <<<"$output" | head -n 10 | cut -f 3 | sort -n | tr '\n' ' ')" = "10 39 68 97 126 155 184 213 242 271 " ]
+    tail -n +2 <<<"$output" | head -n 10 | awk -F '\t' '$6 != "c" $3 % 5 || $4 == $6 { print; bad = 1 } END { exit bad }'
+
+    expect 0 nnclr-queue-inspect --report leaks --threshold 0.999 --query test.safetensors planted.safetensors
+    expect_message nnclr-queue-inspect "3 of 60 queries have a neighbour of cosine 0.999 or more"
+    [ "${lines[0]}" = "cosine	query	neighbour	query_label	neighbour_label	query_name	neighbour_name" ]
+    [ "$(tail -n +2 <<<"$output" | cut -f 2,3,6,7 | sort -n | tr '\t\n' ' ;')" = \
+        "3 33 t/03.jpg a/033.jpg;14 44 t/14.jpg a/044.jpg;25 55 t/25.jpg a/055.jpg;" ]
+}
+
+@test "--report health, classes, hubs and outliers: tables that add up, -j changes nothing" {
+    make_run
+    need python3
+    for report in health classes hubs duplicates outliers labels; do
+        expect 0 nnclr-queue-inspect -q -j 1 -k 5 --report $report $checkpoint train.tar.zst
+        echo "$output" >$report
+        [ -z "$stderr" ]
+        nnclr-queue-inspect -q -j 3 -k 5 --report $report $checkpoint train.tar.zst | cmp - $report
+        nnclr-queue-inspect -q -k 5 --json --report $report $checkpoint train.tar.zst >$report.json
+    done
+    value() { awk -F '\t' -v m="$1" '$1 == m { print $3 }' health; }
+    [ "$(head -n 1 health)" = "measure	part	value" ]
+    [ "$(value rows)" = 512 ] && [ "$(value initial)" = 0.250000 ] && [ "$(value dimensions)" = 32 ]
+    [ "$(value age | awk '{ n += $1 } END { print n }')" = 384 ]
+    [ "$(value std | wc -l)" -eq 32 ]
+    [ "$(awk -F '\t' '$1 == "age" { print $2; exit }' health)" = 0-0 ]
+    awk -F '\t' -v rank="$(value effective_rank)" 'BEGIN { exit !(rank > 1 && rank < 32) }'
+    python3 - <<'END'
+import json
+load = lambda name: json.load(open(name + ".json"))
+shares = {}
+for row in load("classes"):
+    shares[row["class"]] = shares.get(row["class"], 0) + row["share"]
+assert len(shares) == 10 and all(abs(s - 1) < 1e-6 for s in shares.values()), shares
+hubs = load("hubs")
+assert len(hubs) == 384 and sum(h["occurrences"] for h in hubs) == 5 * 384
+assert [h["occurrences"] for h in hubs] == sorted((h["occurrences"] for h in hubs), reverse=True)
+outliers = load("outliers")
+assert len(outliers) == 384 and [o["distance"] for o in outliers] == sorted((o["distance"] for o in outliers), reverse=True)
+assert all(o["record"] != o["neighbour"] for o in outliers)
+END
+}
+
+@test "queries by record number and by name, also of a run that still goes on" {
+    make_run
+    make_shard a 50
+    nnclr-embed -q --pixels 8 -o a.emb a.tar.zst
+    expect 0 nnclr-queue-inspect -q -k 2 --query-record 41,7 a.emb
+    [ "$(tail -n +2 <<<"$output" | cut -f 1 | uniq | tr '\n' ' ')" = "7 41 " ]
+    name=$(nnclr-prep --list-contents a.tar.zst | awk -F '\t' '$1 == 30 { print $4 }')
+    expect 0 nnclr-queue-inspect -q -k 2 --query-name "$name" a.emb
+    [ "$(tail -n +2 <<<"$output" | cut -f 1 | uniq)" = 30 ]
+    expect 0 nnclr-queue-inspect -q -k 1 --query-name "*/*" a.emb
+    [ "${#lines[@]}" -eq 51 ]
+    expect 0 nnclr-queue-inspect -q -k 1 -n 3 --query-name "*/*" a.emb
+    [ "${#lines[@]}" -eq 4 ]
+    expect 2 nnclr-queue-inspect --query-record 50 a.emb
+    expect_message nnclr-queue-inspect "no row shows record 50"
+    for list in 3, ,3 x 3,-1; do
+        expect 2 nnclr-queue-inspect --query-record "$list" a.emb
+        expect_message nnclr-queue-inspect "is no list of record numbers"
+    done
+    expect 2 nnclr-queue-inspect --query-name nobody a.emb
+    expect_message nnclr-queue-inspect "no row's picture is named \"nobody\""
+    expect 2 nnclr-queue-inspect --query-name x $checkpoint
+    expect_message nnclr-queue-inspect "the names are in the shards, which are not given"
+    timeout -s KILL 100 nnclr-pretrain -q --preset tiny --steps 100000 --save-every 2steps -o going \
+        train.tar.zst 3>&- &
+    echo $! >going.pid
+    for _ in $(seq 200); do
+        [ "$(wc -l 2>/dev/null <going/metrics.jsonl)" -ge 6 ] && break
+        sleep 0.2
+    done
+    expect 0 nnclr-queue-inspect -n 2 going/checkpoint.safetensors.zst train.tar.zst
+    [ "${#lines[@]}" -eq 17 ]
+    expect 0 nnclr-queue-inspect --report health going/checkpoint.safetensors.zst
+    [ ! -e going/DONE ]
+}
+
+# Prints what a page holds, and fails where it refers to anything outside of itself or its tags do
+# not match.
+check_page() { # FILE
+    need python3
+    python3 - "$1" <<'END'
+import sys
+from html.parser import HTMLParser
+VOID = {"meta", "link", "img", "br", "input"}
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.hrefs, self.count, self.attributes = [], set(), [], {}, set()
+    def handle_starttag(self, tag, attrs):
+        self.count[tag] = self.count.get(tag, 0) + 1
+        for name, value in attrs:
+            self.attributes.add(name)
+            if name in ("src", "href", "action", "srcset", "data"):
+                assert value.startswith(("data:", "#")), (tag, name, value[:80])
+            if name == "href" and value[0] == "#":
+                self.hrefs.append(value[1:])
+            if name == "id":
+                assert value not in self.ids, value
+                self.ids.add(value)
+        if tag not in VOID:
+            self.open.append(tag)
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, (tag, self.getpos())
+text = open(sys.argv[1], encoding="utf-8").read()
+page = Page()
+page.feed(text)
+assert not page.open, page.open
+assert set(page.hrefs) <= page.ids, (page.hrefs, page.ids)
+assert not any(name.startswith("on") for name in page.attributes), page.attributes
+assert "http://" not in text.replace("http-equiv", "") and "https://" not in text and "@import" not in text
+assert page.count["script"] == 1 and "Content-Security-Policy" in text
+for key in ("article", "figure", "img", "svg", "table"):
+    print(key, page.count.get(key, 0))
+print("ids", *sorted(page.ids))
+END
+}
+
+@test "--html: one whole file that refers to nothing, the same each time" {
+    make_run
+    expect 0 nnclr-queue-inspect -q -k 5 -n 9 --html a.html $checkpoint train.tar.zst
+    [ "${#lines[@]}" -eq 46 ]
+    check_page a.html >held
+    grep -qx "article 9" held
+    grep -qx "ids classes curves duplicates labels neighbours outliers queries space" held
+    [ "$(awk '$1 == "svg" { print $2 }' held)" -ge 5 ]
+    nnclr-queue-inspect -q -j 1 -k 5 -n 9 --html b.html $checkpoint train.tar.zst >/dev/null
+    cmp a.html b.html
+    # the stored bytes of a query's picture
+    record=$(cut -f 1 <<<"${lines[1]}")
+    zstdcat train.tar.zst | tar -xO --wildcards "$(printf '%09d' "$record").[jp]*g" | base64 -w 0 >bytes
+    grep -qF -f bytes a.html
+
+    nnclr-embed -q --pixels 8 -o a.emb train.tar.zst
+    nnclr-queue-inspect -q -n 3 --html e.html --metrics run/metrics.jsonl a.emb train.tar.zst >/dev/null
+    check_page e.html | grep -q "ids classes curves"
+    nnclr-queue-inspect -q -n 3 --html e.html a.emb train.tar.zst >/dev/null
+    ! check_page e.html | grep -q curves
+    make_shard test 20
+    nnclr-embed -q --pixels 8 -o t.emb test.tar.zst
+    nnclr-queue-inspect -q -n 3 --html e.html --query t.emb --query-shard test.tar.zst a.emb train.tar.zst >/dev/null
+    check_page e.html | grep -q "ids classes duplicates labels leaks neighbours"
+}
+
+@test "--html: what it cannot read or write is one sentence and no file" {
+    make_run
+    expect 1 nnclr-queue-inspect --html a.html --metrics nowhere $checkpoint train.tar.zst
+    expect_message nnclr-queue-inspect "nowhere"
+    echo "{" >>run/metrics.jsonl
+    expect 1 nnclr-queue-inspect --html a.html $checkpoint train.tar.zst
+    expect_message nnclr-queue-inspect "metrics.jsonl, line 7: "
+    [ ! -e a.html ]
+    expect 2 nnclr-queue-inspect --html a.html $checkpoint
+    expect_message nnclr-queue-inspect "--html needs the pictures"
+    expect 2 nnclr-queue-inspect --html - $checkpoint train.tar.zst
+    expect_message nnclr-queue-inspect "standard output is the table's"
+    expect 2 nnclr-queue-inspect --metrics m $checkpoint
+    expect_message nnclr-queue-inspect "--metrics goes with --html"
+}
+
+@test "--html: ten thousand large pictures stay under 60 MB" {
+    "$NNCLR_SHAPES" --count 10 --test 0 --size 320 large
+    nnclr-prep -q -o large.tar.zst large/train
+    nnclr-embed -q --pixels 8 -o large.emb large.tar.zst
+    nnclr-queue-inspect -q -n 100 -k 99 --html a.html large.emb large.tar.zst >/dev/null
+    check_page a.html | awk '$1 == "img" && $2 >= 10000 { good = 1 } END { exit !good }'
+    [ "$(stat -c %s a.html)" -lt 60000000 ]
+    [ "$(stat -c %s a.html)" -gt 20000000 ]
+}
+
+# Pictures and classes whose names are meant to break out of the page or the terminal.
+make_hostile() {
+    folder=$(shapes 50)
+    mkdir -p h/'"><img src=x onerror=console.error(1)>' h/'</script><script>console.error(2)<' h/$'\xff\x1b[31mred'
+    i=0
+    for class in h/*; do
+        for file in $(find "$folder" -type f | sort | sed -n "$((i * 8 + 1)),$((i * 8 + 8))p"); do
+            cp "$file" "$class/<svg onload=console.error(3)>&amp;\" x='$(basename "$file")"
+        done
+        i=$((i + 1))
+    done
+    nnclr-prep -q -o h.tar.zst h
+    nnclr-embed -q --pixels 8 -o h.emb h.tar.zst
+}
+
+@test "--html and --ansi: hostile names stay text" {
+    make_hostile
+    expect 0 nnclr-queue-inspect -q -n 9 --html a.html h.emb h.tar.zst
+    check_page a.html >held
+    grep -qx "article 9" held
+    ! grep -q "<img src=x" a.html
+    grep -q "&lt;img src=x onerror=console.error(1)&gt;" a.html
+    nnclr-queue-inspect -q -n 9 --ansi h.emb h.tar.zst >text
+    grep -qF '\\xff\\x1b[31m' text
+    ! grep -q $'\x1b\[31mred' text
+}
+
+@test "--html in a browser: no error, no request, the script works, and so does the page without it" {
+    need chromium
+    make_hostile
+    nnclr-queue-inspect -q -n 9 --html a.html h.emb h.tar.zst >/dev/null
+    browse() { # FILE: the document after its script ran, and on stderr what went to the console
+        timeout 100 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/profile" \
+            --host-resolver-rules="MAP * ~NOTFOUND" --enable-logging=stderr --dump-dom "file://$PWD/$1" 3>&-
+    }
+    browse a.html >dom 2>log || skip "chromium does not run here"
+    ! grep CONSOLE log
+    grep -q '<output>9 of 9</output>' dom
+    grep -q '<button type="button">Purity</button>' dom
+    # the console is seen at all, and so is a request
+    sed 's|</body>|<img src="http://nowhere.test/x.png"></body>|' a.html >b.html
+    browse b.html >/dev/null 2>log
+    grep -q "CONSOLE.*Content Security Policy" log
+    sed 's|<script>|<noscript>|; s|</script></body>|</noscript></body>|' a.html >c.html
+    browse c.html >dom 2>log
+    [ "$(grep -c '<article' dom)" -eq 9 ]
+    ! grep -q '<output>' dom
+}
+
+@test "--ansi: half blocks as wide as the terminal" {
+    make_run
+    expect 0 env COLUMNS=60 nnclr-queue-inspect -q -k 4 -n 2 --ansi $checkpoint train.tar.zst
+    plain=$(sed 's/\x1b\[[0-9;]*m//g; s/▀/#/g' <<<"$output")
+    # five pictures, three beside each other: 2 x (9 lines of blocks and 2 of text), and a blank line
+    [ "$(grep -c '#' <<<"$plain")" -le 36 ]
+    [ "$(awk '{ if (length($0) > m) m = length($0) } END { print m }' <<<"$plain")" -le 60 ]
+    [ "$(grep -c 'record' <<<"$plain")" -eq 2 ]
+    [ "$(grep -cE '0\.[0-9]{3}' <<<"$plain")" -ge 4 ]
+    expect 2 nnclr-queue-inspect --ansi $checkpoint
+    expect_message nnclr-queue-inspect "--ansi needs the pictures"
+    expect 2 nnclr-queue-inspect --ansi --json $checkpoint train.tar.zst
+    expect_message nnclr-queue-inspect "leave --json out"
 }

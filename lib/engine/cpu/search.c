@@ -13,7 +13,8 @@
 enum {
     QUERIES = 256, /* taken at a time */
     TILE_ROWS = 512,
-    MOST_PARTS = 32, /* of the rows, each with its own list of best ones */
+    MOST_PARTS = 32,     /* of the rows, each with its own list of best ones */
+    BLOCKS_A_WORKER = 4, /* of queries: from there on workers share queries, not rows */
     MOST_PICKS = 64
 };
 
@@ -133,7 +134,7 @@ static real doubt(const real *query, int d) {
     return (real)(2.1 * (d + 1) * unit * sqrt((double)dot(query, query, d)));
 }
 
-static bool any_above(const real *scores, int count, real floor) {
+static CPU_WIDE bool any_above(const real *scores, int count, real floor) {
     int above = 0;
     for (int i = 0; i < count; i++)
         above |= scores[i] > floor;
@@ -184,8 +185,10 @@ static size_t list_at(int part, int query) {
     return ((size_t)part * QUERIES + (size_t)query) * MOST_PICKS;
 }
 
-static void search_part(void *context, int part, int worker) {
-    const search_call *call = context;
+/* Tiles [tile, end) for the queries of the call, each with a list in `scores` and `picks`, of which
+ * they are `stride` apart. */
+static void search_tiles(const search_call *call, int tile, int end, int worker, real *scores,
+                         int32_t *picks, int stride) {
     nnclr_search *s = call->search;
     real *similarities = s->similarities + (size_t)worker * QUERIES * (size_t)s->tile_rows;
     list lists[QUERIES];
@@ -195,11 +198,10 @@ static void search_part(void *context, int part, int worker) {
                           .doubt = doubt(query, s->d),
                           .exclude = call->exclude ? call->exclude[i] : -1,
                           .k = call->k,
-                          .scores = s->best_scores + list_at(part, i),
-                          .picks = s->best_picks + list_at(part, i)};
+                          .scores = scores + (size_t)i * (size_t)stride,
+                          .picks = picks + (size_t)i * (size_t)stride};
         clear_list(lists[i].scores, lists[i].picks, call->k);
     }
-    int tile = part * s->tiles_in_part, end = tile + s->tiles_in_part;
     for (; tile < end && tile < s->tiles; tile++) {
         int first = tile * s->tile_rows;
         int count = s->m - first < s->tile_rows ? s->m - first : s->tile_rows;
@@ -208,6 +210,14 @@ static void search_part(void *context, int part, int worker) {
         for (int i = 0; i < call->n; i++)
             scan(s, &lists[i], similarities + (size_t)i * (size_t)s->tile_rows, first, count);
     }
+}
+
+static void search_part(void *context, int part, int worker) {
+    const search_call *call = context;
+    const nnclr_search *s = call->search;
+    const size_t lists = list_at(part, 0);
+    search_tiles(call, part * s->tiles_in_part, (part + 1) * s->tiles_in_part, worker,
+                 s->best_scores + lists, s->best_picks + lists, MOST_PICKS);
 }
 
 /* Parts in order of their rows, so equal scores stay in that order. */
@@ -227,18 +237,46 @@ static void merge_parts(const search_call *call, int query) {
             scores[i] = 0;
 }
 
+/* The queries [first, first + QUERIES) of a call, as a call of their own. */
+static search_call block_of(const search_call *whole, int first) {
+    search_call block = *whole;
+    size_t at = (size_t)first;
+    block.queries += at * (size_t)whole->search->d;
+    block.exclude = whole->exclude ? whole->exclude + at : NULL;
+    block.n = whole->n - first < QUERIES ? whole->n - first : QUERIES;
+    block.scores += at * (size_t)whole->k;
+    block.picks += at * (size_t)whole->k;
+    return block;
+}
+
+/* All tiles for one block of queries, which need no list a part then. */
+static void search_block(void *context, int index, int worker) {
+    const search_call call = block_of(context, index * QUERIES);
+    search_tiles(&call, 0, call.search->tiles, worker, call.scores, call.picks, call.k);
+    for (size_t i = 0; i < (size_t)call.n * (size_t)call.k; i++)
+        if (call.picks[i] < 0)
+            call.scores[i] = 0;
+}
+
+/* Either way gives the same picks: scores are summed in one order, and of equal ones the lower row
+ * wins. */
 void CPU(search_nearest)(nnclr_engine *g, nnclr_search *s, const void *queries, int n, int k,
                          const int64_t *exclude, void *picks, void *scores) {
     assert(k >= 1 && k <= MOST_PICKS);
-    for (int first = 0; first < n; first += QUERIES) {
-        size_t at = (size_t)first;
-        search_call call = {.search = s,
-                            .queries = (const real *)queries + at * (size_t)s->d,
-                            .exclude = exclude ? exclude + at : NULL,
-                            .n = n - first < QUERIES ? n - first : QUERIES,
-                            .k = k,
-                            .scores = (real *)scores + at * (size_t)k,
-                            .picks = (int32_t *)picks + at * (size_t)k};
+    search_call whole = {.search = s,
+                         .queries = queries,
+                         .exclude = exclude,
+                         .n = n,
+                         .k = k,
+                         .scores = scores,
+                         .picks = picks};
+    const int blocks = (n + QUERIES - 1) / QUERIES;
+    if (blocks >= BLOCKS_A_WORKER * nnclr_pool_threads(g->pool)) {
+        nnclr_pool_for(g->pool, blocks, search_block, &whole);
+        return;
+    }
+    for (int block = 0; block < blocks; block++) {
+        search_call call = block_of(&whole, block * QUERIES);
         nnclr_pool_for(g->pool, s->parts, search_part, &call);
         for (int i = 0; i < call.n; i++)
             merge_parts(&call, i);

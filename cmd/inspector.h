@@ -1,0 +1,51 @@
+/* What nnclr-queue-inspect has open: the rows, the shards behind them, the engines. */
+#ifndef NNCLR_CMD_INSPECTOR_H
+#define NNCLR_CMD_INSPECTOR_H
+
+#include "cmd/cli.h"
+#include "eval/graph_reports.h"
+#include "eval/health.h"
+#include "eval/inspection.h"
+#include "io/shard.h"
+
+typedef enum report_name {
+    REPORT_HEALTH,
+    REPORT_CLASSES,
+    REPORT_HUBS,
+    REPORT_DUPLICATES,
+    REPORT_OUTLIERS,
+    REPORT_LABELS,
+    REPORT_LEAKS
+} report_name;
+
+typedef struct settings {
+    int64_t k, queries, seed;
+    double threshold, temperature;
+    const char *query, *query_shard, *query_record, *query_name;
+    const char *sheet, *html, *metrics;
+    int report; /* -1: none */
+    bool json, ansi;
+} settings;
+
+typedef struct inspector {
+    nnclr_cli *cli;
+    const settings *settings;
+    nnclr_row_set bank, asking;             /* asking: --query's */
+    nnclr_shard_set *shards, *query_shards; /* query_shards may be `shards` */
+    nnclr_pool *pool;
+    nnclr_engine engine, oracle; /* of f32, and of f64 */
+} inspector;
+
+/* Where queries come from: --query's rows, or those searched. */
+static inline const nnclr_row_set *inspector_asking(const inspector *x) {
+    return x->settings->query ? &x->asking : &x->bank;
+}
+
+/* Opens all that the settings and operands name; close it in any case. */
+bool inspector_open(inspector *x, nnclr_cli *cli, const settings *s, nnclr_error *e);
+void inspector_close(inspector *x);
+
+/* The queries that the settings choose, and their neighbours. */
+bool inspector_ask(inspector *x, nnclr_inspection *out, nnclr_error *e);
+
+#endif

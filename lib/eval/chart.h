@@ -1,0 +1,24 @@
+/* Charts as inline SVG, drawn for a width of 360 pixels so that they can be read on a phone. */
+#ifndef NNCLR_EVAL_CHART_H
+#define NNCLR_EVAL_CHART_H
+
+#include <stdint.h>
+
+#include "eval/markup.h"
+
+typedef struct nnclr_chart_line {
+    const double *value; /* [count]; NAN: a gap */
+    const char *name;
+    const char *class; /* of CSS: its colour */
+} nnclr_chart_line;
+
+/* Lines over the same x, ascending. `from_zero`: the y axis starts at 0. `label` tells what the
+ * chart shows to those who do not see it. False where nothing is finite: nothing is drawn. */
+bool nnclr_chart_lines(nnclr_markup *m, const char *label, const double *x, int count,
+                       const nnclr_chart_line *lines, int line_count, bool from_zero);
+
+/* Bars side by side: bar i stands for [i * width, (i + 1) * width). */
+void nnclr_chart_bars(nnclr_markup *m, const char *label, const int64_t *bar, int count,
+                      int64_t width);
+
+#endif

@@ -1,0 +1,93 @@
+/* What a neighbour graph tells of a row set and its labels. Rows that show no picture count
+ * nowhere; every list is the caller's (nnclr_free). nnclr-queue-inspect(1) defines the measures. */
+#ifndef NNCLR_EVAL_GRAPH_REPORTS_H
+#define NNCLR_EVAL_GRAPH_REPORTS_H
+
+#include <stddef.h>
+
+#include "eval/row_graph.h"
+
+/* ---- classes: which classes a class has for neighbours ---- */
+
+typedef struct nnclr_class_pair {
+    int64_t label, neighbour_label;
+    int64_t rows;  /* of `label` that have a labelled neighbour */
+    double share;  /* of the labelled neighbours of these rows: mean over the rows */
+    double chance; /* what share would be if neighbours were drawn among all rows with a label */
+} nnclr_class_pair;
+
+typedef struct nnclr_class_report {
+    nnclr_class_pair *pairs; /* that occur, and (c, c) of every c with rows: by label, then share */
+    size_t count;
+    int64_t rows;          /* with a label that have a labelled neighbour; 0: nothing is known */
+    double purity, chance; /* means over these rows; NAN without any */
+} nnclr_class_report;
+
+bool nnclr_report_classes(const nnclr_row_graph *graph, nnclr_class_report *out, nnclr_error *e);
+void nnclr_class_report_free(nnclr_class_report *report);
+
+/* ---- hubs and outliers: rows ranked by a number, the largest first, then by row ---- */
+
+typedef struct nnclr_ranked_row {
+    double value;
+    int64_t row;
+} nnclr_ranked_row;
+
+typedef struct nnclr_ranking {
+    nnclr_ranked_row *rows;
+    size_t count;
+    double mean, skewness; /* of the values; skewness NAN where all are equal */
+} nnclr_ranking;
+
+/* How often a row is among the k neighbours of others. */
+bool nnclr_report_hubs(const nnclr_row_graph *graph, nnclr_ranking *out, nnclr_error *e);
+/* Mean of 1 - cosine over a row's neighbours; rows without any are left out. */
+bool nnclr_report_outliers(const nnclr_row_graph *graph, nnclr_ranking *out, nnclr_error *e);
+void nnclr_ranking_free(nnclr_ranking *ranking);
+
+/* ---- labels: rows whose neighbours disagree ---- */
+
+typedef struct nnclr_label_doubt {
+    int64_t row, suggested;        /* class of the largest vote */
+    double share, suggested_share; /* of the votes for the row's own class and for that one */
+    double doubt;                  /* suggested_share - share, > 0 */
+    nnclr_neighbour witness;       /* the nearest neighbour of the suggested class */
+} nnclr_label_doubt;
+
+typedef struct nnclr_label_report {
+    nnclr_label_doubt *doubts; /* the largest first; equal ones by the witness's cosine, then row */
+    size_t count;
+    int64_t rows; /* that have a label and a labelled neighbour */
+} nnclr_label_report;
+
+/* Neighbours vote as in kNN, with exp(cosine / temperature). */
+bool nnclr_report_labels(const nnclr_row_graph *graph, double temperature, nnclr_label_report *out,
+                         nnclr_error *e);
+void nnclr_label_report_free(nnclr_label_report *report);
+
+/* ---- duplicates and leaks: pairs of at least `threshold` ---- */
+
+typedef struct nnclr_duplicate {
+    int64_t group; /* from 0 */
+    int64_t row;
+    nnclr_neighbour twin; /* the row most like it; it is of the same group */
+} nnclr_duplicate;
+
+typedef struct nnclr_duplicate_report {
+    nnclr_duplicate *rows; /* by group, largest groups first, then by row */
+    size_t count;
+    int64_t groups;
+} nnclr_duplicate_report;
+
+/* Rows that an edge of the graph with such a cosine joins are one group, and so on along edges: so
+ * every row that has a duplicate is in a group. */
+bool nnclr_report_duplicates(const nnclr_row_graph *graph, double threshold,
+                             nnclr_duplicate_report *out, nnclr_error *e);
+void nnclr_duplicate_report_free(nnclr_duplicate_report *report);
+
+/* Rows of a graph between two sets with such a neighbour, by its cosine, largest first; `group` is
+ * 0. */
+bool nnclr_report_leaks(const nnclr_row_graph *graph, double threshold, nnclr_duplicate_report *out,
+                        nnclr_error *e);
+
+#endif

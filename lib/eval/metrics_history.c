@@ -1,0 +1,75 @@
+#include "eval/metrics_history.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "io/json.h"
+
+static const size_t most_bytes = (size_t)1 << 30;
+
+static const char *const keys[NNCLR_CURVES] = {
+    [NNCLR_CURVE_LOSS] = "loss",          [NNCLR_CURVE_ACC] = "nn_acc",
+    [NNCLR_CURVE_CHANCE] = "nn_chance",   [NNCLR_CURVE_AGE] = "nn_age",
+    [NNCLR_CURVE_SELF] = "nn_self",       [NNCLR_CURVE_PRESENT] = "self_present",
+    [NNCLR_CURVE_INITIAL] = "nn_initial", [NNCLR_CURVE_RANK] = "z_rank"};
+
+/* Sums of a point's lines. */
+typedef struct point {
+    double step, value[NNCLR_CURVES];
+    int lines, known[NNCLR_CURVES];
+} point;
+
+static bool add_line(const char *text, size_t size, point *p, double *last, nnclr_error *e) {
+    nnclr_json *line = nnclr_json_parse(text, size, "this line", e);
+    double step;
+    if (!line)
+        return false;
+    bool ok = nnclr_json_is_object(line) ? nnclr_json_get_real(line, "step", &step, e)
+                                         : nnclr_fail(e, NNCLR_ERROR_INPUT, "this is no object");
+    if (ok) {
+        *last = step;
+        p->step += step;
+        p->lines++;
+        for (int c = 0; c < NNCLR_CURVES; c++) {
+            double value;
+            const nnclr_json *member = nnclr_json_get(line, keys[c]);
+            if (member && nnclr_json_real(member, &value) && isfinite(value)) {
+                p->value[c] += value;
+                p->known[c]++;
+            }
+        }
+    }
+    nnclr_json_free(line);
+    return ok;
+}
+
+static void finish_point(nnclr_history *out, point *p) {
+    out->step[out->count] = p->step / p->lines;
+    for (int c = 0; c < NNCLR_CURVES; c++)
+        out->value[c][out->count] = p->known[c] ? p->value[c] / p->known[c] : NAN;
+    out->count++;
+    *p = (point){0};
+}
+
+bool nnclr_history_read(const char *path, nnclr_history *out, nnclr_error *e) {
+    nnclr_buffer text = {0};
+    point p = {0};
+    *out = (nnclr_history){0};
+    bool ok = nnclr_file_read(path, most_bytes, &text, e);
+    const char *at = (const char *)text.data, *end = at ? at + text.size : NULL;
+    for (size_t i = 0; ok && i < text.size; i++)
+        out->lines += text.data[i] == '\n';
+    const int64_t each = (out->lines + NNCLR_HISTORY_POINTS - 1) / NNCLR_HISTORY_POINTS;
+    for (int64_t line = 1; ok && line <= out->lines; line++) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        ok = add_line(at, (size_t)(newline - at), &p, &out->last_step, e);
+        if (!ok)
+            nnclr_fail_at(e, "%s, line %lld", path, (long long)line);
+        at = newline + 1;
+        if (ok && (p.lines == each || line == out->lines))
+            finish_point(out, &p);
+    }
+    nnclr_buffer_free(&text);
+    return ok;
+}

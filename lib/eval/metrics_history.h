@@ -1,0 +1,36 @@
+/* The curves of a run: metrics.jsonl, thinned to a number of points that a chart can show. */
+#ifndef NNCLR_EVAL_METRICS_HISTORY_H
+#define NNCLR_EVAL_METRICS_HISTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum { NNCLR_HISTORY_POINTS = 240 };
+
+typedef enum nnclr_curve {
+    NNCLR_CURVE_LOSS,
+    NNCLR_CURVE_ACC,
+    NNCLR_CURVE_CHANCE,
+    NNCLR_CURVE_AGE,
+    NNCLR_CURVE_SELF,
+    NNCLR_CURVE_PRESENT,
+    NNCLR_CURVE_INITIAL,
+    NNCLR_CURVE_RANK,
+    NNCLR_CURVES
+} nnclr_curve;
+
+typedef struct nnclr_history {
+    int count; /* of points: each the mean of as many lines that follow one another */
+    int64_t lines;
+    double last_step;
+    double step[NNCLR_HISTORY_POINTS];
+    double value[NNCLR_CURVES][NNCLR_HISTORY_POINTS]; /* NAN: null or absent in all of its lines */
+} nnclr_history;
+
+/* Lines must be JSON objects with a step. A last line without newline is being written, and left
+ * out. */
+bool nnclr_history_read(const char *path, nnclr_history *out, nnclr_error *e);
+
+#endif

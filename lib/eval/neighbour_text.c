@@ -1,0 +1,125 @@
+#include "eval/neighbour_text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "image/decode.h"
+#include "image/half_blocks.h"
+#include "image/shrink.h"
+
+enum { CELL = 18, GAP = 1, NUMBERS = 60 };
+
+typedef struct cell {
+    nnclr_image image; /* empty: an initial row */
+    const char *class; /* NULL: not known */
+    const char *color; /* of the class: SGR, or "" */
+    char numbers[NUMBERS];
+} cell;
+
+static bool load(nnclr_shard_set *shards, int64_t record, nnclr_image *image, nnclr_error *e) {
+    const nnclr_decode_limits limits = nnclr_decode_limits_default();
+    nnclr_buffer bytes = {0};
+    nnclr_image whole = {0};
+    if ((uint64_t)record >= nnclr_shard_set_count(shards))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "record %lld is not among the %zu of the shards",
+                          (long long)record, nnclr_shard_set_count(shards));
+    bool ok = nnclr_shard_set_read(shards, (size_t)record, &bytes, e) &&
+              nnclr_decode(bytes.data, bytes.size, &limits, &whole, e) &&
+              nnclr_shrink(&whole, CELL, image, e);
+    if (!ok)
+        nnclr_fail_at(e, "record %lld", (long long)record);
+    nnclr_image_free(&whole);
+    nnclr_buffer_free(&bytes);
+    return ok;
+}
+
+/* Appends text of at most CELL characters, escaped, and blanks up to CELL and the gap. */
+static bool put_padded(nnclr_buffer *out, const char *text, const char *color, nnclr_error *e) {
+    nnclr_buffer plain = {0};
+    size_t at = 0;
+    int used = 0;
+    bool ok =
+        nnclr_escape(&plain, text, strlen(text), e) && nnclr_buffer_printf(out, e, "%s", color);
+    for (; ok && at < plain.size && used < CELL; used++) {
+        size_t length = nnclr_utf8_length((const char *)plain.data + at, plain.size - at);
+        at += length ? length : 1;
+    }
+    ok = ok && (at == 0 || nnclr_buffer_append(out, plain.data, at, e)) &&
+         nnclr_buffer_printf(out, e, "%s%*s", color[0] ? "\x1b[0m" : "", CELL - used + GAP, "");
+    nnclr_buffer_free(&plain);
+    return ok;
+}
+
+static bool put_picture_line(nnclr_buffer *out, const nnclr_image *image, int line,
+                             nnclr_error *e) {
+    if (line >= nnclr_half_block_lines(image))
+        return nnclr_buffer_printf(out, e, "%*s", CELL + GAP, "");
+    return nnclr_half_blocks(image, line, out, e) &&
+           nnclr_buffer_printf(out, e, "%*s", CELL - image->width + GAP, "");
+}
+
+/* Cells side by side, as lines of text. */
+static bool put_cells(nnclr_buffer *out, const cell *cells, int count, nnclr_error *e) {
+    bool ok = true;
+    int lines = 0;
+    for (int c = 0; c < count; c++)
+        if (nnclr_half_block_lines(&cells[c].image) > lines)
+            lines = nnclr_half_block_lines(&cells[c].image);
+    for (int line = 0; ok && line < lines; line++) {
+        for (int c = 0; ok && c < count; c++)
+            ok = put_picture_line(out, &cells[c].image, line, e);
+        ok = ok && nnclr_buffer_append(out, "\n", 1, e);
+    }
+    for (int c = 0; ok && c < count; c++)
+        ok = put_padded(out, cells[c].class ? cells[c].class : "", cells[c].color, e);
+    ok = ok && nnclr_buffer_append(out, "\n", 1, e);
+    for (int c = 0; ok && c < count; c++)
+        ok = put_padded(out, cells[c].numbers, "", e);
+    return ok && nnclr_buffer_append(out, "\n", 1, e);
+}
+
+static bool fill_query(const nnclr_inspection *x, int64_t query, nnclr_shard_set *shards, cell *to,
+                       nnclr_error *e) {
+    to->class = nnclr_row_set_class(x->queries, query);
+    to->color = "\x1b[1m";
+    snprintf(to->numbers, NUMBERS, "record %lld", (long long)x->queries->record[query]);
+    return load(shards, x->queries->record[query], &to->image, e);
+}
+
+static bool fill_neighbour(const nnclr_inspection *x, const char *query_class,
+                           nnclr_neighbour neighbour, nnclr_shard_set *shards, cell *to,
+                           nnclr_error *e) {
+    const int64_t age = nnclr_row_set_age(x->bank, neighbour.row);
+    to->class = nnclr_row_set_class(x->bank, neighbour.row);
+    to->color = !to->class || !query_class            ? ""
+                : strcmp(to->class, query_class) == 0 ? "\x1b[32m"
+                                                      : "\x1b[31m";
+    if (age >= 0)
+        snprintf(to->numbers, NUMBERS, "%.3f age %lld", neighbour.cosine, (long long)age);
+    else
+        snprintf(to->numbers, NUMBERS, "%.3f", neighbour.cosine);
+    if (x->bank->record[neighbour.row] >= 0)
+        return load(shards, x->bank->record[neighbour.row], &to->image, e);
+    to->class = "initial row";
+    return true;
+}
+
+bool nnclr_neighbour_text(const nnclr_inspection *x, int64_t i, nnclr_shard_set *query_shards,
+                          nnclr_shard_set *bank_shards, int columns, nnclr_buffer *out,
+                          nnclr_error *e) {
+    const int fit = columns / (CELL + GAP) > 0 ? columns / (CELL + GAP) : 1;
+    const nnclr_neighbour *of = x->neighbours + i * x->k;
+    int count = 1;
+    cell *cells = nnclr_alloc_zero((size_t)x->k + 1, sizeof *cells, e);
+    bool ok = cells && fill_query(x, x->query[i], query_shards, &cells[0], e);
+    for (; ok && count <= x->k && of[count - 1].row >= 0; count++)
+        ok = fill_neighbour(x, cells[0].class, of[count - 1], bank_shards, &cells[count], e);
+    for (int at = 0; ok && at < count; at += fit)
+        ok = put_cells(out, cells + at, count - at < fit ? count - at : fit, e);
+    ok = ok && nnclr_buffer_append(out, "\n", 1, e);
+    for (int c = 0; cells && c <= x->k; c++)
+        nnclr_image_free(&cells[c].image);
+    nnclr_free(cells);
+    return ok;
+}

@@ -1,0 +1,154 @@
+/* What the page of nnclr-queue-inspect is made of: escaping, data URIs, charts, the history of a
+ * run, and pictures for terminals. */
+#include "tests/unit/check.h"
+#include "tests/unit/scratch.h"
+
+#include "eval/chart.h"
+#include "eval/markup.h"
+#include "eval/metrics_history.h"
+#include "image/half_blocks.h"
+#include "image/shrink.h"
+
+static const char *text_of(nnclr_markup *m) {
+    CHECK_SAYS(!m->failed, "%s", m->error.message);
+    return m->out.data ? (const char *)m->out.data : "";
+}
+
+static void text_is_escaped(void) {
+    nnclr_markup m = {0};
+    nnclr_markup_text(&m, "<b title=\"x\" y='1'>&amp;\x1b\xff\t\xc3\xa9</b>");
+    CHECK_TEXT(text_of(&m),
+               "&lt;b title=&quot;x&quot; y=&#39;1&#39;&gt;&amp;amp;\\x1b\\xff\\t\xc3\xa9"
+               "&lt;/b&gt;");
+    nnclr_markup_text(&m, NULL);
+    nnclr_buffer_free(&m.out);
+}
+
+/* RFC 4648, section 10. */
+static void data_is_base64(void) {
+    static const char *const expected[] = {"",         "Zg==",     "Zm8=",    "Zm9v",
+                                           "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
+    for (size_t size = 0; size <= 6; size++) {
+        nnclr_markup m = {0};
+        char uri[60];
+        snprintf(uri, sizeof uri, "data:a/b;base64,%s", expected[size]);
+        nnclr_markup_data(&m, "a/b", "foobar", size);
+        CHECK_TEXT(text_of(&m), uri);
+        nnclr_buffer_free(&m.out);
+    }
+    nnclr_markup m = {0};
+    nnclr_markup_data(&m, "a/b", "\xff\xfe\xfb", 3);
+    CHECK_TEXT(text_of(&m), "data:a/b;base64,//77");
+    nnclr_buffer_free(&m.out);
+}
+
+static int count_of(const char *text, const char *what) {
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, what)); at++)
+        count++;
+    return count;
+}
+
+static void charts_have_gaps_and_end(void) {
+    const double x[] = {1, 2, 3, 4, 5}, gap[] = {1, 2, NAN, 4, 5},
+                 none[] = {NAN, NAN, NAN, NAN, NAN};
+    const nnclr_chart_line line = {gap, "gap", "first"}, nothing = {none, "none", "first"};
+    nnclr_markup m = {0};
+    CHECK(nnclr_chart_lines(&m, "a<b", x, 5, &line, 1, true));
+    CHECK(strstr(text_of(&m), "aria-label=\"a&lt;b\""));
+    const char *path = strstr(text_of(&m), "class=\"first\" d=\"");
+    CHECK(path && count_of(path, "M") == 2 && count_of(path, "L") == 2);
+    /* the axis goes from 0 to 6 over the height between the margins, 166 to 10 */
+    CHECK(strstr(path, "M44.0 140.0L120.0 114.0"));
+    CHECK(strstr(path, "L348.0 36.0"));
+    CHECK(!nnclr_chart_lines(&m, "", x, 5, &nothing, 1, true));
+    nnclr_buffer_free(&m.out);
+
+    const double extreme[][2] = {
+        {1e300, -1e300}, {1e20, 1e20 + 65536}, {5, 5}, {0, 0}, {1e-300, 2e-300}};
+    for (size_t i = 0; i < sizeof extreme / sizeof *extreme; i++) {
+        const nnclr_chart_line two = {extreme[i], "two", "first"};
+        nnclr_markup one = {0};
+        CHECK(nnclr_chart_lines(&one, "", x, 2, &two, 1, i % 2));
+        CHECK(one.out.size < 3000 && !strstr(text_of(&one), "nan"));
+        nnclr_buffer_free(&one.out);
+    }
+    const int64_t bars[] = {0, 3, INT64_C(1) << 60};
+    nnclr_markup b = {0};
+    nnclr_chart_bars(&b, "bars", bars, 3, 10);
+    CHECK(count_of(text_of(&b), "<rect") == 3);
+    CHECK(strstr(text_of(&b), "<title>10 to 19 steps: 3 rows</title>"));
+    nnclr_buffer_free(&b.out);
+}
+
+static void history_is_thinned(void) {
+    static nnclr_history h;
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer text = {0};
+    for (int step = 1; step <= 1000; step++)
+        CHECK(nnclr_buffer_printf(&text, &e, "{\"step\":%d,\"loss\":%d.5,\"nn_acc\":%s}\n", step,
+                                  step, step <= 500 ? "null" : "0.25"));
+    CHECK(nnclr_buffer_printf(&text, &e, "{\"step\":1001,\"los"));
+    scratch_write(scratch("m"), text.data, text.size);
+    CHECK_SAYS(nnclr_history_read(scratch("m"), &h, &e), "%s", e.message);
+    CHECK(h.lines == 1000 && h.count == 200 && h.last_step == 1000);
+    CHECK_NEAR(h.step[0], 3, 1e-12); /* of 1 to 5 */
+    CHECK_NEAR(h.value[NNCLR_CURVE_LOSS][199], 998.5, 1e-12);
+    CHECK(isnan(h.value[NNCLR_CURVE_ACC][99]) && isnan(h.value[NNCLR_CURVE_AGE][0]));
+    CHECK_NEAR(h.value[NNCLR_CURVE_ACC][100], 0.25, 1e-12);
+    nnclr_buffer_free(&text);
+
+    scratch_write(scratch("m"), "", 0);
+    CHECK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0);
+    static const char *const broken[] = {"{\"step\":1}\n[1]\n", "{\"step\":1}\n{\"loss\":1}\n",
+                                         "{\"step\":1}\n\n", "{\"step\":1}\nx\n"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        scratch_write(scratch("m"), broken[i], strlen(broken[i]));
+        CHECK(!nnclr_history_read(scratch("m"), &h, &e));
+        CHECK_SAYS(strstr(e.message, "m, line 2: "), "%s", e.message);
+    }
+}
+
+static void half_blocks_show_two_pixels_each(void) {
+    uint8_t pixels[] = {1, 2, 3, 1,  2, 3, 4,  5, 6, /* row 0 */
+                        7, 8, 9, 10, 0, 0, 10, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    const nnclr_image image = {.width = 3, .height = 3, .pixels = pixels};
+    nnclr_buffer out = {0};
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(nnclr_half_block_lines(&image) == 2);
+    CHECK(nnclr_half_blocks(&image, 0, &out, &e));
+    CHECK_TEXT((const char *)out.data,
+               "\x1b[38;2;1;2;3m\x1b[48;2;7;8;9m\xE2\x96\x80\x1b[48;2;10;0;0m\xE2\x96\x80"
+               "\x1b[38;2;4;5;6m\xE2\x96\x80\x1b[0m");
+    out.size = 0;
+    CHECK(nnclr_half_blocks(&image, 1, &out, &e));
+    CHECK_TEXT((const char *)out.data,
+               "\x1b[38;2;255;255;255m\xE2\x96\x80\xE2\x96\x80\xE2\x96\x80\x1b[0m");
+    nnclr_buffer_free(&out);
+}
+
+static void shrinking_keeps_the_aspect(void) {
+    static const int sizes[][5] = {
+        {500, 375, 96, 96, 72}, {3, 400, 20, 1, 20}, {32, 32, 18, 18, 18}};
+    for (int i = 0; i < 3; i++) {
+        nnclr_image from = {0}, to = {0};
+        nnclr_error e = NNCLR_NO_ERROR;
+        CHECK(nnclr_image_create(&from, sizes[i][0], sizes[i][1], &e));
+        memset(from.pixels, 77, 3 * (size_t)from.width * (size_t)from.height);
+        CHECK_SAYS(nnclr_shrink(&from, sizes[i][2], &to, &e), "%s", e.message);
+        CHECK(to.width == sizes[i][3] && to.height == sizes[i][4]);
+        CHECK(to.pixels[0] == 77 && to.pixels[3 * to.width * to.height - 1] == 77);
+        nnclr_image_free(&from);
+        nnclr_image_free(&to);
+    }
+}
+
+int main(void) {
+    RUN(text_is_escaped);
+    RUN(data_is_base64);
+    RUN(charts_have_gaps_and_end);
+    RUN(history_is_thinned);
+    RUN(half_blocks_show_two_pixels_each);
+    RUN(shrinking_keeps_the_aspect);
+    return check_done();
+}
