@@ -25,6 +25,11 @@ typedef struct nnclr_decode_limits {
 /* 178,956,970 pixels (Pillow's bound), sides up to 65,535. */
 nnclr_decode_limits nnclr_decode_limits_default(void);
 
+/* Decoding takes at most NNCLR_DECODE_PIXEL_BYTES of memory a pixel (three for the picture, up to
+ * eight for the coefficients of a progressive JPEG of four channels), the size of the encoded bytes
+ * once more, and NNCLR_DECODE_BYTES. What its header condemns takes nothing a pixel. */
+enum { NNCLR_DECODE_PIXEL_BYTES = 12, NNCLR_DECODE_BYTES = 4 << 20 };
+
 bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                   nnclr_image *image, nnclr_error *e);
 
