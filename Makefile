@@ -66,6 +66,9 @@ $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/support.o $(OUT)/tes
 $(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+$(OUT)/make_photos: $(OUT)/tests/bench/make_photos.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+
 $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
