@@ -17,7 +17,7 @@ STRICT   := -Wconversion
 SANITIZE_CFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib -I. $(WARN) -ffp-contract=off -fno-math-errno -pthread \
              $(shell pkg-config --cflags $(PACKAGES)) $(SANITIZE_CFLAGS) \
-             -MMD -MP $(CFLAGS)
+             -MMD -MP $(CFLAGS) $(LOOPS)
 ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 LIBS     = $(shell pkg-config --libs $(PACKAGES)) -lm
 
@@ -104,6 +104,7 @@ $(OUT)/$(SIMD)/direct_kernels-avx512.o: $(SIMD)/direct_kernels.c
 	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16 -c -o $@ $<
 
 $(OUT)/lib/base/%.o $(OUT)/lib/io/%.o $(OUT)/lib/image/%.o: WARN += $(STRICT)
+$(OUT)/lib/image/%.o: LOOPS := -O3
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<

@@ -36,6 +36,7 @@ bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *
 /* Do these first bytes of a file begin a picture of a kind that is read? */
 enum { NNCLR_PICTURE_START = 8 };
 bool nnclr_is_picture(const uint8_t *bytes, size_t size);
+
 /* What is wanted of an upright picture: columns [left, right), rows [top, bottom), all inside it;
  * `shrink`: a pixel may stand for that many by that many (1, 2, 4 or 8). */
 typedef struct nnclr_part {
