@@ -8,7 +8,7 @@
 #include "image/view_maker.h"
 
 enum {
-    VIEWS = 2,
+    VIEWS = NNCLR_VIEWS,
     ORDERS = 2, /* epochs whose order is kept: a batch ahead may lie in the next one */
     CHUNK = 32  /* records that one pipeline item makes */
 };
@@ -62,17 +62,13 @@ static bool make_record(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t 
     nnclr_record info;
     nnclr_shard_set_record(loader->set, record, &info);
     *label = info.label;
-    nnclr_image image = {0};
-    bool ok = nnclr_view_maker_decode(maker, loader->set, record, &image, e);
-    for (int view = 0; ok && view < VIEWS; view++) {
-        nnclr_view_key key = {loader->options.seed, record, (uint32_t)epoch, view};
-        ok = nnclr_view_maker_view(maker, augment, &image, key, to[view], e);
-        if (ok)
-            nnclr_normalize(to[view], (int64_t)augment->size * augment->size, augment->mean,
-                            augment->std);
-    }
-    nnclr_image_free(&image);
-    return ok;
+    nnclr_view_key key = {loader->options.seed, record, (uint32_t)epoch};
+    if (!nnclr_view_maker_views(maker, loader->set, augment, key, to, e))
+        return false;
+    for (int view = 0; view < VIEWS; view++)
+        nnclr_normalize(to[view], (int64_t)augment->size * augment->size, augment->mean,
+                        augment->std);
+    return true;
 }
 
 /* Where a pipeline item's records belong in a batch, and in memory. */
