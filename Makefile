@@ -39,7 +39,7 @@ EXAMPLES := $(basename $(wildcard examples/*/*.c))
 SCRIPTS  := tests/floors tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-conv clean format
+.PHONY: all lib tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-data bench-conv clean format
 .SECONDARY:
 
 # build/nnclr-* always name the programs that were built last without a sanitiser.
@@ -151,6 +151,10 @@ fuzz-build:
 # Measures the claims of the README beside their peer; nothing else should run meanwhile.
 bench: all examples
 	@tests/bench/run $(OUT) $(OUT)/examples
+
+# Reading, views and packing beside torchvision and Pillow.
+bench-data: all $(OUT)/bench_views $(OUT)/make_photos
+	@tests/bench/data $(OUT)
 
 # Each convolution of a ResNet-18 by itself: milliseconds and GFLOP/s.
 bench-conv: $(OUT)/bench_conv
