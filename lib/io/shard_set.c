@@ -283,6 +283,6 @@ bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnc
     if (!ok)
         return false;
     return nnclr_crc32(0, out->data, out->size) == entry->crc32 ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: record %" PRId64 " has a wrong checksum",
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: record %" PRId32 " has a wrong checksum",
                       place->file->input.name, entry->number);
 }
