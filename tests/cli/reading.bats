@@ -22,3 +22,24 @@ da7d5109a965b519e6050b8c620676d598329723cf68115cea8bc783b8d3d3f0 --preset cifar
 333f6051f77e56a69c41e51d8676664072c882828b092067a2d1032612e6e59e --preset tiny --interpolation bilinear
 END
 }
+
+@test "views in the order of a shuffle window are the training with that window" {
+    make_shard s 200
+    options="--preset tiny --size 16"
+    train() { # RUN [option...]
+        local run=$1
+        shift
+        nnclr-pretrain $options --batch 8 --queue 20 --epochs 1 -q -o "$run" "$@"
+    }
+    metrics() { sed 's/"images_per_s":[^,]*,//' "$1/metrics.jsonl"; }
+    train shards --shuffle-window 1 s.tar.zst
+    nnclr-views $options -q --order training --shuffle-window 1 -o v.safetensors.zst s.tar.zst
+    train given --views v.safetensors.zst
+    diff <(metrics shards) <(metrics given)
+    nnclr-views $options -q --order training -o v.safetensors.zst s.tar.zst
+    train exact --views v.safetensors.zst
+    run cmp -s <(metrics shards) <(metrics exact)
+    [ "$status" -eq 1 ]
+    expect 2 nnclr-views --shuffle-window 1 -o v s.tar.zst
+    expect_message nnclr-views '--shuffle-window goes with --order training'
+}
