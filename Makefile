@@ -31,7 +31,7 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o) $(CPU_SRC:%.c=$(OUT)/%-f32.o) $(CPU_SRC:%.
 LIB      := $(OUT)/libnnclr.a
 CMD_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(filter-out cmd/nnclr-%,$(sort $(wildcard cmd/*.c))))
 PROGRAMS := $(notdir $(basename $(wildcard cmd/nnclr-*.c)))
-THREADED := test_threads test_loader test_views test_shard test_epoch_order test_view_maker test_execution
+THREADED := test_threads test_loader test_views test_shard test_epoch_order test_execution
 UNIT     := $(notdir $(basename $(wildcard tests/unit/test_*.c)))
 FUZZ     := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 EXAMPLES := $(basename $(wildcard examples/*/*.c))
