@@ -17,7 +17,7 @@ STRICT   := -Wconversion
 SANITIZE_CFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib -I. $(WARN) -ffp-contract=off -fno-math-errno -pthread \
              $(shell pkg-config --cflags $(PACKAGES)) $(SANITIZE_CFLAGS) \
-             -MMD -MP $(CFLAGS)
+             -MMD -MP $(CFLAGS) $(LOOPS)
 ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 LIBS     = $(shell pkg-config --libs $(PACKAGES)) -lm
 
@@ -32,7 +32,7 @@ LIB_OBJ  += $(OUT)/lib/eval/page_text.o
 LIB      := $(OUT)/libnnclr.a
 CMD_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(filter-out cmd/nnclr-%,$(sort $(wildcard cmd/*.c))))
 PROGRAMS := $(notdir $(basename $(wildcard cmd/nnclr-*.c)))
-THREADED := test_threads test_loader test_views test_shard test_execution
+THREADED := test_threads test_loader test_views test_shard test_epoch_order test_execution
 UNIT     := $(notdir $(basename $(wildcard tests/unit/test_*.c)))
 FUZZ     := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 EXAMPLES := $(basename $(wildcard examples/*/*.c))
@@ -40,7 +40,7 @@ EXAMPLES := $(basename $(wildcard examples/*/*.c))
 SCRIPTS  := tests/floors tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-conv bench-graph clean format
+.PHONY: all lib tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-data bench-conv bench-graph clean format
 .SECONDARY:
 
 # build/nnclr-* always name the programs that were built last without a sanitiser.
@@ -65,6 +65,9 @@ $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/support.o $(OUT)/tes
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(OUT)/tests/fuzz/support.o $(FUZZ_MAIN) $(OUT)/cmd.a $(LIB) $(LIBS)
 
 $(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+
+$(OUT)/make_photos: $(OUT)/tests/bench/make_photos.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
 $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
@@ -110,6 +113,7 @@ $(OUT)/lib/eval/page_text.o: $(OUT)/lib/eval/page_text.c
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $(OUT)/lib/base/%.o $(OUT)/lib/io/%.o $(OUT)/lib/image/%.o: WARN += $(STRICT)
+$(OUT)/lib/image/%.o: LOOPS := -O3
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
@@ -156,6 +160,10 @@ fuzz-build:
 # Measures the claims of the README beside their peer; nothing else should run meanwhile.
 bench: all examples
 	@tests/bench/run $(OUT) $(OUT)/examples
+
+# Reading, views and packing beside torchvision and Pillow.
+bench-data: all $(OUT)/bench_views $(OUT)/make_photos
+	@tests/bench/data $(OUT)
 
 # Each convolution of a ResNet-18 by itself: milliseconds and GFLOP/s.
 bench-conv: $(OUT)/bench_conv

@@ -4,10 +4,10 @@
 
 #include "base/files.h"
 #include "base/memory.h"
-#include "base/rng.h"
 #include "cmd/augment_options.h"
 #include "cmd/cli.h"
 #include "cmd/option_table.h"
+#include "image/epoch_order.h"
 #include "image/view_sheet.h"
 
 #define PROGRAM "nnclr-views " NNCLR_VERSION
@@ -19,7 +19,7 @@ static const char *const order_names[] = {"record", "training", NULL};
 
 typedef struct settings {
     int preset, order;
-    int64_t size, n, epoch, seed, cache;
+    int64_t size, n, epoch, seed, cache, window;
     bool bytes;
     const char *sheet, *output; /* output: NULL for none beside a sheet */
     nnclr_config config;
@@ -34,15 +34,20 @@ static int64_t rows_wanted(const settings *s, size_t count) {
 
 /* The first n of the epoch's order, or n spread over the set, since shards may be sorted by
  * class. */
-static uint32_t *choose_records(const settings *s, size_t count, size_t n, nnclr_error *e) {
+static uint32_t *choose_records(const settings *s, const nnclr_shard_set *set, size_t n,
+                                nnclr_error *e) {
+    size_t count = nnclr_shard_set_count(set);
     if (count > UINT32_MAX) {
         nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu records are more than %u", count, UINT32_MAX);
         return NULL;
     }
     uint32_t *records = nnclr_alloc(count, sizeof *records, e);
-    if (records && s->order == ORDER_TRAINING)
-        nnclr_permutation((uint64_t)s->seed, NNCLR_DRAW_ORDER, (uint32_t)s->epoch, (uint32_t)count,
-                          records);
+    if (records && s->order == ORDER_TRAINING &&
+        !nnclr_epoch_order(set, (uint64_t)s->seed, (uint32_t)s->epoch, (size_t)s->window, records,
+                           e)) {
+        nnclr_free(records);
+        return NULL;
+    }
     for (size_t i = 0; records && s->order == ORDER_RECORD && i < n; i++)
         records[i] = (uint32_t)(i * (uint64_t)count / n);
     return records;
@@ -112,7 +117,7 @@ static bool write_sheet(const settings *s, nnclr_shard_set *set, const nnclr_vie
 
 static bool make_views(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
     size_t count = nnclr_shard_set_count(set), n = (size_t)rows_wanted(s, count);
-    uint32_t *records = choose_records(s, count, n, e);
+    uint32_t *records = choose_records(s, set, n, e);
     nnclr_views_request request = {
         .augment = s->config.augment,
         .seed = (uint64_t)s->seed,
@@ -137,6 +142,8 @@ static void conclude(nnclr_cli *cli, settings *s) {
         nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
     if (s->sheet && !s->output && s->bytes)
         nnclr_cli_usage(cli, "--u8: a sheet has no tensors; give -o FILE with it, or leave it out");
+    if (s->window > 0 && s->order != ORDER_TRAINING)
+        nnclr_cli_usage(cli, "--shuffle-window goes with --order training");
     if (!s->sheet && !s->output)
         s->output = "-";
     if (s->sheet && s->output && strcmp(s->sheet, "-") == 0 && strcmp(s->output, "-") == 0)
@@ -164,6 +171,8 @@ int main(int argc, char **argv) {
         INTEGER("epoch", &s.epoch, "E", "of which epoch", 0, UINT32_MAX),
         INTEGER("seed", &s.seed, "S", "that of the training", 0, 9e18),
         CHOICE("order", &s.order, order_names, "by record number, or as the epoch has them"),
+        INTEGER("shuffle-window", &s.window, "N", "that of the training, with --order training", 0,
+                1 << 30),
         BYTES("cache", &s.cache, "BYTES",
               "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
         FLAG("u8", &s.bytes, "store bytes in place of F32: a quarter of the size, rounded"),

@@ -76,8 +76,10 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
     const nnclr_option rest[] = {
         BYTES("cache", &s->cache, "BYTES",
               "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
-        ABSENT("shuffle-window", "is not offered in this version: the order of an epoch is always "
-                                 "the exact shuffle; leave it out"),
+        INTEGER("shuffle-window", &s->shuffle_window, "N",
+                "draw records from N frames of the shards at a time, for disks too slow for the "
+                "exact shuffle; 0: exact",
+                0, 1 << 30),
         TEXT("views", &s->views, "FILE",
              "train on the pairs of views in this file, in their order, in place of SHARDs"),
         GROUP("Model"),
@@ -213,7 +215,7 @@ static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
     bool simclr = c->method.kind == NNCLR_METHOD_SIMCLR;
     refuse_idle(cli, s->views != NULL,
                 (const char *[]){"augment", "jitter", "crop", "flip", "jitter-strength", "jitter-p",
-                                 "gray", "blur", "solarize", "cache", NULL},
+                                 "gray", "blur", "solarize", "cache", "shuffle-window", NULL},
                 "the views of --views are taken as they are; leave it out");
     refuse_idle(cli, simclr,
                 (const char *[]){"queue", "neighbours", "enqueue", "exclude-self", "include-self",
@@ -249,6 +251,7 @@ static void apply(const nnclr_cli *cli, pretrain_settings *s) {
         nnclr_config_augment(c, NNCLR_AUGMENT_NONE);
     c->batch = (int)s->batch;
     c->micro_batch = (int)s->micro_batch;
+    c->shuffle_window = (int)s->shuffle_window;
     c->method.queue = (int)s->queue;
     c->method.neighbours = (int)s->neighbours;
     c->method.swap = s->swap != 0;

@@ -12,8 +12,8 @@ typedef struct pretrain_settings {
     const char *views, *init, *probe, *probe_bank; /* files; NULL: none */
     bool resume, force, include_self, dry_run, json;
     int preset, swap, engine, precision;
-    int64_t size, queue, neighbours, batch, micro_batch, seed, init_seed, data_seed, keep,
-        log_every, cache;
+    int64_t size, queue, neighbours, batch, micro_batch, shuffle_window, seed, init_seed, data_seed,
+        keep, log_every, cache;
     nnclr_duration warmup, save_every, max_time; /* max_time: 0 is no limit */
     nnclr_config config;
 } pretrain_settings;

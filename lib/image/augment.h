@@ -59,6 +59,11 @@ bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_paramete
                          const nnclr_image *image, float *out, nnclr_buffer *scratch,
                          nnclr_error *e);
 
+/* The same of a patch that covers the crop. */
+bool nnclr_augment_apply_patch(const nnclr_augment *augment,
+                               const nnclr_view_parameters *parameters, const nnclr_patch *patch,
+                               float *out, nnclr_buffer *scratch, nnclr_error *e);
+
 /* The evaluation view: resized to size x size where `stretch` (32x32 stem, or a size below 64);
  * else the short side goes to round(size*256/224) and the centre is cut. In [0,1]. */
 bool nnclr_augment_evaluation(int size, bool stretch, nnclr_filter filter, const nnclr_image *image,

@@ -16,13 +16,21 @@ typedef struct nnclr_picture_header {
     int orientation;   /* EXIF, 1 to 8; 1 where nothing is said */
 } nnclr_picture_header;
 
+/* Answers in pixels as stored; `most` as for nnclr_choose_part. */
+typedef nnclr_part (*nnclr_choose_stored)(void *context, const nnclr_picture_header *header,
+                                          int most);
+
 typedef struct nnclr_picture_codec {
     nnclr_codec codec;
     bool (*matches)(const uint8_t *bytes, size_t size);
-    /* Reads the header, checks it against the limits, and unless `image` is NULL goes on to create
-     * and fill it, as stored. On failure the image is left empty. */
+    /* Reads the header, checks it against the limits, and unless `image` is NULL goes on to fill
+     * it, as stored, in its own memory where that is enough. On failure the image is left empty. */
     bool (*read)(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                  nnclr_picture_header *header, nnclr_image *image, nnclr_error *e);
+    /* The same, but only the part that is chosen, all as stored; NULL: this kind is read whole. */
+    bool (*read_part)(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                      nnclr_choose_stored choose, void *context, nnclr_picture_header *header,
+                      nnclr_patch *patch, nnclr_error *e);
 } nnclr_picture_codec;
 
 extern const nnclr_picture_codec nnclr_jpeg_codec, nnclr_png_codec, nnclr_ppm_codec;

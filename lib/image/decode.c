@@ -75,6 +75,12 @@ static const struct {
     [7] = {true, true, true},    [8] = {true, true, false},
 };
 
+static void upright_size(const nnclr_picture_header *header, int *width, int *height) {
+    bool swap = turns[header->orientation].swap;
+    *width = swap ? header->height : header->width;
+    *height = swap ? header->width : header->height;
+}
+
 static bool turn_upright(nnclr_image *image, int orientation, nnclr_error *e) {
     if (orientation == 1)
         return true;
@@ -117,15 +123,91 @@ bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *
     return false;
 }
 
+/* ---- a part ---- */
+
+typedef struct choice {
+    nnclr_choose_part choose;
+    void *context;
+} choice;
+
+static void swap_ints(int *a, int *b) {
+    int kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* [low, high) counted from the other end. */
+static void mirror(int *low, int *high, int size) {
+    int kept = *low;
+    *low = size - *high;
+    *high = size - kept;
+}
+
+static nnclr_part choose_stored(void *context, const nnclr_picture_header *header, int most) {
+    const choice *c = context;
+    int width, height;
+    upright_size(header, &width, &height);
+    nnclr_part part = c->choose(c->context, width, height, most);
+    if (turns[header->orientation].swap) {
+        swap_ints(&part.left, &part.top);
+        swap_ints(&part.right, &part.bottom);
+    }
+    if (turns[header->orientation].from_right)
+        mirror(&part.left, &part.right, header->width);
+    if (turns[header->orientation].from_bottom)
+        mirror(&part.top, &part.bottom, header->height);
+    return part;
+}
+
+/* The place of a mirrored span of `count` squares; `size` is that of the whole in pixels. */
+static void mirror_place(int *first, int *before, int count, int size, int shrink) {
+    int squares = (size + shrink - 1) / shrink;
+    *first = squares - *first - count;
+    *before = squares * shrink - size;
+}
+
+static void turn_place(nnclr_patch *patch, const nnclr_picture_header *header) {
+    if (turns[header->orientation].from_right)
+        mirror_place(&patch->left, &patch->before_x, patch->image.width, header->width,
+                     patch->shrink);
+    if (turns[header->orientation].from_bottom)
+        mirror_place(&patch->top, &patch->before_y, patch->image.height, header->height,
+                     patch->shrink);
+    if (turns[header->orientation].swap) {
+        swap_ints(&patch->left, &patch->top);
+        swap_ints(&patch->before_x, &patch->before_y);
+    }
+}
+
+bool nnclr_decode_part(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                       nnclr_choose_part choose, void *context, nnclr_patch *patch,
+                       nnclr_error *e) {
+    const nnclr_picture_codec *codec = find_codec(bytes, size, e);
+    nnclr_picture_header header;
+    *patch = (nnclr_patch){.image = patch->image, .shrink = 1};
+    if (codec && codec->read_part) {
+        choice c = {choose, context};
+        if (codec->read_part(bytes, size, limits, choose_stored, &c, &header, patch, e)) {
+            turn_place(patch, &header);
+            if (turn_upright(&patch->image, header.orientation, e))
+                return true;
+        }
+    } else if (codec && codec->read(bytes, size, limits, &header, &patch->image, e) &&
+               turn_upright(&patch->image, header.orientation, e)) {
+        choose(context, patch->image.width, patch->image.height, 1);
+        return true;
+    }
+    nnclr_image_free(&patch->image);
+    return false;
+}
+
 bool nnclr_probe(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                  nnclr_codec *codec, int *width, int *height, nnclr_error *e) {
     const nnclr_picture_codec *found = find_codec(bytes, size, e);
     nnclr_picture_header header;
     if (!found || !found->read(bytes, size, limits, &header, NULL, e))
         return false;
-    bool swap = turns[header.orientation].swap;
     *codec = found->codec;
-    *width = swap ? header.height : header.width;
-    *height = swap ? header.width : header.height;
+    upright_size(&header, width, height);
     return true;
 }

@@ -25,12 +25,35 @@ typedef struct nnclr_decode_limits {
 /* 178,956,970 pixels (Pillow's bound), sides up to 65,535. */
 nnclr_decode_limits nnclr_decode_limits_default(void);
 
+/* Decoding takes at most NNCLR_DECODE_PIXEL_BYTES of memory a pixel (three for the picture, up to
+ * eight for the coefficients of a progressive JPEG of four channels), the size of the encoded bytes
+ * once more, and NNCLR_DECODE_BYTES. What its header condemns takes nothing a pixel. */
+enum { NNCLR_DECODE_PIXEL_BYTES = 12, NNCLR_DECODE_BYTES = 4 << 20 };
+
 bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                   nnclr_image *image, nnclr_error *e);
 
 /* Do these first bytes of a file begin a picture of a kind that is read? */
 enum { NNCLR_PICTURE_START = 8 };
 bool nnclr_is_picture(const uint8_t *bytes, size_t size);
+
+/* What is wanted of an upright picture: columns [left, right), rows [top, bottom), all inside it;
+ * `shrink`: a pixel may stand for that many by that many (1, 2, 4 or 8). */
+typedef struct nnclr_part {
+    int left, top, right, bottom, shrink;
+} nnclr_part;
+
+/* Asked once, when the size of the upright picture is known. `most`: the kind of file can be shrunk
+ * that far. */
+typedef nnclr_part (*nnclr_choose_part)(void *context, int width, int height, int most);
+
+/* Decodes no further than the part needs. Where a JPEG is not shrunk, the pixels are those that
+ * nnclr_decode gives; shrunk, they are close to the means of their squares. What lies below the
+ * part is not looked at, so that damage there goes unnoticed. Other kinds of files are decoded
+ * whole, and their patch is the picture. Memory that patch->image has is used again; a zeroed patch
+ * is fine. */
+bool nnclr_decode_part(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                       nnclr_choose_part choose, void *context, nnclr_patch *patch, nnclr_error *e);
 
 /* Codec, and size after EXIF orientation, from the header alone. */
 bool nnclr_probe(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,

@@ -17,6 +17,20 @@ bool nnclr_image_create(nnclr_image *image, int width, int height, nnclr_error *
     return true;
 }
 
+bool nnclr_image_reuse(nnclr_image *image, int width, int height, nnclr_error *e) {
+    if (width >= 1 && height >= 1 && image->pixels &&
+        (size_t)width <= image->capacity / 3 / (size_t)height) {
+        image->width = width;
+        image->height = height;
+        return true;
+    }
+    nnclr_image_free(image);
+    if (!nnclr_image_create(image, width, height, e))
+        return false;
+    image->capacity = (size_t)width * (size_t)height * 3;
+    return true;
+}
+
 void nnclr_image_free(nnclr_image *image) {
     nnclr_free(image->pixels);
     *image = (nnclr_image){0};

@@ -17,6 +17,8 @@
  * large picture is no way to keep us busy. */
 enum { MAX_SCANS = 100 };
 
+enum { MOST_SHRINK = 8 };
+
 enum { MARKER_RST0 = 0xD0, MARKER_RST7 = 0xD7, MARKER_APP1 = JPEG_APP0 + 1 };
 
 typedef struct jump {
@@ -80,6 +82,8 @@ typedef struct reader {
     bool in_header;
     const uint8_t *bytes;
     size_t size;
+    nnclr_choose_stored choose; /* NULL: the whole is wanted */
+    void *context;
 } reader;
 
 static void no_start_or_end(j_decompress_ptr jpeg) {
@@ -183,47 +187,138 @@ static void cmyk_to_rgb(const uint8_t *cmyk, int pixels, uint8_t *rgb) {
         }
 }
 
-static bool read_pixels(reader *job, nnclr_image *image) {
-    struct jpeg_decompress_struct *jpeg = &job->jpeg;
-    bool inks = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
-    jpeg->out_color_space = inks ? JCS_CMYK : JCS_RGB;
-    if (!nnclr_image_create(image, (int)jpeg->image_width, (int)jpeg->image_height, job->out.e))
-        return false;
-    jpeg_start_decompress(jpeg);
+/* Makes room for one output row and puts it there as RGB. */
+typedef struct row_reader {
+    JSAMPROW row, inks; /* inks: NULL where the library itself gives RGB */
+    int width;
+} row_reader;
 
-    size_t stride = (size_t)image->width * 3;
-    JSAMPROW inks_row = NULL;
+static row_reader make_rows(reader *job, bool inks) {
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    size_t width = jpeg->output_width;
+    row_reader rows = {.width = (int)width};
+    rows.row = jpeg->mem->alloc_large((j_common_ptr)jpeg, JPOOL_IMAGE, width * 3);
     if (inks)
-        inks_row =
-            jpeg->mem->alloc_large((j_common_ptr)jpeg, JPOOL_IMAGE, (size_t)image->width * 4);
-    while (jpeg->output_scanline < jpeg->output_height) {
-        uint8_t *to = image->pixels + stride * jpeg->output_scanline;
-        JSAMPROW row = inks ? inks_row : to;
-        jpeg_read_scanlines(jpeg, &row, 1);
-        if (inks)
-            cmyk_to_rgb(inks_row, image->width, to);
-    }
-    jpeg_finish_decompress(jpeg); /* wants the end marker, too */
+        rows.inks = jpeg->mem->alloc_large((j_common_ptr)jpeg, JPOOL_IMAGE, width * 4);
+    return rows;
+}
+
+static void read_row(reader *job, const row_reader *rows, uint8_t *to) {
+    JSAMPROW row = rows->inks ? rows->inks : to;
+    jpeg_read_scanlines(&job->jpeg, &row, 1);
+    if (rows->inks)
+        cmyk_to_rgb(rows->inks, rows->width, to);
+}
+
+/* Where the whole is wanted: the end marker is wanted, too. */
+static bool read_whole(reader *job, const row_reader *rows, nnclr_image *image) {
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    if (!nnclr_image_reuse(image, (int)jpeg->output_width, (int)jpeg->output_height, job->out.e))
+        return false;
+    size_t stride = (size_t)image->width * 3;
+    while (jpeg->output_scanline < jpeg->output_height)
+        read_row(job, rows, image->pixels + stride * jpeg->output_scanline);
+    jpeg_finish_decompress(jpeg);
     return true;
 }
 
+/* The library's own edges of a cropped picture lack the neighbours that colour is smoothed with:
+ * one more block on each side is decoded, and dropped. */
+static bool read_window(reader *job, bool inks, nnclr_patch *patch, int right, int bottom) {
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    int width = (int)jpeg->output_width;
+    int block_width = jpeg->max_h_samp_factor * jpeg->min_DCT_scaled_size;
+    int first = patch->left > block_width ? patch->left - block_width : 0;
+    int last = right < width - block_width ? right + block_width : width;
+    JDIMENSION begin = (JDIMENSION)first, count = (JDIMENSION)(last - first);
+    if (last - first < width)
+        jpeg_crop_scanline(jpeg, &begin, &count);
+    if (!nnclr_image_reuse(&patch->image, right - patch->left, bottom - patch->top, job->out.e))
+        return false;
+
+    row_reader rows = make_rows(job, inks);
+    if (patch->top > 0)
+        jpeg_skip_scanlines(jpeg, (JDIMENSION)patch->top);
+    size_t stride = (size_t)patch->image.width * 3;
+    const uint8_t *from = rows.row + 3 * (size_t)(patch->left - (int)begin);
+    for (int y = 0; y < patch->image.height; y++) {
+        read_row(job, &rows, rows.row);
+        memcpy(patch->image.pixels + stride * (size_t)y, from, stride);
+    }
+    return true;
+}
+
+/* A scaled transform makes up for colour that was stored coarser than brightness, but only by as
+ * much in both directions: what is left over would show as steps. */
+static int most_shrink(const struct jpeg_decompress_struct *jpeg) {
+    int uneven = 1;
+    for (int i = 0; i < jpeg->num_components; i++) {
+        int across = jpeg->max_h_samp_factor * jpeg->comp_info[i].v_samp_factor;
+        int down = jpeg->max_v_samp_factor * jpeg->comp_info[i].h_samp_factor;
+        int ratio = across > down ? across / down : down / across;
+        uneven = ratio > uneven ? ratio : uneven;
+    }
+    int most = MOST_SHRINK;
+    while (most > 1 && most * uneven > MOST_SHRINK)
+        most /= 2;
+    return most;
+}
+
+static bool read_pixels(reader *job, const nnclr_picture_header *header, nnclr_patch *patch) {
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    nnclr_part part = {0, 0, header->width, header->height, 1};
+    if (job->choose)
+        part = job->choose(job->context, header, most_shrink(jpeg));
+    bool inks = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
+    jpeg->out_color_space = inks ? JCS_CMYK : JCS_RGB;
+    jpeg->scale_num = 1;
+    jpeg->scale_denom = (unsigned)part.shrink;
+    jpeg_start_decompress(jpeg);
+
+    int s = part.shrink, right = (part.right + s - 1) / s, bottom = (part.bottom + s - 1) / s;
+    patch->left = part.left / s;
+    patch->top = part.top / s;
+    patch->shrink = s;
+    if (patch->left > 0 || patch->top > 0 || right < (int)jpeg->output_width ||
+        bottom < (int)jpeg->output_height)
+        return read_window(job, inks, patch, right, bottom);
+    row_reader rows = make_rows(job, inks);
+    return read_whole(job, &rows, &patch->image);
+}
+
 static bool read_guarded(reader *job, const nnclr_decode_limits *limits,
-                         nnclr_picture_header *header, nnclr_image *image) {
+                         nnclr_picture_header *header, nnclr_patch *patch) {
     if (setjmp(job->out.to))
         return false;
     job->jpeg.err = set_errors(&job->errors);
     job->jpeg.client_data = &job->out;
     jpeg_create_decompress(&job->jpeg);
-    return read_header(job, limits, header) && (!image || read_pixels(job, image));
+    return read_header(job, limits, header) && (!patch || read_pixels(job, header, patch));
+}
+
+static bool read_jpeg_part(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
+                           nnclr_choose_stored choose, void *context, nnclr_picture_header *header,
+                           nnclr_patch *patch, nnclr_error *e) {
+    reader job = {.out.e = e,
+                  .in_header = true,
+                  .bytes = bytes,
+                  .size = size,
+                  .choose = choose,
+                  .context = context};
+    bool ok = read_guarded(&job, limits, header, patch);
+    jpeg_destroy_decompress(&job.jpeg);
+    if (!ok && patch)
+        nnclr_image_free(&patch->image);
+    return ok;
 }
 
 static bool read_jpeg(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                       nnclr_picture_header *header, nnclr_image *image, nnclr_error *e) {
-    reader job = {.out.e = e, .in_header = true, .bytes = bytes, .size = size};
-    bool ok = read_guarded(&job, limits, header, image);
-    jpeg_destroy_decompress(&job.jpeg);
-    if (!ok && image)
-        nnclr_image_free(image);
+    if (!image)
+        return read_jpeg_part(bytes, size, limits, NULL, NULL, header, NULL, e);
+    nnclr_patch patch = {.image = *image};
+    bool ok = read_jpeg_part(bytes, size, limits, NULL, NULL, header, &patch, e);
+    *image = patch.image;
     return ok;
 }
 
@@ -299,4 +394,4 @@ static bool is_jpeg(const uint8_t *bytes, size_t size) {
     return size >= 2 && bytes[0] == 0xFF && bytes[1] == 0xD8;
 }
 
-const nnclr_picture_codec nnclr_jpeg_codec = {NNCLR_CODEC_JPEG, is_jpeg, read_jpeg};
+const nnclr_picture_codec nnclr_jpeg_codec = {NNCLR_CODEC_JPEG, is_jpeg, read_jpeg, read_jpeg_part};

@@ -5,10 +5,11 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "image/epoch_order.h"
 #include "image/view_maker.h"
 
 enum {
-    VIEWS = 2,
+    VIEWS = NNCLR_VIEWS,
     ORDERS = 2, /* epochs whose order is kept: a batch ahead may lie in the next one */
     CHUNK = 32  /* records that one pipeline item makes */
 };
@@ -41,19 +42,21 @@ struct nnclr_loader {
     nnclr_batch batch;
 };
 
-/* The order of an epoch, drawn once. Batches in work span at most depth steps, and depth is at most
- * the batches of an epoch plus one, so they lie in two epochs: no producer still reads the order
- * that is replaced. */
-static const uint32_t *order_of_epoch(nnclr_loader *loader, int64_t epoch) {
+/* The order of an epoch, drawn once; NULL on failure. Batches in work span at most depth steps, and
+ * depth is at most the batches of an epoch plus one, so they lie in two epochs: no producer still
+ * reads the order that is replaced. */
+static const uint32_t *order_of_epoch(nnclr_loader *loader, int64_t epoch, nnclr_error *e) {
+    const nnclr_loader_options *options = &loader->options;
+    bool ok = true;
     pthread_mutex_lock(&loader->lock);
     epoch_order *o = &loader->orders[epoch % ORDERS];
     if (o->epoch != epoch) {
-        nnclr_permutation(loader->options.seed, NNCLR_DRAW_ORDER, (uint32_t)epoch,
-                          (uint32_t)loader->count, o->record);
-        o->epoch = epoch;
+        ok = nnclr_epoch_order(loader->set, options->seed, (uint32_t)epoch, options->window,
+                               o->record, e);
+        o->epoch = ok ? epoch : -1;
     }
     pthread_mutex_unlock(&loader->lock);
-    return o->record;
+    return ok ? o->record : NULL;
 }
 
 static bool make_record(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t record,
@@ -62,17 +65,13 @@ static bool make_record(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t 
     nnclr_record info;
     nnclr_shard_set_record(loader->set, record, &info);
     *label = info.label;
-    nnclr_image image = {0};
-    bool ok = nnclr_view_maker_decode(maker, loader->set, record, &image, e);
-    for (int view = 0; ok && view < VIEWS; view++) {
-        nnclr_view_key key = {loader->options.seed, record, (uint32_t)epoch, view};
-        ok = nnclr_view_maker_view(maker, augment, &image, key, to[view], e);
-        if (ok)
-            nnclr_normalize(to[view], (int64_t)augment->size * augment->size, augment->mean,
-                            augment->std);
-    }
-    nnclr_image_free(&image);
-    return ok;
+    nnclr_view_key key = {loader->options.seed, record, (uint32_t)epoch};
+    if (!nnclr_view_maker_views(maker, loader->set, augment, key, to, e))
+        return false;
+    for (int view = 0; view < VIEWS; view++)
+        nnclr_normalize(to[view], (int64_t)augment->size * augment->size, augment->mean,
+                        augment->std);
+    return true;
 }
 
 /* Where a pipeline item's records belong in a batch, and in memory. */
@@ -99,9 +98,10 @@ static chunk chunk_of(const nnclr_loader *loader, uint64_t item, int slot) {
 static bool make_chunk(void *context, uint64_t item, int slot, int worker, nnclr_error *e) {
     nnclr_loader *loader = context;
     chunk c = chunk_of(loader, item, slot);
-    const uint32_t *order = order_of_epoch(loader, c.epoch) +
-                            (size_t)(c.step % loader->batches) * (size_t)loader->options.batch +
-                            c.first;
+    const uint32_t *order = order_of_epoch(loader, c.epoch, e);
+    if (!order)
+        return false;
+    order += (size_t)(c.step % loader->batches) * (size_t)loader->options.batch + c.first;
     for (size_t i = 0; i < c.n; i++) {
         float *to[VIEWS];
         for (size_t view = 0; view < VIEWS; view++)
@@ -200,6 +200,8 @@ fail:
 
 nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options *options,
                                 nnclr_error *e) {
+    if (options->window > 0 && !nnclr_shard_set_dwell(set, e))
+        return NULL;
     return open_loader(set, NULL, nnclr_shard_set_count(set), options, e);
 }
 

@@ -1,9 +1,9 @@
 /* Shards, or views made before -> batches of normalised views, ahead of time by own threads.
  *
- * The order of an epoch is the exact permutation of (seed, epoch); the last partial batch is
- * dropped. Step s (from 0) is batch s % (records / batch) of epoch s / (records / batch), so a
- * loader can start at any step and yields there what an uninterrupted one would. Given views have
- * the order of their file in every epoch. */
+ * The order of an epoch is the exact permutation of (seed, epoch), unless a window is asked for;
+ * the last partial batch is dropped. Step s (from 0) is batch s % (records / batch) of epoch s /
+ * (records / batch), so a loader can start at any step and yields there what an uninterrupted one
+ * would. Given views have the order of their file in every epoch. */
 #ifndef NNCLR_IMAGE_LOADER_H
 #define NNCLR_IMAGE_LOADER_H
 
@@ -25,6 +25,7 @@ typedef struct nnclr_loader_options {
     int64_t steps;      /* batches to yield */
     int threads;        /* producers, >= 1 */
     int ahead;          /* batches in memory besides the one taken, >= 1 */
+    size_t window; /* frames that an epoch's records are drawn from; 0: all, see epoch_order.h */
 } nnclr_loader_options;
 
 /* One batch; valid until the next call. n = batch, s = size. */

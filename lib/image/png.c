@@ -181,7 +181,7 @@ static bool read_png(const uint8_t *bytes, size_t size, const nnclr_decode_limit
         return false;
     if (!image)
         return true;
-    if (!nnclr_image_create(image, header->width, header->height, e))
+    if (!nnclr_image_reuse(image, header->width, header->height, e))
         return false;
 
     reader job = {.e = e, .bytes = bytes, .size = size};
@@ -256,4 +256,4 @@ static bool is_png(const uint8_t *bytes, size_t size) {
     return size >= SIGNATURE_BYTES && memcmp(bytes, "\x89PNG\r\n\x1a\n", SIGNATURE_BYTES) == 0;
 }
 
-const nnclr_picture_codec nnclr_png_codec = {NNCLR_CODEC_PNG, is_png, read_png};
+const nnclr_picture_codec nnclr_png_codec = {NNCLR_CODEC_PNG, is_png, read_png, NULL};

@@ -48,7 +48,7 @@ static bool read_ppm(const uint8_t *bytes, size_t size, const nnclr_decode_limit
     *header = (nnclr_picture_header){.width = (int)width, .height = (int)height, .orientation = 1};
     if (!image)
         return true;
-    if (!nnclr_image_create(image, (int)width, (int)height, e))
+    if (!nnclr_image_reuse(image, (int)width, (int)height, e))
         return false;
     memcpy(image->pixels, bytes + at, need);
     return true;
@@ -63,4 +63,4 @@ bool nnclr_encode_ppm(const nnclr_image *image, nnclr_buffer *out, nnclr_error *
     return false;
 }
 
-const nnclr_picture_codec nnclr_ppm_codec = {NNCLR_CODEC_PPM, is_ppm, read_ppm};
+const nnclr_picture_codec nnclr_ppm_codec = {NNCLR_CODEC_PPM, is_ppm, read_ppm, NULL};

@@ -1,8 +1,9 @@
 #include "image/resize.h"
 
 #include <math.h>
+#include <string.h>
 
-#include "image/pixel.h"
+#include "base/wide.h"
 
 /* One axis: output pixel i is the sum of weights[i * taps + k] * source[first[i] + k], k < count[i]
  * (Pillow, Resample.c: precompute_coeffs). */
@@ -73,51 +74,88 @@ static void weigh_axis(axis *a, nnclr_filter filter, double origin, double exten
     }
 }
 
-/* Pixels [low, high) of a row of the picture, and of them `width` pixels in 0..255. */
-static void resample_row(const axis *a, const uint8_t *row, int width, nnclr_pixel *source,
-                         nnclr_pixel *out) {
-    for (int x = a->low; x < a->high; x++) {
-        const uint8_t *p = row + 3 * (size_t)x;
-        source[x - a->low] = (nnclr_pixel){(float)p[0], (float)p[1], (float)p[2], 0};
-    }
-    const float *weights = a->weights;
-    for (int i = 0; i < width; i++, weights += a->taps) {
-        const nnclr_pixel *from = source + (a->first[i] - a->low);
-        nnclr_pixel sum = {0};
-        for (int k = 0; k < a->count[i]; k++)
-            sum += from[k] * weights[k];
-        out[i] = sum;
+/* ---- across ----
+ *
+ * ROWS rows go together: a block holds the same pixel of each, so that one multiplication by a
+ * weight serves them all. Every sum runs over its taps in their order, whatever the width of the
+ * machine's vectors: all of them give the same bits. */
+
+enum { ROWS = 4, CHANNELS = 4, LANES = ROWS * CHANNELS }; /* the fourth channel is idle */
+
+typedef float block __attribute__((vector_size(LANES * sizeof(float)), may_alias));
+
+/* `line` has room for one float more than the columns hold: the idle channel is what follows. */
+static inline void load_columns(const uint8_t *const rows[ROWS], int columns, float *line,
+                                block *source) {
+    for (int r = 0; r < ROWS; r++) {
+        for (int i = 0; i < 3 * columns; i++)
+            line[i] = rows[r][i];
+        float *to = (float *)source + CHANNELS * r;
+        for (int x = 0; x < columns; x++)
+            memcpy(to + (size_t)x * LANES, line + 3 * x, CHANNELS * sizeof(float));
     }
 }
 
+/* The rows begin at column a->low. `width` pixels of three floats of each, in 0..255, `stride`
+ * floats from row to row, each with room for one float more. */
+NNCLR_WIDE
+static void resample_rows(const axis *a, const uint8_t *const rows[ROWS], int width, bool flip,
+                          float *line, block *source, float *out, size_t stride) {
+    load_columns(rows, a->high - a->low, line, source);
+    for (int x = 0; x < width; x++, out += 3) {
+        int i = flip ? width - 1 - x : x;
+        const float *weights = a->weights + (size_t)i * (size_t)a->taps;
+        const block *from = source + (a->first[i] - a->low);
+        block sum = {0};
+        for (int k = 0; k < a->count[i]; k++)
+            sum += from[k] * weights[k];
+        float sums[LANES];
+        memcpy(sums, &sum, sizeof sums);
+        for (size_t r = 0; r < ROWS; r++) /* the idle channel is written over by the next pixel */
+            memcpy(out + r * stride, sums + CHANNELS * r, CHANNELS * sizeof(float));
+    }
+}
+
+/* ---- down ---- */
+
+enum { BLOCKS = 4, FLOATS = BLOCKS * LANES }; /* what is summed at a time */
+
 /* 0..255 -> 0..1; the cubic overshoots. */
-static float to_unit(float v) {
+static inline float to_unit(float v) {
     v *= 1.0f / 255;
     v = v > 0 ? v : 0; /* one comparison a line becomes one instruction without a branch */
     return v < 1 ? v : 1;
 }
 
-/* Output row i from the rows that pass one left, which begin at source row a->low; `step` floats
- * from pixel to pixel. */
-static void mix_rows(const axis *a, int i, const nnclr_pixel *rows, int width, float *out,
-                     int step) {
+/* Output row i, `floats` of them, from the rows that the first pass left, which begin at source row
+ * a->low. `stride` is a multiple of FLOATS. */
+NNCLR_WIDE
+static void mix_rows(const axis *a, int i, const float *rows, size_t stride, size_t floats,
+                     float *out) {
     const float *weights = a->weights + (size_t)i * (size_t)a->taps;
-    const nnclr_pixel *first = rows + (size_t)(a->first[i] - a->low) * (size_t)width;
-    for (int x = 0; x < width; x++, out += step) {
-        const nnclr_pixel *from = first + x;
-        nnclr_pixel sum = {0};
-        for (int k = 0; k < a->count[i]; k++, from += width)
-            sum += *from * weights[k];
-        for (int c = 0; c < 3; c++)
-            out[c] = to_unit(sum[c]);
+    const float *first = rows + (size_t)(a->first[i] - a->low) * stride;
+    for (size_t x = 0; x < floats; x += FLOATS) {
+        const float *from = first + x;
+        block sum[BLOCKS] = {{0}};
+        for (int k = 0; k < a->count[i]; k++, from += stride)
+            for (int b = 0; b < BLOCKS; b++)
+                sum[b] += *(const block *)(from + b * LANES) * weights[k];
+        float unit[FLOATS];
+        memcpy(unit, sum, sizeof unit);
+        for (int j = 0; j < FLOATS; j++)
+            unit[j] = to_unit(unit[j]);
+        size_t left = floats - x;
+        memcpy(out + x, unit, (left < FLOATS ? left : FLOATS) * sizeof(float));
     }
 }
 
+/* ---- both ---- */
+
 /* Takes `count` elements of 4 bytes from the scratch. */
 static void *carve(unsigned char **next, size_t count) {
-    void *block = *next;
+    void *memory = *next;
     *next += count * 4;
-    return block;
+    return memory;
 }
 
 /* Pixels that exist: columns [left, right), rows [top, bottom). */
@@ -125,31 +163,41 @@ typedef struct window {
     int left, top, right, bottom;
 } window;
 
-static bool check_box(const nnclr_image *image, nnclr_box box, int width, int height,
+static bool check_box(const nnclr_patch *patch, nnclr_box box, int width, int height,
                       nnclr_error *e) {
-    if (width < 1 || height < 1 || !(box.width > 0) || !(box.height > 0) || !(box.left >= 0) ||
-        !(box.top >= 0) || box.left + box.width > image->width + 1e-6 ||
-        box.top + box.height > image->height + 1e-6)
+    double right = patch->left + patch->image.width, bottom = patch->top + patch->image.height;
+    if (width < 1 || height < 1 || !(box.width > 0) || !(box.height > 0) ||
+        !(box.left >= patch->left) || !(box.top >= patch->top) ||
+        box.left + box.width > right + 1e-6 || box.top + box.height > bottom + 1e-6)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "a box of %g x %g at (%g, %g) does not lie in %d x %d", box.width,
-                          box.height, box.left, box.top, image->width, image->height);
+                          box.height, box.left, box.top, patch->image.width, patch->image.height);
     return true;
 }
 
-static bool resample(const nnclr_image *image, nnclr_box box, window there, nnclr_filter filter,
+/* Box and window in pixels of the patch's picture, of which the patch has those of the window. */
+static bool resample(const nnclr_patch *patch, nnclr_box box, window there, nnclr_filter filter,
                      bool flip, int width, int height, float *out, nnclr_buffer *scratch,
                      nnclr_error *e) {
     axis across = {.taps = most_taps(filter, box.width, width)};
     axis down = {.taps = most_taps(filter, box.height, height)};
     size_t columns = (size_t)(there.right - there.left), lines = (size_t)(there.bottom - there.top);
-    size_t pixels = columns + (size_t)width * lines;
+    size_t floats = 3 * (size_t)width, stride = (floats + FLOATS) / FLOATS * FLOATS;
     size_t words =
         (size_t)width * (size_t)(across.taps + 2) + (size_t)height * (size_t)(down.taps + 2);
     scratch->size = 0;
-    if (!nnclr_buffer_reserve(scratch, pixels * sizeof(nnclr_pixel) + words * 4, e))
+    if (!nnclr_buffer_reserve(scratch,
+                              (columns + 1) * sizeof(block) +
+                                  ((lines + ROWS - 1) * stride + 3 * columns + 1 + words) *
+                                      sizeof(float),
+                              e))
         return false;
-    nnclr_pixel *source = (void *)scratch->data, *rows = source + columns;
-    unsigned char *next = scratch->data + pixels * sizeof(nnclr_pixel);
+    uintptr_t start = (uintptr_t)scratch->data;
+    block *source = (block *)((start + sizeof(block) - 1) / sizeof(block) * sizeof(block));
+    float *rows = (float *)(source + columns);
+    float *line = rows + (lines + ROWS - 1) * stride;
+    line[3 * columns] = 0;
+    unsigned char *next = (unsigned char *)(line + 3 * columns + 1);
     across.first = carve(&next, (size_t)width);
     across.count = carve(&next, (size_t)width);
     across.weights = carve(&next, (size_t)width * (size_t)across.taps);
@@ -160,29 +208,46 @@ static bool resample(const nnclr_image *image, nnclr_box box, window there, nncl
     weigh_axis(&down, filter, box.top, box.height, there.top, there.bottom, height);
 
     /* Only the rows that the second pass reads. */
-    for (int y = down.low; y < down.high; y++)
-        resample_row(&across, image->pixels + 3 * (size_t)y * (size_t)image->width, width, source,
-                     rows + (size_t)(y - down.low) * (size_t)width);
-    for (int i = 0; i < height; i++) {
-        float *row = out + 3 * (size_t)i * (size_t)width;
-        mix_rows(&down, i, rows, width, flip ? row + 3 * (width - 1) : row, flip ? -3 : 3);
+    const uint8_t *pixels = patch->image.pixels + 3 * (size_t)(across.low - patch->left);
+    for (int y = down.low; y < down.high; y += ROWS) {
+        const uint8_t *from[ROWS];
+        for (int r = 0; r < ROWS; r++) {
+            int row = y + r < down.high ? y + r : down.high - 1;
+            from[r] = pixels + 3 * (size_t)(row - patch->top) * (size_t)patch->image.width;
+        }
+        resample_rows(&across, from, width, flip, line, source,
+                      rows + (size_t)(y - down.low) * stride, stride);
     }
+    for (int i = 0; i < height; i++)
+        mix_rows(&down, i, rows, stride, floats, out + (size_t)i * floats);
     return true;
 }
 
 bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
                   int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
-    window whole = {0, 0, image->width, image->height};
-    return check_box(image, box, width, height, e) &&
-           resample(image, box, whole, filter, flip, width, height, out, scratch, e);
+    nnclr_patch whole = {.image = *image, .shrink = 1};
+    window there = {0, 0, image->width, image->height};
+    return check_box(&whole, box, width, height, e) &&
+           resample(&whole, box, there, filter, flip, width, height, out, scratch, e);
+}
+
+bool nnclr_crop_resize_patch(const nnclr_patch *patch, nnclr_box box, nnclr_filter filter,
+                             bool flip, int width, int height, float *out, nnclr_buffer *scratch,
+                             nnclr_error *e) {
+    box.left = (box.left + patch->before_x) / patch->shrink;
+    box.top = (box.top + patch->before_y) / patch->shrink;
+    box.width /= patch->shrink;
+    box.height /= patch->shrink;
+    if (!check_box(patch, box, width, height, e))
+        return false;
+    double right = fmin(ceil(box.left + box.width), patch->left + patch->image.width);
+    double bottom = fmin(ceil(box.top + box.height), patch->top + patch->image.height);
+    window crop = {(int)box.left, (int)box.top, (int)right, (int)bottom};
+    return resample(patch, box, crop, filter, flip, width, height, out, scratch, e);
 }
 
 bool nnclr_crop_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
                        int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
-    if (!check_box(image, box, width, height, e))
-        return false;
-    double right = fmin(ceil(box.left + box.width), image->width);
-    double bottom = fmin(ceil(box.top + box.height), image->height);
-    window crop = {(int)box.left, (int)box.top, (int)right, (int)bottom};
-    return resample(image, box, crop, filter, flip, width, height, out, scratch, e);
+    nnclr_patch whole = {.image = *image, .shrink = 1};
+    return nnclr_crop_resize_patch(&whole, box, filter, flip, width, height, out, scratch, e);
 }

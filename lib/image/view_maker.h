@@ -1,5 +1,5 @@
-/* What one loader thread keeps between records: its buffers, and how it gets a picture and makes a
- * view of it. */
+/* What one loader thread keeps between records: its buffers, and how it gets a picture and makes
+ * views of it. */
 #ifndef NNCLR_IMAGE_VIEW_MAKER_H
 #define NNCLR_IMAGE_VIEW_MAKER_H
 
@@ -11,8 +11,12 @@
 #include "image/image.h"
 #include "io/shard.h"
 
+enum { NNCLR_VIEWS = 2 };
+
+/* Zero-initialise. */
 typedef struct nnclr_view_maker {
     nnclr_buffer encoded, scratch;
+    nnclr_patch patch;
 } nnclr_view_maker;
 
 void nnclr_view_maker_free(nnclr_view_maker *maker);
@@ -21,17 +25,25 @@ void nnclr_view_maker_free(nnclr_view_maker *maker);
 bool nnclr_view_maker_decode(nnclr_view_maker *maker, nnclr_shard_set *set, size_t record,
                              nnclr_image *image, nnclr_error *e);
 
-/* Which draw a view is. */
+/* Which draw the views of a record are. */
 typedef struct nnclr_view_key {
     uint64_t seed, record;
     uint32_t epoch;
-    int view;
 } nnclr_view_key;
 
-/* The view of a record's picture, in [0,1]: out [size][size][3]. All that makes views for training,
- * or shows them, makes them here. */
-bool nnclr_view_maker_view(nnclr_view_maker *maker, const nnclr_augment *augment,
-                           const nnclr_image *image, nnclr_view_key key, float *out,
-                           nnclr_error *e);
+/* The views of a record's picture, in [0,1]: out[view] [size][size][3], NULL where it is not
+ * wanted. All that makes views for training, or shows them, makes them here.
+ *
+ * A JPEG is decoded no further than a view's crop needs. Where the crop is larger than the view so
+ * many times that half, a quarter or an eighth of its pixels is still twice as many on each side,
+ * it is decoded that small; else the view is the one that the whole picture gives, bit for bit.
+ * Either way a view depends on nothing but the picture, the key and its own number. */
+bool nnclr_view_maker_views(nnclr_view_maker *maker, nnclr_shard_set *set,
+                            const nnclr_augment *augment, nnclr_view_key key,
+                            float *const out[NNCLR_VIEWS], nnclr_error *e);
+
+/* How much smaller the picture may be decoded for a view of that crop: 1, 2, 4 or 8, at most
+ * `most`. */
+int nnclr_view_shrink(const nnclr_augment *augment, nnclr_box crop, int most);
 
 #endif

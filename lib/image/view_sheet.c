@@ -7,7 +7,7 @@
 #include "image/encode.h"
 #include "image/view_maker.h"
 
-enum { VIEWS = 2, CELL_LEAST = 128, CELL_MOST = 256, CAPTION = 160 };
+enum { VIEWS = NNCLR_VIEWS, CELL_LEAST = 128, CELL_MOST = 256, CAPTION = 160 };
 
 static void picture_caption(const nnclr_shard_set *set, uint32_t record, const nnclr_image *image,
                             char text[CAPTION]) {
@@ -18,14 +18,14 @@ static void picture_caption(const nnclr_shard_set *set, uint32_t record, const n
 }
 
 static void view_caption(const nnclr_augment *augment, const nnclr_image *image, nnclr_view_key key,
-                         char text[CAPTION]) {
+                         int view, char text[CAPTION]) {
     const nnclr_view_parameters p = nnclr_augment_draw(augment, image->width, image->height,
-                                                       key.seed, key.epoch, key.record, key.view);
+                                                       key.seed, key.epoch, key.record, view);
     double share = p.crop.width * p.crop.height / ((double)image->width * image->height);
     char blur[24] = "";
     if (p.blur)
         snprintf(blur, sizeof blur, "blur %.2f ", p.sigma);
-    snprintf(text, CAPTION, "view %d: %.*f %%\n%s%s%s\n%s%s", key.view + 1, share < 0.01 ? 2 : 0,
+    snprintf(text, CAPTION, "view %d: %.*f %%\n%s%s%s\n%s%s", view + 1, share < 0.01 ? 2 : 0,
              100 * share, p.flip ? "flip " : "", p.jitter ? "jitter " : "", p.gray ? "gray" : "",
              blur, p.solarize ? "solarize" : "");
 }
@@ -33,20 +33,18 @@ static void view_caption(const nnclr_augment *augment, const nnclr_image *image,
 /* Memory of one row. */
 typedef struct row {
     nnclr_view_maker maker;
-    nnclr_buffer values; /* of one view */
+    nnclr_buffer values; /* of the views */
     nnclr_image view;
 } row;
 
 static bool draw_view(nnclr_sheet *sheet, int at, const nnclr_views_request *request,
-                      const nnclr_image *image, nnclr_view_key key, row *r, nnclr_error *e) {
+                      const nnclr_image *image, nnclr_view_key key, int view, const float *values,
+                      row *r, nnclr_error *e) {
     const size_t size = (size_t)request->augment.size, count = 3 * size * size;
-    float *values = (void *)r->values.data;
     char caption[CAPTION];
-    if (!nnclr_view_maker_view(&r->maker, &request->augment, image, key, values, e))
-        return false;
     nnclr_views_to_bytes(values, count, r->view.pixels);
-    view_caption(&request->augment, image, key, caption);
-    return nnclr_sheet_draw(sheet, at, 1 + key.view, &r->view, NNCLR_FRAME_NONE, caption, e);
+    view_caption(&request->augment, image, key, view, caption);
+    return nnclr_sheet_draw(sheet, at, 1 + view, &r->view, NNCLR_FRAME_NONE, caption, e);
 }
 
 static bool draw_row(nnclr_sheet *sheet, int at, nnclr_shard_set *set,
@@ -59,10 +57,13 @@ static bool draw_row(nnclr_sheet *sheet, int at, nnclr_shard_set *set,
         picture_caption(set, record, &image, caption);
         ok = nnclr_sheet_draw(sheet, at, 0, &image, NNCLR_FRAME_NONE, caption, e);
     }
-    for (int view = 0; ok && view < VIEWS; view++) {
-        nnclr_view_key key = {request->seed, record, request->epoch, view};
-        ok = draw_view(sheet, at, request, &image, key, r, e);
-    }
+    const size_t size = (size_t)request->augment.size;
+    float *values = (void *)r->values.data;
+    float *const views[VIEWS] = {values, values + 3 * size * size};
+    nnclr_view_key key = {request->seed, record, request->epoch};
+    ok = ok && nnclr_view_maker_views(&r->maker, set, &request->augment, key, views, e);
+    for (int view = 0; ok && view < VIEWS; view++)
+        ok = draw_view(sheet, at, request, &image, key, view, views[view], r, e);
     nnclr_image_free(&image);
     return ok;
 }
@@ -84,8 +85,9 @@ bool nnclr_view_sheet(nnclr_shard_set *set, const nnclr_views_request *request, 
     };
     row r = {0};
     nnclr_sheet *sheet = nnclr_sheet_create(&layout, title, e);
-    bool ok = sheet && nnclr_image_create(&r.view, size, size, e) &&
-              nnclr_buffer_reserve(&r.values, 3 * (size_t)size * (size_t)size * sizeof(float), e);
+    bool ok =
+        sheet && nnclr_image_create(&r.view, size, size, e) &&
+        nnclr_buffer_reserve(&r.values, VIEWS * 3 * (size_t)size * (size_t)size * sizeof(float), e);
     for (int i = 0; ok && i < layout.rows; i++)
         ok = draw_row(sheet, i, set, request, &r, e);
     ok = ok && nnclr_encode_png(nnclr_sheet_image(sheet), png, e);

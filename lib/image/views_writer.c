@@ -4,7 +4,7 @@
 #include "image/views_file.h"
 #include "io/tensor_file.h"
 
-enum { VIEWS = 2, CHUNK_BYTES = 1 << 22, CHUNK_MOST = 32, SLOTS_A_THREAD = 2 };
+enum { VIEWS = NNCLR_VIEWS, CHUNK_BYTES = 1 << 22, CHUNK_MOST = 32, SLOTS_A_THREAD = 2 };
 
 typedef struct work {
     nnclr_shard_set *set;
@@ -35,17 +35,14 @@ static bool make_chunk(void *context, uint64_t item, int slot, int worker, nnclr
     const nnclr_views_request *request = w->request;
     nnclr_view_maker *maker = &w->makers[worker];
     size_t chunk = (size_t)item % w->chunks;
+    bool first = item < w->chunks;
     float *to = w->views + (size_t)slot * w->chunk * w->row;
     for (size_t i = 0; i < chunk_records(w, chunk); i++, to += w->row) {
         nnclr_view_key key = {.seed = request->seed,
                               .record = request->records[chunk * w->chunk + i],
-                              .epoch = request->epoch,
-                              .view = item >= w->chunks};
-        nnclr_image image = {0};
-        bool ok = nnclr_view_maker_decode(maker, w->set, (size_t)key.record, &image, e) &&
-                  nnclr_view_maker_view(maker, &request->augment, &image, key, to, e);
-        nnclr_image_free(&image);
-        if (!ok)
+                              .epoch = request->epoch};
+        float *const out[VIEWS] = {first ? to : NULL, first ? NULL : to};
+        if (!nnclr_view_maker_views(maker, w->set, &request->augment, key, out, e))
             return false;
     }
     return true;

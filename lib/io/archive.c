@@ -45,7 +45,7 @@ static bool archive_failed(const nnclr_archive *archive, struct archive *which, 
     const char *why = archive_error_string(which);
     bool memory = archive_errno(which) == ENOMEM;
     return nnclr_fail(e, memory ? NNCLR_ERROR_MEMORY : NNCLR_ERROR_INPUT, "%s: %s", archive->name,
-                      why ? why : "damaged archive");
+                      why ? why : "damaged or truncated archive");
 }
 
 static bool reader_failed(const nnclr_archive *archive, nnclr_error *e) {

@@ -77,6 +77,16 @@ void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *
 /* Puts the encoded picture of record i into `out` (emptied first), its crc32 verified. Any number
  * of threads may call it, each with its own buffer. */
 bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnclr_error *e);
+/* Frames of all files, and the one that record i lies in, numbered in the order of the files. Some
+ * hold no record. */
+size_t nnclr_shard_set_frame_count(const nnclr_shard_set *set);
+size_t nnclr_shard_set_frame(const nnclr_shard_set *set, size_t i);
+/* From now on a frame is kept, whatever cache_bytes says, until as many of its records were read as
+ * it has: for an order that dwells on few frames and reads each record once. Before any thread
+ * reads. */
+bool nnclr_shard_set_dwell(nnclr_shard_set *set, nnclr_error *e);
+/* Frames that are kept so, now. */
+size_t nnclr_shard_set_frames_held(const nnclr_shard_set *set);
 /* What a checkpoint remembers of the data: an array with {"records", "crc32"} of each file (of each
  * part of a concatenated one, so that `cat a b` and a, b are the same data). Owned by the caller.
  */

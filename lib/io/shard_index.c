@@ -240,12 +240,12 @@ static bool parse_row(const table *t, size_t row, int64_t *name_start, nnclr_ind
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "row %zu: its name is damaged", row);
     *name_start = end;
     nnclr_index_entry entry = {
-        .number = values[RECORD],
-        .frame = (uint64_t)values[FRAME],
-        .offset = (uint64_t)values[OFFSET],
-        .length = (uint64_t)values[LENGTH],
+        .number = (int32_t)values[RECORD],
+        .frame = (uint32_t)values[FRAME],
+        .offset = (uint32_t)values[OFFSET],
+        .length = (uint32_t)values[LENGTH],
         .crc32 = (uint32_t)values[CRC32],
-        .label = values[LABEL],
+        .label = (int32_t)values[LABEL],
         .width = (int)values[WIDTH],
         .height = (int)values[HEIGHT],
         .codec = (nnclr_codec)values[CODEC],

@@ -36,16 +36,17 @@ uint64_t nnclr_tar_padding(uint64_t size); /* bytes that follow `size` bytes of 
 
 /* ---- shard_index.c ---- */
 
+/* All that is bounded by 32 bits has no more: a set of millions keeps all entries in memory. */
 typedef struct nnclr_index_entry {
-    int64_t number;  /* of the record, in its part */
-    uint64_t frame;  /* of the part's frames */
-    uint64_t offset; /* of the picture in the frame's content */
-    uint64_t length;
+    size_t name;     /* where it starts in names */
+    int32_t number;  /* of the record, in its part */
+    uint32_t frame;  /* of the part's frames */
+    uint32_t offset; /* of the picture in the frame's content, at most NNCLR_FRAME_LIMIT */
+    uint32_t length; /* the same */
     uint32_t crc32;
-    int64_t label;
+    int32_t label;
     int width, height;
     nnclr_codec codec;
-    size_t name; /* where it starts in names */
 } nnclr_index_entry;
 
 typedef struct nnclr_index {

@@ -148,9 +148,11 @@ static bool parse_description(scanner *s, nnclr_error *e) {
 static bool parse_label(scanner *s, nnclr_error *e) {
     if (s->text.size > 0 && s->text.data[s->text.size - 1] == '\n')
         s->text.data[--s->text.size] = '\0';
-    return (s->text.size > 0 &&
-            nnclr_parse_int((const char *)s->text.data, 0, INT32_MAX, &s->record.label)) ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT, "its label is no number");
+    int64_t label;
+    if (s->text.size == 0 || !nnclr_parse_int((const char *)s->text.data, 0, INT32_MAX, &label))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "its label is no number");
+    s->record.label = (int32_t)label;
+    return true;
 }
 
 /* Nine digits, a dot, and one of the suffixes; else a member that does not concern us. */
@@ -175,18 +177,21 @@ static bool begin_record_member(scanner *s, const nnclr_tar_header *header, int6
             return false;
         s->in_record = true;
         s->has_picture = s->has_description = false;
-        s->record = (nnclr_index_entry){.number = number, .label = -1};
+        s->record = (nnclr_index_entry){.number = (int32_t)number, .label = -1};
     }
     if (s->kind != MEMBER_PICTURE)
         return true;
     if (s->has_picture || header->size > NNCLR_FRAME_LIMIT)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: %s", header->name,
                           s->has_picture ? "a second picture of this record" : "too large");
+    uint64_t frame = newest(s)->table.count, offset = s->position - s->frame_start;
+    if (frame > UINT32_MAX || offset > NNCLR_FRAME_LIMIT)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: too far in", header->name);
     s->has_picture = true;
     s->record.codec = codec;
-    s->record.frame = newest(s)->table.count;
-    s->record.offset = s->position - s->frame_start;
-    s->record.length = header->size;
+    s->record.frame = (uint32_t)frame;
+    s->record.offset = (uint32_t)offset;
+    s->record.length = (uint32_t)header->size;
     return true;
 }
 

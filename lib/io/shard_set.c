@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "io/frame_window.h"
 #include "io/shard_parts.h"
 
 /* A part of a file, placed in the set's numbering. */
@@ -30,6 +31,7 @@ struct nnclr_shard_set {
     _Atomic(unsigned char *) *cache;
     uint64_t cache_limit;
     _Atomic uint64_t cache_used, frames_read;
+    nnclr_frame_window *window; /* in place of the cache; NULL: the cache is used */
 };
 
 /* ---- opening ---- */
@@ -137,6 +139,7 @@ void nnclr_shard_set_close(nnclr_shard_set *set) {
     for (size_t i = 0; set->cache && i < set->frame_count; i++)
         nnclr_free(atomic_load(&set->cache[i]));
     nnclr_free(set->cache);
+    nnclr_frame_window_free(set->window);
     for (size_t i = 0; i < set->place_count; i++)
         nnclr_free(set->places[i].labels);
     nnclr_free(set->places);
@@ -192,6 +195,33 @@ void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *
     };
 }
 
+size_t nnclr_shard_set_frame_count(const nnclr_shard_set *set) {
+    return set->frame_count;
+}
+
+size_t nnclr_shard_set_frame(const nnclr_shard_set *set, size_t i) {
+    const nnclr_index_entry *entry;
+    const placed_part *place = locate(set, i, &entry);
+    return place->first_frame + entry->frame;
+}
+
+bool nnclr_shard_set_dwell(nnclr_shard_set *set, nnclr_error *e) {
+    if (set->window)
+        return true;
+    uint32_t *records = nnclr_alloc_zero(set->frame_count, sizeof *records, e);
+    if (!records)
+        return false;
+    for (size_t i = 0; i < set->record_count; i++)
+        records[nnclr_shard_set_frame(set, i)]++;
+    set->window = nnclr_frame_window_create(records, set->frame_count, e);
+    nnclr_free(records);
+    return set->window != NULL;
+}
+
+size_t nnclr_shard_set_frames_held(const nnclr_shard_set *set) {
+    return set->window ? nnclr_frame_window_held(set->window) : 0;
+}
+
 nnclr_json *nnclr_shard_set_identity(const nnclr_shard_set *set, nnclr_error *e) {
     nnclr_json *array = nnclr_json_array(e);
     if (!array)
@@ -239,25 +269,49 @@ static bool keep(nnclr_shard_set *set, size_t slot, unsigned char *content, uint
     return false;
 }
 
-static bool read_from_frame(nnclr_shard_set *set, const placed_part *place,
-                            const nnclr_index_entry *entry, nnclr_buffer *out, nnclr_error *e) {
+/* The content of a frame from its file; NULL on failure. */
+static unsigned char *load_frame(nnclr_shard_set *set, const placed_part *place, size_t frame,
+                                 nnclr_error *e) {
     const nnclr_seek_table *table = &place->part->table;
     const nnclr_input *input = &place->file->input;
-    size_t slot = place->first_frame + entry->frame,
-           size = table->frames[entry->frame].decompressed;
+    unsigned char *content = nnclr_alloc(table->frames[frame].decompressed, 1, e);
+    if (!content)
+        return NULL;
+    if (nnclr_seek_table_load(table, frame, input->fd, input->name, content, e)) {
+        atomic_fetch_add(&set->frames_read, 1);
+        return content;
+    }
+    nnclr_free(content);
+    return NULL;
+}
+
+static bool read_through_window(nnclr_shard_set *set, const placed_part *place,
+                                const nnclr_index_entry *entry, nnclr_buffer *out, nnclr_error *e) {
+    size_t slot = place->first_frame + entry->frame;
+    const unsigned char *content = nnclr_frame_window_get(set->window, slot);
+    if (!content) {
+        unsigned char *loaded = load_frame(set, place, entry->frame, e);
+        if (!loaded)
+            return false;
+        content = nnclr_frame_window_put(set->window, slot, loaded);
+    }
+    bool ok = nnclr_buffer_append(out, content + entry->offset, (size_t)entry->length, e);
+    nnclr_frame_window_done(set->window, slot);
+    return ok;
+}
+
+static bool read_from_frame(nnclr_shard_set *set, const placed_part *place,
+                            const nnclr_index_entry *entry, nnclr_buffer *out, nnclr_error *e) {
+    size_t slot = place->first_frame + entry->frame;
     unsigned char *content = atomic_load(&set->cache[slot]);
     if (content)
         return nnclr_buffer_append(out, content + entry->offset, (size_t)entry->length, e);
 
-    content = nnclr_alloc(size, 1, e);
+    content = load_frame(set, place, entry->frame, e);
     if (!content)
         return false;
-    bool ok = nnclr_seek_table_load(table, entry->frame, input->fd, input->name, content, e);
-    if (ok) {
-        atomic_fetch_add(&set->frames_read, 1);
-        ok = nnclr_buffer_append(out, content + entry->offset, (size_t)entry->length, e);
-    }
-    if (!ok || !keep(set, slot, content, size))
+    bool ok = nnclr_buffer_append(out, content + entry->offset, (size_t)entry->length, e);
+    if (!ok || !keep(set, slot, content, place->part->table.frames[entry->frame].decompressed))
         nnclr_free(content);
     return ok;
 }
@@ -279,10 +333,11 @@ bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnc
     const placed_part *place = locate(set, i, &entry);
     out->size = 0;
     bool ok = place->file->plain ? read_plain(place, entry, out, e)
+              : set->window      ? read_through_window(set, place, entry, out, e)
                                  : read_from_frame(set, place, entry, out, e);
     if (!ok)
         return false;
     return nnclr_crc32(0, out->data, out->size) == entry->crc32 ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: record %" PRId64 " has a wrong checksum",
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: record %" PRId32 " has a wrong checksum",
                       place->file->input.name, entry->number);
 }

@@ -274,12 +274,12 @@ bool nnclr_shard_writer_add(nnclr_shard_writer *writer, int64_t number, const nn
                           "%s: the index of one shard cannot hold more records; split it",
                           writer->path);
     nnclr_index_entry entry = {
-        .number = number,
-        .frame = writer->table.count,
-        .offset = writer->pending.size + NNCLR_TAR_BLOCK,
-        .length = record->size,
+        .number = (int32_t)number,
+        .frame = (uint32_t)writer->table.count,
+        .offset = (uint32_t)(writer->pending.size + NNCLR_TAR_BLOCK),
+        .length = (uint32_t)record->size /* bounded as a tar member */,
         .crc32 = nnclr_crc32(0, bytes, record->size),
-        .label = record->label,
+        .label = (int32_t)record->label,
         .width = record->width,
         .height = record->height,
         .codec = record->codec,

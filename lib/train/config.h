@@ -29,6 +29,7 @@ typedef struct nnclr_config {
     nnclr_augment augment; /* augment.size == model.size */
     nnclr_method_options method;
     int batch;
+    int shuffle_window;   /* frames that records are drawn from; 0: all of the set */
     int micro_batch;      /* pictures that pass the backbone at a time; 0: the whole batch */
     double epochs;        /* used where steps is 0 */
     int64_t steps;        /* 0: epochs * (records / batch) */

@@ -59,6 +59,7 @@ static const field fields[] = {
     {"queue_frozen", FIELD_BOOL, AT(method.queue_frozen), 0, 0, 1, NULL},
     {"batch", FIELD_INT, AT(batch), 1, 1 << 24, 1, NULL},
     {"micro_batch", FIELD_INT, AT(micro_batch), 0, 1 << 24, 1, NULL},
+    {"shuffle_window", FIELD_INT, AT(shuffle_window), 0, 1 << 30, 1, NULL},
     {"epochs", FIELD_REAL, AT(epochs), 0, 1e9, 1, NULL},
     {"steps", FIELD_LONG, AT(steps), 0, 1e15, 1, NULL},
     {"warmup_epochs", FIELD_REAL, AT(warmup_epochs), 0, 1e9, 1, NULL},
@@ -78,7 +79,7 @@ static const field fields[] = {
 enum { FIELDS = sizeof fields / sizeof *fields };
 
 /* What older versions did not write, and meant by not writing it: 0, the first choice. */
-static const char *const newer_keys[] = {"jitter", "micro_batch"};
+static const char *const newer_keys[] = {"jitter", "micro_batch", "shuffle_window"};
 
 /* Pairs and quadruples are read as arrays. */
 _Static_assert(AT(augment.area_high) == AT(augment.area_low) + sizeof(double), "no array");

@@ -146,6 +146,7 @@ static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
         .steps = t->plan.total - t->info.step,
         .threads = t->options.threads,
         .ahead = BATCHES_AHEAD,
+        .window = (size_t)config->shuffle_window,
     };
     if (options.steps == 0)
         return true;

@@ -405,18 +405,6 @@ END
     done
 }
 
-@test "what is not offered is refused with what can be given instead" {
-    folder=$(shapes 20)
-    expect 2 nnclr-prep --order random -o a.tar.zst "$folder"
-    expect_message nnclr-prep '--order: random is not offered yet; give sorted'
-    expect 0 nnclr-prep -q --order sorted -o a.tar.zst "$folder"
-    expect 2 nnclr-prep --size 64 -o b.tar.zst "$folder"
-    expect_message nnclr-prep '--size: not offered yet'
-    expect 2 nnclr-prep --pixels -o b.tar.zst "$folder"
-    expect_message nnclr-prep '--pixels: not offered yet'
-    [ ! -e b.tar.zst ]
-}
-
 # Compares a shard with CIFAR's files, FORMAT 10 or 100: every pixel, every label, in their order.
 compare_with_cifar() { # FORMAT SHARD FILE...
     zstdcat "$2" >compared.tar

@@ -211,6 +211,24 @@ END
     [ ! -e strange ]
 }
 
+@test "a shuffle window changes the order, is recorded, and resumes" {
+    make_shard w 200 # of several frames
+    expect 0 tiny -q --shuffle-window 1 --steps 40 -o whole w.tar.zst
+    [ "$(jq .config.shuffle_window whole/run.json)" = 1 ]
+    expect 0 tiny -q --shuffle-window 1 --steps 40 -j 1 -o one w.tar.zst
+    cmp whole/$CHECKPOINT one/$CHECKPOINT
+    expect 0 tiny -q --steps 40 -o exact w.tar.zst
+    [ "$(jq .config.shuffle_window exact/run.json)" = 0 ]
+    run cmp -s <(timeless whole) <(timeless exact)
+    [ "$status" -eq 1 ]
+    expect 75 tiny -q --shuffle-window 1 --steps 40 --max-time 0.01s -o cut w.tar.zst
+    expect 0 nnclr-pretrain -q --resume -o cut
+    cmp whole/$CHECKPOINT cut/$CHECKPOINT
+    expect 2 nnclr-pretrain --resume --shuffle-window 2 -o cut
+    expect_message nnclr-pretrain '--shuffle-window cannot be given with --resume'
+    expect 2 tiny --shuffle-window -1 -o bad w.tar.zst
+}
+
 @test "a run resumes in double precision, with the recorded engine" {
     expect 0 tiny -q --precision f64 --steps 6 -o whole s.tar.zst
     expect 75 tiny --precision f64 --steps 6 --max-time 0.001s -o cut s.tar.zst
@@ -375,7 +393,6 @@ END
         expect_message nnclr-pretrain "$words"
         [ ! -e run ]
     done <<'END'
---shuffle-window 100|--shuffle-window: is not offered
 --engine amx|engine amx is not built into this program; it offers: cpu
 --engine cuda|engine cuda is not built into this program; it offers: cpu
 --precision bf16|it offers: f32, f64

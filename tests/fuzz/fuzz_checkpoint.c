@@ -51,7 +51,7 @@ static void load_support_set(nnclr_tensor_reader *reader, const nnclr_checkpoint
     if (info->config.method.kind != NNCLR_METHOD_NNCLR || (int64_t)m * d > REALS_MOST)
         return;
     FUZZ_OK(nnclr_support_set_create(&s, engine(), m, d, 0, &e), &e);
-    if (nnclr_checkpoint_load_support_set(reader, &s, &e))
+    if (nnclr_checkpoint_load_support_set(reader, info, &s, &e))
         FUZZ_REQUIRE(s.cursor >= 0 && s.cursor < m);
     else
         fuzz_refused(&e);

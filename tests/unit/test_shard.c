@@ -367,7 +367,7 @@ static void forged_indexes_are_refused(void) {
         {"index frame", "outside of its frame", 2, {.frame = 2}},
         {"offset", "outside of its frame", 2, {.offset = 1 << 20}},
         {"length", "outside of its frame", 2, {.length = 1 << 20}},
-        {"length past all", "\"length\" is", 2, {.length = 1ull << 62}},
+        {"length past all", "\"length\" is", 2, {.length = 1U << 31}},
         {"width", "\"width\" is", 2, {.width = -4}},
         {"codec", "\"codec\" is", 2, {.codec = 9}},
         {"crc", NULL, 0, {.crc32 = 1}},

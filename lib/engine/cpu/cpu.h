@@ -7,6 +7,7 @@
 #include <cblas.h>
 #include <math.h>
 
+#include "base/wide.h"
 #include "engine/engine.h"
 
 #if NNCLR_REAL_BITS == 64
@@ -23,14 +24,7 @@ typedef float real;
 #define CPU(name)  nnclr_cpu32_##name
 #endif
 
-/* Functions whose loops gain from wider vectors than the baseline's get a copy for each kind of
- * CPU, chosen when the program is loaded. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) &&       \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CPU_WIDE __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#define CPU_WIDE
-#endif
+#define CPU_WIDE NNCLR_WIDE
 
 /* ---- pieces: how work is cut, by its size alone ---- */
 

@@ -1,0 +1,45 @@
+#!/usr/bin/env bats
+# What must not change while reading becomes faster.
+load helpers
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# Made by the plain loops that came before the fast ones. Other kinds of CPU may differ in last bits,
+# which would show here and there in rounded values.
+@test "the views of CIFAR's pictures keep their bytes" {
+    need_data cifar10/cifar10-12k.tar
+    need zstd
+    [ "$(uname -m)" = x86_64 ] || skip "the sums are of x86-64"
+    nnclr-prep -q --root cifar10/test -o a.tar.zst "$NNCLR_TEST_DATA/cifar10/cifar10-12k.tar"
+    while read -r sum options; do
+        # the header in front of the views says how they were made
+        [ "$(nnclr-views -q $options --size 32 --u8 -o - a.tar.zst | zstdcat |
+            tail -c $((2000 * 2 * 32 * 32 * 3)) | sha256sum | cut -d ' ' -f 1)" = "$sum" ]
+    done <<'END'
+da7d5109a965b519e6050b8c620676d598329723cf68115cea8bc783b8d3d3f0 --preset cifar
+333f6051f77e56a69c41e51d8676664072c882828b092067a2d1032612e6e59e --preset tiny --interpolation bilinear
+END
+}
+
+@test "views in the order of a shuffle window are the training with that window" {
+    make_shard s 200
+    options="--preset tiny --size 16"
+    train() { # RUN [option...]
+        local run=$1
+        shift
+        nnclr-pretrain $options --batch 8 --queue 20 --epochs 1 -q -o "$run" "$@"
+    }
+    metrics() { sed 's/"images_per_s":[^,]*,//' "$1/metrics.jsonl"; }
+    train shards --shuffle-window 1 s.tar.zst
+    nnclr-views $options -q --order training --shuffle-window 1 -o v.safetensors.zst s.tar.zst
+    train given --views v.safetensors.zst
+    diff <(metrics shards) <(metrics given)
+    nnclr-views $options -q --order training -o v.safetensors.zst s.tar.zst
+    train exact --views v.safetensors.zst
+    run cmp -s <(metrics shards) <(metrics exact)
+    [ "$status" -eq 1 ]
+    expect 2 nnclr-views --shuffle-window 1 -o v s.tar.zst
+    expect_message nnclr-views '--shuffle-window goes with --order training'
+}
