@@ -117,6 +117,11 @@ static bool locate(nnclr_tensor_reader *reader, nnclr_error *e) {
         nnclr_seek_table_read(input->fd, input->size, input->name, &reader->table, e);
     if (state == NNCLR_SEEK_FAILED)
         return false;
+    if (state == NNCLR_SEEK_PART)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "%s: the seek table does not cover the file: it is damaged, or several "
+                          "files in one, which tensor files cannot be",
+                          input->name);
     /* Frames of others may lack checksums and sizes: those are read from front to back. */
     if (state == NNCLR_SEEK_FOUND && reader->table.count > 0 && nnclr_frame_is_checked(start)) {
         const nnclr_frame *last = &reader->table.frames[reader->table.count - 1];

@@ -290,7 +290,7 @@ nnclr_seek_state nnclr_seek_table_read(int fd, uint64_t file_size, const char *n
         nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the seek table covers more than the file holds",
                    name);
     else
-        state = covered == file_size - size ? NNCLR_SEEK_FOUND : NNCLR_SEEK_ABSENT;
+        state = covered == file_size - size ? NNCLR_SEEK_FOUND : NNCLR_SEEK_PART;
 exit:
     nnclr_free(bytes);
     if (state != NNCLR_SEEK_FOUND)

@@ -75,7 +75,8 @@ bool nnclr_seek_table_append(const nnclr_seek_table *table, nnclr_buffer *out, n
 
 typedef enum nnclr_seek_state {
     NNCLR_SEEK_FOUND,  /* the table covers the file from byte 0 to the table */
-    NNCLR_SEEK_ABSENT, /* no table at the end, or one that covers only a part (cat a b) */
+    NNCLR_SEEK_ABSENT, /* no table at the end */
+    NNCLR_SEEK_PART,   /* one that covers only the file's end (cat a b), or is damaged */
     NNCLR_SEEK_FAILED  /* *e is set: unreadable, or a table that contradicts itself */
 } nnclr_seek_state;
 

@@ -134,7 +134,7 @@ static void where_there_is_no_whole_table(void) {
     nnclr_buffer file = make_file(&table), twice = {0};
     CHECK(nnclr_buffer_append(&twice, file.data, file.size, &e) &&
           nnclr_buffer_append(&twice, file.data, file.size, &e));
-    CHECK(look(twice.data, twice.size, &read, &e) == NNCLR_SEEK_ABSENT && read.count == 0);
+    CHECK(look(twice.data, twice.size, &read, &e) == NNCLR_SEEK_PART && read.count == 0);
     CHECK(look(file.data, 3, &read, &e) == NNCLR_SEEK_ABSENT);
     for (size_t size = 0; size < file.size; size += 11) /* a cut file has none */
         CHECK(look(file.data, size, &read, &e) == NNCLR_SEEK_ABSENT);
