@@ -64,8 +64,8 @@ untrained=$(top1 untrained)
 view=$(top1 view)
 nnclr=$(top1 nnclr)
 
-step "contact sheets"
-"$bin/nnclr-queue-inspect" -q --k 8 --queries 12 --sheet "$out/queue.png" \
+step "contact sheets, and a page"
+"$bin/nnclr-queue-inspect" -q --k 8 --queries 12 --sheet "$out/queue.png" --html "$out/queue.html" \
     "$out/run-nn/$checkpoint" "$out/train.tar.zst" > "$out/queue.tsv"
 "$bin/nnclr-queue-inspect" -q --k 8 --queries 12 --sheet "$out/neighbours.png" \
     "$out/nnclr-test.safetensors.zst" "$out/test.tar.zst" > "$out/neighbours.tsv"
@@ -82,6 +82,7 @@ NNCLR is known to catch up late: in runs as short as this one it may stand behin
 
 Left to look at:
   $out/queue.png             pictures of the support set with their nearest neighbours
+  $out/queue.html            the same as a page, with the curves of the run: open it in a browser
   $out/neighbours.png        test pictures with their nearest neighbours
   $out/run-nn/metrics.jsonl  the course of the training, a line each step
 END

@@ -124,24 +124,38 @@ static void answer_wrong(page *p) {
     nnclr_markup_add(&p->m, ".</span></li>\n");
 }
 
+/* Where the network takes many pictures for others, what it says of the data means little. */
+static bool is_unsure(const page *p) {
+    const int64_t rows = (int64_t)p->outliers.count;
+    return (int64_t)p->labels.count > p->labels.rows / 4 ||
+           (int64_t)p->duplicates.count > rows / 10 ||
+           (int64_t)p->leaks.count > p->queries->rows.n / 10;
+}
+
 static void answer_clean(page *p) {
     const long long groups = (long long)p->duplicates.groups;
+    const bool unsure = is_unsure(p);
     begin_answer(p, page_has_queries(p) && p->leaks.count ? "leaks" : "duplicates",
-                 "Is my data clean?", p->leaks.count > 0);
-    if (p->leaks.count > 0)
+                 "Is my data clean?", !unsure && p->leaks.count > 0);
+    if (unsure)
+        nnclr_markup_add(&p->m, "Too early to tell");
+    else if (p->leaks.count > 0)
         nnclr_markup_printf(&p->m, "%zu queries are here already", p->leaks.count);
     else if (groups > 0)
         nnclr_markup_printf(&p->m, "%lld group%s of near copies", groups, groups == 1 ? "" : "s");
     else
         nnclr_markup_add(&p->m, "No near copies");
     nnclr_markup_add(&p->m, "</strong><span>");
+    if (unsure)
+        nnclr_markup_add(&p->m, "These rows tell pictures apart too little to judge the data by. ");
     if (p->labels.rows > 0)
         nnclr_markup_printf(&p->m, "Neighbours doubt %zu of %lld labels. ", p->labels.count,
                             (long long)p->labels.rows);
-    if (p->outliers.count > 0)
+    if (unsure)
+        nnclr_markup_printf(&p->m, "%zu rows are much like another.", p->duplicates.count);
+    else if (p->outliers.count > 0)
         nnclr_markup_printf(&p->m,
-                            "The loneliest picture is %.2f from its neighbours, the mean "
-                            "%.2f.",
+                            "The loneliest picture is %.2f from its neighbours, the mean %.2f.",
                             p->outliers.rows[0].value, p->outliers.mean);
     nnclr_markup_add(&p->m, "</span></li>\n");
 }

@@ -199,7 +199,11 @@ static void put_group(page *p, const nnclr_duplicate *rows, size_t count) {
                         differ ? "; <b>their labels differ</b>" : "");
     for (size_t i = 0; i < count && i < PAGE_GROUP_ROWS; i++)
         put_picture(p, p->bank, rows[i].row, "");
-    nnclr_markup_add(&p->m, "</div></div>\n");
+    nnclr_markup_add(&p->m, "</div>");
+    if (count > PAGE_GROUP_ROWS)
+        nnclr_markup_printf(&p->m, "<div class=\"note soft\">and %zu more</div>",
+                            count - PAGE_GROUP_ROWS);
+    nnclr_markup_add(&p->m, "</div>\n");
 }
 
 void page_duplicates(page *p) {

@@ -483,3 +483,22 @@ make_hostile() {
     expect 2 nnclr-queue-inspect --ansi --json $checkpoint train.tar.zst
     expect_message nnclr-queue-inspect "leave --json out"
 }
+
+@test "--html: says whether the data is clean only where the rows can tell" {
+    folder=$(shapes 200)
+    mkdir flat
+    i=0
+    for file in $(find "$folder" -type f | sort); do
+        i=$((i + 1))
+        cp "$file" flat/$i.${file##*.}
+    done
+    cp flat/7.* flat/copy.${file##*.}
+    nnclr-prep -q -o flat.tar.zst flat
+    nnclr-embed -q --pixels 16 -o flat.emb flat.tar.zst
+    nnclr-queue-inspect -q -n 2 --threshold 0.9999 --html a.html flat.emb flat.tar.zst >/dev/null
+    grep -q "<strong>1 group of near copies</strong>" a.html
+    nnclr-queue-inspect -q -n 2 --threshold 0.1 --html a.html flat.emb flat.tar.zst >/dev/null
+    grep -q "<strong>Too early to tell</strong>" a.html
+    grep -Eq 'and [0-9]+ more</div>' a.html
+    check_page a.html >/dev/null
+}
