@@ -25,6 +25,33 @@ static inline void fuzz_encode_again(const nnclr_image *image) {
     nnclr_buffer_free(&bytes);
 }
 
+/* The middle of a picture, as it is or shrunk. */
+static inline nnclr_part fuzz_middle(void *context, int width, int height, int most) {
+    int shrink = *(const int *)context;
+    FUZZ_REQUIRE(width >= 1 && height >= 1 && (most == 1 || most == 2 || most == 4 || most == 8));
+    return (nnclr_part){width / 3, height / 3, width - width / 4, height - height / 5,
+                        shrink < most ? shrink : most};
+}
+
+/* A part that is not shrunk has the pixels of the whole. */
+static inline void fuzz_part(const uint8_t *data, size_t size, int shrink,
+                             const nnclr_image *whole) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_patch patch = {0};
+    if (!nnclr_decode_part(data, size, &fuzz_limits, fuzz_middle, &shrink, &patch, &e)) {
+        FUZZ_REQUIRE(!whole->pixels && !patch.image.pixels); /* not more than the whole wants */
+        fuzz_refused(&e);
+        return;
+    }
+    const nnclr_image *part = &patch.image;
+    for (int y = 0; whole->pixels && patch.shrink == 1 && y < part->height; y++)
+        FUZZ_REQUIRE(memcmp(part->pixels + 3 * (size_t)y * (size_t)part->width,
+                            whole->pixels + 3 * ((size_t)(patch.top + y) * (size_t)whole->width +
+                                                 (size_t)patch.left),
+                            3 * (size_t)part->width) == 0);
+    nnclr_image_free(&patch.image);
+}
+
 static inline void fuzz_picture(const uint8_t *data, size_t size) {
     const nnclr_decode_limits usual = nnclr_decode_limits_default();
     nnclr_error e = NNCLR_NO_ERROR;
@@ -49,6 +76,8 @@ static inline void fuzz_picture(const uint8_t *data, size_t size) {
         fuzz_refused(&e);
         FUZZ_REQUIRE(image.pixels == NULL);
     }
+    for (int shrink = 1; shrink <= 8; shrink *= 2)
+        fuzz_part(data, size, shrink, &image);
     nnclr_image_free(&image);
 }
 
