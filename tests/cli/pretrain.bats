@@ -296,8 +296,9 @@ END
     expect 75 tiny -q --steps 9 --max-time 0.001s -o run s.tar.zst
     local name argument value refused=0
     while read -r name argument; do
-        case $name in # --probe of the manual is allowed too
-        --out | --resume | --save-every | --keep | --max-time | --log-every | --probe) continue ;;
+        case $name in
+        --out | --resume | --save-every | --keep | --max-time | --log-every | --probe | --probe-bank) continue ;;
+        --json) continue ;; # goes with --dry-run, which is refused
         --quiet | --verbose | --threads | --help | --version) continue ;;
         esac
         value=
