@@ -3,9 +3,10 @@
 
 #include "cmd/cli.h"
 #include "eval/export.h"
+#include "eval/onnx.h"
 
-static const char *const format_names[] = {"safetensors", "npy", "tsv", NULL};
-enum { FORMAT_SAFETENSORS, FORMAT_NPY, FORMAT_TSV, FORMATS };
+static const char *const format_names[] = {"safetensors", "onnx", "npy", "tsv", NULL};
+enum { FORMAT_SAFETENSORS, FORMAT_ONNX, FORMAT_NPY, FORMAT_TSV, FORMATS };
 
 /* The format that the ending of `path` names; FORMATS: none. */
 static int format_of(const char *path) {
@@ -16,12 +17,13 @@ static int format_of(const char *path) {
     return format;
 }
 
-static bool export_backbone(const char *input, const char *output, nnclr_error *e) {
+static bool export_backbone(const char *input, int format, const char *output, nnclr_error *e) {
     nnclr_checkpoint_info info;
     nnclr_tensor_reader *checkpoint = nnclr_checkpoint_open(input, &info, e);
     if (!checkpoint)
         return false;
-    bool ok = nnclr_export_backbone(checkpoint, &info, output, e);
+    bool ok = format == FORMAT_ONNX ? nnclr_export_onnx(checkpoint, &info, output, NNCLR_VERSION, e)
+                                    : nnclr_export_backbone(checkpoint, &info, output, e);
     nnclr_checkpoint_info_free(&info);
     nnclr_tensor_reader_close(checkpoint);
     return ok;
@@ -41,7 +43,8 @@ int main(int argc, char **argv) {
     const char *output = NULL;
     const nnclr_option options[] = {
         {"format", 0, NNCLR_OPTION_CHOICE, &format, .choices = format_names,
-         .help = "what to write: a checkpoint's backbone as torchvision and timm name it, or "
+         .help = "what to write: a checkpoint's backbone as torchvision and timm name it or as "
+                 "ONNX, or "
                  "embeddings as a NumPy array or their names and labels as a table; without this "
                  "option the ending of FILE says it"},
         {"out", 'o', NNCLR_OPTION_TEXT, &output, "FILE",
@@ -67,8 +70,8 @@ int main(int argc, char **argv) {
         output = "-";
     if (format != FORMAT_TSV && strcmp(output, "-") == 0)
         nnclr_cli_refuse_terminal(&cli, "binary data");
-    if (!(format == FORMAT_SAFETENSORS ? export_backbone(cli.operands[0], output, &e)
-                                       : export_rows(cli.operands[0], format, output, &e)))
+    if (!(format <= FORMAT_ONNX ? export_backbone(cli.operands[0], format, output, &e)
+                                : export_rows(cli.operands[0], format, output, &e)))
         nnclr_cli_die(&cli, &e);
     nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
 }

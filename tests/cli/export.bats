@@ -96,3 +96,33 @@ PY
     expect 2 nnclr-export -o x.npy y z
     expect_message nnclr-export 'needs one input'
 }
+
+@test "onnx: an ONNX runtime gives nnclr-embed's features to 1e-4, for both kinds of block and stem" {
+    need zstd
+    python=python3
+    "$python" -c 'import numpy, onnxruntime, PIL' 2>/dev/null || skip "no onnxruntime"
+    make_shard train 100
+    for shape in resnet18:cifar resnet50:imagenet; do
+        rm -rf run
+        nnclr-pretrain -q --preset tiny --arch ${shape%:*} --stem ${shape#*:} --steps 2 \
+            --mean 0.5,0.4,0.3 --std 0.2,0.25,0.3 --batch 8 --queue 16 -o run train.tar.zst
+        expect 0 nnclr-export -o b.onnx run/checkpoint.safetensors.zst
+        nnclr-embed -q -m run/checkpoint.safetensors.zst -o rows.emb train.tar.zst
+        nnclr-export -o rows.npy rows.emb
+        nnclr-export -o rows.tsv rows.emb
+        expect 0 "$python" - "$(shapes 100)" <<'PY'
+import sys
+import numpy as np, onnxruntime
+from PIL import Image
+names = [l.split("\t")[3] for l in open("rows.tsv").read().splitlines()[1:]]
+x = np.stack([np.array(Image.open(f"{sys.argv[1]}/{n}").convert("RGB")) for n in names])
+x = (x.astype("f4") / 255 - np.float32([.5, .4, .3])) / np.float32([.2, .25, .3])
+session = onnxruntime.InferenceSession("b.onnx", providers=["CPUExecutionProvider"])
+y = session.run(["features"], {"input": x.transpose(0, 3, 1, 2).astype("f4")})[0]
+ours = np.load("rows.npy")
+assert y.shape == ours.shape
+assert np.abs(y - ours).max() <= 1e-4 * np.abs(y).max(), np.abs(y - ours).max()
+assert np.abs(np.roll(ours, 1, 0) - y).max(1).min() > 1e-3 * np.abs(y).max()
+PY
+    done
+}
