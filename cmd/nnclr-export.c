@@ -1,0 +1,77 @@
+/* nnclr-export: a checkpoint's backbone, or embeddings, in the formats of other programs. */
+#include <string.h>
+
+#include "cmd/cli.h"
+#include "eval/export.h"
+#include "eval/onnx.h"
+
+static const char *const format_names[] = {"safetensors", "onnx", "npy", "tsv", NULL};
+enum { FORMAT_SAFETENSORS, FORMAT_ONNX, FORMAT_NPY, FORMAT_TSV, FORMATS };
+
+/* The format that the ending of `path` names; FORMATS: none. */
+static int format_of(const char *path) {
+    const char *dot = path ? strrchr(path, '.') : NULL;
+    int format = 0;
+    while (format < FORMATS && !(dot && strcmp(dot + 1, format_names[format]) == 0))
+        format++;
+    return format;
+}
+
+static bool export_backbone(const char *input, int format, const char *output, nnclr_error *e) {
+    nnclr_checkpoint_info info;
+    nnclr_tensor_reader *checkpoint = nnclr_checkpoint_open(input, &info, e);
+    if (!checkpoint)
+        return false;
+    bool ok = format == FORMAT_ONNX ? nnclr_export_onnx(checkpoint, &info, output, NNCLR_VERSION, e)
+                                    : nnclr_export_backbone(checkpoint, &info, output, e);
+    nnclr_checkpoint_info_free(&info);
+    nnclr_tensor_reader_close(checkpoint);
+    return ok;
+}
+
+static bool export_rows(const char *input, int format, const char *output, nnclr_error *e) {
+    nnclr_embedding x = {0};
+    bool ok =
+        nnclr_embedding_open(&x, input, e) &&
+        (format == FORMAT_NPY ? nnclr_export_npy(&x, output, e) : nnclr_export_tsv(&x, output, e));
+    nnclr_embedding_close(&x);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    int format = 0;
+    const char *output = NULL;
+    const nnclr_option options[] = {
+        {"format", 0, NNCLR_OPTION_CHOICE, &format, .choices = format_names,
+         .help = "what to write: a checkpoint's backbone as torchvision and timm name it or as "
+                 "ONNX, or "
+                 "embeddings as a NumPy array or their names and labels as a table; without this "
+                 "option the ending of FILE says it"},
+        {"out", 'o', NNCLR_OPTION_TEXT, &output, "FILE",
+         .help = "write there instead of to standard output"},
+    };
+    const nnclr_program program = {
+        .name = "nnclr-export",
+        .summary = "Turns a checkpoint or embeddings into files that other programs read.",
+        .usage = "[options] [-o FILE] CHECKPOINT\n--format npy|tsv [-o FILE] EMBEDDINGS",
+        .notes = "An input of - is standard input.",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    nnclr_cli cli;
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_cli_begin(&cli, &program, argc, argv);
+    if (cli.operand_count != 1)
+        nnclr_cli_usage(&cli, "needs one input: a checkpoint or an embedding file");
+    if (!nnclr_cli_given(&cli, "format") && output && strcmp(output, "-") != 0 &&
+        (format = format_of(output)) == FORMATS)
+        nnclr_cli_usage(&cli, "%s: its ending names no format: give --format", output);
+    if (!output)
+        output = "-";
+    if (format != FORMAT_TSV && strcmp(output, "-") == 0)
+        nnclr_cli_refuse_terminal(&cli, "binary data");
+    if (!(format <= FORMAT_ONNX ? export_backbone(cli.operands[0], format, output, &e)
+                                : export_rows(cli.operands[0], format, output, &e)))
+        nnclr_cli_die(&cli, &e);
+    nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
+}

@@ -1,0 +1,172 @@
+#include "eval/export.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+
+enum { CHUNK = 1 << 20, NPY_ALIGNMENT = 64, NPY_PREFIX = 10, FLUSH = 1 << 16 };
+
+static const char prefix[] = "backbone.";
+
+static bool finish(nnclr_output *out, bool ok, nnclr_error *e) {
+    if (ok)
+        return nnclr_output_commit(out, e);
+    nnclr_output_abandon(out);
+    return false;
+}
+
+/* All data of a tensor, in pieces. */
+static bool copy_tensor(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                        nnclr_output *out, nnclr_error *e) {
+    const size_t bytes = nnclr_tensor_bytes(info);
+    unsigned char *chunk = nnclr_alloc(CHUNK, 1, e);
+    bool ok = chunk != NULL;
+    for (size_t done = 0; ok && done < bytes;) {
+        size_t part = bytes - done < CHUNK ? bytes - done : CHUNK;
+        ok = nnclr_tensor_reader_read(reader, info, done, chunk, part, e) &&
+             nnclr_output_write(out, chunk, part, e);
+        done += part;
+    }
+    nnclr_free(chunk);
+    return ok;
+}
+
+/* ---- weights ---- */
+
+static bool put_real(nnclr_json *metadata, const char *key, double x, nnclr_error *e) {
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", x);
+    return nnclr_json_put_string(metadata, key, text, e);
+}
+
+static bool put_channels(nnclr_json *metadata, const char *key, const float x[3], nnclr_error *e) {
+    char text[96];
+    snprintf(text, sizeof text, "%.7g,%.7g,%.7g", (double)x[0], (double)x[1], (double)x[2]);
+    return nnclr_json_put_string(metadata, key, text, e);
+}
+
+static bool put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
+    nnclr_buffer text = {0};
+    nnclr_json *json = nnclr_config_to_json(config, e);
+    bool ok = json && nnclr_json_print(json, false, &text, e) &&
+              nnclr_json_put_string(metadata, "nnclr.config", (const char *)text.data, e);
+    nnclr_buffer_free(&text);
+    nnclr_json_free(json);
+    return ok;
+}
+
+static nnclr_json *make_metadata(const nnclr_config *config, nnclr_error *e) {
+    const nnclr_model_spec *model = &config->model;
+    nnclr_json *metadata = nnclr_json_object(e);
+    if (metadata && nnclr_json_put_string(metadata, "format", "pt", e) &&
+        nnclr_json_put_string(metadata, "arch", nnclr_arch_names[model->arch], e) &&
+        put_real(metadata, "width", model->width, e) &&
+        nnclr_json_put_string(metadata, "stem", nnclr_stem_names[model->stem], e) &&
+        put_real(metadata, "size", model->size, e) &&
+        put_channels(metadata, "mean", config->augment.mean, e) &&
+        put_channels(metadata, "std", config->augment.std, e) && put_config(metadata, config, e))
+        return metadata;
+    nnclr_json_free(metadata);
+    return NULL;
+}
+
+static bool is_backbone(const nnclr_tensor_info *info) {
+    return strncmp(info->name, prefix, sizeof prefix - 1) == 0;
+}
+
+static bool check_network(const nnclr_tensor_reader *checkpoint, const nnclr_model_spec *model,
+                          nnclr_error *e) {
+    nnclr_network *net = nnclr_model_build(model, e);
+    bool ok = net && nnclr_checkpoint_check(checkpoint, net, false, e);
+    nnclr_network_free(net);
+    return ok;
+}
+
+static bool write_header(const nnclr_tensor_reader *checkpoint, const nnclr_config *config,
+                         nnclr_output *out, nnclr_error *e) {
+    const size_t all = nnclr_tensor_reader_count(checkpoint);
+    nnclr_buffer header = {0};
+    nnclr_json *metadata = make_metadata(config, e);
+    nnclr_tensor_info *infos = nnclr_alloc(all, sizeof *infos, e);
+    size_t count = 0;
+    for (size_t i = 0; infos && i < all; i++) {
+        const nnclr_tensor_info *info = nnclr_tensor_reader_info(checkpoint, i);
+        if (is_backbone(info)) {
+            infos[count] = *info;
+            infos[count++].name += sizeof prefix - 1;
+        }
+    }
+    bool ok = metadata && infos && nnclr_tensor_header_print(infos, count, metadata, &header, e) &&
+              nnclr_output_write(out, header.data, header.size, e);
+    nnclr_free(infos);
+    nnclr_json_free(metadata);
+    nnclr_buffer_free(&header);
+    return ok;
+}
+
+bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
+                           const char *path, nnclr_error *e) {
+    if (!check_network(checkpoint, &info->config.model, e))
+        return false;
+    nnclr_output *out = nnclr_output_open(path, e);
+    if (!out)
+        return false;
+    bool ok = write_header(checkpoint, &info->config, out, e);
+    for (size_t i = 0; ok && i < nnclr_tensor_reader_count(checkpoint); i++) {
+        const nnclr_tensor_info *tensor = nnclr_tensor_reader_info(checkpoint, i);
+        ok = !is_backbone(tensor) || copy_tensor(checkpoint, tensor, out, e);
+    }
+    return finish(out, ok, e);
+}
+
+/* ---- rows ---- */
+
+bool nnclr_export_npy(const nnclr_embedding *x, const char *path, nnclr_error *e) {
+    const nnclr_tensor_info *rows = nnclr_tensor_reader_find(x->reader, "embedding");
+    char header[4 * NPY_ALIGNMENT] = "\x93NUMPY\x01";
+    char *dict = header + NPY_PREFIX;
+    int used =
+        snprintf(dict, sizeof header - NPY_PREFIX,
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRId64 ", %" PRId64 "), }",
+                 rows->dims[0], rows->dims[1]);
+    /* Spaces and a newline up to the next multiple: NumPy maps the data where it is aligned. */
+    size_t size = (NPY_PREFIX + (size_t)used + NPY_ALIGNMENT) / NPY_ALIGNMENT * NPY_ALIGNMENT;
+    memset(dict + used, ' ', size - NPY_PREFIX - (size_t)used);
+    header[size - 1] = '\n';
+    header[8] = (char)(size - NPY_PREFIX);
+    header[9] = 0;
+    nnclr_output *out = nnclr_output_open(path, e);
+    if (!out)
+        return false;
+    return finish(
+        out, nnclr_output_write(out, header, size, e) && copy_tensor(x->reader, rows, out, e), e);
+}
+
+static bool print_row(const nnclr_embedding *x, int64_t i, nnclr_buffer *text, nnclr_error *e) {
+    const char *label = x->label[i] < 0 ? "" : x->classes[x->label[i]];
+    return nnclr_buffer_printf(text, e, "%" PRId64 "\t%" PRId64 "\t", x->record[i], x->label[i]) &&
+           nnclr_escape(text, label, strlen(label), e) && nnclr_buffer_append(text, "\t", 1, e) &&
+           nnclr_escape(text, x->names[i], strlen(x->names[i]), e) &&
+           nnclr_buffer_append(text, "\n", 1, e);
+}
+
+bool nnclr_export_tsv(const nnclr_embedding *x, const char *path, nnclr_error *e) {
+    nnclr_buffer text = {0};
+    nnclr_output *out = nnclr_output_open(path, e);
+    if (!out)
+        return false;
+    bool ok = nnclr_buffer_printf(&text, e, "record\tlabel\tclass\tname\n");
+    for (int64_t i = 0; ok && i < (int64_t)x->rows.n; i++) {
+        ok = print_row(x, i, &text, e);
+        if (ok && text.size >= FLUSH) {
+            ok = nnclr_output_write(out, text.data, text.size, e);
+            text.size = 0;
+        }
+    }
+    ok = ok && nnclr_output_write(out, text.data, text.size, e);
+    nnclr_buffer_free(&text);
+    return finish(out, ok, e);
+}

@@ -1,0 +1,22 @@
+/* Results in the formats of other programs: a backbone's weights as torchvision and timm name them,
+ * rows as a NumPy array, and what the rows are as a table. Each writes a whole file, or nothing. */
+#ifndef NNCLR_EVAL_EXPORT_H
+#define NNCLR_EVAL_EXPORT_H
+
+#include <stdbool.h>
+
+#include "eval/embedding.h"
+#include "train/checkpoint.h"
+
+/* A plain safetensors document of the checkpoint's backbone, without prefix, in the file's dtypes.
+ * __metadata__ tells arch, width, stem, size, mean, std, and nnclr.config. PATH "-" is standard
+ * output. */
+bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
+                           const char *path, nnclr_error *e);
+/* NumPy's format 1.0: float32 [n,d] in C order. */
+bool nnclr_export_npy(const nnclr_embedding *x, const char *path, nnclr_error *e);
+/* A header line, then record, label (-1: none), class (empty: none) and name of each row; bytes of
+ * names that would break a line are escaped. */
+bool nnclr_export_tsv(const nnclr_embedding *x, const char *path, nnclr_error *e);
+
+#endif

@@ -1,0 +1,229 @@
+#include "eval/onnx.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+
+enum { IR_VERSION = 7, OPSET = 13, TYPE_FLOAT = 1, ATTRIBUTE_INTS = 7 };
+
+/* ---- protobuf: a field is a tag (number and wire type), then a varint or a length and bytes ----
+ */
+
+static bool put_varint(nnclr_buffer *out, uint64_t x, nnclr_error *e) {
+    unsigned char bytes[10];
+    size_t size = 0;
+    do {
+        bytes[size++] = (unsigned char)((x & 127) | (x > 127 ? 128 : 0));
+        x >>= 7;
+    } while (x);
+    return nnclr_buffer_append(out, bytes, size, e);
+}
+
+static bool put_int(nnclr_buffer *out, int field, int64_t x, nnclr_error *e) {
+    return put_varint(out, (uint64_t)field << 3, e) && put_varint(out, (uint64_t)x, e);
+}
+
+static bool put_bytes(nnclr_buffer *out, int field, const void *bytes, size_t size,
+                      nnclr_error *e) {
+    return put_varint(out, (uint64_t)field << 3 | 2, e) && put_varint(out, size, e) &&
+           nnclr_buffer_append(out, bytes, size, e);
+}
+
+static bool put_text(nnclr_buffer *out, int field, const char *text, nnclr_error *e) {
+    return put_bytes(out, field, text, strlen(text), e);
+}
+
+/* Puts the message, and frees it either way; `ok`: whether it was built. */
+static bool put_message(nnclr_buffer *out, int field, nnclr_buffer *message, bool ok,
+                        nnclr_error *e) {
+    ok = ok &&
+         put_bytes(out, field, message->size ? (const void *)message->data : "", message->size, e);
+    nnclr_buffer_free(message);
+    return ok;
+}
+
+/* ---- parts of a graph ---- */
+
+typedef struct graph {
+    nnclr_tensor_reader *checkpoint;
+    const nnclr_network *net;
+    nnclr_buffer bytes; /* GraphProto */
+} graph;
+
+typedef struct value_name {
+    char text[96];
+} value_name;
+
+static value_name name_of(int value, const char *suffix) {
+    value_name name;
+    if (value == 0)
+        snprintf(name.text, sizeof name.text, "input");
+    else
+        snprintf(name.text, sizeof name.text, "value%d%s", value, suffix);
+    return name;
+}
+
+static bool put_ints(nnclr_buffer *node, const char *name, int x, int count, nnclr_error *e) {
+    nnclr_buffer attribute = {0};
+    bool ok = put_text(&attribute, 1, name, e);
+    for (int i = 0; ok && i < count; i++)
+        ok = put_int(&attribute, 8, x, e);
+    ok = ok && put_int(&attribute, 20, ATTRIBUTE_INTS, e);
+    return put_message(node, 5, &attribute, ok, e);
+}
+
+/* A node; `window` (may be NULL) gives kernel, stride and padding. */
+static bool put_node(graph *g, const char *type, const char *const *inputs, int count,
+                     const char *output, const nnclr_conv *window, nnclr_error *e) {
+    nnclr_buffer node = {0};
+    bool ok = true;
+    for (int i = 0; ok && i < count; i++)
+        ok = put_text(&node, 1, inputs[i], e);
+    ok = ok && put_text(&node, 2, output, e) && put_text(&node, 3, output, e) &&
+         put_text(&node, 4, type, e);
+    if (ok && window)
+        ok = put_ints(&node, "kernel_shape", window->kernel, 2, e) &&
+             put_ints(&node, "strides", window->stride, 2, e) &&
+             put_ints(&node, "pads", window->pad, 4, e);
+    return put_message(&g->bytes, 1, &node, ok, e);
+}
+
+/* The tensor of that name as float32 in the file's order. */
+static bool put_initializer(graph *g, const char *name, nnclr_error *e) {
+    const nnclr_tensor_info *info = nnclr_tensor_reader_find(g->checkpoint, name);
+    nnclr_buffer tensor = {0};
+    if (!info)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "there is no tensor %s", name);
+    size_t count = (size_t)nnclr_tensor_elements(info), bytes = nnclr_tensor_bytes(info);
+    void *data = nnclr_alloc(bytes, 1, e);
+    bool ok = data && nnclr_tensor_reader_read(g->checkpoint, info, 0, data, bytes, e);
+    if (ok && info->dtype == NNCLR_F64)
+        for (size_t i = 0; i < count; i++) {
+            float x = (float)((const double *)data)[i];
+            memcpy((char *)data + i * sizeof x, &x, sizeof x);
+        }
+    for (int i = 0; ok && i < info->rank; i++)
+        ok = put_int(&tensor, 1, info->dims[i], e);
+    ok = ok && put_int(&tensor, 2, TYPE_FLOAT, e) && put_text(&tensor, 8, name, e) &&
+         put_bytes(&tensor, 9, data, count * sizeof(float), e);
+    nnclr_free(data);
+    return put_message(&g->bytes, 5, &tensor, ok, e);
+}
+
+/* ---- operators ---- */
+
+static bool put_norm(graph *g, int x, int weight, int bias, int running, const char *output,
+                     nnclr_error *e) {
+    const nnclr_segment *p = nnclr_network_segments(g->net);
+    const nnclr_segment *s = nnclr_network_statistic_segments(g->net);
+    value_name in = name_of(x, "");
+    const char *const inputs[] = {in.text, p[weight].name, p[bias].name, s[running].name,
+                                  s[running + 1].name};
+    for (int i = 1; i < 5; i++)
+        if (!put_initializer(g, inputs[i], e))
+            return false;
+    return put_node(g, "BatchNormalization", inputs, 5, output, NULL, e);
+}
+
+/* Batch norm, what is added to it, ReLU: one operator of ours. */
+static bool put_batchnorm(graph *g, const nnclr_op *op, nnclr_error *e) {
+    value_name norm = name_of(op->y, "_norm"), second = name_of(op->y, "_second"),
+               sum = name_of(op->y, "_sum"), y = name_of(op->y, "");
+    const char *last = norm.text;
+    if (!put_norm(g, op->x, op->weight, op->bias, op->running, norm.text, e) ||
+        (op->second >= 0 &&
+         !put_norm(g, op->second, op->weight2, op->bias2, op->running2, second.text, e)))
+        return false;
+    if (op->second >= 0 || op->residual >= 0) {
+        value_name kept = op->second >= 0 ? second : name_of(op->residual, "");
+        if (!put_node(g, "Add", (const char *const[]){norm.text, kept.text}, 2, sum.text, NULL, e))
+            return false;
+        last = sum.text;
+    }
+    return put_node(g, op->relu ? "Relu" : "Identity", &last, 1, y.text, NULL, e);
+}
+
+static bool put_op(graph *g, const nnclr_op *op, nnclr_error *e) {
+    static const nnclr_conv pool = {.kernel = 3, .stride = 2, .pad = 1};
+    value_name x = name_of(op->x, ""), y = name_of(op->y, ""), mean = name_of(op->y, "_mean");
+    const char *inputs[] = {x.text, NULL}, *pooled = mean.text;
+    switch (op->kind) {
+    case NNCLR_OP_CONV:
+        inputs[1] = nnclr_network_segments(g->net)[op->weight].name;
+        return put_initializer(g, inputs[1], e) &&
+               put_node(g, "Conv", inputs, 2, y.text, &op->conv, e);
+    case NNCLR_OP_BATCHNORM:
+        return put_batchnorm(g, op, e);
+    case NNCLR_OP_MAXPOOL:
+        return put_node(g, "MaxPool", inputs, 1, y.text, &pool, e);
+    case NNCLR_OP_AVERAGE:
+        return put_node(g, "GlobalAveragePool", inputs, 1, mean.text, NULL, e) &&
+               put_node(g, "Flatten", &pooled, 1, "features", NULL, e);
+    default:
+        return nnclr_fail(e, NNCLR_ERROR_MISSING, "%s: no operator of a backbone", op->name);
+    }
+}
+
+/* ---- the model ---- */
+
+/* ValueInfoProto; the first dimension is free. */
+static bool put_value(graph *g, int field, const char *name, const int *dims, int count,
+                      nnclr_error *e) {
+    nnclr_buffer shape = {0}, tensor = {0}, type = {0}, value = {0}, batch = {0};
+    bool ok = put_text(&batch, 2, "N", e);
+    ok = put_message(&shape, 1, &batch, ok, e);
+    for (int i = 0; ok && i < count; i++) {
+        nnclr_buffer dim = {0};
+        ok = put_int(&dim, 1, dims[i], e);
+        ok = put_message(&shape, 1, &dim, ok, e);
+    }
+    ok = ok && put_int(&tensor, 1, TYPE_FLOAT, e);
+    ok = put_message(&tensor, 2, &shape, ok, e);
+    ok = put_message(&type, 1, &tensor, ok, e);
+    ok = ok && put_text(&value, 1, name, e);
+    ok = put_message(&value, 2, &type, ok, e);
+    return put_message(&g->bytes, field, &value, ok, e);
+}
+
+static bool put_graph(graph *g, const char *name, int size, nnclr_error *e) {
+    const int features = nnclr_network_find(g->net, "features");
+    const nnclr_value *value = nnclr_network_value(g->net, (size_t)features);
+    if (!put_text(&g->bytes, 2, name, e) ||
+        !put_value(g, 11, "input", (const int[]){3, size, size}, 3, e) ||
+        !put_value(g, 12, "features", &value->c, 1, e))
+        return false;
+    for (int i = 0; i <= value->producer; i++)
+        if (!put_op(g, nnclr_network_op(g->net, (size_t)i), e))
+            return false;
+    return true;
+}
+
+static bool put_model(graph *g, const nnclr_model_spec *model, const char *version,
+                      nnclr_buffer *out, nnclr_error *e) {
+    nnclr_buffer opset = {0};
+    bool ok = put_int(out, 1, IR_VERSION, e) && put_text(out, 2, "nnclr-export", e) &&
+              put_text(out, 3, version, e) && put_int(&opset, 2, OPSET, e);
+    ok = put_message(out, 8, &opset, ok, e);
+    ok = ok && put_graph(g, nnclr_arch_names[model->arch], model->size, e);
+    return put_message(out, 7, &g->bytes, ok, e);
+}
+
+bool nnclr_export_onnx(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
+                       const char *path, const char *version, nnclr_error *e) {
+    nnclr_buffer model = {0};
+    nnclr_network *net = nnclr_model_build(&info->config.model, e);
+    graph g = {.checkpoint = checkpoint, .net = net};
+    bool ok = net && nnclr_checkpoint_check(checkpoint, net, false, e) &&
+              put_model(&g, &info->config.model, version, &model, e);
+    nnclr_output *out = ok ? nnclr_output_open(path, e) : NULL;
+    ok = out && nnclr_output_write(out, model.data, model.size, e);
+    nnclr_network_free(net);
+    nnclr_buffer_free(&g.bytes);
+    nnclr_buffer_free(&model);
+    if (ok)
+        return nnclr_output_commit(out, e);
+    nnclr_output_abandon(out);
+    return false;
+}

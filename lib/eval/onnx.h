@@ -1,0 +1,13 @@
+/* The backbone of a checkpoint as an ONNX model: IR version 7, opset 13, float32. Its input
+ * "input" is [N,3,H,W], normalised; its output "features" is [N,d]. N is free; H and W are the
+ * size of training. (onnx.proto of the ONNX project names the fields that are written here.) */
+#ifndef NNCLR_EVAL_ONNX_H
+#define NNCLR_EVAL_ONNX_H
+
+#include "train/checkpoint.h"
+
+/* Writes a whole file or nothing; PATH "-" is standard output. */
+bool nnclr_export_onnx(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
+                       const char *path, const char *version, nnclr_error *e);
+
+#endif

@@ -1,0 +1,128 @@
+#!/usr/bin/env bats
+# Files for other programs, checked by reading them as those programs do.
+load helpers
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+make_run() { # [option...]
+    make_shard train 100
+    nnclr-pretrain -q --preset tiny --steps 2 "$@" -o run train.tar.zst
+    checkpoint=run/checkpoint.safetensors.zst
+}
+
+find_python() { # modules
+    for python in python3 /usr/bin/python3; do
+        "$python" -c "import $1" 2>/dev/null && return
+    done
+    skip "no $1"
+}
+
+@test "safetensors: the checkpoint's backbone byte for byte, strictly into torchvision's resnet18" {
+    need zstd
+    find_python numpy,torch,torchvision
+    make_run --arch resnet18 --width 1 --stem imagenet --batch 8 --queue 16
+    expect 0 nnclr-export -o backbone.safetensors $checkpoint
+    zstd -q -d $checkpoint -o whole.safetensors
+    expect 0 "$python" - <<'PY'
+import json
+import numpy as np, torch, torchvision
+
+def load(path):
+    data = open(path, "rb").read()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + length])
+    about, body = header.pop("__metadata__"), data[8 + length:]
+    assert max(t["data_offsets"][1] for t in header.values()) == len(body)
+    return about, {k: (t["dtype"], t["shape"], body[slice(*t["data_offsets"])])
+                   for k, t in header.items()}
+
+about, ours = load("backbone.safetensors")
+whole = load("whole.safetensors")[1]
+assert ours == {k[9:]: v for k, v in whole.items() if k.startswith("backbone.")}
+assert (about["format"], about["arch"], about["stem"], about["width"]) == \
+    ("pt", "resnet18", "imagenet", "1"), about
+assert about["size"] == str(json.loads(about["nnclr.config"])["size"])
+types = {"F32": np.float32, "I64": np.int64}
+model = torchvision.models.resnet18()
+model.fc = torch.nn.Identity()
+model.load_state_dict({k: torch.tensor(np.frombuffer(b, types[d]).reshape(s))
+                       for k, (d, s, b) in ours.items()}, strict=True)
+PY
+}
+
+@test "npy and tsv: the rows, and what they are" {
+    need zstd
+    find_python numpy
+    make_run
+    nnclr-embed -q -m $checkpoint -o train.emb train.tar.zst
+    expect 0 nnclr-export -o train.npy train.emb
+    expect 0 nnclr-export -o train.tsv train.emb
+    zstd -q -d <train.emb >plain
+    "$python" - <<'PY'
+import json, numpy as np
+data = open("plain", "rb").read()
+length = int.from_bytes(data[:8], "little")
+header, body = json.loads(data[8:8 + length]), data[8 + length:]
+part = lambda name: body[slice(*header[name]["data_offsets"])]
+rows = np.load("train.npy")
+assert rows.shape == (100, 64) and rows.tobytes() == part("embedding")
+lines = [l.split("\t") for l in open("train.tsv").read().splitlines()]
+assert lines[0] == ["record", "label", "class", "name"] and len(lines) == 101
+labels, classes = np.frombuffer(part("label"), "<i8"), json.loads(header["__metadata__"]["nnclr.classes"])
+ends = np.frombuffer(part("name_end"), "<i8").tolist()
+for i, (record, label, name, path) in enumerate(lines[1:]):
+    assert (int(record), int(label), name) == (i, labels[i], classes[labels[i]])
+    assert path == part("name")[([0] + ends)[i]:ends[i]].decode()
+PY
+}
+
+@test "the wrong kind, a cut file, a full disk: exit 1, and no file" {
+    make_run
+    expect 1 nnclr-export -o x.npy $checkpoint
+    expect_message nnclr-export checkpoint
+    head -c 5000 $checkpoint >cut
+    expect 1 nnclr-export -o x.safetensors cut
+    expect_message nnclr-export cut
+    [ ! -e x.npy ] && [ ! -e x.safetensors ]
+    expect 1 nnclr-export -o /dev/full --format safetensors $checkpoint
+    expect_message nnclr-export 'No space left on device'
+}
+
+@test "an ending that names no format, and two inputs: exit 2" {
+    expect 2 nnclr-export -o x.bin y
+    expect_message nnclr-export 'its ending names no format'
+    expect 2 nnclr-export -o x.npy y z
+    expect_message nnclr-export 'needs one input'
+}
+
+@test "onnx: an ONNX runtime gives nnclr-embed's features to 1e-4, for both kinds of block and stem" {
+    need zstd
+    python=python3
+    "$python" -c 'import numpy, onnxruntime, PIL' 2>/dev/null || skip "no onnxruntime"
+    make_shard train 100
+    for shape in resnet18:cifar resnet50:imagenet; do
+        rm -rf run
+        nnclr-pretrain -q --preset tiny --arch ${shape%:*} --stem ${shape#*:} --steps 2 \
+            --mean 0.5,0.4,0.3 --std 0.2,0.25,0.3 --batch 8 --queue 16 -o run train.tar.zst
+        expect 0 nnclr-export -o b.onnx run/checkpoint.safetensors.zst
+        nnclr-embed -q -m run/checkpoint.safetensors.zst -o rows.emb train.tar.zst
+        nnclr-export -o rows.npy rows.emb
+        nnclr-export -o rows.tsv rows.emb
+        expect 0 "$python" - "$(shapes 100)" <<'PY'
+import sys
+import numpy as np, onnxruntime
+from PIL import Image
+names = [l.split("\t")[3] for l in open("rows.tsv").read().splitlines()[1:]]
+x = np.stack([np.array(Image.open(f"{sys.argv[1]}/{n}").convert("RGB")) for n in names])
+x = (x.astype("f4") / 255 - np.float32([.5, .4, .3])) / np.float32([.2, .25, .3])
+session = onnxruntime.InferenceSession("b.onnx", providers=["CPUExecutionProvider"])
+y = session.run(["features"], {"input": x.transpose(0, 3, 1, 2).astype("f4")})[0]
+ours = np.load("rows.npy")
+assert y.shape == ours.shape
+assert np.abs(y - ours).max() <= 1e-4 * np.abs(y).max(), np.abs(y - ours).max()
+assert np.abs(np.roll(ours, 1, 0) - y).max(1).min() > 1e-3 * np.abs(y).max()
+PY
+    done
+}
