@@ -130,15 +130,18 @@ static bool check_size(const session *n, nnclr_error *e) {
 
 static bool open_probe(session *n, nnclr_error *e) {
     const pretrain_settings *s = n->settings;
-    if (s->probe && !(n->probe = nnclr_probe_open(s->probe, s->probe_bank, e)))
-        return false;
+    return !s->probe || (n->probe = nnclr_probe_open(s->probe, s->probe_bank, e)) != NULL;
+}
+
+/* Said once nothing refuses the run any more: a refusal is the only message of its fault. */
+static void tell_small_bank(const session *n) {
+    const pretrain_settings *s = n->settings;
     int64_t bank = n->probe ? nnclr_probe_bank(n->probe) : PROBE_BANK_LEAST;
     if (bank < PROBE_BANK_LEAST)
         nnclr_cli_note(n->cli,
                        "%s: %lld pictures with labels are few for a vote of %d neighbours: the "
                        "probe will say little",
                        s->probe_bank ? s->probe_bank : s->probe, (long long)bank, NNCLR_KNN_K);
-    return true;
 }
 
 static bool open_engine(session *n, int choice, int precision, nnclr_error *e) {
@@ -271,6 +274,8 @@ static bool make_trainer(session *n, nnclr_error *e) {
         return false;
     if (n->trainer && n->init)
         tell_initial_state(n);
+    if (n->trainer)
+        tell_small_bank(n);
     if (n->trainer)
         nnclr_cli_detail(n->cli,
                          "%zu pictures, %lld steps an epoch, %lld in all from step %lld, %lld of "

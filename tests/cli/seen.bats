@@ -49,6 +49,17 @@ some_classes() { # NAME COUNT CLASS...
     [ -z "$output$stderr" ]
 }
 
+@test "a run that is refused says only why, nothing of its probe" {
+    expect 2 tiny --batch 64 --queue 64 --probe s.tar.zst -o run s.tar.zst
+    [ "$stderr" = "nnclr-pretrain: a batch of 64 is larger than the data, which has 40 pictures: give a smaller --batch or more data" ]
+    mkdir taken
+    touch taken/run.json
+    expect 2 tiny --steps 2 --probe s.tar.zst -o taken s.tar.zst
+    [ "$(wc -l <<<"$stderr")" = 1 ]
+    expect 0 tiny --steps 2 --dry-run --probe s.tar.zst s.tar.zst
+    grep -q "s.tar.zst: 40 pictures with labels are few for a vote of 200 neighbours" <<<"$stderr"
+}
+
 @test "a probe against a bank equals nnclr-embed and nnclr-lineval, classes matched by name" {
     make_shard bank 300
     some_classes few 50 ring star disc
