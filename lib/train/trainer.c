@@ -214,10 +214,6 @@ nnclr_parameters *nnclr_trainer_parameters(nnclr_trainer *t) {
     return &t->parameters;
 }
 
-const nnclr_network *nnclr_trainer_network(const nnclr_trainer *t) {
-    return t->net;
-}
-
 /* ---- one step ---- */
 
 static bool check_finite(const nnclr_trainer *t, const nnclr_batch *batch, nnclr_error *e) {

@@ -68,7 +68,8 @@ typedef struct nnclr_trainer nnclr_trainer;
 
 /* Everything in `options` but itself stays the caller's and must outlive the trainer. `resume`
  * (NULL: a new run) is the run's checkpoint with its info: weights, momentum, support set and step
- * come from it. A new run writes its checkpoint of step 0 here. */
+ * come from it. Nothing is written yet: a new run's checkpoint of step 0 comes with
+ * nnclr_trainer_run. */
 nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
                                     nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
                                     nnclr_error *e);
@@ -78,7 +79,6 @@ void nnclr_trainer_free(nnclr_trainer *trainer); /* NULL is fine */
 nnclr_initial_state nnclr_trainer_initial_state(const nnclr_trainer *trainer);
 /* The trainer's, for a probe. */
 nnclr_parameters *nnclr_trainer_parameters(nnclr_trainer *trainer);
-const nnclr_network *nnclr_trainer_network(const nnclr_trainer *trainer);
 
 typedef struct nnclr_trainer_result {
     int64_t step, total;
