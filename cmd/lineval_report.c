@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/sorted.h"
 
 static const char *class_name(const report *r, int64_t label) {
     return label < 0 ? NULL : r->train->classes[label];
@@ -29,11 +30,6 @@ void report_accuracy(nnclr_cli *cli, const report *r) {
     nnclr_table_end(table);
 }
 
-static int by_number(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* pair [rows]: label * classes + predicted of every labelled row, sorted; returns how many. */
 static size_t sort_pairs(const report *r, const method_result *result, int64_t *pair) {
     const int64_t classes = (int64_t)r->train->class_count;
@@ -41,7 +37,7 @@ static size_t sort_pairs(const report *r, const method_result *result, int64_t *
     for (int64_t i = 0; i < r->test->rows.n; i++)
         if (r->label[i] >= 0)
             pair[count++] = r->label[i] * classes + result->predictions[i].label;
-    qsort(pair, count, sizeof *pair, by_number);
+    nnclr_sort(pair, count);
     return count;
 }
 

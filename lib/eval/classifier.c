@@ -32,16 +32,6 @@ void nnclr_classifier_prepare(const nnclr_classifier *x, const float *row, float
     out[x->d] = 1;
 }
 
-/* metadata[key] = the text of `value`. */
-static bool put_text(nnclr_json *metadata, const char *key, const nnclr_json *value,
-                     nnclr_error *e) {
-    nnclr_buffer text = {0};
-    bool ok = nnclr_json_print(value, false, &text, e) &&
-              nnclr_json_put_string(metadata, key, (const char *)text.data, e);
-    nnclr_buffer_free(&text);
-    return ok;
-}
-
 static nnclr_json *make_metadata(const nnclr_classifier *x, char *const *names,
                                  const nnclr_json *config, nnclr_error *e) {
     nnclr_json *metadata = nnclr_json_object(e);
@@ -49,8 +39,8 @@ static nnclr_json *make_metadata(const nnclr_classifier *x, char *const *names,
     bool ok = classes;
     for (int c = 0; ok && c < x->classes; c++)
         ok = nnclr_json_push_string(classes, names[c], e);
-    ok = ok && put_text(metadata, "nnclr.classes", classes, e) &&
-         put_text(metadata, "nnclr.config", config, e);
+    ok = ok && nnclr_json_put_text(metadata, "nnclr.classes", classes, e) &&
+         nnclr_json_put_text(metadata, "nnclr.config", config, e);
     nnclr_json_free(classes);
     if (ok)
         return metadata;

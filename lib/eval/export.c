@@ -49,11 +49,8 @@ static bool put_channels(nnclr_json *metadata, const char *key, const float x[3]
 }
 
 static bool put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
-    nnclr_buffer text = {0};
     nnclr_json *json = nnclr_config_to_json(config, e);
-    bool ok = json && nnclr_json_print(json, false, &text, e) &&
-              nnclr_json_put_string(metadata, "nnclr.config", (const char *)text.data, e);
-    nnclr_buffer_free(&text);
+    bool ok = json && nnclr_json_put_text(metadata, "nnclr.config", json, e);
     nnclr_json_free(json);
     return ok;
 }

@@ -4,17 +4,13 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/sorted.h"
 
 static bool shows_picture(const nnclr_row_set *set, int64_t row) {
     return set->record[row] >= 0;
 }
 
 /* ---- classes ---- */
-
-static int by_number(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
 
 static int by_share(const void *a, const void *b) {
     const nnclr_class_pair *x = a, *y = b;
@@ -76,23 +72,8 @@ static int64_t sort_labels(const nnclr_row_set *set, int64_t *labels) {
     for (int64_t i = 0; i < set->rows.n; i++)
         if (shows_picture(set, i) && set->label[i] >= 0)
             labels[count++] = set->label[i];
-    qsort(labels, (size_t)count, sizeof *labels, by_number);
+    nnclr_sort(labels, (size_t)count);
     return count;
-}
-
-/* Index of the first of the ascending numbers that is not below `value`. */
-static int64_t lower_bound(const int64_t *sorted, int64_t count, int64_t value) {
-    int64_t low = 0;
-    while (count > 0) {
-        int64_t half = count / 2;
-        if (sorted[low + half] < value) {
-            low += half + 1;
-            count -= half + 1;
-        } else {
-            count = half;
-        }
-    }
-    return low;
 }
 
 /* Adds votes up into pairs. Of a vote of weight 0 there is one for each row. */
@@ -109,8 +90,8 @@ static void add_up(nnclr_class_report *out, const vote *votes, size_t count, con
             own += votes[end].weight == 0;
             pair.share += votes[end].weight;
         }
-        of_class = lower_bound(labels, labelled, pair.neighbour_label + 1) -
-                   lower_bound(labels, labelled, pair.neighbour_label);
+        of_class = (int64_t)(nnclr_lower_bound(labels, (size_t)labelled, pair.neighbour_label + 1) -
+                             nnclr_lower_bound(labels, (size_t)labelled, pair.neighbour_label));
         pair.chance = (double)of_class / (double)labelled;
         if (pair.label == pair.neighbour_label) {
             agree += pair.share;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/sorted.h"
 
 enum { QUEUE_EMBEDDING, QUEUE_RECORD, QUEUE_LABEL, QUEUE_STEP };
 
@@ -132,18 +133,13 @@ int64_t nnclr_row_set_age(const nnclr_row_set *set, int64_t row) {
     return set->step && set->step[row] >= 0 ? set->newest - set->step[row] : -1;
 }
 
-static int by_number(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 bool nnclr_row_set_summary(const nnclr_row_set *set, nnclr_row_summary *out, nnclr_error *e) {
     const size_t n = (size_t)set->rows.n;
     int64_t *sorted = nnclr_alloc(n, sizeof *sorted, e);
     if (!sorted)
         return false;
     memcpy(sorted, set->record, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, by_number);
+    nnclr_sort(sorted, n);
     *out = (nnclr_row_summary){0};
     for (size_t i = 0; i < n; i++) {
         out->initial += sorted[i] < 0;

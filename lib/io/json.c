@@ -274,3 +274,12 @@ bool nnclr_json_print(const nnclr_json *value, bool pretty, nnclr_buffer *out, n
         return true;
     return s.full ? false : nnclr_fail(e, NNCLR_ERROR_MEMORY, "not enough memory to print JSON");
 }
+
+bool nnclr_json_put_text(nnclr_json *object, const char *key, const nnclr_json *value,
+                         nnclr_error *e) {
+    nnclr_buffer text = {0};
+    bool ok = value && nnclr_json_print(value, false, &text, e) &&
+              nnclr_json_put_string(object, key, (const char *)text.data, e);
+    nnclr_buffer_free(&text);
+    return ok;
+}

@@ -27,6 +27,9 @@ bool nnclr_json_put_string(nnclr_json *object, const char *key, const char *valu
 bool nnclr_json_put_int(nnclr_json *object, const char *key, int64_t value, nnclr_error *e);
 bool nnclr_json_put_real(nnclr_json *object, const char *key, double value, nnclr_error *e);
 bool nnclr_json_put_bool(nnclr_json *object, const char *key, bool value, nnclr_error *e);
+/* The text of `value` as a string, as metadata have it. NULL: failed already, *e stays. */
+bool nnclr_json_put_text(nnclr_json *object, const char *key, const nnclr_json *value,
+                         nnclr_error *e);
 bool nnclr_json_put_null(nnclr_json *object, const char *key, nnclr_error *e);
 /* Takes `value`, also on failure. */
 bool nnclr_json_put(nnclr_json *object, const char *key, nnclr_json *value, nnclr_error *e);

@@ -13,16 +13,6 @@ static nnclr_json *class_array(const nnclr_shard_set *set, nnclr_error *e) {
     return array;
 }
 
-/* metadata[key] = the text of `value` (NULL: failed already). */
-static bool put_text(nnclr_json *metadata, const char *key, const nnclr_json *value,
-                     nnclr_error *e) {
-    nnclr_buffer text = {0};
-    bool ok = value && nnclr_json_print(value, false, &text, e) &&
-              nnclr_json_put_string(metadata, key, (const char *)text.data, e);
-    nnclr_buffer_free(&text);
-    return ok;
-}
-
 nnclr_json *nnclr_shard_set_metadata(const nnclr_shard_set *set, const nnclr_json *config,
                                      nnclr_error *e) {
     nnclr_json *metadata = nnclr_json_object(e);
@@ -30,9 +20,9 @@ nnclr_json *nnclr_shard_set_metadata(const nnclr_shard_set *set, const nnclr_jso
         return NULL;
     nnclr_json *classes = class_array(set, e);
     nnclr_json *data = classes ? nnclr_shard_set_identity(set, e) : NULL;
-    bool ok = data && put_text(metadata, "nnclr.classes", classes, e) &&
-              put_text(metadata, "nnclr.data", data, e) &&
-              put_text(metadata, "nnclr.config", config, e);
+    bool ok = data && nnclr_json_put_text(metadata, "nnclr.classes", classes, e) &&
+              nnclr_json_put_text(metadata, "nnclr.data", data, e) &&
+              nnclr_json_put_text(metadata, "nnclr.config", config, e);
     nnclr_json_free(data);
     nnclr_json_free(classes);
     if (!ok) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sorted.h"
 #include "ssl/eigenvalues.h"
 
 static double mean(double sum, int count) {
@@ -54,29 +55,9 @@ bool nnclr_measure_picks(const nnclr_support_set *s, int count, const int32_t *p
     return true;
 }
 
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Index of the first element of the ascending array that is not below `value`. */
-static int lower_bound(const int64_t *sorted, int count, int64_t value) {
-    int low = 0;
-    while (count > 0) {
-        int half = count / 2;
-        if (sorted[low + half] < value) {
-            low += half + 1;
-            count -= half + 1;
-        } else {
-            count = half;
-        }
-    }
-    return low;
-}
-
 static void sort_into(int64_t *copy, const int64_t *values, int count) {
     memcpy(copy, values, (size_t)count * sizeof *copy);
-    qsort(copy, (size_t)count, sizeof *copy, ascending);
+    nnclr_sort(copy, (size_t)count);
 }
 
 bool nnclr_measure_presence(const nnclr_support_set *s, int count, const int64_t *record,
@@ -92,13 +73,13 @@ bool nnclr_measure_presence(const nnclr_support_set *s, int count, const int64_t
     int found = 0, labelled = 0;
     double shares = 0;
     for (int i = 0; i < count; i++) {
-        int at = lower_bound(records, s->m, record[i]);
-        found += at < s->m && records[at] == record[i];
+        size_t at = nnclr_lower_bound(records, (size_t)s->m, record[i]);
+        found += at < (size_t)s->m && records[at] == record[i];
         if (label[i] < 0)
             continue;
         labelled++;
-        shares += (double)(lower_bound(labels, s->m, label[i] + 1) -
-                           lower_bound(labels, s->m, label[i])) /
+        shares += (double)(nnclr_lower_bound(labels, (size_t)s->m, label[i] + 1) -
+                           nnclr_lower_bound(labels, (size_t)s->m, label[i])) /
                   s->m;
     }
     *present = mean(found, count);

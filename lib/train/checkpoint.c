@@ -16,15 +16,6 @@ static const int64_t most_batches = (int64_t)1 << 60; /* so that counting on can
 
 /* ---- metadata ---- */
 
-static bool put_json(nnclr_json *metadata, const char *key, const nnclr_json *value,
-                     nnclr_error *e) {
-    nnclr_buffer text = {0};
-    bool ok = nnclr_json_print(value, false, &text, e) &&
-              nnclr_json_put_string(metadata, key, (const char *)text.data, e);
-    nnclr_buffer_free(&text);
-    return ok;
-}
-
 static bool put_number(nnclr_json *metadata, const char *key, int64_t value, nnclr_error *e) {
     char text[24];
     snprintf(text, sizeof text, "%" PRId64, value);
@@ -33,7 +24,7 @@ static bool put_number(nnclr_json *metadata, const char *key, int64_t value, nnc
 
 static bool put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
     nnclr_json *json = nnclr_config_to_json(config, e);
-    bool ok = json && put_json(metadata, "nnclr.config", json, e);
+    bool ok = json && nnclr_json_put_text(metadata, "nnclr.config", json, e);
     nnclr_json_free(json);
     return ok;
 }
@@ -43,7 +34,7 @@ static bool put_classes(nnclr_json *metadata, char *const *classes, size_t count
     bool ok = array != NULL;
     for (size_t i = 0; ok && i < count; i++)
         ok = nnclr_json_push_string(array, classes[i], e);
-    ok = ok && put_json(metadata, "nnclr.classes", array, e);
+    ok = ok && nnclr_json_put_text(metadata, "nnclr.classes", array, e);
     nnclr_json_free(array);
     return ok;
 }
@@ -73,7 +64,7 @@ static nnclr_json *make_metadata(const nnclr_checkpoint_info *info, nnclr_error 
         nnclr_json_put_string(metadata, "nnclr.engine", info->engine, e) &&
         nnclr_json_put_string(metadata, "nnclr.precision", info->precision, e) &&
         put_config(metadata, &info->config, e) &&
-        put_json(metadata, "nnclr.data", info->identity, e) &&
+        nnclr_json_put_text(metadata, "nnclr.data", info->identity, e) &&
         put_classes(metadata, info->classes, info->class_count, e))
         return metadata;
     nnclr_json_free(metadata);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sorted.h"
 #include "io/json.h"
 
 bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nnclr_error *e) {
@@ -56,11 +57,6 @@ bool nnclr_probe_print(const nnclr_probe_line *line, nnclr_buffer *out, nnclr_er
     return ok;
 }
 
-static int ascending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 bool nnclr_batch_spread(const int64_t *record, int n, int64_t records, double *spread,
                         nnclr_buffer *scratch, nnclr_error *e) {
     *spread = NAN;
@@ -70,7 +66,7 @@ bool nnclr_batch_spread(const int64_t *record, int n, int64_t records, double *s
     if (!nnclr_buffer_append(scratch, record, (size_t)n * sizeof *record, e))
         return false;
     int64_t *sorted = (void *)scratch->data;
-    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    nnclr_sort(sorted, (size_t)n);
     /* The i-th smallest is the larger of i pairs and the smaller of n - 1 - i. */
     double sum = 0;
     for (int i = 0; i < n; i++)

@@ -42,8 +42,7 @@ static bool put_made(nnclr_json *object, const char *key, nnclr_json *value, nnc
     return value && nnclr_json_put(object, key, value, e);
 }
 
-static bool put_host(nnclr_json *object, const nnclr_engine *engine, int threads,
-                     nnclr_error *e) {
+static bool put_host(nnclr_json *object, const nnclr_engine *engine, int threads, nnclr_error *e) {
     struct utsname host;
     nnclr_json *json = nnclr_json_object(e);
     if (json &&

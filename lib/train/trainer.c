@@ -450,8 +450,12 @@ bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_err
     if (!nnclr_run_metrics_open(t->options.run, t->saved_step, e))
         return false;
     /* So that a run killed before its first checkpoint is due can be resumed too. */
-    if (t->saved_step < 0 && !save(t, e))
-        return false;
+    if (t->saved_step < 0 && !save(t, e)) {
+        const nnclr_error why = *e;
+        return nnclr_fail(e, why.code,
+                          "%s; nothing is trained yet: put that right, or give another RUN with -o",
+                          why.message);
+    }
     keep_older(t); /* also after a resume: the run may have been killed before it was done */
     bool probed = probe(t, true, e), stop = !probed;
     if (e->code != NNCLR_OK)

@@ -95,7 +95,9 @@ void nnclr_watch_explain(nnclr_warning warning, const nnclr_watch_facts *facts,
         snprintf(
             text, size,
             "%s: the batches hold records that lie close together (batch_spread %.3g, shuffled "
-            "1/3): negatives that are alike teach little; shuffle the file of --views",
+            "1/3): negatives that are alike teach little; give a larger --shuffle-window, or "
+            "shuffle "
+            "the file of --views",
             when, o->batch_spread);
         return;
     case NNCLR_WARNINGS:

@@ -308,7 +308,7 @@ text += b" " * (-len(text) % 8)
 open("v.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + view + view + record + label)
 END
     expect 0 watched --views v.safetensors -o run
-    [ "$(grep -c 'warning: .*batch_spread 0.075, shuffled 1/3.*shuffle the file of --views' <<<"$stderr")" = 1 ]
+    [ "$(grep -c 'warning: .*batch_spread 0.075, shuffled 1/3.*larger --shuffle-window, or shuffle the file of --views' <<<"$stderr")" = 1 ]
 }
 
 @test "a network that learns nothing is warned of" {

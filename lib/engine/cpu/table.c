@@ -6,30 +6,36 @@
 
 #include "base/memory.h"
 
-static bool open_engine(nnclr_engine *g, nnclr_error *e) {
-#if HAS_DIRECT
-    if (!nnclr_direct_check(&g->vectors, e))
-        return false;
-#endif
-    CPU(state) *state = nnclr_alloc_zero(1, sizeof *state, e);
-    if (!state)
-        return false;
-    state->partials = nnclr_alloc((size_t)MAX_PIECES * 3 * MAX_LANES, sizeof(double), e);
-    if (!state->partials) {
-        nnclr_free(state);
-        return false;
-    }
-    /* The parallelism is ours: one BLAS call for each worker. */
-    openblas_set_num_threads(1);
-    g->state = state;
-    return true;
-}
-
 static void close_engine(nnclr_engine *g) {
     CPU(state) *state = g->state;
     nnclr_free(state->partials);
     nnclr_free(state);
     g->state = NULL;
+}
+
+static bool choose_kernels(nnclr_engine *g, CPU(state) * state, nnclr_error *e) {
+#if HAS_DIRECT
+    if (!nnclr_direct_choose(&state->kernels, e))
+        return false;
+    g->vectors = state->kernels ? state->kernels->name : NULL;
+#else
+    (void)g, (void)state, (void)e;
+#endif
+    return true;
+}
+
+static bool open_engine(nnclr_engine *g, nnclr_error *e) {
+    CPU(state) *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
+    if (!state)
+        return false;
+    state->partials = nnclr_alloc((size_t)MAX_PIECES * 3 * MAX_LANES, sizeof(double), e);
+    if (!state->partials || !choose_kernels(g, state, e)) {
+        close_engine(g);
+        return false;
+    }
+    /* The parallelism is ours: one BLAS call for each worker. */
+    openblas_set_num_threads(1);
+    return true;
 }
 
 /* A size that no memory can hold, where the product overflows: the arena refuses it. */

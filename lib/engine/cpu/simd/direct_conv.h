@@ -5,11 +5,12 @@
 #define NNCLR_ENGINE_CPU_SIMD_DIRECT_CONV_H
 
 #include "engine/cpu/conv.h"
+#include "engine/cpu/simd/direct.h"
 
-/* The kernels that this process uses: the widest that its CPU has, or those that the environment
- * variable NNCLR_SIMD names (avx512, avx2, none); *name is NULL for none. False where the CPU lacks
- * what was named. */
-bool nnclr_direct_check(const char **name, nnclr_error *e);
+/* The kernels for this process: the widest that its CPU has, or those that the environment variable
+ * NNCLR_SIMD names (avx512, avx2, none); *kernels is NULL for none. False where the CPU lacks what
+ * was named. */
+bool nnclr_direct_choose(const direct_kernels **kernels, nnclr_error *e);
 
 /* Prepares a plan whose taps are made; sets its packed_bytes and workspace_bytes. NULL without
  * error where there are no kernels. */

@@ -29,8 +29,7 @@ static bool has_avx512(void) {
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }
 
-/* NULL: matrices. */
-static bool find_kernels(const direct_kernels **kernels, nnclr_error *e) {
+bool nnclr_direct_choose(const direct_kernels **kernels, nnclr_error *e) {
     const char *wanted = getenv("NNCLR_SIMD");
     const struct {
         const char *name;
@@ -52,15 +51,8 @@ static bool find_kernels(const direct_kernels **kernels, nnclr_error *e) {
     return nnclr_fail(e, NNCLR_ERROR_USAGE, "NNCLR_SIMD=%s is none of avx512, avx2, none", wanted);
 }
 
-bool nnclr_direct_check(const char **name, nnclr_error *e) {
-    const direct_kernels *kernels = NULL;
-    if (!find_kernels(&kernels, e))
-        return false;
-    *name = kernels ? kernels->name : NULL;
-    return true;
-}
-
-int nnclr_direct_padded(const direct_kernels *kernels, int outputs) {
+/* Outputs with those that fill up the last block. */
+static int padded_outputs(const direct_kernels *kernels, int outputs) {
     int padded = 0;
     while (padded < outputs)
         padded += direct_width(kernels, outputs - padded);
@@ -169,7 +161,7 @@ static int chunks_of(int channels) {
 }
 
 static size_t packed_reals(const direct *d, const direct_kernels *kernels) {
-    return (size_t)d->pairs * DIRECT_CHUNK * (size_t)nnclr_direct_padded(kernels, d->outputs);
+    return (size_t)d->pairs * DIRECT_CHUNK * (size_t)padded_outputs(kernels, d->outputs);
 }
 
 static size_t scratch_of(const direct *d) {
@@ -205,7 +197,7 @@ static void make_geometry(CPU(plan) * plan, direct_conv *c) {
         c->residues[i] =
             make_direct(&plan->residue[i].taps, conv->ci, chunks_of(conv->co), &offsets);
     size_t chunk_bytes = (size_t)(conv->kernel * conv->kernel) * DIRECT_CHUNK * sizeof(float) *
-                         (size_t)nnclr_direct_padded(c->kernels, conv->co);
+                         (size_t)padded_outputs(c->kernels, conv->co);
     int fitting = (int)(BLOCK_BYTES / chunk_bytes),
         even = (chunks + ENOUGH_BLOCKS - 1) / ENOUGH_BLOCKS;
     c->block_chunks = at_least(at_most(fitting, even), 1);
@@ -240,9 +232,7 @@ static bool worth_it(const CPU(plan) * plan) {
 }
 
 bool nnclr_direct_create(const nnclr_engine *g, CPU(plan) * plan, nnclr_error *e) {
-    const direct_kernels *kernels = NULL;
-    if (!find_kernels(&kernels, e))
-        return false;
+    const direct_kernels *kernels = ((const CPU(state) *)g->state)->kernels;
     if (!kernels || !worth_it(plan))
         return true;
     direct_conv *c = plan->direct = nnclr_alloc_zero(1, sizeof *c, e);

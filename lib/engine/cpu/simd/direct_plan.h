@@ -26,9 +26,6 @@ static inline void *direct_shared(const nnclr_engine *g, const direct_conv *c, v
     return direct_scratch(c, workspace, nnclr_pool_threads(g->pool));
 }
 
-/* Outputs with those that fill up the last block. */
-int nnclr_direct_padded(const direct_kernels *kernels, int outputs);
-
 /* Grid rows from `first` on, before `end`, that fit. */
 void nnclr_direct_band(const direct *d, size_t first, size_t end, direct_band *band);
 
