@@ -148,6 +148,20 @@ def make_archives():
     put("archive", "picture.jpg", jpeg)
     put("archive", "cut.tar.zst", zstd(plain)[:-30])
 
+    # kind, records, 1 + bytes too many, length of the part beside, that part, what fills the records
+    ten = b"\n".join(b"c%d" % i for i in range(10)) + b"\n"
+    put("pixels", "cifar10", bytes([0, 2, 1, len(ten)]) + ten + bytes([3]) * 7)
+    put("pixels", "cifar10-numbers", bytes([0, 3, 1, 0]) + bytes([9, 0]))
+    put("pixels", "cifar10-cut", bytes([0, 2, 0, 0]) + bytes([1]))
+    put("pixels", "cifar100", bytes([1, 2, 1, 0]) + bytes([5]))
+    put("pixels", "cifar100-label", bytes([1, 1, 1, 0]) + bytes([200]))
+    put("pixels", "stl10", bytes([2, 2, 1, 2]) + bytes([1, 10]) + bytes(range(256)))
+    put("pixels", "stl10-label", bytes([2, 1, 1, 1]) + bytes([11]) + bytes([7]))
+    idx = bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 3, 3) + bytes(range(18))
+    labels = bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + bytes([4, 0])
+    put("pixels", "idx", bytes([3, 0, 0, len(labels)]) + labels + idx)
+    put("pixels", "idx-alone", bytes([3, 0, 0, 0]) + idx)
+    put("pixels", "idx-huge", bytes([3, 0, 0, 0]) + bytes([0, 0, 8, 3]) + bytes([255] * 12) + bytes(9))
     put("list", "plain", "a/1.jpg\tcat\nb/2.jpg\tdog\nc.jpg\n")
     put("list", "numbers", "a\t3\nb\t0\r\nc\t12")
     put("list", "odd", b"\n\tcat\nx\t\na\tb\tc\n\xff\xfe\t1\n")
