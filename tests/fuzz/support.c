@@ -156,6 +156,11 @@ void fuzz_assemble(const uint8_t *data, size_t size, nnclr_buffer *file) {
 
 /* ---- mutators ---- */
 
+/* libFuzzer makes one byte of none, also where there is no room for one. */
+static size_t mutate(uint8_t *data, size_t size, size_t most) {
+    return most > 0 ? LLVMFuzzerMutate(data, size, most) : size;
+}
+
 static bool leave_as_is(unsigned seed) {
     return seed % 16 == 0;
 }
@@ -177,7 +182,7 @@ void fuzz_fix_tar(uint8_t *data, size_t size) {
 }
 
 size_t fuzz_mutate_tar(uint8_t *data, size_t size, size_t most, unsigned seed) {
-    size = LLVMFuzzerMutate(data, size, most);
+    size = mutate(data, size, most);
     if (!leave_as_is(seed))
         fuzz_fix_tar(data, size);
     return size;
@@ -194,7 +199,7 @@ static void store_big(uint8_t *p, uint32_t value) {
 
 size_t fuzz_mutate_png(uint8_t *data, size_t size, size_t most, unsigned seed) {
     enum { SIGNATURE = 8, LENGTH = 4, TYPE = 4, CRC = 4 };
-    size = LLVMFuzzerMutate(data, size, most);
+    size = mutate(data, size, most);
     if (leave_as_is(seed))
         return size;
     for (size_t at = SIGNATURE; size >= at + LENGTH + TYPE + CRC;) {
@@ -213,17 +218,16 @@ size_t fuzz_mutate_tensors(uint8_t *data, size_t size, size_t most, unsigned see
     enum { LENGTH = 8 };
     if (leave_as_is(seed) || size < LENGTH || most <= LENGTH ||
         nnclr_load_u64(data) > size - LENGTH)
-        return LLVMFuzzerMutate(data, size, most);
+        return mutate(data, size, most);
     size_t header = (size_t)nnclr_load_u64(data), rest = size - LENGTH - header;
     if (seed / 16 % 2 == 0)
-        return LENGTH + header +
-               LLVMFuzzerMutate(data + LENGTH + header, rest, most - LENGTH - header);
+        return LENGTH + header + mutate(data + LENGTH + header, rest, most - LENGTH - header);
 
     /* The data behind the header move with its end. */
     uint8_t *kept = malloc(rest + 1);
     FUZZ_REQUIRE(kept != NULL);
     memcpy(kept, data + LENGTH + header, rest);
-    header = LLVMFuzzerMutate(data + LENGTH, header, most - LENGTH);
+    header = mutate(data + LENGTH, header, most - LENGTH);
     if (rest > most - LENGTH - header)
         rest = most - LENGTH - header;
     memcpy(data + LENGTH + header, kept, rest);
@@ -237,7 +241,7 @@ size_t fuzz_mutate_sections(uint8_t *data, size_t size, size_t most, unsigned se
     for (size_t next = 0; size - next >= SECTION_HEADER; count++)
         next += SECTION_HEADER + section_length(data, size, next);
     if (leave_as_is(seed) || count == 0)
-        return LLVMFuzzerMutate(data, size, most);
+        return mutate(data, size, most);
     for (skip = seed / 16 % count; skip > 0; skip--)
         at += SECTION_HEADER + section_length(data, size, at);
 
@@ -249,7 +253,7 @@ size_t fuzz_mutate_sections(uint8_t *data, size_t size, size_t most, unsigned se
     room = room < SECTION_MOST ? room : SECTION_MOST;
     size_t changed = data[at] % FUZZ_SECTIONS == FUZZ_INDEX
                          ? fuzz_mutate_tensors(section, length, room, seed / 16)
-                         : LLVMFuzzerMutate(section, length, room);
+                         : mutate(section, length, room);
     memmove(data + content + changed, data + content + length, rest);
     memcpy(data + content, section, changed);
     data[at + 1] = (uint8_t)changed;
