@@ -37,44 +37,60 @@ static const float *row_at(walk *w, int64_t i, nnclr_error *e) {
 
 /* ---- standardisation ---- */
 
+bool nnclr_moments_begin(nnclr_moments *m, int d, nnclr_error *e) {
+    *m = (nnclr_moments){.d = d};
+    m->sum = nnclr_alloc_zero((size_t)d, 2 * sizeof *m->sum, e);
+    m->origin = nnclr_alloc_zero((size_t)d, sizeof *m->origin, e);
+    if (m->sum && m->origin)
+        return true;
+    nnclr_moments_free(m);
+    return false;
+}
+
+void nnclr_moments_free(nnclr_moments *m) {
+    nnclr_free(m->sum);
+    nnclr_free(m->origin);
+    *m = (nnclr_moments){0};
+}
+
 /* Sums of x - first row and of its square, so that a feature that hardly differs from its mean
- * loses no digits; in sum[0..d) and sum[d..2d). */
-static bool sum_rows(walk *w, const int64_t *label, float *origin, double *sum, int64_t *rows,
-                     nnclr_error *e) {
-    const int d = w->source->d;
-    for (int64_t i = 0; i < w->source->n; i++) {
-        if (label[i] < 0)
-            continue;
-        const float *row = row_at(w, i, e);
-        if (!row)
-            return false;
-        for (int j = 0; *rows == 0 && j < d; j++)
-            origin[j] = row[j];
-        for (int j = 0; j < d; j++) {
-            const double x = (double)row[j] - (double)origin[j];
-            sum[j] += x;
-            sum[d + j] += x * x;
-        }
-        ++*rows;
+ * loses no digits. */
+void nnclr_moments_add(nnclr_moments *m, const float *row) {
+    const int d = m->d;
+    for (int j = 0; m->rows == 0 && j < d; j++)
+        m->origin[j] = row[j];
+    for (int j = 0; j < d; j++) {
+        const double x = (double)row[j] - (double)m->origin[j];
+        m->sum[j] += x;
+        m->sum[d + j] += x * x;
     }
-    return true;
+    m->rows++;
+}
+
+void nnclr_moments_standardize(const nnclr_moments *m, nnclr_classifier *x) {
+    for (int j = 0; m->rows > 0 && j < m->d; j++) {
+        const double mean = m->sum[j] / (double)m->rows;
+        const double variance = m->sum[m->d + j] / (double)m->rows - mean * mean;
+        x->mean[j] = (float)(m->origin[j] + mean);
+        x->scale[j] = variance > 0 ? (float)sqrt(variance) : 1;
+    }
 }
 
 bool nnclr_classifier_standardize(nnclr_classifier *x, const nnclr_row_source *source,
                                   const int64_t *label, nnclr_error *e) {
-    const int d = source->d;
-    int64_t rows = 0;
+    nnclr_moments m = {0};
     walk w = {0};
-    double *sum = nnclr_alloc_zero((size_t)d, 2 * sizeof *sum, e);
-    bool ok = sum && begin_walk(&w, source, e) && sum_rows(&w, label, x->mean, sum, &rows, e);
-    for (int j = 0; ok && rows > 0 && j < d; j++) {
-        const double mean = sum[j] / (double)rows;
-        const double variance = sum[d + j] / (double)rows - mean * mean;
-        x->mean[j] = (float)(x->mean[j] + mean);
-        x->scale[j] = variance > 0 ? (float)sqrt(variance) : 1;
+    bool ok = nnclr_moments_begin(&m, source->d, e) && begin_walk(&w, source, e);
+    for (int64_t i = 0; ok && i < source->n; i++) {
+        const float *row = label[i] < 0 ? NULL : row_at(&w, i, e);
+        if (row)
+            nnclr_moments_add(&m, row);
+        ok = row || label[i] < 0;
     }
+    if (ok)
+        nnclr_moments_standardize(&m, x);
     nnclr_free(w.block);
-    nnclr_free(sum);
+    nnclr_moments_free(&m);
     return ok;
 }
 

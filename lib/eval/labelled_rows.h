@@ -19,6 +19,20 @@ typedef struct nnclr_labelled_rows {
     size_t bytes;
 } nnclr_labelled_rows;
 
+/* Mean and deviation of each feature, row by row. */
+typedef struct nnclr_moments {
+    int d;
+    int64_t rows;
+    float *origin; /* [d]: the first row */
+    double *sum;   /* [2][d]: of differences from it, and of their squares */
+} nnclr_moments;
+
+bool nnclr_moments_begin(nnclr_moments *m, int d, nnclr_error *e);
+void nnclr_moments_free(nnclr_moments *m); /* a zeroed one is fine */
+void nnclr_moments_add(nnclr_moments *m, const float *row);
+/* Sets mean and scale as nnclr_classifier_standardize; without a row they stay. */
+void nnclr_moments_standardize(const nnclr_moments *m, nnclr_classifier *x);
+
 /* Sets mean and scale to those of each feature over the rows with a label (population deviation;
  * a constant feature has scale 1). */
 bool nnclr_classifier_standardize(nnclr_classifier *x, const nnclr_row_source *source,

@@ -9,6 +9,7 @@
 #include "eval/labelled_rows.h"
 #include "eval/lbfgs.h"
 #include "eval/softmax.h"
+#include "eval/softmax_sgd.h"
 
 enum { CLASS_LIMIT = 1 << 20, ITERATIONS = 2000, CHOOSING_ITERATIONS = 200 };
 
@@ -16,7 +17,6 @@ enum { CLASS_LIMIT = 1 << 20, ITERATIONS = 2000, CHOOSING_ITERATIONS = 200 };
  * gradient g it is at most |g|^2 / (4 lambda) above its minimum. Lambdas are told apart by shares
  * of right answers, which asks for less. */
 static const double objective_gap = 1e-5, choosing_gap = 1e-3;
-static const double momentum = 0.9;
 static const double lambdas[] = {1e-2, 1e-3, 1e-4};
 
 typedef struct trainer {
@@ -34,94 +34,46 @@ typedef struct trainer {
 
 /* ---- SGD ---- */
 
-typedef struct descent {
-    double *gradient, *velocity; /* [size] */
-    uint32_t *order;             /* [rows] */
-    void *batch;                 /* reals [batch][columns] */
-    size_t batch_bytes;
-    int64_t *label; /* [batch] */
-    int64_t batch_rows;
-} descent;
-
-static bool begin_descent(const trainer *t, descent *s, nnclr_error *e) {
-    const int64_t n = t->data.n;
-    if (n > UINT32_MAX)
-        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld rows are above the limit of %u", (long long)n,
-                          UINT32_MAX);
-    s->batch_rows = t->options->batch < n ? t->options->batch : n;
-    s->batch_bytes = (size_t)s->batch_rows * (size_t)t->data.columns * nnclr_real_bytes(t->engine);
-    s->gradient = nnclr_alloc(t->size, sizeof *s->gradient, e);
-    s->velocity = nnclr_alloc_zero(t->size, sizeof *s->velocity, e);
-    s->order = nnclr_alloc((size_t)n, sizeof *s->order, e);
-    s->label = nnclr_alloc((size_t)s->batch_rows, sizeof *s->label, e);
-    return s->gradient && s->velocity && s->order && s->label &&
-           (s->batch = t->engine->table->arena_create(t->engine, s->batch_bytes, e));
-}
-
-static void end_descent(const trainer *t, descent *s) {
-    if (s->batch)
-        t->engine->table->arena_free(t->engine, s->batch, s->batch_bytes);
-    nnclr_free(s->label);
-    nnclr_free(s->order);
-    nnclr_free(s->velocity);
-    nnclr_free(s->gradient);
-}
-
-/* Rows order[first .. first + count) become the batch. */
-static void gather(const trainer *t, descent *s, int64_t first, int64_t count) {
+static bool descend_epoch(const trainer *t, nnclr_softmax_sgd *sgd, const uint32_t *order,
+                          nnclr_error *e) {
     const size_t columns = (size_t)t->data.columns;
-    for (int64_t i = 0; i < count; i++) {
-        const uint32_t row = s->order[first + i];
-        t->engine->table->copy(t->engine, nnclr_real_at(t->engine, s->batch, (size_t)i * columns),
+    for (int64_t i = 0; i < t->data.n; i++) {
+        const uint32_t row = order[i];
+        t->engine->table->copy(t->engine, nnclr_softmax_sgd_place(sgd),
                                nnclr_real_at(t->engine, t->data.rows, row * columns),
                                columns * nnclr_real_bytes(t->engine));
-        s->label[i] = t->data.label[row];
+        if (!nnclr_softmax_sgd_take(sgd, t->data.label[row], e))
+            return false;
     }
-}
-
-static void step(const trainer *t, descent *s, double rate) {
-    const size_t columns = (size_t)t->data.columns;
-    const double decay = t->options->weight_decay;
-    for (size_t i = 0; i < t->size; i++) {
-        const bool is_bias = i % columns == columns - 1;
-        const double gradient = s->gradient[i] + (is_bias ? 0 : decay * t->weights[i]);
-        s->velocity[i] = momentum * s->velocity[i] + gradient;
-        t->weights[i] -= rate * s->velocity[i];
-    }
+    return true;
 }
 
 static bool descend(trainer *t, nnclr_linear_fit *fit, nnclr_error *e) {
-    static const double pi = 3.14159265358979323846;
     const nnclr_linear_options *o = t->options;
     const int64_t n = t->data.n;
-    descent s = {0};
-    bool ok = begin_descent(t, &s, e);
-    const int64_t batches = ok ? (n + s.batch_rows - 1) / s.batch_rows : 0;
-    const double total = (double)batches * o->epochs;
-    const double peak = o->lr * (double)s.batch_rows / 256;
+    const nnclr_softmax_sgd_options how = {.rows = n,
+                                           .epochs = o->epochs,
+                                           .batch = o->batch,
+                                           .lr = o->lr,
+                                           .weight_decay = o->weight_decay};
+    if (n > UINT32_MAX)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld rows are above the limit of %u", (long long)n,
+                          UINT32_MAX);
+    uint32_t *order = nnclr_alloc((size_t)n, sizeof *order, e);
+    nnclr_softmax_sgd *sgd = nnclr_softmax_sgd_create(t->engine, t->softmax, t->weights,
+                                                      t->data.columns, t->classes, &how, e);
+    bool ok = order && sgd;
     for (int epoch = 0; ok && epoch < o->epochs; epoch++) {
-        double sum = 0;
-        nnclr_permutation(o->seed, NNCLR_DRAW_ORDER, (uint32_t)epoch, (uint32_t)n, s.order);
-        for (int64_t b = 0; ok && b < batches; b++, fit->steps++) {
-            const int64_t first = b * s.batch_rows;
-            const int64_t count = n - first < s.batch_rows ? n - first : s.batch_rows;
-            double loss = 0;
-            gather(t, &s, first, count);
-            ok = nnclr_softmax_loss(t->softmax, s.batch, s.label, count, t->weights, &loss,
-                                    s.gradient, e);
-            if (ok && !isfinite(loss))
-                ok = nnclr_fail(e, NNCLR_ERROR_NUMERIC,
-                                "SGD diverges in epoch %d: a smaller rate or standardised "
-                                "features are needed",
-                                epoch + 1);
-            if (ok)
-                step(t, &s, peak * (1 + cos(pi * (double)fit->steps / total)) / 2);
-            sum += loss * (double)count;
-        }
+        nnclr_permutation(o->seed, NNCLR_DRAW_ORDER, (uint32_t)epoch, (uint32_t)n, order);
+        ok = descend_epoch(t, sgd, order, e);
         if (ok && o->progress)
-            o->progress(o->context, epoch + 1, o->epochs, sum / (double)n);
+            o->progress(o->context, epoch + 1, o->epochs,
+                        nnclr_softmax_sgd_state_of(sgd).epoch_loss);
     }
-    end_descent(t, &s);
+    if (ok)
+        fit->steps = nnclr_softmax_sgd_state_of(sgd).steps;
+    nnclr_softmax_sgd_free(sgd);
+    nnclr_free(order);
     return ok && nnclr_softmax_loss(t->softmax, t->data.rows, t->data.label, n, t->weights,
                                     &fit->loss, NULL, e);
 }
@@ -246,15 +198,6 @@ static int64_t count_labelled(const int64_t *label, int64_t n) {
     return count;
 }
 
-static void keep_weights(const trainer *t, nnclr_classifier *x) {
-    for (int c = 0; c < x->classes; c++) {
-        const double *row = t->weights + (size_t)c * (size_t)t->data.columns;
-        for (int j = 0; j < x->d; j++)
-            x->weight[(size_t)c * (size_t)x->d + (size_t)j] = (float)row[j];
-        x->bias[c] = (float)row[x->d];
-    }
-}
-
 bool nnclr_linear_train(nnclr_engine *engine, const nnclr_row_source *train,
                         const int64_t *train_label, int classes,
                         const nnclr_linear_options *options, nnclr_classifier *classifier,
@@ -283,7 +226,7 @@ bool nnclr_linear_train(nnclr_engine *engine, const nnclr_row_source *train,
     ok = ok && t.softmax && t.weights &&
          (lbfgs ? optimise(&t, held_out, fit, e) : descend(&t, fit, e));
     if (ok)
-        keep_weights(&t, classifier);
+        nnclr_softmax_keep(t.weights, classifier);
     else
         nnclr_classifier_free(classifier);
     if (!lbfgs)

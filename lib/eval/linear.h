@@ -17,9 +17,8 @@ typedef struct nnclr_linear_options {
     bool standardize; /* each feature to mean 0 and deviation 1 over the labelled rows of TRAIN;
                          L-BFGS always does */
     uint64_t seed;
-    /* SGD with momentum 0.9 from weights 0. Epoch t visits the labelled rows in the order of
-     * nnclr_permutation(seed, NNCLR_DRAW_ORDER, t); its last batch may be smaller. The rate of
-     * step s of S is lr * batch / 256 * (1 + cos(pi s / S)) / 2. A batch is at most all rows. */
+    /* SGD as softmax_sgd.h says. Epoch t visits the labelled rows in the order of
+     * nnclr_permutation(seed, NNCLR_DRAW_ORDER, t). */
     int epochs, batch;
     double lr;
     double weight_decay; /* adds weight_decay * weight to the gradient, not for the bias */
