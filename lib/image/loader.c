@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/rng.h"
 #include "base/threads.h"
 #include "image/epoch_order.h"
 #include "image/view_maker.h"
@@ -23,12 +24,13 @@ struct nnclr_loader {
     nnclr_shard_set *set; /* what batches come from: pictures, */
     nnclr_views *given;   /* or views as they are; the other is NULL */
     nnclr_loader_options options;
-    size_t count;       /* of records */
+    size_t count;       /* of records in an epoch */
     int64_t batches;    /* in an epoch */
+    int view_count;     /* of each record: VIEWS or 1 */
     int chunks;         /* in a batch */
     int depth;          /* batches in memory */
     size_t view_floats; /* of one view of one record */
-    float *views;       /* [depth][VIEWS][batch][size][size][3] */
+    float *views;       /* [depth][view_count][batch][size][size][3] */
     size_t views_bytes;
     int64_t *record, *label;  /* [depth][batch] */
     nnclr_view_maker *makers; /* [threads] */
@@ -42,17 +44,25 @@ struct nnclr_loader {
     nnclr_batch batch;
 };
 
+static bool draw_order(nnclr_loader *loader, uint32_t epoch, uint32_t *out, nnclr_error *e) {
+    const nnclr_loader_options *options = &loader->options;
+    if (!options->records)
+        return nnclr_epoch_order(loader->set, options->seed, epoch, options->window, out, e);
+    nnclr_permutation(options->seed, NNCLR_DRAW_ORDER, epoch, (uint32_t)loader->count, out);
+    for (size_t i = 0; i < loader->count; i++)
+        out[i] = options->records[out[i]];
+    return true;
+}
+
 /* The order of an epoch, drawn once; NULL on failure. Batches in work span at most depth steps, and
  * depth is at most the batches of an epoch plus one, so they lie in two epochs: no producer still
  * reads the order that is replaced. */
 static const uint32_t *order_of_epoch(nnclr_loader *loader, int64_t epoch, nnclr_error *e) {
-    const nnclr_loader_options *options = &loader->options;
     bool ok = true;
     pthread_mutex_lock(&loader->lock);
     epoch_order *o = &loader->orders[epoch % ORDERS];
     if (o->epoch != epoch) {
-        ok = nnclr_epoch_order(loader->set, options->seed, (uint32_t)epoch, options->window,
-                               o->record, e);
+        ok = draw_order(loader, (uint32_t)epoch, o->record, e);
         o->epoch = ok ? epoch : -1;
     }
     pthread_mutex_unlock(&loader->lock);
@@ -68,7 +78,7 @@ static bool make_record(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t 
     nnclr_view_key key = {loader->options.seed, record, (uint32_t)epoch};
     if (!nnclr_view_maker_views(maker, loader->set, augment, key, to, e))
         return false;
-    for (int view = 0; view < VIEWS; view++)
+    for (int view = 0; view < loader->view_count; view++)
         nnclr_normalize(to[view], (int64_t)augment->size * augment->size, augment->mean,
                         augment->std);
     return true;
@@ -78,18 +88,27 @@ static bool make_record(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t 
 typedef struct chunk {
     int64_t step, epoch;
     size_t first, n;         /* within the batch */
-    float *to[VIEWS];        /* of the first record */
+    float *to[VIEWS];        /* of the first record; NULL: that view is not made */
     int64_t *record, *label; /* the same */
 } chunk;
+
+/* Records of a step's batch. */
+static size_t batch_rows(const nnclr_loader *loader, int64_t step) {
+    size_t batch = (size_t)loader->options.batch,
+           left = loader->count - (size_t)(step % loader->batches) * batch;
+    return left < batch ? left : batch;
+}
 
 static chunk chunk_of(const nnclr_loader *loader, uint64_t item, int slot) {
     size_t batch = (size_t)loader->options.batch, at = (size_t)(slot / loader->chunks);
     chunk c = {.step = (int64_t)(item / (uint64_t)loader->chunks),
                .first = (size_t)(item % (uint64_t)loader->chunks) * CHUNK};
     c.epoch = c.step / loader->batches;
-    c.n = batch - c.first < CHUNK ? batch - c.first : CHUNK;
-    for (size_t view = 0; view < VIEWS; view++)
-        c.to[view] = loader->views + ((at * VIEWS + view) * batch + c.first) * loader->view_floats;
+    size_t rows = batch_rows(loader, c.step);
+    c.n = rows <= c.first ? 0 : rows - c.first < CHUNK ? rows - c.first : CHUNK;
+    size_t views = (size_t)loader->view_count;
+    for (size_t view = 0; view < views; view++)
+        c.to[view] = loader->views + ((at * views + view) * batch + c.first) * loader->view_floats;
     c.record = loader->record + at * batch + c.first;
     c.label = loader->label + at * batch + c.first;
     return c;
@@ -105,7 +124,7 @@ static bool make_chunk(void *context, uint64_t item, int slot, int worker, nnclr
     for (size_t i = 0; i < c.n; i++) {
         float *to[VIEWS];
         for (size_t view = 0; view < VIEWS; view++)
-            to[view] = c.to[view] + i * loader->view_floats;
+            to[view] = c.to[view] ? c.to[view] + i * loader->view_floats : NULL;
         c.record[i] = order[i];
         if (!make_record(loader, &loader->makers[worker], order[i], c.epoch, to, &c.label[i], e))
             return false;
@@ -139,7 +158,7 @@ static bool allocate(nnclr_loader *loader, nnclr_error *e) {
     size_t records, floats;
     loader->view_floats = 3 * (size_t)options->augment.size * (size_t)options->augment.size;
     if (!nnclr_size_mul((size_t)loader->depth, (size_t)options->batch, &records) ||
-        !nnclr_size_mul(records, VIEWS * loader->view_floats, &floats) ||
+        !nnclr_size_mul(records, (size_t)loader->view_count * loader->view_floats, &floats) ||
         !nnclr_size_mul(floats, sizeof *loader->views, &loader->views_bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "batches of %d views of size %d are too large",
                           options->batch, options->augment.size);
@@ -178,7 +197,9 @@ static nnclr_loader *open_loader(nnclr_shard_set *set, nnclr_views *given, size_
     loader->given = given;
     loader->options = *options;
     loader->count = count;
+    loader->view_count = options->single ? 1 : VIEWS;
     loader->batches = (int64_t)(count / (size_t)options->batch);
+    loader->batches += options->single && count % (size_t)options->batch > 0;
     loader->chunks = (options->batch + CHUNK - 1) / CHUNK;
     loader->depth = options->ahead + 1;
     if (loader->depth > loader->batches + 1)
@@ -202,7 +223,8 @@ nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options
                                 nnclr_error *e) {
     if (options->window > 0 && !nnclr_shard_set_dwell(set, e))
         return NULL;
-    return open_loader(set, NULL, nnclr_shard_set_count(set), options, e);
+    size_t count = options->records ? options->record_count : nnclr_shard_set_count(set);
+    return open_loader(set, NULL, count, options, e);
 }
 
 nnclr_loader *nnclr_loader_open_views(nnclr_views *views, const nnclr_loader_options *options,
@@ -232,19 +254,19 @@ const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e) {
     }
     size_t at = (size_t)(slot / loader->chunks), batch = (size_t)loader->options.batch;
     loader->batch = (nnclr_batch){
-        .views = loader->views + at * VIEWS * batch * loader->view_floats,
+        .views = loader->views + at * (size_t)loader->view_count * batch * loader->view_floats,
         .record = loader->record + at * batch,
         .label = loader->label + at * batch,
         .step = loader->next_step,
         .epoch = (uint32_t)(loader->next_step / loader->batches),
+        .n = (int)batch_rows(loader, loader->next_step),
     };
     loader->next_step++;
     return &loader->batch;
 }
 
 size_t nnclr_loader_bytes(const nnclr_loader *loader) {
-    return (size_t)loader->depth * VIEWS * (size_t)loader->options.batch * loader->view_floats *
-           sizeof *loader->views;
+    return loader->views_bytes;
 }
 
 void nnclr_loader_close(nnclr_loader *loader) {

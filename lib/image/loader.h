@@ -1,9 +1,9 @@
 /* Shards, or views made before -> batches of normalised views, ahead of time by own threads.
  *
  * The order of an epoch is the exact permutation of (seed, epoch), unless a window is asked for;
- * the last partial batch is dropped. Step s (from 0) is batch s % (records / batch) of epoch s /
- * (records / batch), so a loader can start at any step and yields there what an uninterrupted one
- * would. Given views have the order of their file in every epoch. */
+ * the last partial batch is dropped unless `single`. Step s (from 0) is batch s % (records / batch)
+ * of epoch s / (records / batch), so a loader can start at any step and yields there what an
+ * uninterrupted one would. Given views have the order of their file in every epoch. */
 #ifndef NNCLR_IMAGE_LOADER_H
 #define NNCLR_IMAGE_LOADER_H
 
@@ -19,22 +19,30 @@ typedef struct nnclr_loader nnclr_loader;
 
 typedef struct nnclr_loader_options {
     nnclr_augment augment;
-    int batch;          /* records a batch; at most the set's count */
+    int batch;          /* records a batch; at most those of an epoch */
     uint64_t seed;      /* of order and augmentation */
     int64_t first_step; /* >= 0 */
     int64_t steps;      /* batches to yield */
     int threads;        /* producers, >= 1 */
     int ahead;          /* batches in memory besides the one taken, >= 1 */
     size_t window; /* frames that an epoch's records are drawn from; 0: all, see epoch_order.h */
+    /* For a classifier, which learns from one view of each record that has a label: view 1 alone,
+     * and the last batch of an epoch is smaller instead of dropped. */
+    bool single;
+    /* [record_count] what an epoch consists of, in the permutation of (seed, epoch) over these; the
+     * caller's; NULL: all records. Not with a window, nor of given views. */
+    const uint32_t *records;
+    size_t record_count;
 } nnclr_loader_options;
 
-/* One batch; valid until the next call. n = batch, s = size. */
+/* One batch; valid until the next call. s = size. */
 typedef struct nnclr_batch {
-    const float *views;    /* [2][n][s][s][3], normalised */
+    const float *views;    /* [2][n][s][s][3], or where `single` [n][s][s][3]; normalised */
     const int64_t *record; /* [n] */
     const int64_t *label;  /* [n]; -1: none */
     int64_t step;
     uint32_t epoch;
+    int n; /* `batch`, or fewer: the last of an epoch where `single` */
 } nnclr_batch;
 
 /* The set stays the caller's and must outlive the loader. */

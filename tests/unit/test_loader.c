@@ -315,6 +315,81 @@ static void batches_must_fit_the_set(void) {
     nnclr_shard_set_close(set);
 }
 
+/* ---- one view of chosen records ---- */
+
+enum { CHOSEN = 40, EPOCHS_OF_CHOSEN = 3 };
+
+/* must [EPOCHS_OF_CHOSEN][RECORDS][VIEW]: view 1 of each record, as the loader of pairs makes it.
+ */
+static void first_views(nnclr_shard_set *set, float *must) {
+    nnclr_loader_options options = options_for(RECORDS, 0, EPOCHS_OF_CHOSEN);
+    yield pairs = run_loader(set, &options);
+    for (size_t epoch = 0; epoch < EPOCHS_OF_CHOSEN; epoch++)
+        for (size_t i = 0; i < RECORDS; i++) {
+            size_t record = (size_t)pairs.record[epoch * RECORDS + i];
+            memcpy(must + (epoch * RECORDS + record) * VIEW,
+                   pairs.views + (epoch * 2 * RECORDS + i) * VIEW, VIEW * sizeof *must);
+        }
+    yield_free(&pairs);
+}
+
+/* Every record of `chosen` once an epoch, in the permutation over these, the last batch smaller;
+ * each view is the one that pre-training would see. */
+static void check_single(nnclr_shard_set *set, const nnclr_loader_options *options,
+                         const uint32_t *chosen, const float *must) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_loader *loader = nnclr_loader_open(set, options, &e);
+    CHECK_SAYS(loader, "%s", e.message);
+    for (uint32_t epoch = 0; epoch < EPOCHS_OF_CHOSEN; epoch++) {
+        uint32_t order[CHOSEN];
+        nnclr_permutation(SEED, NNCLR_DRAW_ORDER, epoch, CHOSEN, order);
+        for (int seen = 0; seen < CHOSEN;) {
+            const nnclr_batch *batch = nnclr_loader_next(loader, &e);
+            CHECK_SAYS(batch, "%s", e.message);
+            CHECK(batch->epoch == epoch);
+            CHECK(batch->n == (CHOSEN - seen < options->batch ? CHOSEN - seen : options->batch));
+            for (int i = 0; i < batch->n; i++, seen++) {
+                CHECK(batch->record[i] == (int64_t)chosen[order[seen]]);
+                CHECK(batch->label[i] == label_of((int)batch->record[i]));
+                CHECK(memcmp(batch->views + (size_t)i * VIEW,
+                             must + (epoch * RECORDS + (size_t)batch->record[i]) * VIEW,
+                             VIEW * sizeof *must) == 0);
+            }
+        }
+    }
+    CHECK(!nnclr_loader_next(loader, &e) && e.code == NNCLR_OK);
+    nnclr_loader_close(loader);
+}
+
+static void single_views_of_chosen_records_are_those_of_the_pairs(void) {
+    static float must[EPOCHS_OF_CHOSEN * RECORDS * VIEW];
+    uint32_t chosen[CHOSEN];
+    nnclr_shard_set *set = make_set(-1);
+    first_views(set, must);
+    for (uint32_t i = 0; i < CHOSEN; i++)
+        chosen[i] = 2 * i + i % 3;
+    static const int batches[] = {1, 7, 33, 39, CHOSEN};
+    for (int i = 0; i < 15; i++) {
+        int batch = batches[i % 5];
+        nnclr_loader_options options =
+            options_for(batch, 0, EPOCHS_OF_CHOSEN * ((CHOSEN + batch - 1) / batch));
+        options.threads = 1 + i / 5;
+        options.ahead = 1 + i % 4;
+        options.single = true;
+        options.records = chosen;
+        options.record_count = CHOSEN;
+        check_single(set, &options, chosen, must);
+    }
+    nnclr_loader_options options = options_for(CHOSEN + 1, 0, 1);
+    options.single = true;
+    options.records = chosen;
+    options.record_count = CHOSEN;
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(!nnclr_loader_open(set, &options, &e));
+    CHECK(e.code == NNCLR_ERROR_USAGE);
+    nnclr_shard_set_close(set);
+}
+
 /* ---- evaluation ---- */
 
 static nnclr_evaluation_options evaluation_for(int batch, int threads, int ahead) {
@@ -400,6 +475,7 @@ int main(void) {
     RUN(a_damaged_record_is_named);
     RUN(closing_early_does_not_hang);
     RUN(batches_must_fit_the_set);
+    RUN(single_views_of_chosen_records_are_those_of_the_pairs);
     RUN(evaluation_covers_all_in_order);
     RUN(evaluation_names_a_damaged_record);
     RUN(evaluation_needs_a_batch);
