@@ -2,11 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/threads.h"
 #include "cmd/cli.h"
 #include "eval/embed.h"
 #include "eval/embedding.h"
-#include "train/checkpoint.h"
+#include "eval/frozen_network.h"
 
 enum { CACHE_BYTES = 64 << 20, PIXELS_LIMIT = 256 };
 
@@ -70,73 +69,13 @@ static bool embed_pixels(nnclr_cli *cli, const settings *s, nnclr_shard_set *set
 
 /* ---- a network ---- */
 
-typedef struct network {
-    nnclr_tensor_reader *checkpoint;
-    nnclr_checkpoint_info info;
-    nnclr_pool *pool;
-    nnclr_engine engine;
-    nnclr_network *list;
-    nnclr_parameters parameters;
-} network;
-
-/* Weights of other programs carry no nnclr.kind: say what can be given in their place. */
-static void explain_foreign(const char *path, nnclr_error *e) {
-    nnclr_error ignored = NNCLR_NO_ERROR;
-    nnclr_tensor_reader *reader =
-        strcmp(path, "-") ? nnclr_tensor_reader_open(path, &ignored) : NULL;
-    if (reader && !nnclr_tensor_reader_metadata(reader, "nnclr.kind"))
-        nnclr_fail(e, NNCLR_ERROR_MISSING,
-                   "%s: weights of other programs are not read in this version; give a checkpoint "
-                   "of nnclr-pretrain (RUN/checkpoint.safetensors.zst)",
-                   path);
-    nnclr_tensor_reader_close(reader);
-}
-
-static bool open_network(network *n, const settings *s, int threads, nnclr_error *e) {
-    n->checkpoint = nnclr_checkpoint_open(s->model, &n->info, e);
-    if (!n->checkpoint) {
-        explain_foreign(s->model, e);
-        return false;
-    }
-    n->pool = nnclr_pool_create(threads, e);
-    if (!n->pool ||
-        !nnclr_engine_open(&n->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, n->pool, e))
-        return false;
-    n->list = nnclr_model_build(&n->info.config.model, e);
-    if (!n->list || !nnclr_checkpoint_check(n->checkpoint, n->list, false, e) ||
-        !nnclr_parameters_create(&n->parameters, n->list, &n->engine, false, e))
-        return false;
-    return s->untrained ? nnclr_parameters_initialize(&n->parameters, n->info.config.init_seed, e)
-                        : nnclr_checkpoint_load_parameters(n->checkpoint, &n->parameters, e);
-}
-
-static void close_network(network *n) {
-    nnclr_parameters_free(&n->parameters);
-    nnclr_network_free(n->list);
-    nnclr_engine_close(&n->engine);
-    nnclr_pool_free(n->pool);
-    if (n->checkpoint)
-        nnclr_checkpoint_info_free(&n->info);
-    nnclr_tensor_reader_close(n->checkpoint);
-}
-
-/* The run's own configuration, and which network of that run at which cut. */
-static nnclr_json *describe(const network *n, const settings *s, nnclr_error *e) {
-    nnclr_json *config = nnclr_config_to_json(&n->info.config, e);
-    if (config && nnclr_json_put_string(config, "output", cut_names[s->cut], e) &&
-        nnclr_json_put_int(config, "step", s->untrained ? 0 : n->info.step, e) &&
-        nnclr_json_put_bool(config, "untrained", s->untrained, e))
-        return config;
-    nnclr_json_free(config);
-    return NULL;
-}
-
 static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
-    network n = {0};
+    nnclr_frozen_network n = {0};
     nnclr_json *config = NULL;
     target t = {.cli = cli, .total = nnclr_shard_set_count(set)};
     bool ok = false;
-    if (!open_network(&n, s, cli->threads, e) || !(config = describe(&n, s, e)))
+    if (!nnclr_frozen_network_open(&n, s->model, s->untrained, cli->threads, e) ||
+        !(config = nnclr_frozen_network_describe(&n, cut_names[s->cut], e)))
         goto done;
     const int cut = nnclr_network_find(n.list, cut_names[s->cut]);
     t.writer = nnclr_embedding_writer_open(output_path(s), PROGRAM, set,
@@ -148,7 +87,7 @@ static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *se
     ok = finish(&t, nnclr_embed_network(&n.parameters, cut, set, &view, &sink, e), e);
 done:
     nnclr_json_free(config);
-    close_network(&n);
+    nnclr_frozen_network_close(&n);
     return ok;
 }
 

@@ -90,17 +90,25 @@ struct nnclr_embedder {
     double *values; /* [batch][d], as the engine hands them out */
 };
 
-static bool run_network(void *context, const nnclr_evaluation_batch *batch, float *rows,
-                        nnclr_error *e) {
-    nnclr_embedder *x = context;
-    nnclr_execution_input(x->execution, batch->views, batch->n);
+void nnclr_embedder_pack(nnclr_embedder *x) {
+    nnclr_execution_pack(x->execution);
+}
+
+bool nnclr_embedder_rows(nnclr_embedder *x, const float *views, int n, float *rows,
+                         nnclr_error *e) {
+    nnclr_execution_input(x->execution, views, n);
     nnclr_execution_forward(x->execution, 0, x->cut);
     x->engine->table->download(x->engine, nnclr_execution_tensor(x->execution, x->cut), x->values);
     if (!x->engine->table->sync(x->engine, e))
         return false;
-    for (int64_t i = 0; i < (int64_t)batch->n * x->d; i++)
+    for (int64_t i = 0; i < (int64_t)n * x->d; i++)
         rows[i] = (float)x->values[i];
     return true;
+}
+
+static bool run_network(void *context, const nnclr_evaluation_batch *batch, float *rows,
+                        nnclr_error *e) {
+    return nnclr_embedder_rows(context, batch->views, batch->n, rows, e);
 }
 
 nnclr_embedder *nnclr_embedder_create(nnclr_parameters *parameters, int cut,
@@ -136,7 +144,7 @@ size_t nnclr_embedder_bytes(const nnclr_embedder *x) {
 
 bool nnclr_embedder_run(nnclr_embedder *x, nnclr_shard_set *set, const nnclr_row_sink *sink,
                         nnclr_error *e) {
-    nnclr_execution_pack(x->execution);
+    nnclr_embedder_pack(x);
     return embed(set, &x->view, &(converter){.run = run_network, .context = x, .d = x->d}, sink, e);
 }
 

@@ -34,6 +34,11 @@ size_t nnclr_embedder_bytes(const nnclr_embedder *x);
 bool nnclr_embedder_run(nnclr_embedder *x, nnclr_shard_set *set, const nnclr_row_sink *sink,
                         nnclr_error *e);
 
+/* For views that the caller has: rows [n][d] of `views` [n][size][size][3], normalised, n at most
+ * the batch; with the weights as they were when they were packed last. */
+void nnclr_embedder_pack(nnclr_embedder *x);
+bool nnclr_embedder_rows(nnclr_embedder *x, const float *views, int n, float *rows, nnclr_error *e);
+
 /* Runs the network of `parameters` in evaluation mode up to the value `cut` and yields it, d = its
  * channels. A row that is not finite is a numeric error that names its record. Called from the
  * thread that drives the parameters' engine. */

@@ -51,28 +51,12 @@ static bool open_side(side *s, const char *path, nnclr_error *e) {
                       path);
 }
 
-/* The label of that name in the set, or -1: its classes are sorted by code point. */
-static int64_t find_class(const nnclr_shard_set *set, const char *name) {
-    size_t low = 0, high = nnclr_shard_set_class_count(set);
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(nnclr_shard_set_class(set, middle), name);
-        if (order == 0)
-            return (int64_t)middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return -1;
-}
-
 static bool match_classes(nnclr_probe *p, nnclr_error *e) {
     for (int64_t i = 0; i < p->judged.n; i++) {
         if (p->judged.label[i] < 0)
             continue;
         const char *name = nnclr_shard_set_class(p->judged.set, (size_t)p->judged.label[i]);
-        p->judged.label[i] = find_class(p->bank.set, name);
+        p->judged.label[i] = nnclr_shard_set_find_class(p->bank.set, name);
         if (p->judged.label[i] < 0)
             return nnclr_fail(e, NNCLR_ERROR_USAGE,
                               "%s: the class \"%s\" is not among the %zu of %s", p->judged.path,

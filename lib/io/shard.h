@@ -72,6 +72,8 @@ size_t nnclr_shard_set_count(const nnclr_shard_set *set);
 size_t nnclr_shard_set_class_count(const nnclr_shard_set *set);
 /* The name of a class, valid as long as the set; `label` must be below the class count. */
 const char *nnclr_shard_set_class(const nnclr_shard_set *set, size_t label);
+/* The label of the class of that name; -1: there is none. */
+int64_t nnclr_shard_set_find_class(const nnclr_shard_set *set, const char *name);
 /* record->name is the set's and stays valid. `i` must be below the count, here and below. */
 void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *record);
 /* Puts the encoded picture of record i into `out` (emptied first), its crc32 verified. Any number

@@ -163,6 +163,22 @@ const char *nnclr_shard_set_class(const nnclr_shard_set *set, size_t label) {
     return set->classes[label];
 }
 
+/* The classes are sorted by code point. */
+int64_t nnclr_shard_set_find_class(const nnclr_shard_set *set, const char *name) {
+    size_t low = 0, high = set->class_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(set->classes[middle], name);
+        if (order == 0)
+            return (int64_t)middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return -1;
+}
+
 /* Where record i of the set is; *entry is its row in the part's index. */
 static const placed_part *locate(const nnclr_shard_set *set, size_t i,
                                  const nnclr_index_entry **entry) {
