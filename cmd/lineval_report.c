@@ -1,14 +1,55 @@
 #include "cmd/lineval_report.h"
 
-#include <stdlib.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/sorted.h"
 
+const char *const solver_names[] = {"sgd", "lbfgs", NULL};
+
+void report_tell(method_result *result, const char *format, ...) {
+    const size_t used = strlen(result->settings);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(result->settings + used, sizeof result->settings - used, format, arguments);
+    va_end(arguments);
+}
+
+void report_tell_sgd(nnclr_cli *cli, const settings *s, const nnclr_linear_fit *fit,
+                     method_result *result) {
+    report_tell(result,
+                "solver=sgd epochs=%lld lr=%g batch=%lld weight_decay=%g standardize=%s seed=%lld",
+                (long long)s->epochs, s->lr, (long long)s->batch, s->weight_decay,
+                s->standardize ? "yes" : "no", (long long)s->seed);
+    nnclr_cli_detail(cli, "linear: %lld steps, mean cross-entropy %.6f", (long long)fit->steps,
+                     fit->loss);
+}
+
+nnclr_json *report_describe(const settings *s, const nnclr_linear_fit *fit, nnclr_error *e) {
+    const bool sgd = s->solver == NNCLR_SOLVER_SGD;
+    nnclr_json *config = nnclr_json_object(e);
+    if (config && nnclr_json_put_string(config, "solver", solver_names[s->solver], e) &&
+        (sgd ? nnclr_json_put_int(config, "epochs", s->epochs, e) &&
+                   nnclr_json_put_real(config, "lr", s->lr, e) &&
+                   nnclr_json_put_int(config, "batch", s->batch, e) &&
+                   nnclr_json_put_real(config, "weight_decay", s->weight_decay, e)
+             : nnclr_json_put_real(config, "lambda", fit->lambda, e)) &&
+        nnclr_json_put_bool(config, "standardize", s->standardize || !sgd, e) &&
+        nnclr_json_put_int(config, "seed", s->seed, e) &&
+        nnclr_json_put_real(config, "label_fraction", s->label_fraction, e) &&
+        nnclr_json_put_int(config, "rows", fit->rows, e) &&
+        nnclr_json_put_real(config, "loss", fit->loss, e) &&
+        nnclr_json_put_real(config, "objective", fit->objective, e))
+        return config;
+    nnclr_json_free(config);
+    return NULL;
+}
+
 static const char *class_name(const report *r, int64_t label) {
-    return label < 0 ? NULL : r->train->classes[label];
+    return label < 0 ? NULL : r->classes[label];
 }
 
 void report_accuracy(nnclr_cli *cli, const report *r) {
@@ -17,8 +58,7 @@ void report_accuracy(nnclr_cli *cli, const report *r) {
         nnclr_table_begin(cli, r->json, columns, (int)(sizeof columns / sizeof *columns));
     for (int i = 0; i < r->count; i++) {
         const method_result *result = &r->results[i];
-        const nnclr_accuracy accuracy =
-            nnclr_prediction_accuracy(result->predictions, r->test->rows.n);
+        const nnclr_accuracy accuracy = nnclr_prediction_accuracy(result->predictions, r->rows);
         nnclr_table_text(table, result->method);
         nnclr_table_real(table, accuracy.top1, 6);
         nnclr_table_real(table, accuracy.top5, 6);
@@ -32,9 +72,9 @@ void report_accuracy(nnclr_cli *cli, const report *r) {
 
 /* pair [rows]: label * classes + predicted of every labelled row, sorted; returns how many. */
 static size_t sort_pairs(const report *r, const method_result *result, int64_t *pair) {
-    const int64_t classes = (int64_t)r->train->class_count;
+    const int64_t classes = (int64_t)r->class_count;
     size_t count = 0;
-    for (int64_t i = 0; i < r->test->rows.n; i++)
+    for (int64_t i = 0; i < r->rows; i++)
         if (r->label[i] >= 0)
             pair[count++] = r->label[i] * classes + result->predictions[i].label;
     nnclr_sort(pair, count);
@@ -44,7 +84,7 @@ static size_t sort_pairs(const report *r, const method_result *result, int64_t *
 /* Each (label, predicted) that occurs, in label order. */
 static void put_pairs(nnclr_table *table, const report *r, const method_result *result,
                       int64_t *pair) {
-    const int64_t classes = (int64_t)r->train->class_count;
+    const int64_t classes = (int64_t)r->class_count;
     const size_t count = sort_pairs(r, result, pair);
     for (size_t i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && pair[end] == pair[i];)
@@ -60,7 +100,7 @@ static void put_pairs(nnclr_table *table, const report *r, const method_result *
 void report_confusion(nnclr_cli *cli, const report *r) {
     static const char *const columns[] = {"method", "label", "predicted", "n"};
     nnclr_error e = NNCLR_NO_ERROR;
-    int64_t *pair = nnclr_alloc((size_t)r->test->rows.n, sizeof *pair, &e);
+    int64_t *pair = nnclr_alloc((size_t)r->rows, sizeof *pair, &e);
     if (!pair)
         nnclr_cli_die(cli, &e);
     nnclr_table *table =
@@ -83,10 +123,10 @@ bool report_predictions(const report *r, const char *path, nnclr_error *e) {
     if (!output)
         return false;
     bool ok = nnclr_output_write(output, header, sizeof header - 1, e);
-    for (int64_t i = 0; ok && i < r->test->rows.n; i++) {
+    for (int64_t i = 0; ok && i < r->rows; i++) {
         const nnclr_prediction *p = &r->results[0].predictions[i];
         line.size = 0;
-        ok = append_cell(&line, r->test->names[i], e) &&
+        ok = append_cell(&line, r->names[i], e) &&
              append_cell(&line, class_name(r, r->label[i]), e) &&
              append_cell(&line, class_name(r, p->label), e) &&
              nnclr_buffer_printf(&line, e, "%.6f\n", p->score) &&

@@ -4,8 +4,10 @@
 #define NNCLR_CMD_LINEVAL_REPORT_H
 
 #include "cmd/cli.h"
-#include "eval/embedding.h"
+#include "cmd/lineval_settings.h"
+#include "eval/linear.h"
 #include "eval/prediction.h"
+#include "io/json.h"
 
 /* What one method said of the rows of TEST. */
 typedef struct method_result {
@@ -15,9 +17,21 @@ typedef struct method_result {
     char settings[300];
 } method_result;
 
+/* Appends to the settings of a result; a text that is too long is cut. */
+void report_tell(method_result *result, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The settings of SGD, in the table, and in messages how it went. */
+void report_tell_sgd(nnclr_cli *cli, const settings *s, const nnclr_linear_fit *fit,
+                     method_result *result);
+/* What a reader of the classifier may want to know: the caller's. */
+nnclr_json *report_describe(const settings *s, const nnclr_linear_fit *fit, nnclr_error *e);
+
 typedef struct report {
-    const nnclr_embedding *train, *test;
-    const int64_t *label; /* of TEST, as labels of TRAIN */
+    const char *const *classes; /* of TRAIN, in label order */
+    size_t class_count;
+    int64_t rows;             /* of TEST */
+    const char *const *names; /* [rows] */
+    const int64_t *label;     /* [rows], as labels of TRAIN; -1: none */
     const method_result *results;
     int count;
     bool json;

@@ -7,7 +7,9 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "cmd/cli.h"
+#include "cmd/lineval_augment.h"
 #include "cmd/lineval_report.h"
+#include "cmd/option_table.h"
 #include "eval/embedding.h"
 #include "eval/knn.h"
 #include "eval/label_draw.h"
@@ -17,16 +19,6 @@
 
 /* Above the least objective; beyond this it is told. */
 static const double tolerated_gap = 1e-4;
-
-static const char *const solver_names[] = {"sgd", "lbfgs", NULL};
-
-typedef struct settings {
-    const char *methods, *predictions, *output;
-    int64_t k, epochs, batch, seed;
-    double temperature, label_fraction, lr, weight_decay, lambda;
-    int solver;
-    bool standardize, confusion, json;
-} settings;
 
 enum { METHODS = 2 };
 
@@ -85,43 +77,26 @@ static void close_files(evaluation *v) {
 
 /* ---- the methods ---- */
 
-/* Appends to the settings of a result; a text that is too long is cut. */
-static void tell(method_result *result, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void tell(method_result *result, const char *format, ...) {
-    const size_t used = strlen(result->settings);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(result->settings + used, sizeof result->settings - used, format, arguments);
-    va_end(arguments);
-}
-
 static bool run_knn(evaluation *v, method_result *result, nnclr_error *e) {
     const settings *s = v->settings;
     const nnclr_knn_options options = {.k = (int)s->k, .temperature = s->temperature};
-    tell(result, "k=%lld temperature=%g", (long long)s->k, s->temperature);
+    report_tell(result, "k=%lld temperature=%g", (long long)s->k, s->temperature);
     return nnclr_knn_predict(&v->engine, &v->train.rows, v->train.label, &v->test.rows, v->label,
                              (int64_t)v->train.class_count, &options, result->predictions, e);
 }
 
 static void tell_linear(const evaluation *v, const nnclr_linear_fit *fit, method_result *result) {
     const settings *s = v->settings;
-    tell(result, "solver=%s", solver_names[s->solver]);
-    if (s->solver == NNCLR_SOLVER_LBFGS)
-        tell(result, " lambda=%g", fit->lambda);
-    else
-        tell(result, " epochs=%lld lr=%g batch=%lld weight_decay=%g standardize=%s",
-             (long long)s->epochs, s->lr, (long long)s->batch, s->weight_decay,
-             s->standardize ? "yes" : "no");
-    tell(result, " seed=%lld", (long long)s->seed);
-    if (s->solver == NNCLR_SOLVER_SGD)
-        nnclr_cli_detail(v->cli, "linear: %lld steps, mean cross-entropy %.6f",
-                         (long long)fit->steps, fit->loss);
-    else
-        nnclr_cli_detail(v->cli,
-                         "linear: %lld iterations, mean cross-entropy %.6f, objective %.6f (at "
-                         "most %.1g above the least)",
-                         (long long)fit->steps, fit->loss, fit->objective, fit->gap);
+    if (s->solver == NNCLR_SOLVER_SGD) {
+        report_tell_sgd(v->cli, s, fit, result);
+        return;
+    }
+    report_tell(result, "solver=%s lambda=%g seed=%lld", solver_names[s->solver], fit->lambda,
+                (long long)s->seed);
+    nnclr_cli_detail(v->cli,
+                     "linear: %lld iterations, mean cross-entropy %.6f, objective %.6f (at "
+                     "most %.1g above the least)",
+                     (long long)fit->steps, fit->loss, fit->objective, fit->gap);
     if (fit->gap > tolerated_gap)
         nnclr_cli_note(v->cli,
                        "linear: L-BFGS ended before it was sure to be within %g of the optimum; a "
@@ -129,29 +104,14 @@ static void tell_linear(const evaluation *v, const nnclr_linear_fit *fit, method
                        tolerated_gap);
 }
 
-/* What a reader of the classifier may want to know. */
+/* Also how the rows of TRAIN were made. */
 static nnclr_json *describe(const evaluation *v, const nnclr_linear_fit *fit, nnclr_error *e) {
-    const settings *s = v->settings;
-    const bool sgd = s->solver == NNCLR_SOLVER_SGD;
-    nnclr_json *config = nnclr_json_object(e);
-    bool ok = config && nnclr_json_put_string(config, "solver", solver_names[s->solver], e) &&
-              (sgd ? nnclr_json_put_int(config, "epochs", s->epochs, e) &&
-                         nnclr_json_put_real(config, "lr", s->lr, e) &&
-                         nnclr_json_put_int(config, "batch", s->batch, e) &&
-                         nnclr_json_put_real(config, "weight_decay", s->weight_decay, e)
-                   : nnclr_json_put_real(config, "lambda", fit->lambda, e)) &&
-              nnclr_json_put_bool(config, "standardize", s->standardize || !sgd, e) &&
-              nnclr_json_put_int(config, "seed", s->seed, e) &&
-              nnclr_json_put_real(config, "label_fraction", s->label_fraction, e) &&
-              nnclr_json_put_int(config, "rows", fit->rows, e) &&
-              nnclr_json_put_real(config, "loss", fit->loss, e) &&
-              nnclr_json_put_real(config, "objective", fit->objective, e);
+    nnclr_json *config = report_describe(v->settings, fit, e);
     const char *rows = v->train.config;
-    if (ok && rows) {
-        nnclr_json *made = nnclr_json_parse(rows, strlen(rows), "nnclr.config of TRAIN", e);
-        ok = made && nnclr_json_put(config, "embedding", made, e);
-    }
-    if (ok)
+    if (!config || !rows)
+        return config;
+    nnclr_json *made = nnclr_json_parse(rows, strlen(rows), "nnclr.config of TRAIN", e);
+    if (made && nnclr_json_put(config, "embedding", made, e))
         return config;
     nnclr_json_free(config);
     return NULL;
@@ -161,7 +121,7 @@ static bool keep_classifier(const evaluation *v, const nnclr_classifier *classif
                             const nnclr_linear_fit *fit, nnclr_error *e) {
     nnclr_json *config = describe(v, fit, e);
     bool ok = config && nnclr_classifier_write(classifier, v->settings->output, PROGRAM,
-                                               v->train.classes, config, e);
+                                               (const char *const *)v->train.classes, config, e);
     nnclr_json_free(config);
     return ok;
 }
@@ -222,9 +182,9 @@ static bool run_method(evaluation *v, method_result *result, nnclr_error *e) {
         return false;
     result->seconds = nnclr_now() - start;
     if (v->settings->label_fraction < 1)
-        tell(result, " label_fraction=%g", v->settings->label_fraction);
-    tell(result, " train=%lld d=%d classes=%zu", (long long)v->rows, v->train.rows.d,
-         v->train.class_count);
+        report_tell(result, " label_fraction=%g", v->settings->label_fraction);
+    report_tell(result, " train=%lld d=%d classes=%zu", (long long)v->rows, v->train.rows.d,
+                v->train.class_count);
     return true;
 }
 
@@ -296,11 +256,12 @@ static void check_use(nnclr_cli *cli, const settings *s, const evaluation *v) {
 }
 
 static void check(nnclr_cli *cli, const settings *s, evaluation *v) {
-    add_methods(v, s->methods);
+    add_methods(v, s->augment && !nnclr_cli_given(cli, "methods") ? "linear" : s->methods);
+    augment_check(cli, s, is_chosen(v, "knn"));
     check_use(cli, s, v);
     if (cli->operand_count != 2)
-        nnclr_cli_usage(cli, "two embedding files are needed, TRAIN and TEST, not %d",
-                        cli->operand_count);
+        nnclr_cli_usage(cli, "two %s are needed, TRAIN and TEST, not %d",
+                        s->augment ? "shards" : "embedding files", cli->operand_count);
     if (strcmp(cli->operands[0], "-") == 0 && strcmp(cli->operands[1], "-") == 0)
         nnclr_cli_usage(cli, "only one of TRAIN and TEST can be standard input");
     if (s->predictions && strcmp(s->predictions, "-") == 0)
@@ -319,6 +280,32 @@ static void print(nnclr_cli *cli, const settings *s, const report *r) {
         report_accuracy(cli, r);
 }
 
+static void evaluate_augmented(nnclr_cli *cli, const settings *s) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    augmented a = {0};
+    if (!augmented_run(&a, cli, s, PROGRAM, &e))
+        nnclr_cli_die(cli, &e);
+    const report r = augmented_report(&a, s);
+    print(cli, s, &r);
+    augmented_free(&a);
+}
+
+static void evaluate(evaluation *v) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    if (!open_files(v, &e) || !run(v, &e))
+        nnclr_cli_die(v->cli, &e);
+    const report r = {.classes = (const char *const *)v->train.classes,
+                      .class_count = v->train.class_count,
+                      .rows = v->test.rows.n,
+                      .names = (const char *const *)v->test.names,
+                      .label = v->label,
+                      .results = v->results,
+                      .count = v->count,
+                      .json = v->settings->json};
+    print(v->cli, v->settings, &r);
+    close_files(v);
+}
+
 int main(int argc, char **argv) {
     settings s = {.methods = "linear,knn",
                   .k = NNCLR_KNN_K,
@@ -327,7 +314,9 @@ int main(int argc, char **argv) {
                   .epochs = 90,
                   .lr = 0.1,
                   .batch = 256,
-                  .lambda = -1};
+                  .lambda = -1,
+                  .crop = {0.08, 1},
+                  .flip = 0.5};
     const nnclr_option options[] = {
         {"methods", 0, NNCLR_OPTION_TEXT, &s.methods, "LIST",
          .help = "how to evaluate: linear, knn or both"},
@@ -363,29 +352,32 @@ int main(int argc, char **argv) {
          .help = "lbfgs: L times the squared weights, the bias apart, is added to the mean "
                  "cross-entropy; else the best of 1e-2, 1e-3, 1e-4 on a tenth of TRAIN"},
         {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .help = "keep the classifier"},
+        {NULL, 0, NNCLR_OPTION_GROUP, .help = "linear on augmented views"},
+        {"augment", 0, NNCLR_OPTION_FLAG, &s.augment,
+         .help = "TRAIN and TEST are shards: learn from a new random view of each picture in each "
+                 "epoch, as usually published"},
+        {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
+         .help = "the checkpoint of nnclr-pretrain through whose frozen network the views pass"},
+        CUSTOM("crop", s.crop, "LOW,HIGH", "share of the picture's area that a view shows",
+               augment_parse_crop, augment_show_crop),
+        REAL("flip", &s.flip, "P", "probability of a mirrored view", 0, 1),
     };
     const nnclr_program program = {
         .name = "nnclr-lineval",
         .summary = "Tells how well the classes can be read off embeddings.",
-        .usage = "[options] TRAIN TEST",
-        .notes = "TRAIN and TEST are files of nnclr-embed. Classes are matched by name.",
+        .usage = "[options] TRAIN TEST\n--augment -m CHECKPOINT [options] TRAIN TEST",
+        .notes = "TRAIN and TEST are files of nnclr-embed, with --augment shards. Classes are "
+                 "matched by name.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
     nnclr_cli cli;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
     evaluation v = {.cli = &cli, .settings = &s};
     check(&cli, &s, &v);
-    if (!open_files(&v, &e) || !run(&v, &e))
-        nnclr_cli_die(&cli, &e);
-    const report r = {.train = &v.train,
-                      .test = &v.test,
-                      .label = v.label,
-                      .results = v.results,
-                      .count = v.count,
-                      .json = s.json};
-    print(&cli, &s, &r);
-    close_files(&v);
+    if (s.augment)
+        evaluate_augmented(&cli, &s);
+    else
+        evaluate(&v);
     nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
 }

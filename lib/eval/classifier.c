@@ -32,7 +32,7 @@ void nnclr_classifier_prepare(const nnclr_classifier *x, const float *row, float
     out[x->d] = 1;
 }
 
-static nnclr_json *make_metadata(const nnclr_classifier *x, char *const *names,
+static nnclr_json *make_metadata(const nnclr_classifier *x, const char *const *names,
                                  const nnclr_json *config, nnclr_error *e) {
     nnclr_json *metadata = nnclr_json_object(e);
     nnclr_json *classes = metadata ? nnclr_json_array(e) : NULL;
@@ -49,7 +49,7 @@ static nnclr_json *make_metadata(const nnclr_classifier *x, char *const *names,
 }
 
 bool nnclr_classifier_write(const nnclr_classifier *x, const char *path, const char *program,
-                            char *const *names, const nnclr_json *config, nnclr_error *e) {
+                            const char *const *names, const nnclr_json *config, nnclr_error *e) {
     const nnclr_tensor_info infos[] = {
         {.name = "weight", .dtype = NNCLR_F32, .rank = 2, .dims = {x->classes, x->d}},
         {.name = "bias", .dtype = NNCLR_F32, .rank = 1, .dims = {x->classes}},

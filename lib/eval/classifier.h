@@ -26,6 +26,6 @@ void nnclr_classifier_prepare(const nnclr_classifier *x, const float *row, float
 /* `names` become nnclr.classes, `config` (an object, the caller's) nnclr.config. PATH as in
  * nnclr_tensor_writer_open. */
 bool nnclr_classifier_write(const nnclr_classifier *x, const char *path, const char *program,
-                            char *const *names, const nnclr_json *config, nnclr_error *e);
+                            const char *const *names, const nnclr_json *config, nnclr_error *e);
 
 #endif

@@ -11,7 +11,7 @@
 #include "eval/softmax.h"
 #include "eval/softmax_sgd.h"
 
-enum { CLASS_LIMIT = 1 << 20, ITERATIONS = 2000, CHOOSING_ITERATIONS = 200 };
+enum { ITERATIONS = 2000, CHOOSING_ITERATIONS = 200 };
 
 /* How far above the optimum L-BFGS may end. The objective is strongly convex in the weights: at a
  * gradient g it is at most |g|^2 / (4 lambda) above its minimum. Lambdas are told apart by shares
@@ -209,9 +209,9 @@ bool nnclr_linear_train(nnclr_engine *engine, const nnclr_row_source *train,
     if (fit->rows == 0)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "no row of TRAIN has a label, so nothing can be learnt");
-    if (classes > CLASS_LIMIT)
+    if (classes > NNCLR_LINEAR_CLASSES)
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%d classes are above the limit of %d", classes,
-                          CLASS_LIMIT);
+                          NNCLR_LINEAR_CLASSES);
     bool *last = nnclr_alloc((size_t)train->n, sizeof *last, e);
     bool ok = nnclr_classifier_create(classifier, classes, train->d, e) && last &&
               hold_out(options, train_label, train->n, classes, last, &held_out, e);

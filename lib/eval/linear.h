@@ -10,6 +10,8 @@
 #include "eval/neighbours.h"
 #include "eval/prediction.h"
 
+enum { NNCLR_LINEAR_CLASSES = 1 << 20 }; /* at most */
+
 typedef enum nnclr_solver { NNCLR_SOLVER_SGD, NNCLR_SOLVER_LBFGS } nnclr_solver;
 
 typedef struct nnclr_linear_options {

@@ -1,0 +1,256 @@
+#include "cmd/lineval_augment.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "eval/augmented_linear.h"
+#include "eval/embed.h"
+#include "eval/frozen_network.h"
+#include "eval/label_draw.h"
+#include "train/config_text.h"
+
+/* TRAIN is read once an epoch, in an order of its own; TEST once, front to back. */
+enum { TRAIN_CACHE = 1 << 30, TEST_CACHE = 64 << 20 };
+
+static const char cut[] = "features";
+
+/* ---- options ---- */
+
+void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
+    static const char *const of_augment[] = {"model", "crop", "flip"}, *const of_knn[] = {
+                                                                           "k", "knn-temperature"};
+    for (size_t i = 0; !s->augment && i < sizeof of_augment / sizeof *of_augment; i++)
+        if (nnclr_cli_given(cli, of_augment[i]))
+            nnclr_cli_usage(cli,
+                            "--%s is for --augment: without it TRAIN and TEST are embeddings, "
+                            "which no network is needed for",
+                            of_augment[i]);
+    if (!s->augment)
+        return;
+    if (knn)
+        nnclr_cli_usage(cli, "--augment is for the method linear: knn compares embeddings");
+    for (size_t i = 0; i < sizeof of_knn / sizeof *of_knn; i++)
+        if (nnclr_cli_given(cli, of_knn[i]))
+            nnclr_cli_usage(cli, "--%s is for the method knn, which --augment leaves out",
+                            of_knn[i]);
+    if (s->solver == NNCLR_SOLVER_LBFGS)
+        nnclr_cli_usage(cli, "--augment is for --solver sgd: lbfgs needs rows that stay as they "
+                             "are, and each epoch has other views");
+    if (!s->model)
+        nnclr_cli_usage(cli, "--augment needs a network: give -m CHECKPOINT");
+    for (int i = 0; i < cli->operand_count; i++)
+        if (strcmp(s->model, "-") == 0 && strcmp(cli->operands[i], "-") == 0)
+            nnclr_cli_usage(cli, "only one of CHECKPOINT, TRAIN and TEST can be standard input");
+}
+
+bool augment_parse_crop(const char *text, void *target, nnclr_error *e) {
+    double area[2];
+    if (!nnclr_parse_reals(text, area, 2, 1e-6, 1, e))
+        return false;
+    if (area[0] > area[1])
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "the smallest area %g is above the largest %g",
+                          area[0], area[1]);
+    memcpy(target, area, sizeof area);
+    return true;
+}
+
+void augment_show_crop(const void *target, char *text, size_t size) {
+    nnclr_print_reals(target, 2, text, size);
+}
+
+/* ---- the shards ---- */
+
+static int64_t *read_labels(const nnclr_shard_set *set, nnclr_error *e) {
+    const size_t n = nnclr_shard_set_count(set);
+    int64_t *label = nnclr_alloc(n, sizeof *label, e);
+    for (size_t i = 0; label && i < n; i++) {
+        nnclr_record record;
+        nnclr_shard_set_record(set, i, &record);
+        label[i] = record.label;
+    }
+    return label;
+}
+
+/* The labels of TEST become those of TRAIN, by name. */
+static bool map_labels(augmented *a, const char *const path[2], nnclr_error *e) {
+    const size_t n = nnclr_shard_set_count(a->test);
+    for (size_t i = 0; i < n; i++) {
+        if (a->label[i] < 0)
+            continue;
+        const char *name = nnclr_shard_set_class(a->test, (size_t)a->label[i]);
+        a->label[i] = nnclr_shard_set_find_class(a->train, name);
+        if (a->label[i] < 0)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "%s: the class \"%s\" is not among the %zu of %s", path[1], name,
+                              nnclr_shard_set_class_count(a->train), path[0]);
+    }
+    return true;
+}
+
+static bool list_names(augmented *a, nnclr_error *e) {
+    const size_t n = nnclr_shard_set_count(a->test),
+                 classes = nnclr_shard_set_class_count(a->train);
+    a->names = nnclr_alloc(n, sizeof *a->names, e);
+    a->classes = nnclr_alloc(classes, sizeof *a->classes, e);
+    if (!a->names || !a->classes)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        nnclr_record record;
+        nnclr_shard_set_record(a->test, i, &record);
+        a->names[i] = record.name;
+    }
+    for (size_t c = 0; c < classes; c++)
+        a->classes[c] = nnclr_shard_set_class(a->train, c);
+    return true;
+}
+
+static bool open_shards(augmented *a, const nnclr_cli *cli, const settings *s, nnclr_error *e) {
+    const char *const path[2] = {cli->operands[0], cli->operands[1]};
+    a->train = nnclr_shard_set_open(&path[0], 1, TRAIN_CACHE, e);
+    a->test = a->train ? nnclr_shard_set_open(&path[1], 1, TEST_CACHE, e) : NULL;
+    if (!a->test)
+        return false;
+    const int64_t n = (int64_t)nnclr_shard_set_count(a->train);
+    const size_t classes = nnclr_shard_set_class_count(a->train);
+    if (classes > INT_MAX)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu classes are too many", classes);
+    if (!(a->train_label = read_labels(a->train, e)) || !(a->label = read_labels(a->test, e)) ||
+        !map_labels(a, path, e) || !list_names(a, e))
+        return false;
+    return s->label_fraction >= 1 || nnclr_label_keep(a->train_label, n, (int64_t)classes,
+                                                      s->label_fraction, (uint64_t)s->seed, e);
+}
+
+/* ---- the evaluation ---- */
+
+/* Random crops and mirroring, the rest as pre-training had it. */
+static nnclr_augment choose_augment(const settings *s, const nnclr_config *config) {
+    nnclr_config c = *config;
+    nnclr_config_augment(&c, NNCLR_AUGMENT_CROP);
+    c.augment.area_low = s->crop[0];
+    c.augment.area_high = s->crop[1];
+    c.augment.flip = s->flip;
+    return c.augment;
+}
+
+static bool put_pair(nnclr_json *object, const char *key, double low, double high, nnclr_error *e) {
+    nnclr_json *pair = nnclr_json_array(e);
+    if (pair && nnclr_json_push_real(pair, low, e) && nnclr_json_push_real(pair, high, e))
+        return nnclr_json_put(object, key, pair, e);
+    nnclr_json_free(pair);
+    return false;
+}
+
+static nnclr_json *describe_views(const nnclr_augment *augment, nnclr_error *e) {
+    nnclr_json *views = nnclr_json_object(e);
+    if (views && nnclr_json_put_int(views, "size", augment->size, e) &&
+        nnclr_json_put_string(views, "jitter", nnclr_jitter_names[augment->operators], e) &&
+        nnclr_json_put_string(views, "interpolation", nnclr_filter_names[augment->filter], e) &&
+        put_pair(views, "crop", augment->area_low, augment->area_high, e) &&
+        put_pair(views, "aspect", augment->aspect_low, augment->aspect_high, e) &&
+        nnclr_json_put_real(views, "flip", augment->flip, e))
+        return views;
+    nnclr_json_free(views);
+    return NULL;
+}
+
+static bool keep_classifier(const augmented *a, const settings *s, const nnclr_frozen_network *n,
+                            const nnclr_augment *augment, const nnclr_classifier *classifier,
+                            const nnclr_linear_fit *fit, const char *program, nnclr_error *e) {
+    nnclr_json *config = report_describe(s, fit, e), *part = NULL;
+    bool ok = config && (part = describe_views(augment, e)) &&
+              nnclr_json_put(config, "augment", part, e) &&
+              (part = nnclr_frozen_network_describe(n, cut, e)) &&
+              nnclr_json_put(config, "embedding", part, e) &&
+              nnclr_classifier_write(classifier, s->output, program, a->classes, config, e);
+    nnclr_json_free(config);
+    return ok;
+}
+
+static void show_progress(void *context, int64_t views, int64_t total, double loss) {
+    char text[60];
+    snprintf(text, sizeof text, "loss %.4f", loss);
+    nnclr_cli_progress(context, "views", (uint64_t)views, (uint64_t)total, text);
+}
+
+static void tell(const augmented *a, const settings *s, int d, method_result *result) {
+    report_tell(result, " augment=crop,flip crop=%g,%g flip=%g views=%lld", s->crop[0], s->crop[1],
+                s->flip, (long long)a->rows);
+    if (s->label_fraction < 1)
+        report_tell(result, " label_fraction=%g", s->label_fraction);
+    report_tell(result, " train=%lld d=%d classes=%zu", (long long)a->rows, d,
+                nnclr_shard_set_class_count(a->train));
+}
+
+static bool evaluate(augmented *a, nnclr_cli *cli, const settings *s, nnclr_frozen_network *n,
+                     const char *program, nnclr_error *e) {
+    const double start = nnclr_now();
+    const int value = nnclr_network_find(n->list, cut),
+              classes = (int)nnclr_shard_set_class_count(a->train);
+    const nnclr_evaluation_options view = nnclr_embed_view(&n->info.config, cli->threads);
+    const nnclr_augmented_options options = {
+        .sgd = {.epochs = (int)s->epochs,
+                .batch = (int)s->batch,
+                .lr = s->lr,
+                .weight_decay = s->weight_decay},
+        .seed = (uint64_t)s->seed,
+        .augment = choose_augment(s, &n->info.config),
+        .standardize = s->standardize,
+        .progress = show_progress,
+        .context = cli,
+    };
+    nnclr_classifier classifier = {0};
+    nnclr_linear_fit fit;
+    bool ok = nnclr_augmented_train(&n->parameters, value, &view, a->train, a->train_label, classes,
+                                    &options, &classifier, &fit, e);
+    nnclr_cli_progress_end(cli);
+    ok = ok && nnclr_augmented_predict(&n->parameters, value, &view, a->test, a->label, &classifier,
+                                       a->result.predictions, e);
+    a->result.seconds = nnclr_now() - start;
+    ok = ok &&
+         (!s->output || keep_classifier(a, s, n, &options.augment, &classifier, &fit, program, e));
+    if (ok) {
+        a->rows = fit.rows;
+        report_tell_sgd(cli, s, &fit, &a->result);
+        tell(a, s, classifier.d, &a->result);
+    }
+    nnclr_classifier_free(&classifier);
+    return ok;
+}
+
+bool augmented_run(augmented *a, nnclr_cli *cli, const settings *s, const char *program,
+                   nnclr_error *e) {
+    nnclr_frozen_network n = {0};
+    a->result.method = "linear";
+    bool ok = nnclr_frozen_network_open(&n, s->model, false, cli->threads, e) &&
+              open_shards(a, cli, s, e) &&
+              (a->result.predictions =
+                   nnclr_alloc(nnclr_shard_set_count(a->test), sizeof *a->result.predictions, e)) &&
+              evaluate(a, cli, s, &n, program, e);
+    nnclr_frozen_network_close(&n);
+    return ok;
+}
+
+report augmented_report(const augmented *a, const settings *s) {
+    return (report){.classes = a->classes,
+                    .class_count = nnclr_shard_set_class_count(a->train),
+                    .rows = (int64_t)nnclr_shard_set_count(a->test),
+                    .names = a->names,
+                    .label = a->label,
+                    .results = &a->result,
+                    .count = 1,
+                    .json = s->json};
+}
+
+void augmented_free(augmented *a) {
+    nnclr_free(a->result.predictions);
+    nnclr_free(a->label);
+    nnclr_free(a->train_label);
+    nnclr_free(a->classes);
+    nnclr_free(a->names);
+    nnclr_shard_set_close(a->test);
+    nnclr_shard_set_close(a->train);
+}

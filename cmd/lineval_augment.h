@@ -1,0 +1,34 @@
+/* nnclr-lineval --augment: linear evaluation of a checkpoint's network on views of the pictures of
+ * two shards. */
+#ifndef NNCLR_CMD_LINEVAL_AUGMENT_H
+#define NNCLR_CMD_LINEVAL_AUGMENT_H
+
+#include "cmd/cli.h"
+#include "cmd/lineval_report.h"
+#include "cmd/lineval_settings.h"
+#include "io/shard.h"
+
+/* Refuses what does not go together with --augment, or without it. */
+void augment_check(nnclr_cli *cli, const settings *s, bool knn);
+
+/* Of the option --crop, whose target is double [2]. */
+bool augment_parse_crop(const char *text, void *target, nnclr_error *e);
+void augment_show_crop(const void *target, char *text, size_t size);
+
+/* What the evaluation found, and of what. */
+typedef struct augmented {
+    nnclr_shard_set *train, *test;
+    const char **names;   /* [records of TEST], the set's */
+    const char **classes; /* of TRAIN, the set's */
+    int64_t *train_label, *label;
+    int64_t rows; /* of TRAIN with a label that is used */
+    method_result result;
+} augmented;
+
+/* *a is zeroed, and to be freed on failure, too. `program` is told in the classifier's file. */
+bool augmented_run(augmented *a, nnclr_cli *cli, const settings *s, const char *program,
+                   nnclr_error *e);
+report augmented_report(const augmented *a, const settings *s);
+void augmented_free(augmented *a);
+
+#endif
