@@ -1,0 +1,221 @@
+#!/usr/bin/env bats
+# nnclr-lineval --augment: linear evaluation on augmented views through the frozen network.
+load helpers
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# train.tar.zst and test.tar.zst, 100 and 50 pictures, and $checkpoint of two steps on the first.
+make_run() {
+    make_shard train 100
+    make_shard test 50
+    checkpoint=$BATS_FILE_TMPDIR/run/checkpoint.safetensors.zst
+    if [ ! -e "$checkpoint" ]; then
+        nnclr-pretrain -q --preset tiny --steps 2 -o "$BATS_FILE_TMPDIR/run" train.tar.zst
+    fi
+}
+
+# Whether two classifiers in .safetensors hold the same numbers, up to 1e-5 of the largest.
+compare_classifiers() { # FILE FILE
+    python3 - "$@" <<'END'
+import array, json, sys
+
+def numbers(path):
+    data = open(path, "rb").read()
+    size = int.from_bytes(data[:8], "little")
+    return json.loads(data[8:8 + size]), array.array("f", data[8 + size:])
+
+(_, a), (_, b) = map(numbers, sys.argv[1:])
+assert len(a) == len(b) > 600 and max(map(abs, b)) > 0.01
+assert max(abs(x - y) for x, y in zip(a, b)) <= 1e-5 * max(map(abs, b))
+END
+}
+
+@test "whole pictures, never mirrored: what SGD learns from nnclr-embed's rows" {
+    need python3
+    make_run
+    nnclr-embed -q -m "$checkpoint" -o train.emb train.tar.zst
+    nnclr-embed -q -m "$checkpoint" -o test.emb test.tar.zst
+    while IFS= read -r options; do
+        nnclr-lineval -q --methods linear $options -o must.safetensors --predictions must train.emb test.emb >must.tsv
+        nnclr-lineval -q --augment -m "$checkpoint" --crop 1,1 --flip 0 $options -o is.safetensors --predictions is train.tar.zst test.tar.zst >is.tsv
+        compare_classifiers is.safetensors must.safetensors
+        diff <(cut -f 1-3 is) <(cut -f 1-3 must)
+        diff <(cut -f 1-4 is.tsv) <(cut -f 1-4 must.tsv)
+    done <<'END'
+--epochs 3
+--epochs 2 --standardize --lr 0.5 --batch 17 --seed 3
+--epochs 4 --batch 32 --weight-decay 0.01 --label-fraction 0.5
+END
+    # Crops and mirroring are other rows.
+    for view in "--crop 0.5,1 --flip 0" "--crop 1,1 --flip 0.5"; do
+        nnclr-lineval -q --augment -m "$checkpoint" $view --epochs 4 --batch 32 --weight-decay 0.01 --label-fraction 0.5 \
+            -o is.safetensors train.tar.zst test.tar.zst >is.tsv
+        ! compare_classifiers is.safetensors must.safetensors 2>/dev/null
+    done
+}
+
+@test "the checkpoint and the shards stay as they are" {
+    make_run
+    sha256sum "$checkpoint" train.tar.zst test.tar.zst >before
+    expect 0 nnclr-lineval -q --augment -m "$checkpoint" --epochs 2 --standardize -o c.safetensors train.tar.zst test.tar.zst
+    sha256sum -c before
+}
+
+@test "the same bytes for any number of threads and from pipes, others for another seed" {
+    make_run
+    for j in 1 2 3; do
+        nnclr-lineval -q -j $j --augment -m "$checkpoint" --epochs 2 --batch 30 --predictions $j.tsv -o $j.safetensors \
+            train.tar.zst test.tar.zst | cut -f 1-4,6 >$j.table
+    done
+    for j in 2 3; do
+        cmp 1.tsv $j.tsv
+        cmp 1.safetensors $j.safetensors
+        cmp 1.table $j.table
+    done
+    nnclr-lineval -q --augment -m - --epochs 2 --batch 30 -o model.safetensors train.tar.zst test.tar.zst <"$checkpoint" >table
+    nnclr-lineval -q --augment -m "$checkpoint" --epochs 2 --batch 30 -o train.safetensors - test.tar.zst <train.tar.zst >table
+    nnclr-lineval -q --augment -m "$checkpoint" --epochs 2 --batch 30 -o test.safetensors train.tar.zst - <test.tar.zst >table
+    for input in model train test; do
+        cmp 1.safetensors $input.safetensors
+    done
+    nnclr-lineval -q --augment -m "$checkpoint" --epochs 2 --batch 30 --seed 1 -o other.safetensors train.tar.zst test.tar.zst >table
+    ! cmp -s 1.safetensors other.safetensors
+}
+
+@test "the table tells the views; JSON and the classifier tell them, too" {
+    need python3
+    make_run
+    expect 0 nnclr-lineval --augment -m "$checkpoint" --epochs 2 -o c.safetensors train.tar.zst test.tar.zst
+    [ "${lines[0]}" = "method	top1	top5	n	seconds	settings" ]
+    [ "${#lines[@]}" -eq 2 ]
+    [[ ${lines[1]} =~ ^linear$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'50$'\t'[0-9.]+$'\t'solver=sgd\ epochs=2\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ augment=crop,flip\ crop=0.08,1\ flip=0.5\ views=100\ train=100\ d=64\ classes=10$ ]]
+    [ -z "$stderr" ]
+    nnclr-lineval --json --augment -m "$checkpoint" --epochs 2 --crop 0.2,0.9 --flip 0.25 --label-fraction 0.2 train.tar.zst test.tar.zst >json
+    python3 - <<'END'
+import json
+row, = json.load(open("json"))
+assert row["method"] == "linear" and row["n"] == 50 and 0 <= row["top1"] <= row["top5"] <= 1
+assert " augment=crop,flip crop=0.2,0.9 flip=0.25 views=20 label_fraction=0.2 train=20 " in row["settings"]
+data = open("c.safetensors", "rb").read()
+about = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+config = json.loads(about["nnclr.config"])
+assert about["nnclr.kind"] == "classifier" and len(json.loads(about["nnclr.classes"])) == 10
+assert config["solver"] == "sgd" and config["epochs"] == 2 and config["rows"] == 100
+assert config["augment"]["crop"] == [0.08, 1] and config["augment"]["flip"] == 0.5
+assert config["augment"]["size"] == 32 and config["augment"]["interpolation"] == "bicubic"
+assert config["embedding"]["output"] == "features" and config["embedding"]["step"] == 2
+END
+    expect 0 nnclr-lineval --augment -m "$checkpoint" --epochs 1 --confusion --predictions answers train.tar.zst test.tar.zst
+    [ "$(head -n 1 answers)" = "name	label	predicted	score" ]
+    diff <(tail -n +2 <<<"$output" | cut -f 2-4) \
+        <(tail -n +2 answers | cut -f 2,3 | sort | uniq -c | awk -v OFS='\t' '{ print $2, $3, $1 }')
+}
+
+@test "classes are matched by name; labels that TEST does not have are null" {
+    make_run
+    folder=$(shapes 50)
+    mkdir -p few/zebra
+    cp "$folder"/bars/* few/zebra
+    mkdir more && cp -r "$folder"/triangle "$folder"/bars more
+    for set in few more; do
+        nnclr-prep -q -o $set.tar.zst $set
+    done
+    nnclr-prep -q -o flat.tar.zst "$folder/bars"
+    expect 0 nnclr-lineval -q --augment -m "$checkpoint" --epochs 1 --predictions all train.tar.zst test.tar.zst
+    expect 0 nnclr-lineval -q --augment -m "$checkpoint" --epochs 1 --predictions some train.tar.zst more.tar.zst
+    [ "$(wc -l <some)" -eq 11 ]
+    diff <(awk -F '\t' '$2 == "bars" || $2 == "triangle"' all | cut -f 2- | sort) <(tail -n +2 some | cut -f 2- | sort)
+    expect 1 nnclr-lineval --augment -m "$checkpoint" train.tar.zst few.tar.zst
+    [ "$stderr" = 'nnclr-lineval: few.tar.zst: the class "zebra" is not among the 10 of train.tar.zst' ]
+    expect 0 nnclr-lineval --augment -m "$checkpoint" --epochs 1 train.tar.zst flat.tar.zst
+    [[ ${lines[1]} == "linear			0	"* ]]
+    expect 1 nnclr-lineval --augment -m "$checkpoint" flat.tar.zst flat.tar.zst
+    expect_message nnclr-lineval "no picture of TRAIN has a label"
+    # What has no label is not learnt from.
+    mkdir mixed && cp -r "$folder"/* mixed
+    cp "$folder"/bars/* mixed/
+    nnclr-prep -q -o mixed.tar.zst mixed
+    expect 0 nnclr-lineval --augment -m "$checkpoint" --epochs 1 mixed.tar.zst test.tar.zst
+    [[ ${lines[1]} == *" views=50 train=50 d=64 classes=10" ]]
+}
+
+@test "what does not go together is refused: exit 2" {
+    while IFS='|' read -r options words; do
+        expect 2 nnclr-lineval $options
+        expect_message nnclr-lineval "$words"
+    done <<'END'
+--augment a b|--augment needs a network: give -m CHECKPOINT
+-m c a b|--model is for --augment: without it TRAIN and TEST are embeddings
+--crop 0.5,1 a b|--crop is for --augment
+--flip 0 a b|--flip is for --augment
+--augment -m c --methods knn a b|--augment is for the method linear: knn compares embeddings
+--augment -m c --methods linear,knn a b|--augment is for the method linear: knn compares embeddings
+--augment -m c --k 5 a b|--k is for the method knn, which --augment leaves out
+--augment -m c --knn-temperature 1 a b|--knn-temperature is for the method knn
+--augment -m c --solver lbfgs a b|--augment is for --solver sgd
+--augment -m c --lambda 0.1 a b|--lambda is not for --solver sgd
+--augment -m c --crop 1,0.5 a b|the smallest area 1 is above the largest 0.5
+--augment -m c --crop 0,1 a b|--crop: needs 2 numbers from 1e-06 to 1
+--augment -m c --flip 2 a b|--flip: needs a number from 0 to 1
+--augment -m c --size 64 a b|--size: no such option
+--augment -m c a|two shards are needed, TRAIN and TEST, not 1
+--augment -m - - b|only one of CHECKPOINT, TRAIN and TEST can be standard input
+--augment -m c - -|only one of TRAIN and TEST can be standard input
+END
+}
+
+@test "files of another kind, damaged and missing ones: exit 1, and no classifier" {
+    make_run
+    nnclr-embed -q -m "$checkpoint" -o train.emb train.tar.zst
+    while IFS='|' read -r model train test words; do
+        expect 1 nnclr-lineval --augment -m "$model" --epochs 1 -o c.safetensors "$train" "$test"
+        expect_message nnclr-lineval "$words"
+        [ -z "$output" ]
+        [ ! -e c.safetensors ]
+    done <<END
+$checkpoint|train.emb|test.tar.zst|train.emb: is an embedding file, not a shard
+$checkpoint|train.tar.zst|train.emb|train.emb: is an embedding file, not a shard
+train.emb|train.tar.zst|test.tar.zst|train.emb: is a tensor file of kind "embedding", not "checkpoint"
+train.tar.zst|train.tar.zst|test.tar.zst|train.tar.zst: is a shard, not a tensor file
+nowhere|train.tar.zst|test.tar.zst|nowhere
+$checkpoint|nowhere|test.tar.zst|nowhere
+$checkpoint|train.tar.zst|nowhere|nowhere
+END
+    expect 1 nnclr-lineval train.tar.zst test.tar.zst
+    expect_message nnclr-lineval "train.tar.zst: is a shard, not a tensor file"
+    for share in 2 5 9; do
+        head -c $(($(stat -c %s "$checkpoint") * share / 10)) "$checkpoint" >cut.zst
+        expect 1 nnclr-lineval --augment -m cut.zst train.tar.zst test.tar.zst
+        expect_message nnclr-lineval cut.zst
+    done
+    # A byte of a picture: the checksum of its frame tells.
+    flip_bit train.tar.zst 20000
+    expect 1 nnclr-lineval --augment -m "$checkpoint" --epochs 1 -o c.safetensors train.tar.zst test.tar.zst
+    expect_message nnclr-lineval train.tar.zst
+    [ ! -e c.safetensors ]
+}
+
+@test "SGD that diverges says so; a full disk is told" {
+    make_run
+    expect 1 nnclr-lineval --augment -m "$checkpoint" --lr 1e30 --weight-decay 1 -o c.safetensors train.tar.zst test.tar.zst
+    expect_message nnclr-lineval "SGD diverges in epoch"
+    [ ! -e c.safetensors ]
+    [ -c /dev/full ] || skip "no /dev/full"
+    expect 1 nnclr-lineval --augment -m "$checkpoint" --epochs 1 --predictions /dev/full train.tar.zst test.tar.zst
+    expect_message nnclr-lineval "No space left on device"
+    [ -z "$output" ]
+}
+
+@test "the CIFAR-10 part: far above chance, the network's features being a few steps old" {
+    need_data cifar10/cifar10-12k.tar
+    for part in train test; do
+        nnclr-prep -q --order random --root cifar10/$part -o $part.tar.zst "$NNCLR_TEST_DATA/cifar10/cifar10-12k.tar"
+    done
+    nnclr-pretrain -q --preset tiny --steps 20 -o run train.tar.zst
+    nnclr-lineval -q --augment -m run/checkpoint.safetensors.zst --crop 0.3,1 --standardize --label-fraction 0.3 --epochs 3 train.tar.zst test.tar.zst >table
+    cat table
+    awk -F '\t' 'NR == 2 { exit !($2 > 0.22 && $2 < 0.5 && $3 > 0.65 && $4 == 2000) }' table
+    [[ $(cut -f 6 table) == *" views=3000 label_fraction=0.3 train=3000 "* ]]
+}
