@@ -16,8 +16,8 @@ make_run() {
     fi
 }
 
-# Whether two classifiers in .safetensors hold the same numbers, up to 1e-5 of the largest.
-compare_classifiers() { # FILE FILE
+# Whether two classifiers in .safetensors hold the same numbers, up to a share of the largest.
+compare_classifiers() { # FILE FILE [TOLERANCE]
     python3 - "$@" <<'END'
 import array, json, sys
 
@@ -26,9 +26,18 @@ def numbers(path):
     size = int.from_bytes(data[:8], "little")
     return json.loads(data[8:8 + size]), array.array("f", data[8 + size:])
 
-(_, a), (_, b) = map(numbers, sys.argv[1:])
-assert len(a) == len(b) > 600 and max(map(abs, b)) > 0.01
-assert max(abs(x - y) for x, y in zip(a, b)) <= 1e-5 * max(map(abs, b))
+def tensor(header, data, name):
+    start, end = header[name]["data_offsets"]
+    return data[start // 4:end // 4]
+
+a, b = (numbers(path) for path in sys.argv[1:3])
+tolerance = float(sys.argv[3]) if len(sys.argv) > 3 else 1e-5
+for name in "weight", "bias", "mean", "scale":
+    x, y = tensor(*a, name), tensor(*b, name)
+    largest = max(1e-9, *map(abs, y))
+    assert len(x) == len(y)
+    print(name, max(abs(p - q) for p, q in zip(x, y)) / largest)
+    assert max(abs(p - q) for p, q in zip(x, y)) <= tolerance * largest, name
 END
 }
 
@@ -54,6 +63,47 @@ END
             -o is.safetensors train.tar.zst test.tar.zst >is.tsv
         ! compare_classifiers is.safetensors must.safetensors 2>/dev/null
     done
+}
+
+# Pictures in folder $2 with the bytes of view 1 of the file $1, under the names of the pictures that
+# they are views of, as a shard's table $3 lists these.
+views_to_pictures() { # VIEWS.safetensors FOLDER CONTENTS
+    python3 - "$@" <<'END'
+import csv, json, os, sys
+
+data = open(sys.argv[1], "rb").read()
+size = int.from_bytes(data[:8], "little")
+header, data = json.loads(data[8:8 + size]), data[8 + size:]
+n, h, w, _ = header["view1"]["shape"]
+start, end = header["view1"]["data_offsets"]
+assert header["view1"]["dtype"] == "U8" and end - start == n * h * w * 3
+rows = list(csv.DictReader(open(sys.argv[3]), delimiter="\t"))
+assert len(rows) == n
+for i, row in enumerate(rows):
+    folder = os.path.join(sys.argv[2], row["class"])
+    os.makedirs(folder, exist_ok=True)
+    first = start + i * h * w * 3
+    with open(os.path.join(folder, "%06d.ppm" % i), "wb") as out:
+        out.write(b"P6 %d %d 255\n" % (w, h) + data[first:first + h * w * 3])
+END
+}
+
+@test "the views of an epoch are those that nnclr-views writes" {
+    need python3
+    make_run
+    nnclr-prep --list-contents train.tar.zst >contents
+    # Their bytes as pictures of their own: the difference is rounding to 256 steps.
+    for seed in 3 4; do
+        nnclr-views -q --preset tiny --augment crop --flip 0.5 --crop 0.3,1 --seed $seed --u8 -o views.safetensors train.tar.zst
+        views_to_pictures views.safetensors $seed contents
+        nnclr-prep -q $seed | nnclr-embed -q -m "$checkpoint" -o $seed.emb -
+    done
+    nnclr-lineval -q --augment -m "$checkpoint" --crop 0.3,1 --flip 0.5 --seed 3 --epochs 1 --batch 20 -o is.safetensors train.tar.zst test.tar.zst >table
+    for seed in 3 4; do
+        nnclr-lineval -q --methods linear --seed 3 --epochs 1 --batch 20 -o $seed.safetensors $seed.emb $seed.emb >table
+    done
+    compare_classifiers is.safetensors 3.safetensors 0.02
+    ! compare_classifiers is.safetensors 4.safetensors 0.1 2>/dev/null
 }
 
 @test "the checkpoint and the shards stay as they are" {
