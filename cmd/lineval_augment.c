@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/files.h"
 #include "base/memory.h"
@@ -221,11 +222,24 @@ static bool evaluate(augmented *a, nnclr_cli *cli, const settings *s, nnclr_froz
     return ok;
 }
 
+/* What cannot be written is told before hours are spent, not behind them. A FIFO is left alone: who
+ * reads from it would see it end. */
+static bool check_output(const char *path, nnclr_error *e) {
+    struct stat status;
+    if (!path || (stat(path, &status) == 0 && S_ISFIFO(status.st_mode)))
+        return true;
+    nnclr_output *output = nnclr_output_open(path, e);
+    const bool ok = output;
+    nnclr_output_abandon(output);
+    return ok;
+}
+
 bool augmented_run(augmented *a, nnclr_cli *cli, const settings *s, const char *program,
                    nnclr_error *e) {
     nnclr_frozen_network n = {0};
     a->result.method = "linear";
-    bool ok = nnclr_frozen_network_open(&n, s->model, false, cli->threads, e) &&
+    bool ok = check_output(s->output, e) && check_output(s->predictions, e) &&
+              nnclr_frozen_network_open(&n, s->model, false, cli->threads, e) &&
               open_shards(a, cli, s, e) &&
               (a->result.predictions =
                    nnclr_alloc(nnclr_shard_set_count(a->test), sizeof *a->result.predictions, e)) &&

@@ -247,11 +247,21 @@ END
     [ ! -e c.safetensors ]
 }
 
-@test "SGD that diverges says so; a full disk is told" {
+@test "SGD that diverges says so; what cannot be written is told, at once where that can be known" {
     make_run
     expect 1 nnclr-lineval --augment -m "$checkpoint" --lr 1e30 --weight-decay 1 -o c.safetensors train.tar.zst test.tar.zst
     expect_message nnclr-lineval "SGD diverges in epoch"
     [ ! -e c.safetensors ]
+    # Before anything is read.
+    for option in -o --predictions; do
+        expect 1 nnclr-lineval --augment -m missing $option nowhere/file train.tar.zst test.tar.zst
+        expect_message nnclr-lineval nowhere/file
+        mkdir -p out && cp test.tar.zst out/kept
+        expect 1 nnclr-lineval --augment -m missing $option out/kept train.tar.zst test.tar.zst
+        expect_message nnclr-lineval missing
+        cmp out/kept test.tar.zst
+        expect_files out kept
+    done
     [ -c /dev/full ] || skip "no /dev/full"
     expect 1 nnclr-lineval --augment -m "$checkpoint" --epochs 1 --predictions /dev/full train.tar.zst test.tar.zst
     expect_message nnclr-lineval "No space left on device"
