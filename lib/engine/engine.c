@@ -5,42 +5,55 @@
 static const char *const choice_names[] = {"auto", "cpu", "amx", "cuda"};
 static const char *const precision_names[] = {"auto", "bf16", "f32", "f64"};
 
-static const nnclr_engine_table *const tables[] = {&nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64};
+/* In the order in which "auto" tries them. */
+static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16, &nnclr_engine_cpu_f32,
+                                                   &nnclr_engine_cpu_f64, &nnclr_engine_cpu_bf16};
 
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
-static bool has_engine(const char *name) {
-    for (int i = 0; i < TABLES; i++)
-        if (strcmp(tables[i]->name, name) == 0)
-            return true;
-    return false;
+/* Whether a table is what was asked for. Where nothing was, float. */
+static bool agrees(const nnclr_engine_table *table, nnclr_engine_choice choice,
+                   nnclr_precision precision) {
+    if (choice == NNCLR_ENGINE_AUTO && precision == NNCLR_PRECISION_AUTO)
+        precision = NNCLR_PRECISION_F32;
+    return (choice == NNCLR_ENGINE_AUTO || strcmp(table->name, choice_names[choice]) == 0) &&
+           (precision == NNCLR_PRECISION_AUTO ||
+            strcmp(table->precision, precision_names[precision]) == 0);
 }
 
-/* The first table that agrees; "auto" agrees with everything. */
-static const nnclr_engine_table *find_table(const char *name, const char *precision) {
+static bool has_engine(nnclr_engine_choice choice) {
     for (int i = 0; i < TABLES; i++)
-        if ((strcmp(name, "auto") == 0 || strcmp(tables[i]->name, name) == 0) &&
-            (strcmp(precision, "auto") == 0 || strcmp(tables[i]->precision, precision) == 0))
-            return tables[i];
-    return NULL;
+        if (agrees(tables[i], choice, NNCLR_PRECISION_AUTO))
+            return true;
+    return false;
 }
 
 bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precision precision,
                        nnclr_pool *pool, nnclr_error *e) {
     *g = (nnclr_engine){0};
     const char *name = choice_names[choice], *grade = precision_names[precision];
-    if (choice != NNCLR_ENGINE_AUTO && !has_engine(name))
+    if (!has_engine(choice))
         return nnclr_fail(e, NNCLR_ERROR_MISSING,
-                          "engine %s is not built into this program; it offers: cpu", name);
-    const nnclr_engine_table *table = find_table(name, grade);
-    if (!table)
-        return nnclr_fail(e, NNCLR_ERROR_MISSING,
-                          "precision %s is not offered by engine cpu; it offers: f32, f64", grade);
-    *g = (nnclr_engine){.table = table, .pool = pool};
-    if (table->open(g, e))
-        return true;
-    *g = (nnclr_engine){0};
-    return false;
+                          "engine %s is not built into this program; it offers: cpu, amx", name);
+    bool found = false;
+    for (int i = 0; i < TABLES; i++) {
+        if (!agrees(tables[i], choice, precision))
+            continue;
+        nnclr_error refused = NNCLR_NO_ERROR;
+        found = true;
+        *g = (nnclr_engine){.table = tables[i], .pool = pool};
+        if (tables[i]->open(g, &refused))
+            return true;
+        *g = (nnclr_engine){0};
+        *e = refused;
+        /* Of several only what this machine lacks is passed over. */
+        if (refused.code != NNCLR_ERROR_MISSING)
+            return false;
+    }
+    return found ? false
+                 : nnclr_fail(e, NNCLR_ERROR_MISSING,
+                              "precision %s is not offered by engine %s; it offers: %s", grade,
+                              name, choice == NNCLR_ENGINE_AMX ? "bf16" : "f32, f64, bf16");
 }
 
 void nnclr_engine_close(nnclr_engine *g) {

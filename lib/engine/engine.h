@@ -233,7 +233,8 @@ struct nnclr_engine {
     const char *vectors; /* what it uses of this CPU beyond the baseline, e.g. "avx512"; or NULL */
 };
 
-extern const nnclr_engine_table nnclr_engine_cpu_f32, nnclr_engine_cpu_f64;
+extern const nnclr_engine_table nnclr_engine_cpu_f32, nnclr_engine_cpu_f64, nnclr_engine_cpu_bf16,
+    nnclr_engine_amx_bf16;
 
 typedef enum nnclr_engine_choice {
     NNCLR_ENGINE_AUTO,
