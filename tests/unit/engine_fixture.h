@@ -71,6 +71,11 @@ static inline void *fixture_reals(fixture *f, const double *values, size_t count
     return place;
 }
 
+/* Activations in bfloat16, in blocks (engine/bf16/tiles.h); else they are plain reals. */
+static inline bool has_blocks(const fixture *f, nnclr_kind kind) {
+    return kind == NNCLR_ACTIVATION && strcmp(f->t->precision, "bf16") == 0;
+}
+
 static inline size_t shape_reals(nnclr_shape s) {
     return (size_t)s.groups * (size_t)s.n * (size_t)s.h * (size_t)s.w * (size_t)s.c;
 }
@@ -81,7 +86,7 @@ static inline nnclr_tensor fixture_kind(fixture *f, nnclr_shape shape, nnclr_kin
     size_t bytes = f->t->tensor_bytes(&f->g, shape, kind), count = shape_reals(shape);
     nnclr_tensor tensor = {shape, kind, fixture_alloc(f, bytes)};
     memset(tensor.place, 0xff, bytes);
-    if (values && bytes == count * nnclr_real_bytes(&f->g)) {
+    if (values && !has_blocks(f, kind)) {
         f->t->put(&f->g, tensor.place, count, NNCLR_F64, values);
     } else if (values) {
         float *floats = malloc(count * sizeof *floats);
@@ -110,7 +115,7 @@ static inline double *host_reals(fixture *f, const void *place, size_t count) {
     return host;
 }
 
-/* At bf16 pictures and channels fill blocks of 32 (engine/bf16/tiles.h), the last with zeros. */
+/* Pictures and channels fill blocks of 32, the last with zeros. */
 static inline void check_padding(const nnclr_tensor *tensor) {
     nnclr_shape s = tensor->shape;
     const uint16_t *at = tensor->place;
@@ -127,7 +132,7 @@ static inline void check_padding(const nnclr_tensor *tensor) {
 }
 
 static inline double *host_tensor(fixture *f, const nnclr_tensor *tensor) {
-    if (tensor->kind == NNCLR_ACTIVATION && strcmp(f->t->precision, "bf16") == 0)
+    if (has_blocks(f, tensor->kind))
         check_padding(tensor);
     double *host = malloc(shape_reals(tensor->shape) * sizeof *host);
     CHECK(host);

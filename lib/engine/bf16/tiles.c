@@ -51,17 +51,19 @@ INLINE void narrow(bf16 *to, lanes v) {
  *     tmm0 += tmm4 tmm6    tmm1 += tmm4 tmm7        a 2 KB and b 2 KB are read for each 32 x 32 x
  * 32 tmm2 += tmm5 tmm6    tmm3 += tmm5 tmm7        products, all of it in order
  */
+#define EACH_TILE(value)                                                                           \
+    { value, value, value, value, value, value, value, value }
+
+/* Constant, because gcc 12 takes _tile_loadconfig for a read of 8 bytes alone and leaves out stores
+ * to the others. */
+static const struct {
+    uint8_t palette, start, zeros[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} tile_config = {.palette = 1, .bytes = EACH_TILE(64), .rows = EACH_TILE(16)};
+
 static void begin(void) {
-    struct {
-        uint8_t palette, start, zeros[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } config = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        config.bytes[i] = 64;
-        config.rows[i] = 16;
-    }
-    _tile_loadconfig(&config);
+    _tile_loadconfig(&tile_config);
 }
 
 static void end(void) {
