@@ -43,6 +43,26 @@ static void what_is_built_in_is_given(void) {
     nnclr_pool_free(pool);
 }
 
+static bool opens(const char *named, nnclr_engine_choice engine, nnclr_error *e) {
+    nnclr_pool *pool = nnclr_pool_create(1, e);
+    nnclr_engine g;
+    CHECK(pool && setenv("NNCLR_ENGINE", named, 1) == 0);
+    bool opened = nnclr_engine_open(&g, engine, NNCLR_PRECISION_AUTO, pool, e);
+    CHECK(unsetenv("NNCLR_ENGINE") == 0);
+    nnclr_engine_close(&g);
+    nnclr_pool_free(pool);
+    return opened;
+}
+
+static void the_environment_says_what_auto_is(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(opens("", NNCLR_ENGINE_AUTO, &e) && opens("auto", NNCLR_ENGINE_AUTO, &e));
+    CHECK(opens("cpu", NNCLR_ENGINE_AUTO, &e));
+    CHECK(!opens("cuda", NNCLR_ENGINE_AUTO, &e) && opens("cuda", NNCLR_ENGINE_CPU, &e));
+    CHECK(!opens("gpu", NNCLR_ENGINE_AUTO, &e) && e.code == NNCLR_ERROR_USAGE);
+    CHECK_TEXT(e.message, "NNCLR_ENGINE=gpu is none of auto, cpu, amx, cuda");
+}
+
 /* The name says which function an incomplete engine lacks; a complete one has them all. */
 static void tables_are_complete(void) {
     const nnclr_engine_table *tables[] = {&nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64,
@@ -109,6 +129,7 @@ static void one_worker_copies(void) {
 
 int main(void) {
     RUN(what_is_built_in_is_given);
+    RUN(the_environment_says_what_auto_is);
     RUN(tables_are_complete);
     RUN(memory_moves_and_overflows);
     RUN(one_worker_copies);
