@@ -64,3 +64,28 @@ mean_loss() { # RUN FROM TO
     expect_message nnclr-pretrain "NNCLR_ENGINE=fpga is none of auto, cpu, amx, cuda"
     [ ! -e run ]
 }
+
+# Gradients show in one step of SGD with rate 1.
+@test "gradients at bf16 are no further from float than PyTorch's under autocast" {
+    local python batch files=() precision
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import numpy, torch, torchvision' 2>/dev/null && break
+        python=
+    done
+    [ -n "$python" ] || skip "no torchvision"
+    options="-q --method simclr --arch resnet18 --width 1 --stem cifar --size 16 --proj 256,256,64 --batch 32 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --temperature 0.1"
+    expect 0 nnclr-pretrain --preset tiny $options --steps 15 -o trained s.tar.zst
+    zstd -q -d trained/$CHECKPOINT -o trained.safetensors
+    for batch in 1 2 3 4; do
+        nnclr-views -q -n 32 --preset tiny --size 16 --seed $batch -o $batch.safetensors s.tar.zst
+        for precision in f32 bf16; do
+            expect 0 nnclr-pretrain --preset tiny $options --init trained.safetensors --precision $precision \
+                --optimizer sgd --momentum 0 --weight-decay 0 --lr 1 --lr-scale none --schedule constant \
+                --warmup 0 --steps 1 -o $batch.$precision --views $batch.safetensors
+            zstd -q -d $batch.$precision/$CHECKPOINT -o $batch.safetensors.$precision
+        done
+        files+=($batch.safetensors)
+    done
+    expect 0 "$python" "$NNCLR_ROOT/tests/reference/bf16_gradient.py" trained.safetensors "${files[@]}"
+    echo "# ${lines[-1]}" >&3
+}
