@@ -1,45 +1,76 @@
 #include "engine/engine.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const choice_names[] = {"auto", "cpu", "amx", "cuda"};
 static const char *const precision_names[] = {"auto", "bf16", "f32", "f64"};
 
-static const nnclr_engine_table *const tables[] = {&nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64};
+/* In the order in which "auto" tries them. */
+static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16, &nnclr_engine_cpu_f32,
+                                                   &nnclr_engine_cpu_f64, &nnclr_engine_cpu_bf16};
 
+enum { CHOICES = sizeof choice_names / sizeof choice_names[0] };
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
-static bool has_engine(const char *name) {
+/* Whether a table is what was asked for. Where nothing was, float. */
+static bool agrees(const nnclr_engine_table *table, nnclr_engine_choice choice,
+                   nnclr_precision precision) {
+    if (choice == NNCLR_ENGINE_AUTO && precision == NNCLR_PRECISION_AUTO)
+        precision = NNCLR_PRECISION_F32;
+    return (choice == NNCLR_ENGINE_AUTO || strcmp(table->name, choice_names[choice]) == 0) &&
+           (precision == NNCLR_PRECISION_AUTO ||
+            strcmp(table->precision, precision_names[precision]) == 0);
+}
+
+static bool has_engine(nnclr_engine_choice choice) {
     for (int i = 0; i < TABLES; i++)
-        if (strcmp(tables[i]->name, name) == 0)
+        if (agrees(tables[i], choice, NNCLR_PRECISION_AUTO))
             return true;
     return false;
 }
 
-/* The first table that agrees; "auto" agrees with everything. */
-static const nnclr_engine_table *find_table(const char *name, const char *precision) {
-    for (int i = 0; i < TABLES; i++)
-        if ((strcmp(name, "auto") == 0 || strcmp(tables[i]->name, name) == 0) &&
-            (strcmp(precision, "auto") == 0 || strcmp(tables[i]->precision, precision) == 0))
-            return tables[i];
-    return NULL;
+/* What "auto" stands for. */
+static bool read_environment(nnclr_engine_choice *choice, nnclr_error *e) {
+    const char *name = getenv("NNCLR_ENGINE");
+    for (int i = 0; name && *name; i++) {
+        if (i == CHOICES)
+            return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                              "NNCLR_ENGINE=%s is none of auto, cpu, amx, cuda", name);
+        if (strcmp(name, choice_names[i]) == 0) {
+            *choice = (nnclr_engine_choice)i;
+            break;
+        }
+    }
+    return true;
 }
 
 bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precision precision,
                        nnclr_pool *pool, nnclr_error *e) {
     *g = (nnclr_engine){0};
+    if (choice == NNCLR_ENGINE_AUTO && !read_environment(&choice, e))
+        return false;
     const char *name = choice_names[choice], *grade = precision_names[precision];
-    if (choice != NNCLR_ENGINE_AUTO && !has_engine(name))
+    if (!has_engine(choice))
         return nnclr_fail(e, NNCLR_ERROR_MISSING,
-                          "engine %s is not built into this program; it offers: cpu", name);
-    const nnclr_engine_table *table = find_table(name, grade);
-    if (!table)
-        return nnclr_fail(e, NNCLR_ERROR_MISSING,
-                          "precision %s is not offered by engine cpu; it offers: f32, f64", grade);
-    *g = (nnclr_engine){.table = table, .pool = pool};
-    if (table->open(g, e))
-        return true;
-    *g = (nnclr_engine){0};
+                          "engine %s is not built into this program; it offers: cpu, amx", name);
+    nnclr_error refused = NNCLR_NO_ERROR;
+    for (int i = 0; i < TABLES; i++) {
+        if (!agrees(tables[i], choice, precision))
+            continue;
+        *g = (nnclr_engine){.table = tables[i], .pool = pool};
+        if (tables[i]->open(g, &refused))
+            return true;
+        *g = (nnclr_engine){0};
+        /* Of several only what this machine lacks is passed over. */
+        if (refused.code != NNCLR_ERROR_MISSING)
+            break;
+    }
+    if (refused.code == NNCLR_OK)
+        nnclr_fail(&refused, NNCLR_ERROR_MISSING,
+                   "precision %s is not offered by engine %s; it offers: %s", grade, name,
+                   choice == NNCLR_ENGINE_AMX ? "bf16" : "f32, f64, bf16");
+    *e = refused;
     return false;
 }
 

@@ -233,7 +233,8 @@ struct nnclr_engine {
     const char *vectors; /* what it uses of this CPU beyond the baseline, e.g. "avx512"; or NULL */
 };
 
-extern const nnclr_engine_table nnclr_engine_cpu_f32, nnclr_engine_cpu_f64;
+extern const nnclr_engine_table nnclr_engine_cpu_f32, nnclr_engine_cpu_f64, nnclr_engine_cpu_bf16,
+    nnclr_engine_amx_bf16;
 
 typedef enum nnclr_engine_choice {
     NNCLR_ENGINE_AUTO,
@@ -248,8 +249,9 @@ typedef enum nnclr_precision {
     NNCLR_PRECISION_F64
 } nnclr_precision;
 
-/* Picks the table and opens the engine; what is not built in is refused with what can be given
- * instead. The pool must outlive the engine. */
+/* Picks the table and opens the engine; what is not built in or not on this machine is refused with
+ * what can be given instead. NNCLR_ENGINE_AUTO is what the environment variable NNCLR_ENGINE names;
+ * without it cpu, but at bf16 amx where the machine has it. The pool must outlive the engine. */
 bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precision precision,
                        nnclr_pool *pool, nnclr_error *e);
 void nnclr_engine_close(nnclr_engine *g); /* a zeroed one is fine */

@@ -3,13 +3,14 @@
 
 usage: torch_step.py ARCH WIDTH STEM SIZE BATCH STEPS   -> one line: median images/s, then each step's
 
-Channels last, float32, random input that differs from step to step; the caller sets the environment
+Channels last, float32 (with TORCH_PRECISION=bf16 under autocast to bfloat16), random input that differs from step to step; the caller sets the environment
 that PyTorch needs to be at its best (see tests/bench/run).
 """
 import os, statistics, sys, time
 import torch, torch.nn as nn, torchvision
 
 arch, width, stem, size, batch, steps = sys.argv[1], float(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:7])
+bf16 = os.environ.get("TORCH_PRECISION") == "bf16"
 torch.manual_seed(0)
 torch.set_num_threads(len(os.sched_getaffinity(0)))
 
@@ -49,7 +50,9 @@ rates = []
 for step in range(steps):
     x = torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
     t = time.perf_counter()
-    loss = head(net(x)).square().mean()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        y = head(net(x))
+    loss = y.float().square().mean()
     optimizer.zero_grad(set_to_none=False)
     loss.backward()
     optimizer.step()

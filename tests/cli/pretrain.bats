@@ -395,9 +395,8 @@ END
         expect_message nnclr-pretrain "$words"
         [ ! -e run ]
     done <<'END'
---engine amx|engine amx is not built into this program; it offers: cpu
---engine cuda|engine cuda is not built into this program; it offers: cpu
---precision bf16|it offers: f32, f64
+--engine cuda|engine cuda is not built into this program; it offers: cpu, amx
+--engine amx --precision f32|precision f32 is not offered by engine amx; it offers: bf16
 END
 }
 

@@ -22,14 +22,19 @@ typedef struct fixture {
     } blocks[FIXTURE_BLOCKS];
 } fixture;
 
-static inline void fixture_open(fixture *f, nnclr_precision precision, int threads) {
+static inline void fixture_open_engine(fixture *f, nnclr_engine_choice choice,
+                                       nnclr_precision precision, int threads) {
     nnclr_error e = NNCLR_NO_ERROR;
     *f = (fixture){.count = 0};
     f->pool = nnclr_pool_create(threads, &e);
     CHECK_SAYS(f->pool, "%s", e.message);
-    CHECK_SAYS(nnclr_engine_open(&f->g, NNCLR_ENGINE_CPU, precision, f->pool, &e), "%s", e.message);
+    CHECK_SAYS(nnclr_engine_open(&f->g, choice, precision, f->pool, &e), "%s", e.message);
     f->t = f->g.table;
     f->tolerance = precision == NNCLR_PRECISION_F64 ? 1e-12 : 1e-5;
+}
+
+static inline void fixture_open(fixture *f, nnclr_precision precision, int threads) {
+    fixture_open_engine(f, NNCLR_ENGINE_CPU, precision, threads);
 }
 
 static inline void fixture_close(fixture *f) {
@@ -66,15 +71,41 @@ static inline void *fixture_reals(fixture *f, const double *values, size_t count
     return place;
 }
 
+/* Activations in bfloat16, in blocks (engine/bf16/tiles.h); else they are plain reals. */
+static inline bool has_blocks(const fixture *f, nnclr_kind kind) {
+    return kind == NNCLR_ACTIVATION && strcmp(f->t->precision, "bf16") == 0;
+}
+
 static inline size_t shape_reals(nnclr_shape s) {
     return (size_t)s.groups * (size_t)s.n * (size_t)s.h * (size_t)s.w * (size_t)s.c;
 }
 
-/* The reference engine keeps tensors as plain reals, so that doubles arrive whole. */
+/* NULL fills it with NaN, padding included. At f64 the doubles arrive whole. */
+static inline nnclr_tensor fixture_kind(fixture *f, nnclr_shape shape, nnclr_kind kind,
+                                        const double *values) {
+    size_t bytes = f->t->tensor_bytes(&f->g, shape, kind), count = shape_reals(shape);
+    nnclr_tensor tensor = {shape, kind, fixture_alloc(f, bytes)};
+    memset(tensor.place, 0xff, bytes);
+    if (values && !has_blocks(f, kind)) {
+        f->t->put(&f->g, tensor.place, count, NNCLR_F64, values);
+    } else if (values) {
+        float *floats = malloc(count * sizeof *floats);
+        CHECK(floats);
+        for (size_t i = 0; i < count; i++)
+            floats[i] = (float)values[i];
+        f->t->upload(&f->g, floats, &tensor);
+        free(floats);
+    }
+    return tensor;
+}
+
+static inline nnclr_tensor fixture_pictures(fixture *f, nnclr_shape shape, const double *values) {
+    return fixture_kind(f, shape, NNCLR_ACTIVATION, values);
+}
+
 static inline nnclr_tensor fixture_tensor(fixture *f, nnclr_shape shape, const double *values) {
     nnclr_kind kind = shape.h == 1 && shape.w == 1 ? NNCLR_ROWS : NNCLR_ACTIVATION;
-    CHECK(f->t->tensor_bytes(&f->g, shape, kind) == shape_reals(shape) * nnclr_real_bytes(&f->g));
-    return (nnclr_tensor){shape, kind, fixture_reals(f, values, shape_reals(shape))};
+    return fixture_kind(f, shape, kind, values);
 }
 
 static inline double *host_reals(fixture *f, const void *place, size_t count) {
@@ -84,7 +115,25 @@ static inline double *host_reals(fixture *f, const void *place, size_t count) {
     return host;
 }
 
+/* Pictures and channels fill blocks of 32, the last with zeros. */
+static inline void check_padding(const nnclr_tensor *tensor) {
+    nnclr_shape s = tensor->shape;
+    const uint16_t *at = tensor->place;
+    int blocks = (s.n + 31) / 32, channels = (s.c + 31) / 32;
+    for (int block = 0; block < s.groups * blocks; block++)
+        for (int pixel = 0; pixel < s.h * s.w; pixel++)
+            for (int c = 0; c < channels * 32; c += 32)
+                for (int i = 0; i < 32 * 32; i++, at++) {
+                    bool there = block % blocks * 32 + i / 32 < s.n && c + i % 32 < s.c;
+                    CHECK_SAYS(there || (*at & 0x7fff) == 0,
+                               "%04x in pixel %d where picture %d or channel %d is none", *at,
+                               pixel, block % blocks * 32 + i / 32, c + i % 32);
+                }
+}
+
 static inline double *host_tensor(fixture *f, const nnclr_tensor *tensor) {
+    if (has_blocks(f, tensor->kind))
+        check_padding(tensor);
     double *host = malloc(shape_reals(tensor->shape) * sizeof *host);
     CHECK(host);
     f->t->download(&f->g, tensor, host);

@@ -13,11 +13,13 @@ static void what_is_built_in_is_given(void) {
         {NNCLR_ENGINE_CPU, NNCLR_PRECISION_AUTO, "f32", NULL},
         {NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, "f32", NULL},
         {NNCLR_ENGINE_CPU, NNCLR_PRECISION_F64, "f64", NULL},
+        {NNCLR_ENGINE_CPU, NNCLR_PRECISION_BF16, "bf16", NULL},
+        {NNCLR_ENGINE_AUTO, NNCLR_PRECISION_AUTO, "f32", NULL},
         {NNCLR_ENGINE_AUTO, NNCLR_PRECISION_F64, "f64", NULL},
         {NNCLR_ENGINE_CUDA, NNCLR_PRECISION_AUTO, NULL,
-         "engine cuda is not built into this program; it offers: cpu"},
-        {NNCLR_ENGINE_CPU, NNCLR_PRECISION_BF16, NULL,
-         "precision bf16 is not offered by engine cpu; it offers: f32, f64"},
+         "engine cuda is not built into this program; it offers: cpu, amx"},
+        {NNCLR_ENGINE_AMX, NNCLR_PRECISION_F64, NULL,
+         "precision f64 is not offered by engine amx; it offers: bf16"},
     };
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_pool *pool = nnclr_pool_create(1, &e);
@@ -41,10 +43,31 @@ static void what_is_built_in_is_given(void) {
     nnclr_pool_free(pool);
 }
 
+static bool opens(const char *named, nnclr_engine_choice engine, nnclr_error *e) {
+    nnclr_pool *pool = nnclr_pool_create(1, e);
+    nnclr_engine g;
+    CHECK(pool && setenv("NNCLR_ENGINE", named, 1) == 0);
+    bool opened = nnclr_engine_open(&g, engine, NNCLR_PRECISION_AUTO, pool, e);
+    CHECK(unsetenv("NNCLR_ENGINE") == 0);
+    nnclr_engine_close(&g);
+    nnclr_pool_free(pool);
+    return opened;
+}
+
+static void the_environment_says_what_auto_is(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK(opens("", NNCLR_ENGINE_AUTO, &e) && opens("auto", NNCLR_ENGINE_AUTO, &e));
+    CHECK(opens("cpu", NNCLR_ENGINE_AUTO, &e));
+    CHECK(!opens("cuda", NNCLR_ENGINE_AUTO, &e) && opens("cuda", NNCLR_ENGINE_CPU, &e));
+    CHECK(!opens("gpu", NNCLR_ENGINE_AUTO, &e) && e.code == NNCLR_ERROR_USAGE);
+    CHECK_TEXT(e.message, "NNCLR_ENGINE=gpu is none of auto, cpu, amx, cuda");
+}
+
 /* The name says which function an incomplete engine lacks; a complete one has them all. */
 static void tables_are_complete(void) {
-    const nnclr_engine_table *tables[] = {&nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64};
-    for (int i = 0; i < 2; i++) {
+    const nnclr_engine_table *tables[] = {&nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64,
+                                          &nnclr_engine_cpu_bf16, &nnclr_engine_amx_bf16};
+    for (int i = 0; i < 4; i++) {
         void *const *entries = (void *const *)(const void *)&tables[i]->open;
         size_t count = (sizeof *tables[i] - offsetof(nnclr_engine_table, open)) / sizeof *entries;
         for (size_t k = 0; k < count; k++)
@@ -106,6 +129,7 @@ static void one_worker_copies(void) {
 
 int main(void) {
     RUN(what_is_built_in_is_given);
+    RUN(the_environment_says_what_auto_is);
     RUN(tables_are_complete);
     RUN(memory_moves_and_overflows);
     RUN(one_worker_copies);

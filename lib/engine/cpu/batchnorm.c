@@ -1,6 +1,6 @@
 /* Batch norm with what surrounds it: residual, second batch norm, ReLU. Each pass over memory does
  * all it can; coefficients and sums of a stripe of channels stay in L1. */
-#include "engine/cpu/cpu.h"
+#include "engine/cpu/batchnorm.h"
 
 #include <string.h>
 
@@ -161,8 +161,7 @@ void CPU(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
 
 /* ---- forward ---- */
 
-/* Sums to mean and inverse deviation, and the running statistics, group after group. */
-static void finish_statistics(const nnclr_batchnorm *bn) {
+void CPU(finish_statistics)(const nnclr_batchnorm *bn) {
     nnclr_shape shape = bn->x->shape;
     size_t c = (size_t)shape.c;
     double count = (double)group_rows(shape);
@@ -186,12 +185,8 @@ static void finish_statistics(const nnclr_batchnorm *bn) {
     }
 }
 
-typedef struct affine {
-    real scale[MAX_LANES], shift[MAX_LANES];
-} affine;
-
-static void fill_affine(const nnclr_batchnorm *bn, bool running, int group, const stripe *s,
-                        affine *a) {
+void CPU(fill_affine)(const nnclr_batchnorm *bn, bool running, int group, const stripe *s,
+                      affine *a) {
     const real *gamma = bn->gamma, *beta = bn->beta;
     const real *running_mean = bn->running_mean, *running_var = bn->running_var;
     int c = bn->x->shape.c;
@@ -244,9 +239,9 @@ static void forward_stripe(const forward_pass *pass, int group, const stripe *s,
     const real *residual = call->residual ? call->residual->place : NULL;
     const real *second = call->second ? call->second->x->place : NULL;
     affine main, other;
-    fill_affine(&call->main, pass->running, group, s, &main);
+    CPU(fill_affine)(&call->main, pass->running, group, s, &main);
     if (second)
-        fill_affine(call->second, pass->running, group, s, &other);
+        CPU(fill_affine)(call->second, pass->running, group, s, &other);
     for (size_t row = begin; row < end; row += (size_t)s->repeat) {
         size_t at = row * (size_t)call->y->shape.c + (size_t)s->first;
         real *y = (real *)call->y->place + at;
@@ -282,9 +277,9 @@ static void forward(nnclr_engine *g, const nnclr_batchnorm_call *call, bool runn
 }
 
 void CPU(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
-    finish_statistics(&call->main);
+    CPU(finish_statistics)(&call->main);
     if (call->second)
-        finish_statistics(call->second);
+        CPU(finish_statistics)(call->second);
     forward(g, call, false);
 }
 
@@ -293,11 +288,6 @@ void CPU(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call) 
 }
 
 /* ---- backward ---- */
-
-/* dx = scale (dz - mean(dz) - xhat mean(dz xhat)) = scale dz + slope (x - mean) + shift */
-typedef struct gradient {
-    real scale[MAX_LANES], slope[MAX_LANES], shift[MAX_LANES], mean[MAX_LANES];
-} gradient;
 
 typedef struct backward_pass {
     const nnclr_batchnorm_call *call;
@@ -341,17 +331,15 @@ static void backward_piece(void *context, int piece, int worker) {
     }
 }
 
-static void fill_means(const nnclr_batchnorm *bn, int group, const stripe *s, real *mean) {
+void CPU(fill_means)(const nnclr_batchnorm *bn, int group, const stripe *s, real *mean) {
     const double *saved = (const double *)bn->saved + (size_t)group * 2 * (size_t)bn->x->shape.c;
     for (int i = 0; i < s->channels; i++)
         mean[i] = (real)saved[s->first + i];
     stripe_spread(s, mean);
 }
 
-/* From the sums over a group of dz and dz (x - mean). The first group overwrites dgamma and dbeta
- * where they are not to be added to, the others add. */
-static void finish_gradient(const nnclr_batchnorm *bn, int group, const stripe *s,
-                            const double *sum, const double *product, gradient *out) {
+void CPU(finish_gradient)(const nnclr_batchnorm *bn, int group, const stripe *s, const double *sum,
+                          const double *product, gradient *out) {
     size_t c = (size_t)bn->x->shape.c;
     double count = (double)group_rows(bn->x->shape);
     const double *inverses = (const double *)bn->saved + ((size_t)group * 2 + 1) * c;
@@ -371,7 +359,7 @@ static void finish_gradient(const nnclr_batchnorm *bn, int group, const stripe *
     stripe_spread(s, out->scale);
     stripe_spread(s, out->slope);
     stripe_spread(s, out->shift);
-    fill_means(bn, group, s, out->mean);
+    CPU(fill_means)(bn, group, s, out->mean);
 }
 
 void CPU(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
@@ -384,13 +372,13 @@ void CPU(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call) 
         r.first = pass.first = (size_t)group * rows;
         for (int index = 0; index < stripe_count(shape.c); index++) {
             stripe s = r.stripe = pass.stripe = stripe_at(shape.c, index);
-            fill_means(&call->main, group, &s, r.mean[0]);
+            CPU(fill_means)(&call->main, group, &s, r.mean[0]);
             if (call->second)
-                fill_means(call->second, group, &s, r.mean[1]);
+                CPU(fill_means)(call->second, group, &s, r.mean[1]);
             reduce(g, &r, &total);
-            finish_gradient(&call->main, group, &s, total[0], total[1], &pass.main);
+            CPU(finish_gradient)(&call->main, group, &s, total[0], total[1], &pass.main);
             if (call->second)
-                finish_gradient(call->second, group, &s, total[0], total[2], &pass.second);
+                CPU(finish_gradient)(call->second, group, &s, total[0], total[2], &pass.second);
             nnclr_pool_for(g->pool, pass.pieces.count, backward_piece, &pass);
         }
     }

@@ -129,7 +129,7 @@ static void size_workspace(const nnclr_engine *g, CPU(plan) * plan) {
         largest(sums, partials);
 }
 
-static bool check_shape(const nnclr_conv *conv, nnclr_shape in, nnclr_error *e) {
+bool CPU(conv_check)(const nnclr_conv *conv, nnclr_shape in, nnclr_error *e) {
     bool sound = in.groups >= 1 && in.n >= 1 && in.h >= 1 && in.w >= 1 && in.c == conv->ci &&
                  conv->ci >= 1 && conv->ci <= MOST_CHANNELS && conv->co >= 1 &&
                  conv->co <= MOST_CHANNELS && conv->kernel >= 1 && conv->kernel <= LARGEST_KERNEL &&
@@ -155,7 +155,7 @@ static bool check_shape(const nnclr_conv *conv, nnclr_shape in, nnclr_error *e) 
 
 nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
                                 nnclr_error *e) {
-    if (!check_shape(conv, in, e))
+    if (!CPU(conv_check)(conv, in, e))
         return NULL;
     int residues = conv->stride * conv->stride;
     CPU(plan) *plan = nnclr_alloc_zero(1, sizeof *plan + (size_t)residues * sizeof(residue), e);

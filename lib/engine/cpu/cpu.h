@@ -114,7 +114,23 @@ void CPU(add_sums)(const real *x, size_t rows, int c, double *sums);
 /* partials [groups][count][2][c] -> sums [groups][2][c], in the order of the pieces. */
 void CPU(fold_sums)(const double *partials, int groups, int count, int c, double *sums);
 
+bool CPU(open_state)(CPU(state) * state, nnclr_error *e);
+void CPU(close_state)(CPU(state) * state); /* what it points to */
+
+/* Whether a convolution can be planned for pictures of this shape. */
+bool CPU(conv_check)(const nnclr_conv *conv, nnclr_shape in, nnclr_error *e);
+
 /* ---- entries of the table ---- */
+
+size_t CPU(statistics_bytes)(const nnclr_engine *g, int groups, int c);
+void *CPU(arena_create)(nnclr_engine *g, size_t bytes, nnclr_error *e);
+void CPU(arena_free)(nnclr_engine *g, void *arena, size_t bytes);
+void CPU(zero)(nnclr_engine *g, void *place, size_t bytes);
+void CPU(copy)(nnclr_engine *g, void *to, const void *from, size_t bytes);
+void CPU(put)(nnclr_engine *g, void *place, size_t count, nnclr_dtype type, const void *host);
+void CPU(get)(nnclr_engine *g, const void *place, size_t count, nnclr_dtype type, void *host);
+void CPU(get_picks)(nnclr_engine *g, const void *picks, size_t count, int32_t *host);
+bool CPU(sync)(nnclr_engine *g, nnclr_error *e);
 
 nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
                                 nnclr_error *e);

@@ -6,10 +6,21 @@
 
 #include "base/memory.h"
 
-static void close_engine(nnclr_engine *g) {
-    CPU(state) *state = g->state;
+bool CPU(open_state)(CPU(state) * state, nnclr_error *e) {
+    *state = (CPU(state)){0};
+    state->partials = nnclr_alloc((size_t)MAX_PIECES * 3 * MAX_LANES, sizeof(double), e);
+    /* The parallelism is ours: one BLAS call for each worker. */
+    openblas_set_num_threads(1);
+    return state->partials != NULL;
+}
+
+void CPU(close_state)(CPU(state) * state) {
     nnclr_free(state->partials);
-    nnclr_free(state);
+}
+
+static void close_engine(nnclr_engine *g) {
+    CPU(close_state)(g->state);
+    nnclr_free(g->state);
     g->state = NULL;
 }
 
@@ -28,14 +39,10 @@ static bool open_engine(nnclr_engine *g, nnclr_error *e) {
     CPU(state) *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
     if (!state)
         return false;
-    state->partials = nnclr_alloc((size_t)MAX_PIECES * 3 * MAX_LANES, sizeof(double), e);
-    if (!state->partials || !choose_kernels(g, state, e)) {
-        close_engine(g);
-        return false;
-    }
-    /* The parallelism is ours: one BLAS call for each worker. */
-    openblas_set_num_threads(1);
-    return true;
+    if (CPU(open_state)(state, e) && choose_kernels(g, state, e))
+        return true;
+    close_engine(g);
+    return false;
 }
 
 /* A size that no memory can hold, where the product overflows: the arena refuses it. */
@@ -49,34 +56,34 @@ static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind
     return bytes;
 }
 
-static size_t statistics_bytes(const nnclr_engine *g, int groups, int c) {
+size_t CPU(statistics_bytes)(const nnclr_engine *g, int groups, int c) {
     (void)g;
     return (size_t)groups * 2 * (size_t)c * sizeof(double);
 }
 
-static void *arena_create(nnclr_engine *g, size_t bytes, nnclr_error *e) {
+void *CPU(arena_create)(nnclr_engine *g, size_t bytes, nnclr_error *e) {
     (void)g;
     return nnclr_block_alloc(bytes, e);
 }
 
-static void arena_free(nnclr_engine *g, void *arena, size_t bytes) {
+void CPU(arena_free)(nnclr_engine *g, void *arena, size_t bytes) {
     (void)g;
     nnclr_block_free(arena, bytes);
 }
 
-static void zero(nnclr_engine *g, void *place, size_t bytes) {
+void CPU(zero)(nnclr_engine *g, void *place, size_t bytes) {
     (void)g;
     if (bytes > 0)
         memset(place, 0, bytes);
 }
 
-static void copy(nnclr_engine *g, void *to, const void *from, size_t bytes) {
+void CPU(copy)(nnclr_engine *g, void *to, const void *from, size_t bytes) {
     (void)g;
     if (bytes > 0)
         memmove(to, from, bytes);
 }
 
-static void put(nnclr_engine *g, void *place, size_t count, nnclr_dtype type, const void *host) {
+void CPU(put)(nnclr_engine *g, void *place, size_t count, nnclr_dtype type, const void *host) {
     (void)g;
     real *to = place;
     if (type == NNCLR_F64) {
@@ -90,7 +97,7 @@ static void put(nnclr_engine *g, void *place, size_t count, nnclr_dtype type, co
     }
 }
 
-static void get(nnclr_engine *g, const void *place, size_t count, nnclr_dtype type, void *host) {
+void CPU(get)(nnclr_engine *g, const void *place, size_t count, nnclr_dtype type, void *host) {
     (void)g;
     const real *from = place;
     if (type == NNCLR_F64) {
@@ -105,18 +112,18 @@ static void get(nnclr_engine *g, const void *place, size_t count, nnclr_dtype ty
 }
 
 static void upload(nnclr_engine *g, const float *nhwc, const nnclr_tensor *to) {
-    put(g, to->place, all_reals(to->shape), NNCLR_F32, nhwc);
+    CPU(put)(g, to->place, all_reals(to->shape), NNCLR_F32, nhwc);
 }
 
 static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
-    get(g, from->place, all_reals(from->shape), NNCLR_F64, nhwc);
+    CPU(get)(g, from->place, all_reals(from->shape), NNCLR_F64, nhwc);
 }
 
-static void get_picks(nnclr_engine *g, const void *picks, size_t count, int32_t *host) {
-    copy(g, host, picks, count * sizeof *host);
+void CPU(get_picks)(nnclr_engine *g, const void *picks, size_t count, int32_t *host) {
+    CPU(copy)(g, host, picks, count * sizeof *host);
 }
 
-static bool sync_engine(nnclr_engine *g, nnclr_error *e) {
+bool CPU(sync)(nnclr_engine *g, nnclr_error *e) {
     (void)g, (void)e;
     return true;
 }
@@ -133,16 +140,16 @@ const nnclr_engine_table nnclr_engine_cpu_f32 = {
     .open = open_engine,
     .close = close_engine,
     .tensor_bytes = tensor_bytes,
-    .statistics_bytes = statistics_bytes,
-    .arena_create = arena_create,
-    .arena_free = arena_free,
-    .zero = zero,
-    .copy = copy,
+    .statistics_bytes = CPU(statistics_bytes),
+    .arena_create = CPU(arena_create),
+    .arena_free = CPU(arena_free),
+    .zero = CPU(zero),
+    .copy = CPU(copy),
     .upload = upload,
     .download = download,
-    .put = put,
-    .get = get,
-    .sync = sync_engine,
+    .put = CPU(put),
+    .get = CPU(get),
+    .sync = CPU(sync),
     .conv_plan = CPU(conv_plan),
     .conv_plan_free = CPU(conv_plan_free),
     .conv_pack = CPU(conv_pack),
@@ -171,6 +178,6 @@ const nnclr_engine_table nnclr_engine_cpu_f32 = {
     .search_rows = CPU(search_rows),
     .search_update = CPU(search_update),
     .search_nearest = CPU(search_nearest),
-    .get_picks = get_picks,
+    .get_picks = CPU(get_picks),
     .update = CPU(update),
 };

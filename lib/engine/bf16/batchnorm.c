@@ -1,0 +1,236 @@
+/* Batch norm of activations, up to 16 blocks of channels of a spot at a time: coefficients and sums
+ * of such a stripe stay in L1. The reference engine does the rows. */
+#include "engine/cpu/batchnorm.h"
+
+#include <string.h>
+
+#include "engine/bf16/bf16.h"
+
+enum { MOST_SUMS = 3, STRIPE_BLOCKS = MAX_LANES / BLOCK };
+
+/* Coefficients of channels that only fill up a block are zeros. */
+typedef struct coefficients {
+    affine affine;
+    gradient gradient;
+} coefficients;
+
+typedef struct bf16_pass {
+    const nnclr_batchnorm_call *call; /* NULL: sums of x */
+    const tile_kernels *kernels;
+    const nnclr_tensor *x;
+    int group, first_block, blocks; /* of channels */
+    pieces pieces;                  /* of the spots of a group */
+    double (*partials)[MOST_SUMS][MAX_LANES];
+    coefficients main, second;
+} bf16_pass;
+
+/* The channels of a stripe, as the reference engine's formulas want them. */
+static stripe stripe_of(const bf16_pass *p, int c) {
+    int first = p->first_block * BLOCK, most = p->blocks * BLOCK;
+    return (stripe){first, c - first < most ? c - first : most, 1};
+}
+
+static void each_stripe(nnclr_shape shape, bf16_pass *p, nnclr_engine *g,
+                        void (*run)(nnclr_engine *, bf16_pass *)) {
+    p->kernels = bf16_kernels(g);
+    p->pieces = bf16_cut(shape);
+    p->partials = (double(*)[MOST_SUMS][MAX_LANES])((CPU(state) *)g->state)->partials;
+    for (p->group = 0; p->group < shape.groups; p->group++)
+        for (p->first_block = 0; p->first_block < bf16_blocks(shape.c);
+             p->first_block += p->blocks) {
+            int left = bf16_blocks(shape.c) - p->first_block;
+            p->blocks = left < STRIPE_BLOCKS ? left : STRIPE_BLOCKS;
+            memset(&p->main, 0, sizeof p->main);
+            memset(&p->second, 0, sizeof p->second);
+            run(g, p);
+        }
+}
+
+/* A tile of a tensor of the call, NULL where there is none. */
+static bf16 *tile_at(const bf16_pass *p, const nnclr_tensor *t, size_t spot, int block) {
+    if (!t)
+        return NULL;
+    return bf16_at(t, (size_t)p->group * bf16_spots(t->shape) + spot) +
+           (size_t)(p->first_block + block) * TILE;
+}
+
+/* ---- sums ---- */
+
+static void add_totals(const float *totals, int sums, int block, double (*to)[MAX_LANES]) {
+    for (int k = 0; k < sums; k++)
+        for (int i = 0; i < BLOCK; i++)
+            to[k][block * BLOCK + i] += (double)totals[k * BLOCK + i];
+}
+
+static void sum_tile(const bf16 *x, int pictures, float *totals) {
+    for (int at = 0; at < pictures * BLOCK; at++) {
+        float v = bf16_to_float(x[at]);
+        totals[at % BLOCK] += v;
+        totals[BLOCK + at % BLOCK] += v * v;
+    }
+}
+
+static tile_slope slope_of(const gradient *a, int block) {
+    return (tile_slope){a->scale + block * BLOCK, a->slope + block * BLOCK,
+                        a->shift + block * BLOCK, a->mean + block * BLOCK};
+}
+
+static tile_gradient gradient_of(const bf16_pass *p, size_t spot, int block) {
+    const nnclr_batchnorm_call *call = p->call;
+    const nnclr_batchnorm *second = call->second;
+    return (tile_gradient){.dy = tile_at(p, call->dy, spot, block),
+                           .y = call->relu ? tile_at(p, call->y, spot, block) : NULL,
+                           .x = tile_at(p, call->main.x, spot, block),
+                           .second = second ? tile_at(p, second->x, spot, block) : NULL,
+                           .main = slope_of(&p->main.gradient, block),
+                           .other = slope_of(&p->second.gradient, block),
+                           .dx = tile_at(p, call->main.dx, spot, block),
+                           .second_dx = second ? tile_at(p, second->dx, spot, block) : NULL,
+                           .dresidual = tile_at(p, call->dresidual, spot, block),
+                           .add_residual = call->add_residual};
+}
+
+static void reduce_piece(void *context, int piece, int worker) {
+    (void)worker;
+    const bf16_pass *p = context;
+    double(*sums)[MAX_LANES] = p->partials[piece];
+    memset(sums, 0, sizeof p->partials[piece]);
+    for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
+        for (int block = 0; block < p->blocks; block++) {
+            float totals[MOST_SUMS * BLOCK] = {0};
+            int pictures = bf16_pictures(p->x->shape, spot);
+            if (p->call) {
+                tile_gradient call = gradient_of(p, spot, block);
+                p->kernels->sum_gradient(&call, pictures, totals);
+            } else {
+                sum_tile(tile_at(p, p->x, spot, block), pictures, totals);
+            }
+            add_totals(totals, p->call ? MOST_SUMS : 2, block, sums);
+        }
+}
+
+/* Leaves the totals in the first partial. */
+static void reduce(nnclr_engine *g, bf16_pass *p) {
+    nnclr_pool_for(g->pool, p->pieces.count, reduce_piece, p);
+    for (int piece = 1; piece < p->pieces.count; piece++)
+        for (int k = 0; k < MOST_SUMS; k++)
+            for (int i = 0; i < p->blocks * BLOCK; i++)
+                p->partials[0][k][i] += p->partials[piece][k][i];
+}
+
+typedef struct sums_call {
+    bf16_pass pass; /* first */
+    double *sums;
+} sums_call;
+
+static void sum_stripe(nnclr_engine *g, bf16_pass *p) {
+    const sums_call *call = (const sums_call *)p;
+    int c = p->x->shape.c;
+    stripe s = stripe_of(p, c);
+    double *out = call->sums + (size_t)p->group * 2 * (size_t)c + s.first;
+    reduce(g, p);
+    memcpy(out, p->partials[0][0], (size_t)s.channels * sizeof *out);
+    memcpy(out + c, p->partials[0][1], (size_t)s.channels * sizeof *out);
+}
+
+void nnclr_bf16_batchnorm_sums(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
+    if (x->kind == NNCLR_ROWS) {
+        CPU(batchnorm_sums)(g, x, sums);
+        return;
+    }
+    sums_call call = {.pass = {.x = x}, .sums = sums};
+    each_stripe(x->shape, &call.pass, g, sum_stripe);
+}
+
+/* ---- forward ---- */
+
+static void forward_piece(void *context, int piece, int worker) {
+    (void)worker;
+    const bf16_pass *p = context;
+    const nnclr_batchnorm_call *call = p->call;
+    for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
+        for (int block = 0; block < p->blocks; block++) {
+            const affine *a = &p->main.affine, *b = &p->second.affine;
+            const tile_normalise tile = {
+                .x = tile_at(p, call->main.x, spot, block),
+                .residual = tile_at(p, call->residual, spot, block),
+                .second = call->second ? tile_at(p, call->second->x, spot, block) : NULL,
+                .main = {a->scale + block * BLOCK, a->shift + block * BLOCK},
+                .other = {b->scale + block * BLOCK, b->shift + block * BLOCK},
+                .relu = call->relu,
+                .y = tile_at(p, call->y, spot, block)};
+            p->kernels->normalise(&tile, bf16_pictures(call->y->shape, spot));
+        }
+}
+
+static void forward_stripe(nnclr_engine *g, bf16_pass *p, bool running) {
+    stripe s = stripe_of(p, p->x->shape.c);
+    CPU(fill_affine)(&p->call->main, running, p->group, &s, &p->main.affine);
+    if (p->call->second)
+        CPU(fill_affine)(p->call->second, running, p->group, &s, &p->second.affine);
+    nnclr_pool_for(g->pool, p->pieces.count, forward_piece, p);
+}
+
+static void train_stripe(nnclr_engine *g, bf16_pass *p) {
+    forward_stripe(g, p, false);
+}
+
+static void evaluate_stripe(nnclr_engine *g, bf16_pass *p) {
+    forward_stripe(g, p, true);
+}
+
+void nnclr_bf16_batchnorm_train(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+    if (call->y->kind == NNCLR_ROWS) {
+        CPU(batchnorm_train)(g, call);
+        return;
+    }
+    CPU(finish_statistics)(&call->main);
+    if (call->second)
+        CPU(finish_statistics)(call->second);
+    bf16_pass pass = {.call = call, .x = call->main.x};
+    each_stripe(call->y->shape, &pass, g, train_stripe);
+}
+
+void nnclr_bf16_batchnorm_evaluate(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+    if (call->y->kind == NNCLR_ROWS) {
+        CPU(batchnorm_evaluate)(g, call);
+        return;
+    }
+    bf16_pass pass = {.call = call, .x = call->main.x};
+    each_stripe(call->y->shape, &pass, g, evaluate_stripe);
+}
+
+/* ---- backward ---- */
+
+static void backward_piece(void *context, int piece, int worker) {
+    (void)worker;
+    const bf16_pass *p = context;
+    for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
+        for (int block = 0; block < p->blocks; block++) {
+            tile_gradient call = gradient_of(p, spot, block);
+            p->kernels->gradient(&call, bf16_pictures(p->x->shape, spot));
+        }
+}
+
+static void backward_stripe(nnclr_engine *g, bf16_pass *p) {
+    const nnclr_batchnorm_call *call = p->call;
+    stripe s = stripe_of(p, p->x->shape.c);
+    CPU(fill_means)(&call->main, p->group, &s, p->main.gradient.mean);
+    if (call->second)
+        CPU(fill_means)(call->second, p->group, &s, p->second.gradient.mean);
+    reduce(g, p);
+    double(*total)[MAX_LANES] = p->partials[0];
+    CPU(finish_gradient)(&call->main, p->group, &s, total[0], total[1], &p->main.gradient);
+    if (call->second)
+        CPU(finish_gradient)(call->second, p->group, &s, total[0], total[2], &p->second.gradient);
+    nnclr_pool_for(g->pool, p->pieces.count, backward_piece, p);
+}
+
+void nnclr_bf16_batchnorm_backward(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+    if (call->main.x->kind == NNCLR_ROWS) {
+        CPU(batchnorm_backward)(g, call);
+        return;
+    }
+    bf16_pass pass = {.call = call, .x = call->main.x};
+    each_stripe(call->main.x->shape, &pass, g, backward_stripe);
+}

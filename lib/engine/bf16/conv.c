@@ -1,0 +1,248 @@
+/* Convolution forward and backward-data: for each spot of the result the tiles under its taps,
+ * those outside of the picture left out, times the weights of each tap. */
+#include "engine/bf16/conv.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { GROUP_BYTES = 384 << 10 }; /* of weights: stay in L2 while spots pass by */
+
+/* ---- plan ---- */
+
+static bool size_plan(nnclr_engine *g, bf16_plan *plan) {
+    const nnclr_conv *conv = &plan->base.conv;
+    nnclr_shape in = plan->base.in, out = plan->base.out;
+    size_t form, bytes, shared, all;
+    plan->terms = bf16_taps(conv);
+    if (!nnclr_size_mul(bf16_taps(conv) * (size_t)bf16_blocks(in.c), (size_t)bf16_blocks(out.c),
+                        &form) ||
+        !nnclr_size_mul(form, TILE, &plan->packed_backward) ||
+        !nnclr_size_mul(plan->packed_backward, 2 * sizeof(bf16), &plan->base.packed_bytes))
+        return false;
+    shared = nnclr_bf16_plan_weights(plan);
+    bytes =
+        (size_t)out.groups * MAX_PIECES * 2 * (size_t)bf16_blocks(out.c) * BLOCK * sizeof(double);
+    if (shared < bytes)
+        shared = bytes;
+    if (!nnclr_size_mul(plan->worker_bytes, (size_t)nnclr_pool_threads(g->pool), &all) ||
+        shared > SIZE_MAX - all)
+        return false;
+    plan->base.workspace_bytes = all + shared;
+    return true;
+}
+
+nnclr_conv_plan *nnclr_bf16_conv_plan(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
+                                      nnclr_error *e) {
+    if (!CPU(conv_check)(conv, in, e))
+        return NULL;
+    bf16_plan *plan = nnclr_alloc_zero(1, sizeof *plan, e);
+    if (!plan)
+        return NULL;
+    nnclr_conv_plan *base = &plan->base;
+    base->conv = *conv;
+    base->in = in;
+    base->out = in;
+    base->out.h = (in.h + 2 * conv->pad - conv->kernel) / conv->stride + 1;
+    base->out.w = (in.w + 2 * conv->pad - conv->kernel) / conv->stride + 1;
+    base->out.c = conv->co;
+    if (size_plan(g, plan))
+        return base;
+    nnclr_free(plan);
+    nnclr_fail(e, NNCLR_ERROR_LIMIT, "a convolution of %d to %d channels is too large to plan",
+               conv->ci, conv->co);
+    return NULL;
+}
+
+void nnclr_bf16_conv_plan_free(nnclr_engine *g, nnclr_conv_plan *plan) {
+    (void)g;
+    nnclr_free(plan);
+}
+
+/* ---- packing ---- */
+
+typedef struct pack_call {
+    const nnclr_conv *conv;
+    const float *oihw;
+    bf16 *forward, *backward;
+} pack_call;
+
+/* Place of (k, column) in a tile b. */
+static inline int in_tile_b(int k, int column) {
+    return column / 16 * (TILE / 2) + k / 2 * BLOCK + column % 16 * 2 + k % 2;
+}
+
+/* All taps of one block of inputs and one of outputs: tiles [co / 32][tap][ci / 32], k inputs, of
+ * the forward form, and [ci / 32][tap][co / 32], k outputs, of the backward form. */
+static void pack_block(void *context, int task, int worker) {
+    (void)worker;
+    const pack_call *call = context;
+    const nnclr_conv *conv = call->conv;
+    int inputs = bf16_blocks(conv->ci), outputs = bf16_blocks(conv->co);
+    int input = task % inputs, output = task / inputs, taps = (int)bf16_taps(conv);
+    for (int tap = 0; tap < taps; tap++) {
+        bf16 *forward =
+            call->forward + ((size_t)(output * taps + tap) * (size_t)inputs + (size_t)input) * TILE;
+        bf16 *backward = call->backward +
+                         ((size_t)(input * taps + tap) * (size_t)outputs + (size_t)output) * TILE;
+        memset(forward, 0, TILE * sizeof *forward);
+        memset(backward, 0, TILE * sizeof *backward);
+        for (int o = 0; o < BLOCK && output * BLOCK + o < conv->co; o++) {
+            size_t row = (size_t)(output * BLOCK + o) * (size_t)conv->ci;
+            const float *from = call->oihw + (row + (size_t)(input * BLOCK)) * (size_t)taps + tap;
+            for (int i = 0; i < BLOCK && input * BLOCK + i < conv->ci; i++, from += taps) {
+                bf16 v = bf16_from_float(*from);
+                forward[in_tile_b(i, o)] = v;
+                backward[in_tile_b(o, i)] = v;
+            }
+        }
+    }
+}
+
+void nnclr_bf16_conv_pack(nnclr_engine *g, const nnclr_conv_plan *base, const void *oihw,
+                          void *packed) {
+    const bf16_plan *plan = (const bf16_plan *)base;
+    pack_call call = {&base->conv, oihw, packed, (bf16 *)packed + plan->packed_backward};
+    nnclr_pool_for(g->pool, bf16_blocks(base->conv.ci) * bf16_blocks(base->conv.co), pack_block,
+                   &call);
+}
+
+/* ---- the tiles under a pixel ---- */
+
+/* Along one axis: the source pixel under a tap of a pixel, or -1. */
+static inline int source_forward(const nnclr_conv *conv, int at, int tap, int size) {
+    int from = at * conv->stride + tap - conv->pad;
+    return from < size ? from : -1;
+}
+static inline int source_backward(const nnclr_conv *conv, int at, int tap, int size) {
+    int from = at + conv->pad - tap;
+    return from >= 0 && from % conv->stride == 0 && from / conv->stride < size ? from / conv->stride
+                                                                               : -1;
+}
+
+typedef struct pass {
+    const bf16_plan *plan;
+    const tile_kernels *kernels;
+    bool backward;
+    const nnclr_tensor *from, *to;
+    const bf16 *weights; /* [blocks of columns][tap][blocks of k] */
+    bool add;
+    double *partials; /* [groups][pieces][2][padded columns], NULL: no sums wanted */
+    void *workspace;
+    pieces pieces;
+    int group; /* blocks of columns whose weights stay in L2 */
+} pass;
+
+static int list_terms(const pass *p, int pixel, tile_term *terms) {
+    const nnclr_conv *conv = &p->plan->base.conv;
+    nnclr_shape from = p->from->shape, to = p->to->shape;
+    size_t chunks = (size_t)bf16_blocks(from.c);
+    int count = 0;
+    for (int i = 0; i < conv->kernel; i++) {
+        int y = p->backward ? source_backward(conv, pixel / to.w, i, from.h)
+                            : source_forward(conv, pixel / to.w, i, from.h);
+        for (int j = 0; y >= 0 && j < conv->kernel; j++) {
+            int x = p->backward ? source_backward(conv, pixel % to.w, j, from.w)
+                                : source_forward(conv, pixel % to.w, j, from.w);
+            if (x >= 0)
+                terms[count++] =
+                    (tile_term){((size_t)y * (size_t)from.w + (size_t)x) * chunks * TILE,
+                                ((size_t)i * (size_t)conv->kernel + (size_t)j) * chunks * TILE};
+        }
+    }
+    return count;
+}
+
+static void add_statistics(const float *tile, int columns, int block, double *sums) {
+    for (int i = 0; i < BLOCK; i++) {
+        sums[block * BLOCK + i] += (double)tile[i];
+        sums[(columns + block) * BLOCK + i] += (double)tile[BLOCK + i];
+    }
+}
+
+/* Spots [begin, end) of a group in some blocks of columns. */
+static void convolve(const pass *p, int group, size_t begin, size_t end, int first, int last,
+                     tile_term *terms, double *sums) {
+    nnclr_shape from = p->from->shape, to = p->to->shape;
+    int chunks = bf16_blocks(from.c), columns = bf16_blocks(to.c);
+    size_t pixels = (size_t)to.h * (size_t)to.w, source = (size_t)from.h * (size_t)from.w;
+    size_t weights = bf16_taps(&p->plan->base.conv) * (size_t)chunks * TILE;
+    _Alignas(64) float tile[TILE];
+    for (size_t spot = begin; spot < end; spot++) {
+        int count = list_terms(p, (int)(spot % pixels), terms);
+        const bf16 *a = bf16_at(p->from, (size_t)group * bf16_spots(from) + spot / pixels * source);
+        bf16 *y = bf16_at(p->to, (size_t)group * bf16_spots(to) + spot);
+        for (int block = first; block < last; block++) {
+            float statistics[2 * BLOCK] = {0};
+            p->kernels->multiply(terms, count, chunks, a, p->weights + (size_t)block * weights,
+                                 tile, false);
+            p->kernels->store(tile, p->add, y + (size_t)block * TILE, sums ? statistics : NULL);
+            if (sums)
+                add_statistics(statistics, columns, block, sums);
+        }
+    }
+}
+
+static void convolve_piece(void *context, int task, int worker) {
+    const pass *p = context;
+    int group = task / p->pieces.count, piece = task % p->pieces.count;
+    int columns = bf16_blocks(p->to->shape.c);
+    tile_term *terms = (tile_term *)bf16_scratch(p->plan, p->workspace, worker);
+    double *sums = NULL;
+    if (p->partials) {
+        sums = p->partials + (size_t)task * 2 * (size_t)columns * BLOCK;
+        memset(sums, 0, 2 * (size_t)columns * BLOCK * sizeof *sums);
+    }
+    p->kernels->begin();
+    for (int first = 0; first < columns; first += p->group) {
+        int last = first + p->group < columns ? first + p->group : columns;
+        convolve(p, group, piece_begin(&p->pieces, piece), piece_end(&p->pieces, piece), first,
+                 last, terms, sums);
+    }
+    p->kernels->end();
+}
+
+static void run_pass(nnclr_engine *g, pass *p) {
+    const nnclr_conv *conv = &p->plan->base.conv;
+    size_t block = bf16_taps(conv) * (size_t)bf16_blocks(p->from->shape.c) * TILE * sizeof(bf16);
+    p->kernels = bf16_kernels(g);
+    p->pieces = bf16_cut(p->to->shape);
+    p->group = block < GROUP_BYTES ? (int)(GROUP_BYTES / block) : 1;
+    nnclr_pool_for(g->pool, p->to->shape.groups * p->pieces.count, convolve_piece, p);
+}
+
+void nnclr_bf16_conv_forward(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
+                             const void *packed, const nnclr_tensor *y, void *sums,
+                             void *workspace) {
+    const bf16_plan *plan = (const bf16_plan *)base;
+    pass p = {.plan = plan,
+              .from = x,
+              .to = y,
+              .weights = packed,
+              .partials = sums ? bf16_shared(g, plan, workspace) : NULL,
+              .workspace = workspace};
+    run_pass(g, &p);
+    size_t c = (size_t)y->shape.c, padded = (size_t)bf16_blocks(y->shape.c) * BLOCK;
+    for (size_t group = 0; sums && group < (size_t)y->shape.groups; group++) {
+        double *total = p.partials + group * (size_t)p.pieces.count * 2 * padded;
+        double *to = (double *)sums + group * 2 * c;
+        for (size_t i = 2 * padded; i < (size_t)p.pieces.count * 2 * padded; i++)
+            total[i % (2 * padded)] += total[i];
+        memcpy(to, total, c * sizeof *to);
+        memcpy(to + c, total + padded, c * sizeof *to);
+    }
+}
+
+void nnclr_bf16_conv_backward_data(nnclr_engine *g, const nnclr_conv_plan *base,
+                                   const nnclr_tensor *dy, const void *packed,
+                                   const nnclr_tensor *dx, bool add, void *workspace) {
+    const bf16_plan *plan = (const bf16_plan *)base;
+    pass p = {.plan = plan,
+              .backward = true,
+              .from = dy,
+              .to = dx,
+              .weights = (const bf16 *)packed + plan->packed_backward,
+              .add = add,
+              .workspace = workspace};
+    run_pass(g, &p);
+}

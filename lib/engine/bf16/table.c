@@ -1,0 +1,199 @@
+/* The tables of the engines at bf16: "cpu" with AVX512-BF16 or plain C, "amx" with AMX-BF16. They
+ * differ in the kernels alone. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "engine/bf16/bf16.h"
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+/* ---- kernels ---- */
+
+#ifdef __x86_64__
+
+static bool has_avx512_bf16(void) {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5);
+}
+
+/* The CPU has AMX-BF16, and the kernel lets this process keep tiles. */
+static bool has_amx(void) {
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    bool there = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & 1u << 22) && (d & 1u << 24);
+    return there && has_avx512_bf16() &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+
+static const tile_kernels *vector_kernels(const char *wanted, nnclr_error *e) {
+    bool any = !wanted || !*wanted, there = has_avx512_bf16();
+    if (any ? there : strcmp(wanted, "avx512") == 0) {
+        if (there)
+            return &nnclr_tiles_avx512;
+        nnclr_fail(e, NNCLR_ERROR_MISSING,
+                   "NNCLR_SIMD=avx512: this CPU lacks AVX512-BF16, which precision bf16 would use");
+        return NULL;
+    }
+    return &nnclr_tiles_portable;
+}
+
+#else
+
+static const tile_kernels *vector_kernels(const char *wanted, nnclr_error *e) {
+    (void)wanted, (void)e;
+    return &nnclr_tiles_portable;
+}
+
+#endif
+
+static bool open_with(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e) {
+    bf16_state *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
+    if (!state)
+        return false;
+    state->kernels = kernels;
+    if (!CPU(open_state)(&state->cpu, e)) {
+        nnclr_free(state);
+        g->state = NULL;
+        return false;
+    }
+    g->vectors = kernels == &nnclr_tiles_portable ? NULL : kernels->name;
+    return true;
+}
+
+static bool open_cpu(nnclr_engine *g, nnclr_error *e) {
+    const tile_kernels *kernels = vector_kernels(getenv("NNCLR_SIMD"), e);
+    return kernels && open_with(g, kernels, e);
+}
+
+static bool open_amx(nnclr_engine *g, nnclr_error *e) {
+#ifdef __x86_64__
+    if (has_amx())
+        return open_with(g, &nnclr_tiles_amx, e);
+#endif
+    (void)g;
+    return nnclr_fail(
+        e, NNCLR_ERROR_MISSING,
+        "engine amx needs a CPU with AMX-BF16 and a kernel that lets programs use it; "
+        "engine cpu runs here");
+}
+
+static void close_engine(nnclr_engine *g) {
+    bf16_state *state = g->state;
+    CPU(close_state)(&state->cpu);
+    nnclr_free(state);
+    g->state = NULL;
+}
+
+/* ---- memory ---- */
+
+/* A size that no memory can hold, where the product overflows: the arena refuses it. */
+static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind) {
+    (void)g;
+    bool rows = kind == NNCLR_ROWS;
+    const int dims[] = {s.groups, rows ? s.n : bf16_blocks(s.n), s.h, s.w,
+                        rows ? s.c : bf16_blocks(s.c)};
+    size_t bytes = rows ? sizeof(float) : TILE * sizeof(bf16);
+    for (int i = 0; i < 5; i++)
+        if (!nnclr_size_mul(bytes, (size_t)dims[i], &bytes))
+            return SIZE_MAX;
+    return bytes;
+}
+
+typedef struct upload_call {
+    const float *nhwc;
+    const nnclr_tensor *to;
+} upload_call;
+
+/* The values of one picture and pixel, in the tiles of its spot: BLOCK of each. */
+static bf16 *picture_at(const nnclr_tensor *t, int picture, int pixel) {
+    nnclr_shape s = t->shape;
+    int group = picture / s.n, within = picture % s.n;
+    size_t block = (size_t)(group * bf16_blocks(s.n) + within / BLOCK);
+    return bf16_at(t, block * (size_t)s.h * (size_t)s.w + (size_t)pixel) + within % BLOCK * BLOCK;
+}
+
+/* One spot, and zeros where there is no picture or channel. */
+static void upload_spot(const upload_call *call, int group, size_t spot) {
+    nnclr_shape s = call->to->shape;
+    size_t pixels = (size_t)s.h * (size_t)s.w, block = spot / pixels;
+    size_t first = (size_t)group * (size_t)s.n + block * BLOCK;
+    bf16 *tiles = bf16_at(call->to, (size_t)group * bf16_spots(s) + spot);
+    memset(tiles, 0, bf16_depth(s) * sizeof *tiles);
+    for (int i = 0; i < bf16_pictures(s, spot); i++) {
+        const float *from =
+            call->nhwc + ((first + (size_t)i) * pixels + spot % pixels) * (size_t)s.c;
+        for (int c = 0; c < s.c; c++)
+            tiles[c / BLOCK * TILE + i * BLOCK + c % BLOCK] = bf16_from_float(from[c]);
+    }
+}
+
+static void upload_row(void *context, int task, int worker) {
+    (void)worker;
+    const upload_call *call = context;
+    nnclr_shape s = call->to->shape;
+    int rows = bf16_blocks(s.n) * s.h;
+    for (int x = 0; x < s.w; x++)
+        upload_spot(call, task / rows, (size_t)(task % rows) * (size_t)s.w + (size_t)x);
+}
+
+static void upload(nnclr_engine *g, const float *nhwc, const nnclr_tensor *to) {
+    if (to->kind == NNCLR_ROWS) {
+        CPU(put)(g, to->place, all_reals(to->shape), NNCLR_F32, nhwc);
+        return;
+    }
+    upload_call call = {nhwc, to};
+    nnclr_shape s = to->shape;
+    nnclr_pool_for(g->pool, s.groups * bf16_blocks(s.n) * s.h, upload_row, &call);
+}
+
+static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
+    nnclr_shape s = from->shape;
+    if (from->kind == NNCLR_ROWS) {
+        CPU(get)(g, from->place, all_reals(s), NNCLR_F64, nhwc);
+        return;
+    }
+    for (int picture = 0; picture < s.groups * s.n; picture++)
+        for (int pixel = 0; pixel < s.h * s.w; pixel++, nhwc += s.c) {
+            const bf16 *at = picture_at(from, picture, pixel);
+            for (int c = 0; c < s.c; c++)
+                nhwc[c] = (double)bf16_to_float(at[c / BLOCK * TILE + c % BLOCK]);
+        }
+}
+
+/* ---- tables ---- */
+
+#define ENTRIES                                                                                    \
+    .precision = "bf16", .real = NNCLR_F32, .close = close_engine, .tensor_bytes = tensor_bytes,   \
+    .statistics_bytes = CPU(statistics_bytes), .arena_create = CPU(arena_create),                  \
+    .arena_free = CPU(arena_free), .zero = CPU(zero), .copy = CPU(copy), .upload = upload,         \
+    .download = download, .put = CPU(put), .get = CPU(get), .sync = CPU(sync),                     \
+    .conv_plan = nnclr_bf16_conv_plan, .conv_plan_free = nnclr_bf16_conv_plan_free,                \
+    .conv_pack = nnclr_bf16_conv_pack, .conv_forward = nnclr_bf16_conv_forward,                    \
+    .conv_backward_data = nnclr_bf16_conv_backward_data,                                           \
+    .conv_backward_weights = nnclr_bf16_conv_backward_weights,                                     \
+    .batchnorm_sums = nnclr_bf16_batchnorm_sums, .batchnorm_train = nnclr_bf16_batchnorm_train,    \
+    .batchnorm_evaluate = nnclr_bf16_batchnorm_evaluate,                                           \
+    .batchnorm_backward = nnclr_bf16_batchnorm_backward,                                           \
+    .maxpool_forward = nnclr_bf16_maxpool_forward,                                                 \
+    .maxpool_backward = nnclr_bf16_maxpool_backward,                                               \
+    .average_forward = nnclr_bf16_average_forward,                                                 \
+    .average_backward = nnclr_bf16_average_backward, .linear_forward = CPU(linear_forward),        \
+    .linear_backward_data = CPU(linear_backward_data),                                             \
+    .linear_backward_weights = CPU(linear_backward_weights),                                       \
+    .l2norm_forward = CPU(l2norm_forward), .l2norm_backward = CPU(l2norm_backward),                \
+    .gemm = CPU(gemm), .cross_entropy = CPU(cross_entropy), .gather = CPU(gather),                 \
+    .squared_norm = CPU(squared_norm), .search_create = CPU(search_create),                        \
+    .search_free = CPU(search_free), .search_rows = CPU(search_rows),                              \
+    .search_update = CPU(search_update), .search_nearest = CPU(search_nearest),                    \
+    .get_picks = CPU(get_picks), .update = CPU(update)
+
+const nnclr_engine_table nnclr_engine_cpu_bf16 = {.name = "cpu", .open = open_cpu, ENTRIES};
+const nnclr_engine_table nnclr_engine_amx_bf16 = {.name = "amx", .open = open_amx, ENTRIES};

@@ -1,0 +1,98 @@
+/* Tiles of bfloat16 and the kernels that work on them.
+ *
+ * Pictures lie in blocks of 32, channels too, and what neighbours in memory is what one matrix
+ * instruction takes at once:
+ *
+ *     activation  [groups][n / 32][h * w][c / 32][32 pictures][32 channels]
+ *
+ * A tile, [32][32] in 2 KB, is one pixel of 32 pictures in 32 channels. Channels and pictures that
+ * fill up the last blocks are zeros. There is no border and no matrix of shifted pixels: a
+ * convolution is, for each pixel of its result, a short list of tiles to multiply.
+ *
+ * A product multiplies a tile "a" [32 rows][32 k] by a tile "b" whose k are in pairs,
+ * [2 halves of the columns][16 pairs][16 columns][2]: what AMX (TDPBF16PS) and AVX512-BF16
+ * (VDPBF16PS) want. Sums are float32.
+ *
+ *                          b:  16 pairs of k x 16 columns | the same of columns 16..31
+ *                             +---------------------------+---------------------------+
+ *     a: rows  0..15, 32 k    |  sum of rows 0..15,       |                           |
+ *                             |  columns 0..15            |                           |
+ *                             +---------------------------+---------------------------+
+ *     a: rows 16..31, 32 k    |                           |                           |
+ *                             +---------------------------+---------------------------+
+ *
+ *     forward           rows pictures, k input channels,  columns output channels; a is x
+ *     backward-data     rows pictures, k output channels, columns input channels;  a is dy
+ *     backward-weights  rows input channels, k pictures,  columns output channels; a is x
+ *                       transposed, b is dy with its pictures in pairs
+ */
+#ifndef NNCLR_ENGINE_BF16_TILES_H
+#define NNCLR_ENGINE_BF16_TILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint16_t bf16;
+
+enum { BLOCK = 32, TILE = BLOCK * BLOCK };
+
+/* Where the tiles of one product begin, counted from what `multiply` is given. */
+typedef struct tile_term {
+    size_t a, b;
+} tile_term;
+
+/* What becomes of one tile of normalised values; arrays hold BLOCK reals, one for each channel. */
+typedef struct tile_affine {
+    const float *scale, *shift;
+} tile_affine;
+
+typedef struct tile_slope {
+    const float *scale, *slope, *shift, *mean;
+} tile_slope;
+
+/* y = relu?(x scale + shift + rest) */
+typedef struct tile_normalise {
+    const bf16 *x, *residual, *second; /* residual, second: or NULL */
+    tile_affine main, other;           /* other: of second */
+    bool relu;
+    bf16 *y;
+} tile_normalise;
+
+/* dz = dy where y > 0; each dx = scale dz + slope (x - mean) + shift. */
+typedef struct tile_gradient {
+    const bf16 *dy, *y;     /* y NULL: no ReLU */
+    const bf16 *x, *second; /* second: or NULL */
+    tile_slope main, other; /* sums need only the means */
+    bf16 *dx, *second_dx;   /* dx may be dy */
+    bf16 *dresidual;        /* takes dz; or NULL */
+    bool add_residual;
+} tile_gradient;
+
+typedef struct tile_kernels {
+    const char *name; /* "amx", "avx512", "none" */
+    /* Around the calls of multiply of one task. */
+    void (*begin)(void);
+    void (*end)(void);
+    /* sums [32][32] = the terms' products, or these are added. Each term is `chunks` products whose
+     * tiles follow one another at `a` and at `b`. */
+    void (*multiply)(const tile_term *terms, int count, int chunks, const bf16 *a, const bf16 *b,
+                     float *sums, bool add);
+    /* y = sums (+ y), rounded; statistics [2][32], or NULL: each column's sum and sum of squares
+     * over the rounded values are added. */
+    void (*store)(const float *sums, bool add, bf16 *y, float *statistics);
+    /* to[j][i] = from[i][j] */
+    void (*transpose)(const bf16 *from, bf16 *to);
+    /* Rows in pairs: the form of b. */
+    void (*pair)(const bf16 *from, bf16 *to);
+    /* The first `pictures` rows; the others become zeros. */
+    void (*normalise)(const tile_normalise *call, int pictures);
+    /* totals [3][32]: sums over pictures of dz, dz (x - mean) and the second's are added. */
+    void (*sum_gradient)(const tile_gradient *call, int pictures, float *totals);
+    void (*gradient)(const tile_gradient *call, int pictures);
+} tile_kernels;
+
+extern const tile_kernels nnclr_tiles_portable;
+extern const tile_kernels nnclr_tiles_avx512, nnclr_tiles_amx; /* x86-64 only */
+
+#endif

@@ -1,0 +1,91 @@
+# nnclr-pretrain --precision bf16, on whatever this CPU has for it.
+load helpers
+
+CHECKPOINT=checkpoint.safetensors.zst
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    make_shard s 80
+}
+
+# Batches of 33 pictures leave the second block of 32 nearly empty.
+bf16() { # [option...]
+    nnclr-pretrain --precision bf16 --preset tiny --size 16 --batch 33 --queue 80 "$@"
+}
+
+content() { # RUN: of its checkpoint
+    zstdcat "$1/$CHECKPOINT" | sha256sum
+}
+
+@test "a run at bf16 says so, has the same bits with any number of threads, and resumes bit for bit" {
+    expect 0 bf16 -q --steps 6 -j 1 -o one s.tar.zst
+    expect 0 bf16 -q --steps 6 -j 2 -o two s.tar.zst
+    expect 75 bf16 -q --steps 6 --max-time 0.001s -o cut s.tar.zst
+    expect 0 nnclr-pretrain -q --resume -j 1 -o cut
+    [ "$(content one)" = "$(content two)" ] && [ "$(content one)" = "$(content cut)" ]
+    [ "$(jq -r .precision one/run.json)" = bf16 ]
+    expect 0 bf16 -q --steps 6 --precision f32 -o float s.tar.zst
+    [ "$(content one)" != "$(content float)" ]
+}
+
+@test "plain C trains as AVX512-BF16 does, bit for bit" {
+    [ -n "$(grep -o -m1 avx512_bf16 /proc/cpuinfo)" ] || skip "no AVX512-BF16"
+    NNCLR_SIMD=avx512 expect 0 bf16 -q --steps 3 --stem imagenet --size 32 --engine cpu -o vectors s.tar.zst
+    NNCLR_SIMD=none expect 0 bf16 -q --steps 3 --stem imagenet --size 32 --engine cpu -o plain s.tar.zst
+    [ "$(jq -r .host.vectors vectors/run.json)" = avx512 ]
+    [ "$(content vectors)" = "$(content plain)" ]
+}
+
+# Mean loss of steps from .. to.
+mean_loss() { # RUN FROM TO
+    sed -n "$2,$3p" "$1/metrics.jsonl" | jq -s 'map(.loss) | add / length'
+}
+
+@test "bf16 trains as f32 does, and what it trains is embedded as any other checkpoint" {
+    expect 0 bf16 -q --epochs 12 -o run s.tar.zst
+    expect 0 bf16 -q --epochs 12 --precision f32 -o float s.tar.zst
+    awk -v a="$(mean_loss run 1 4)" -v b="$(mean_loss run 17 24)" -v f="$(mean_loss float 17 24)" \
+        'BEGIN { exit !(b < 0.96 * a && b > 0.97 * f && b < 1.03 * f) }'
+    expect 0 nnclr-embed -m run/$CHECKPOINT -o e.safetensors.zst s.tar.zst
+}
+
+@test "micro-batches, a bottleneck and the probe work at bf16" {
+    expect 0 bf16 -q --batch 40 --micro-batch 20 --steps 3 --arch resnet50 -o run s.tar.zst
+    expect 0 bf16 -q --epochs 2 --probe s.tar.zst --probe-bank s.tar.zst -o probed s.tar.zst
+    [ "$(jq -s 'map(select(.probe_top1 != null)) | length' probed/metrics.jsonl)" -ge 1 ]
+}
+
+@test "an engine that this machine lacks is refused with what runs here" {
+    ! grep -q amx_bf16 /proc/cpuinfo || skip "AMX is here"
+    expect 2 bf16 -q --engine amx --steps 1 -o run s.tar.zst
+    expect_message nnclr-pretrain "engine amx needs a CPU with AMX-BF16"
+    NNCLR_ENGINE=amx expect 2 bf16 -q --steps 1 -o run s.tar.zst
+    NNCLR_ENGINE=fpga expect 2 bf16 -q --steps 1 -o run s.tar.zst
+    expect_message nnclr-pretrain "NNCLR_ENGINE=fpga is none of auto, cpu, amx, cuda"
+    [ ! -e run ]
+}
+
+# Gradients show in one step of SGD with rate 1.
+@test "gradients at bf16 are no further from float than PyTorch's under autocast" {
+    local python batch files=() precision
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import numpy, torch, torchvision' 2>/dev/null && break
+        python=
+    done
+    [ -n "$python" ] || skip "no torchvision"
+    options="-q --method simclr --arch resnet18 --width 1 --stem cifar --size 16 --proj 256,256,64 --batch 32 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --temperature 0.1"
+    expect 0 nnclr-pretrain --preset tiny $options --steps 15 -o trained s.tar.zst
+    zstd -q -d trained/$CHECKPOINT -o trained.safetensors
+    for batch in 1 2 3 4; do
+        nnclr-views -q -n 32 --preset tiny --size 16 --seed $batch -o $batch.safetensors s.tar.zst
+        for precision in f32 bf16; do
+            expect 0 nnclr-pretrain --preset tiny $options --init trained.safetensors --precision $precision \
+                --optimizer sgd --momentum 0 --weight-decay 0 --lr 1 --lr-scale none --schedule constant \
+                --warmup 0 --steps 1 -o $batch.$precision --views $batch.safetensors
+            zstd -q -d $batch.$precision/$CHECKPOINT -o $batch.safetensors.$precision
+        done
+        files+=($batch.safetensors)
+    done
+    expect 0 "$python" "$NNCLR_ROOT/tests/reference/bf16_gradient.py" trained.safetensors "${files[@]}"
+    echo "# ${lines[-1]}" >&3
+}

@@ -1,0 +1,206 @@
+/* Convolutions at bf16 against their definition in double, with each kind of kernels that this CPU
+ * has. */
+#include "tests/unit/bf16_kinds.h"
+#include "tests/unit/conv_problem.h"
+
+/* Operands that bfloat16 holds: multiples of 1/32 in [-2, 2). */
+static void make_short(double *values, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        values[i] = floor(values[i] * 32) / 32;
+}
+
+/* Whole numbers up to 6: all products and sums are exact, and so are old values. */
+static void make_whole(double *values, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        values[i] = round(3 * values[i]);
+}
+
+static void each_operand(problem *p, void (*make)(double *, size_t)) {
+    make(p->x, shape_reals(p->in));
+    make(p->w, weight_count(&p->conv));
+    make(p->dy, shape_reals(p->out));
+    make(p->old_dx, shape_reals(p->in));
+    make(p->old_dw, weight_count(&p->conv));
+}
+
+/* Each value is the exact one rounded: half a unit of the eighth bit, and what float sums lose. */
+static void check_rounded(const char *what, const double *got, const double *want, size_t count) {
+    double largest = 0;
+    for (size_t i = 0; i < count; i++)
+        largest = fabs(want[i]) > largest ? fabs(want[i]) : largest;
+    for (size_t i = 0; i < count; i++)
+        CHECK_SAYS(fabs(got[i] - want[i]) <= fabs(want[i]) / 256 + 1e-5 * largest,
+                   "%s[%zu] = %.17g, not %.17g", what, i, got[i], want[i]);
+}
+
+static void sums_of(const problem *p, const double *y, double *sums) {
+    size_t c = (size_t)p->out.c, group = shape_reals(p->out) / (size_t)p->out.groups;
+    for (size_t i = 0; i < shape_reals(p->out); i++) {
+        sums[i / group * 2 * c + i % c] += y[i];
+        sums[(i / group * 2 + 1) * c + i % c] += y[i] * y[i];
+    }
+}
+
+static void check_problem(const bf16_kind *kind, const problem *p, bool add, int planned) {
+    fixture f;
+    open_kind(&f, kind, 2);
+    results want = reference(p, add), got = compute(&f, p, add, planned);
+    size_t statistics = (size_t)(p->out.groups * 2 * p->out.c);
+    double *sums = zero_reals(statistics);
+    char what[200];
+    snprintf(what, sizeof what, "%s: %dx%d s%d p%d, %d to %d channels on %dx%dx%dx%d: ", kind->name,
+             p->conv.kernel, p->conv.kernel, p->conv.stride, p->conv.pad, p->conv.ci, p->conv.co,
+             p->in.groups, p->in.n, p->in.h, p->in.w);
+    size_t end = strlen(what);
+    strcpy(what + end, "y");
+    check_rounded(what, got.y, want.y, shape_reals(p->out));
+    strcpy(what + end, "dx");
+    check_rounded(what, got.dx, want.dx, shape_reals(p->in));
+    strcpy(what + end, "dw");
+    check_close(what, got.dw, want.dw, weight_count(&p->conv), 1e-5);
+    strcpy(what + end, "sums");
+    sums_of(p, got.y, sums); /* of the rounded values */
+    check_close(what, got.sums, sums, statistics, 1e-5);
+    free(sums);
+    free_results(&want);
+    free_results(&got);
+    fixture_close(&f);
+}
+
+/* Plain C takes long for large problems, emulation for all but small ones. */
+static bool worth_while(const bf16_kind *kind, const problem *p) {
+    int blocks = (p->in.n + 31) / 32 * p->in.groups, channels = (p->in.c + 31) / 32;
+    int64_t tiles = (int64_t)blocks * p->out.h * p->out.w * channels * ((p->out.c + 31) / 32) *
+                    p->conv.kernel * p->conv.kernel;
+    return tiles < (kind->emulated ? 8000 : strcmp(kind->simd, "none") == 0 ? 100000 : 100000000);
+}
+
+static void agrees_with_the_definition(void) {
+    const int kernels[] = {1, 2, 3, 7};
+    const int pictures[] = {1, 3, 32, 33, 63};
+    uint64_t seed = 1;
+    for (int i = 0; i < 60; i++) {
+        int kernel = kernels[random_int(&seed, 0, 3)], groups = random_int(&seed, 1, 2);
+        nnclr_conv conv = {.ci = random_int(&seed, 1, 70),
+                           .co = random_int(&seed, 1, 70),
+                           .kernel = kernel,
+                           .stride = random_int(&seed, 1, 3),
+                           .pad = random_int(&seed, 0, kernel - 1)};
+        nnclr_shape in = {groups, pictures[i % 5], random_int(&seed, kernel, 9),
+                          random_int(&seed, kernel, 9), conv.ci};
+        problem p = make_problem(conv, in, (uint64_t)i);
+        each_operand(&p, make_short);
+        bf16_kind kind;
+        if (kind_at(i % KINDS, &kind) && worth_while(&kind, &p))
+            check_problem(&kind, &p, i % 5 < 2, in.n + (i % 3 == 0 ? 40 : 0));
+        free_problem(&p);
+    }
+}
+
+/* Long rows, several parts, weights that all pictures are transposed for, several passes. */
+static const struct {
+    nnclr_conv conv;
+    nnclr_shape in;
+} cut_cases[] = {
+    {{64, 64, 3, 1, 1}, {2, 33, 16, 16, 64}},    {{32, 64, 3, 2, 1}, {1, 40, 17, 16, 32}},
+    {{200, 190, 3, 1, 1}, {1, 33, 4, 4, 200}},   {{230, 290, 3, 2, 1}, {2, 31, 6, 5, 230}},
+    {{640, 610, 1, 1, 0}, {1, 5, 3, 3, 640}},    {{3, 33, 7, 2, 3}, {1, 9, 60, 60, 3}},
+    {{480, 480, 3, 2, 1}, {1, 2, 32, 32, 480}},  {{8, 6, 1, 2, 0}, {2, 6, 41, 40, 8}},
+    {{600, 600, 2, 1, 1}, {1, 70, 16, 16, 600}},
+};
+enum { CUT_CASES = sizeof cut_cases / sizeof cut_cases[0] };
+
+static void check_equal(const bf16_kind *kind, const problem *p, const results *got,
+                        const results *want) {
+    char what[40];
+    snprintf(what, sizeof what, "%s: y", kind->name);
+    for (size_t i = 0; i < shape_reals(p->out); i++)
+        CHECK_SAYS(got->y[i] == rounded(want->y[i]), "%s[%zu]", what, i);
+    for (size_t i = 0; i < shape_reals(p->in); i++)
+        CHECK_SAYS(got->dx[i] == rounded(want->dx[i]), "%s: dx[%zu]", kind->name, i);
+    for (size_t i = 0; i < weight_count(&p->conv); i++)
+        CHECK_SAYS(got->dw[i] == want->dw[i], "%s: dw[%zu]", kind->name, i);
+}
+
+/* Where products and sums are whole numbers, the bits are those of the engine cpu at f32, rounded
+ * where values rest in bfloat16. */
+static void whole_numbers_are_those_of_the_cpu_engine(void) {
+    for (int i = 0; i < CUT_CASES; i++) {
+        problem p = make_problem(cut_cases[i].conv, cut_cases[i].in, (uint64_t)i);
+        each_operand(&p, make_whole);
+        fixture f;
+        fixture_open(&f, NNCLR_PRECISION_F32, 2);
+        results want = compute(&f, &p, i % 2, p.in.n);
+        fixture_close(&f);
+        bf16_kind kind;
+        for (int k = 0; k < KINDS; k++) {
+            if (!kind_at(k, &kind) || !worth_while(&kind, &p))
+                continue;
+            open_kind(&f, &kind, 2);
+            results got = compute(&f, &p, i % 2, p.in.n);
+            check_equal(&kind, &p, &got, &want);
+            free_results(&got);
+            fixture_close(&f);
+        }
+        free_results(&want);
+        free_problem(&p);
+    }
+}
+
+/* Plain C adds in the order that is documented of VDPBF16PS. */
+static void avx512_is_plain_c_bit_for_bit(void) {
+    bf16_kind plain, vectors;
+    if (!kind_at(AVX512, &vectors) || !kind_at(PORTABLE, &plain))
+        SKIP("no AVX512-BF16 here");
+    for (int i = 0; i < 4; i++) {
+        problem p = make_problem(cut_cases[i].conv, cut_cases[i].in, (uint64_t)i);
+        each_operand(&p, make_short);
+        fixture f;
+        open_kind(&f, &plain, 2);
+        results a = compute(&f, &p, i % 2, p.in.n);
+        fixture_close(&f);
+        open_kind(&f, &vectors, 2);
+        results b = compute(&f, &p, i % 2, p.in.n);
+        fixture_close(&f);
+        CHECK(memcmp(a.y, b.y, shape_reals(p.out) * 8) == 0);
+        CHECK(memcmp(a.dx, b.dx, shape_reals(p.in) * 8) == 0);
+        CHECK(memcmp(a.dw, b.dw, weight_count(&p.conv) * 8) == 0);
+        free_results(&a), free_results(&b);
+        free_problem(&p);
+    }
+}
+
+static void threads_change_no_bit(void) {
+    const int threads[] = {1, 2, 3, 5};
+    for (int i = 0; i < 4; i++) {
+        problem p = make_problem(cut_cases[i].conv, cut_cases[i].in, 7);
+        results first = {NULL, NULL, NULL, NULL};
+        bf16_kind kind;
+        for (int k = 0; k < 4; k++) {
+            fixture f;
+            fastest_kind(&kind);
+            open_kind(&f, &kind, threads[k]);
+            results r = compute(&f, &p, true, p.in.n);
+            fixture_close(&f);
+            if (k == 0) {
+                first = r;
+                continue;
+            }
+            CHECK(memcmp(r.y, first.y, shape_reals(p.out) * 8) == 0);
+            CHECK(memcmp(r.sums, first.sums, (size_t)(p.out.groups * 2 * p.out.c) * 8) == 0);
+            CHECK(memcmp(r.dx, first.dx, shape_reals(p.in) * 8) == 0);
+            CHECK(memcmp(r.dw, first.dw, weight_count(&p.conv) * 8) == 0);
+            free_results(&r);
+        }
+        free_results(&first);
+        free_problem(&p);
+    }
+}
+
+int main(void) {
+    RUN(agrees_with_the_definition);
+    RUN(whole_numbers_are_those_of_the_cpu_engine);
+    RUN(avx512_is_plain_c_bit_for_bit);
+    RUN(threads_change_no_bit);
+    return check_done();
+}

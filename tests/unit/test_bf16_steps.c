@@ -1,0 +1,263 @@
+/* Whole NNCLR steps at bf16 beside the same steps at f32, from the same parameters and queue: loss,
+ * gradient and running statistics; and over many batches the error of the gradient is noise. */
+#include "net/model.h"
+#include "ssl/method.h"
+#include "tests/unit/bf16_kinds.h"
+#include "tests/unit/torch_summary.h"
+
+enum { VIEWS = 2, D = 32, QUEUE = 256 };
+
+typedef struct step {
+    fixture f;
+    nnclr_model_spec spec;
+    nnclr_network *net;
+    nnclr_parameters parameters;
+    nnclr_execution *execution;
+    nnclr_communicator communicator;
+    nnclr_support_set support;
+    nnclr_method *method;
+    int n;
+    size_t count;
+    double loss, *gradient;
+    nnclr_error e;
+} step;
+
+/* Without a predictor it is SimCLR. */
+static void open_step(step *s, const bf16_kind *kind, nnclr_model_spec spec, int n) {
+    memset(s, 0, sizeof *s);
+    s->spec = spec;
+    s->n = n;
+    s->communicator = nnclr_communicator_self();
+    if (kind)
+        open_kind(&s->f, kind, 2);
+    else
+        fixture_open(&s->f, NNCLR_PRECISION_F32, 2);
+    s->net = nnclr_model_build(&spec, &s->e);
+    CHECK_SAYS(s->net, "%s", s->e.message);
+    CHECK(nnclr_parameters_create(&s->parameters, s->net, &s->f.g, true, &s->e));
+    CHECK(nnclr_parameters_initialize(&s->parameters, 5, &s->e));
+    s->execution = nnclr_execution_create(&s->parameters, NNCLR_TRAINING, VIEWS, n, -1, &s->e);
+    CHECK_SAYS(s->execution, "%s", s->e.message);
+    nnclr_execution_pack(s->execution);
+    CHECK(nnclr_support_set_create(&s->support, &s->f.g, QUEUE, D, 7, &s->e));
+    bool nnclr = spec.predictor.count > 0;
+    const nnclr_method_options options = {.kind = nnclr ? NNCLR_METHOD_NNCLR : NNCLR_METHOD_SIMCLR,
+                                          .negatives = NNCLR_NEGATIVES_ALL,
+                                          .temperature = 0.1,
+                                          .queue = QUEUE,
+                                          .swap = true,
+                                          .neighbours = 1};
+    const nnclr_method_parts parts = {.engine = &s->f.g,
+                                      .communicator = &s->communicator,
+                                      .parameters = &s->parameters,
+                                      .execution = s->execution,
+                                      .support = nnclr ? &s->support : NULL,
+                                      .n = n};
+    s->method = nnclr_method_create(&options, &parts, &s->e);
+    CHECK_SAYS(s->method, "%s", s->e.message);
+    s->count = nnclr_network_parameter_count(s->net);
+}
+
+static void close_step(step *s) {
+    free(s->gradient);
+    nnclr_method_free(s->method);
+    nnclr_support_set_free(&s->support);
+    nnclr_execution_free(s->execution);
+    nnclr_parameters_free(&s->parameters);
+    nnclr_network_free(s->net);
+    fixture_close(&s->f);
+}
+
+/* Pictures of smooth stripes, each with its own direction and colour, and noise on top. */
+static float *draw_views(const step *s, int batch) {
+    int size = s->spec.size, pixels = size * size;
+    float *views = malloc((size_t)(VIEWS * s->n * pixels * 3) * sizeof *views);
+    CHECK(views);
+    uint64_t noise = (uint64_t)batch * 977 + 1;
+    for (int i = 0; i < VIEWS * s->n; i++) {
+        uint64_t record = (uint64_t)(batch * s->n + i % s->n + 1) * 7919;
+        double along = random_value(&record) * 1.2, across = random_value(&record) * 1.2;
+        double begin = random_value(&record) * 1.6;
+        for (int pixel = 0; pixel < pixels; pixel++)
+            for (int c = 0; c < 3; c++) {
+                double phase = along * (pixel % size) + across * (pixel / size) + begin + c;
+                views[(i * pixels + pixel) * 3 + c] =
+                    (float)(sin(phase) + 0.25 * random_value(&noise));
+            }
+    }
+    return views;
+}
+
+static void compute_step(step *s, int batch) {
+    float *views = draw_views(s, batch);
+    int64_t records[128], labels[128];
+    CHECK(s->n <= 128);
+    for (int i = 0; i < s->n; i++) {
+        records[i] = batch * s->n + i;
+        labels[i] = -1;
+    }
+    nnclr_method_batch call = {views, records, labels, batch + 1};
+    CHECK_SAYS(nnclr_method_compute(s->method, &call, &s->e), "%s", s->e.message);
+    s->loss = nnclr_method_loss(s->method);
+    free(s->gradient);
+    s->gradient = host_reals(&s->f, s->parameters.gradients, s->count);
+    free(views);
+}
+
+/* ---- a trained state ---- */
+
+static void train(step *s, int steps) {
+    for (int i = 0; i < steps; i++) {
+        compute_step(s, i);
+        const nnclr_update call = {
+            .optimizer = NNCLR_LARS,
+            .lars = NNCLR_LARS_BYOL,
+            .lr = 3.0 * (i < 5 ? (i + 1) / 5.0 : 1),
+            .momentum = 0.9,
+            .weight_decay = 1e-6,
+            .trust = 0.001,
+            .segments = nnclr_network_segments(s->net),
+            .segment_count = nnclr_network_segment_count(s->net),
+            .weights = s->parameters.weights,
+            .velocity = s->parameters.velocity,
+            .gradients = s->parameters.gradients,
+        };
+        s->f.t->update(&s->f.g, &call);
+        nnclr_execution_pack(s->execution);
+        float *views = draw_views(s, i);
+        int64_t records[128], labels[128];
+        for (int k = 0; k < s->n; k++) {
+            records[k] = i * s->n + k;
+            labels[k] = -1;
+        }
+        nnclr_method_batch batch = {views, records, labels, i + 1};
+        CHECK_SAYS(nnclr_method_enqueue(s->method, &batch, &s->e), "%s", s->e.message);
+        free(views);
+    }
+}
+
+static void take_reals(step *to, void *place, step *from, const void *source, size_t count) {
+    double *values = host_reals(&from->f, source, count);
+    to->f.t->put(&to->f.g, place, count, NNCLR_F64, values);
+    free(values);
+}
+
+static void take_state(step *to, step *from) {
+    static double rows[QUEUE * D];
+    const nnclr_support_set *q = &from->support;
+    take_reals(to, to->parameters.weights, from, from->parameters.weights, from->count);
+    take_reals(to, to->parameters.statistics, from, from->parameters.statistics,
+               nnclr_network_statistic_count(from->net));
+    nnclr_support_set_embeddings(q, NNCLR_F64, rows);
+    CHECK(nnclr_support_set_restore(&to->support, NNCLR_F64, rows, q->record, q->label, q->step,
+                                    q->cursor, &to->e));
+    nnclr_execution_pack(to->execution);
+}
+
+static double cosine(const double *a, const double *b, size_t count) {
+    return dot_product(a, b, count) / sqrt(dot_product(a, a, count) * dot_product(b, b, count));
+}
+
+static double length(const double *a, size_t count) {
+    return sqrt(dot_product(a, a, count));
+}
+
+static double statistics_distance(step *a, step *b) {
+    size_t count = nnclr_network_statistic_count(a->net);
+    double *x = host_reals(&a->f, a->parameters.statistics, count);
+    double *y = host_reals(&b->f, b->parameters.statistics, count);
+    double distance = relative_distance(x, y, count);
+    free(x), free(y);
+    return distance;
+}
+
+/* ---- tests ---- */
+
+enum { TRAINED = 40 }; /* steps; at the initial state deep networks turn rounding into noise */
+
+/* Each network, stem and width; batches that leave the last block of pictures nearly empty and
+ * nearly full. One picture of zeros, taken into sums over 33, would move mean and variance by
+ * percents. */
+static void steps_agree_with_the_cpu_engine(void) {
+    const struct {
+        nnclr_arch arch;
+        double width;
+        nnclr_stem stem;
+        int size, n;
+    } cases[] = {
+        {NNCLR_RESNET18, 0.3, NNCLR_STEM_CIFAR, 16, 33},
+        {NNCLR_RESNET18, 0.3, NNCLR_STEM_IMAGENET, 32, 63},
+        {NNCLR_RESNET34, 0.25, NNCLR_STEM_CIFAR, 8, 63},
+        {NNCLR_RESNET50, 0.25, NNCLR_STEM_CIFAR, 12, 33},
+        {NNCLR_RESNET50, 0.25, NNCLR_STEM_IMAGENET, 40, 33},
+        {NNCLR_RESNET101, 0.125, NNCLR_STEM_CIFAR, 8, 33},
+        {NNCLR_RESNET152, 0.125, NNCLR_STEM_CIFAR, 8, 33},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const nnclr_model_spec spec = {.arch = cases[i].arch,
+                                       .width = cases[i].width,
+                                       .stem = cases[i].stem,
+                                       .size = cases[i].size,
+                                       .projector = {3, {48, 48, D}},
+                                       .predictor = {1, {48}}};
+        bf16_kind kind;
+        fastest_kind(&kind);
+        step exact, got;
+        open_step(&exact, NULL, spec, cases[i].n);
+        open_step(&got, &kind, spec, cases[i].n);
+        train(&exact, TRAINED);
+        take_state(&got, &exact);
+        compute_step(&exact, TRAINED);
+        compute_step(&got, TRAINED);
+        double angle = cosine(got.gradient, exact.gradient, exact.count);
+        double ratio = length(got.gradient, got.count) / length(exact.gradient, exact.count);
+        double moved = statistics_distance(&got, &exact);
+        CHECK_SAYS(fabs(got.loss / exact.loss - 1) < 0.02 && angle > 0.9 && fabs(ratio - 1) < 0.1 &&
+                       moved < 1e-3,
+                   "case %zu: loss %.5f beside %.5f; gradient: cosine %.4f, length x %.4f; running "
+                   "statistics %.5f away",
+                   i, got.loss, exact.loss, angle, ratio, moved);
+        close_step(&exact);
+        close_step(&got);
+    }
+}
+
+/* Errors that point nowhere: the mean over 16 batches is about a quarter of one. SimCLR's, since a
+ * neighbour that differs makes one error larger than all others. */
+static void gradients_have_no_bias(void) {
+    enum { BATCHES = 16 };
+    const nnclr_model_spec spec = {.arch = NNCLR_RESNET18,
+                                   .width = 0.5,
+                                   .stem = NNCLR_STEM_CIFAR,
+                                   .size = 16,
+                                   .projector = {3, {48, 48, D}}};
+    bf16_kind kind;
+    fastest_kind(&kind);
+    step exact, got;
+    open_step(&exact, NULL, spec, 32);
+    open_step(&got, &kind, spec, 32);
+    train(&exact, TRAINED);
+    double *mean = zero_reals(exact.count), single = 0;
+    for (int batch = TRAINED; batch < TRAINED + BATCHES; batch++) {
+        take_state(&got, &exact);
+        compute_step(&exact, batch);
+        compute_step(&got, batch);
+        double *error = moved(got.gradient, -1, exact.gradient, exact.count);
+        single += length(error, exact.count) / BATCHES;
+        for (size_t i = 0; i < exact.count; i++)
+            mean[i] += error[i] / BATCHES;
+        free(error);
+    }
+    double bias = length(mean, exact.count) / single;
+    printf("# bias %.4f\n", bias);
+    CHECK_SAYS(bias <= 0.3, "the mean error is %.3f of a single one", bias);
+    free(mean);
+    close_step(&exact);
+    close_step(&got);
+}
+
+int main(void) {
+    RUN(steps_agree_with_the_cpu_engine);
+    RUN(gradients_have_no_bias);
+    return check_done();
+}
