@@ -1,6 +1,7 @@
 # NNCLR in C. `make` builds, `make check` tests, `make demo` shows it at work, `make deps` installs
-# what the build needs, `make fuzz` feeds the parsers with damaged input for hours. Variables: CC,
-# CFLAGS, SANITIZE=address,undefined or thread, FUZZ_SECONDS.
+# what the build needs, `make fuzz` feeds the parsers with damaged input for hours. `make install`,
+# `make uninstall` and `make dist` are for packagers. Variables: CC, CFLAGS,
+# SANITIZE=address,undefined or thread, FUZZ_SECONDS, PREFIX, DESTDIR.
 
 CC       ?= cc
 CFLAGS   ?= -O2 -g
@@ -45,11 +46,12 @@ EXAMPLES := $(basename $(wildcard examples/*/*.c))
 SCRIPTS  := tests/floors tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-data bench-conv bench-graph clean format
+.PHONY: all lib completions install uninstall dist tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-data bench-conv bench-graph clean format
 .SECONDARY:
+.DELETE_ON_ERROR:
 
 # build/nnclr-* always name the programs that were built last without a sanitiser.
-all: $(PROGRAMS:%=$(OUT)/%)
+all: $(PROGRAMS:%=$(OUT)/%) completions
 	@$(if $(SANITIZE),,for p in $(PROGRAMS); do ln -sf $(OUT:$(BUILD)/%=%)/$$p $(BUILD)/$$p; done)
 
 # An archive, so that a program is linked with what it uses.
@@ -133,6 +135,14 @@ $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# What shells complete, for each program from its --help.
+completions: $(foreach s,bash zsh fish,$(PROGRAMS:%=$(OUT)/completions/$s/%))
+$(OUT)/completions/bash/% $(OUT)/completions/zsh/% $(OUT)/completions/fish/%: $(OUT)/% $(wildcard cmd/completions/*.awk)
+	@for shell in bash zsh fish; do \
+	    mkdir -p $(OUT)/completions/$$shell && $< --help | awk -v program=$* -f cmd/completions/options.awk \
+	        -f cmd/completions/$$shell.awk > $(OUT)/completions/$$shell/$* || exit 1; \
+	done
+
 tests: $(UNIT:%=$(OUT)/%) $(OUT)/inject.so
 examples: $(EXAMPLES:%=$(OUT)/%)
 fuzz-targets: $(FUZZ:%=$(OUT)/%)
@@ -143,6 +153,49 @@ deps:
 demo: deps
 	@$(MAKE) --no-print-directory all examples
 	@examples/shapes/run.sh $(BUILD) $(BUILD)/demo
+
+# ---- installing ----
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION := $(shell sed -n 's/^.define NNCLR_VERSION "\(.*\)"/\1/p' cmd/cli.h)
+PAGES   := $(sort $(wildcard man/*.[1-9]))
+# FROM:TO of every file, TO below PREFIX. The one that draws pictures serves the examples only.
+INSTALLED := $(foreach p,$(PROGRAMS),$(OUT)/$p:bin/$p \
+                 $(OUT)/completions/bash/$p:share/bash-completion/completions/$p \
+                 $(OUT)/completions/zsh/$p:share/zsh/site-functions/_$p \
+                 $(OUT)/completions/fish/$p:share/fish/vendor_completions.d/$p.fish) \
+             $(OUT)/examples/shapes/make-shapes:libexec/nnclr/make-shapes \
+             $(foreach page,$(PAGES),$(page):share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
+             $(foreach file,README.md LICENSE $(filter-out %.c,$(wildcard examples/*.mk examples/*/*)), \
+                 $(file):share/doc/nnclr/$(file))
+
+install: all examples
+	@for pair in $(INSTALLED); do \
+	    from=$${pair%%:*} mode=644; \
+	    [ ! -x "$$from" ] || mode=755; \
+	    install -D -m $$mode "$$from" "$(DESTDIR)$(PREFIX)/$${pair#*:}" || exit 1; \
+	done
+
+# Files that install puts there, and folders that nobody else has.
+uninstall:
+	@for pair in $(INSTALLED); do rm -f "$(DESTDIR)$(PREFIX)/$${pair#*:}"; done
+	@for folder in share/doc/nnclr libexec/nnclr; do \
+	    [ ! -d "$(DESTDIR)$(PREFIX)/$$folder" ] || find "$(DESTDIR)$(PREFIX)/$$folder" -depth -type d -empty -delete; \
+	done
+
+# The files that git knows, as they are here, with the date of the last commit: equal files give equal
+# bytes.
+DIST := nnclr-$(VERSION)
+dist:
+	@[ "$$(git ls-files Makefile)" = Makefile ] || { echo 'dist: this is no git repository' >&2; exit 1; }
+	@mkdir -p $(BUILD)
+	git ls-files -z | LC_ALL=C sort -z | tar --no-recursion --null -T - --format=ustar --owner=0 --group=0 --numeric-owner \
+	    --mode=u=rwX,go=rX --mtime="@$$(git log -1 --format=%ct)" --transform='flags=r;s,^,$(DIST)/,' \
+	    -cf $(BUILD)/$(DIST).tar
+	gzip -9nf $(BUILD)/$(DIST).tar
+
+# ---- checks ----
 
 # Everything is built first, so that what runs is what is here.
 check: all tests examples fuzz-targets fuzz-build

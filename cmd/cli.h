@@ -42,7 +42,9 @@ typedef struct nnclr_option {
     nnclr_option_type type;
     void *target;         /* holds the default when the table is handed over */
     const char *argument; /* "N", "FILE": for help; NULL for a flag, and for a choice whose names
-                             are to be listed */
+                             are to be listed. What shells complete follows from it, as
+                             cmd/completions/options.awk says: FILE, PATH, OUT.png and the operands
+                             of `usage` are files, a|b|c is a choice */
     const char *help;     /* one sentence without a full stop; the live default is appended */
     double low, high;     /* both 0: any. A default outside of them means "none" and is not shown */
     const char *const *choices;                                    /* NULL-terminated */

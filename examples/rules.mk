@@ -10,7 +10,6 @@
 # 0 is the first of them.
 
 MAKEFLAGS  += --no-builtin-rules
-BIN        ?= $(abspath $(HERE)/../../build)
 CHECKPOINT := checkpoint.safetensors.zst
 LINEVAL    ?= --methods knn --k 20
 SIZE       ?= 32

@@ -16,6 +16,7 @@ test_count=${TEST:-50}
 tab=$(printf '\t')
 # BIN_DIR may hold links into the folder of one set of flags, where the examples are too.
 shapes=$(dirname "$(readlink -f "$bin/nnclr-prep")")/examples/shapes/make-shapes
+[ -x "$shapes" ] || shapes=$bin/../libexec/nnclr/make-shapes # installed
 mkdir -p "$out"
 
 step() {
