@@ -147,7 +147,7 @@ static bool gather_part(nnclr_source *source, uint32_t input, const char *part, 
     for (size_t i = first; i < source->count; i++) {
         const char *name = (char *)source->texts.data + source->items[i].name;
         const char *of = nnclr_source_part_of(name);
-        bool chosen = nnclr_source_is_pixel_name(name) && of && strcmp(of, part) == 0;
+        bool chosen = nnclr_source_pixel_name(name) && of && strcmp(of, part) == 0;
         source->items[i].role = chosen ? NNCLR_SOURCE_CHOSEN : NNCLR_SOURCE_COMPANION;
     }
     return nnclr_source_take_apart(source, input, first, NULL, e);
@@ -158,7 +158,7 @@ static bool gather_folder(nnclr_source *source, uint32_t input, const char *fold
     size_t first = source->count;
     char *whole = source->bases[input]; /* folder/root */
     const char *part = root ? nnclr_source_part_in(root) : NULL;
-    if (root && nnclr_source_is_pixel_name(whole) && is_file(whole))
+    if (root && nnclr_source_pixel_name(whole) && is_file(whole))
         return gather_pixel_file(source, input, e);
     if (!part || is_folder(whole))
         return nnclr_source_gather_folder(source, input, e) &&
@@ -190,7 +190,7 @@ static bool gather_input(nnclr_source *source, const char *path, const char *roo
         return gather_folder(source, input, path, root, e);
     if (!root && is_picture(path))
         return add_single_file(source, input, e);
-    if (!root && is_file(path) && nnclr_source_is_pixel_name(path) &&
+    if (!root && is_file(path) && nnclr_source_pixel_name(path) &&
         (nnclr_source_is_idx_name(path) || !is_archive(path)))
         return gather_pixel_file(source, input, e);
     return nnclr_source_gather_archive(source, input, root, e);

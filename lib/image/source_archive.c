@@ -112,7 +112,7 @@ static bool is_beside(const reading *r, const char *path, nnclr_source_role *rol
     const char *of = nnclr_source_part_of(path), *root = (char *)r->clean_root.data;
     bool in_part = r->part && of && strcmp(of, r->part) == 0 &&
                    strncmp(path, root, r->clean_root.size - strlen(r->part)) == 0;
-    bool chosen = nnclr_source_is_pixel_name(path) && (in_part || strcmp(path, root) == 0);
+    bool chosen = nnclr_source_pixel_name(path) && (in_part || strcmp(path, root) == 0);
     *role = chosen ? NNCLR_SOURCE_CHOSEN : NNCLR_SOURCE_COMPANION;
     return chosen || nnclr_source_is_companion_name(path);
 }

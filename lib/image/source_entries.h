@@ -1,6 +1,7 @@
 /* What picture_source.c, which orders and serves the entries, the three files that gather them
- * (source_folder.c, source_archive.c, source_list.c), and the one that takes files of many pictures
- * apart (source_pixels.c) share. */
+ * (source_folder.c, source_archive.c, source_list.c), and those that know files of many pictures by
+ * name (source_names.c), find their labels (source_labels.c) and take them apart (source_pixels.c)
+ * share. */
 #ifndef NNCLR_IMAGE_SOURCE_ENTRIES_H
 #define NNCLR_IMAGE_SOURCE_ENTRIES_H
 
@@ -84,8 +85,16 @@ bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const cha
 bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
                               nnclr_error *e);
 
-/* Is that the name of a file of many pictures, or of one that may say more of such a file? */
-bool nnclr_source_is_pixel_name(const char *name);
+const char *nnclr_base_name(const char *path); /* what follows the last slash */
+/* What the name of a file of many pictures says it is. */
+typedef enum nnclr_pixel_name {
+    NNCLR_NO_PIXELS, /* that of no such file */
+    NNCLR_CIFAR_NAME,
+    NNCLR_STL10_NAME,
+    NNCLR_IDX_NAME
+} nnclr_pixel_name;
+nnclr_pixel_name nnclr_source_pixel_name(const char *name);
+/* Is that the name of a file that may say more of such a file? */
 bool nnclr_source_is_companion_name(const char *name);
 bool nnclr_source_is_idx_name(const char *name); /* and then maybe packed by gzip */
 /* The part of its set ("train", "test", "unlabeled") that a file of many pictures is by its name;

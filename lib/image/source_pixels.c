@@ -1,398 +1,24 @@
-/* Files of many pictures (pixel_file.h) among the files of an input, and what lies beside them:
- * labels, names of classes.
+/* Files of many pictures (pixel_file.h) among the files of an input.
  *
  * They are known by name, size and labels. An input is either a set of such files or pictures:
  * where one of them is sound, all must be, and a picture among them is an error. Where none is, and
  * there is a picture, such a file is one more picture that cannot be read. */
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/files.h"
 #include "base/memory.h"
-#include "image/decode.h"
-#include "image/source_entries.h"
-#include "io/archive.h"
-
-enum { NAMES_LIMIT = 1 << 20, MOST_CLASSES = 256 };
-
-/* ---- names ---- */
-
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-static bool ends_with(const char *name, const char *end) {
-    size_t size = strlen(name), tail = strlen(end);
-    return size >= tail && strcmp(name + size - tail, end) == 0;
-}
-
-static bool starts_with(const char *name, const char *start) {
-    return strncmp(name, start, strlen(start)) == 0;
-}
-
-bool nnclr_source_is_idx_name(const char *name) {
-    const char *base = base_name(name);
-    return strstr(base, "idx3-ubyte") || strstr(base, "idx1-ubyte");
-}
-
-bool nnclr_source_is_pixel_name(const char *name) {
-    return (ends_with(name, ".bin") && !ends_with(name, "_y.bin")) ||
-           strstr(base_name(name), "idx3-ubyte");
-}
-
-bool nnclr_source_is_companion_name(const char *name) {
-    const char *base = base_name(name);
-    return strcmp(base, nnclr_cifar10_layout.class_file) == 0 ||
-           strcmp(base, nnclr_cifar100_layout.class_file) == 0 ||
-           strcmp(base, nnclr_stl10_layout.class_file) == 0 || ends_with(base, "_y.bin") ||
-           strstr(base, "idx1-ubyte");
-}
-
-const char *nnclr_source_part_of(const char *name) {
-    static const char *const starts[][2] = {{"data_batch", "train"},
-                                            {"train", "train"},
-                                            {"test", "test"},
-                                            {"t10k", "test"},
-                                            {"unlabeled", "unlabeled"}};
-    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
-        if (starts_with(base_name(name), starts[i][0]))
-            return starts[i][1];
-    return NULL;
-}
-
-const char *nnclr_source_part_in(const char *root) {
-    static const char *const parts[] = {"train", "test", "unlabeled"};
-    size_t size = strlen(root);
-    while (size > 0 && root[size - 1] == '/')
-        size--;
-    size_t start = size;
-    while (start > 0 && root[start - 1] != '/')
-        start--;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (strlen(parts[i]) == size - start && memcmp(parts[i], root + start, size - start) == 0)
-            return parts[i];
-    return NULL;
-}
-
-/* ---- one file ---- */
-
-/* An item's content, in a file of its own or in the spool. */
-typedef struct content {
-    int fd;
-    uint64_t start, size;
-} content;
-
-static void close_content(const nnclr_source *source, const content *c) {
-    if (c->fd >= 0 && c->fd != source->spool)
-        close(c->fd);
-}
-
-static const char *text_at(const nnclr_source *source, size_t at) {
-    return (char *)source->texts.data + at;
-}
-
-/* A file's path, a member's name. */
-static bool path_of(const nnclr_source *source, const nnclr_source_item *item, nnclr_buffer *path,
-                    nnclr_error *e) {
-    const char *base = item->kind == NNCLR_SOURCE_FILE ? source->bases[item->input] : "";
-    bool slash = *base && base[strlen(base) - 1] != '/';
-    return nnclr_buffer_printf(path, e, "%s%s%s", base, slash ? "/" : "",
-                               text_at(source, item->name));
-}
-
-/* Replaces a file that gzip made by its content. */
-static bool unpack(const nnclr_source *source, const char *path, content *c, nnclr_error *e) {
-    const char *name, *link;
-    nnclr_buffer data = {0};
-    int fd = -1;
-    nnclr_archive *packed = nnclr_archive_open_packed(path, e);
-    nnclr_archive_state state =
-        packed ? nnclr_archive_next(packed, &name, &link, e) : NNCLR_ARCHIVE_FAILED;
-    bool ok =
-        state != NNCLR_ARCHIVE_FAILED &&
-        (state == NNCLR_ARCHIVE_END || nnclr_archive_data(packed, source->file_limit, &data, e)) &&
-        (fd = nnclr_temporary_fd(e)) >= 0 &&
-        nnclr_write_all(fd, data.data, data.size, "temporary file", e);
-    nnclr_archive_close(packed);
-    if (ok) {
-        close(c->fd);
-        *c = (content){fd, 0, data.size};
-    } else if (fd >= 0) {
-        close(fd);
-    }
-    nnclr_buffer_free(&data);
-    return ok;
-}
-
-static bool open_path(const nnclr_source *source, const char *path, content *c, nnclr_error *e) {
-    static const uint8_t gzip[2] = {0x1f, 0x8b};
-    struct stat status;
-    uint8_t start[2];
-    c->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (c->fd < 0 || fstat(c->fd, &status) != 0)
-        return nnclr_fail_errno(e, "%s", path);
-    if (!S_ISREG(status.st_mode))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: not a regular file", path);
-    c->size = (uint64_t)status.st_size;
-    if (!nnclr_source_is_idx_name(path) || c->size < sizeof start)
-        return true;
-    return nnclr_read_at(c->fd, start, sizeof start, 0, path, e) &&
-           (memcmp(start, gzip, sizeof gzip) != 0 || unpack(source, path, c, e));
-}
-
-static bool open_file(const nnclr_source *source, const nnclr_source_item *item, content *c,
-                      nnclr_error *e) {
-    nnclr_buffer path = {0};
-    bool ok = path_of(source, item, &path, e) && open_path(source, (char *)path.data, c, e);
-    nnclr_buffer_free(&path);
-    return ok;
-}
-
-/* To be closed also where it fails. */
-static bool open_item(const nnclr_source *source, const nnclr_source_item *item, content *c,
-                      nnclr_error *e) {
-    *c = (content){.fd = -1};
-    const char *name = text_at(source, item->name);
-    switch (item->kind) {
-    case NNCLR_SOURCE_FILE:
-        return open_file(source, item, c, e);
-    case NNCLR_SOURCE_SPOOLED:
-        *c = (content){source->spool, item->offset, item->size};
-        return true;
-    case NNCLR_SOURCE_LARGE:
-        return nnclr_fail(e, NNCLR_ERROR_LIMIT,
-                          "%s: larger than the limit of %zu bytes for a member of an archive; "
-                          "unpack it, and give the file",
-                          name, source->file_limit);
-    default:
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: a hard link to no earlier member that was read", name);
-    }
-}
-
-static bool starts_as_picture(const nnclr_source *source, const nnclr_source_item *item) {
-    content c;
-    uint8_t start[NNCLR_PICTURE_START];
-    nnclr_error e;
-    bool ok = open_item(source, item, &c, &e);
-    size_t size = ok && c.size < sizeof start ? (size_t)c.size : sizeof start;
-    ok = ok && nnclr_read_at(c.fd, start, size, c.start, "", &e) && nnclr_is_picture(start, size);
-    close_content(source, &c);
-    return ok;
-}
-
-/* ---- an input ---- */
-
-typedef struct input_files {
-    nnclr_source *source;
-    uint32_t input;
-    size_t first, count;       /* its items: [first, count) */
-    const char *root;          /* what asked items lie below; chosen ones, below its parent */
-    nnclr_buffer wanted, path; /* scratch */
-    /* of the file at hand: */
-    nnclr_source_class_name classes[MOST_CLASSES];
-    size_t class_count;
-    nnclr_buffer labels;
-} input_files;
-
-/* Where the item lies, whether or not it was asked for. */
-static bool place_of(const input_files *f, const nnclr_source_item *item, nnclr_buffer *path,
-                     nnclr_error *e) {
-    size_t whole = strlen(f->root), parent = (size_t)(base_name(f->root) - f->root);
-    size_t below = item->role == NNCLR_SOURCE_ASKED    ? whole
-                   : item->role == NNCLR_SOURCE_CHOSEN ? parent
-                                                       : 0;
-    path->size = 0;
-    return nnclr_buffer_append(path, f->root, below, e) &&
-           nnclr_buffer_printf(path, e, "%s%s", below == whole && whole > 0 ? "/" : "",
-                               text_at(f->source, item->name));
-}
-
-/* The item of that name in the folder of `item`; *found stays NULL where there is none. */
-static bool find_beside(input_files *f, const nnclr_source_item *item, const char *name,
-                        const nnclr_source_item **found, nnclr_error *e) {
-    *found = NULL;
-    if (!place_of(f, item, &f->wanted, e))
-        return false;
-    f->wanted.size = (size_t)(base_name((char *)f->wanted.data) - (char *)f->wanted.data);
-    if (!nnclr_buffer_append(&f->wanted, name, strlen(name), e))
-        return false;
-    for (size_t i = f->first; i < f->count && !*found; i++) {
-        const nnclr_source_item *other = &f->source->items[i];
-        if (!nnclr_source_is_companion_name(text_at(f->source, other->name)))
-            continue;
-        if (!place_of(f, other, &f->path, e))
-            return false;
-        if (strcmp((char *)f->path.data, (char *)f->wanted.data) == 0)
-            *found = other;
-    }
-    return true;
-}
-
-/* ---- names of classes ---- */
-
-static bool add_class(input_files *f, const char *name, size_t size, nnclr_error *e) {
-    if (f->class_count == MOST_CLASSES)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "more than %d classes", MOST_CLASSES);
-    if (size == 0 || memchr(name, '\0', size))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "line %zu is no name of a class",
-                          f->class_count + 1);
-    for (size_t i = 0; i < f->class_count; i++)
-        if (f->classes[i].size == size &&
-            memcmp(text_at(f->source, f->classes[i].text), name, size) == 0)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "lines %zu and %zu name the same class", i + 1,
-                              f->class_count + 1);
-    nnclr_source_class_name *added = &f->classes[f->class_count++];
-    added->size = size;
-    return nnclr_source_text(f->source, name, size, &added->text, e);
-}
-
-/* A name each line; CIFAR-10's file ends in an empty one. */
-static bool parse_names(input_files *f, const char *text, size_t size, nnclr_error *e) {
-    while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
-        size--;
-    for (size_t at = 0; at < size;) {
-        const char *end = memchr(text + at, '\n', size - at);
-        size_t line = end ? (size_t)(end - text) - at : size - at;
-        bool dos = line > 0 && text[at + line - 1] == '\r';
-        if (!add_class(f, text + at, line - dos, e))
-            return false;
-        at += line + 1;
-    }
-    return f->class_count > 0 || nnclr_fail(e, NNCLR_ERROR_INPUT, "names no class");
-}
-
-static bool read_names(input_files *f, const nnclr_source_item *item, nnclr_error *e) {
-    content c;
-    nnclr_buffer text = {0};
-    const char *name = text_at(f->source, item->name);
-    bool ok = open_item(f->source, item, &c, e);
-    if (ok && c.size > NAMES_LIMIT)
-        ok =
-            nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: over %d bytes of class names", name, NAMES_LIMIT);
-    size_t size = ok ? (size_t)c.size : 0;
-    ok = ok && nnclr_buffer_reserve(&text, size, e) &&
-         nnclr_read_at(c.fd, text.data, size, c.start, name, e);
-    close_content(f->source, &c);
-    if (ok && !parse_names(f, (char *)text.data, size, e))
-        ok = nnclr_fail_at(e, "%s", text_at(f->source, item->name));
-    nnclr_buffer_free(&text);
-    return ok;
-}
-
-/* Numbers, of as many digits as the largest, so that they sort as the labels do. */
-static bool number_names(input_files *f, unsigned count, nnclr_error *e) {
-    int digits = count > 100 ? 3 : count > 10 ? 2 : 1;
-    for (unsigned i = 0; i < count; i++) {
-        f->path.size = 0;
-        if (!nnclr_buffer_printf(&f->path, e, "%0*u", digits, i) ||
-            !add_class(f, (char *)f->path.data, f->path.size, e))
-            return false;
-    }
-    return true;
-}
-
-static bool name_classes(input_files *f, const nnclr_source_item *item,
-                         const nnclr_pixel_layout *layout, nnclr_error *e) {
-    const nnclr_source_item *names = NULL;
-    f->class_count = 0;
-    if (layout->class_file && !find_beside(f, item, layout->class_file, &names, e))
-        return false;
-    return names ? read_names(f, names, e) : number_names(f, layout->classes, e);
-}
-
-/* ---- labels ---- */
-
-/* Takes the labels, a byte each, of `count` pictures; class k is label low + k. */
-static bool take_labels(input_files *f, const content *c, uint64_t at, size_t step, uint64_t count,
-                        unsigned low, const char *set, const char *name, nnclr_error *e) {
-    f->labels.size = 0;
-    if (!nnclr_buffer_reserve(&f->labels, (size_t)count, e))
-        return false;
-    for (uint64_t i = 0; i < count; i++) {
-        uint8_t label;
-        if (!nnclr_read_at(c->fd, &label, 1, c->start + at + i * step, name, e))
-            return false;
-        if (label < low || label - low >= f->class_count)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "%s: picture %llu has label %u, where labels of %s are %u to %zu",
-                              name, (unsigned long long)i, label, set, low,
-                              low + f->class_count - 1);
-        f->labels.data[i] = (uint8_t)(label - low);
-    }
-    f->labels.size = (size_t)count;
-    return true;
-}
-
-static bool check_coarse(const content *c, const nnclr_pixel_layout *layout, uint64_t count,
-                         const char *name, nnclr_error *e) {
-    for (uint64_t i = 0; layout->coarse > 0 && i < count; i++) {
-        uint8_t label;
-        if (!nnclr_read_at(c->fd, &label, 1, c->start + i * layout->record, name, e))
-            return false;
-        if (label >= layout->coarse)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "%s: picture %llu has coarse label %u, where those of %s are 0 to %u",
-                              name, (unsigned long long)i, label, layout->set, layout->coarse - 1);
-    }
-    return true;
-}
-
-/* Labels from a file beside, where there is one: `start` bytes, then one for each picture. */
-static bool labels_beside(input_files *f, const nnclr_source_item *item,
-                          const nnclr_pixel_layout *layout, const char *beside, size_t start,
-                          unsigned low, uint64_t count, nnclr_error *e) {
-    const nnclr_source_item *labels;
-    f->labels.size = 0;
-    f->class_count = 0;
-    if (!find_beside(f, item, beside, &labels, e))
-        return false;
-    if (!labels)
-        return true;
-    content c;
-    uint8_t header[NNCLR_IDX_LABELS_HEADER];
-    nnclr_buffer name = {0};
-    bool ok = path_of(f->source, labels, &name, e);
-    if (!ok)
-        return false;
-    ok = open_item(f->source, labels, &c, e);
-    if (ok && c.size != start + count)
-        ok = nnclr_fail(e, NNCLR_ERROR_INPUT,
-                        "%s: %llu bytes, where %llu pictures need %llu of labels",
-                        (char *)name.data, (unsigned long long)c.size, (unsigned long long)count,
-                        (unsigned long long)(start + count));
-    uint64_t said = count;
-    if (ok && start > 0) {
-        ok = nnclr_read_at(c.fd, header, sizeof header, c.start, (char *)name.data, e) &&
-             (nnclr_idx_labels(header, &said, e) || nnclr_fail_at(e, "%s", (char *)name.data));
-        if (ok && said != count)
-            ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: says %llu labels, and there are %llu",
-                            (char *)name.data, (unsigned long long)said, (unsigned long long)count);
-    }
-    ok = ok && name_classes(f, item, layout, e) &&
-         take_labels(f, &c, start, 1, count, low, layout->set, (char *)name.data, e);
-    close_content(f->source, &c);
-    nnclr_buffer_free(&name);
-    return ok;
-}
+#include "image/source_labels.h"
 
 /* ---- what a file is ---- */
 
-static bool is_stl10_name(const char *name) {
-    return ends_with(name, "_X.bin");
-}
-
-static bool fits(const content *c, const nnclr_pixel_layout *layout) {
+static bool fits(const nnclr_item_content *c, const nnclr_pixel_layout *layout) {
     return c->size > layout->start && (c->size - layout->start) % layout->record == 0;
 }
 
-static bool read_cifar(input_files *f, const nnclr_source_item *item, const char *name,
-                       const content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
+static bool read_cifar(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,
+                       const nnclr_item_content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
     const nnclr_pixel_layout *const layouts[] = {&nnclr_cifar10_layout, &nnclr_cifar100_layout};
     bool fitted = false;
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
@@ -400,10 +26,10 @@ static bool read_cifar(input_files *f, const nnclr_source_item *item, const char
             continue;
         nnclr_error why;
         uint64_t count = c->size / layouts[i]->record;
-        if (name_classes(f, item, layouts[i], &why) &&
-            take_labels(f, c, layouts[i]->label, layouts[i]->record, count, 0, layouts[i]->set,
-                        name, &why) &&
-            check_coarse(c, layouts[i], count, name, &why)) {
+        if (nnclr_name_classes(f, item, layouts[i], &why) &&
+            nnclr_take_labels(f, c, layouts[i]->label, layouts[i]->record, count, 0,
+                              layouts[i]->set, name, &why) &&
+            nnclr_check_coarse(c, layouts[i], count, name, &why)) {
             *layout = *layouts[i];
             return true;
         }
@@ -418,8 +44,8 @@ static bool read_cifar(input_files *f, const nnclr_source_item *item, const char
                       name, (unsigned long long)c->size, layouts[0]->record, layouts[1]->record);
 }
 
-static bool read_stl10(input_files *f, const nnclr_source_item *item, const char *name,
-                       const content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
+static bool read_stl10(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,
+                       const nnclr_item_content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
     *layout = nnclr_stl10_layout;
     if (!fits(c, layout))
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
@@ -427,9 +53,9 @@ static bool read_stl10(input_files *f, const nnclr_source_item *item, const char
                           "each)",
                           name, (unsigned long long)c->size, layout->record);
     char beside[NAME_MAX + 1];
-    snprintf(beside, sizeof beside, "%s", base_name(name));
+    snprintf(beside, sizeof beside, "%s", nnclr_base_name(name));
     beside[strlen(beside) - strlen("X.bin")] = 'y';
-    return labels_beside(f, item, layout, beside, 0, 1, c->size / layout->record, e);
+    return nnclr_labels_beside(f, item, layout, beside, 0, 1, c->size / layout->record, e);
 }
 
 /* "...images...idx3..." -> "...labels...idx1..." */
@@ -441,8 +67,8 @@ static void name_idx_labels(char *name) {
         dimensions[3] = '1';
 }
 
-static bool read_idx(input_files *f, const nnclr_source_item *item, const char *name,
-                     const content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
+static bool read_idx(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,
+                     const nnclr_item_content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
     uint8_t header[NNCLR_IDX_HEADER];
     uint64_t count;
     if (!nnclr_read_at(c->fd, header, sizeof header, c->start, name, e))
@@ -455,14 +81,26 @@ static bool read_idx(input_files *f, const nnclr_source_item *item, const char *
                           (unsigned long long)c->size, (unsigned long long)count, layout->width,
                           layout->height);
     char beside[NAME_MAX + 1];
-    snprintf(beside, sizeof beside, "%s", base_name(name));
+    snprintf(beside, sizeof beside, "%s", nnclr_base_name(name));
     name_idx_labels(beside);
-    return labels_beside(f, item, layout, beside, NNCLR_IDX_LABELS_HEADER, 0, count, e);
+    return nnclr_labels_beside(f, item, layout, beside, NNCLR_IDX_LABELS_HEADER, 0, count, e);
+}
+
+static bool read_as_named(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,
+                          const nnclr_item_content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
+    switch (nnclr_source_pixel_name(name)) {
+    case NNCLR_STL10_NAME:
+        return read_stl10(f, item, name, c, layout, e);
+    case NNCLR_CIFAR_NAME:
+        return read_cifar(f, item, name, c, layout, e);
+    default:
+        return read_idx(f, item, name, c, layout, e);
+    }
 }
 
 /* ---- its pictures ---- */
 
-static bool keep_file(input_files *f, const char *name, const content *c,
+static bool keep_file(nnclr_pixel_input *f, const char *name, const nnclr_item_content *c,
                       const nnclr_pixel_layout *layout, nnclr_error *e) {
     nnclr_source *source = f->source;
     nnclr_pixel_file file = {.layout = *layout, .fd = c->fd};
@@ -479,7 +117,7 @@ static bool keep_file(input_files *f, const char *name, const content *c,
     return true;
 }
 
-static bool add_pictures(input_files *f, const char *name, const content *c,
+static bool add_pictures(nnclr_pixel_input *f, const char *name, const nnclr_item_content *c,
                          const nnclr_pixel_layout *layout, nnclr_error *e) {
     uint64_t count = (c->size - layout->start) / layout->record;
     for (uint64_t i = 0; i < count; i++) {
@@ -501,27 +139,22 @@ static bool add_pictures(input_files *f, const char *name, const content *c,
 }
 
 /* Adds the pictures of item i behind all others. */
-static bool read_item(input_files *f, size_t i, nnclr_error *e) {
+static bool read_item(nnclr_pixel_input *f, size_t i, nnclr_error *e) {
     const nnclr_source_item item = f->source->items[i];
-    content c = {.fd = -1};
+    nnclr_item_content c = {.fd = -1};
     nnclr_pixel_layout layout;
     nnclr_buffer where = {0}; /* for messages */
     nnclr_buffer name = {0};  /* a copy, for texts move */
-    bool ok = path_of(f->source, &item, &where, e) &&
-              nnclr_buffer_printf(&name, e, "%s", text_at(f->source, item.name)) &&
-              open_item(f->source, &item, &c, e);
+    bool ok = nnclr_item_path(f->source, &item, &where, e) &&
+              nnclr_buffer_printf(&name, e, "%s", nnclr_source_text_at(f->source, item.name)) &&
+              nnclr_item_open(f->source, &item, &c, e);
     const char *path = (char *)where.data;
     if (ok && c.size == 0)
         ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is empty", path);
-    if (ok && is_stl10_name(path))
-        ok = read_stl10(f, &item, path, &c, &layout, e);
-    else if (ok && ends_with(path, ".bin"))
-        ok = read_cifar(f, &item, path, &c, &layout, e);
-    else if (ok)
-        ok = read_idx(f, &item, path, &c, &layout, e);
+    ok = ok && read_as_named(f, &item, path, &c, &layout, e);
     ok = ok && keep_file(f, path, &c, &layout, e);
     if (!ok)
-        close_content(f->source, &c);
+        nnclr_item_close(f->source, &c);
     ok = ok && add_pictures(f, (char *)name.data, &c, &layout, e);
     nnclr_buffer_free(&where);
     nnclr_buffer_free(&name);
@@ -530,22 +163,23 @@ static bool read_item(input_files *f, size_t i, nnclr_error *e) {
 
 /* ---- all of them ---- */
 
-static bool is_wanted(const input_files *f, size_t i, nnclr_source_role role) {
+static bool is_wanted(const nnclr_pixel_input *f, size_t i, nnclr_source_role role) {
     const nnclr_source_item *item = &f->source->items[i];
-    return item->role == role && nnclr_source_is_pixel_name(text_at(f->source, item->name));
+    return item->role == role &&
+           nnclr_source_pixel_name(nnclr_source_text_at(f->source, item->name));
 }
 
-static const nnclr_source_item *find_picture(const input_files *f) {
+static const nnclr_source_item *find_picture(const nnclr_pixel_input *f) {
     for (size_t i = f->first; i < f->count; i++)
         if (!is_wanted(f, i, NNCLR_SOURCE_ASKED) &&
             f->source->items[i].role == NNCLR_SOURCE_ASKED &&
-            starts_as_picture(f->source, &f->source->items[i]))
+            nnclr_item_is_picture(f->source, &f->source->items[i]))
             return &f->source->items[i];
     return NULL;
 }
 
 /* Items of the input that stay: its pixels, or else what was asked for. */
-static void drop_others(input_files *f, bool pixels) {
+static void drop_others(nnclr_pixel_input *f, bool pixels) {
     nnclr_source *source = f->source;
     size_t kept = f->first;
     for (size_t i = f->first; i < source->count; i++) {
@@ -561,7 +195,7 @@ static bool has_both(bool train, const char *part) {
     return train && part && strcmp(part, "train") != 0;
 }
 
-static bool take_apart(input_files *f, nnclr_error *e) {
+static bool take_apart(nnclr_pixel_input *f, nnclr_error *e) {
     nnclr_source *source = f->source;
     nnclr_source_role role = NNCLR_SOURCE_CHOSEN;
     for (size_t i = f->first; i < f->count; i++)
@@ -585,7 +219,8 @@ static bool take_apart(input_files *f, nnclr_error *e) {
             continue;
         }
         sound++;
-        const char *part = nnclr_source_part_of(text_at(source, source->items[i].name));
+        const char *part =
+            nnclr_source_part_of(nnclr_source_text_at(source, source->items[i].name));
         train = train || (part && strcmp(part, "train") == 0);
         other = part && strcmp(part, "train") != 0 ? part : other;
     }
@@ -595,7 +230,7 @@ static bool take_apart(input_files *f, nnclr_error *e) {
             return nnclr_fail(e, NNCLR_ERROR_INPUT,
                               "%s: is a picture among files of %s; give one of the two, or name "
                               "the files",
-                              text_at(source, picture->name),
+                              nnclr_source_text_at(source, picture->name),
                               source->pixel_files[source->pixel_file_count - 1].layout.set);
         if (picture)
             bad = 0;
@@ -611,7 +246,7 @@ static bool take_apart(input_files *f, nnclr_error *e) {
 
 bool nnclr_source_take_apart(nnclr_source *source, uint32_t input, size_t first, const char *root,
                              nnclr_error *e) {
-    input_files *f = nnclr_alloc_zero(1, sizeof *f, e);
+    nnclr_pixel_input *f = nnclr_alloc_zero(1, sizeof *f, e);
     if (!f)
         return false;
     f->source = source;
@@ -633,7 +268,8 @@ bool nnclr_source_read_pixels(const nnclr_source *source, const nnclr_source_ite
     size_t size = nnclr_pixel_bytes(&file->layout);
     uint8_t *pixels = nnclr_alloc(size, 1, e);
     bool ok = pixels &&
-              nnclr_read_at(file->fd, pixels, size, item->offset, text_at(source, file->name), e) &&
+              nnclr_read_at(file->fd, pixels, size, item->offset,
+                            nnclr_source_text_at(source, file->name), e) &&
               nnclr_pixel_encode(&file->layout, pixels, out, e);
     nnclr_free(pixels);
     return ok;
