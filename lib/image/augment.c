@@ -106,13 +106,12 @@ static bool blur(const nnclr_augment *augment, double sigma, float *out, nnclr_b
                : nnclr_blur(out, size, size, sigma, scratch, e);
 }
 
-bool nnclr_augment_apply_patch(const nnclr_augment *augment, const nnclr_view_parameters *p,
-                               const nnclr_patch *patch, float *out, nnclr_buffer *scratch,
-                               nnclr_error *e) {
+bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_parameters *p,
+                         const nnclr_patch *patch, float *out, nnclr_buffer *scratch,
+                         nnclr_error *e) {
     int size = augment->size;
     int64_t pixels = (int64_t)size * size;
-    if (!nnclr_crop_resize_patch(patch, p->crop, augment->filter, p->flip, size, size, out, scratch,
-                                 e))
+    if (!nnclr_crop_resize(patch, p->crop, augment->filter, p->flip, size, size, out, scratch, e))
         return false;
     for (int i = 0; p->jitter && i < JITTERS; i++) {
         const struct adjustment *a = &adjustments[augment->operators][p->order[i]];
@@ -127,13 +126,6 @@ bool nnclr_augment_apply_patch(const nnclr_augment *augment, const nnclr_view_pa
     if (p->solarize)
         nnclr_solarize(out, pixels);
     return true;
-}
-
-bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_parameters *p,
-                         const nnclr_image *image, float *out, nnclr_buffer *scratch,
-                         nnclr_error *e) {
-    nnclr_patch whole = {.image = *image, .shrink = 1};
-    return nnclr_augment_apply_patch(augment, p, &whole, out, scratch, e);
 }
 
 bool nnclr_augment_evaluation(int size, bool stretch, nnclr_filter filter, const nnclr_image *image,

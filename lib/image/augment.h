@@ -53,16 +53,11 @@ typedef struct nnclr_view_parameters {
 nnclr_view_parameters nnclr_augment_draw(const nnclr_augment *augment, int width, int height,
                                          uint64_t seed, uint32_t epoch, uint64_t record, int view);
 
-/* out [size][size][3] in [0,1], not normalised. `scratch`, here and below, keeps its memory between
- * calls: one a thread. */
+/* Of a patch that covers the crop. out [size][size][3] in [0,1], not normalised. `scratch`, here
+ * and below, keeps its memory between calls: one a thread. */
 bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_parameters *parameters,
-                         const nnclr_image *image, float *out, nnclr_buffer *scratch,
+                         const nnclr_patch *patch, float *out, nnclr_buffer *scratch,
                          nnclr_error *e);
-
-/* The same of a patch that covers the crop. */
-bool nnclr_augment_apply_patch(const nnclr_augment *augment,
-                               const nnclr_view_parameters *parameters, const nnclr_patch *patch,
-                               float *out, nnclr_buffer *scratch, nnclr_error *e);
 
 /* The evaluation view: resized to size x size where `stretch` (32x32 stem, or a size below 64);
  * else the short side goes to round(size*256/224) and the centre is cut. In [0,1]. */

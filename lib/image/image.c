@@ -35,3 +35,7 @@ void nnclr_image_free(nnclr_image *image) {
     nnclr_free(image->pixels);
     *image = (nnclr_image){0};
 }
+
+nnclr_patch nnclr_whole_patch(const nnclr_image *image) {
+    return (nnclr_patch){.image = *image, .shrink = 1};
+}

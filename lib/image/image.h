@@ -32,4 +32,7 @@ typedef struct nnclr_patch {
                                where the picture was stored mirrored, so that the first is cut */
 } nnclr_patch;
 
+/* All of the image, whose pixels it shares. */
+nnclr_patch nnclr_whole_patch(const nnclr_image *image);
+
 #endif

@@ -225,15 +225,14 @@ static bool resample(const nnclr_patch *patch, nnclr_box box, window there, nncl
 
 bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
                   int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
-    nnclr_patch whole = {.image = *image, .shrink = 1};
+    nnclr_patch whole = nnclr_whole_patch(image);
     window there = {0, 0, image->width, image->height};
     return check_box(&whole, box, width, height, e) &&
            resample(&whole, box, there, filter, flip, width, height, out, scratch, e);
 }
 
-bool nnclr_crop_resize_patch(const nnclr_patch *patch, nnclr_box box, nnclr_filter filter,
-                             bool flip, int width, int height, float *out, nnclr_buffer *scratch,
-                             nnclr_error *e) {
+bool nnclr_crop_resize(const nnclr_patch *patch, nnclr_box box, nnclr_filter filter, bool flip,
+                       int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
     box.left = (box.left + patch->before_x) / patch->shrink;
     box.top = (box.top + patch->before_y) / patch->shrink;
     box.width /= patch->shrink;
@@ -244,10 +243,4 @@ bool nnclr_crop_resize_patch(const nnclr_patch *patch, nnclr_box box, nnclr_filt
     double bottom = fmin(ceil(box.top + box.height), patch->top + patch->image.height);
     window crop = {(int)box.left, (int)box.top, (int)right, (int)bottom};
     return resample(patch, box, crop, filter, flip, width, height, out, scratch, e);
-}
-
-bool nnclr_crop_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
-                       int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e) {
-    nnclr_patch whole = {.image = *image, .shrink = 1};
-    return nnclr_crop_resize_patch(&whole, box, filter, flip, width, height, out, scratch, e);
 }

@@ -48,8 +48,8 @@ static bool shrink(nnclr_storing *storing, const choice *c, nnclr_error *e) {
     count = (size_t)width * (size_t)height * 3;
     storing->values.size = 0;
     if (!nnclr_buffer_reserve(&storing->values, count * sizeof(float), e) ||
-        !nnclr_crop_resize_patch(&storing->patch, whole, NNCLR_BICUBIC, false, width, height,
-                                 (float *)(void *)storing->values.data, &storing->scratch, e))
+        !nnclr_crop_resize(&storing->patch, whole, NNCLR_BICUBIC, false, width, height,
+                           (float *)(void *)storing->values.data, &storing->scratch, e))
         return false;
     to_bytes((const float *)(const void *)storing->values.data, count, storing->small.pixels);
     return true;

@@ -99,8 +99,8 @@ static bool make_round(nnclr_view_maker *maker, round *r, float *const out[NNCLR
     for (int view = 0; view < NNCLR_VIEWS; view++) {
         if (!r->served[view])
             continue;
-        if (!nnclr_augment_apply_patch(r->augment, &r->drawn[view], &maker->patch, out[view],
-                                       &maker->scratch, e))
+        if (!nnclr_augment_apply(r->augment, &r->drawn[view], &maker->patch, out[view],
+                                 &maker->scratch, e))
             return false;
         r->wanted[view] = false;
     }

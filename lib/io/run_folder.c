@@ -251,10 +251,6 @@ const char *nnclr_run_checkpoint_path(const nnclr_run *run) {
     return (const char *)run->checkpoint.data;
 }
 
-const char *nnclr_run_metrics_path(const nnclr_run *run) {
-    return (const char *)run->metrics.data;
-}
-
 /* ---- small files ---- */
 
 static bool replace_file(const nnclr_run *run, const char *name, const char *text, size_t size,

@@ -34,10 +34,9 @@ nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *
 bool nnclr_run_clear(nnclr_run *run, nnclr_error *e);
 void nnclr_run_close(nnclr_run *run); /* NULL is fine; the lock ends */
 
+/* Both are owned by `run` and valid until close. */
 const char *nnclr_run_folder(const nnclr_run *run);
-/* "FOLDER/NAME"; owned by `run`, valid until close. */
 const char *nnclr_run_checkpoint_path(const nnclr_run *run);
-const char *nnclr_run_metrics_path(const nnclr_run *run);
 
 bool nnclr_run_done(const nnclr_run *run); /* DONE exists */
 bool nnclr_run_mark_done(nnclr_run *run, nnclr_error *e);

@@ -49,7 +49,6 @@ nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, 
  * each once. A file holds at most 999,999,999 records. */
 bool nnclr_shard_writer_add(nnclr_shard_writer *writer, int64_t number, const nnclr_record *record,
                             const void *bytes, nnclr_error *e);
-uint64_t nnclr_shard_writer_count(const nnclr_shard_writer *writer);
 /* Both free. Commit makes every file of a split set appear under its name, or none; files that an
  * older, longer set of the same prefix left behind are removed, since they would mix with it. */
 bool nnclr_shard_writer_commit(nnclr_shard_writer *writer, nnclr_error *e);

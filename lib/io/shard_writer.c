@@ -33,7 +33,6 @@ struct nnclr_shard_writer {
     nnclr_buffer text;    /* JSON of one record */
     waiting *files;
     size_t file_count, file_capacity;
-    uint64_t records; /* of all files */
 };
 
 /* ---- frames ---- */
@@ -288,12 +287,7 @@ bool nnclr_shard_writer_add(nnclr_shard_writer *writer, int64_t number, const nn
         !nnclr_index_add(&writer->index, &entry, record->name, strlen(record->name), e))
         return false;
     writer->index_bytes += row;
-    writer->records++;
     return writer->pending.size < NNCLR_SHARD_FRAME || flush_frame(writer, e);
-}
-
-uint64_t nnclr_shard_writer_count(const nnclr_shard_writer *writer) {
-    return writer->records;
 }
 
 /* ---- ending ---- */

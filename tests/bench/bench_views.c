@@ -10,34 +10,12 @@
 
 #include "base/strings.h"
 #include "image/loader.h"
+#include "tests/unit/byol_augment.h"
 
 static double processor_seconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* BYOL's two pipelines; no blur below 64 pixels. */
-static nnclr_augment augment_of(int size) {
-    return (nnclr_augment){.size = size,
-                           .filter = NNCLR_BICUBIC,
-                           .area_low = 0.08,
-                           .area_high = 1,
-                           .aspect_low = 3.0 / 4,
-                           .aspect_high = 4.0 / 3,
-                           .flip = 0.5,
-                           .jitter = 0.8,
-                           .brightness = 0.4,
-                           .contrast = 0.4,
-                           .saturation = 0.2,
-                           .hue = 0.1,
-                           .gray = 0.2,
-                           .blur = {size < 64 ? 0 : 1, size < 64 ? 0 : 0.1},
-                           .blur_low = 0.1,
-                           .blur_high = 2,
-                           .solarize = {0, 0.2},
-                           .mean = {0.485f, 0.456f, 0.406f},
-                           .std = {0.229f, 0.224f, 0.225f}};
 }
 
 static bool run(int size, int rounds, const char *path, nnclr_error *e) {
@@ -46,7 +24,7 @@ static bool run(int size, int rounds, const char *path, nnclr_error *e) {
         return false;
     int batch = (int)(nnclr_shard_set_count(set) < 32 ? nnclr_shard_set_count(set) : 32);
     int64_t steps = (int64_t)nnclr_shard_set_count(set) / batch;
-    nnclr_loader_options options = {.augment = augment_of(size),
+    nnclr_loader_options options = {.augment = byol_augment(size),
                                     .batch = batch,
                                     .seed = 1,
                                     .steps = (rounds + 1) * steps,

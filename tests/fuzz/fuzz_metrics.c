@@ -16,8 +16,10 @@ static void close_run(void) {
 /* What is left after cutting. */
 static void cut(nnclr_buffer *left) {
     nnclr_error e = NNCLR_NO_ERROR;
+    char path[500];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", nnclr_run_folder(run));
     FUZZ_OK(nnclr_run_metrics_open(run, STEP, &e), &e);
-    FUZZ_OK(nnclr_file_read(nnclr_run_metrics_path(run), SIZE_MAX / 2, left, &e), &e);
+    FUZZ_OK(nnclr_file_read(path, SIZE_MAX / 2, left, &e), &e);
 }
 
 /* The lines that are left are some of those that were there, in their order. */

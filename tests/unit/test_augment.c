@@ -6,6 +6,7 @@
  * value: where it truncates, ours lies up to a level above it and never below. */
 #include "image/augment.h"
 
+#include "tests/unit/byol_augment.h"
 #include "tests/unit/check.h"
 #include "tests/unit/formula_picture.h"
 #include "tests/unit/picture_summary.h"
@@ -361,27 +362,15 @@ static void blur_is_near_a_gaussian(void) {
 /* ---- whole views ---- */
 
 static nnclr_augment augment_for_tests(void) {
-    return (nnclr_augment){
-        .size = 16,
-        .filter = NNCLR_BICUBIC,
-        .area_low = 0.2,
-        .area_high = 0.5,
-        .aspect_low = 3.0 / 4,
-        .aspect_high = 4.0 / 3,
-        .flip = 0.5,
-        .jitter = 0.8,
-        .brightness = 0.4,
-        .contrast = 0.3,
-        .saturation = 0.2,
-        .hue = 0.1,
-        .gray = 0.2,
-        .blur = {0.9, 0.1},
-        .blur_low = 0.1,
-        .blur_high = 2,
-        .solarize = {0.05, 0.3},
-        .mean = {0, 0, 0},
-        .std = {1, 1, 1},
-    };
+    nnclr_augment augment = byol_augment(16);
+    augment.area_low = 0.2;
+    augment.area_high = 0.5;
+    augment.contrast = 0.3;
+    augment.blur[0] = 0.9;
+    augment.blur[1] = 0.1;
+    augment.solarize[0] = 0.05;
+    augment.solarize[1] = 0.3;
+    return augment;
 }
 
 /* Crop, flip, the jitter in its order, gray, blur, solarise: in this order and no other. */
@@ -391,13 +380,14 @@ static void a_view_is_its_operators_in_order(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_augment augment = augment_for_tests();
     nnclr_image image = formula_picture(40, 30);
+    nnclr_patch whole = nnclr_whole_patch(&image);
     void (*const adjust[4])(float *, int64_t, double) = {
         nnclr_adjust_brightness, nnclr_adjust_contrast, nnclr_adjust_saturation, nnclr_adjust_hue};
     for (int i = 0; i < 64; i++) {
         nnclr_view_parameters p = nnclr_augment_draw(&augment, 40, 30, 1, 0, (uint64_t)i, i % 2);
         p.flip = i & 1, p.jitter = i & 2, p.gray = i & 4, p.blur = i & 8, p.solarize = i & 16;
-        CHECK(nnclr_augment_apply(&augment, &p, &image, view, &scratch_memory, &e));
-        CHECK(nnclr_crop_resize(&image, p.crop, augment.filter, p.flip, SIZE, SIZE, must,
+        CHECK(nnclr_augment_apply(&augment, &p, &whole, view, &scratch_memory, &e));
+        CHECK(nnclr_crop_resize(&whole, p.crop, augment.filter, p.flip, SIZE, SIZE, must,
                                 &scratch_memory, &e));
         for (int k = 0; p.jitter && k < 4; k++)
             adjust[p.order[k]](must, PIXELS, p.factor[p.order[k]]);
@@ -420,8 +410,9 @@ static void a_crop_outside_is_refused(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_augment augment = augment_for_tests();
     nnclr_image image = formula_picture(8, 8);
+    nnclr_patch whole = nnclr_whole_patch(&image);
     nnclr_view_parameters p = nnclr_augment_draw(&augment, 80, 80, 1, 0, 0, 0);
-    CHECK(!nnclr_augment_apply(&augment, &p, &image, view, &scratch_memory, &e));
+    CHECK(!nnclr_augment_apply(&augment, &p, &whole, view, &scratch_memory, &e));
     CHECK(e.code == NNCLR_ERROR_INPUT);
     nnclr_image_free(&image);
 }
@@ -445,8 +436,9 @@ static void make_reference_view(const struct augmented_reference *r) {
     augment.size = r->size;
     augment.filter = r->filter;
     nnclr_image image = test_picture(SCENE, r->width, r->height);
+    nnclr_patch whole = nnclr_whole_patch(&image);
     CHECK_SAYS(
-        nnclr_augment_apply(&augment, &r->parameters, &image, whole_view, &scratch_memory, &e),
+        nnclr_augment_apply(&augment, &r->parameters, &whole, whole_view, &scratch_memory, &e),
         "%s", e.message);
     nnclr_image_free(&image);
 }

@@ -3,6 +3,7 @@
  * fails by chance; bounds are those of a test at the 0.1 % level. */
 #include "image/augment.h"
 
+#include "tests/unit/byol_augment.h"
 #include "tests/unit/check.h"
 #include "tests/unit/statistics.h"
 #include "train/config.h"
@@ -12,27 +13,15 @@ enum { DRAWS = 20000 };
 /* ---- crops ---- */
 
 static nnclr_augment augment_for_tests(void) {
-    return (nnclr_augment){
-        .size = 16,
-        .filter = NNCLR_BICUBIC,
-        .area_low = 0.2,
-        .area_high = 0.5,
-        .aspect_low = 3.0 / 4,
-        .aspect_high = 4.0 / 3,
-        .flip = 0.5,
-        .jitter = 0.8,
-        .brightness = 0.4,
-        .contrast = 0.3,
-        .saturation = 0.2,
-        .hue = 0.1,
-        .gray = 0.2,
-        .blur = {0.9, 0.1},
-        .blur_low = 0.1,
-        .blur_high = 2,
-        .solarize = {0.05, 0.3},
-        .mean = {0, 0, 0},
-        .std = {1, 1, 1},
-    };
+    nnclr_augment augment = byol_augment(16);
+    augment.area_low = 0.2;
+    augment.area_high = 0.5;
+    augment.contrast = 0.3;
+    augment.blur[0] = 0.9;
+    augment.blur[1] = 0.1;
+    augment.solarize[0] = 0.05;
+    augment.solarize[1] = 0.3;
+    return augment;
 }
 
 /* A picture so large that rounding to pixels does not show. */

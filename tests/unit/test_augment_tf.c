@@ -1,6 +1,7 @@
 /* The operators of --jitter tf against their definitions in NumPy and colorsys
  * (tests/reference/augment_tf.py), and what is drawn for them. */
 #include "image/augment.h"
+#include "tests/unit/byol_augment.h"
 #include "tests/unit/check.h"
 #include "tests/unit/formula_picture.h"
 #include "tests/unit/picture_summary.h"
@@ -114,27 +115,11 @@ static void gaussian_of_nothing(void) {
 /* ---- whole views ---- */
 
 static nnclr_augment augment_for_tests(void) {
-    return (nnclr_augment){
-        .size = 48,
-        .operators = NNCLR_JITTER_TF,
-        .filter = NNCLR_BICUBIC,
-        .area_low = 0.08,
-        .area_high = 1,
-        .aspect_low = 3.0 / 4,
-        .aspect_high = 4.0 / 3,
-        .flip = 0.5,
-        .jitter = 0.8,
-        .brightness = 0.4,
-        .contrast = 0.4,
-        .saturation = 0.2,
-        .hue = 0.1,
-        .gray = 0.2,
-        .blur = {1, 0.1},
-        .blur_low = 0.1,
-        .blur_high = 2,
-        .solarize = {0, 0.2},
-        .std = {1, 1, 1},
-    };
+    nnclr_augment augment = byol_augment(48);
+    augment.operators = NNCLR_JITTER_TF;
+    augment.blur[0] = 1;
+    augment.blur[1] = 0.1;
+    return augment;
 }
 
 static const struct {
@@ -154,10 +139,11 @@ static void views_equal_the_definition(void) {
     for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
         char what[40];
         nnclr_image image = test_picture(SCENE, views[i].width, views[i].height);
+        nnclr_patch whole = nnclr_whole_patch(&image);
         augment.filter = views[i].filter;
         CHECK(views[i].size == 48);
         CHECK_SAYS(
-            nnclr_augment_apply(&augment, &views[i].parameters, &image, view, &scratch_memory, &e),
+            nnclr_augment_apply(&augment, &views[i].parameters, &whole, view, &scratch_memory, &e),
             "%s", e.message);
         snprintf(what, sizeof what, "view %zu", i);
         check_exact(what, &views[i].must, view, 3 * 48 * 48, 1e-5);

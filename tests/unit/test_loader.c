@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "image/decode.h"
 #include "image/encode.h"
+#include "tests/unit/byol_augment.h"
 #include "tests/unit/check.h"
 #include "tests/unit/formula_picture.h"
 #include "tests/unit/scratch.h"
@@ -58,25 +59,7 @@ static nnclr_shard_set *make_set(int bad) {
 
 static nnclr_loader_options options_for(int batch, int64_t first_step, int64_t steps) {
     return (nnclr_loader_options){
-        .augment = {.size = SIZE,
-                    .filter = NNCLR_BICUBIC,
-                    .area_low = 0.2,
-                    .area_high = 1,
-                    .aspect_low = 3.0 / 4,
-                    .aspect_high = 4.0 / 3,
-                    .flip = 0.5,
-                    .jitter = 0.8,
-                    .brightness = 0.4,
-                    .contrast = 0.4,
-                    .saturation = 0.2,
-                    .hue = 0.1,
-                    .gray = 0.2,
-                    .blur = {0.5, 0.5},
-                    .blur_low = 0.1,
-                    .blur_high = 1,
-                    .solarize = {0, 0.2},
-                    .mean = {0.5f, 0.4f, 0.3f},
-                    .std = {0.2f, 0.25f, 0.3f}},
+        .augment = byol_augment_of_small(SIZE),
         .batch = batch,
         .seed = SEED,
         .first_step = first_step,
@@ -230,12 +213,13 @@ static void views_are_drawn_for_their_record(void) {
         for (int i = 0; i < BATCH; i++) {
             uint64_t record = (uint64_t)y.record[step * BATCH + i];
             nnclr_image image = decode_record(set, record);
+            nnclr_patch whole = nnclr_whole_patch(&image);
             for (int view = 0; view < 2; view++) {
                 float must[VIEW];
                 nnclr_view_parameters drawn =
                     nnclr_augment_draw(augment, image.width, image.height, SEED,
                                        (uint32_t)step / (RECORDS / BATCH), record, view);
-                CHECK(nnclr_augment_apply(augment, &drawn, &image, must, &memory, &e));
+                CHECK(nnclr_augment_apply(augment, &drawn, &whole, must, &memory, &e));
                 nnclr_normalize(must, SIZE * SIZE, augment->mean, augment->std);
                 const float *is = y.views + ((step * 2 + view) * BATCH + i) * VIEW;
                 CHECK(memcmp(is, must, sizeof must) == 0);

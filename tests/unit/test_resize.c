@@ -62,8 +62,9 @@ enum { CROPS = sizeof crops / sizeof *crops };
 static size_t crop_and_resize(const struct crop_reference *r, char what[100]) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_image image = test_picture(r->kind, r->width, r->height);
+    nnclr_patch whole = nnclr_whole_patch(&image);
     CHECK(3 * r->out_width * r->out_height <= MOST);
-    CHECK_SAYS(nnclr_crop_resize(&image, r->box, r->filter, false, r->out_width, r->out_height, out,
+    CHECK_SAYS(nnclr_crop_resize(&whole, r->box, r->filter, false, r->out_width, r->out_height, out,
                                  &scratch_memory, &e),
                "%s", e.message);
     nnclr_image_free(&image);
@@ -108,6 +109,7 @@ static void a_crop_is_cut_before_it_is_resized(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_image image = formula_picture(57, 43), piece;
     const int left = 11, top = 7, width = 29, height = 31;
+    nnclr_patch whole = nnclr_whole_patch(&image);
     CHECK(nnclr_image_create(&piece, width, height, &e));
     for (int y = 0; y < height; y++)
         memcpy(piece.pixels + 3 * y * width, image.pixels + 3 * ((top + y) * 57 + left),
@@ -118,7 +120,7 @@ static void a_crop_is_cut_before_it_is_resized(void) {
             resize(&piece, (nnclr_box){0, 0, width, height}, (nnclr_filter)filter, true, size, size,
                    must);
             resize(&image, box, (nnclr_filter)filter, true, size, size, around);
-            CHECK(nnclr_crop_resize(&image, box, (nnclr_filter)filter, true, size, size, out,
+            CHECK(nnclr_crop_resize(&whole, box, (nnclr_filter)filter, true, size, size, out,
                                     &scratch_memory, &e));
             double difference = 0;
             for (int k = 0; k < 3 * size * size; k++) {
@@ -221,9 +223,10 @@ static void rounded_boxes_end_with_the_picture(void) {
     float must[3 * 4 * 4];
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_image image = formula_picture(10, 8);
+    nnclr_patch patch = nnclr_whole_patch(&image);
     nnclr_box whole = {0, 0, 10, 8}, larger = {0, 0, 10 + 5e-7, 8 + 5e-7};
-    CHECK(nnclr_crop_resize(&image, whole, NNCLR_BICUBIC, false, 4, 4, must, &scratch_memory, &e));
-    CHECK(nnclr_crop_resize(&image, larger, NNCLR_BICUBIC, false, 4, 4, out, &scratch_memory, &e));
+    CHECK(nnclr_crop_resize(&patch, whole, NNCLR_BICUBIC, false, 4, 4, must, &scratch_memory, &e));
+    CHECK(nnclr_crop_resize(&patch, larger, NNCLR_BICUBIC, false, 4, 4, out, &scratch_memory, &e));
     for (int k = 0; k < 3 * 4 * 4; k++)
         CHECK_NEAR(out[k], must[k], 1e-5);
     nnclr_image_free(&image);

@@ -46,7 +46,6 @@ static void a_new_run(void) {
     nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
     CHECK_TEXT(nnclr_run_folder(run), folder);
     CHECK(strstr(nnclr_run_checkpoint_path(run), "run/checkpoint.safetensors.zst"));
-    CHECK(strstr(nnclr_run_metrics_path(run), "run/metrics.jsonl"));
     CHECK(!nnclr_run_done(run) && there(folder, ".lock"));
     CHECK(nnclr_run_write_description(run, "{}\n", 3, &e));
     CHECK(nnclr_run_write_description(run, "{1}\n", 4, &e));
@@ -175,7 +174,7 @@ static void metrics_are_cut_to_the_step(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_run *run = open_run(scratch("metrics"), NNCLR_RUN_NEW);
     char path[500];
-    snprintf(path, sizeof path, "%s", nnclr_run_metrics_path(run));
+    snprintf(path, sizeof path, "%s/metrics.jsonl", nnclr_run_folder(run));
     CHECK(nnclr_run_metrics_open(run, -1, &e));
     CHECK(nnclr_run_metrics_line(run, "{\"step\":1}", 10, &e));
     CHECK(nnclr_run_metrics_line(run, "{\"step\":2,\"epoch\":9}\n", 21, &e));

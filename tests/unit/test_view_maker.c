@@ -89,7 +89,8 @@ static int make_of_whole(nnclr_view_maker *maker, nnclr_shard_set *set, nnclr_vi
                e.message);
     nnclr_view_parameters drawn = nnclr_augment_draw(&augment, image.width, image.height, key.seed,
                                                      key.epoch, key.record, view);
-    CHECK(nnclr_augment_apply(&augment, &drawn, &image, must, &maker->scratch, &e));
+    nnclr_patch whole = nnclr_whole_patch(&image);
+    CHECK(nnclr_augment_apply(&augment, &drawn, &whole, must, &maker->scratch, &e));
     nnclr_image_free(&image);
     return nnclr_view_shrink(&augment, drawn.crop, 8);
 }

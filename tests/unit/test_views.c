@@ -7,31 +7,14 @@
 #include "image/loader.h"
 #include "image/views_file.h"
 #include "io/tensor_file.h"
+#include "tests/unit/byol_augment.h"
 #include "tests/unit/check.h"
 #include "tests/unit/formula_picture.h"
 #include "tests/unit/scratch.h"
 
 enum { RECORDS = 70, SIZE = 8, ROW = 3 * SIZE * SIZE, SEED = 5, EPOCH = 2 };
 
-static const nnclr_augment augment = {.size = SIZE,
-                                      .filter = NNCLR_BICUBIC,
-                                      .area_low = 0.2,
-                                      .area_high = 1,
-                                      .aspect_low = 3.0 / 4,
-                                      .aspect_high = 4.0 / 3,
-                                      .flip = 0.5,
-                                      .jitter = 0.8,
-                                      .brightness = 0.4,
-                                      .contrast = 0.4,
-                                      .saturation = 0.2,
-                                      .hue = 0.1,
-                                      .gray = 0.2,
-                                      .blur = {0.5, 0.5},
-                                      .blur_low = 0.1,
-                                      .blur_high = 1,
-                                      .solarize = {0, 0.2},
-                                      .mean = {0.5f, 0.4f, 0.3f},
-                                      .std = {0.2f, 0.25f, 0.3f}};
+static nnclr_augment augment; /* set by main */
 
 static nnclr_shard_set *make_set(void) {
     static const char *const classes[] = {"a", "b", "c"};
@@ -350,6 +333,7 @@ static void identity_is_that_of_the_tensors(void) {
 }
 
 int main(void) {
+    augment = byol_augment_of_small(SIZE);
     RUN(written_views_are_what_the_loader_makes);
     RUN(every_epoch_has_the_order_of_the_file);
     RUN(bytes_are_the_nearest_of_256);
