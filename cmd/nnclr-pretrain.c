@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/available_memory.h"
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/threads.h"

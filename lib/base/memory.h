@@ -23,9 +23,6 @@ bool nnclr_reserve(void *array, size_t *capacity, size_t need, size_t size, nncl
 
 void nnclr_free(void *memory);
 
-/* Bytes that the system can still give, swap included; SIZE_MAX where it does not say. */
-size_t nnclr_memory_available(void);
-
 /* Large blocks, zeroed, aligned to 2 MiB where they are that large and to 64 bytes else, advised
  * to use huge pages: clearing small pages is dear on virtual machines. Freed with
  * nnclr_block_free and the same size. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/available_memory.h"
 #include "base/files.h"
 #include "base/memory.h"
 #include "io/frame_window.h"
@@ -29,7 +30,7 @@ struct nnclr_shard_set {
      * that no choice of what to drop would do better. A thread that finds its slot taken when it
      * comes with the same frame drops its own copy: nobody ever waits. */
     _Atomic(unsigned char *) *cache;
-    uint64_t cache_limit;
+    _Atomic uint64_t cache_limit; /* lowered where memory runs short */
     _Atomic uint64_t cache_used, frames_read;
     nnclr_frame_window *window; /* in place of the cache; NULL: the cache is used */
 };
@@ -271,11 +272,25 @@ uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set) {
 
 /* ---- reading ---- */
 
+/* Whoever takes memory that is not there is killed. So each time the cache has grown by GROWTH,
+ * what is left to all else is looked at; where that is less than LEFT, the cache stays as it is. */
+enum { GROWTH = 16 << 20, LEFT = 256 << 20 };
+
+static bool may_grow(nnclr_shard_set *set, uint64_t used, uint64_t size) {
+    uint64_t limit = atomic_load(&set->cache_limit);
+    if (size > limit || used > limit - size)
+        return false;
+    if (used / GROWTH == (used + size) / GROWTH || nnclr_memory_available() >= LEFT)
+        return true;
+    atomic_store(&set->cache_limit, used);
+    return false;
+}
+
 /* Keeps a frame's content, which is then the cache's; false: there is no room, or it is there. */
 static bool keep(nnclr_shard_set *set, size_t slot, unsigned char *content, uint64_t size) {
     uint64_t used = atomic_load(&set->cache_used);
     do {
-        if (size > set->cache_limit || used > set->cache_limit - size)
+        if (!may_grow(set, used, size))
             return false;
     } while (!atomic_compare_exchange_weak(&set->cache_used, &used, used + size));
     unsigned char *empty = NULL;
