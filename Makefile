@@ -230,7 +230,7 @@ bench: all examples
 	@tests/bench/run $(OUT) $(OUT)/examples
 
 # Reading, views and packing beside torchvision and Pillow.
-bench-data: all $(OUT)/bench_views $(OUT)/make_photos
+bench-data: all $(OUT)/bench_views $(OUT)/bench_jpeg $(OUT)/make_photos
 	@tests/bench/data $(OUT)
 
 # Each convolution of a ResNet-18 by itself: milliseconds and GFLOP/s.

@@ -29,8 +29,8 @@ void nnclr_storing_free(nnclr_storing *storing);
  * what is to be stored, and into `record` its codec, width, height and size. A picture whose
  * shorter side is no longer than `size` keeps its bytes, unless pixels are wanted. The longer side
  * becomes long * size / short, rounded down as torchvision's Resize does; bicubic, antialiased. A
- * JPEG is decoded to a half, a quarter or an eighth where the shorter side is then still twice
- * `size`. */
+ * JPEG is decoded to a half, a quarter or an eighth where the shorter side is then still one and a
+ * half times `size`. */
 bool nnclr_store_picture(nnclr_storing *storing, const nnclr_stored_form *form, nnclr_buffer *bytes,
                          nnclr_record *record, nnclr_error *e);
 
