@@ -43,3 +43,22 @@ END
     expect 2 nnclr-views --shuffle-window 1 -o v s.tar.zst
     expect_message nnclr-views '--shuffle-window goes with --order training'
 }
+
+# Vectors of any width round as single numbers do.
+@test "the loops for wide vectors and for none make the same pictures and views, bit for bit" {
+    narrow=$(dirname "$(readlink -f "$NNCLR_BIN/nnclr-prep")")/narrow
+    "$NNCLR_SHAPES" --count 3 --test 0 --size 203 pictures
+    nnclr-prep -q --size 150 -o wide.tar.zst pictures/train
+    "$narrow/nnclr-prep" -q --size 150 -o narrow.tar.zst pictures/train
+    cmp wide.tar.zst narrow.tar.zst
+    while read -r options; do
+        nnclr-views -q $options -o wide.safetensors wide.tar.zst
+        "$narrow/nnclr-views" -q $options -o narrow.safetensors wide.tar.zst
+        cmp wide.safetensors narrow.safetensors || { echo "$options"; return 1; }
+    done <<'END'
+--preset imagenet --size 97 --jitter-p 1
+--preset imagenet --size 97 --jitter tf --gray 0.5 --solarize 0.5,0.5
+--preset imagenet --size 64 --interpolation bilinear
+--preset cifar --size 33
+END
+}
