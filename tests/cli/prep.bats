@@ -236,6 +236,29 @@ END
             [[ $stderr == *"nnclr-prep: $file: "* ]] || { echo "not named: $file"; return 1; }
         fi
     done <manifest
+    # those that must be refused, and what their reason says
+    reasons=0
+    while IFS='|' read -r file reason; do
+        [[ $stderr == *"nnclr-prep: broken/$file: $reason"* ]] || { echo "$file: $reason"; return 1; }
+        reasons=$((reasons + 1))
+    done <<'END'
+zero.jpg|empty file
+zero.png|empty file
+sig_only.png|truncated PNG (8 bytes end within its header)
+soi_only.jpg|truncated JPEG (2 bytes end within its header)
+garbage.jpg|not a JPEG, PNG or PPM
+garbage.png|not a JPEG, PNG or PPM
+text.jpg|not a JPEG, PNG or PPM
+html.png|an HTML page, not a JPEG, PNG or PPM
+huge_dims.png|2147483647 x 2147483647 pixels, a side over the limit of 65535
+claims_big.png|60000 x 60000 pixels, over the limit of 178956970 in all
+zero_width.png|unreadable PNG (0 x 10 pixels)
+zero_height.jpg|unreadable JPEG (Empty JPEG image
+bad_huffman.jpg|unreadable JPEG (Bogus Huffman table definition
+no_sof.jpg|unreadable JPEG (Invalid JPEG file structure: SOS before SOF
+sof_12bit.jpg|unreadable JPEG (Unsupported JPEG data precision 12
+END
+    [ "$(cut -f 2 manifest | grep -c reject)" -eq "$reasons" ]
     nnclr-prep --list-contents a.tar.zst | cut -f 4,5,6 | grep ^odd/ | sort >sizes
     [ "$(wc -l <sizes)" -eq 58 ]
     awk -F '\t' '$2 == "decode" { print $1 "\t" $3 "\t" $4 }' manifest | grep ^odd/ | sort | diff - sizes
