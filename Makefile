@@ -27,7 +27,7 @@ CPU_SRC  := $(sort $(wildcard lib/engine/cpu/*.c))
 # Kernels for vectors that not every x86-64 has: chosen when the program runs.
 SIMD     := lib/engine/cpu/simd
 SIMD_OBJ := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(patsubst %,$(OUT)/$(SIMD)/%.o,direct_plan \
-              direct_conv direct_kernels-avx2 direct_kernels-avx512))
+              direct_conv direct_kernels-avx2 direct_kernels-avx512 sift_kernels-avx2 sift_kernels-avx512))
 # Activations in bfloat16, and their kernels: for any CPU, with AVX512-BF16, with AMX.
 BF16     := lib/engine/bf16
 BF16_SRC := $(filter-out $(BF16)/tiles.c,$(sort $(wildcard $(BF16)/*.c)))
@@ -104,10 +104,10 @@ $(OUT)/lib/engine/cpu/%-f64.o: lib/engine/cpu/%.c
 	$(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=64 -c -o $@ $<
 $(OUT)/$(SIMD)/direct_plan.o $(OUT)/$(SIMD)/direct_conv.o: ALL_CFLAGS += -O3 -DNNCLR_REAL_BITS=32
 
-$(OUT)/$(SIMD)/direct_kernels-avx2.o: $(SIMD)/direct_kernels.c
+$(OUT)/$(SIMD)/%_kernels-avx2.o: $(SIMD)/%_kernels.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -DNNCLR_SIMD_LANES=8 -c -o $@ $<
-$(OUT)/$(SIMD)/direct_kernels-avx512.o: $(SIMD)/direct_kernels.c
+$(OUT)/$(SIMD)/%_kernels-avx512.o: $(SIMD)/%_kernels.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16 -c -o $@ $<
 
@@ -130,7 +130,7 @@ $(OUT)/lib/eval/page_text.o: $(OUT)/lib/eval/page_text.c
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $(OUT)/lib/base/%.o $(OUT)/lib/io/%.o $(OUT)/lib/image/%.o: WARN += $(STRICT)
-$(OUT)/lib/image/%.o: LOOPS := -O3
+$(OUT)/lib/image/%.o $(OUT)/lib/eval/neighbour_heap.o: LOOPS := -O3
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<

@@ -123,6 +123,21 @@ typedef struct nnclr_cross_entropy {
                       first of equals wins); NULL: not wanted */
 } nnclr_cross_entropy;
 
+/* Which rows have a large product with which query. For each of n queries `take` is told of every
+ * one of `count` rows whose dot product with it is not below floor[query], and perhaps of more. A
+ * product is within d roundings of the engine's of |query| |row|. `take` may raise floor[query]. It
+ * is called from any worker, for one query by one at a time, its rows rising, with at most
+ * NNCLR_SIEVE_MOST of them. */
+enum { NNCLR_SIEVE_MOST = 64 };
+typedef struct nnclr_sieve {
+    const void *queries, *rows; /* reals [n][d] and [count][d] */
+    int n, count, d;
+    const double *floor; /* host [n] */
+    void (*take)(void *context, int query, const int32_t *rows, const double *products, int hits);
+    void *context;
+    void *workspace; /* sift_bytes */
+} nnclr_sieve;
+
 typedef struct nnclr_engine nnclr_engine;
 typedef struct nnclr_search nnclr_search; /* the engine's copy of the support set */
 
@@ -204,6 +219,9 @@ typedef struct nnclr_engine_table {
                    void *y);
     /* *out (one real) = squared L2 norm of `count` reals. */
     void (*squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out);
+
+    size_t (*sift_bytes)(const nnclr_engine *g, int d);
+    void (*sift)(nnclr_engine *g, const nnclr_sieve *sieve); /* complete when it returns */
 
     /* ---- support set ---- */
     /* m rows of d; rows are unit vectors or zeros (the caller's care). Row records start as -1. */

@@ -7,20 +7,8 @@
 
 #include "eval/neighbours.h"
 
-enum { NNCLR_DOT_LANES = 8 }; /* partial sums of a dot product, in a fixed order */
-
-static inline double nnclr_row_dot(const float *a, const float *b, int d) {
-    double lane[NNCLR_DOT_LANES] = {0}, sum = 0;
-    int i = 0;
-    for (; i + NNCLR_DOT_LANES <= d; i += NNCLR_DOT_LANES)
-        for (int j = 0; j < NNCLR_DOT_LANES; j++)
-            lane[j] += (double)a[i + j] * (double)b[i + j];
-    for (; i < d; i++)
-        sum += (double)a[i] * (double)b[i];
-    for (int j = 0; j < NNCLR_DOT_LANES; j++)
-        sum += lane[j];
-    return sum;
-}
+/* a . b in double, its partial sums in an order that d fixes. */
+double nnclr_row_dot(const float *a, const float *b, int d);
 
 /* Norms of `count` rows, and unit rows of them; a row of zeros stays one. Returns the first row
  * that is not finite, or -1. */

@@ -7,40 +7,51 @@
 #include "eval/neighbour_heap.h"
 
 enum {
-    BANK_BYTES = 32 << 20, /* of one block of bank rows */
-    BANK_ROWS = 8192,      /* at most, so that a tile of similarities stays small */
-    QUERY_ROWS = 256,
-    TASK_QUERIES = 8 /* that one task selects for */
+    BANK_BYTES = 64 << 20,  /* of one block of bank rows */
+    BANK_ROWS = 1 << 18,    /* at most */
+    PIECE_BYTES = 4 << 20,  /* of rows that are prepared at once */
+    MOST_QUERIES = 1 << 20, /* that go through the sieve at once */
+    TASK_ROWS = 64          /* that one task prepares or measures */
 };
 
-/* Rows on the host as they are, their norms, and their unit rows in engine memory. */
-typedef struct block {
-    const float *rows;
-    double *norm;
-    void *unit; /* reals [rows][d] */
-} block;
+/* A proposal is one number, so that the larger product is the larger number: the product's bits in
+ * an order that unsigned numbers have, and below them its row in the bank block, or `measured`,
+ * where the cosine has been computed already. */
+static const uint32_t measured = UINT32_MAX;
 
 typedef struct search {
     nnclr_engine *engine;
     const nnclr_nearest_options *options;
-    int d;
-    double slack; /* no gemm of unit rows is further from the true cosine */
+    int d, k;
+    double slack; /* no product of unit rows is further from the true cosine */
 
-    block bank, queries;
-    float *bank_rows, *unit_rows; /* host [bank_block][d], and scratch of as many */
-    void *similarity;             /* reals [query_block][bank_block], engine memory */
-    float *proposed;              /* the same on the host */
-    void *arena;
+    const float *queries; /* host [n][d] */
+    double *query_norm;   /* [n] */
+    float *bank_rows;     /* host [bank_block][d]: the candidates of the block */
+    double *bank_norm;    /* [bank_block] */
+    int *bank_row;        /* [bank_block]: where in the block a candidate was */
+    float *unit_rows;     /* host [piece][d] */
+    int piece;            /* rows that are prepared at once */
+    void *arena;          /* unit rows of the bank block and of all queries, and the workspace */
     size_t arena_bytes;
+    void *bank_unit, *query_unit, *workspace;
 
     nnclr_neighbour *best; /* [n][k]: a heap of the best so far, the worst on top */
     int *held;             /* [n]: its size */
-    float *highest;        /* [n][k]: a heap of the largest proposals so far, the least on top */
-    int *proposals;        /* [n]: its size */
+    uint64_t *proposal;    /* [n][room]: the k largest so far, and those that may still matter */
+    int *proposals;        /* [n]: their number */
+    int room;
+    double *floor; /* [n]: no row with a smaller product is among the k best */
 
-    /* the tile in work */
+    /* in work */
     int64_t bank_first, query_first;
-    int bank_count, query_count;
+    int bank_count;
+
+    /* of prepare */
+    const float *rows;
+    double *norm;
+    int *bad; /* [tasks]: the first row of a task that is not finite, or -1 */
+    int count;
 } search;
 
 static bool read_memory(const nnclr_row_source *source, int64_t first, int64_t count, float *rows,
@@ -55,142 +66,304 @@ nnclr_row_source nnclr_rows_in_memory(const float *rows, int64_t n, int d) {
     return (nnclr_row_source){.n = n, .d = d, .read = read_memory, .context = (void *)rows};
 }
 
-/* Keeps the k largest of all proposals. */
-static void push_proposal(float *heap, int *size, int k, float one) {
-    if (*size < k) {
-        int at = (*size)++;
-        for (; at > 0 && one < heap[(at - 1) / 2]; at = (at - 1) / 2)
-            heap[at] = heap[(at - 1) / 2];
-        heap[at] = one;
+/* ---- proposals ---- */
+
+static uint64_t make_proposal(float product, uint32_t row) {
+    uint32_t bits;
+    memcpy(&bits, &product, sizeof bits);
+    bits ^= bits >> 31 ? UINT32_MAX : UINT32_C(1) << 31;
+    return (uint64_t)bits << 32 | row;
+}
+
+static double product_of(uint64_t proposal) {
+    uint32_t bits = (uint32_t)(proposal >> 32);
+    float product;
+    bits ^= bits >> 31 ? UINT32_C(1) << 31 : UINT32_MAX;
+    memcpy(&product, &bits, sizeof product);
+    return (double)product;
+}
+
+/* Moves the k largest of `count` >= k numbers to the front, the least of them to place k - 1
+ * (Hoare's FIND, the middle one of three as pivot). */
+static void bring_forward(uint64_t *x, int count, int k) {
+    int low = 0, high = count - 1;
+    while (low < high) {
+        const uint64_t a = x[low], b = x[low + (high - low) / 2], c = x[high];
+        const uint64_t pivot = a > b ? (b > c ? b : a > c ? c : a) : (a > c ? a : b > c ? c : b);
+        int i = low, j = high;
+        while (i <= j) {
+            while (x[i] > pivot)
+                i++;
+            while (x[j] < pivot)
+                j--;
+            if (i <= j) {
+                const uint64_t swap = x[i];
+                x[i++] = x[j];
+                x[j--] = swap;
+            }
+        }
+        if (k - 1 <= j)
+            high = j;
+        else if (k - 1 >= i)
+            low = i;
+        else
+            return;
+    }
+}
+
+/* Raises the floor to what a product must reach so that its row may be among the k best: of the k
+ * rows behind the k largest products none is further below its product than the slack, nor is the
+ * row above its own. What does not reach it is dropped. */
+static void raise_floor(const search *s, int64_t query) {
+    uint64_t *x = s->proposal + query * s->room;
+    const int count = s->proposals[query];
+    int kept = s->k;
+    if (count < s->k)
         return;
+    bring_forward(x, count, s->k);
+    s->floor[query] = product_of(x[s->k - 1]) - 2 * s->slack;
+    for (int i = s->k; i < count; i++)
+        if (product_of(x[i]) >= s->floor[query])
+            x[kept++] = x[i];
+    s->proposals[query] = kept;
+}
+
+/* From place i on, the first proposal that is not measured. */
+static int next_to_measure(const uint64_t *x, int count, int i) {
+    while (i < count && (uint32_t)x[i] == measured)
+        i++;
+    return i;
+}
+
+static const float *proposed_row(const search *s, uint64_t proposal) {
+    return s->bank_rows + (size_t)(uint32_t)proposal * (size_t)s->d;
+}
+
+/* Asks for a row ahead of its use: it is anywhere in the block. */
+static void fetch(const float *row, int d) {
+    enum { LINE = 16, MOST = 64 * LINE };
+    for (int i = 0; i < d && i < MOST; i += LINE)
+        __builtin_prefetch(row + i);
+}
+
+/* Computes the cosines of what is proposed, and keeps of the proposals the k largest products. They
+ * stand in front. */
+static void measure(const search *s, int64_t query) {
+    uint64_t *x = s->proposal + query * s->room;
+    const float *row = s->queries + query * s->d;
+    const int count = s->proposals[query];
+    for (int i = next_to_measure(x, count, 0), next; i < count; i = next) {
+        const uint32_t at = (uint32_t)x[i];
+        next = next_to_measure(x, count, i + 1);
+        if (next < count)
+            fetch(proposed_row(s, x[next]), s->d);
+        const double norms = s->query_norm[query] * s->bank_norm[at];
+        const double product = nnclr_row_dot(row, proposed_row(s, x[i]), s->d);
+        nnclr_heap_push(s->best + query * s->k, &s->held[query], s->k,
+                        (nnclr_neighbour){.cosine = norms > 0 ? product / norms : 0,
+                                          .row = s->bank_first + s->bank_row[at]});
+        x[i] |= measured;
     }
-    if (one <= heap[0])
+    if (count > s->k)
+        s->proposals[query] = s->k;
+}
+
+/* Of the sieve. Where so many products are nearly equal that there is no room, they are measured
+ * at once. */
+static void take(void *context, int in_block, const int32_t *rows, const double *products,
+                 int hits) {
+    const search *s = context;
+    const int64_t query = s->query_first + in_block;
+    const int64_t *exclude = s->options->exclude;
+    uint64_t *x = s->proposal + query * s->room;
+    for (int i = 0; i < hits; i++) {
+        const int64_t row = s->bank_first + s->bank_row[rows[i]];
+        if (!exclude || exclude[query] < 0 || s->options->bank_record[row] != exclude[query])
+            x[s->proposals[query]++] = make_proposal((float)products[i], (uint32_t)rows[i]);
+    }
+    if (s->proposals[query] <= s->room - NNCLR_SIEVE_MOST)
         return;
-    int at = 0;
-    for (int child = 1; child < k; child = 2 * at + 1) {
-        if (child + 1 < k && heap[child + 1] < heap[child])
-            child++;
-        if (one <= heap[child])
-            break;
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = one;
+    raise_floor(s, query);
+    if (s->proposals[query] > s->room - NNCLR_SIEVE_MOST)
+        measure(s, query);
 }
 
-/* What a proposal must reach so that its row may be among the k best: of the k rows behind the k
- * largest proposals none is further below its proposal than the slack, nor is the row above its
- * own. */
-static double proposal_floor(const search *s, int64_t query, const float *proposed) {
-    const int k = s->options->k;
-    float *heap = s->highest + query * k;
-    int *size = &s->proposals[query];
-    for (int i = 0; i < s->bank_count; i++)
-        if ((*size < k || proposed[i] > heap[0]) &&
-            nnclr_is_candidate(s->options, query, s->bank_first + i))
-            push_proposal(heap, size, k, proposed[i]);
-    return *size < k ? -INFINITY : (double)heap[0] - 2 * s->slack;
-}
+/* ---- blocks ---- */
 
-/* Takes what the tile holds for one of its queries into that query's heap. */
-static void select_rows(const search *s, int in_tile) {
-    const int k = s->options->k;
-    const int64_t query = s->query_first + in_tile;
-    const float *proposed = s->proposed + (size_t)in_tile * (size_t)s->bank_count;
-    const float *row = s->queries.rows + query * s->d;
-    const double floor = proposal_floor(s, query, proposed);
-    for (int i = 0; i < s->bank_count; i++) {
-        if (proposed[i] < floor || !nnclr_is_candidate(s->options, query, s->bank_first + i))
-            continue;
-        double norms = s->queries.norm[query] * s->bank.norm[i];
-        double product = nnclr_row_dot(row, s->bank.rows + (size_t)i * (size_t)s->d, s->d);
-        nnclr_heap_push(
-            s->best + query * k, &s->held[query], k,
-            (nnclr_neighbour){.cosine = norms > 0 ? product / norms : 0, .row = s->bank_first + i});
-    }
-}
-
-static void select_task(void *context, int task, int worker) {
+static void measure_task(void *context, int task, int worker) {
     (void)worker;
     const search *s = context;
-    int end = (task + 1) * TASK_QUERIES;
-    for (int i = task * TASK_QUERIES; i < end && i < s->query_count; i++)
-        select_rows(s, i);
+    const int64_t first = (int64_t)task * TASK_ROWS;
+    for (int64_t i = first; i < first + TASK_ROWS && i < s->count; i++) {
+        raise_floor(s, i);
+        measure(s, i);
+    }
 }
 
-/* Norms of `count` rows, and their unit rows into engine memory at `place`. */
-static bool prepare(search *s, const float *rows, int count, double *norm, void *place,
-                    const char *what, int64_t first, nnclr_error *e) {
-    int bad = nnclr_unit_rows(rows, count, s->d, norm, s->unit_rows);
-    if (bad >= 0)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s row %lld holds a number that is not finite",
-                          what, (long long)(first + bad));
-    s->engine->table->put(s->engine, place, (size_t)count * (size_t)s->d, NNCLR_F32, s->unit_rows);
+static void sort_task(void *context, int task, int worker) {
+    (void)worker;
+    const search *s = context;
+    const int64_t first = (int64_t)task * TASK_ROWS;
+    for (int64_t i = first; i < first + TASK_ROWS && i < s->count; i++)
+        nnclr_heap_sort(s->best + i * s->k, s->held[i], s->k);
+}
+
+/* Over the first `count` queries or rows. */
+static void for_rows(search *s, int64_t count, nnclr_task task) {
+    s->count = (int)count;
+    nnclr_pool_for(s->engine->pool, (int)((count + TASK_ROWS - 1) / TASK_ROWS), task, s);
+}
+
+static void prepare_task(void *context, int task, int worker) {
+    (void)worker;
+    const search *s = context;
+    const int first = task * TASK_ROWS;
+    const int count = s->count - first < TASK_ROWS ? s->count - first : TASK_ROWS;
+    const size_t at = (size_t)first * (size_t)s->d;
+    s->bad[task] = nnclr_unit_rows(s->rows + at, count, s->d, s->norm + first, s->unit_rows + at);
+}
+
+/* Norms, and unit rows on the host, of no more rows than a piece. */
+static bool prepare(search *s, const float *rows, int count, double *norm, const char *what,
+                    int64_t first, nnclr_error *e) {
+    s->rows = rows;
+    s->norm = norm;
+    for_rows(s, count, prepare_task);
+    for (int i = 0; i * TASK_ROWS < count; i++)
+        if (s->bad[i] >= 0)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s row %lld holds a number that is not finite",
+                              what, (long long)(first + i * TASK_ROWS + s->bad[i]));
     return true;
 }
 
-/* The tile of the bank block and queries [first, first + count): similarities, then selection. */
-static void run_tile(search *s, int64_t first, int count) {
-    const nnclr_engine_table *table = s->engine->table;
-    s->query_first = first;
-    s->query_count = count;
-    table->gemm(s->engine, false, true, count, s->bank_count, s->d, 1,
-                nnclr_real_at(s->engine, s->queries.unit, (size_t)first * (size_t)s->d),
-                s->bank.unit, 0, s->similarity);
-    table->get(s->engine, s->similarity, (size_t)count * (size_t)s->bank_count, NNCLR_F32,
-               s->proposed);
-    nnclr_pool_for(s->engine->pool, (count + TASK_QUERIES - 1) / TASK_QUERIES, select_task, s);
+/* Unit rows of the host become rows `first` and on at `place`. */
+static void put_rows(const search *s, int count, void *place, int64_t first) {
+    const size_t d = (size_t)s->d;
+    s->engine->table->put(s->engine, nnclr_real_at(s->engine, place, (size_t)first * d),
+                          (size_t)count * d, NNCLR_F32, s->unit_rows);
 }
 
-static int default_bank_block(int d) {
-    int rows = (int)(BANK_BYTES / ((size_t)d * sizeof(float)));
-    return rows < 1 ? 1 : rows > BANK_ROWS ? BANK_ROWS : rows;
+static bool load_queries(search *s, int64_t n, nnclr_error *e) {
+    for (int64_t first = 0; first < n; first += s->piece) {
+        const int count = n - first < s->piece ? (int)(n - first) : s->piece;
+        if (!prepare(s, s->queries + first * s->d, count, s->query_norm + first, "query", first, e))
+            return false;
+        put_rows(s, count, s->query_unit, first);
+    }
+    return true;
+}
+
+static void move_row(float *rows, int d, int to, int from) {
+    if (to != from)
+        memcpy(rows + (size_t)to * (size_t)d, rows + (size_t)from * (size_t)d,
+               (size_t)d * sizeof *rows);
+}
+
+/* Moves the candidates of a piece, rows `first` and on of the block, behind those before them, and
+ * their unit rows to the front. */
+static void keep_candidates(search *s, int first, int count) {
+    const bool *candidate = s->options->candidate;
+    for (int i = 0, kept = 0; i < count; i++) {
+        if (candidate && !candidate[s->bank_first + first + i])
+            continue;
+        const int to = s->bank_count++;
+        move_row(s->bank_rows, s->d, to, first + i);
+        move_row(s->unit_rows, s->d, kept++, i);
+        s->bank_norm[to] = s->bank_norm[first + i];
+        s->bank_row[to] = first + i;
+    }
+}
+
+static bool load_bank(search *s, const nnclr_row_source *bank, int rows, nnclr_error *e) {
+    if (!bank->read(bank, s->bank_first, rows, s->bank_rows, e))
+        return false;
+    s->bank_count = 0;
+    for (int first = 0; first < rows; first += s->piece) {
+        const int count = rows - first < s->piece ? rows - first : s->piece;
+        const int before = s->bank_count;
+        if (!prepare(s, s->bank_rows + (size_t)first * (size_t)s->d, count, s->bank_norm + first,
+                     "bank", s->bank_first + first, e))
+            return false;
+        keep_candidates(s, first, count);
+        put_rows(s, s->bank_count - before, s->bank_unit, before);
+    }
+    return true;
+}
+
+/* The block of the bank against all queries, so many at once. */
+static void search_bank(search *s, int64_t n, int query_block) {
+    for (s->query_first = 0; s->query_first < n; s->query_first += query_block) {
+        const int64_t left = n - s->query_first;
+        const nnclr_sieve sieve = {.queries = nnclr_real_at(s->engine, s->query_unit,
+                                                            (size_t)s->query_first * (size_t)s->d),
+                                   .rows = s->bank_unit,
+                                   .n = left < query_block ? (int)left : query_block,
+                                   .count = s->bank_count,
+                                   .d = s->d,
+                                   .floor = s->floor + s->query_first,
+                                   .take = take,
+                                   .context = s,
+                                   .workspace = s->workspace};
+        s->engine->table->sift(s->engine, &sieve);
+    }
+    for_rows(s, n, measure_task);
+}
+
+static int rows_of(size_t bytes, int d) {
+    const size_t rows = bytes / ((size_t)d * sizeof(float));
+    return rows < 1 ? 1 : rows > BANK_ROWS ? BANK_ROWS : (int)rows;
 }
 
 static size_t min_size(int64_t a, int64_t b) {
     return (size_t)(a < b ? a : b);
 }
 
-/* Everything that the search needs, for blocks of these sizes. */
-static bool allocate(search *s, int64_t n, int bank_block, int query_block, nnclr_error *e) {
-    const size_t d = (size_t)s->d, real = nnclr_real_bytes(s->engine);
-    const size_t scratch = (size_t)(bank_block > query_block ? bank_block : query_block);
-    const size_t tile = (size_t)bank_block * (size_t)query_block;
-    const size_t rows = (size_t)n + (size_t)bank_block;
-    s->bank_rows = nnclr_alloc((size_t)bank_block, d * sizeof(float), e);
-    s->unit_rows = nnclr_alloc(scratch, d * sizeof(float), e);
-    s->bank.norm = nnclr_alloc((size_t)bank_block, sizeof(double), e);
-    s->queries.norm = nnclr_alloc((size_t)n, sizeof(double), e);
+/* Everything that the search needs. */
+static bool allocate(search *s, int64_t n, int bank_block, nnclr_error *e) {
+    const size_t d = (size_t)s->d, real = nnclr_real_bytes(s->engine), bank = (size_t)bank_block;
+    const size_t piece = (size_t)s->piece;
+    const size_t rows = (size_t)n + bank;
+    const size_t workspace = s->engine->table->sift_bytes(s->engine, s->d);
+    size_t reals;
+    s->bank_rows = nnclr_alloc(bank, d * sizeof *s->bank_rows, e);
+    s->unit_rows = nnclr_alloc(piece, d * sizeof *s->unit_rows, e);
+    s->bank_norm = nnclr_alloc(bank, sizeof *s->bank_norm, e);
+    s->bank_row = nnclr_alloc(bank, sizeof *s->bank_row, e);
+    s->bad = nnclr_alloc(piece / TASK_ROWS + 1, sizeof *s->bad, e);
+    s->query_norm = nnclr_alloc((size_t)n, sizeof *s->query_norm, e);
     s->held = nnclr_alloc_zero((size_t)n, sizeof *s->held, e);
     s->proposals = nnclr_alloc_zero((size_t)n, sizeof *s->proposals, e);
-    s->highest = nnclr_alloc((size_t)n, (size_t)s->options->k * sizeof *s->highest, e);
-    s->proposed = nnclr_alloc(tile, sizeof *s->proposed, e);
-    if (!s->bank_rows || !s->unit_rows || !s->bank.norm || !s->queries.norm || !s->held ||
-        !s->proposals || !s->highest || !s->proposed)
+    s->proposal = nnclr_alloc((size_t)n, (size_t)s->room * sizeof *s->proposal, e);
+    s->floor = nnclr_alloc((size_t)n, sizeof *s->floor, e);
+    if (!s->bank_rows || !s->unit_rows || !s->bank_norm || !s->bank_row || !s->bad ||
+        !s->query_norm || !s->held || !s->proposals || !s->proposal || !s->floor)
         return false;
-    size_t reals;
-    if (!nnclr_size_mul(rows, d, &reals) || !nnclr_size_add(reals, tile, &reals) ||
-        !nnclr_size_mul(reals, real, &s->arena_bytes))
+    for (int64_t i = 0; i < n; i++)
+        s->floor[i] = -INFINITY;
+    if (!nnclr_size_mul(rows, d, &reals) || !nnclr_size_mul(reals, real, &s->arena_bytes) ||
+        !nnclr_size_add(s->arena_bytes, workspace, &s->arena_bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld queries of %d numbers are too many",
                           (long long)n, s->d);
     s->arena = s->engine->table->arena_create(s->engine, s->arena_bytes, e);
     if (!s->arena)
         return false;
-    s->bank.unit = s->arena;
-    s->queries.unit = nnclr_real_at(s->engine, s->arena, (size_t)bank_block * d);
-    s->similarity = nnclr_real_at(s->engine, s->arena, rows * d);
+    s->workspace = s->arena;
+    s->bank_unit = (unsigned char *)s->arena + workspace;
+    s->query_unit = nnclr_real_at(s->engine, s->bank_unit, bank * d);
     return true;
 }
 
 static void release(search *s) {
     if (s->arena)
         s->engine->table->arena_free(s->engine, s->arena, s->arena_bytes);
-    nnclr_free(s->proposed);
-    nnclr_free(s->highest);
+    nnclr_free(s->floor);
+    nnclr_free(s->proposal);
     nnclr_free(s->proposals);
     nnclr_free(s->held);
-    nnclr_free(s->queries.norm);
-    nnclr_free(s->bank.norm);
+    nnclr_free(s->query_norm);
+    nnclr_free(s->bad);
+    nnclr_free(s->bank_row);
+    nnclr_free(s->bank_norm);
     nnclr_free(s->unit_rows);
     nnclr_free(s->bank_rows);
 }
@@ -200,38 +373,34 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
                    nnclr_error *e) {
     const int d = bank->d;
     const int bank_block = (int)min_size(
-        options->bank_block ? options->bank_block : default_bank_block(d), bank->n ? bank->n : 1);
+        options->bank_block ? options->bank_block : rows_of(BANK_BYTES, d), bank->n ? bank->n : 1);
     const int query_block =
-        (int)min_size(options->query_block ? options->query_block : QUERY_ROWS, n ? n : 1);
+        (int)min_size(options->query_block ? options->query_block : MOST_QUERIES, n ? n : 1);
     search s = {.engine = engine,
                 .options = options,
                 .d = d,
+                .k = options->k,
                 .slack = nnclr_proposal_slack(d),
+                .piece = rows_of(PIECE_BYTES, d),
                 .best = out,
-                .queries.rows = queries};
+                .queries = queries};
     bool ok = false;
-    if (!allocate(&s, n, bank_block, query_block, e))
+    if (s.k > INT32_MAX / 2 - NNCLR_SIEVE_MOST || n > INT32_MAX) {
+        nnclr_fail(e, NNCLR_ERROR_LIMIT, "%d neighbours of %lld rows are too many", s.k,
+                   (long long)n);
         goto done;
-    s.bank.rows = s.bank_rows;
-    for (int64_t first = 0; first < n; first += query_block)
-        if (!prepare(&s, queries + first * d, (int)min_size(query_block, n - first),
-                     s.queries.norm + first,
-                     nnclr_real_at(engine, s.queries.unit, (size_t)first * (size_t)d), "query",
-                     first, e))
-            goto done;
+    }
+    s.room = 2 * s.k + NNCLR_SIEVE_MOST;
+    if (!allocate(&s, n, bank_block, e) || !load_queries(&s, n, e))
+        goto done;
     for (s.bank_first = 0; s.bank_first < bank->n; s.bank_first += bank_block) {
-        s.bank_count = (int)min_size(bank_block, bank->n - s.bank_first);
-        if (!bank->read(bank, s.bank_first, s.bank_count, s.bank_rows, e) ||
-            !prepare(&s, s.bank_rows, s.bank_count, s.bank.norm, s.bank.unit, "bank", s.bank_first,
-                     e))
+        if (!load_bank(&s, bank, (int)min_size(bank_block, bank->n - s.bank_first), e))
             goto done;
-        for (int64_t first = 0; first < n; first += query_block)
-            run_tile(&s, first, (int)min_size(query_block, n - first));
+        search_bank(&s, n, query_block);
         if (!engine->table->sync(engine, e))
             goto done;
     }
-    for (int64_t i = 0; i < n; i++)
-        nnclr_heap_sort(out + i * options->k, s.held[i], options->k);
+    for_rows(&s, n, sort_task);
     ok = true;
 done:
     release(&s);

@@ -1,6 +1,6 @@
 /* The nearest rows of a bank by cosine, exactly, for banks that need not fit into memory.
  *
- * The engine's gemm on unit rows only proposes: whatever its rounding could still lift into the
+ * The engine's sieve on unit rows only proposes: whatever its rounding could still lift into the
  * k best is computed again in double, and only those cosines are compared. So the result is that
  * of a plain double computation over all rows, whatever the block sizes, the engine's precision
  * (f32 or better) or the number of threads. A row of zeros has cosine 0 to everything. */
@@ -38,14 +38,14 @@ typedef struct nnclr_nearest_options {
     const int64_t *bank_record; /* [bank rows], with `exclude` */
     const int64_t *exclude;     /* [queries]: bank rows of this record (>= 0) are no candidates;
                                    NULL: none */
-    int bank_block;             /* bank rows in memory at once; 0: about 32 MiB of them */
-    int query_block;            /* queries a gemm; 0: 256 */
+    int bank_block;             /* bank rows in memory at once; 0: about 64 MiB of them */
+    int query_block;            /* queries that go through the sieve at once; 0: very many */
 } nnclr_nearest_options;
 
 /* out [n][k], for each of `n` queries [n][d] the candidates with the largest cosine, best first,
  * equal ones by the lower row; behind the last candidate {0, -1}. The bank is read once, front to
- * back. Memory: a copy of the queries, k floats for each, and two bank blocks. A row that is not
- * finite is refused.
+ * back. Memory: a copy of the queries, 16 k + 600 bytes for each, two bank blocks, 8 MiB, and for
+ * each thread the engine's workspace, some 5 MiB. A row that is not finite is refused.
  * Called from the thread that drives `engine`, whose pool it uses. */
 bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const float *queries,
                    int64_t n, const nnclr_nearest_options *options, nnclr_neighbour *out,

@@ -58,7 +58,7 @@ void CPU(fold_sums)(const double *partials, int groups, int count, int c, double
 void CPU(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
                        const void *packed, const nnclr_tensor *y, void *sums, void *workspace) {
     const CPU(plan) *plan = (const CPU(plan) *)base;
-#if HAS_DIRECT
+#if HAS_SIMD
     if (plan->direct) {
         nnclr_direct_forward(g, plan, x, packed, y, sums, workspace);
         return;
@@ -145,7 +145,7 @@ void CPU(conv_backward_data)(nnclr_engine *g, const nnclr_conv_plan *base, const
                              const void *packed, const nnclr_tensor *dx, bool add,
                              void *workspace) {
     const CPU(plan) *plan = (const CPU(plan) *)base;
-#if HAS_DIRECT
+#if HAS_SIMD
     if (plan->direct) {
         nnclr_direct_backward_data(g, plan, dy, packed, dx, add, workspace);
         return;

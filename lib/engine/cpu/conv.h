@@ -14,13 +14,8 @@ typedef struct residue {
     int chunk;        /* rows of one matrix */
 } residue;
 
-/* Some CPUs have kernels of ours for float (simd/direct.h); they need no matrices. */
+/* Kernels of ours (simd/direct.h), which need no matrices. */
 typedef struct direct_conv direct_conv;
-#if NNCLR_REAL_BITS != 64 && defined(__x86_64__)
-#define HAS_DIRECT 1
-#else
-#define HAS_DIRECT 0
-#endif
 
 typedef struct CPU(plan) {
     nnclr_conv_plan base;

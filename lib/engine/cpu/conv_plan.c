@@ -179,7 +179,7 @@ nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_s
     }
     base->packed_bytes = packed * sizeof(real);
     size_workspace(g, plan);
-#if HAS_DIRECT
+#if HAS_SIMD
     if (!nnclr_direct_create(g, plan, e)) {
         CPU(conv_plan_free)((nnclr_engine *)g, base);
         return NULL;
@@ -190,7 +190,7 @@ nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_s
 
 void CPU(conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan) {
     (void)g;
-#if HAS_DIRECT
+#if HAS_SIMD
     if (plan)
         nnclr_direct_free(((CPU(plan) *)plan)->direct);
 #endif
@@ -231,7 +231,7 @@ static void pack_channel(void *context, int o, int worker) {
 }
 
 void CPU(conv_pack)(nnclr_engine *g, const nnclr_conv_plan *base, const void *oihw, void *packed) {
-#if HAS_DIRECT
+#if HAS_SIMD
     if (((const CPU(plan) *)base)->direct) {
         nnclr_direct_pack(g, (const CPU(plan) *)base, oihw, packed);
         return;

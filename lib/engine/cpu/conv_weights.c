@@ -70,7 +70,7 @@ static void fold_channel(void *context, int o, int worker) {
 void CPU(conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
                                 const nnclr_tensor *dy, void *dweights, bool add, void *workspace) {
     const CPU(plan) *plan = (const CPU(plan) *)base;
-#if HAS_DIRECT
+#if HAS_SIMD
     if (plan->direct) {
         nnclr_direct_backward_weights(g, plan, x, dy, dweights, add, workspace);
         return;

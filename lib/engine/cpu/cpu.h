@@ -26,6 +26,13 @@ typedef float real;
 
 #define CPU_WIDE NNCLR_WIDE
 
+/* Some CPUs have kernels of ours for float (simd/). */
+#if NNCLR_REAL_BITS != 64 && defined(__x86_64__)
+#define HAS_SIMD 1
+#else
+#define HAS_SIMD 0
+#endif
+
 /* ---- pieces: how work is cut, by its size alone ---- */
 
 enum { MAX_PIECES = 64 };
@@ -88,6 +95,7 @@ static inline void stripe_spread(const stripe *s, real *lanes) {
 typedef struct CPU(state) {
     double *partials;                     /* [MAX_PIECES][3][MAX_LANES] */
     const struct direct_kernels *kernels; /* of convolutions (simd/direct.h); NULL: matrices */
+    const struct sift_kernels *sift;      /* of the sieve (simd/sift.h); NULL: matrices */
 } CPU(state);
 
 static inline size_t group_rows(nnclr_shape s) {
@@ -119,6 +127,12 @@ void CPU(close_state)(CPU(state) * state); /* what it points to */
 
 /* Whether a convolution can be planned for pictures of this shape. */
 bool CPU(conv_check)(const nnclr_conv *conv, nnclr_shape in, nnclr_error *e);
+
+/* The sieve's queries [first, first + count), on the calling thread, which has `scratch` of
+ * sift_reals. */
+size_t CPU(sift_reals)(const nnclr_engine *g, int d);
+void CPU(sift_queries)(const nnclr_engine *g, const nnclr_sieve *sieve, int first, int count,
+                       real *scratch);
 
 /* ---- entries of the table ---- */
 
@@ -172,6 +186,9 @@ void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy *call);
 void CPU(gather)(nnclr_engine *g, const void *table, int d, const void *picks, int stride, int n,
                  void *y);
 void CPU(squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out);
+
+size_t CPU(sift_bytes)(const nnclr_engine *g, int d);
+void CPU(sift)(nnclr_engine *g, const nnclr_sieve *sieve);
 
 nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e);
 void CPU(search_free)(nnclr_engine *g, nnclr_search *search);

@@ -1,7 +1,6 @@
-/* Nearest rows of the support set, by blocks of similarities. A matrix product rounds the same sum
- * in one way or another by where in a tile it stands, so it only says which rows can be among the
- * best: their scores are summed again, all in one order, and equal rows get equal scores wherever
- * they stand. */
+/* Nearest rows of the support set. The sieve's products round the same sum in one way or another,
+ * so they only say which rows can be among the best: their scores are summed again, all in one
+ * order, and equal rows get equal scores wherever they stand. */
 #include "engine/cpu/cpu.h"
 
 #include <assert.h>
@@ -24,8 +23,9 @@ struct nnclr_search {
     int tiles_in_part, parts;
     real *rows; /* [tiles * tile_rows][d] */
     size_t rows_bytes;
-    int64_t *records;    /* [m] */
-    real *similarities;  /* [workers][QUERIES][tile_rows] */
+    int64_t *records; /* [m] */
+    real *scratch;    /* of the sieve: [workers][sift_reals] */
+    size_t scratch_bytes;
     real *best_scores;   /* [parts][QUERIES][MOST_PICKS] */
     int32_t *best_picks; /* the same */
 };
@@ -44,14 +44,14 @@ nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e) 
     s->tiles = (m - 1) / s->tile_rows + 1;
     s->tiles_in_part = (s->tiles + MOST_PARTS - 1) / MOST_PARTS;
     s->parts = (s->tiles + s->tiles_in_part - 1) / s->tiles_in_part;
-    size_t workers = (size_t)nnclr_pool_threads(g->pool), lists = (size_t)s->parts * QUERIES;
+    size_t lists = (size_t)s->parts * QUERIES;
     size_t row_bytes = (size_t)d * sizeof(real);
     s->rows_bytes = (size_t)s->tiles * (size_t)s->tile_rows * row_bytes;
     s->rows = nnclr_block_alloc(s->rows_bytes, e);
     s->records = s->rows ? nnclr_alloc((size_t)m, sizeof *s->records, e) : NULL;
-    if (s->records)
-        s->similarities = nnclr_alloc(workers * QUERIES, (size_t)s->tile_rows * sizeof(real), e);
-    if (s->similarities)
+    s->scratch_bytes = CPU(sift_bytes)(g, d);
+    s->scratch = s->records ? nnclr_block_alloc(s->scratch_bytes, e) : NULL;
+    if (s->scratch)
         s->best_scores = nnclr_alloc(lists, MOST_PICKS * sizeof(real), e);
     if (s->best_scores)
         s->best_picks = nnclr_alloc(lists, MOST_PICKS * sizeof(int32_t), e);
@@ -69,7 +69,8 @@ void CPU(search_free)(nnclr_engine *g, nnclr_search *s) {
         return;
     nnclr_free(s->best_picks);
     nnclr_free(s->best_scores);
-    nnclr_free(s->similarities);
+    if (s->scratch)
+        nnclr_block_free(s->scratch, s->scratch_bytes);
     nnclr_free(s->records);
     if (s->rows)
         nnclr_block_free(s->rows, s->rows_bytes);
@@ -134,13 +135,6 @@ static real doubt(const real *query, int d) {
     return (real)(2.1 * (d + 1) * unit * sqrt((double)dot(query, query, d)));
 }
 
-static CPU_WIDE bool any_above(const real *scores, int count, real floor) {
-    int above = 0;
-    for (int i = 0; i < count; i++)
-        above |= scores[i] > floor;
-    return above != 0;
-}
-
 typedef struct list {
     const real *query;
     real doubt;
@@ -150,30 +144,37 @@ typedef struct list {
     int32_t *picks;
 } list;
 
-/* A query's products with rows `first` and on. Most stretches hold nothing that can beat the list,
- * which any_above sees quickly. */
-static void scan(const nnclr_search *s, const list *l, const real *products, int first, int count) {
-    enum { STRETCH = 64 };
+/* The lists of a block of queries, for rows from `first` on. */
+typedef struct lists {
+    const nnclr_search *search;
+    int first;
+    list list[QUERIES];
+    double floor[QUERIES]; /* what a product must reach to be able to beat the list */
+} lists;
+
+/* Of the sieve. */
+static void take(void *context, int query, const int32_t *rows, const double *products, int hits) {
+    lists *all = context;
+    const nnclr_search *s = all->search;
+    const list *l = &all->list[query];
     const real *worst = &l->scores[l->k - 1];
-    for (int from = 0; from < count; from += STRETCH) {
-        int until = count - from < STRETCH ? count : from + STRETCH;
-        if (!any_above(products + from, until - from, *worst - l->doubt))
+    for (int i = 0; i < hits; i++) {
+        const int row = all->first + rows[i];
+        if (!((real)products[i] > *worst - l->doubt) ||
+            (l->exclude >= 0 && s->records[row] == l->exclude))
             continue;
-        for (int j = from; j < until; j++) {
-            if (!(products[j] > *worst - l->doubt) ||
-                (l->exclude >= 0 && s->records[first + j] == l->exclude))
-                continue;
-            real score = dot(l->query, s->rows + (size_t)(first + j) * (size_t)s->d, s->d);
-            if (score > *worst)
-                insert(l->scores, l->picks, l->k, score, first + j);
-        }
+        real score = dot(l->query, s->rows + (size_t)row * (size_t)s->d, s->d);
+        if (score > *worst)
+            insert(l->scores, l->picks, l->k, score, row);
     }
+    all->floor[query] = (double)(*worst - l->doubt);
 }
 
 /* ---- the search ---- */
 
 typedef struct search_call {
-    nnclr_search *search;
+    const nnclr_engine *engine;
+    const nnclr_search *search;
     const real *queries; /* of this block */
     const int64_t *exclude;
     int n, k;
@@ -189,35 +190,40 @@ static size_t list_at(int part, int query) {
  * they are `stride` apart. */
 static void search_tiles(const search_call *call, int tile, int end, int worker, real *scores,
                          int32_t *picks, int stride) {
-    nnclr_search *s = call->search;
-    real *similarities = s->similarities + (size_t)worker * QUERIES * (size_t)s->tile_rows;
-    list lists[QUERIES];
+    const nnclr_search *s = call->search;
+    const size_t d = (size_t)s->d;
+    lists all = {.search = s, .first = tile * s->tile_rows};
     for (int i = 0; i < call->n; i++) {
-        const real *query = call->queries + (size_t)i * (size_t)s->d;
-        lists[i] = (list){.query = query,
-                          .doubt = doubt(query, s->d),
-                          .exclude = call->exclude ? call->exclude[i] : -1,
-                          .k = call->k,
-                          .scores = scores + (size_t)i * (size_t)stride,
-                          .picks = picks + (size_t)i * (size_t)stride};
-        clear_list(lists[i].scores, lists[i].picks, call->k);
+        const real *query = call->queries + (size_t)i * d;
+        all.list[i] = (list){.query = query,
+                             .doubt = doubt(query, s->d),
+                             .exclude = call->exclude ? call->exclude[i] : -1,
+                             .k = call->k,
+                             .scores = scores + (size_t)i * (size_t)stride,
+                             .picks = picks + (size_t)i * (size_t)stride};
+        all.floor[i] = -INFINITY;
+        clear_list(all.list[i].scores, all.list[i].picks, call->k);
     }
-    for (; tile < end && tile < s->tiles; tile++) {
-        int first = tile * s->tile_rows;
-        int count = s->m - first < s->tile_rows ? s->m - first : s->tile_rows;
-        gemm_block(false, true, call->n, s->tile_rows, s->d, 1, call->queries, s->d,
-                   s->rows + (size_t)first * (size_t)s->d, s->d, 0, similarities, s->tile_rows);
-        for (int i = 0; i < call->n; i++)
-            scan(s, &lists[i], similarities + (size_t)i * (size_t)s->tile_rows, first, count);
-    }
+    const int rows = (end < s->tiles ? end * s->tile_rows : s->m) - all.first;
+    const nnclr_sieve sieve = {.queries = call->queries,
+                               .rows = s->rows + (size_t)all.first * d,
+                               .n = call->n,
+                               .count = rows,
+                               .d = s->d,
+                               .floor = all.floor,
+                               .take = take,
+                               .context = &all};
+    CPU(sift_queries)
+    (call->engine, &sieve, 0, call->n,
+     s->scratch + (size_t)worker * CPU(sift_reals)(call->engine, s->d));
 }
 
 static void search_part(void *context, int part, int worker) {
     const search_call *call = context;
     const nnclr_search *s = call->search;
-    const size_t lists = list_at(part, 0);
+    const size_t at = list_at(part, 0);
     search_tiles(call, part * s->tiles_in_part, (part + 1) * s->tiles_in_part, worker,
-                 s->best_scores + lists, s->best_picks + lists, MOST_PICKS);
+                 s->best_scores + at, s->best_picks + at, MOST_PICKS);
 }
 
 /* Parts in order of their rows, so equal scores stay in that order. */
@@ -263,7 +269,8 @@ static void search_block(void *context, int index, int worker) {
 void CPU(search_nearest)(nnclr_engine *g, nnclr_search *s, const void *queries, int n, int k,
                          const int64_t *exclude, void *picks, void *scores) {
     assert(k >= 1 && k <= MOST_PICKS);
-    search_call whole = {.search = s,
+    search_call whole = {.engine = g,
+                         .search = s,
                          .queries = queries,
                          .exclude = exclude,
                          .n = n,

@@ -5,9 +5,22 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "engine/cpu/simd/sift.h"
+
+/* Of the width that NNCLR_SIMD stands for, in engines of every precision. What is wrong with that
+ * is for those to tell that convolve with it. */
+static const struct sift_kernels *choose_sift(void) {
+#if HAS_SIMD
+    nnclr_error wrong = NNCLR_NO_ERROR;
+    const direct_kernels *kernels = NULL;
+    if (nnclr_direct_choose(&kernels, &wrong) && kernels)
+        return kernels == &nnclr_direct_avx512 ? &nnclr_sift_avx512 : &nnclr_sift_avx2;
+#endif
+    return NULL;
+}
 
 bool CPU(open_state)(CPU(state) * state, nnclr_error *e) {
-    *state = (CPU(state)){0};
+    *state = (CPU(state)){.sift = choose_sift()};
     state->partials = nnclr_alloc((size_t)MAX_PIECES * 3 * MAX_LANES, sizeof(double), e);
     /* The parallelism is ours: one BLAS call for each worker. */
     openblas_set_num_threads(1);
@@ -25,7 +38,7 @@ static void close_engine(nnclr_engine *g) {
 }
 
 static bool choose_kernels(nnclr_engine *g, CPU(state) * state, nnclr_error *e) {
-#if HAS_DIRECT
+#if HAS_SIMD
     if (!nnclr_direct_choose(&state->kernels, e))
         return false;
     g->vectors = state->kernels ? state->kernels->name : NULL;
@@ -173,6 +186,8 @@ const nnclr_engine_table nnclr_engine_cpu_f32 = {
     .cross_entropy = CPU(cross_entropy),
     .gather = CPU(gather),
     .squared_norm = CPU(squared_norm),
+    .sift_bytes = CPU(sift_bytes),
+    .sift = CPU(sift),
     .search_create = CPU(search_create),
     .search_free = CPU(search_free),
     .search_rows = CPU(search_rows),
