@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 
-enum { CHUNK_BYTES = 256 << 20 };
+enum { CHUNK_BYTES = 128 << 20, TASK_ROWS = 64 };
 
 void nnclr_knn_vote(const nnclr_neighbour *neighbours, int count, const int64_t *label,
                     double temperature, double *votes, int64_t classes) {
@@ -27,13 +27,37 @@ static int64_t mark_labelled(const int64_t *label, int64_t n, bool *labelled) {
     return count;
 }
 
+/* What nnclr_nearest needs for a query is in neighbours.h. */
 static int64_t chunk_rows(const nnclr_knn_options *options, int k, const nnclr_row_source *test) {
-    int64_t row = (int64_t)test->d * 2 * (int64_t)sizeof(float) +
-                  (int64_t)k * (int64_t)sizeof(nnclr_neighbour);
+    const int64_t row = (int64_t)test->d * 2 * (int64_t)sizeof(float) +
+                        (int64_t)k * (16 + (int64_t)sizeof(nnclr_neighbour)) + 600;
     int64_t rows = options->chunk ? options->chunk : CHUNK_BYTES / row;
     if (rows < 1)
         rows = 1;
     return rows < test->n ? rows : test->n;
+}
+
+/* The test rows that are in memory, from `first` on. */
+typedef struct chunk {
+    const nnclr_neighbour *neighbours; /* [count][k] */
+    int64_t first, count, classes;
+    int k;
+    double temperature;
+    const int64_t *train_label, *test_label;
+    double *votes; /* [workers][classes] */
+    nnclr_prediction *predictions;
+} chunk;
+
+static void predict_task(void *context, int task, int worker) {
+    const chunk *c = context;
+    double *votes = c->votes + worker * c->classes;
+    const int64_t first = (int64_t)task * TASK_ROWS;
+    for (int64_t i = first; i < first + TASK_ROWS && i < c->count; i++) {
+        nnclr_knn_vote(c->neighbours + i * c->k, c->k, c->train_label, c->temperature, votes,
+                       c->classes);
+        c->predictions[c->first + i] =
+            nnclr_predict(votes, c->classes, c->test_label[c->first + i]);
+    }
 }
 
 bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
@@ -62,24 +86,30 @@ bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
             number[i] = i;
     }
     const int k = options->k < bank ? options->k : (int)bank;
-    const int64_t chunk = chunk_rows(options, k, test);
-    neighbours = nnclr_alloc((size_t)chunk, (size_t)k * sizeof *neighbours, e);
-    rows = nnclr_alloc((size_t)chunk, (size_t)test->d * sizeof *rows, e);
-    votes = nnclr_alloc((size_t)classes, sizeof *votes, e);
+    const int64_t most = chunk_rows(options, k, test);
+    const size_t workers = (size_t)nnclr_pool_threads(engine->pool);
+    neighbours = nnclr_alloc((size_t)most, (size_t)k * sizeof *neighbours, e);
+    rows = nnclr_alloc((size_t)most, (size_t)test->d * sizeof *rows, e);
+    votes = nnclr_alloc(workers, (size_t)classes * sizeof *votes, e);
     if (!neighbours || !rows || !votes)
         goto done;
     nnclr_nearest_options nearest = {.k = k, .candidate = labelled, .bank_record = number};
-    for (int64_t first = 0; first < test->n; first += chunk) {
-        int64_t count = test->n - first < chunk ? test->n - first : chunk;
-        nearest.exclude = number ? number + first : NULL;
-        if (!test->read(test, first, count, rows, e) ||
-            !nnclr_nearest(engine, train, rows, count, &nearest, neighbours, e))
+    chunk c = {.neighbours = neighbours,
+               .classes = classes,
+               .k = k,
+               .temperature = options->temperature,
+               .train_label = train_label,
+               .test_label = test_label,
+               .votes = votes,
+               .predictions = predictions};
+    for (; c.first < test->n; c.first += c.count) {
+        c.count = test->n - c.first < most ? test->n - c.first : most;
+        nearest.exclude = number ? number + c.first : NULL;
+        if (!test->read(test, c.first, c.count, rows, e) ||
+            !nnclr_nearest(engine, train, rows, c.count, &nearest, neighbours, e))
             goto done;
-        for (int64_t i = 0; i < count; i++) {
-            nnclr_knn_vote(neighbours + i * k, k, train_label, options->temperature, votes,
-                           classes);
-            predictions[first + i] = nnclr_predict(votes, classes, test_label[first + i]);
-        }
+        nnclr_pool_for(engine->pool, (int)((c.count + TASK_ROWS - 1) / TASK_ROWS), predict_task,
+                       &c);
     }
     ok = true;
 done:

@@ -23,7 +23,7 @@ enum { NNCLR_KNN_K = 200 };
 typedef struct nnclr_knn_options {
     int k; /* of which at most the labelled rows of TRAIN are taken */
     double temperature;
-    int64_t chunk;      /* test rows in memory at once; 0: about 256 MiB of them */
+    int64_t chunk;      /* test rows in memory at once; 0: about 128 MiB of them */
     bool leave_one_out; /* TEST is TRAIN: a row is no neighbour of itself */
 } nnclr_knn_options;
 
