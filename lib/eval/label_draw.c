@@ -25,25 +25,34 @@ static int64_t share_of(int64_t rows, double fraction) {
     return share > 1 ? share : rows > 0;
 }
 
-/* drawn [n]: of each class the first quota[class] rows in the order of the draw. Uses up `quota`.
- */
+/* drawn [n]: of each class the first quota[class] rows in the order of the draw, which is one of
+ * the labelled rows. Uses up `quota`. */
 static bool draw(const int64_t *label, int64_t n, int64_t *quota, uint64_t seed, uint32_t which,
                  bool *drawn, nnclr_error *e) {
-    if (n > UINT32_MAX)
-        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld rows are above the limit of %u", (long long)n,
-                          UINT32_MAX);
-    uint32_t *order = nnclr_alloc((size_t)n, sizeof *order, e);
-    if (!order)
-        return false;
-    nnclr_permutation(seed, NNCLR_DRAW_SAMPLE, which, (uint32_t)n, order);
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t row = order[i];
-        drawn[row] = label[row] >= 0 && quota[label[row]] > 0;
-        if (drawn[row])
-            quota[label[row]]--;
+    int64_t labelled = 0;
+    for (int64_t i = 0; i < n; i++)
+        labelled += label[i] >= 0;
+    if (labelled > UINT32_MAX)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld rows are above the limit of %u",
+                          (long long)labelled, UINT32_MAX);
+    uint32_t *order = nnclr_alloc((size_t)labelled, sizeof *order, e);
+    int64_t *row = nnclr_alloc((size_t)labelled, sizeof *row, e);
+    const bool ok = order && row;
+    if (ok) {
+        nnclr_permutation(seed, NNCLR_DRAW_SAMPLE, which, (uint32_t)labelled, order);
+        for (int64_t i = 0, at = 0; i < n; i++) {
+            drawn[i] = false;
+            if (label[i] >= 0)
+                row[at++] = i;
+        }
     }
+    for (int64_t i = 0; ok && i < labelled; i++) {
+        const int64_t one = row[order[i]];
+        drawn[one] = quota[label[one]]-- > 0;
+    }
+    nnclr_free(row);
     nnclr_free(order);
-    return true;
+    return ok;
 }
 
 bool nnclr_label_keep(int64_t *label, int64_t n, int64_t classes, double fraction, uint64_t seed,

@@ -1,4 +1,5 @@
-/* Class-balanced draws of labelled rows, each the same for the same seed and labels. */
+/* Class-balanced draws of labelled rows, each the same for the same seed and the same labels of the
+ * rows that have one. */
 #ifndef NNCLR_EVAL_LABEL_DRAW_H
 #define NNCLR_EVAL_LABEL_DRAW_H
 
