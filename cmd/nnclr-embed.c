@@ -17,7 +17,7 @@ typedef struct settings {
     const char *model, *output;
     int cut;
     bool untrained;
-    int64_t pixels;
+    int64_t pixels, size;
 } settings;
 
 /* The way of the rows: into the file, with a word about progress. */
@@ -69,12 +69,23 @@ static bool embed_pixels(nnclr_cli *cli, const settings *s, nnclr_shard_set *set
 
 /* ---- a network ---- */
 
+static bool open_network(nnclr_frozen_network *n, const settings *s, int threads, nnclr_error *e) {
+    if (!nnclr_frozen_network_open(n, s->model, e))
+        return false;
+    if (s->size)
+        n->config.model.size = n->config.augment.size = (int)s->size;
+    return nnclr_frozen_network_load(n, s->untrained, threads, e) &&
+           (nnclr_network_find(n->list, cut_names[s->cut]) >= 0 ||
+            nnclr_fail(e, NNCLR_ERROR_USAGE, "%s has no projector: leave --output projection out",
+                       s->model));
+}
+
 static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
-    nnclr_frozen_network n = {0};
+    nnclr_frozen_network n;
     nnclr_json *config = NULL;
     target t = {.cli = cli, .total = nnclr_shard_set_count(set)};
     bool ok = false;
-    if (!nnclr_frozen_network_open(&n, s->model, s->untrained, cli->threads, e) ||
+    if (!open_network(&n, s, cli->threads, e) ||
         !(config = nnclr_frozen_network_describe(&n, cut_names[s->cut], e)))
         goto done;
     const int cut = nnclr_network_find(n.list, cut_names[s->cut]);
@@ -83,7 +94,7 @@ static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *se
     if (!t.writer)
         goto done;
     const nnclr_row_sink sink = {.put = put_rows, .context = &t};
-    const nnclr_evaluation_options view = nnclr_embed_view(&n.info.config, cli->threads);
+    const nnclr_evaluation_options view = nnclr_embed_view(&n.config, cli->threads);
     ok = finish(&t, nnclr_embed_network(&n.parameters, cut, set, &view, &sink, e), e);
 done:
     nnclr_json_free(config);
@@ -98,8 +109,8 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "nothing to embed with: give -m CHECKPOINT, or --pixels N");
     if (s->pixels && s->model)
         nnclr_cli_usage(cli, "--pixels takes no model: leave -m out");
-    if (s->pixels && (s->untrained || nnclr_cli_given(cli, "output")))
-        nnclr_cli_usage(cli, "--pixels has no network: leave --output and --untrained out");
+    if (s->pixels && (s->untrained || s->size || nnclr_cli_given(cli, "output")))
+        nnclr_cli_usage(cli, "--pixels has no network: leave --output, --size and --untrained out");
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
     for (int i = 0; i < cli->operand_count; i++)
@@ -113,7 +124,11 @@ int main(int argc, char **argv) {
     settings s = {0};
     const nnclr_option options[] = {
         {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
-         .help = "the checkpoint of nnclr-pretrain whose network is asked"},
+         .help = "the checkpoint of nnclr-pretrain whose network is asked, or a ResNet's weights "
+                 "under torchvision's names"},
+        {"size", 0, NNCLR_OPTION_INT, &s.size, "N", .low = 8, .high = 4096,
+         .help = "show it pictures of N x N pixels, not of the size that it was trained with (224 "
+                 "for weights that do not tell, 32 with the 32x32 stem)"},
         {"output", 0, NNCLR_OPTION_CHOICE, &s.cut, .choices = cut_names,
          .help = "which of the network's values become rows: the pooled features of the backbone, "
                  "or the projector's output"},
