@@ -85,6 +85,7 @@ compare() { # ARCH SIZE PICTURE_SIZE
 # Random weights and statistics of a torchvision ResNet, and its features of the pictures' central
 # SIZE x SIZE, compared with what nnclr-embed says of them.
 from_torchvision() { # ARCH SIZE PICTURE_SIZE COUNT
+    rm -rf pictures
     "$NNCLR_SHAPES" --count "$4" --test 0 --size "$3" pictures
     nnclr-prep -q -o pictures.tar.zst pictures/train
     cat >make.py <<'END'
