@@ -187,6 +187,16 @@ END
     expect 0 "$python" shown.py
 }
 
+@test "the Python of nnclr-tensor(5) loads a checkpoint" {
+    make_shard train 20
+    nnclr-pretrain -q --preset tiny --arch resnet50 --width 1 --stem imagenet --batch 2 --queue 8 --steps 1 \
+        -o run train.tar.zst
+    zstdcat run/checkpoint.safetensors.zst >checkpoint.safetensors
+    python_of nnclr-tensor.5 >shown.py
+    echo 'assert torch.equal(net.bn1.running_mean, tensors["backbone.bn1.running_mean"])' >>shown.py
+    expect 0 "$python" shown.py
+}
+
 @test "the Python of nnclr-embed(1) writes weights that it takes" {
     make_shard train 20
     python_of nnclr-embed.1 | sed 's/weights="[A-Z0-9_]*"/weights=None/' >shown.py

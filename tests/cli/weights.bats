@@ -204,3 +204,10 @@ TABLE
     expect 2 nnclr-pretrain -q $SMALL --arch resnet34 --width 0.25 --init plain.safetensors -o other train.tar.zst
     expect_message nnclr-pretrain "plain.safetensors: tensor conv1.weight has shape [8,3,3,3], where this network has [16,3,3,3]; its backbone is not that of this run: give --arch resnet18 --width 0.125 --stem cifar"
 }
+
+@test "linear evaluation on augmented views passes them through such weights too" {
+    make_weights known
+    nnclr-lineval --augment -m checkpoint.zst --epochs 1 train.tar.zst train.tar.zst | cut -f 1-4 >wanted
+    expect 0 nnclr-lineval --augment -m exported.safetensors --epochs 1 train.tar.zst train.tar.zst
+    diff wanted <(cut -f 1-4 <<<"$output")
+}
