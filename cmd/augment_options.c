@@ -103,6 +103,30 @@ void augment_options(nnclr_augment *a, int64_t *size, nnclr_option table[AUGMENT
     memcpy(table, options, sizeof options);
 }
 
+void view_options(view_choices *choices, nnclr_option table[VIEW_OPTIONS]) {
+    *choices = (view_choices){.filter = -1};
+    const nnclr_option options[] = {
+        INTEGER("size", &choices->size, "N", "show it pictures of N x N pixels", 8, 4096),
+        CHOICE("interpolation", &choices->filter, nnclr_filter_names, "of their resize"),
+        CUSTOM("mean", choices->mean, "R,G,B", "subtracted from them", parse_mean, show_nothing),
+        CUSTOM("std", choices->std, "R,G,B", "that they are divided by", parse_std, show_nothing),
+    };
+    _Static_assert(sizeof options / sizeof *options == VIEW_OPTIONS, "count them");
+    memcpy(table, options, sizeof options);
+}
+
+void view_apply(const view_choices *choices, const nnclr_cli *cli, nnclr_config *config) {
+    nnclr_augment *a = &config->augment;
+    if (choices->size)
+        config->model.size = a->size = (int)choices->size;
+    if (choices->filter >= 0)
+        a->filter = (nnclr_filter)choices->filter;
+    if (nnclr_cli_given(cli, "mean"))
+        memcpy(a->mean, choices->mean, sizeof a->mean);
+    if (nnclr_cli_given(cli, "std"))
+        memcpy(a->std, choices->std, sizeof a->std);
+}
+
 nnclr_config augment_defaults(int argc, char **argv, int *preset, int64_t *size) {
     int named = option_find(nnclr_preset_names, nnclr_cli_peek(argc, argv, "preset"));
     int augment = option_find(nnclr_augment_names, nnclr_cli_peek(argc, argv, "augment"));

@@ -1,5 +1,6 @@
 /* The options that say what the network sees of a picture: the same for nnclr-pretrain, which
- * trains on it, and nnclr-views, which shows it. */
+ * trains on it, and nnclr-views, which shows it; fewer for nnclr-embed, which changes nothing at
+ * random. */
 #ifndef NNCLR_CMD_AUGMENT_OPTIONS_H
 #define NNCLR_CMD_AUGMENT_OPTIONS_H
 
@@ -7,6 +8,20 @@
 #include "train/config.h"
 
 enum { AUGMENT_OPTIONS = 13 };
+
+enum { VIEW_OPTIONS = 4 };
+
+/* What a network is shown, where that is not what its file says. */
+typedef struct view_choices {
+    int64_t size; /* 0: not given */
+    int filter;   /* of an nnclr_filter; -1: not given */
+    float mean[3], std[3];
+} view_choices;
+
+/* Fills the table, and *choices with nothing given. */
+void view_options(view_choices *choices, nnclr_option table[VIEW_OPTIONS]);
+/* Changes what is given. */
+void view_apply(const view_choices *choices, const nnclr_cli *cli, nnclr_config *config);
 
 /* Index of a name in a NULL-terminated list; -1: not there, or NULL. */
 int option_find(const char *const *names, const char *name);

@@ -191,14 +191,14 @@ static bool evaluate(augmented *a, nnclr_cli *cli, const settings *s, nnclr_froz
     const double start = nnclr_now();
     const int value = nnclr_network_find(n->list, cut),
               classes = (int)nnclr_shard_set_class_count(a->train);
-    const nnclr_evaluation_options view = nnclr_embed_view(&n->info.config, cli->threads);
+    const nnclr_evaluation_options view = nnclr_embed_view(&n->config, cli->threads);
     const nnclr_augmented_options options = {
         .sgd = {.epochs = (int)s->epochs,
                 .batch = (int)s->batch,
                 .lr = s->lr,
                 .weight_decay = s->weight_decay},
         .seed = (uint64_t)s->seed,
-        .augment = choose_augment(s, &n->info.config),
+        .augment = choose_augment(s, &n->config),
         .standardize = s->standardize,
         .progress = show_progress,
         .context = cli,
@@ -239,8 +239,8 @@ bool augmented_run(augmented *a, nnclr_cli *cli, const settings *s, const char *
     nnclr_frozen_network n = {0};
     a->result.method = "linear";
     bool ok = check_output(s->output, e) && check_output(s->predictions, e) &&
-              nnclr_frozen_network_open(&n, s->model, false, cli->threads, e) &&
-              open_shards(a, cli, s, e) &&
+              nnclr_frozen_network_open(&n, s->model, e) &&
+              nnclr_frozen_network_load(&n, false, cli->threads, e) && open_shards(a, cli, s, e) &&
               (a->result.predictions =
                    nnclr_alloc(nnclr_shard_set_count(a->test), sizeof *a->result.predictions, e)) &&
               evaluate(a, cli, s, &n, program, e);

@@ -2,12 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/augment_options.h"
 #include "cmd/cli.h"
 #include "eval/embed.h"
 #include "eval/embedding.h"
 #include "eval/frozen_network.h"
 
-enum { CACHE_BYTES = 64 << 20, PIXELS_LIMIT = 256 };
+enum { CACHE_BYTES = 64 << 20, PIXELS_LIMIT = 256, OWN_OPTIONS = 6 };
 
 #define PROGRAM "nnclr-embed " NNCLR_VERSION
 
@@ -18,6 +19,7 @@ typedef struct settings {
     int cut;
     bool untrained;
     int64_t pixels;
+    view_choices view;
 } settings;
 
 /* The way of the rows: into the file, with a word about progress. */
@@ -69,12 +71,23 @@ static bool embed_pixels(nnclr_cli *cli, const settings *s, nnclr_shard_set *set
 
 /* ---- a network ---- */
 
+static bool open_network(nnclr_frozen_network *n, const nnclr_cli *cli, const settings *s,
+                         nnclr_error *e) {
+    if (!nnclr_frozen_network_open(n, s->model, e))
+        return false;
+    view_apply(&s->view, cli, &n->config);
+    return nnclr_frozen_network_load(n, s->untrained, cli->threads, e) &&
+           (nnclr_network_find(n->list, cut_names[s->cut]) >= 0 ||
+            nnclr_fail(e, NNCLR_ERROR_USAGE, "%s has no projector: leave --output projection out",
+                       s->model));
+}
+
 static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
-    nnclr_frozen_network n = {0};
+    nnclr_frozen_network n;
     nnclr_json *config = NULL;
     target t = {.cli = cli, .total = nnclr_shard_set_count(set)};
     bool ok = false;
-    if (!nnclr_frozen_network_open(&n, s->model, s->untrained, cli->threads, e) ||
+    if (!open_network(&n, cli, s, e) ||
         !(config = nnclr_frozen_network_describe(&n, cut_names[s->cut], e)))
         goto done;
     const int cut = nnclr_network_find(n.list, cut_names[s->cut]);
@@ -83,7 +96,7 @@ static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *se
     if (!t.writer)
         goto done;
     const nnclr_row_sink sink = {.put = put_rows, .context = &t};
-    const nnclr_evaluation_options view = nnclr_embed_view(&n.info.config, cli->threads);
+    const nnclr_evaluation_options view = nnclr_embed_view(&n.config, cli->threads);
     ok = finish(&t, nnclr_embed_network(&n.parameters, cut, set, &view, &sink, e), e);
 done:
     nnclr_json_free(config);
@@ -98,8 +111,11 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "nothing to embed with: give -m CHECKPOINT, or --pixels N");
     if (s->pixels && s->model)
         nnclr_cli_usage(cli, "--pixels takes no model: leave -m out");
-    if (s->pixels && (s->untrained || nnclr_cli_given(cli, "output")))
-        nnclr_cli_usage(cli, "--pixels has no network: leave --output and --untrained out");
+    static const char *const networks[] = {"output",        "untrained", "size",
+                                           "interpolation", "mean",      "std"};
+    for (size_t i = 0; s->pixels && i < sizeof networks / sizeof *networks; i++)
+        if (nnclr_cli_given(cli, networks[i]))
+            nnclr_cli_usage(cli, "--pixels has no network: leave --%s out", networks[i]);
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
     for (int i = 0; i < cli->operand_count; i++)
@@ -111,9 +127,10 @@ static void check(nnclr_cli *cli, const settings *s) {
 
 int main(int argc, char **argv) {
     settings s = {0};
-    const nnclr_option options[] = {
+    nnclr_option options[OWN_OPTIONS + VIEW_OPTIONS] = {
         {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
-         .help = "the checkpoint of nnclr-pretrain whose network is asked"},
+         .help = "the checkpoint of nnclr-pretrain whose network is asked, or a ResNet's weights "
+                 "under torchvision's names"},
         {"output", 0, NNCLR_OPTION_CHOICE, &s.cut, .choices = cut_names,
          .help = "which of the network's values become rows: the pooled features of the backbone, "
                  "or the projector's output"},
@@ -124,12 +141,19 @@ int main(int argc, char **argv) {
         {"out", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
          .help = "write there instead of to standard output; a name in .safetensors is written "
                  "uncompressed"},
+        {NULL, .type = NNCLR_OPTION_GROUP,
+         .help = "What the network is shown (default: what its file says)"},
     };
+    view_options(&s.view, options + OWN_OPTIONS);
     const nnclr_program program = {
         .name = "nnclr-embed",
         .summary = "Turns the pictures of shards into embeddings, one row each.",
-        .usage = "-m CHECKPOINT [options] [-o FILE] SHARD...\n--pixels N [-o FILE] SHARD...",
-        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input.",
+        .usage =
+            "-m CHECKPOINT|WEIGHTS [options] [-o FILE] SHARD...\n--pixels N [-o FILE] SHARD...",
+        .notes =
+            "Several SHARDs are one set, numbered on in the order given; - is standard input.\n"
+            "Weights that say nothing are shown 224 pixels (32 with the 32x32 stem), bilinear, "
+            "with ImageNet's mean and std.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

@@ -1,5 +1,7 @@
 #include "base/dtype.h"
 
+#include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 static const struct {
@@ -28,4 +30,32 @@ bool nnclr_dtype_parse(const char *name, nnclr_dtype *dtype) {
             return true;
         }
     return false;
+}
+
+/* One sign, five exponent and ten mantissa bits, the exponent biased by 15. */
+static float value_of_f16(uint16_t bits) {
+    int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    float magnitude = exponent == 31 ? mantissa ? NAN : INFINITY
+                      : exponent     ? ldexpf((float)(mantissa + 1024), exponent - 25)
+                                     : ldexpf((float)mantissa, -24);
+    return bits >> 15 ? -magnitude : magnitude;
+}
+
+/* The upper half of a float. */
+static float value_of_bf16(uint16_t bits) {
+    uint32_t whole = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &whole, sizeof value);
+    return value;
+}
+
+void nnclr_dtype_widen(nnclr_dtype half, void *place, size_t count) {
+    unsigned char *bytes = place;
+    for (size_t i = count;
+         i-- > 0;) { /* from the end: no float lies on a half that is still to come */
+        uint16_t bits;
+        memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
+        float value = half == NNCLR_F16 ? value_of_f16(bits) : value_of_bf16(bits);
+        memcpy(bytes + i * sizeof value, &value, sizeof value);
+    }
 }

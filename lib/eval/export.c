@@ -18,15 +18,17 @@ static bool finish(nnclr_output *out, bool ok, nnclr_error *e) {
     return false;
 }
 
-/* All data of a tensor, in pieces. */
+/* All data of a tensor, in pieces, of which reals must be finite. */
 static bool copy_tensor(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
                         nnclr_output *out, nnclr_error *e) {
-    const size_t bytes = nnclr_tensor_bytes(info);
-    unsigned char *chunk = nnclr_alloc(CHUNK, 1, e);
+    const size_t bytes = nnclr_tensor_bytes(info), width = nnclr_dtype_bytes(info->dtype);
+    const bool real = info->dtype == NNCLR_F32 || info->dtype == NNCLR_F64;
+    void *chunk = nnclr_alloc(CHUNK, 1, e);
     bool ok = chunk != NULL;
     for (size_t done = 0; ok && done < bytes;) {
         size_t part = bytes - done < CHUNK ? bytes - done : CHUNK;
         ok = nnclr_tensor_reader_read(reader, info, done, chunk, part, e) &&
+             (!real || nnclr_check_reals(reader, info, info->dtype, chunk, part / width, e)) &&
              nnclr_output_write(out, chunk, part, e);
         done += part;
     }
@@ -55,7 +57,14 @@ static bool put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_e
     return ok;
 }
 
-static nnclr_json *make_metadata(const nnclr_config *config, nnclr_error *e) {
+static bool put_step(nnclr_json *metadata, int64_t step, nnclr_error *e) {
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, step);
+    return nnclr_json_put_string(metadata, "nnclr.step", text, e);
+}
+
+static nnclr_json *make_metadata(const nnclr_checkpoint_info *info, nnclr_error *e) {
+    const nnclr_config *config = &info->config;
     const nnclr_model_spec *model = &config->model;
     nnclr_json *metadata = nnclr_json_object(e);
     if (metadata && nnclr_json_put_string(metadata, "format", "pt", e) &&
@@ -64,7 +73,8 @@ static nnclr_json *make_metadata(const nnclr_config *config, nnclr_error *e) {
         nnclr_json_put_string(metadata, "stem", nnclr_stem_names[model->stem], e) &&
         put_real(metadata, "size", model->size, e) &&
         put_channels(metadata, "mean", config->augment.mean, e) &&
-        put_channels(metadata, "std", config->augment.std, e) && put_config(metadata, config, e))
+        put_channels(metadata, "std", config->augment.std, e) && put_config(metadata, config, e) &&
+        put_step(metadata, info->step, e))
         return metadata;
     nnclr_json_free(metadata);
     return NULL;
@@ -82,17 +92,17 @@ static bool check_network(const nnclr_tensor_reader *checkpoint, const nnclr_mod
     return ok;
 }
 
-static bool write_header(const nnclr_tensor_reader *checkpoint, const nnclr_config *config,
+static bool write_header(const nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
                          nnclr_output *out, nnclr_error *e) {
     const size_t all = nnclr_tensor_reader_count(checkpoint);
     nnclr_buffer header = {0};
-    nnclr_json *metadata = make_metadata(config, e);
+    nnclr_json *metadata = make_metadata(info, e);
     nnclr_tensor_info *infos = nnclr_alloc(all, sizeof *infos, e);
     size_t count = 0;
     for (size_t i = 0; infos && i < all; i++) {
-        const nnclr_tensor_info *info = nnclr_tensor_reader_info(checkpoint, i);
-        if (is_backbone(info)) {
-            infos[count] = *info;
+        const nnclr_tensor_info *tensor = nnclr_tensor_reader_info(checkpoint, i);
+        if (is_backbone(tensor)) {
+            infos[count] = *tensor;
             infos[count++].name += sizeof prefix - 1;
         }
     }
@@ -111,7 +121,7 @@ bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoi
     nnclr_output *out = nnclr_output_open(path, e);
     if (!out)
         return false;
-    bool ok = write_header(checkpoint, &info->config, out, e);
+    bool ok = write_header(checkpoint, info, out, e);
     for (size_t i = 0; ok && i < nnclr_tensor_reader_count(checkpoint); i++) {
         const nnclr_tensor_info *tensor = nnclr_tensor_reader_info(checkpoint, i);
         ok = !is_backbone(tensor) || copy_tensor(checkpoint, tensor, out, e);

@@ -9,8 +9,8 @@
 #include "train/checkpoint.h"
 
 /* A plain safetensors document of the checkpoint's backbone, without prefix, in the file's dtypes.
- * __metadata__ tells arch, width, stem, size, mean, std, and nnclr.config. PATH "-" is standard
- * output. */
+ * __metadata__ tells arch, width, stem, size, mean, std, nnclr.config and nnclr.step. Weights that
+ * are not finite are refused. PATH "-" is standard output. */
 bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
                            const char *path, nnclr_error *e);
 /* NumPy's format 1.0: float32 [n,d] in C order. */

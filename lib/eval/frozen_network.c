@@ -1,38 +1,41 @@
 #include "eval/frozen_network.h"
 
-#include <string.h>
-
-/* Weights of other programs carry no nnclr.kind: say what can be given in their place. */
-static void explain_foreign(const char *path, nnclr_error *e) {
-    nnclr_error ignored = NNCLR_NO_ERROR;
-    nnclr_tensor_reader *reader =
-        strcmp(path, "-") ? nnclr_tensor_reader_open(path, &ignored) : NULL;
-    if (reader && !nnclr_tensor_reader_metadata(reader, "nnclr.kind"))
-        nnclr_fail(e, NNCLR_ERROR_MISSING,
-                   "%s: weights of other programs are not read in this version; give a checkpoint "
-                   "of nnclr-pretrain (RUN/checkpoint.safetensors.zst)",
-                   path);
-    nnclr_tensor_reader_close(reader);
+bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, nnclr_error *e) {
+    *n = (nnclr_frozen_network){0};
+    n->reader = nnclr_tensor_reader_open(path, e);
+    if (!n->reader)
+        return false;
+    n->foreign = !nnclr_tensor_reader_metadata(n->reader, "nnclr.kind");
+    if (n->foreign ? !nnclr_weights_describe(n->reader, &n->weights, e)
+                   : !nnclr_checkpoint_read_info(n->reader, &n->info, e))
+        return false;
+    n->config = n->foreign ? n->weights.config : n->info.config;
+    n->step = n->foreign ? n->weights.step : n->info.step;
+    return true;
 }
 
-bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, bool untrained,
-                               int threads, nnclr_error *e) {
-    *n = (nnclr_frozen_network){.untrained = untrained};
-    n->checkpoint = nnclr_checkpoint_open(path, &n->info, e);
-    if (!n->checkpoint) {
-        explain_foreign(path, e);
-        return false;
-    }
+/* The file is held against the network before memory is spent on it. */
+static bool build(nnclr_frozen_network *n, nnclr_error *e) {
+    nnclr_model_spec model = n->config.model;
+    if (n->foreign)
+        model.projector.count = model.predictor.count = 0;
+    n->list = nnclr_model_build(&model, e);
+    return n->list && (n->foreign ? nnclr_weights_check(n->reader, &n->weights.prefix, n->list, e)
+                                  : nnclr_checkpoint_check(n->reader, n->list, false, e));
+}
+
+bool nnclr_frozen_network_load(nnclr_frozen_network *n, bool untrained, int threads,
+                               nnclr_error *e) {
+    n->untrained = untrained;
     n->pool = nnclr_pool_create(threads, e);
     if (!n->pool ||
-        !nnclr_engine_open(&n->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, n->pool, e))
+        !nnclr_engine_open(&n->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, n->pool, e) ||
+        !build(n, e) || !nnclr_parameters_create(&n->parameters, n->list, &n->engine, false, e))
         return false;
-    n->list = nnclr_model_build(&n->info.config.model, e);
-    if (!n->list || !nnclr_checkpoint_check(n->checkpoint, n->list, false, e) ||
-        !nnclr_parameters_create(&n->parameters, n->list, &n->engine, false, e))
-        return false;
-    return untrained ? nnclr_parameters_initialize(&n->parameters, n->info.config.init_seed, e)
-                     : nnclr_checkpoint_load_parameters(n->checkpoint, &n->parameters, e);
+    if (untrained)
+        return nnclr_parameters_initialize(&n->parameters, n->config.init_seed, e);
+    return n->foreign ? nnclr_weights_load(n->reader, &n->weights.prefix, &n->parameters, e)
+                      : nnclr_checkpoint_load_parameters(n->reader, &n->parameters, e);
 }
 
 void nnclr_frozen_network_close(nnclr_frozen_network *n) {
@@ -40,17 +43,42 @@ void nnclr_frozen_network_close(nnclr_frozen_network *n) {
     nnclr_network_free(n->list);
     nnclr_engine_close(&n->engine);
     nnclr_pool_free(n->pool);
-    if (n->checkpoint)
-        nnclr_checkpoint_info_free(&n->info);
-    nnclr_tensor_reader_close(n->checkpoint);
+    nnclr_checkpoint_info_free(&n->info);
+    nnclr_tensor_reader_close(n->reader);
     *n = (nnclr_frozen_network){0};
+}
+
+/* What of a configuration weights without one have. */
+static nnclr_json *keep_network(nnclr_json *whole, nnclr_error *e) {
+    static const char *const keys[] = {"arch",
+                                       "width",
+                                       "stem",
+                                       "size",
+                                       "interpolation",
+                                       "mean",
+                                       "std",
+                                       "evaluation_resize",
+                                       "evaluation_crop",
+                                       "evaluation_stretch"};
+    nnclr_json *kept = nnclr_json_object(e);
+    bool ok = kept != NULL;
+    for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++)
+        ok = nnclr_json_put(kept, keys[i], nnclr_json_take(whole, keys[i]), e);
+    nnclr_json_free(whole);
+    if (ok)
+        return kept;
+    nnclr_json_free(kept);
+    return NULL;
 }
 
 nnclr_json *nnclr_frozen_network_describe(const nnclr_frozen_network *n, const char *cut,
                                           nnclr_error *e) {
-    nnclr_json *config = nnclr_config_to_json(&n->info.config, e);
+    const int64_t step = n->untrained ? 0 : n->step;
+    nnclr_json *config = nnclr_config_to_json(&n->config, e);
+    if (config && n->foreign && !n->weights.told)
+        config = keep_network(config, e);
     if (config && nnclr_json_put_string(config, "output", cut, e) &&
-        nnclr_json_put_int(config, "step", n->untrained ? 0 : n->info.step, e) &&
+        (step < 0 || nnclr_json_put_int(config, "step", step, e)) &&
         nnclr_json_put_bool(config, "untrained", n->untrained, e))
         return config;
     nnclr_json_free(config);

@@ -1,5 +1,6 @@
-/* The network of a checkpoint on an engine of its own, for evaluation: it has no gradients and no
- * momentum, and whatever is run through it leaves parameters and running statistics as they are. */
+/* The network of a checkpoint, or of weights that are none (resnet_weights.h), on an engine of its
+ * own, for evaluation: it has no gradients and no momentum, and whatever is run through it leaves
+ * parameters and running statistics as they are. */
 #ifndef NNCLR_EVAL_FROZEN_NETWORK_H
 #define NNCLR_EVAL_FROZEN_NETWORK_H
 
@@ -12,10 +13,15 @@
 #include "io/tensor_file.h"
 #include "net/parameters.h"
 #include "train/checkpoint.h"
+#include "train/resnet_weights.h"
 
 typedef struct nnclr_frozen_network {
-    nnclr_tensor_reader *checkpoint;
-    nnclr_checkpoint_info info;
+    nnclr_tensor_reader *reader;
+    bool foreign;               /* weights, without heads */
+    nnclr_checkpoint_info info; /* of a checkpoint */
+    nnclr_weights_info weights; /* of weights */
+    nnclr_config config;        /* of either */
+    int64_t step;               /* steps of training; -1: not told */
     nnclr_pool *pool;
     nnclr_engine engine;
     nnclr_network *list;
@@ -23,13 +29,17 @@ typedef struct nnclr_frozen_network {
     bool untrained;
 } nnclr_frozen_network;
 
-/* PATH "-" is standard input. `untrained`: the same network at step 0. On failure, too, it is to be
- * closed. *n must not move while it is open; the thread that opens it drives its engine. */
-bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, bool untrained,
-                               int threads, nnclr_error *e);
+/* Reads what the file says of itself; PATH "-" is standard input. Size, interpolation, mean and std
+ * of n->config may then be changed. On failure, too, *n is to be closed. */
+bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, nnclr_error *e);
+/* `untrained`: the same network at step 0. *n must not move from then on; the thread that loads it
+ * drives its engine. */
+bool nnclr_frozen_network_load(nnclr_frozen_network *n, bool untrained, int threads,
+                               nnclr_error *e);
 void nnclr_frozen_network_close(nnclr_frozen_network *n); /* a zeroed one is fine */
 
-/* The run's own configuration, and which network of that run at which cut; the caller's. */
+/* The configuration, of which weights without one have the network's and the pictures' part, and
+ * which network of that run at which cut; the caller's. */
 nnclr_json *nnclr_frozen_network_describe(const nnclr_frozen_network *n, const char *cut,
                                           nnclr_error *e);
 

@@ -104,6 +104,7 @@ static bool put_initializer(graph *g, const char *name, nnclr_error *e) {
             float x = (float)((const double *)data)[i];
             memcpy((char *)data + i * sizeof x, &x, sizeof x);
         }
+    ok = ok && nnclr_check_reals(g->checkpoint, info, NNCLR_F32, data, count, e);
     for (int i = 0; ok && i < info->rank; i++)
         ok = put_int(&tensor, 1, info->dims[i], e);
     ok = ok && put_int(&tensor, 2, TYPE_FLOAT, e) && put_text(&tensor, 8, name, e) &&

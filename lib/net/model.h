@@ -25,6 +25,10 @@ typedef enum nnclr_stem { NNCLR_STEM_IMAGENET, NNCLR_STEM_CIFAR } nnclr_stem;
 extern const char *const nnclr_arch_names[]; /* "resnet18", ..., NULL */
 extern const char *const nnclr_stem_names[]; /* "imagenet", "cifar", NULL */
 
+enum { NNCLR_STAGES = 4 };
+/* The architecture with so many blocks in its stages, bottlenecks or basic ones; false: none. */
+bool nnclr_arch_find(bool bottleneck, const int blocks[NNCLR_STAGES], nnclr_arch *arch);
+
 typedef struct nnclr_layers {
     int count; /* 0: no such head */
     int width[NNCLR_MLP_LAYERS];

@@ -2,12 +2,13 @@
  * bottleneck. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "net/model.h"
 
 typedef struct resnet_shape {
     bool bottleneck;
-    int blocks[4];
+    int blocks[NNCLR_STAGES];
 } resnet_shape;
 
 static const resnet_shape shapes[] = {
@@ -19,6 +20,16 @@ static const resnet_shape shapes[] = {
 const char *const nnclr_arch_names[] = {"resnet18",  "resnet34",  "resnet50",
                                         "resnet101", "resnet152", NULL};
 const char *const nnclr_stem_names[] = {"imagenet", "cifar", NULL};
+
+bool nnclr_arch_find(bool bottleneck, const int blocks[NNCLR_STAGES], nnclr_arch *arch) {
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (shapes[i].bottleneck == bottleneck &&
+            memcmp(shapes[i].blocks, blocks, sizeof shapes[i].blocks) == 0) {
+            *arch = (nnclr_arch)i;
+            return true;
+        }
+    return false;
+}
 
 typedef struct op_name {
     char text[64];
@@ -81,7 +92,7 @@ int nnclr_resnet_build(nnclr_network *net, int x, nnclr_arch arch, double width,
     }
     const resnet_shape *shape = &shapes[arch];
     int y = build_stem(net, x, scaled(64, width), stem, e);
-    for (int stage = 0; stage < 4; stage++)
+    for (int stage = 0; stage < NNCLR_STAGES; stage++)
         for (int block = 0; block < shape->blocks[stage] && y >= 0; block++)
             y = build_block(net, y, named("backbone.layer%d.%d", stage + 1, block).text,
                             shape->bottleneck, scaled(64 << stage, width),

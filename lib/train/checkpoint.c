@@ -12,8 +12,6 @@
 
 enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
 
-static const int64_t most_batches = (int64_t)1 << 60; /* so that counting on cannot overflow */
-
 /* ---- metadata ---- */
 
 static bool put_number(nnclr_json *metadata, const char *key, int64_t value, nnclr_error *e) {
@@ -172,15 +170,21 @@ static bool read_metadata(const nnclr_tensor_reader *reader, nnclr_checkpoint_in
     return true;
 }
 
+bool nnclr_checkpoint_read_info(const nnclr_tensor_reader *reader, nnclr_checkpoint_info *info,
+                                nnclr_error *e) {
+    *info = (nnclr_checkpoint_info){0};
+    if (read_metadata(reader, info, e))
+        return true;
+    nnclr_checkpoint_info_free(info);
+    return false;
+}
+
 nnclr_tensor_reader *nnclr_checkpoint_open(const char *path, nnclr_checkpoint_info *info,
                                            nnclr_error *e) {
-    *info = (nnclr_checkpoint_info){0};
     nnclr_tensor_reader *reader = nnclr_tensor_reader_open(path, e);
-    if (!reader)
-        return NULL;
-    if (read_metadata(reader, info, e))
+    *info = (nnclr_checkpoint_info){0};
+    if (!reader || nnclr_checkpoint_read_info(reader, info, e))
         return reader;
-    nnclr_checkpoint_info_free(info);
     nnclr_tensor_reader_close(reader);
     return NULL;
 }
@@ -194,14 +198,6 @@ void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info) {
 }
 
 /* ---- loading ---- */
-
-static void print_shape(char *text, size_t size, int rank, const int64_t *dims) {
-    size_t used = (size_t)snprintf(text, size, "[");
-    for (int i = 0; i < rank && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", dims[i]);
-    if (used < size)
-        snprintf(text + used, size - used, "]");
-}
 
 /* The tensor of that entry. Reals may have either width. */
 static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
@@ -222,69 +218,11 @@ static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
         return NULL;
     }
     char is[160], should[160];
-    print_shape(is, sizeof is, info->rank, info->dims);
-    print_shape(should, sizeof should, entry->rank, entry->dims);
+    nnclr_print_shape(info->rank, info->dims, is, sizeof is);
+    nnclr_print_shape(entry->rank, entry->dims, should, sizeof should);
     nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s has shape %s, but its nnclr.config asks for %s",
                path, entry->name, is, should);
     return NULL;
-}
-
-/* Numbers that no training goes on from, and that a flipped bit of a file without checksums makes:
- * what is not finite, and a variance below 0. */
-static bool check_reals(const nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
-                        const void *chunk, size_t count, nnclr_error *e) {
-    static const char suffix[] = ".running_var";
-    size_t size = strlen(info->name), tail = sizeof suffix - 1;
-    bool variance = size > tail && strcmp(info->name + size - tail, suffix) == 0;
-    for (size_t i = 0; i < count; i++) {
-        double x = info->dtype == NNCLR_F64 ? ((const double *)chunk)[i]
-                                            : (double)((const float *)chunk)[i];
-        if (!isfinite(x) || (variance && x < 0))
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s holds %g, %s",
-                              nnclr_tensor_reader_path(reader), info->name, x,
-                              isfinite(x) ? "which is no variance" : "which is no finite number");
-    }
-    return true;
-}
-
-/* Reals [count] from the file to an engine's place. */
-static bool load_reals(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
-                       nnclr_engine *engine, void *place, nnclr_error *e) {
-    size_t count = (size_t)nnclr_tensor_elements(info), width = nnclr_dtype_bytes(info->dtype);
-    size_t most = count < CHUNK ? count : CHUNK;
-    void *chunk = nnclr_alloc(most, width, e);
-    bool ok = chunk != NULL;
-    for (size_t done = 0; ok && done < count;) {
-        size_t part = count - done < most ? count - done : most;
-        ok = nnclr_tensor_reader_read(reader, info, done * width, chunk, part * width, e) &&
-             check_reals(reader, info, chunk, part, e);
-        if (ok)
-            engine->table->put(engine, nnclr_real_at(engine, place, done), part, info->dtype,
-                               chunk);
-        done += part;
-    }
-    ok = ok && engine->table->sync(engine, e);
-    nnclr_free(chunk);
-    return ok;
-}
-
-static void *flat_buffer(const nnclr_parameters *p, nnclr_slot slot) {
-    return slot == NNCLR_SLOT_WEIGHT      ? p->weights
-           : slot == NNCLR_SLOT_STATISTIC ? p->statistics
-                                          : p->velocity;
-}
-
-bool nnclr_checkpoint_load_entry(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
-                                 const nnclr_layout_entry *entry, nnclr_parameters *p,
-                                 nnclr_error *e) {
-    if (entry->slot != NNCLR_SLOT_BATCHES)
-        return load_reals(reader, info, p->engine,
-                          nnclr_real_at(p->engine, flat_buffer(p, entry->slot), entry->offset), e);
-    if (!nnclr_tensor_reader_read(reader, info, 0, &p->batches, sizeof p->batches, e))
-        return false;
-    return (p->batches >= 0 && p->batches <= most_batches) ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s is %" PRId64 ", no count of batches",
-                      nnclr_tensor_reader_path(reader), entry->name, p->batches);
 }
 
 /* Refuses tensors below the first component of one of the network's names that it does not have: a
@@ -478,9 +416,7 @@ static bool write_entry(nnclr_tensor_writer *writer, const nnclr_layout_entry *e
     case NNCLR_SLOT_WEIGHT:
     case NNCLR_SLOT_STATISTIC:
     case NNCLR_SLOT_MOMENTUM:
-        return write_reals(writer, entry, p->engine,
-                           nnclr_real_at(p->engine, flat_buffer(p, entry->slot), entry->offset),
-                           count, chunk, e);
+        return write_reals(writer, entry, p->engine, nnclr_layout_place(entry, p), count, chunk, e);
     case NNCLR_SLOT_BATCHES:
         return nnclr_tensor_writer_put(writer, &p->batches, sizeof p->batches, e);
     case NNCLR_SLOT_QUEUE_EMBEDDING:

@@ -27,7 +27,10 @@ typedef struct nnclr_checkpoint_info {
  * parse, is refused. */
 nnclr_tensor_reader *nnclr_checkpoint_open(const char *path, nnclr_checkpoint_info *info,
                                            nnclr_error *e);
-void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info);
+/* The metadata of a file that is open already. */
+bool nnclr_checkpoint_read_info(const nnclr_tensor_reader *reader, nnclr_checkpoint_info *info,
+                                nnclr_error *e);
+void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info); /* a zeroed one is fine */
 /* Pictures in the data that the identity describes. */
 int64_t nnclr_identity_records(const nnclr_json *identity);
 
@@ -40,6 +43,11 @@ bool nnclr_checkpoint_check(const nnclr_tensor_reader *reader, const nnclr_netwo
  * p->velocity is not NULL, after the same check. F32 and F64 files load into either engine. */
 bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
                                       nnclr_error *e);
+/* Refuses numbers of a tensor that no network goes on from, and that a flipped bit of a file
+ * without checksums makes: what is not finite, and a variance below 0. `real`, F32 or F64, is the
+ * type of `values`. */
+bool nnclr_check_reals(const nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                       nnclr_dtype real, const void *values, size_t count, nnclr_error *e);
 /* Loads the queue; `s` was created with the file's m and d. `told` is what the file's metadata say,
  * which bounds the rows' records, labels and steps; NULL: a file without. */
 bool nnclr_checkpoint_load_support_set(nnclr_tensor_reader *reader,

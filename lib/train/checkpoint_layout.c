@@ -1,9 +1,15 @@
 #include "train/checkpoint_layout.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+
+enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
+
+static const int64_t most_batches = (int64_t)1 << 60; /* so that counting on cannot overflow */
 
 static nnclr_layout_entry *append(nnclr_layout *layout, nnclr_slot slot, nnclr_dtype dtype) {
     nnclr_layout_entry *entry = &layout->entries[layout->count++];
@@ -98,4 +104,72 @@ static bool type_fits(const nnclr_layout_entry *entry, nnclr_dtype type) {
 bool nnclr_layout_fits(const nnclr_layout_entry *entry, const nnclr_tensor_info *info) {
     return type_fits(entry, info->dtype) && info->rank == entry->rank &&
            memcmp(info->dims, entry->dims, (size_t)entry->rank * sizeof *info->dims) == 0;
+}
+
+void nnclr_print_shape(int rank, const int64_t *dims, char *text, size_t size) {
+    size_t used = (size_t)snprintf(text, size, "[");
+    for (int i = 0; i < rank && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", dims[i]);
+    if (used < size)
+        snprintf(text + used, size - used, "]");
+}
+
+/* ---- loading ---- */
+
+bool nnclr_check_reals(const nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                       nnclr_dtype real, const void *values, size_t count, nnclr_error *e) {
+    static const char suffix[] = ".running_var";
+    size_t size = strlen(info->name), tail = sizeof suffix - 1;
+    bool variance = size > tail && strcmp(info->name + size - tail, suffix) == 0;
+    for (size_t i = 0; i < count; i++) {
+        double x =
+            real == NNCLR_F64 ? ((const double *)values)[i] : (double)((const float *)values)[i];
+        if (!isfinite(x) || (variance && x < 0))
+            return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s holds %g, %s",
+                              nnclr_tensor_reader_path(reader), info->name, x,
+                              isfinite(x) ? "which is no variance" : "which is no finite number");
+    }
+    return true;
+}
+
+/* Reals [count] from the file to an engine's place. */
+static bool load_reals(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                       nnclr_engine *engine, void *place, nnclr_error *e) {
+    size_t count = (size_t)nnclr_tensor_elements(info), width = nnclr_dtype_bytes(info->dtype);
+    nnclr_dtype real = info->dtype == NNCLR_F64 ? NNCLR_F64 : NNCLR_F32;
+    size_t most = count < CHUNK ? count : CHUNK;
+    void *chunk = nnclr_alloc(most, nnclr_dtype_bytes(real), e);
+    bool ok = chunk != NULL;
+    for (size_t done = 0; ok && done < count;) {
+        size_t part = count - done < most ? count - done : most;
+        ok = nnclr_tensor_reader_read(reader, info, done * width, chunk, part * width, e);
+        if (ok && width == sizeof(uint16_t))
+            nnclr_dtype_widen(info->dtype, chunk, part);
+        ok = ok && nnclr_check_reals(reader, info, real, chunk, part, e);
+        if (ok)
+            engine->table->put(engine, nnclr_real_at(engine, place, done), part, real, chunk);
+        done += part;
+    }
+    ok = ok && engine->table->sync(engine, e);
+    nnclr_free(chunk);
+    return ok;
+}
+
+void *nnclr_layout_place(const nnclr_layout_entry *entry, const nnclr_parameters *p) {
+    void *flat = entry->slot == NNCLR_SLOT_WEIGHT      ? p->weights
+                 : entry->slot == NNCLR_SLOT_STATISTIC ? p->statistics
+                                                       : p->velocity;
+    return nnclr_real_at(p->engine, flat, entry->offset);
+}
+
+bool nnclr_checkpoint_load_entry(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
+                                 const nnclr_layout_entry *entry, nnclr_parameters *p,
+                                 nnclr_error *e) {
+    if (entry->slot != NNCLR_SLOT_BATCHES)
+        return load_reals(reader, info, p->engine, nnclr_layout_place(entry, p), e);
+    if (!nnclr_tensor_reader_read(reader, info, 0, &p->batches, sizeof p->batches, e))
+        return false;
+    return (p->batches >= 0 && p->batches <= most_batches) ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s is %" PRId64 ", no count of batches",
+                      nnclr_tensor_reader_path(reader), info->name, p->batches);
 }

@@ -4,23 +4,17 @@
 
 #include "train/checkpoint.h"
 #include "train/checkpoint_layout.h"
+#include "train/resnet_weights.h"
 
-#define BACKBONE "backbone."
+enum { ANY_SIZE = 64 }; /* of pictures: no weight depends on it */
 
 typedef struct source {
     nnclr_tensor_reader *reader;
     nnclr_layout layout; /* of the run */
-    bool bare;           /* the backbone's names come without "backbone." */
 } source;
 
 static bool starts_with(const char *name, const char *start) {
     return strncmp(name, start, strlen(start)) == 0;
-}
-
-/* How the file would call it. */
-static const char *name_of(const source *from, const nnclr_layout_entry *entry) {
-    bool cut = from->bare && starts_with(entry->name, BACKBONE);
-    return entry->name + (cut ? strlen(BACKBONE) : 0);
 }
 
 static bool has_any(const nnclr_tensor_reader *reader, const char *start) {
@@ -37,7 +31,7 @@ static const char *find_stranger(const source *from, const char *start) {
         const char *name = nnclr_tensor_reader_info(from->reader, i)->name;
         bool known = !starts_with(name, start);
         for (size_t j = 0; j < from->layout.count && !known; j++)
-            known = strcmp(name_of(from, &from->layout.entries[j]), name) == 0;
+            known = strcmp(from->layout.entries[j].name, name) == 0;
         if (!known)
             return name;
     }
@@ -51,8 +45,7 @@ static const nnclr_layout_entry *find_misfit(const source *from, const char *par
         const nnclr_layout_entry *entry = &from->layout.entries[i];
         if (!starts_with(entry->name, part))
             continue;
-        const nnclr_tensor_info *info =
-            nnclr_tensor_reader_find(from->reader, name_of(from, entry));
+        const nnclr_tensor_info *info = nnclr_tensor_reader_find(from->reader, entry->name);
         bool optional = entry->slot == NNCLR_SLOT_BATCHES;
         if (info ? !nnclr_layout_fits(entry, info) : !optional)
             return entry;
@@ -63,27 +56,45 @@ static const nnclr_layout_entry *find_misfit(const source *from, const char *par
 static bool load_part(const source *from, const char *part, nnclr_parameters *p, nnclr_error *e) {
     for (size_t i = 0; i < from->layout.count; i++) {
         const nnclr_layout_entry *entry = &from->layout.entries[i];
-        const nnclr_tensor_info *info =
-            starts_with(entry->name, part)
-                ? nnclr_tensor_reader_find(from->reader, name_of(from, entry))
-                : NULL;
+        const nnclr_tensor_info *info = starts_with(entry->name, part)
+                                            ? nnclr_tensor_reader_find(from->reader, entry->name)
+                                            : NULL;
         if (info && !nnclr_checkpoint_load_entry(from->reader, info, entry, p, e))
             return false;
     }
     return true;
 }
 
+/* The backbone that the file has all of; a file that has none is refused. */
+static bool recognise(const source *from, const nnclr_weights_prefix *prefix,
+                      nnclr_model_spec *model, nnclr_error *e) {
+    *model = (nnclr_model_spec){.size = ANY_SIZE};
+    nnclr_network *net = nnclr_weights_recognise(from->reader, prefix, model, e)
+                             ? nnclr_model_build(model, e)
+                             : NULL;
+    bool ok = net && nnclr_weights_check(from->reader, prefix, net, e);
+    nnclr_network_free(net);
+    return ok;
+}
+
 static bool load_backbone(const source *from, nnclr_parameters *p, nnclr_error *e) {
-    const nnclr_layout_entry *misfit = find_misfit(from, BACKBONE);
-    const char *stranger = find_stranger(from, from->bare ? "layer" : BACKBONE);
-    if (!misfit && !stranger)
-        return load_part(from, BACKBONE, p, e);
-    return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                      "%s: its backbone is not that of this run (%s %s): give the --arch, --width "
-                      "and --stem that it has",
-                      nnclr_tensor_reader_path(from->reader),
-                      misfit ? "no fitting tensor" : "one too many,",
-                      misfit ? name_of(from, misfit) : stranger);
+    nnclr_weights_prefix prefix;
+    nnclr_model_spec is;
+    nnclr_error misfit = NNCLR_NO_ERROR;
+    if (!nnclr_weights_find_prefix(from->reader, &prefix, e))
+        return false;
+    if (nnclr_weights_check(from->reader, &prefix, p->net, &misfit))
+        return nnclr_weights_load(from->reader, &prefix, p, e);
+    if (misfit.code != NNCLR_ERROR_INPUT) {
+        *e = misfit;
+        return false;
+    }
+    return recognise(from, &prefix, &is, e) &&
+           nnclr_fail(e, NNCLR_ERROR_USAGE,
+                      "%s; its backbone is not that of this run: give --arch %s --width %g --stem "
+                      "%s",
+                      misfit.message, nnclr_arch_names[is.arch], is.width,
+                      nnclr_stem_names[is.stem]);
 }
 
 static bool load_head(const source *from, const char *part, nnclr_parameters *p, nnclr_taken *taken,
@@ -141,7 +152,7 @@ nnclr_tensor_reader *nnclr_initial_state_open(const char *path, nnclr_error *e) 
 bool nnclr_initial_state_load(nnclr_tensor_reader *reader, const nnclr_json *identity,
                               nnclr_parameters *p, nnclr_support_set *s, nnclr_initial_state *state,
                               nnclr_error *e) {
-    source from = {.reader = reader, .bare = !has_any(reader, BACKBONE)};
+    source from = {.reader = reader};
     *state = (nnclr_initial_state){0};
     bool ok = nnclr_layout_make(p->net, p->engine->table->real, false, s, &from.layout, e) &&
               load_backbone(&from, p, e) &&

@@ -1,5 +1,5 @@
-/* What a new run starts from in place of random values: weights of a checkpoint, or of a plain
- * safetensors file with the same names (of the backbone also without their "backbone."). */
+/* What a new run starts from in place of random values: weights of a checkpoint, or those of
+ * another tensor file with the same names, those of the backbone as resnet_weights.h has them. */
 #ifndef NNCLR_TRAIN_INITIAL_STATE_H
 #define NNCLR_TRAIN_INITIAL_STATE_H
 

@@ -184,16 +184,6 @@ END
     [ -z "$(find . -name '.out.emb*')" ]
 }
 
-@test "weights of another program are refused with what can be given instead" {
-    make_shard a 20
-    { printf '\x68\0\0\0\0\0\0\0'
-      printf '%-104s' '{"conv1.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"format":"pt"}}'
-      printf '\0\0\0\0\0\0\0\0'; } >resnet.safetensors
-    expect 1 nnclr-embed -m resnet.safetensors -o out.emb a.tar.zst
-    expect_message nnclr-embed "resnet.safetensors: weights of other programs are not read in this version; give a checkpoint of nnclr-pretrain"
-    [ ! -e out.emb ]
-}
-
 @test "a cut checkpoint and a flipped bit: exit 1, no output" {
     make_run
     size=$(stat -c %s $checkpoint)

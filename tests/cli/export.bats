@@ -90,6 +90,23 @@ PY
     expect_message nnclr-export 'No space left on device'
 }
 
+@test "weights that are not finite: exit 1, and no file" {
+    need python3
+    need zstd
+    make_run
+    zstdcat $checkpoint >plain.safetensors
+    for change in layer2.0.conv1.weight:nan bn1.running_mean:inf; do
+        python3 "$NNCLR_ROOT/tests/cli/weights.py" plain.safetensors odd.safetensors "first=backbone.$change"
+        for file in x.safetensors x.onnx; do
+            expect 1 nnclr-export -o $file odd.safetensors
+            expect_message nnclr-export "odd.safetensors: tensor backbone.${change%:*} holds ${change#*:}, which is no finite number"
+            [ ! -e $file ]
+        done
+    done
+    python3 "$NNCLR_ROOT/tests/cli/weights.py" plain.safetensors odd.safetensors first=projector.0.weight:nan
+    expect 0 nnclr-export -o x.safetensors odd.safetensors
+}
+
 @test "an ending that names no format, and two inputs: exit 2" {
     expect 2 nnclr-export -o x.bin y
     expect_message nnclr-export 'its ending names no format'

@@ -400,9 +400,9 @@ END
         expect_message nnclr-pretrain "$words"
         rm -rf run
     done <<END
-2|--arch resnet34 --init old/$CHECKPOINT|no fitting tensor backbone.layer1.2.conv1.weight): give the --arch
-2|--width 0.25 --init old/$CHECKPOINT|no fitting tensor backbone.conv1.weight
-2|--init deep/$CHECKPOINT|one too many, backbone.layer1.2.conv1.weight
+2|--arch resnet34 --init old/$CHECKPOINT|there is no tensor backbone.layer1.2.conv1.weight, of shape [8,8,3,3]; its backbone is not that of this run: give --arch resnet18 --width 0.125 --stem cifar
+2|--width 0.25 --init old/$CHECKPOINT|tensor backbone.conv1.weight has shape [8,3,3,3], where this network has [16,3,3,3]; its backbone
+2|--init deep/$CHECKPOINT|tensor backbone.layer1.2.conv1.weight has no place in this network; its backbone is not that of this run: give --arch resnet34
 1|--init e.safetensors.zst|is a tensor file of kind "embedding", not "checkpoint"
 1|--init s.tar.zst|is a shard, not a tensor file
 1|--init missing|missing

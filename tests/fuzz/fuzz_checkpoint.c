@@ -1,10 +1,11 @@
-/* Checkpoints: metadata, parameters and support set. */
+/* Checkpoints: metadata, parameters and support set; and weights that are no checkpoint. */
 #include <math.h>
 
 #include "eval/row_set.h"
 #include "net/model.h"
 #include "tests/fuzz/support.h"
 #include "train/checkpoint.h"
+#include "train/resnet_weights.h"
 
 /* A network or support set of that many reals at most is made; larger ones take the time of many
  * small ones. */
@@ -75,12 +76,30 @@ static void inspect(const char *path) {
     nnclr_row_set_close(&set);
 }
 
+/* Hardly any input holds a whole network, so none is loaded. */
+static void describe_weights(const nnclr_tensor_reader *reader) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_weights_info weights;
+    if (!nnclr_weights_describe(reader, &weights, &e)) {
+        fuzz_refused(&e);
+        return;
+    }
+    FUZZ_REQUIRE(weights.step >= -1);
+    weights.config.model.projector.count = weights.config.model.predictor.count = 0;
+    nnclr_network *net = nnclr_model_build(&weights.config.model, &e);
+    if (!net || !nnclr_weights_check(reader, &weights.prefix, net, &e))
+        FUZZ_REQUIRE(e.message[0] != '\0' && e.code != NNCLR_ERROR_MEMORY);
+    nnclr_network_free(net);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_checkpoint_info info;
     const char *path = fuzz_file(data, size);
-    nnclr_tensor_reader *reader = nnclr_checkpoint_open(path, &info, &e);
-    if (reader) {
+    nnclr_tensor_reader *reader = nnclr_tensor_reader_open(path, &e);
+    if (reader && !nnclr_tensor_reader_metadata(reader, "nnclr.kind")) {
+        describe_weights(reader);
+    } else if (reader && nnclr_checkpoint_read_info(reader, &info, &e)) {
         FUZZ_REQUIRE(info.step >= 0 && info.step <= info.total_steps);
         FUZZ_REQUIRE(nnclr_identity_records(info.identity) >= 0);
         load_parameters(reader, &info);

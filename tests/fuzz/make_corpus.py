@@ -183,7 +183,7 @@ def sparse():
 
 # ---- tensor files ----
 
-DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "I32": "<i4", "U8": "u1"}
+DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I64": "<i8", "I32": "<i4", "U8": "u1"}
 
 
 def tensors(columns, metadata=None):
@@ -257,6 +257,12 @@ def make_tensors():
     doubles = {**queue, "queue.embedding": ("F64", queue["queue.embedding"][1])}
     put("checkpoint", "double", tensors(doubles, about("checkpoint", config=json.dumps(CONFIG),
                                                        **{**facts, "precision": "f64"})))
+    convs = {f"{stage}.{block}.conv1.weight": ("F16", np.zeros((0, 8)))
+             for stage in ("layer1", "layer2", "layer3", "layer4") for block in (0, 1)}
+    bare = {**{name[9:]: t for name, t in weights.items()}, **convs, "fc.bias": ("F32", [1])}
+    put("checkpoint", "weights", tensors(bare))
+    named = {"module.encoder." + name: t for name, t in bare.items()}
+    put("checkpoint", "weights-told", tensors(named, {"nnclr.config": json.dumps(CONFIG), "nnclr.step": "3"}))
     put("config", "nnclr", json.dumps(CONFIG))
     put("config", "simclr", json.dumps(simclr))
     put("config", "large", json.dumps({**CONFIG, "arch": "resnet152", "width": 64, "size": 16384, "proj": [131072] * 8,

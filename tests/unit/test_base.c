@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <signal.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,6 +106,41 @@ static void words_are_little_endian(void) {
     CHECK(bytes[0] == 0x88 && bytes[7] == 0x11);
     CHECK(nnclr_load_u64(bytes) == 0x1122334455667788u);
     CHECK(nnclr_load_u32(bytes) == 0x55667788u);
+}
+
+/* Values from IEEE 754-2019 (binary16: 1, 5 and 10 bits), and the upper halves of floats. */
+static void halves_become_floats(void) {
+    static const struct {
+        nnclr_dtype type;
+        uint16_t bits;
+        float value;
+    } cases[] = {
+        {NNCLR_F16, 0x0000, 0},          {NNCLR_F16, 0x3c00, 1},
+        {NNCLR_F16, 0xc000, -2},         {NNCLR_F16, 0x3555, 0x1.554p-2f},
+        {NNCLR_F16, 0x7bff, 65504},      {NNCLR_F16, 0x0400, 0x1p-14f},
+        {NNCLR_F16, 0x0001, 0x1p-24f},   {NNCLR_F16, 0x83ff, -0x1.ff8p-15f},
+        {NNCLR_F16, 0x7c00, INFINITY},   {NNCLR_F16, 0xfc00, -INFINITY},
+        {NNCLR_BF16, 0x3f80, 1},         {NNCLR_BF16, 0xc049, -3.140625f},
+        {NNCLR_BF16, 0x0001, 0x1p-133f}, {NNCLR_BF16, 0x7f80, INFINITY},
+    };
+    enum { COUNT = sizeof cases / sizeof *cases };
+    for (int type = 0; type < 2; type++) {
+        const nnclr_dtype half = type ? NNCLR_BF16 : NNCLR_F16;
+        float place[COUNT], expected[COUNT];
+        size_t count = 0;
+        for (size_t i = 0; i < COUNT; i++)
+            if (cases[i].type == half) {
+                memcpy((char *)place + count * sizeof(uint16_t), &cases[i].bits, sizeof(uint16_t));
+                expected[count++] = cases[i].value;
+            }
+        nnclr_dtype_widen(half, place, count);
+        CHECK(count > 0 && memcmp(place, expected, count * sizeof *place) == 0);
+    }
+    const uint16_t none[2] = {0x7e01, 0xfc01};
+    float place[2];
+    memcpy(place, none, sizeof none);
+    nnclr_dtype_widen(NNCLR_F16, place, 2);
+    CHECK(isnan(place[0]) && isnan(place[1]));
 }
 
 static void dtypes_by_name(void) {
@@ -219,6 +256,7 @@ int main(void) {
     RUN(numbers_are_parsed_whole);
     RUN(names_are_escaped);
     RUN(words_are_little_endian);
+    RUN(halves_become_floats);
     RUN(dtypes_by_name);
     RUN(committed_output_is_there_and_abandoned_is_not);
     RUN(a_killed_writer_leaves_nothing);

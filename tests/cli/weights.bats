@@ -1,0 +1,213 @@
+#!/usr/bin/env bats
+# Weights that are no checkpoint: nnclr-embed -m and nnclr-pretrain --init.
+load helpers
+
+# The defaults for weights that say nothing of their pictures, at a size of 32.
+IMAGENET="--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --interpolation bilinear"
+SMALL="--preset tiny --batch 8 --queue 16 --steps 2 $IMAGENET"
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    make_shard train 20
+}
+
+change() { # IN OUT CHANGE...
+    python3 "$NNCLR_ROOT/tests/cli/weights.py" "$@"
+}
+
+# A trained run and its exported backbone, made once for each kind of network.
+make_weights() { # NAME [option...]
+    local made=$BATS_FILE_TMPDIR/$1
+    if [ ! -e "$made.safetensors" ]; then
+        nnclr-pretrain -q $SMALL "${@:2}" -o "$made-run" train.tar.zst
+        mv "$made-run/checkpoint.safetensors.zst" "$made.zst"
+        nnclr-embed -q -m "$made.zst" -o "$made.emb" train.tar.zst
+        nnclr-export -o "$made.safetensors" "$made.zst"
+    fi
+    cp "$made.zst" checkpoint.zst
+    cp "$made.emb" checkpoint.emb
+    cp "$made.safetensors" exported.safetensors
+}
+
+# The rows of an embedding file, and their shape.
+rows() { # EMBEDDING
+    nnclr-export --format npy "$1"
+}
+
+@test "what nnclr-export wrote gives the checkpoint's own embedding, to the byte" {
+    for options in "--width 0.15 --mean 0.5,0.4,0.3 --size 24" "--arch resnet50 --stem imagenet --interpolation bicubic"; do
+        nnclr-pretrain -q $SMALL $options --force -o run train.tar.zst
+        expect 0 nnclr-embed -q -m run/checkpoint.safetensors.zst -o a.emb train.tar.zst
+        expect 0 nnclr-export -o b.safetensors run/checkpoint.safetensors.zst
+        expect 0 nnclr-embed -q -m b.safetensors -o b.emb train.tar.zst
+        cmp a.emb b.emb
+        expect 0 nnclr-embed -q -m run/checkpoint.safetensors.zst --untrained -o a.emb train.tar.zst
+        expect 0 nnclr-embed -q -m b.safetensors --untrained -o b.emb train.tar.zst
+        cmp a.emb b.emb
+        run ! cmp -s <(rows a.emb) <(nnclr-embed -m b.safetensors train.tar.zst | nnclr-export --format npy -)
+    done
+}
+
+@test "without metadata the network follows from names and shapes; compressed, from a pipe, prefixed" {
+    need python3
+    need zstd
+    for options in "" "--arch resnet34 --width 0.25" "--arch resnet50 --stem imagenet" "--arch resnet101" \
+        "--arch resnet152 --stem imagenet"; do
+        make_weights "known${options// /-}" $options
+        change exported.safetensors plain.safetensors plain
+        expect 0 nnclr-embed -q -m plain.safetensors --size 32 -o plain.emb train.tar.zst
+        cmp <(rows checkpoint.emb) <(rows plain.emb)
+    done
+    make_weights known
+    for prefix in module. backbone. encoder. module.backbone. module.encoder.; do
+        change exported.safetensors named.safetensors plain "prefix=$prefix" add=head.weight "add=${prefix}fc.bias" \
+            "drop=${prefix}bn1.num_batches_tracked"
+        [ $prefix != module. ] || change named.safetensors named.safetensors drop=head.weight
+        expect 0 nnclr-embed -q -m named.safetensors -o named.emb train.tar.zst
+        cmp <(rows checkpoint.emb) <(rows named.emb)
+    done
+    zstd -q named.safetensors
+    nnclr-embed -q -m - train.tar.zst <named.safetensors.zst | nnclr-export --format npy - | cmp - <(rows checkpoint.emb)
+}
+
+@test "its embedding says which network, and nothing of a method that it does not know" {
+    need python3
+    make_weights known
+    change exported.safetensors plain.safetensors plain
+    nnclr-embed -q -m plain.safetensors -o plain.safetensors.emb train.tar.zst
+    zstdcat plain.safetensors.emb >document
+    python3 - <<'PY'
+import json
+data = open("document", "rb").read()
+about = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+config = json.loads(about["nnclr.config"])
+assert config == {"arch": "resnet18", "width": 0.125, "stem": "cifar", "size": 32, "interpolation": "bilinear",
+                  "mean": config["mean"], "std": config["std"], "evaluation_resize": 32, "evaluation_crop": 32,
+                  "evaluation_stretch": True, "output": "features", "untrained": False}, config
+assert [round(x, 3) for x in config["mean"] + config["std"]] == [0.485, 0.456, 0.406, 0.229, 0.224, 0.225]
+PY
+}
+
+@test "F64, F16 and BF16: the same numbers, and nearly those" {
+    need python3
+    make_weights known
+    for type in F64:0 F16:2e-2 BF16:1e-1; do
+        change exported.safetensors typed.safetensors plain "type=${type%:*}"
+        expect 0 nnclr-embed -q -m typed.safetensors -o typed.emb train.tar.zst
+        rows typed.emb >typed.npy
+        rows checkpoint.emb >known.npy
+        python3 - "${type#*:}" <<'PY'
+import struct, sys
+def load(path):
+    data = open(path, "rb").read()[128:]
+    return struct.unpack("<%df" % (len(data) // 4), data)
+a, b = load("known.npy"), load("typed.npy")
+furthest = max(abs(x - y) for x, y in zip(a, b)) / max(map(abs, a))
+assert len(a) == len(b) == 20 * 64 and furthest <= float(sys.argv[1]), furthest
+assert (furthest == 0) == (float(sys.argv[1]) == 0)
+PY
+    done
+}
+
+@test "--size, --mean, --std and --interpolation: in place of what the file says" {
+    make_weights known
+    expect 0 nnclr-embed -q -m checkpoint.zst -o said.emb --size 32 $IMAGENET train.tar.zst
+    cmp checkpoint.emb said.emb
+    for option in "--size 40" "--mean 0.5,0.456,0.406" "--std 0.2,0.224,0.225"; do
+        expect 0 nnclr-embed -q -m checkpoint.zst -o other.emb $option train.tar.zst
+        run ! cmp -s <(rows checkpoint.emb) <(rows other.emb)
+    done
+    expect 0 nnclr-embed -q -m checkpoint.zst -o linear.emb --size 24 train.tar.zst
+    expect 0 nnclr-embed -q -m checkpoint.zst -o cubic.emb --size 24 --interpolation bicubic train.tar.zst
+    run ! cmp -s <(rows linear.emb) <(rows cubic.emb)
+    expect 2 nnclr-embed --pixels 8 --mean 0,0,0 train.tar.zst
+    expect_message nnclr-embed "--pixels has no network: leave --mean out"
+    expect 2 nnclr-embed -m exported.safetensors --output projection -o x.emb train.tar.zst
+    expect_message nnclr-embed "exported.safetensors has no projector"
+    [ ! -e x.emb ]
+}
+
+@test "what is no such ResNet: one sentence that names the tensor and the reason, from both programs" {
+    need python3
+    make_weights bottleneck --arch resnet50
+    cp exported.safetensors deep.safetensors
+    make_weights known
+    while IFS='|' read -r from changes words; do
+        change "$from.safetensors" odd.safetensors plain $changes
+        expect 1 nnclr-embed -q -m odd.safetensors -o x.emb train.tar.zst
+        expect_message nnclr-embed "odd.safetensors: $words"
+        expect 1 nnclr-pretrain -q $SMALL --init odd.safetensors -o new train.tar.zst
+        expect_message nnclr-pretrain "odd.safetensors: $words"
+        rm -rf new
+        [ ! -e x.emb ]
+    done <<'TABLE'
+exported|rename=conv1.weight:patch_embed.proj.weight|there is no tensor conv1.weight (with or without module., backbone. or encoder. in front): these are no weights of a ResNet
+exported|prefix=encoder_q.|there is no tensor conv1.weight
+exported|prefix=module. add=conv1.weight|module.conv1.weight and conv1.weight are the beginnings of two networks
+exported|rename=bn1.bias:bn1.beta|there is no tensor bn1.bias, of shape [8]
+exported|drop=layer4.1.bn2.running_var|there is no tensor layer4.1.bn2.running_var, of shape [64]
+exported|drop=layer4.1.conv1.weight|2, 2, 2 and 1 basic blocks below layer1 to layer4 are no ResNet of depth 18
+exported|drop=layer3.0.conv1.weight|there is no tensor layer3.0.conv1.weight, which a ResNet has
+exported|shape=layer2.0.downsample.0.weight:16,8,3,3|tensor layer2.0.downsample.0.weight has shape [16,8,3,3], where this network has [16,8,1,1]
+exported|shape=bn1.weight:9|tensor bn1.weight has shape [9], where this network has [8]
+exported|shape=conv1.weight:8,3,5,5|tensor conv1.weight of shape [8,3,5,5]: the stem is neither 7x7 nor 3x3
+exported|shape=conv1.weight:8,1,3,3|tensor conv1.weight of shape [8,1,3,3]: the stem is neither
+exported|shape=conv1.weight:4104,3,3,3|tensor conv1.weight of shape [4104,3,3,3]: the width is no multiple of 8 from 8 to 4096
+exported|shape=conv1.weight:8|tensor conv1.weight of shape [8]: the stem
+exported|rename=conv1.weight:conv1.0.weight|tensor conv1.0.weight of shape [8,3,3,3]: a stem of several convolutions (timm's ResNet-D) is not supported
+exported|add=layer1.0.se.fc1.weight|tensor layer1.0.se.fc1.weight has no place in this network
+exported|add=attnpool.positional_embedding|tensor attnpool.positional_embedding has no place in this network
+exported|first=layer1.0.conv1.weight:nan|tensor layer1.0.conv1.weight holds nan, which is no finite number
+exported|first=bn1.running_var:-1|tensor bn1.running_var holds -1, which is no variance
+deep|shape=layer1.0.conv2.weight:16,1,3,3|tensor layer1.0.conv2.weight of shape [16,1,3,3]: grouped convolutions (ResNeXt) are not supported
+deep|shape=layer1.0.conv1.weight:16,8,1,1|tensor layer1.0.conv1.weight of shape [16,8,1,1]: a block wider or narrower than the stem (a wide ResNet)
+TABLE
+}
+
+@test "a configuration in the metadata that is none, or of another network: exit 1" {
+    make_weights known
+    while IFS='|' read -r from to words; do
+        LC_ALL=C sed "s/$from/$to/" exported.safetensors >odd.safetensors
+        run ! cmp -s exported.safetensors odd.safetensors
+        expect 1 nnclr-embed -q -m odd.safetensors -o x.emb train.tar.zst
+        expect_message nnclr-embed "odd.safetensors: $words"
+    done <<'TABLE'
+\\"width\\":0.125|\\"width\\":64.00|tensor conv1.weight has shape [8,3,3,3], where this network has [4096,3,3,3]
+resnet18\\"|resnet34\\"|there is no tensor layer1.2.conv1.weight
+\\"size\\":32|\\"size\\":00|nnclr.config
+"nnclr.step":"2"|"nnclr.step":"x"|nnclr.step is no number
+TABLE
+}
+
+@test "--init: the backbone is the file's, statistics too, and the heads are the seed's" {
+    need python3
+    need zstd
+    make_weights known
+    change exported.safetensors plain.safetensors plain add=fc.weight
+    expect 0 nnclr-pretrain $SMALL --seed 5 --save-every 1steps --keep 3 --init plain.safetensors -o new train.tar.zst
+    [[ $stderr == *"plain.safetensors: backbone taken, projector is not in the file, predictor is not in the file, queue is not in the file"* ]]
+    expect 0 nnclr-pretrain -q $SMALL --seed 5 --save-every 1steps --keep 3 -o fresh train.tar.zst
+    for run in new fresh; do
+        zstdcat $run/checkpoint-0000.safetensors.zst >$run.safetensors
+    done
+    change new.safetensors backbone.safetensors cut=backbone.
+    change exported.safetensors wanted.safetensors plain
+    change same wanted.safetensors backbone.safetensors
+    for head in projector. predictor. queue.; do
+        # All of a network's batch norms count the same batches.
+        change new.safetensors new-head.safetensors cut=$head without=.num_batches_tracked
+        change fresh.safetensors fresh-head.safetensors cut=$head
+        change same new-head.safetensors fresh-head.safetensors
+    done
+    change plain.safetensors half.safetensors type=F16
+    expect 0 nnclr-pretrain -q $SMALL --init half.safetensors -o half train.tar.zst
+    expect 2 nnclr-pretrain -q $SMALL --arch resnet34 --width 0.25 --init plain.safetensors -o other train.tar.zst
+    expect_message nnclr-pretrain "plain.safetensors: tensor conv1.weight has shape [8,3,3,3], where this network has [16,3,3,3]; its backbone is not that of this run: give --arch resnet18 --width 0.125 --stem cifar"
+}
+
+@test "linear evaluation on augmented views passes them through such weights too" {
+    make_weights known
+    nnclr-lineval --augment -m checkpoint.zst --epochs 1 train.tar.zst train.tar.zst | cut -f 1-4 >wanted
+    expect 0 nnclr-lineval --augment -m exported.safetensors --epochs 1 train.tar.zst train.tar.zst
+    diff wanted <(cut -f 1-4 <<<"$output")
+}
