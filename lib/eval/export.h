@@ -8,7 +8,8 @@
 #include "eval/embedding.h"
 #include "train/checkpoint.h"
 
-/* A plain safetensors document of the checkpoint's backbone, without prefix, in the file's dtypes.
+/* A plain safetensors document of the checkpoint's backbone, without prefix, in the file's dtypes,
+ * and of its classifier where it has one (fc.weight, fc.bias).
  * __metadata__ tells arch, width, stem, size, mean, std, and nnclr.config. PATH "-" is standard
  * output. */
 bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
