@@ -10,6 +10,7 @@
 #include "cmd/cli.h"
 #include "cmd/dry_run.h"
 #include "cmd/pretrain_options.h"
+#include "cmd/training.h"
 #include "eval/knn.h"
 #include "eval/probe.h"
 #include "train/run_description.h"
@@ -54,14 +55,9 @@ static void on_warning(void *context, const char *text) {
     nnclr_cli_note(n->cli, "warning: %s", text);
 }
 
-static bool is_told_to_stop(void *context) {
-    (void)context;
-    return nnclr_cli_stop != 0;
-}
-
 static nnclr_probe_end on_probe(void *context, nnclr_probe_line *line, nnclr_error *e) {
     session *n = context;
-    nnclr_probe_call call = {.should_stop = is_told_to_stop};
+    nnclr_probe_call call = {.should_stop = training_is_told_to_stop};
     nnclr_accuracy accuracy;
     double began = nnclr_now();
     if (!nnclr_probe_run(n->probe, &call, &accuracy, e)) {
@@ -77,16 +73,6 @@ static nnclr_probe_end on_probe(void *context, nnclr_probe_line *line, nnclr_err
                    (long long)line->step, accuracy.top1, accuracy.top5, (long long)accuracy.n,
                    nnclr_now() - began);
     return NNCLR_PROBE_DONE;
-}
-
-static nnclr_request should_stop(void *context) {
-    (void)context;
-    if (nnclr_cli_stop)
-        return NNCLR_STOP_NOW;
-    if (!nnclr_cli_usr1)
-        return NNCLR_GO_ON;
-    nnclr_cli_usr1 = 0;
-    return NNCLR_SAVE_NOW;
 }
 
 /* Which files there are to train on; a resumed run may be told where they are now. */
@@ -182,6 +168,10 @@ static bool prepare_resumed(session *n, nnclr_error *e) {
     n->checkpoint = nnclr_checkpoint_open(nnclr_run_checkpoint_path(n->run), &n->info, e);
     if (!n->checkpoint)
         return false;
+    if (n->info.config.method.kind == NNCLR_METHOD_FINETUNE)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "%s: this is a run of nnclr-finetune: go on with nnclr-finetune --resume",
+                          s->folder);
     if (nnclr_run_done(n->run)) {
         nnclr_cli_note(n->cli, "%s: this run is finished (%lld steps)", s->folder,
                        (long long)n->info.step);
@@ -192,8 +182,8 @@ static bool prepare_resumed(session *n, nnclr_error *e) {
         !nnclr_training_data_check(&n->data, n->info.identity, e) || !check_size(n, e) ||
         !open_probe(n, e))
         return false;
-    int engine = option_find(pretrain_engine_names, n->info.engine);
-    int precision = option_find(pretrain_precision_names, n->info.precision);
+    int engine = option_find(training_engine_names, n->info.engine);
+    int precision = option_find(training_precision_names, n->info.precision);
     if (engine < 0 || precision < 0)
         return nnclr_fail(e, NNCLR_ERROR_MISSING,
                           "the run was made with engine %s at precision %s, which this program "
@@ -258,16 +248,10 @@ static bool make_trainer(session *n, nnclr_error *e) {
                       .on_step = on_step,
                       .on_message = on_message,
                       .on_warning = s->dry_run ? NULL : on_warning,
-                      .should_stop = should_stop,
+                      .should_stop = training_should_stop,
                       .probe = n->probe ? on_probe : NULL},
     };
-    double count = s->save_every.count;
-    if (s->save_every.unit == NNCLR_SECONDS)
-        options.save_seconds = count;
-    else if (s->save_every.unit == NNCLR_EPOCHS)
-        count *= (double)plan.steps_per_epoch;
-    if (s->save_every.unit != NNCLR_SECONDS)
-        options.save_steps = count < 1 ? 1 : (int64_t)(count + 0.5);
+    training_save_every(&s->save_every, &plan, &options);
     n->trainer = nnclr_trainer_create(&options, n->checkpoint, &n->info, e);
     if (n->trainer && n->probe &&
         !nnclr_probe_plan(n->probe, nnclr_trainer_parameters(n->trainer), &s->config,
@@ -301,25 +285,6 @@ static void close_session(session *n) {
     nnclr_free(n->recorded);
 }
 
-static int conclude(session *n, const nnclr_trainer_result *result) {
-    const char *folder = n->settings->folder;
-    if (result->save_failed || result->metrics_failed || result->keep_failed) {
-        nnclr_cli_error(n->cli, "%s; %s", result->failure.message,
-                        result->save_failed ? "the run is not complete: make room and give --resume"
-                        : result->metrics_failed
-                            ? "the checkpoint is complete, lines of the metrics are missing"
-                            : "the checkpoint is complete, not all of --keep is kept");
-        return NNCLR_EXIT_FAILED;
-    }
-    if (result->finished) {
-        nnclr_cli_note(n->cli, "%s: done, %lld steps", folder, (long long)result->step);
-        return NNCLR_EXIT_DONE;
-    }
-    nnclr_cli_note(n->cli, "%s: stopped after step %lld of %lld; go on with --resume -o %s", folder,
-                   (long long)result->step, (long long)result->total, folder);
-    return NNCLR_EXIT_STOPPED;
-}
-
 static void train(nnclr_cli *cli, pretrain_settings *s) {
     session n = {.cli = cli, .settings = s};
     nnclr_error e = NNCLR_NO_ERROR;
@@ -329,7 +294,7 @@ static void train(nnclr_cli *cli, pretrain_settings *s) {
     nnclr_cli_catch();
     ok = ok && begin_run(&n, &e) && nnclr_trainer_run(n.trainer, &result, &e);
     nnclr_cli_progress_end(cli);
-    int code = ok ? conclude(&n, &result) : NNCLR_EXIT_FAILED;
+    int code = ok ? training_conclude(cli, s->folder, &result) : NNCLR_EXIT_FAILED;
     close_session(&n);
     if (!ok)
         nnclr_cli_die(cli, &e);

@@ -5,18 +5,13 @@
 
 #include "cmd/augment_options.h"
 #include "cmd/option_table.h"
+#include "cmd/training.h"
 
-const char *const pretrain_engine_names[] = {"auto", "cpu", "amx", "cuda", NULL};
-const char *const pretrain_precision_names[] = {"auto", "bf16", "f32", "f64", NULL};
+/* Of those that a configuration may name. */
+static const char *const method_names[] = {"nnclr", "simclr", NULL};
 static const char *const swap_names[] = {"off", "on", NULL};
 
 /* ---- values of options ---- */
-
-static void show_nothing(const void *target, char *text, size_t size) {
-    (void)target;
-    if (size)
-        text[0] = '\0';
-}
 
 static bool parse_layers(const char *text, void *target, nnclr_error *e) {
     return nnclr_parse_layers(text, target, e);
@@ -24,44 +19,6 @@ static bool parse_layers(const char *text, void *target, nnclr_error *e) {
 
 static void show_layers(const void *target, char *text, size_t size) {
     nnclr_print_layers(target, text, size);
-}
-
-static bool parse_duration(const char *text, void *target, nnclr_error *e) {
-    return nnclr_parse_duration(text, target, e);
-}
-
-static bool parse_time(const char *text, void *target, nnclr_error *e) {
-    nnclr_duration time;
-    if (nnclr_parse_duration(text, &time, e) && time.unit == NNCLR_SECONDS) {
-        *(nnclr_duration *)target = time;
-        return true;
-    }
-    return nnclr_fail(e, NNCLR_ERROR_USAGE, "needs a time such as 90s, 10m or 2h, not \"%s\"",
-                      text);
-}
-
-static bool parse_warmup(const char *text, void *target, nnclr_error *e) {
-    static const double most_epochs = 1e9;
-    nnclr_duration *warmup = target;
-    if (nnclr_parse_real(text, 0, most_epochs, &warmup->count)) {
-        warmup->unit = NNCLR_EPOCHS;
-        return true;
-    }
-    nnclr_error ignored = NNCLR_NO_ERROR;
-    if (nnclr_parse_duration(text, warmup, &ignored) &&
-        (warmup->unit == NNCLR_STEPS ||
-         (warmup->unit == NNCLR_EPOCHS && warmup->count <= most_epochs)))
-        return true;
-    return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                      "needs a number of epochs, or steps such as 500steps, not \"%s\"", text);
-}
-
-static void show_duration(const void *target, char *text, size_t size) {
-    const nnclr_duration *duration = target;
-    if (duration->count > 0)
-        nnclr_print_duration(duration, text, size);
-    else
-        show_nothing(target, text, size);
 }
 
 /* ---- the table ---- */
@@ -95,7 +52,7 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                "widths of the predictor's hidden layers; none: no predictor", parse_layers,
                show_layers),
         GROUP("Method"),
-        CHOICE("method", &c->method.kind, nnclr_method_names,
+        CHOICE("method", &c->method.kind, method_names,
                "nearest neighbours as positives, or SimCLR without support set"),
         CHOICE("positive", &c->method.positive, nnclr_positive_names,
                "the nearest neighbour, or the query's own view as the control experiment"),
@@ -128,7 +85,7 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                "the peak rate: base x batch / 256, base x sqrt(batch), or base"),
         CUSTOM("warmup", &s->warmup, "EPOCHS",
                "linear warm-up, also as 500steps; by default at most a tenth of the run",
-               parse_warmup, show_duration),
+               training_parse_warmup, training_show_duration),
         CHOICE("schedule", &c->schedule, nnclr_schedule_names, "of the rate after the warm-up"),
         REAL("final-lr", &c->final_lr, "SHARE", "share of the peak rate that the cosine ends at", 0,
              1),
@@ -148,16 +105,17 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                 "of order and augmentation alone, in place of --seed", 0, 9e18),
         TEXT("init", &s->init, "FILE",
              "a checkpoint to start from: its backbone, and heads and queue as far as they fit"),
-        CHOICE("engine", &s->engine, pretrain_engine_names,
+        CHOICE("engine", &s->engine, training_engine_names,
                "what does the arithmetic (this version has cpu and amx)"),
-        CHOICE("precision", &s->precision, pretrain_precision_names,
+        CHOICE("precision", &s->precision, training_precision_names,
                "of the arithmetic (auto: f32, on amx bf16; f64 on cpu only)"),
         CUSTOM("save-every", &s->save_every, "TIME",
-               "write a checkpoint after so long, also as 500steps or 1epoch", parse_duration,
-               show_duration),
+               "write a checkpoint after so long, also as 500steps or 1epoch",
+               training_parse_duration, training_show_duration),
         INTEGER("keep", &s->keep, "N", "newest checkpoints that stay", 1, 1e9),
         CUSTOM("max-time", &s->max_time, "TIME",
-               "stop after so long, with a checkpoint and exit code 75", parse_time, show_duration),
+               "stop after so long, with a checkpoint and exit code 75", training_parse_time,
+               training_show_duration),
         INTEGER("log-every", &s->log_every, "N", "steps a line of metrics.jsonl", 1, 1e15),
         TEXT("probe", &s->probe, "SHARD",
              "classify these labelled pictures before, after each epoch, and at the end, each by "

@@ -20,8 +20,6 @@ typedef struct pretrain_settings {
 
 enum { PRETRAIN_OPTIONS_MOST = 80 };
 
-extern const char *const pretrain_engine_names[], *const pretrain_precision_names[];
-
 /* What the preset, and the options that bring several defaults with them, say: so that --help shows
  * it, and single options override it wherever they stand. */
 pretrain_settings pretrain_defaults(int argc, char **argv);

@@ -1,7 +1,7 @@
 /* Functions whose loops gain from wider vectors than the baseline's get a copy for each kind of
  * CPU, chosen when the program is loaded. The copies compute the same: without contraction
- * (-ffp-contract=off) a vector's lanes round as single numbers do. NNCLR_NARROW: the baseline's copy
- * alone, which a test compares with. */
+ * (-ffp-contract=off) a vector's lanes round as single numbers do. NNCLR_NARROW: the baseline's
+ * copy alone, which a test compares with. */
 #ifndef NNCLR_BASE_WIDE_H
 #define NNCLR_BASE_WIDE_H
 

@@ -105,6 +105,7 @@ typedef struct nnclr_update {
     nnclr_optimizer optimizer;
     nnclr_lars lars;
     double lr, momentum, weight_decay, trust;
+    bool nesterov; /* sgd: the step goes along gradient + momentum x velocity */
     const nnclr_segment *segments;
     size_t segment_count;
     void *weights, *velocity; /* reals, updated */

@@ -80,8 +80,11 @@ static nnclr_json *make_metadata(const nnclr_checkpoint_info *info, nnclr_error 
     return NULL;
 }
 
-static bool is_backbone(const nnclr_tensor_info *info) {
-    return strncmp(info->name, prefix, sizeof prefix - 1) == 0;
+/* How the file will call a tensor; NULL: it is left out. */
+static const char *exported_name(const nnclr_tensor_info *info) {
+    if (strncmp(info->name, prefix, sizeof prefix - 1) == 0)
+        return info->name + sizeof prefix - 1;
+    return strncmp(info->name, "fc.", 3) == 0 ? info->name : NULL;
 }
 
 static bool check_network(const nnclr_tensor_reader *checkpoint, const nnclr_model_spec *model,
@@ -101,9 +104,10 @@ static bool write_header(const nnclr_tensor_reader *checkpoint, const nnclr_chec
     size_t count = 0;
     for (size_t i = 0; infos && i < all; i++) {
         const nnclr_tensor_info *tensor = nnclr_tensor_reader_info(checkpoint, i);
-        if (is_backbone(tensor)) {
+        const char *name = exported_name(tensor);
+        if (name) {
             infos[count] = *tensor;
-            infos[count++].name += sizeof prefix - 1;
+            infos[count++].name = name;
         }
     }
     bool ok = metadata && infos && nnclr_tensor_header_print(infos, count, metadata, &header, e) &&
@@ -124,7 +128,7 @@ bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoi
     bool ok = write_header(checkpoint, info, out, e);
     for (size_t i = 0; ok && i < nnclr_tensor_reader_count(checkpoint); i++) {
         const nnclr_tensor_info *tensor = nnclr_tensor_reader_info(checkpoint, i);
-        ok = !is_backbone(tensor) || copy_tensor(checkpoint, tensor, out, e);
+        ok = !exported_name(tensor) || copy_tensor(checkpoint, tensor, out, e);
     }
     return finish(out, ok, e);
 }

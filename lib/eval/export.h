@@ -8,9 +8,10 @@
 #include "eval/embedding.h"
 #include "train/checkpoint.h"
 
-/* A plain safetensors document of the checkpoint's backbone, without prefix, in the file's dtypes.
- * __metadata__ tells arch, width, stem, size, mean, std, nnclr.config and nnclr.step. Weights that
- * are not finite are refused. PATH "-" is standard output. */
+/* A plain safetensors document of the checkpoint's backbone, without prefix, in the file's dtypes,
+ * and of its classifier where it has one (fc.weight, fc.bias). __metadata__ tells arch, width,
+ * stem, size, mean, std, nnclr.config and nnclr.step. Weights that are not finite are refused. PATH
+ * "-" is standard output. */
 bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
                            const char *path, nnclr_error *e);
 /* NumPy's format 1.0: float32 [n,d] in C order. */

@@ -199,7 +199,7 @@ static nnclr_loader *open_loader(nnclr_shard_set *set, nnclr_views *given, size_
     loader->count = count;
     loader->view_count = options->single ? 1 : VIEWS;
     loader->batches = (int64_t)(count / (size_t)options->batch);
-    loader->batches += options->single && count % (size_t)options->batch > 0;
+    loader->batches += options->single && !options->whole && count % (size_t)options->batch > 0;
     loader->chunks = (options->batch + CHUNK - 1) / CHUNK;
     loader->depth = options->ahead + 1;
     if (loader->depth > loader->batches + 1)

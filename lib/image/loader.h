@@ -1,9 +1,10 @@
 /* Shards, or views made before -> batches of normalised views, ahead of time by own threads.
  *
  * The order of an epoch is the exact permutation of (seed, epoch), unless a window is asked for;
- * the last partial batch is dropped unless `single`. Step s (from 0) is batch s % (records / batch)
- * of epoch s / (records / batch), so a loader can start at any step and yields there what an
- * uninterrupted one would. Given views have the order of their file in every epoch. */
+ * the last partial batch is dropped unless `single` (and not `whole`). Step s (from 0) is batch s %
+ * (records / batch) of epoch s / (records / batch), so a loader can start at any step and yields
+ * there what an uninterrupted one would. Given views have the order of their file in every epoch.
+ */
 #ifndef NNCLR_IMAGE_LOADER_H
 #define NNCLR_IMAGE_LOADER_H
 
@@ -27,8 +28,8 @@ typedef struct nnclr_loader_options {
     int ahead;          /* batches in memory besides the one taken, >= 1 */
     size_t window; /* frames that an epoch's records are drawn from; 0: all, see epoch_order.h */
     /* For a classifier, which learns from one view of each record that has a label: view 1 alone,
-     * and the last batch of an epoch is smaller instead of dropped. */
-    bool single;
+     * and the last batch of an epoch is smaller instead of dropped, unless `whole`. */
+    bool single, whole;
     /* [record_count] what an epoch consists of, in the permutation of (seed, epoch) over these; the
      * caller's; NULL: all records. Not with a window, nor of given views. */
     const uint32_t *records;
@@ -42,7 +43,7 @@ typedef struct nnclr_batch {
     const int64_t *label;  /* [n]; -1: none */
     int64_t step;
     uint32_t epoch;
-    int n; /* `batch`, or fewer: the last of an epoch where `single` */
+    int n; /* `batch`, or fewer: the last of an epoch where `single` (and not `whole`) */
 } nnclr_batch;
 
 /* The set stays the caller's and must outlive the loader. */

@@ -61,8 +61,9 @@ typedef struct nnclr_shard_set nnclr_shard_set;
 /* Opens the files, in this order, as one set: record numbers run on, class names are united and
  * sorted by code point, labels renumbered by name. "-" (once) is standard input and is spooled.
  * cache_bytes bounds the decompressed frames that are kept in memory, and so does the memory that
- * there is; what does not fit is read again each time. A file without its end record, with a wrong checksum in index or frames, or of
- * another kind is refused with the reason. An empty set (no record) is refused. */
+ * there is; what does not fit is read again each time. A file without its end record, with a wrong
+ * checksum in index or frames, or of another kind is refused with the reason. An empty set (no
+ * record) is refused. */
 nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, uint64_t cache_bytes,
                                       nnclr_error *e);
 void nnclr_shard_set_close(nnclr_shard_set *set); /* NULL is fine */

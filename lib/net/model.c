@@ -22,6 +22,9 @@ static bool check_spec(const nnclr_model_spec *spec, nnclr_error *e) {
         return nnclr_fail(e, NNCLR_ERROR_USAGE, "size %d: must be 1 to %d", spec->size, MAX_SIZE);
     if (spec->predictor.count > 0 && spec->projector.count == 0)
         return nnclr_fail(e, NNCLR_ERROR_USAGE, "a predictor needs a projector in front of it");
+    if (spec->classes < 0 || spec->classes > NNCLR_MLP_WIDEST)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "%d classes: must be 0 to %d", spec->classes,
+                          NNCLR_MLP_WIDEST);
     return check_layers(&spec->projector, "projector", e) &&
            check_layers(&spec->predictor, "predictor", e);
 }
@@ -52,6 +55,13 @@ static bool build_heads(nnclr_network *net, int features, const nnclr_model_spec
     return mark_with_unit(net, p, "prediction", "prediction_unit", e);
 }
 
+static bool build_classifier(nnclr_network *net, int features, int classes, nnclr_error *e) {
+    if (classes == 0)
+        return true;
+    int logits = nnclr_add_linear(net, features, "fc", classes, true, e);
+    return logits >= 0 && nnclr_network_mark(net, "logits", logits, e);
+}
+
 nnclr_network *nnclr_model_build(const nnclr_model_spec *spec, nnclr_error *e) {
     if (!check_spec(spec, e))
         return NULL;
@@ -60,7 +70,8 @@ nnclr_network *nnclr_model_build(const nnclr_model_spec *spec, nnclr_error *e) {
         return NULL;
     int features = nnclr_resnet_build(net, 0, spec->arch, spec->width, spec->stem, e);
     if (features < 0 || !nnclr_network_mark(net, "features", features, e) ||
-        !build_heads(net, features, spec, e)) {
+        !build_heads(net, features, spec, e) ||
+        !build_classifier(net, features, spec->classes, e)) {
         nnclr_network_free(net);
         return NULL;
     }

@@ -1,9 +1,10 @@
-/* The network of NNCLR: backbone, projector, predictor, as one list (Dwibedi et al. 2021, sec. 4).
+/* The network of NNCLR: backbone, projector, predictor, as one list (Dwibedi et al. 2021, sec. 4);
+ * or, to be fine-tuned, backbone and classifier.
  *
  * projector: (linear, batch norm, ReLU) x 2, linear, batch norm; no biases. predictor: linear,
  * batch norm, ReLU, linear with bias. Marks: "features" (pooled), "projection" (z),
- * "projection_unit" (z / |z|), "prediction" (p), "prediction_unit". Without predictor the last two
- * are absent.
+ * "projection_unit" (z / |z|), "prediction" (p), "prediction_unit"; "logits" of the classifier, a
+ * linear layer with bias behind the pooled features. Those of a head that is absent are, too.
  */
 #ifndef NNCLR_NET_MODEL_H
 #define NNCLR_NET_MODEL_H
@@ -41,10 +42,11 @@ typedef struct nnclr_model_spec {
     int size;               /* pictures are size x size x 3 */
     nnclr_layers projector; /* widths of its layers, e.g. 2048,2048,256 */
     nnclr_layers predictor; /* hidden widths, e.g. 4096; its output is as wide as z */
+    int classes;            /* of the classifier; 0: there is none */
 } nnclr_model_spec;
 
 /* Builds everything; parameter names as torchvision's with "backbone.", "projector.<i>.",
- * "predictor.<i>." in front (i as in torch's Sequential). */
+ * "predictor.<i>." in front (i as in torch's Sequential); the classifier's are "fc.". */
 nnclr_network *nnclr_model_build(const nnclr_model_spec *spec, nnclr_error *e);
 
 /* resnet.c: appends a backbone to `net`; returns the pooled features' value or -1. */

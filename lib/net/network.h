@@ -69,7 +69,8 @@ int nnclr_add_linear(nnclr_network *net, int x, const char *name, int out, bool 
                      nnclr_error *e);
 int nnclr_add_l2norm(nnclr_network *net, int x, const char *name, nnclr_error *e);
 
-/* Named cuts: "features", "projection", "projection_unit", "prediction", "prediction_unit". */
+/* Named cuts: "features", "projection", "projection_unit", "prediction", "prediction_unit",
+ * "logits". */
 bool nnclr_network_mark(nnclr_network *net, const char *name, int value, nnclr_error *e);
 int nnclr_network_find(const nnclr_network *net, const char *name); /* value, or -1 */
 bool nnclr_network_marked(const nnclr_network *net, int value);

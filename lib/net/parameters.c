@@ -1,6 +1,7 @@
 #include "net/parameters.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/rng.h"
@@ -117,4 +118,13 @@ bool nnclr_parameters_initialize(nnclr_parameters *p, uint64_t seed, nnclr_error
     }
     nnclr_free(values);
     return table->sync(p->engine, e);
+}
+
+void nnclr_parameters_clear(nnclr_parameters *p, const char *start) {
+    const nnclr_segment *segments = nnclr_network_segments(p->net);
+    for (size_t i = 0; i < nnclr_network_segment_count(p->net); i++)
+        if (strncmp(segments[i].name, start, strlen(start)) == 0)
+            p->engine->table->zero(p->engine,
+                                   nnclr_real_at(p->engine, p->weights, segments[i].offset),
+                                   segments[i].count * nnclr_real_bytes(p->engine));
 }

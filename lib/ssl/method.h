@@ -22,7 +22,11 @@
 #include "ssl/micro_batches.h"
 #include "ssl/support_set.h"
 
-typedef enum nnclr_method_kind { NNCLR_METHOD_NNCLR, NNCLR_METHOD_SIMCLR } nnclr_method_kind;
+typedef enum nnclr_method_kind {
+    NNCLR_METHOD_NNCLR,
+    NNCLR_METHOD_SIMCLR,
+    NNCLR_METHOD_FINETUNE /* no contrast: classification.h */
+} nnclr_method_kind;
 typedef enum nnclr_positive { NNCLR_POSITIVE_NN, NNCLR_POSITIVE_VIEW } nnclr_positive;
 typedef enum nnclr_negatives { NNCLR_NEGATIVES_OPPOSITE, NNCLR_NEGATIVES_ALL } nnclr_negatives;
 typedef enum nnclr_loss { NNCLR_LOSS_ROW, NNCLR_LOSS_ROW_COLUMN } nnclr_loss;

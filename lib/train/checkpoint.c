@@ -51,7 +51,8 @@ int64_t nnclr_identity_records(const nnclr_json *identity) {
 
 static nnclr_json *make_metadata(const nnclr_checkpoint_info *info, nnclr_error *e) {
     nnclr_json *metadata = nnclr_json_object(e);
-    int64_t steps_per_epoch = nnclr_identity_records(info->identity) / info->config.batch;
+    int64_t records = info->records ? info->records : nnclr_identity_records(info->identity);
+    int64_t steps_per_epoch = records / info->config.batch;
     if (steps_per_epoch < 1)
         steps_per_epoch = 1;
     if (metadata && put_number(metadata, "nnclr.step", info->step, e) &&
@@ -144,7 +145,7 @@ static bool check_queue_shape(const nnclr_tensor_reader *reader, const nnclr_con
                               nnclr_error *e) {
     const nnclr_tensor_info *info = nnclr_tensor_reader_find(reader, "queue.embedding");
     const nnclr_layers *projector = &config->model.projector;
-    if (config->method.kind == NNCLR_METHOD_SIMCLR)
+    if (config->method.kind != NNCLR_METHOD_NNCLR)
         return true;
     if (!info || info->rank != 2 || info->dims[0] != config->method.queue ||
         info->dims[1] != projector->width[projector->count - 1])

@@ -21,6 +21,7 @@ typedef struct nnclr_checkpoint_info {
     nnclr_json *identity; /* of the data: nnclr_shard_set_identity */
     char **classes;       /* in label order */
     size_t class_count;
+    int64_t records; /* that an epoch goes through, to be written; 0: all of the data */
 } nnclr_checkpoint_info;
 
 /* Opens a checkpoint and reads its metadata. A file of another kind, or whose config does not

@@ -4,7 +4,7 @@ const char *const nnclr_preset_names[] = {"imagenet", "cifar", "tiny", NULL};
 const char *const nnclr_augment_names[] = {"byol", "simclr", "crop", "none", NULL};
 const char *const nnclr_jitter_names[] = {"torch", "tf", NULL};
 const char *const nnclr_filter_names[] = {"bilinear", "bicubic", NULL};
-const char *const nnclr_method_names[] = {"nnclr", "simclr", NULL};
+const char *const nnclr_method_names[] = {"nnclr", "simclr", "finetune", NULL};
 const char *const nnclr_positive_names[] = {"nn", "view", NULL};
 const char *const nnclr_negatives_names[] = {"opposite", "all", NULL};
 const char *const nnclr_loss_names[] = {"row", "row+col", NULL};
@@ -206,8 +206,21 @@ static bool check_queue(const nnclr_config *c, nnclr_error *e) {
     return true;
 }
 
+static bool check_classifier(const nnclr_config *c, nnclr_error *e) {
+    if (c->model.classes < 1 || c->model.projector.count + c->model.predictor.count > 0)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "fine-tuning trains a classifier, and no projector or predictor");
+    if (!(c->label_fraction > 0 && c->label_fraction <= 1))
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "a share of %g of the labels is not above 0 and at most 1",
+                          c->label_fraction);
+    return true;
+}
+
 static bool check_method(const nnclr_config *c, nnclr_error *e) {
     const nnclr_method_options *method = &c->method;
+    if (method->kind == NNCLR_METHOD_FINETUNE)
+        return check_classifier(c, e);
     if (method->kind == NNCLR_METHOD_NNCLR)
         return check_queue(c, e);
     if (c->model.predictor.count > 0)
@@ -225,7 +238,7 @@ static bool check_method(const nnclr_config *c, nnclr_error *e) {
 bool nnclr_config_check(const nnclr_config *c, nnclr_error *e) {
     if (!check_batch(c, e))
         return false;
-    if (c->model.projector.count < 1)
+    if (c->model.projector.count < 1 && c->method.kind != NNCLR_METHOD_FINETUNE)
         return nnclr_fail(e, NNCLR_ERROR_USAGE, "the projector needs at least one layer");
     if (c->augment.size != c->model.size)
         return nnclr_fail(e, NNCLR_ERROR_USAGE,

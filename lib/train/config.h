@@ -1,6 +1,6 @@
-/* Every option of a pre-training run, resolved: what the presets fill, the command line changes, a
- * checkpoint's nnclr.config records, and `nnclr-embed` and `--resume` rebuild from. Nothing in it
- * differs between equal runs (no path, host, time or thread count). */
+/* Every option of a run of pre-training or fine-tuning, resolved: what the presets fill, the
+ * command line changes, a checkpoint's nnclr.config records, and `nnclr-embed` and `--resume`
+ * rebuild from. Nothing in it differs between equal runs (no path, host, time or thread count). */
 #ifndef NNCLR_TRAIN_CONFIG_H
 #define NNCLR_TRAIN_CONFIG_H
 
@@ -43,6 +43,10 @@ typedef struct nnclr_config {
     nnclr_lars lars;
     double momentum, weight_decay, trust;
     uint64_t init_seed, data_seed;
+    /* Fine-tuning alone (method.kind NNCLR_METHOD_FINETUNE, model.classes above 0, no heads): */
+    double head_lr;        /* base rate of the classifier, scaled as lr is */
+    double label_fraction; /* of each class's pictures that are trained on */
+    bool nesterov;
 } nnclr_config;
 
 /* Ready-made augmentations: BYOL's, SimCLR's, random crops alone, none. */

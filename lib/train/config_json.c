@@ -76,7 +76,21 @@ static const field fields[] = {
     {"init_seed", FIELD_LONG, AT(init_seed), 0, 9e18, 1, NULL},
     {"data_seed", FIELD_LONG, AT(data_seed), 0, 9e18, 1, NULL},
 };
-enum { FIELDS = sizeof fields / sizeof *fields };
+/* Behind them where the method is finetune. */
+static const field finetune_fields[] = {
+    {"classes", FIELD_INT, AT(model.classes), 1, NNCLR_MLP_WIDEST, 1, NULL},
+    {"head_lr", FIELD_REAL, AT(head_lr), 0, 1e30, 1, NULL},
+    {"label_fraction", FIELD_REAL, AT(label_fraction), 0, 1, 1, NULL},
+    {"nesterov", FIELD_BOOL, AT(nesterov), 0, 0, 1, NULL},
+};
+enum {
+    FIELDS = sizeof fields / sizeof *fields,
+    FINETUNE_FIELDS = sizeof finetune_fields / sizeof *finetune_fields
+};
+
+static int finetune_count(const nnclr_config *config) {
+    return config->method.kind == NNCLR_METHOD_FINETUNE ? FINETUNE_FIELDS : 0;
+}
 
 /* What older versions did not write, and meant by not writing it: 0, the first choice. */
 static const char *const newer_keys[] = {"jitter", "micro_batch", "shuffle_window"};
@@ -145,6 +159,8 @@ nnclr_json *nnclr_config_to_json(const nnclr_config *config, nnclr_error *e) {
     bool ok = object != NULL;
     for (int i = 0; ok && i < FIELDS; i++)
         ok = put_field(object, &fields[i], config, e);
+    for (int i = 0; ok && i < finetune_count(config); i++)
+        ok = put_field(object, &finetune_fields[i], config, e);
     /* How pictures are cut for evaluation follows from the rest; it is said for other readers. */
     bool stretch = nnclr_config_stretches(config);
     int size = config->model.size;
@@ -266,6 +282,9 @@ bool nnclr_config_from_json(const nnclr_json *json, nnclr_config *config, nnclr_
     *config = (nnclr_config){0};
     for (int i = 0; i < FIELDS; i++)
         if (!get_field(&fields[i], json, config, e))
+            return false;
+    for (int i = 0; i < finetune_count(config); i++)
+        if (!get_field(&finetune_fields[i], json, config, e))
             return false;
     config->augment.size = config->model.size;
     if (nnclr_config_check(config, e))

@@ -7,12 +7,38 @@
 #include "base/sorted.h"
 #include "io/json.h"
 
+typedef struct named_real {
+    const char *key;
+    double value;
+} named_real;
+
+static bool print(int64_t step, int64_t epoch, const named_real *reals, size_t count,
+                  nnclr_buffer *out, nnclr_error *e) {
+    nnclr_json *object = nnclr_json_object(e);
+    bool ok = object && nnclr_json_put_int(object, "step", step, e) &&
+              nnclr_json_put_int(object, "epoch", epoch, e);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = nnclr_json_put_real(object, reals[i].key, reals[i].value, e);
+    out->size = 0;
+    ok = ok && nnclr_json_print(object, false, out, e) && nnclr_buffer_append(out, "\n", 1, e);
+    nnclr_json_free(object);
+    return ok;
+}
+
+static bool print_finetune(const nnclr_metrics_line *line, nnclr_buffer *out, nnclr_error *e) {
+    const named_real reals[] = {
+        {"loss", line->loss},           {"lr", line->lr},
+        {"head_lr", line->head_lr},     {"grad_norm", line->grad_norm},
+        {"batch_acc", line->batch_acc}, {"images_per_s", line->images_per_s},
+    };
+    return print(line->step, line->epoch, reals, sizeof reals / sizeof *reals, out, e);
+}
+
 bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nnclr_error *e) {
+    if (line->finetune)
+        return print_finetune(line, out, e);
     const nnclr_method_metrics *m = &line->method;
-    const struct {
-        const char *key;
-        double value;
-    } reals[] = {
+    const named_real reals[] = {
         {"loss", line->loss},
         {"lr", line->lr},
         {"grad_norm", line->grad_norm},
@@ -32,13 +58,19 @@ bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nncl
         {"p_std", m->p_std},
         {"batch_spread", line->batch_spread},
     };
+    return print(line->step, line->epoch, reals, sizeof reals / sizeof *reals, out, e);
+}
+
+bool nnclr_test_print(const nnclr_probe_line *line, nnclr_buffer *out, nnclr_error *e) {
     nnclr_json *object = nnclr_json_object(e);
-    bool ok = object && nnclr_json_put_int(object, "step", line->step, e) &&
-              nnclr_json_put_int(object, "epoch", line->epoch, e);
-    for (size_t i = 0; ok && i < sizeof reals / sizeof *reals; i++)
-        ok = nnclr_json_put_real(object, reals[i].key, reals[i].value, e);
     out->size = 0;
-    ok = ok && nnclr_json_print(object, false, out, e) && nnclr_buffer_append(out, "\n", 1, e);
+    bool ok = object && nnclr_json_put_int(object, "step", line->step, e) &&
+              nnclr_json_put_int(object, "epoch", line->epoch, e) &&
+              nnclr_json_put_real(object, NNCLR_TEST_KEY, line->top1, e) &&
+              nnclr_json_put_real(object, "test_top5", line->top5, e) &&
+              nnclr_json_put_real(object, "test_loss", line->loss, e) &&
+              nnclr_json_put_int(object, "test_n", line->n, e) &&
+              nnclr_json_print(object, false, out, e) && nnclr_buffer_append(out, "\n", 1, e);
     nnclr_json_free(object);
     return ok;
 }

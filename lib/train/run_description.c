@@ -70,17 +70,19 @@ static nnclr_json *read_description(const char *folder, nnclr_buffer *path, nncl
     return json;
 }
 
-/* Where the weights came from: a run that goes on has it from its older description. */
-static bool put_init(nnclr_json *object, const nnclr_run *run, const char *init, nnclr_error *e) {
-    if (init)
-        return put_path(object, "init", init, e);
+/* Where the weights came from, or what they are judged on: a run that goes on has it from its older
+ * description. */
+static bool put_kept(nnclr_json *object, const char *key, const nnclr_run *run, const char *given,
+                     nnclr_error *e) {
+    if (given)
+        return put_path(object, key, given, e);
     nnclr_buffer path = {0};
     nnclr_error ignored = NNCLR_NO_ERROR;
     nnclr_json *older = read_description(nnclr_run_folder(run), &path, &ignored);
-    nnclr_json *kept = nnclr_json_is_object(older) ? nnclr_json_take(older, "init") : NULL;
+    nnclr_json *kept = nnclr_json_is_object(older) ? nnclr_json_take(older, key) : NULL;
     nnclr_json_free(older);
     nnclr_buffer_free(&path);
-    return !kept || nnclr_json_put(object, "init", kept, e);
+    return !kept || nnclr_json_put(object, key, kept, e);
 }
 
 bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *d, nnclr_error *e) {
@@ -101,7 +103,9 @@ bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *d, nnclr_er
               put_made(object, "data", nnclr_training_data_identity(d->data, e), e) &&
               put_made(object, files_key(d->data->views != NULL),
                        paths_to_json(d->files, d->file_count, e), e) &&
-              put_init(object, run, d->init, e) && put_host(object, d->engine, d->threads, e) &&
+              put_kept(object, "init", run, d->init, e) &&
+              put_kept(object, "test", run, d->test, e) &&
+              put_host(object, d->engine, d->threads, e) &&
               nnclr_json_print(object, true, &text, e) && nnclr_buffer_append(&text, "\n", 1, e) &&
               nnclr_run_write_description(run, (const char *)text.data, text.size, e);
     nnclr_buffer_free(&text);
@@ -149,4 +153,15 @@ exit:
     nnclr_json_free(json);
     nnclr_buffer_free(&path);
     return files;
+}
+
+char *nnclr_run_test(const char *folder, nnclr_error *e) {
+    nnclr_buffer path = {0};
+    nnclr_json *json = read_description(folder, &path, e);
+    const char *name =
+        nnclr_json_is_object(json) ? nnclr_json_string(nnclr_json_get(json, "test")) : NULL;
+    char *copy = name && strcmp(name, "-") != 0 ? nnclr_strdup(name, e) : NULL;
+    nnclr_json_free(json);
+    nnclr_buffer_free(&path);
+    return copy;
 }

@@ -19,6 +19,7 @@ typedef struct nnclr_run_description {
     const char *const *files; /* of the data, as given; kept as absolute paths */
     size_t file_count;
     const char *init; /* NULL: random weights, or a run that goes on and keeps what run.json says */
+    const char *test; /* of fine-tuning: the shard that it is judged on; NULL: none, or as above */
     int threads;
 } nnclr_run_description;
 
@@ -27,5 +28,8 @@ bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *description
 /* The shards, or the one file of views, of the run in `folder`: NULL-terminated, one block to free
  * with nnclr_free. A run that read standard input must be given them. */
 char **nnclr_run_files(const char *folder, bool views, nnclr_error *e);
+/* The shard that the run is judged on: NULL with *e left alone where run.json names none, or one
+ * that was read from standard input. Freed with nnclr_free. */
+char *nnclr_run_test(const char *folder, nnclr_error *e);
 
 #endif

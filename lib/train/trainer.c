@@ -8,13 +8,15 @@
 #include "base/memory.h"
 #include "image/loader.h"
 #include "train/metrics_line.h"
+#include "train/objective.h"
 #include "train/watch.h"
 
-enum { VIEWS = 2, BATCHES_AHEAD = 2, REHEARSED_MOST = 20 };
+enum { BATCHES_AHEAD = 2, REHEARSED_MOST = 20 };
 
 struct nnclr_trainer {
     nnclr_trainer_options options;
     nnclr_plan plan;
+    bool finetunes;
     nnclr_checkpoint_info info; /* what the next checkpoint says; info.step counts */
     nnclr_initial_state initial;
     nnclr_network *net;
@@ -24,7 +26,7 @@ struct nnclr_trainer {
     nnclr_support_set support;
     bool has_support;
     nnclr_communicator communicator;
-    nnclr_method *method;
+    nnclr_objective objective;
     nnclr_loader *loader; /* NULL: no step is left */
     nnclr_watch watch;
     nnclr_buffer line, scratch;
@@ -63,20 +65,22 @@ static bool describe(nnclr_trainer *t, nnclr_error *e) {
                          &t->plan, e))
         return false;
     t->info.total_steps = t->plan.total;
+    t->info.records = (int64_t)nnclr_training_data_count(options->data);
     return describe_data(&t->info, options->data, e);
 }
 
 static bool build_passes(nnclr_trainer *t, nnclr_error *e) {
     int n = t->options.config->batch / t->communicator.ranks,
-        micro_batch = t->options.config->micro_batch, first = 0;
+        micro_batch = t->options.config->micro_batch,
+        views = nnclr_objective_views(t->options.config), first = 0;
     if (micro_batch > 0 && micro_batch < n) {
-        t->backbone = nnclr_micro_batches_create(&t->parameters, VIEWS, n, micro_batch, e);
+        t->backbone = nnclr_micro_batches_create(&t->parameters, views, n, micro_batch, e);
         if (!t->backbone)
             return false;
         first = nnclr_network_find(t->net, "features");
     }
     t->execution =
-        nnclr_execution_create_range(&t->parameters, NNCLR_TRAINING, VIEWS, n, first, -1, e);
+        nnclr_execution_create_range(&t->parameters, NNCLR_TRAINING, views, n, first, -1, e);
     return t->execution != NULL;
 }
 
@@ -110,8 +114,8 @@ static bool build(nnclr_trainer *t, const nnclr_tensor_reader *resume, nnclr_err
         .n = config->batch / t->communicator.ranks,
         .seed = config->data_seed,
     };
-    t->method = nnclr_method_create(&config->method, &parts, e);
-    return t->method != NULL;
+    return nnclr_objective_create(&t->objective, config,
+                                  (int64_t)nnclr_training_data_count(t->options.data), &parts, e);
 }
 
 static bool load(nnclr_trainer *t, nnclr_tensor_reader *reader, const nnclr_checkpoint_info *info,
@@ -147,6 +151,8 @@ static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
         .threads = t->options.threads,
         .ahead = BATCHES_AHEAD,
         .window = (size_t)config->shuffle_window,
+        .single = t->finetunes,
+        .whole = true,
     };
     if (options.steps == 0)
         return true;
@@ -157,6 +163,8 @@ static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
 static bool start(nnclr_trainer *t, nnclr_error *e) {
     if (!nnclr_parameters_initialize(&t->parameters, t->options.config->init_seed, e))
         return false;
+    if (t->finetunes)
+        nnclr_parameters_clear(&t->parameters, "fc.");
     return !t->options.init ||
            nnclr_initial_state_load(t->options.init, t->info.identity, &t->parameters,
                                     t->has_support ? &t->support : NULL, &t->initial, e);
@@ -184,6 +192,7 @@ nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
     if (!t)
         return NULL;
     t->options = *options;
+    t->finetunes = options->config->method.kind == NNCLR_METHOD_FINETUNE;
     if (begin(t, resume, info, e))
         return t;
     nnclr_trainer_free(t);
@@ -194,7 +203,7 @@ void nnclr_trainer_free(nnclr_trainer *t) {
     if (!t)
         return;
     nnclr_loader_close(t->loader);
-    nnclr_method_free(t->method);
+    nnclr_objective_free(&t->objective);
     nnclr_support_set_free(&t->support);
     nnclr_execution_free(t->execution);
     nnclr_micro_batches_free(t->backbone);
@@ -217,7 +226,8 @@ nnclr_parameters *nnclr_trainer_parameters(nnclr_trainer *t) {
 /* ---- one step ---- */
 
 static bool check_finite(const nnclr_trainer *t, const nnclr_batch *batch, nnclr_error *e) {
-    double loss = nnclr_method_loss(t->method), norm = nnclr_method_gradient_norm(t->method);
+    double loss = nnclr_objective_loss(&t->objective),
+           norm = nnclr_objective_gradient_norm(&t->objective);
     if (isfinite(loss) && isfinite(norm))
         return true;
     return nnclr_fail(e, NNCLR_ERROR_NUMERIC,
@@ -225,26 +235,6 @@ static bool check_finite(const nnclr_trainer *t, const nnclr_batch *batch, nnclr
                       "(now %g) or a longer --warmup; the checkpoint of step %lld is kept",
                       isfinite(loss) ? "gradient" : "loss", (long long)batch->step + 1,
                       (unsigned)batch->epoch, t->options.config->lr, (long long)t->saved_step);
-}
-
-static void update(nnclr_trainer *t, double rate) {
-    const nnclr_config *config = t->options.config;
-    nnclr_engine *engine = t->options.engine;
-    const nnclr_update call = {
-        .optimizer = config->optimizer,
-        .lars = config->lars,
-        .lr = rate,
-        .momentum = config->momentum,
-        .weight_decay = config->weight_decay,
-        .trust = config->trust,
-        .segments = nnclr_network_segments(t->net),
-        .segment_count = nnclr_network_segment_count(t->net),
-        .weights = t->parameters.weights,
-        .velocity = t->parameters.velocity,
-        .gradients = t->parameters.gradients,
-    };
-    engine->table->update(engine, &call);
-    pack(t);
 }
 
 /* Something that training survives. */
@@ -255,22 +245,6 @@ static void report_failure(nnclr_trainer *t, const char *consequence, const nncl
     snprintf(text, sizeof text, "%s; %s", failure->message, consequence);
     if (callbacks->on_message)
         callbacks->on_message(callbacks->context, text);
-}
-
-/* Measures what must be measured before the queue changes. */
-static bool measure(nnclr_trainer *t, const nnclr_batch *batch, const nnclr_method_batch *views,
-                    double rate, nnclr_metrics_line *line, nnclr_error *e) {
-    *line = (nnclr_metrics_line){
-        .step = views->step,
-        .epoch = batch->epoch,
-        .loss = nnclr_method_loss(t->method),
-        .grad_norm = nnclr_method_gradient_norm(t->method),
-        .lr = rate,
-    };
-    return nnclr_batch_spread(batch->record, t->options.config->batch,
-                              (int64_t)nnclr_training_data_count(t->options.data),
-                              &line->batch_spread, &t->scratch, e) &&
-           nnclr_method_measure(t->method, views, &line->method, e);
 }
 
 /* The metrics lack a line: said once. */
@@ -321,18 +295,20 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
     bool log = views.step % t->options.log_every == 0 || views.step == t->plan.total;
     /* So that a warning does not wait for a line that is rarer than epochs. */
     bool measured = log || epoch_ends(t, views.step);
-    double rate = nnclr_plan_rate(&t->plan, batch->step);
+    nnclr_objective *objective = &t->objective;
     nnclr_metrics_line line;
-    if (!nnclr_method_compute(t->method, &views, e) || !check_finite(t, batch, e) ||
-        (measured && !measure(t, batch, &views, rate, &line, e)))
+    if (!nnclr_objective_compute(objective, &views, e) || !check_finite(t, batch, e) ||
+        (measured &&
+         !nnclr_objective_measure(objective, &views, batch->epoch, &line, &t->scratch, e)))
         return false;
-    update(t, rate);
-    if (!nnclr_method_enqueue(t->method, &views, e))
+    nnclr_objective_update(objective, &views);
+    pack(t);
+    if (!nnclr_objective_conclude(objective, &views, e))
         return false;
     t->info.step++;
     if (log && !log_line(t, &line, e))
         return false;
-    if (measured)
+    if (measured && !t->finetunes)
         nnclr_watch_see(&t->watch, &line, epoch_ends(t, views.step));
     return true;
 }
@@ -342,9 +318,13 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
 /* Whether the network as it is deserves a probe, and the metrics have none of it: a run that goes
  * on from an epoch's end may have been stopped before. */
 static bool probe_is_due(nnclr_trainer *t, bool starting) {
-    int64_t step = t->info.step;
-    return t->options.callbacks.probe && (epoch_ends(t, step) || step == t->plan.total) &&
-           !(starting && nnclr_run_metrics_has(t->options.run, step, NNCLR_PROBE_KEY));
+    const int64_t step = t->info.step, epochs = t->options.probe_every,
+                  every = t->plan.steps_per_epoch * (epochs > 0 ? epochs : 1);
+    const char *key = t->finetunes ? NNCLR_TEST_KEY : NNCLR_PROBE_KEY;
+    /* A classifier of zeros has nothing to say. */
+    return t->options.callbacks.probe && (step % every == 0 || step == t->plan.total) &&
+           !(t->finetunes && step == 0) &&
+           !(starting && nnclr_run_metrics_has(t->options.run, step, key));
 }
 
 /* False: it failed (*e) before the first step, when it can be put right, or was interrupted (*e is
@@ -365,7 +345,8 @@ static bool probe(nnclr_trainer *t, bool starting, nnclr_error *e) {
         *e = failure;
         return false;
     }
-    if (end == NNCLR_PROBE_DONE && nnclr_probe_print(&line, &t->line, &failure))
+    if (end == NNCLR_PROBE_DONE &&
+        (t->finetunes ? nnclr_test_print : nnclr_probe_print)(&line, &t->line, &failure))
         put_line(t);
     else
         report_missing_line(t, &failure);
@@ -437,7 +418,7 @@ static void tell(const nnclr_trainer *t) {
     const nnclr_trainer_report report = {
         .step = t->info.step,
         .total = t->plan.total,
-        .loss = nnclr_method_loss(t->method),
+        .loss = nnclr_objective_loss(&t->objective),
     };
     if (callbacks->on_step)
         callbacks->on_step(callbacks->context, &report);
@@ -489,7 +470,7 @@ nnclr_trainer_memory nnclr_trainer_memory_of(const nnclr_trainer *t) {
         .statistics = nnclr_network_statistic_count(t->net) * real,
         .backbone = t->backbone ? nnclr_micro_batches_bytes(t->backbone) : 0,
         .activations = nnclr_execution_bytes(t->execution),
-        .method = nnclr_method_bytes(t->method),
+        .method = nnclr_objective_bytes(&t->objective),
         .support = t->has_support ? nnclr_support_set_bytes(&t->support) : 0,
         .batches = t->loader ? nnclr_loader_bytes(t->loader) : 0,
     };

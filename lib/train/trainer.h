@@ -42,8 +42,8 @@ typedef struct nnclr_trainer_callbacks {
     nnclr_request (*should_stop)(
         void *context); /* asked after each step; SAVE_NOW once a request */
     /* Judges the network as it is, for a line of the metrics that holds step and epoch already:
-     * before the first step, after each epoch and at the end. NULL: no probe. It may read the
-     * trainer's parameters, and changes nothing. */
+     * before the first step (not in fine-tuning), after each `probe_every` epochs and at the end.
+     * NULL: no probe. It may read the trainer's parameters, and changes nothing. */
     nnclr_probe_end (*probe)(void *context, nnclr_probe_line *line, nnclr_error *e);
 } nnclr_trainer_callbacks;
 
@@ -58,9 +58,10 @@ typedef struct nnclr_trainer_options {
     /* A checkpoint is due after so many steps, or seconds; 0: not by that. */
     int64_t save_steps;
     double save_seconds;
-    int64_t keep;       /* newest checkpoints that stay, the current one included */
-    int64_t log_every;  /* steps per line of metrics */
-    double max_seconds; /* stop after that; 0: never */
+    int64_t keep;        /* newest checkpoints that stay, the current one included */
+    int64_t log_every;   /* steps per line of metrics */
+    double max_seconds;  /* stop after that; 0: never */
+    int64_t probe_every; /* epochs; 0: each */
     nnclr_trainer_callbacks callbacks;
 } nnclr_trainer_options;
 

@@ -2,13 +2,18 @@
 
 #include <string.h>
 
+#include "base/memory.h"
+
 void nnclr_training_data_close(nnclr_training_data *data) {
     nnclr_shard_set_close(data->set);
     nnclr_views_close(data->views);
+    nnclr_free(data->records);
     *data = (nnclr_training_data){0};
 }
 
 size_t nnclr_training_data_count(const nnclr_training_data *data) {
+    if (data->records)
+        return data->record_count;
     return data->views ? nnclr_views_count(data->views) : nnclr_shard_set_count(data->set);
 }
 
@@ -24,8 +29,11 @@ const char *nnclr_training_data_class(const nnclr_training_data *data, size_t la
 
 nnclr_loader *nnclr_training_data_load(const nnclr_training_data *data,
                                        const nnclr_loader_options *options, nnclr_error *e) {
+    nnclr_loader_options with = *options;
+    with.records = data->records;
+    with.record_count = data->record_count;
     return data->views ? nnclr_loader_open_views(data->views, options, e)
-                       : nnclr_loader_open(data->set, options, e);
+                       : nnclr_loader_open(data->set, &with, e);
 }
 
 /* ---- identity ---- */

@@ -13,10 +13,13 @@
 typedef struct nnclr_training_data {
     nnclr_shard_set *set;
     nnclr_views *views;
+    uint32_t *records; /* of the set, in ascending order, that are trained on; NULL: all */
+    size_t record_count;
 } nnclr_training_data;
 
 void nnclr_training_data_close(nnclr_training_data *data); /* a zeroed one is fine */
 
+/* Records that are trained on. */
 size_t nnclr_training_data_count(const nnclr_training_data *data);
 size_t nnclr_training_data_class_count(const nnclr_training_data *data);
 const char *nnclr_training_data_class(const nnclr_training_data *data, size_t label);

@@ -324,10 +324,11 @@ static void check_single(nnclr_shard_set *set, const nnclr_loader_options *optio
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_loader *loader = nnclr_loader_open(set, options, &e);
     CHECK_SAYS(loader, "%s", e.message);
+    const int seen_of_epoch = options->whole ? CHOSEN - CHOSEN % options->batch : CHOSEN;
     for (uint32_t epoch = 0; epoch < EPOCHS_OF_CHOSEN; epoch++) {
         uint32_t order[CHOSEN];
         nnclr_permutation(SEED, NNCLR_DRAW_ORDER, epoch, CHOSEN, order);
-        for (int seen = 0; seen < CHOSEN;) {
+        for (int seen = 0; seen < seen_of_epoch;) {
             const nnclr_batch *batch = nnclr_loader_next(loader, &e);
             CHECK_SAYS(batch, "%s", e.message);
             CHECK(batch->epoch == epoch);
@@ -362,6 +363,9 @@ static void single_views_of_chosen_records_are_those_of_the_pairs(void) {
         options.single = true;
         options.records = chosen;
         options.record_count = CHOSEN;
+        check_single(set, &options, chosen, must);
+        options.whole = true;
+        options.steps = EPOCHS_OF_CHOSEN * (CHOSEN / batch);
         check_single(set, &options, chosen, must);
     }
     nnclr_loader_options options = options_for(CHOSEN + 1, 0, 1);

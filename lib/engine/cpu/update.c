@@ -1,13 +1,15 @@
 /* The optimiser step: four LARS variants and SGD, segment by segment.
  *
  * With u = g + decay w, each is v = momentum v + gain u, w -= step v; they differ in the gain, the
- * norms behind it, and whether the learning rate is inside of the momentum. */
+ * norms behind it, and whether the learning rate is inside of the momentum. With Nesterov's
+ * momentum (Sutskever et al. 2013, in torch's form) it is w -= step (gain u + momentum v). */
 #include "engine/cpu/cpu.h"
 
 typedef struct segment_call {
     real *w, *v;
     const real *g;
     real momentum, decay, gain, step;
+    bool nesterov;
     pieces pieces;
     double squares[2][MAX_PIECES]; /* of w, of g + decay w */
 } segment_call;
@@ -53,6 +55,14 @@ static void step_piece(void *context, int piece, int worker) {
     real *restrict w = call->w, *restrict v = call->v;
     const real *restrict g = call->g;
     real momentum = call->momentum, decay = call->decay, gain = call->gain, step = call->step;
+    if (call->nesterov) {
+        for (size_t i = begin; i < end; i++) {
+            real u = gain * (g[i] + decay * w[i]);
+            v[i] = momentum * v[i] + u;
+            w[i] -= step * (u + momentum * v[i]);
+        }
+        return;
+    }
     for (size_t i = begin; i < end; i++) {
         v[i] = momentum * v[i] + gain * (g[i] + decay * w[i]);
         w[i] -= step * v[i];
@@ -86,6 +96,7 @@ static void update_segment(nnclr_engine *g, const nnclr_update *update, const nn
                          .g = (const real *)update->gradients + s->offset,
                          .momentum = (real)update->momentum,
                          .decay = s->decays ? (real)update->weight_decay : 0,
+                         .nesterov = update->optimizer == NNCLR_SGD && update->nesterov,
                          .pieces = cut(s->count, 16384, SIDE)};
     double ratio = 1;
     if (update->optimizer == NNCLR_LARS && s->adapts) {

@@ -1,0 +1,195 @@
+#include "cmd/finetune_options.h"
+
+#include <string.h>
+
+#include "cmd/augment_options.h"
+#include "cmd/option_table.h"
+#include "cmd/training.h"
+
+static bool parse_area(const char *text, void *target, nnclr_error *e) {
+    return nnclr_parse_reals(text, target, 2, 1e-6, 1, e);
+}
+
+static void show_area(const void *target, char *text, size_t size) {
+    nnclr_print_reals(target, 2, text, size);
+}
+
+finetune_settings finetune_defaults(int argc, char **argv) {
+    static const double few = 0.05; /* labels: between the published 1 % and 10 % */
+    finetune_settings s = {.engine = NNCLR_ENGINE_AUTO,
+                           .precision = NNCLR_PRECISION_AUTO,
+                           .keep = 1,
+                           .log_every = 1,
+                           .eval_every = 1,
+                           .cache = (int64_t)1 << 30,
+                           .batch = 256,
+                           .head_lr = -1,
+                           .save_every = {600, NNCLR_SECONDS}};
+    const char *fraction = nnclr_cli_peek(argc, argv, "label-fraction");
+    double share = 1;
+    nnclr_config *c = &s.config;
+    *c = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
+    nnclr_config_augment(c, NNCLR_AUGMENT_CROP);
+    c->method = (nnclr_method_options){
+        .kind = NNCLR_METHOD_FINETUNE, .temperature = 1, .queue = 1, .neighbours = 1};
+    c->augment.flip = 0.5;
+    c->epochs = fraction && nnclr_parse_real(fraction, 0, 1, &share) && share < few ? 60 : 30;
+    c->warmup_epochs = 0;
+    c->lr = 0.05;
+    c->optimizer = NNCLR_SGD;
+    c->nesterov = true;
+    c->weight_decay = 0;
+    c->label_fraction = 1;
+    s.warmup = (nnclr_duration){0, NNCLR_EPOCHS};
+    return s;
+}
+
+size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTIONS_MOST]) {
+    nnclr_config *c = &s->config;
+    const nnclr_option options[] = {
+        GROUP("Data"),
+        {"model", 'm', NNCLR_OPTION_TEXT, &s->model, "CHECKPOINT",
+         .help = "the checkpoint whose backbone is fine-tuned"},
+        TEXT("test", &s->test, "SHARD", "judge the network on these labelled pictures"),
+        REAL("label-fraction", &c->label_fraction, "F",
+             "train on this share of each class's pictures, drawn by --seed", 1e-9, 1),
+        CUSTOM("crop", &c->augment.area_low, "LOW,HIGH",
+               "share of the picture's area that a crop has", parse_area, show_area),
+        REAL("flip", &c->augment.flip, "P", "probability of a mirrored view", 0, 1),
+        BYTES("cache", &s->cache, "BYTES", "most that is kept in memory of the shards", 0, 1e18),
+        GROUP("Optimiser"),
+        REAL("epochs", &c->epochs, "N",
+             "length of the run; 60 below a --label-fraction of 0.05, else 30", 0, 1e9),
+        INTEGER("steps", &c->steps, "N", "length of the run, in place of --epochs", 1, 1e15),
+        INTEGER("batch", &s->batch, "N",
+                "pictures a step; by default at most what there is to train on", 2, 1 << 24),
+        INTEGER("micro-batch", &s->micro_batch, "N",
+                "pictures that pass the backbone at a time, which saves memory and costs a second "
+                "forward pass; 0: the whole batch",
+                0, 1 << 24),
+        REAL("lr", &c->lr, "RATE", "base learning rate of the backbone", 0, 1e30),
+        REAL("head-lr", &s->head_lr, "RATE",
+             "base learning rate of the classifier, in place of --lr", 0, 1e30),
+        CHOICE("lr-scale", &c->lr_scale, nnclr_lr_scale_names,
+               "the peak rate: base x batch / 256, base x sqrt(batch), or base"),
+        CUSTOM("warmup", &s->warmup, "EPOCHS", "linear warm-up, also as 500steps",
+               training_parse_warmup, training_show_duration),
+        CHOICE("schedule", &c->schedule, nnclr_schedule_names, "of the rates after the warm-up"),
+        REAL("final-lr", &c->final_lr, "SHARE", "share of the peak rate that the cosine ends at", 0,
+             1),
+        REAL("weight-decay", &c->weight_decay, "W", "of weights, not of 1-D parameters", 0, 1e6),
+        REAL("momentum", &c->momentum, "M", "of the optimiser, SGD with Nesterov's momentum", 0, 1),
+        GROUP("Run"),
+        {"out", 'o', NNCLR_OPTION_TEXT, &s->folder, "RUN", .help = "the folder of the run"},
+        FLAG("resume", &s->resume, "go on from RUN's checkpoint"),
+        FLAG("force", &s->force, "replace the run that RUN holds (removes our own files only)"),
+        INTEGER("seed", &s->seed, "N", "of everything random", 0, 9e18),
+        CHOICE("engine", &s->engine, training_engine_names,
+               "what does the arithmetic (this version has cpu and amx)"),
+        CHOICE("precision", &s->precision, training_precision_names,
+               "of the arithmetic (auto: f32, on amx bf16; f64 on cpu only)"),
+        CUSTOM("save-every", &s->save_every, "TIME",
+               "write a checkpoint after so long, also as 500steps or 1epoch",
+               training_parse_duration, training_show_duration),
+        INTEGER("keep", &s->keep, "N", "newest checkpoints that stay", 1, 1e9),
+        CUSTOM("max-time", &s->max_time, "TIME",
+               "stop after so long, with a checkpoint and exit code 75", training_parse_time,
+               training_show_duration),
+        INTEGER("log-every", &s->log_every, "N", "steps a line of metrics.jsonl", 1, 1e15),
+        INTEGER("eval-every", &s->eval_every, "N",
+                "epochs from one look at --test to the next; the end has one in any case", 1, 1e9),
+        GROUP("Report"),
+        FLAG("per-class", &s->per_class, "print also how many of each class are right"),
+        FLAG("json", &s->json, "print tables as JSON"),
+        FLAG("dry-run", &s->dry_run,
+             "train nothing: print the network, the memory, and the time that the run would take"),
+    };
+    _Static_assert(sizeof options / sizeof *options <= FINETUNE_OPTIONS_MOST, "enlarge it");
+    memcpy(table, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+/* ---- from options to a configuration ---- */
+
+static void check_resume(nnclr_cli *cli) {
+    static const char *const allowed[] = {"out",  "resume",    "test",      "save-every",
+                                          "keep", "max-time",  "log-every", "eval-every",
+                                          "json", "per-class", NULL};
+    for (size_t i = 0; i < cli->program->option_count; i++) {
+        const nnclr_option *option = &cli->program->options[i];
+        if (cli->given[i] && option_find(allowed, option->name) < 0)
+            nnclr_cli_usage(cli,
+                            "--%s cannot be given with --resume: the checkpoint's configuration "
+                            "rules; leave it out",
+                            option->name);
+    }
+}
+
+static bool is_standard_input(const char *path) {
+    return path && strcmp(path, "-") == 0;
+}
+
+static void check_files(nnclr_cli *cli, const finetune_settings *s) {
+    int count = is_standard_input(s->model) + is_standard_input(s->test);
+    if (!s->folder && !s->dry_run)
+        nnclr_cli_usage(cli, "no run: give -o RUN, the folder to write to");
+    if (is_standard_input(s->folder))
+        nnclr_cli_usage(cli, "a run is a folder and cannot go to standard output: give -o RUN");
+    for (int i = 0; i < cli->operand_count; i++)
+        if (is_standard_input(cli->operands[i])) { /* several are refused by the set of shards */
+            count++;
+            break;
+        }
+    if (count > 1)
+        nnclr_cli_usage(cli, "only one of CHECKPOINT, the shards and --test can be standard input");
+}
+
+static void check_together(nnclr_cli *cli, const finetune_settings *s) {
+    if (!s->model)
+        nnclr_cli_usage(cli, "nothing to fine-tune: give -m CHECKPOINT");
+    if (cli->operand_count == 0)
+        nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+    if (nnclr_cli_given(cli, "steps") && nnclr_cli_given(cli, "epochs"))
+        nnclr_cli_usage(cli, "--epochs: --steps says how long the run is; give one of the two");
+    if (s->config.schedule == NNCLR_CONSTANT && nnclr_cli_given(cli, "final-lr"))
+        nnclr_cli_usage(cli, "--final-lr: a constant rate has no end to fall to; leave it out, or "
+                             "give --schedule cosine");
+    if (!s->test && nnclr_cli_given(cli, "eval-every"))
+        nnclr_cli_usage(cli, "--eval-every: there is nothing to judge on; give --test SHARD with "
+                             "it");
+    if (!s->test && s->per_class)
+        nnclr_cli_usage(cli,
+                        "--per-class: there is nothing to judge on; give --test SHARD with it");
+    if (s->json && !s->test && !s->dry_run)
+        nnclr_cli_usage(cli, "--json: no table is printed; give --test SHARD or --dry-run with it");
+}
+
+void finetune_conclude(nnclr_cli *cli, finetune_settings *s) {
+    nnclr_config *c = &s->config;
+    check_files(cli, s);
+    if (s->resume) {
+        check_resume(cli);
+        return;
+    }
+    check_together(cli, s);
+    c->batch = (int)s->batch;
+    c->micro_batch = (int)s->micro_batch;
+    c->init_seed = c->data_seed = (uint64_t)s->seed;
+    c->head_lr = s->head_lr < 0 ? c->lr : s->head_lr;
+    if (s->warmup.unit == NNCLR_STEPS)
+        c->warmup_steps = (int64_t)s->warmup.count;
+    else
+        c->warmup_epochs = s->warmup.count;
+}
+
+void finetune_take_model(finetune_settings *s, const nnclr_config *from, int classes) {
+    nnclr_config *c = &s->config;
+    c->model = from->model;
+    c->model.projector.count = c->model.predictor.count = 0;
+    c->model.classes = classes;
+    c->augment.size = from->model.size;
+    c->augment.operators = from->augment.operators;
+    c->augment.filter = from->augment.filter;
+    memcpy(c->augment.mean, from->augment.mean, sizeof c->augment.mean);
+    memcpy(c->augment.std, from->augment.std, sizeof c->augment.std);
+}

@@ -1,0 +1,46 @@
+/* How well a network with a classifier names the pictures of a labelled shard, of which it sees the
+ * evaluation view. */
+#ifndef NNCLR_EVAL_CLASS_TEST_H
+#define NNCLR_EVAL_CLASS_TEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "eval/prediction.h"
+#include "eval/probe.h"
+#include "io/shard.h"
+#include "net/parameters.h"
+#include "train/config.h"
+
+typedef struct nnclr_class_test nnclr_class_test;
+
+/* Opens the shard; its classes are matched by name with those of `train`, which stays the caller's
+ * and must outlive the test. Refused: no labels, a class that `train` does not have. */
+nnclr_class_test *nnclr_class_test_open(const char *path, const nnclr_shard_set *train,
+                                        nnclr_error *e);
+void nnclr_class_test_close(nnclr_class_test *test); /* NULL is fine */
+
+/* Takes all memory that the network's passes need, for any number of runs; the network has
+ * "logits", one for each class of `train`. `parameters` is the caller's and outlives the test's
+ * runs. */
+bool nnclr_class_test_plan(nnclr_class_test *test, nnclr_parameters *parameters,
+                           const nnclr_config *config, int threads, nnclr_error *e);
+
+/* The pictures of one class. */
+typedef struct nnclr_class_result {
+    int64_t n, correct;
+} nnclr_class_result;
+
+typedef struct nnclr_class_test_result {
+    nnclr_accuracy accuracy;           /* over the pictures with a label */
+    double loss;                       /* mean cross-entropy of these */
+    const nnclr_class_result *classes; /* [classes of train]; the test's, until its next run */
+} nnclr_class_test_result;
+
+/* Judges the parameters as they are, as nnclr_probe_run. */
+bool nnclr_class_test_run(nnclr_class_test *test, nnclr_probe_call *call,
+                          nnclr_class_test_result *result, nnclr_error *e);
+
+#endif

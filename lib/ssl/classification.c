@@ -1,0 +1,149 @@
+#include "ssl/classification.h"
+
+#include <math.h>
+
+#include "base/memory.h"
+
+struct nnclr_classification {
+    nnclr_parameters *parameters;
+    nnclr_engine *engine;
+    nnclr_execution *execution;
+    nnclr_micro_batches *backbone;
+    int n, classes, features, logits; /* the last two: values of the network */
+    double *rows;                     /* [n][classes]: logits, then their gradient */
+    void *squared_norm;               /* engine memory: one real */
+    double loss, gradient_norm, accuracy;
+};
+
+nnclr_classification *nnclr_classification_create(nnclr_parameters *parameters,
+                                                  nnclr_execution *execution,
+                                                  nnclr_micro_batches *backbone, int n,
+                                                  nnclr_error *e) {
+    const nnclr_network *net = parameters->net;
+    nnclr_engine *engine = parameters->engine;
+    int logits = nnclr_network_find(net, "logits");
+    if (logits < 0) {
+        nnclr_fail(e, NNCLR_ERROR_USAGE, "the network has no classifier to train");
+        return NULL;
+    }
+    nnclr_classification *c = nnclr_alloc_zero(1, sizeof *c, e);
+    if (!c)
+        return NULL;
+    *c = (nnclr_classification){
+        .parameters = parameters,
+        .engine = engine,
+        .execution = execution,
+        .backbone = backbone,
+        .n = n,
+        .classes = nnclr_network_value(net, (size_t)logits)->c,
+        .features = nnclr_network_find(net, "features"),
+        .logits = logits,
+    };
+    c->rows = nnclr_alloc((size_t)n, (size_t)c->classes * sizeof *c->rows, e);
+    if (c->rows)
+        c->squared_norm = engine->table->arena_create(engine, nnclr_real_bytes(engine), e);
+    if (c->squared_norm)
+        return c;
+    nnclr_classification_free(c);
+    return NULL;
+}
+
+void nnclr_classification_free(nnclr_classification *c) {
+    if (!c)
+        return;
+    if (c->squared_norm)
+        c->engine->table->arena_free(c->engine, c->squared_norm, nnclr_real_bytes(c->engine));
+    nnclr_free(c->rows);
+    nnclr_free(c);
+}
+
+double nnclr_label_loss(const double *logits, int classes, int64_t label, double *probability) {
+    double largest = logits[0], own = logits[label], sum = 0;
+    for (int k = 1; k < classes; k++)
+        largest = logits[k] > largest ? logits[k] : largest;
+    for (int k = 0; k < classes; k++)
+        sum += probability[k] = exp(logits[k] - largest);
+    for (int k = 0; k < classes; k++)
+        probability[k] /= sum;
+    return log(sum) + largest - own;
+}
+
+static bool is_first(const double *logits, int classes, int64_t label) {
+    for (int k = 0; k < classes; k++)
+        if (logits[k] > logits[label] || (logits[k] == logits[label] && k < label))
+            return false;
+    return true;
+}
+
+/* Loss and accuracy of the logits in c->rows, which become the loss's gradient. */
+static void judge(nnclr_classification *c, const int64_t *label) {
+    double loss = 0;
+    int correct = 0;
+    for (int i = 0; i < c->n; i++) {
+        double *row = c->rows + (size_t)i * (size_t)c->classes;
+        correct += is_first(row, c->classes, label[i]);
+        loss += nnclr_label_loss(row, c->classes, label[i], row);
+        row[label[i]] -= 1;
+        for (int k = 0; k < c->classes; k++)
+            row[k] /= c->n;
+    }
+    c->loss = loss / c->n;
+    c->accuracy = (double)correct / c->n;
+}
+
+static void forward(nnclr_classification *c, const float *views) {
+    if (c->backbone)
+        nnclr_micro_batches_forward(c->backbone, views,
+                                    nnclr_execution_tensor(c->execution, c->features));
+    else
+        nnclr_execution_input(c->execution, views, c->n);
+    nnclr_execution_forward(c->execution, c->backbone ? c->features : 0, c->logits);
+}
+
+static void backward(nnclr_classification *c, const float *views) {
+    const nnclr_engine_table *table = c->engine->table;
+    size_t reals = (size_t)c->n * (size_t)c->classes;
+    nnclr_execution_seed(c->execution, c->logits);
+    table->put(c->engine, nnclr_execution_gradient(c->execution, c->logits)->place, reals,
+               NNCLR_F64, c->rows);
+    nnclr_execution_backward(c->execution, c->logits, c->backbone ? c->features : 0);
+    if (c->backbone)
+        nnclr_micro_batches_backward(c->backbone, views,
+                                     nnclr_execution_gradient(c->execution, c->features));
+}
+
+bool nnclr_classification_compute(nnclr_classification *c, const float *views, const int64_t *label,
+                                  nnclr_error *e) {
+    const nnclr_engine_table *table = c->engine->table;
+    for (int i = 0; i < c->n; i++)
+        if (label[i] < 0 || label[i] >= c->classes)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT, "a picture of class %lld, of %d classes",
+                              (long long)label[i], c->classes);
+    forward(c, views);
+    table->get(c->engine, nnclr_execution_tensor(c->execution, c->logits)->place,
+               (size_t)c->n * (size_t)c->classes, NNCLR_F64, c->rows);
+    judge(c, label);
+    backward(c, views);
+    double squares;
+    table->squared_norm(c->engine, c->parameters->gradients,
+                        nnclr_network_parameter_count(c->parameters->net), c->squared_norm);
+    table->get(c->engine, c->squared_norm, 1, NNCLR_F64, &squares);
+    c->gradient_norm = sqrt(squares);
+    return table->sync(c->engine, e);
+}
+
+double nnclr_classification_loss(const nnclr_classification *c) {
+    return c->loss;
+}
+
+double nnclr_classification_gradient_norm(const nnclr_classification *c) {
+    return c->gradient_norm;
+}
+
+double nnclr_classification_accuracy(const nnclr_classification *c) {
+    return c->accuracy;
+}
+
+size_t nnclr_classification_bytes(const nnclr_classification *c) {
+    return (size_t)c->n * (size_t)c->classes * sizeof *c->rows;
+}

@@ -1,0 +1,43 @@
+/* What one step of fine-tuning computes: one view of each picture through backbone and classifier,
+ * the mean cross-entropy of its softmax with the pictures' labels, and back through all of it.
+ *
+ *   loss = mean_i( logsumexp_c l[i][c] - l[i][label_i] ),  d loss / d l = (softmax(l) - onehot) / n
+ *
+ * The rows of logits pass through the host, where the sums are double on every engine. One thread
+ * drives it. */
+#ifndef NNCLR_SSL_CLASSIFICATION_H
+#define NNCLR_SSL_CLASSIFICATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/execution.h"
+#include "ssl/micro_batches.h"
+
+typedef struct nnclr_classification nnclr_classification;
+
+/* `execution` is the caller's, for training, of one group of n pictures: of all of a network that
+ * has "logits", or with `backbone` (else NULL) from "features" on. */
+nnclr_classification *nnclr_classification_create(nnclr_parameters *parameters,
+                                                  nnclr_execution *execution,
+                                                  nnclr_micro_batches *backbone, int n,
+                                                  nnclr_error *e);
+void nnclr_classification_free(nnclr_classification *c); /* NULL is fine */
+
+/* views [n][h][w][3], normalised; label [n], each one of the classes. The parameters' gradients are
+ * then those of the mean loss. */
+bool nnclr_classification_compute(nnclr_classification *c, const float *views, const int64_t *label,
+                                  nnclr_error *e);
+/* Of the last compute: the loss, the norm of its gradient, the share of pictures whose largest
+ * logit is their label's (the first of equals wins). */
+double nnclr_classification_loss(const nnclr_classification *c);
+double nnclr_classification_gradient_norm(const nnclr_classification *c);
+double nnclr_classification_accuracy(const nnclr_classification *c);
+
+size_t nnclr_classification_bytes(const nnclr_classification *c);
+
+/* -log softmax(logits)[label] of one row; `probability` [classes] becomes the softmax, and may be
+ * `logits`. */
+double nnclr_label_loss(const double *logits, int classes, int64_t label, double *probability);
+
+#endif

@@ -1,0 +1,412 @@
+# nnclr-finetune: a run and its files, resuming bit for bit, which records it learns from, that it
+# learns, what other programs make of the result, wrong usage and broken input.
+load helpers
+
+CHECKPOINT=checkpoint.safetensors.zst
+
+# Once for the file: a checkpoint of one step, of pictures of 16x16.
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    make_shard s 40
+    if [ ! -d "$BATS_FILE_TMPDIR/pre" ]; then
+        nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 20 --steps 1 -o "$BATS_FILE_TMPDIR/pre" s.tar.zst
+    fi
+    from=$BATS_FILE_TMPDIR/pre/$CHECKPOINT
+}
+
+teardown() { # what a failed test left running
+    [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
+}
+
+finetune() { # [option...]
+    nnclr-finetune -m "$from" --batch 8 --lr 0.5 "$@"
+}
+
+step_of() { # CHECKPOINT: the step in its metadata
+    zstdcat "$1" | head -c 4000 | tr -d '\0' | grep -o '"nnclr.step":"[0-9]*"' | grep -o '[0-9]*'
+}
+
+# metrics.jsonl without the one value that is a measurement of time.
+timeless() { sed 's/,"images_per_s":[^,}]*//' "$1/metrics.jsonl"; }
+
+expect_same() { # RUN RUN
+    cmp "$1/$CHECKPOINT" "$2/$CHECKPOINT"
+    diff <(timeless "$1") <(timeless "$2")
+    expect_files "$2" $CHECKPOINT metrics.jsonl run.json DONE .lock
+}
+
+weights() { # RUN: what it learned, without its data and names
+    nnclr-export -o - --format safetensors "$1/$CHECKPOINT" | md5sum
+}
+
+# ---- what a run leaves ----
+
+@test "a run leaves a checkpoint, metrics, a description and DONE, and prints a table" {
+    expect 0 finetune --steps 7 --test s.tar.zst --per-class -o run s.tar.zst
+    expect_files run $CHECKPOINT metrics.jsonl run.json DONE .lock
+    [ "$(step_of run/$CHECKPOINT)" = 7 ]
+    [ "$(jq -c .step run/metrics.jsonl | tr '\n' ' ')" = "1 2 3 4 5 5 6 7 7 " ]
+    [ "$(head -1 run/metrics.jsonl | jq -r 'keys_unsorted | join(" ")')" = \
+        "step epoch loss lr head_lr grad_norm batch_acc images_per_s" ]
+    [ "$(tail -1 run/metrics.jsonl | jq -r 'keys_unsorted | join(" ")')" = \
+        "step epoch test_top1 test_top5 test_loss test_n" ]
+    # A classifier of zeros: every class is as likely.
+    [ "$(head -1 run/metrics.jsonl | jq '(.loss - 2.302585092994046 | fabs) < 1e-6')" = true ]
+    [ "$(jq -r '.shards[0], .test, .init, .config.method, .config.classes, .total_steps' \
+        run/run.json | tr '\n' ' ')" = "$PWD/s.tar.zst $PWD/s.tar.zst $from finetune 10 7 " ]
+    [ "${lines[0]}" = $'method\ttop1\ttop5\tn\tloss\tseconds\tsettings' ]
+    [ "$(cut -f 2-4 <<<"${lines[1]}")" = \
+        "$(tail -1 run/metrics.jsonl | jq -r '[.test_top1, .test_top5, .test_n] | map(tostring) | @tsv' |
+            awk '{printf "%.6f\t%.6f\t%d", $1, $2, $3}')" ]
+    # The classes' counts add up to the whole.
+    awk -F '\t' 'NR > 2 && $2 == 4 { n += $2; correct += $3 } END { exit n != 40 || correct < 1 }' <<<"$output"
+    [ "$(awk -F '\t' '$2 == 4 { c += $3 } END { printf "%.6f", c / 40 }' <<<"$output")" = \
+        "$(cut -f 2 <<<"${lines[1]}")" ]
+}
+
+@test "--json: the tables as one object" {
+    expect 0 finetune -q --steps 2 --test s.tar.zst --per-class --json -o run s.tar.zst
+    [ "$(jq -c '[.accuracy[0].method, .accuracy[0].n, (.classes | length)]' <<<"$output")" = '["finetune",40,10]' ]
+}
+
+@test "without --test nothing is printed, and what was learned is the same" {
+    expect 0 finetune -q --steps 6 -o alone s.tar.zst
+    [ -z "$output$stderr" ]
+    expect 0 finetune -q --steps 6 --test s.tar.zst --eval-every 1 -o judged s.tar.zst
+    cmp alone/$CHECKPOINT judged/$CHECKPOINT
+}
+
+# ---- the same again ----
+
+@test "equal for every number of threads, and resumed at any step" {
+    finetune -q -j 1 --steps 12 --test s.tar.zst -o whole s.tar.zst >table
+    finetune -q -j 2 --steps 12 --test s.tar.zst -o two s.tar.zst >table-2
+    expect_same whole two
+    diff <(cut -f 1-5,7 table) <(cut -f 1-5,7 table-2)
+    for threads in 1 2; do
+        rm -rf cut
+        code=0
+        finetune -q -j $threads --steps 12 --max-time 0.001s --test s.tar.zst -o cut s.tar.zst || code=$?
+        until [ $code -eq 0 ]; do
+            [ $code -eq 75 ] && [ ! -e cut/DONE ]
+            code=0
+            nnclr-finetune -q -j $((3 - threads)) --max-time 0.001s --resume -o cut >table-3 || code=$?
+        done
+        expect_same whole cut
+        diff <(cut -f 1-5,7 table) <(cut -f 1-5,7 table-3)
+    done
+    expect 0 nnclr-finetune --resume -o cut
+    expect_message nnclr-finetune "cut: this run is finished (12 steps)"
+}
+
+@test "a kill before each call that writes, names or removes a file of the run" {
+    local k kept=0 call
+    finetune -q -j 1 --steps 2 --test s.tar.zst -o whole s.tar.zst >table
+    for k in $(seq 1 3 100); do
+        rm -rf cut
+        run injected "any:$k:kill" nnclr-finetune -q -j 1 -m "$from" --batch 8 --lr 0.5 --steps 2 \
+            --save-every 1steps --test s.tar.zst -o cut s.tar.zst
+        [ "$status" -ne 0 ] || break
+        [ "$status" -eq 137 ]
+        if [ ! -e cut/$CHECKPOINT ]; then
+            expect 2 nnclr-finetune --resume -o cut
+            expect_message nnclr-finetune "no checkpoint"
+            continue
+        fi
+        kept=$((kept + 1))
+        # Killed behind DONE, there is nothing left to print.
+        done=$([ -e cut/DONE ] && echo yes || true)
+        expect 0 nnclr-finetune -q -j 2 --resume -o cut
+        [ -n "$done" ] || diff <(cut -f 1-5,7 table) <(cut -f 1-5,7 <<<"$output")
+        expect_same whole cut
+    done
+    [ "$status" -eq 0 ] && [ "$kept" -ge 8 ]
+}
+
+@test "killed at random moments, resumed each time: the end is the same" {
+    finetune -q -j 1 --steps 1000 --save-every 7steps -o whole s.tar.zst
+    finetune -q -j 1 --steps 1000 --save-every 7steps --max-time 0.001s -o cut s.tar.zst || [ $? -eq 75 ]
+    for delay in 0.05 0.21 0.13 0.3 0.17 0.4; do
+        nnclr-finetune -q -j 1 --save-every 7steps --resume -o cut 3>&- &
+        pid=$!
+        sleep $delay
+        kill -KILL $pid
+        wait $pid && false || [ $? -eq 137 ]
+        pid=
+        zstd -tq cut/$CHECKPOINT
+    done
+    [ ! -e cut/DONE ]
+    expect 0 nnclr-finetune -q --resume -o cut
+    expect_same whole cut
+}
+
+@test "TERM and INT: a checkpoint, 75 or death by the signal, and on with --resume" {
+    finetune -q --steps 400 -o whole s.tar.zst
+    for signal in TERM INT; do
+        rm -rf cut
+        python3 -c '
+import signal, os, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])' nnclr-finetune -q -m "$from" --batch 8 --lr 0.5 --steps 400 -o cut s.tar.zst 3>&- &
+        pid=$!
+        for _ in $(seq 400); do
+            [ ! -s cut/metrics.jsonl ] || break
+            sleep 0.02
+        done
+        kill -$signal $pid
+        code=0
+        wait $pid || code=$?
+        pid=
+        [ $code -eq "$([ $signal = TERM ] && echo 75 || echo 130)" ]
+        [ ! -e cut/DONE ]
+        [ "$(step_of cut/$CHECKPOINT)" = "$(tail -1 cut/metrics.jsonl | jq .step)" ]
+        expect 0 nnclr-finetune -q --resume -o cut
+        expect_same whole cut
+    done
+}
+
+@test "--keep, and --force over an older run" {
+    finetune -q --steps 4 --save-every 1steps --keep 3 -o run s.tar.zst
+    expect_files run $CHECKPOINT checkpoint-0002.safetensors.zst checkpoint-0003.safetensors.zst \
+        checkpoint-0004.safetensors.zst metrics.jsonl run.json DONE .lock
+    expect 2 finetune --steps 4 -o run s.tar.zst
+    expect_message nnclr-finetune "--force"
+    expect 0 finetune -q --steps 2 --force -o run s.tar.zst
+    expect_files run $CHECKPOINT metrics.jsonl run.json DONE .lock
+}
+
+# ---- what it learns from ----
+
+# A shard of the same names and labels; record I shows another picture for each I of the list.
+make_other() { # NAME RECORD...
+    local name=$1 record
+    shift
+    rm -rf pictures
+    cp -r "$(shapes 40)" pictures
+    for record; do
+        cp "$(shapes 400)/$(nnclr-prep --list-contents s.tar.zst | awk -F '\t' -v r="$record" '$1 == r { print $3 }')/0007.png" \
+            "pictures/$(nnclr-prep --list-contents s.tar.zst | awk -F '\t' -v r="$record" '$1 == r { print $4 }')"
+    done
+    nnclr-prep -q -o "$name.tar.zst" pictures
+}
+
+@test "--label-fraction: exactly the records that another program draws" {
+    need python3
+    nnclr-prep --list-contents s.tar.zst | tail -n +2 | cut -f 2 >labels
+    for seed in 0 5; do
+        python3 "$NNCLR_ROOT/tests/reference/label_draw.py" $seed 0.5 <labels >drawn
+        [ "$(wc -l <drawn)" -eq 20 ]
+        seq 0 39 | grep -vxFf drawn >left
+        make_other others $(cat left)
+        make_other one $(head -1 drawn)
+        for data in s others one; do
+            finetune -q --seed $seed --label-fraction 0.5 --epochs 3 --force -o $data $data.tar.zst
+        done
+        [ "$(weights s)" = "$(weights others)" ]
+        [ "$(weights s)" != "$(weights one)" ]
+    done
+    [ "$(jq -c '[.records, .steps_per_epoch, .config.label_fraction]' s/run.json)" = '[20,2,0.5]' ]
+}
+
+@test "one picture of each class at least; the batch is then as small" {
+    expect 0 nnclr-finetune -q -m "$from" --label-fraction 0.01 --steps 3 -o run s.tar.zst
+    [ "$(jq -c '[.records, .config.batch, .steps_per_epoch]' run/run.json)" = '[10,10,1]' ]
+}
+
+@test "records without a label are left out" {
+    mkdir flat
+    cp "$(shapes 400)"/disc/000[1-5].png flat
+    nnclr-prep -q -o flat.tar.zst flat
+    finetune -q --steps 9 -o labelled s.tar.zst
+    finetune -q --steps 9 -o both s.tar.zst flat.tar.zst
+    [ "$(weights labelled)" = "$(weights both)" ]
+    [ "$(jq .records both/run.json)" = 40 ]
+}
+
+# ---- that it learns ----
+
+@test "the whole network learns more than a linear classifier on its features" {
+    make_shard train 400
+    "$NNCLR_SHAPES" --count 1 --test 20 --size 32 --seed 9 judged >/dev/null
+    nnclr-prep -q -o test.tar.zst judged/test
+    for data in train test; do nnclr-embed -q -m "$from" -o $data.emb $data.tar.zst; done
+    linear=$(nnclr-lineval -q --methods linear train.emb test.emb | tail -1 | cut -f 2)
+    expect 0 nnclr-finetune -q -m "$from" --lr 1 --batch 32 --epochs 20 --crop 0.5,1 --eval-every 99 \
+        --test test.tar.zst -o run train.tar.zst
+    whole=$(tail -1 <<<"$output" | cut -f 2)
+    echo "linear $linear, fine-tuned $whole"
+    awk "BEGIN { exit !($whole > $linear + 0.2 && $whole > 0.5) }"
+}
+
+# ---- what others make of it ----
+
+@test "nnclr-embed reads it, and its features and classifier say what --test said" {
+    need zstd
+    python=
+    for p in python3 /usr/bin/python3; do "$p" -c 'import numpy' 2>/dev/null && python=$p && break; done
+    [ -n "$python" ] || skip "no numpy"
+    finetune -q --steps 30 --test s.tar.zst --eval-every 99 -o run s.tar.zst >table
+    nnclr-embed -q -m run/$CHECKPOINT -o s.emb s.tar.zst
+    nnclr-export -o s.npy s.emb
+    nnclr-export -o s.tsv s.emb
+    nnclr-export -o weights.safetensors run/$CHECKPOINT
+    "$python" - "$(cut -f 2,5 table | tail -1)" <<'PY'
+import json, sys
+import numpy as np
+data = open("weights.safetensors", "rb").read()
+length = int.from_bytes(data[:8], "little")
+header, body = json.loads(data[8:8 + length]), data[8 + length:]
+def tensor(name):
+    t = header[name]
+    return np.frombuffer(body[slice(*t["data_offsets"])], "<f4").reshape(t["shape"]).astype(float)
+logits = np.load("s.npy").astype(float) @ tensor("fc.weight").T + tensor("fc.bias")
+label = np.array([int(l.split("\t")[1]) for l in open("s.tsv").read().splitlines()[1:]])
+logits -= logits.max(1, keepdims=True)
+loss = (np.log(np.exp(logits).sum(1)) - logits[np.arange(40), label]).mean()
+top1, said = map(float, sys.argv[1].split())
+assert abs((logits.argmax(1) == label).mean() - top1) < 1e-6
+assert abs(loss - said) < 1e-5, (loss, said)
+PY
+    expect 2 nnclr-embed -m run/$CHECKPOINT --output projection -o x s.tar.zst
+    expect_message nnclr-embed "its network has no projection"
+}
+
+@test "torchvision's resnet18 loads the exported file strictly, last layer included" {
+    python=
+    for p in python3 /usr/bin/python3; do "$p" -c 'import numpy, torch, torchvision' 2>/dev/null && python=$p && break; done
+    [ -n "$python" ] || skip "no torchvision"
+    nnclr-pretrain -q --preset tiny --size 16 --width 1 --stem imagenet --batch 8 --queue 20 --steps 1 -o wide s.tar.zst
+    nnclr-finetune -q -m wide/$CHECKPOINT --batch 8 --steps 3 -o run s.tar.zst
+    nnclr-export -o weights.safetensors run/$CHECKPOINT
+    "$python" - <<'PY'
+import json
+import numpy as np, torch, torchvision
+data = open("weights.safetensors", "rb").read()
+length = int.from_bytes(data[:8], "little")
+header, body = json.loads(data[8:8 + length]), data[8 + length:]
+header.pop("__metadata__")
+types = {"F32": np.float32, "I64": np.int64}
+model = torchvision.models.resnet18(num_classes=10)
+model.load_state_dict({k: torch.tensor(np.frombuffer(body[slice(*t["data_offsets"])], types[t["dtype"]])
+                                       .reshape(t["shape"])) for k, t in header.items()}, strict=True)
+assert float(model.fc.weight.abs().max()) > 0
+PY
+}
+
+@test "it starts from an exported file as from its checkpoint" {
+    nnclr-export -o weights.safetensors "$from"
+    finetune -q --steps 3 -o a s.tar.zst
+    nnclr-finetune -q -m weights.safetensors --batch 8 --lr 0.5 --steps 3 -o b s.tar.zst
+    cmp a/$CHECKPOINT b/$CHECKPOINT
+}
+
+@test "--lr 0: the backbone stays, the classifier learns" {
+    need zstd
+    finetune -q --lr 0 --head-lr 1 --steps 3 -o run s.tar.zst
+    nnclr-export -o a.safetensors "$from"
+    nnclr-export -o b.safetensors run/$CHECKPOINT
+    python3 - <<'PY'
+import json
+def load(path):
+    data = open(path, "rb").read()
+    length = int.from_bytes(data[:8], "little")
+    header, body = json.loads(data[8:8 + length]), data[8 + length:]
+    header.pop("__metadata__")
+    return {k: body[slice(*t["data_offsets"])] for k, t in header.items()}
+a, b = load("a.safetensors"), load("b.safetensors")
+fixed = [k for k in a if "running" not in k and "num_batches" not in k]
+assert fixed and all(a[k] == b[k] for k in fixed)
+assert a["bn1.running_mean"] != b["bn1.running_mean"]
+assert any(b["fc.weight"]) and set(b) - set(a) == {"fc.weight", "fc.bias"}
+PY
+}
+
+# ---- refusals ----
+
+@test "runs of the two programs that train are told apart" {
+    cp -r "$BATS_FILE_TMPDIR/pre" pre
+    rm pre/DONE
+    expect 2 nnclr-finetune --resume -o pre
+    expect_message nnclr-finetune "pre: this is a run of nnclr-pretrain: go on with nnclr-pretrain --resume"
+    finetune -q --steps 3 --max-time 0.001s -o run s.tar.zst || [ $? -eq 75 ]
+    expect 2 nnclr-pretrain --resume -o run
+    expect_message nnclr-pretrain "run: this is a run of nnclr-finetune: go on with nnclr-finetune --resume"
+}
+
+@test "wrong usage: exit 2, one sentence, nothing on the disk" {
+    while IFS='|' read -r options text; do
+        expect 2 nnclr-finetune $options
+        expect_message nnclr-finetune "$text"
+        [ ! -e run ]
+    done <<END
+-o run s.tar.zst|nothing to fine-tune: give -m CHECKPOINT
+-m $from s.tar.zst|no run: give -o RUN
+-m $from -o run|no input: give a shard
+-m $from -o - s.tar.zst|a run is a folder
+-m - -o run -|only one of CHECKPOINT, the shards and --test can be standard input
+-m $from -o run --label-fraction 0 s.tar.zst|--label-fraction
+-m $from -o run --label-fraction 1.5 s.tar.zst|--label-fraction
+-m $from -o run --epochs 2 --steps 3 s.tar.zst|give one of the two
+-m $from -o run --schedule constant --final-lr 0.1 s.tar.zst|--final-lr
+-m $from -o run --eval-every 2 s.tar.zst|--eval-every: there is nothing to judge on
+-m $from -o run --per-class s.tar.zst|--per-class: there is nothing to judge on
+-m $from -o run --json s.tar.zst|--json: no table is printed
+-m $from -o run --batch 41 s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
+-m $from -o run --crop 0.9,0.2 s.tar.zst|the crop's smallest area
+-m $from -o run --batch 8 --micro-batch 3 s.tar.zst|micro-batches of 3
+--resume -o run --lr 1|--lr cannot be given with --resume
+--resume -o run|run
+END
+}
+
+@test "data that cannot be learned from or judged on: exit 2, no run" {
+    mkdir -p flat one/disc other/disc other/unknown
+    cp "$(shapes 400)"/disc/000[1-5].png flat
+    cp "$(shapes 400)"/disc/000[1-5].png one/disc
+    cp "$(shapes 400)"/disc/0001.png other/disc
+    cp "$(shapes 400)"/disc/0003.png other/unknown
+    for data in flat one other; do nnclr-prep -q -o $data.tar.zst $data; done
+    expect 2 finetune -o run flat.tar.zst
+    expect_message nnclr-finetune "flat.tar.zst: its pictures have no labels, and a classifier needs two"
+    expect 2 finetune -o run one.tar.zst
+    expect_message nnclr-finetune "one.tar.zst: its pictures have one class"
+    expect 2 finetune --test other.tar.zst -o run s.tar.zst
+    expect_message nnclr-finetune 'other.tar.zst: the class "unknown" is not among the 10 of the training set'
+    expect 2 finetune --test flat.tar.zst -o run s.tar.zst
+    expect_message nnclr-finetune "flat.tar.zst: its pictures have no labels"
+    expect 1 nnclr-finetune -m s.tar.zst -o run s.tar.zst
+    [ ! -e run ]
+}
+
+@test "weights of no network: refused" {
+    python3 -c '
+import struct
+header = b"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}"
+open("x.safetensors", "wb").write(struct.pack("<Q", len(header)) + header + bytes(4))'
+    run --separate-stderr nnclr-finetune -m x.safetensors -o run s.tar.zst
+    [ "$status" -eq 1 ] || [ "$status" -eq 2 ]
+    expect_message nnclr-finetune "x.safetensors"
+    [ ! -e run ]
+}
+
+@test "a damaged checkpoint, other data, too high a rate" {
+    finetune -q --steps 40 --max-time 0.001s -o run s.tar.zst || [ $? -eq 75 ]
+    make_shard t 100
+    expect 2 nnclr-finetune --resume -o run t.tar.zst
+    expect_message nnclr-finetune "shard 1 is not the one that the run was started with"
+    cp run/$CHECKPOINT whole
+    flip_bit run/$CHECKPOINT 20000
+    expect 1 nnclr-finetune --resume -o run
+    expect_message nnclr-finetune "run/$CHECKPOINT"
+    cp whole run/$CHECKPOINT
+    expect 0 nnclr-finetune -q --resume -o run
+    expect 1 finetune -q --lr 1e20 --steps 20 -o high s.tar.zst
+    expect_message nnclr-finetune "start again with a lower --lr"
+    [ -e high/$CHECKPOINT ] && [ ! -e high/DONE ]
+}
+
+@test "--dry-run: tables, and nothing on the disk" {
+    expect 0 finetune -q --dry-run --json --steps 5 s.tar.zst
+    [ "$(jq -c '[.network[-2].op, .cost[0].steps]' <<<"$output")" = '["fc",5]' ]
+    [ "$(ls | grep -v '^separate-stderr')" = s.tar.zst ]
+}

@@ -1,0 +1,271 @@
+/* Ten free-running steps of fine-tuning on fixed views against PyTorch
+ * (tests/reference/finetune_steps.py), in double precision, and what is wrong in one thing must not
+ * pass for it. */
+#include "net/model.h"
+#include "tests/unit/engine_fixture.h"
+#include "tests/unit/torch_summary.h"
+#include "train/objective.h"
+
+#include "tests/reference/finetune_steps.inc"
+
+enum { SEED = 85, N = 16, SIZE = 8, RECORDS = 48, STEPS = 10, CLASSES = 5 };
+enum { PICTURE = SIZE * SIZE * 3 };
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+typedef struct run {
+    fixture f;
+    nnclr_config config;
+    nnclr_network *net;
+    nnclr_parameters parameters;
+    nnclr_execution *execution;
+    nnclr_micro_batches *backbone;
+    nnclr_communicator communicator;
+    nnclr_objective objective;
+    float views[N * PICTURE];
+    int64_t record[N], label[N];
+    nnclr_error e;
+} run;
+
+static nnclr_config right_config(void) {
+    nnclr_config config = nnclr_config_preset(NNCLR_PRESET_TINY);
+    config.model.size = config.augment.size = SIZE;
+    config.model.projector.count = config.model.predictor.count = 0;
+    config.model.classes = CLASSES;
+    config.method.kind = NNCLR_METHOD_FINETUNE;
+    config.batch = N;
+    config.steps = STEPS;
+    config.warmup_steps = 1;
+    config.lr = 0.1;
+    config.head_lr = 0.2;
+    config.lr_scale = NNCLR_SCALE_NONE;
+    config.optimizer = NNCLR_SGD;
+    config.nesterov = true;
+    config.momentum = 0.9;
+    config.weight_decay = 0.01;
+    config.label_fraction = 1;
+    return config;
+}
+
+static void open_run(run *r, const nnclr_config *config, nnclr_precision precision) {
+    memset(r, 0, sizeof *r);
+    r->config = *config;
+    r->communicator = nnclr_communicator_self();
+    fixture_open(&r->f, precision, 2);
+    CHECK_SAYS(nnclr_config_check(config, &r->e), "%s", r->e.message);
+    r->net = nnclr_model_build(&r->config.model, &r->e);
+    CHECK_SAYS(r->net, "%s", r->e.message);
+    CHECK(nnclr_parameters_create(&r->parameters, r->net, &r->f.g, true, &r->e));
+    CHECK(nnclr_parameters_initialize(&r->parameters, SEED, &r->e));
+    nnclr_parameters_clear(&r->parameters, "fc.");
+    int first = 0;
+    if (config->micro_batch > 0) {
+        r->backbone = nnclr_micro_batches_create(&r->parameters, 1, N, config->micro_batch, &r->e);
+        CHECK_SAYS(r->backbone, "%s", r->e.message);
+        nnclr_micro_batches_pack(r->backbone);
+        first = nnclr_network_find(r->net, "features");
+    }
+    r->execution =
+        nnclr_execution_create_range(&r->parameters, NNCLR_TRAINING, 1, N, first, -1, &r->e);
+    CHECK_SAYS(r->execution, "%s", r->e.message);
+    nnclr_execution_pack(r->execution);
+    const nnclr_method_parts parts = {.engine = &r->f.g,
+                                      .communicator = &r->communicator,
+                                      .parameters = &r->parameters,
+                                      .execution = r->execution,
+                                      .backbone = r->backbone,
+                                      .n = N};
+    CHECK_SAYS(nnclr_objective_create(&r->objective, &r->config, RECORDS, &parts, &r->e), "%s",
+               r->e.message);
+}
+
+static void close_run(run *r) {
+    nnclr_objective_free(&r->objective);
+    nnclr_micro_batches_free(r->backbone);
+    nnclr_execution_free(r->execution);
+    nnclr_parameters_free(&r->parameters);
+    nnclr_network_free(r->net);
+    fixture_close(&r->f);
+}
+
+/* Three parts of a picture of its own to one of noise. */
+static nnclr_method_batch draw_batch(run *r, int step) {
+    static double base[PICTURE], noise[PICTURE];
+    for (int i = 0; i < N; i++) {
+        uint64_t record = (uint64_t)(step * N + i) % RECORDS;
+        fill_uniform(base, PICTURE, 3, record, 0);
+        fill_uniform(noise, PICTURE, 3, record, 1 + (uint32_t)step);
+        for (int j = 0; j < PICTURE; j++)
+            r->views[i * PICTURE + j] = (float)(0.75 * base[j] + 0.25 * noise[j]);
+        r->record[i] = (int64_t)record;
+        r->label[i] = (int64_t)(record * record % 7 % CLASSES);
+    }
+    return (nnclr_method_batch){r->views, r->record, r->label, step + 1};
+}
+
+static void take_step(run *r, int step, nnclr_metrics_line *line) {
+    nnclr_buffer scratch = {0};
+    const nnclr_method_batch batch = draw_batch(r, step);
+    CHECK_SAYS(nnclr_objective_compute(&r->objective, &batch, &r->e) &&
+                   nnclr_objective_measure(&r->objective, &batch, 0, line, &scratch, &r->e),
+               "%s", r->e.message);
+    nnclr_objective_update(&r->objective, &batch);
+    nnclr_execution_pack(r->execution);
+    if (r->backbone)
+        nnclr_micro_batches_pack(r->backbone);
+    CHECK(nnclr_objective_conclude(&r->objective, &batch, &r->e));
+    nnclr_buffer_free(&scratch);
+}
+
+/* How far a run was from PyTorch's, in tolerances. */
+typedef struct distances {
+    double loss, norm, updates, running;
+    int step; /* the first whose loss was further than one; 0: none */
+} distances;
+
+static double largest(double a, double b) {
+    return isnan(b) || b > a ? b : a;
+}
+
+static double compare(const nnclr_segment *segments, size_t count, const summary *want,
+                      size_t want_count, const double *values, double tolerance) {
+    double most = 0;
+    CHECK(count == want_count);
+    for (size_t i = 0; i < count; i++) {
+        CHECK_TEXT(segments[i].name, want[i].name);
+        most = largest(
+            most, summary_distance(&want[i], values + segments[i].offset, segments[i].count, i));
+    }
+    return most / tolerance;
+}
+
+static distances follow(const nnclr_config *config) {
+    static run r;
+    distances d = {0};
+    open_run(&r, config, NNCLR_PRECISION_F64);
+    const size_t count = nnclr_network_parameter_count(r.net);
+    double *start = host_reals(&r.f, r.parameters.weights, count);
+    for (int step = 0; step < STEPS; step++) {
+        nnclr_metrics_line line;
+        take_step(&r, step, &line);
+        d.loss = largest(d.loss, fabs(line.loss - torch_loss[step]) / 1e-8);
+        d.norm = largest(d.norm, fabs(line.grad_norm - torch_gradient_norm[step]) / 1e-8);
+        if (d.step == 0 && !(d.loss <= 1))
+            d.step = step + 1;
+        if (d.step == 0)
+            CHECK(line.batch_acc == torch_accuracy[step]);
+    }
+    double *end = host_reals(&r.f, r.parameters.weights, count);
+    double *update = moved(end, -1, start, count);
+    d.updates = compare(nnclr_network_segments(r.net), nnclr_network_segment_count(r.net),
+                        torch_updates, COUNT(torch_updates), update, 1e-6);
+    double *running =
+        host_reals(&r.f, r.parameters.statistics, nnclr_network_statistic_count(r.net));
+    d.running = compare(nnclr_network_statistic_segments(r.net),
+                        nnclr_network_statistic_segment_count(r.net), torch_running,
+                        COUNT(torch_running), running, 1e-8);
+    CHECK(r.parameters.batches == STEPS * (config->micro_batch > 0 ? N / config->micro_batch : 1));
+    free(running);
+    free(update);
+    free(end);
+    free(start);
+    close_run(&r);
+    return d;
+}
+
+static void ten_steps_are_torchs(void) {
+    const nnclr_config config = right_config();
+    const distances d = follow(&config);
+    CHECK_SAYS(largest(largest(d.loss, d.norm), largest(d.updates, d.running)) <= 1,
+               "in tolerances: loss %g, gradient norm %g, updates %g, running statistics %g; the "
+               "first to be off is step %d",
+               d.loss, d.norm, d.updates, d.running, d.step);
+}
+
+/* The first step has a rate of 0, the second moves the classifier alone, away from zero. */
+static void check_wrong(const nnclr_config *config, int step) {
+    const distances d = follow(config);
+    CHECK_SAYS(d.step == step && !(d.loss <= 1e4) && !(d.updates <= 1e4),
+               "in tolerances, loss %g and updates %g; the first to be off is step %d", d.loss,
+               d.updates, d.step);
+}
+
+static void plain_momentum_is_told_from_nesterovs(void) {
+    nnclr_config config = right_config();
+    config.nesterov = false;
+    check_wrong(&config, 3);
+}
+
+static void rates_and_decay_are_told(void) {
+    nnclr_config config = right_config();
+    config.head_lr = config.lr;
+    check_wrong(&config, 3);
+    config = right_config();
+    config.lr = config.head_lr;
+    check_wrong(&config, 3);
+    config = right_config();
+    config.weight_decay = 0;
+    check_wrong(&config, 3);
+    config = right_config();
+    config.schedule = NNCLR_CONSTANT;
+    check_wrong(&config, 4);
+}
+
+/* In micro-batches batch norm has other statistics: the first loss is that of zeros all the same,
+ * and one micro-batch that is the whole batch changes nothing. */
+static void micro_batches(void) {
+    nnclr_config config = right_config();
+    config.micro_batch = N / 2;
+    check_wrong(&config, 3);
+}
+
+static void a_whole_micro_batch_is_the_batch(void) {
+    static run r[2];
+    nnclr_config config = right_config();
+    open_run(&r[0], &config, NNCLR_PRECISION_F64);
+    config.micro_batch = N;
+    open_run(&r[1], &config, NNCLR_PRECISION_F64);
+    for (int step = 0; step < 4; step++) {
+        nnclr_metrics_line line[2];
+        take_step(&r[0], step, &line[0]);
+        take_step(&r[1], step, &line[1]);
+        CHECK(line[0].loss == line[1].loss && line[0].grad_norm == line[1].grad_norm);
+    }
+    close_run(&r[0]);
+    close_run(&r[1]);
+}
+
+static void the_loss_of_a_label(void) {
+    const double logits[3] = {1000, 999, 990};
+    double p[3];
+    /* log(1 + e^-1 + e^-10), by another program; exp(1000) overflows. */
+    CHECK_NEAR(nnclr_label_loss(logits, 3, 0, p), 0.3132948769755688, 1e-12);
+    CHECK_NEAR(nnclr_label_loss(logits, 3, 2, p), 10.3132948769755688, 1e-12);
+    CHECK_NEAR(p[0] + p[1] + p[2], 1, 1e-15);
+    CHECK_NEAR(p[1] / p[0], exp(-1), 1e-15);
+}
+
+static void a_label_outside_of_the_classes_is_refused(void) {
+    static run r;
+    const nnclr_config config = right_config();
+    open_run(&r, &config, NNCLR_PRECISION_F64);
+    nnclr_method_batch batch = draw_batch(&r, 0);
+    r.label[3] = -1;
+    CHECK(!nnclr_objective_compute(&r.objective, &batch, &r.e));
+    r.label[3] = CLASSES;
+    CHECK(!nnclr_objective_compute(&r.objective, &batch, &r.e));
+    r.label[3] = 0;
+    CHECK(nnclr_objective_compute(&r.objective, &batch, &r.e));
+    close_run(&r);
+}
+
+int main(void) {
+    RUN(ten_steps_are_torchs);
+    RUN(plain_momentum_is_told_from_nesterovs);
+    RUN(rates_and_decay_are_told);
+    RUN(micro_batches);
+    RUN(a_whole_micro_batch_is_the_batch);
+    RUN(the_loss_of_a_label);
+    RUN(a_label_outside_of_the_classes_is_refused);
+    return check_done();
+}
