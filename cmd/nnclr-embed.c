@@ -91,12 +91,6 @@ static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *se
         !(config = nnclr_frozen_network_describe(&n, cut_names[s->cut], e)))
         goto done;
     const int cut = nnclr_network_find(n.list, cut_names[s->cut]);
-    if (cut < 0) {
-        nnclr_fail(e, NNCLR_ERROR_USAGE,
-                   "%s: its network has no %s: give --output features, or leave it out", s->model,
-                   cut_names[s->cut]);
-        goto done;
-    }
     t.writer = nnclr_embedding_writer_open(output_path(s), PROGRAM, set,
                                            nnclr_network_value(n.list, (size_t)cut)->c, config, e);
     if (!t.writer)

@@ -14,6 +14,7 @@
 #include "cmd/training.h"
 #include "eval/class_test.h"
 #include "eval/label_draw.h"
+#include "train/resnet_weights.h"
 #include "train/run_description.h"
 #include "train/trainer.h"
 
@@ -137,21 +138,26 @@ static bool open_data(session *n, nnclr_error *e) {
 
 /* ---- preparing ---- */
 
-/* The network that the weights belong to. */
-static bool read_model(session *n, nnclr_error *e) {
+/* The configuration of a checkpoint. */
+static bool read_config(const session *n, nnclr_config *config, nnclr_error *e) {
     const char *text = nnclr_tensor_reader_metadata(n->init, "nnclr.config");
-    nnclr_config from;
     if (!text)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "%s: the file does not say which network its weights are of (it has no "
-                          "nnclr.config): give a checkpoint, or a file of nnclr-export",
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the checkpoint's metadata has no nnclr.config",
                           n->settings->model);
     nnclr_json *json = nnclr_json_parse(text, strlen(text), "nnclr.config", e);
-    bool ok = json && nnclr_config_from_json(json, &from, e);
+    bool ok = json && nnclr_config_from_json(json, config, e);
     nnclr_json_free(json);
-    if (!ok)
-        return nnclr_fail_at(e, "%s", n->settings->model);
-    finetune_take_model(n->settings, &from, (int)nnclr_shard_set_class_count(n->data.set));
+    return ok || nnclr_fail_at(e, "%s", n->settings->model);
+}
+
+/* The network that the weights belong to. */
+static bool read_model(session *n, nnclr_error *e) {
+    nnclr_weights_info weights;
+    const bool own = nnclr_tensor_reader_metadata(n->init, "nnclr.kind") != NULL;
+    if (!(own ? read_config(n, &weights.config, e) : nnclr_weights_describe(n->init, &weights, e)))
+        return false;
+    finetune_take_model(n->settings, &weights.config,
+                        (int)nnclr_shard_set_class_count(n->data.set));
     return true;
 }
 

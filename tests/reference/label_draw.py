@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """label_draw.py SEED FRACTION < LABELS: the records (counted from 0) that --label-fraction draws of
 these, one a line: a class's first round(FRACTION n), at least one, in the order of a Fisher-Yates
-permutation of all records by Philox4x32-10 (key: seed; counter: purpose 6)."""
+permutation of the records with a label by Philox4x32-10 (key: seed; counter: purpose 6)."""
 
 import math
 import sys
@@ -30,12 +30,12 @@ def below(words, n):
 
 seed, fraction = int(sys.argv[1]), float(sys.argv[2])
 label = [int(line) for line in sys.stdin]
-order, words = list(range(len(label))), philox(seed)
-for i in range(len(label) - 1, 0, -1):
+order, words = [i for i, c in enumerate(label) if c >= 0], philox(seed)
+for i in range(len(order) - 1, 0, -1):
     j = below(words, i + 1)
     order[i], order[j] = order[j], order[i]
-quota = {c: max(1, math.floor(fraction * label.count(c) + 0.5)) for c in set(label) - {-1}}
+quota = {label[i]: max(1, math.floor(fraction * label.count(label[i]) + 0.5)) for i in order}
 for record in order:
-    if quota.get(label[record], 0) > 0:
+    if quota[label[record]] > 0:
         quota[label[record]] -= 1
         print(record)
