@@ -173,12 +173,6 @@ static bool check_count(session *n, nnclr_error *e) {
     return true;
 }
 
-static bool open_engine(session *n, int choice, int precision, nnclr_error *e) {
-    n->pool = nnclr_pool_create(n->cli->threads, e);
-    return n->pool && nnclr_engine_open(&n->engine, (nnclr_engine_choice)choice,
-                                        (nnclr_precision)precision, n->pool, e);
-}
-
 /* Nothing is touched on disk before everything that the command line says has been checked. */
 static bool prepare_new(session *n, nnclr_error *e) {
     finetune_settings *s = n->settings;
@@ -187,11 +181,8 @@ static bool prepare_new(session *n, nnclr_error *e) {
         !read_model(n, e) || !check_count(n, e) || !nnclr_config_check(&s->config, e) ||
         !nnclr_plan_make(&s->config, (int64_t)nnclr_training_data_count(&n->data), &plan, e))
         return false;
-    if (!open_engine(n, s->engine, s->precision, e)) {
-        if (e->code == NNCLR_ERROR_MISSING)
-            e->code = NNCLR_ERROR_USAGE;
+    if (!training_open_engine(n->cli, s->engine, s->precision, &n->pool, &n->engine, e))
         return false;
-    }
     if (!s->dry_run)
         n->run = nnclr_run_open(s->folder, s->force ? NNCLR_RUN_FORCE : NNCLR_RUN_NEW, e);
     return n->run || s->dry_run;
@@ -220,22 +211,12 @@ static bool prepare_resumed(session *n, nnclr_error *e) {
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
                           "%s: this is a run of nnclr-pretrain: go on with nnclr-pretrain --resume",
                           s->folder);
-    if (nnclr_run_done(n->run)) {
-        nnclr_cli_note(n->cli, "%s: this run is finished (%lld steps)", s->folder,
-                       (long long)n->info.step);
-        nnclr_cli_end(n->cli, NNCLR_EXIT_DONE);
-    }
+    if (nnclr_run_done(n->run))
+        training_end_finished(n->cli, s->folder, n->info.step);
     s->config = n->info.config;
     if (!open_data(n, e) || !check_resumed(n, e))
         return false;
-    int engine = option_find(training_engine_names, n->info.engine);
-    int precision = option_find(training_precision_names, n->info.precision);
-    if (engine < 0 || precision < 0)
-        return nnclr_fail(e, NNCLR_ERROR_MISSING,
-                          "the run was made with engine %s at precision %s, which this program "
-                          "does not have",
-                          n->info.engine, n->info.precision);
-    return open_engine(n, engine, precision, e);
+    return training_reopen_engine(n->cli, &n->info, &n->pool, &n->engine, e);
 }
 
 /* What an older run left goes when all that the new one needs is there. */
@@ -385,9 +366,7 @@ static void train(nnclr_cli *cli, finetune_settings *s) {
     close_session(&n);
     if (!ok)
         nnclr_cli_die(cli, &e);
-    if (code == NNCLR_EXIT_STOPPED && nnclr_cli_stop == SIGINT)
-        nnclr_cli_die_of(SIGINT);
-    nnclr_cli_end(cli, code);
+    training_end(cli, code);
 }
 
 static void rehearse(nnclr_cli *cli, finetune_settings *s) {

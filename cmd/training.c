@@ -1,5 +1,9 @@
 #include "cmd/training.h"
 
+#include <signal.h>
+
+#include "cmd/augment_options.h"
+
 const char *const training_engine_names[] = {"auto", "cpu", "amx", "cuda", NULL};
 const char *const training_precision_names[] = {"auto", "bf16", "f32", "f64", NULL};
 
@@ -45,6 +49,35 @@ void training_show_duration(const void *target, char *text, size_t size) {
 
 /* ---- a run ---- */
 
+static bool open_engine(const nnclr_cli *cli, int choice, int precision, nnclr_pool **pool,
+                        nnclr_engine *engine, nnclr_error *e) {
+    *pool = nnclr_pool_create(cli->threads, e);
+    return *pool && nnclr_engine_open(engine, (nnclr_engine_choice)choice,
+                                      (nnclr_precision)precision, *pool, e);
+}
+
+bool training_open_engine(const nnclr_cli *cli, int choice, int precision, nnclr_pool **pool,
+                          nnclr_engine *engine, nnclr_error *e) {
+    if (open_engine(cli, choice, precision, pool, engine, e))
+        return true;
+    if (e->code == NNCLR_ERROR_MISSING) /* asked for on the command line */
+        e->code = NNCLR_ERROR_USAGE;
+    return false;
+}
+
+bool training_reopen_engine(const nnclr_cli *cli, const nnclr_checkpoint_info *info,
+                            nnclr_pool **pool, nnclr_engine *engine, nnclr_error *e) {
+    int choice = option_find(training_engine_names, info->engine);
+    int precision = option_find(training_precision_names, info->precision);
+    if (choice >= 0 && precision >= 0)
+        return open_engine(cli, choice, precision, pool, engine, e);
+    return nnclr_fail(
+        e, NNCLR_ERROR_MISSING,
+        "the run was made with engine %s at precision %s, which this program does not "
+        "have",
+        info->engine, info->precision);
+}
+
 nnclr_request training_should_stop(void *unused) {
     (void)unused;
     if (nnclr_cli_stop)
@@ -88,4 +121,15 @@ int training_conclude(nnclr_cli *cli, const char *folder, const nnclr_trainer_re
     nnclr_cli_note(cli, "%s: stopped after step %lld of %lld; go on with --resume -o %s", folder,
                    (long long)result->step, (long long)result->total, folder);
     return NNCLR_EXIT_STOPPED;
+}
+
+_Noreturn void training_end_finished(nnclr_cli *cli, const char *folder, int64_t steps) {
+    nnclr_cli_note(cli, "%s: this run is finished (%lld steps)", folder, (long long)steps);
+    nnclr_cli_end(cli, NNCLR_EXIT_DONE);
+}
+
+_Noreturn void training_end(nnclr_cli *cli, int code) {
+    if (code == NNCLR_EXIT_STOPPED && nnclr_cli_stop == SIGINT)
+        nnclr_cli_die_of(SIGINT);
+    nnclr_cli_end(cli, code);
 }
