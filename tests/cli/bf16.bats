@@ -65,6 +65,13 @@ mean_loss() { # RUN FROM TO
     [ ! -e run ]
 }
 
+@test "vectors of a name that is none are refused at bf16 too" {
+    [ "$(uname -m)" = x86_64 ] || skip "no vectors to choose"
+    NNCLR_SIMD=mmx expect 2 bf16 -q --engine cpu --steps 1 -o run s.tar.zst
+    expect_message nnclr-pretrain "NNCLR_SIMD=mmx is none of avx512, avx2, none"
+    [ ! -e run ]
+}
+
 # Gradients show in one step of SGD with rate 1.
 @test "gradients at bf16 are no further from float than PyTorch's under autocast" {
     local python batch files=() precision

@@ -42,10 +42,7 @@ nnclr_conv_plan *nnclr_bf16_conv_plan(nnclr_engine *g, const nnclr_conv *conv, n
     nnclr_conv_plan *base = &plan->base;
     base->conv = *conv;
     base->in = in;
-    base->out = in;
-    base->out.h = (in.h + 2 * conv->pad - conv->kernel) / conv->stride + 1;
-    base->out.w = (in.w + 2 * conv->pad - conv->kernel) / conv->stride + 1;
-    base->out.c = conv->co;
+    base->out = conv_output(conv, in);
     if (size_plan(g, plan))
         return base;
     nnclr_free(plan);

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "engine/bf16/bf16.h"
+#include "engine/cpu/simd/direct_conv.h"
 
 #ifdef __x86_64__
 #include <cpuid.h>
@@ -33,22 +34,27 @@ static bool has_amx(void) {
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
-static const tile_kernels *vector_kernels(const char *wanted, nnclr_error *e) {
-    bool any = !wanted || !*wanted, there = has_avx512_bf16();
-    if (any ? there : strcmp(wanted, "avx512") == 0) {
-        if (there)
-            return &nnclr_tiles_avx512;
-        nnclr_fail(e, NNCLR_ERROR_MISSING,
-                   "NNCLR_SIMD=avx512: this CPU lacks AVX512-BF16, which precision bf16 would use");
+/* What NNCLR_SIMD may say is the same for engines of every precision. */
+static const tile_kernels *vector_kernels(nnclr_error *e) {
+    const char *wanted = getenv("NNCLR_SIMD");
+    const direct_kernels *named = NULL;
+    if (!nnclr_direct_choose(&named, e))
         return NULL;
-    }
-    return &nnclr_tiles_portable;
+    if (named != &nnclr_direct_avx512)
+        return &nnclr_tiles_portable;
+    if (has_avx512_bf16())
+        return &nnclr_tiles_avx512;
+    if (!wanted || !*wanted)
+        return &nnclr_tiles_portable;
+    nnclr_fail(e, NNCLR_ERROR_MISSING,
+               "NNCLR_SIMD=avx512: this CPU lacks AVX512-BF16, which precision bf16 would use");
+    return NULL;
 }
 
 #else
 
-static const tile_kernels *vector_kernels(const char *wanted, nnclr_error *e) {
-    (void)wanted, (void)e;
+static const tile_kernels *vector_kernels(nnclr_error *e) {
+    (void)e;
     return &nnclr_tiles_portable;
 }
 
@@ -69,7 +75,7 @@ static bool open_with(nnclr_engine *g, const tile_kernels *kernels, nnclr_error 
 }
 
 static bool open_cpu(nnclr_engine *g, nnclr_error *e) {
-    const tile_kernels *kernels = vector_kernels(getenv("NNCLR_SIMD"), e);
+    const tile_kernels *kernels = vector_kernels(e);
     return kernels && open_with(g, kernels, e);
 }
 

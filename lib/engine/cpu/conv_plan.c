@@ -164,10 +164,7 @@ nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_s
     nnclr_conv_plan *base = &plan->base;
     base->conv = *conv;
     base->in = in;
-    base->out = in;
-    base->out.h = (in.h + 2 * conv->pad - conv->kernel) / conv->stride + 1;
-    base->out.w = (in.w + 2 * conv->pad - conv->kernel) / conv->stride + 1;
-    base->out.c = conv->co;
+    base->out = conv_output(conv, in);
     plan->forward = make_forward(base);
     plan->forward_chunk = chunk_rows(weight_columns(plan), conv->co);
     split_weights(plan);

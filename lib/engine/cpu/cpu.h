@@ -125,6 +125,14 @@ void CPU(fold_sums)(const double *partials, int groups, int count, int c, double
 bool CPU(open_state)(CPU(state) * state, nnclr_error *e);
 void CPU(close_state)(CPU(state) * state); /* what it points to */
 
+/* Of what a convolution makes. */
+static inline nnclr_shape conv_output(const nnclr_conv *conv, nnclr_shape in) {
+    nnclr_shape out = in;
+    out.h = (in.h + 2 * conv->pad - conv->kernel) / conv->stride + 1;
+    out.w = (in.w + 2 * conv->pad - conv->kernel) / conv->stride + 1;
+    out.c = conv->co;
+    return out;
+}
 /* Whether a convolution can be planned for pictures of this shape. */
 bool CPU(conv_check)(const nnclr_conv *conv, nnclr_shape in, nnclr_error *e);
 
