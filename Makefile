@@ -28,11 +28,13 @@ CPU_SRC  := $(sort $(wildcard lib/engine/cpu/*.c))
 SIMD     := lib/engine/cpu/simd
 SIMD_OBJ := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(patsubst %,$(OUT)/$(SIMD)/%.o,direct_plan \
               direct_conv direct_kernels-avx2 direct_kernels-avx512 sift_kernels-avx2 sift_kernels-avx512))
-# Activations in bfloat16, and their kernels: for any CPU, with AVX512-BF16, with AMX.
-BF16     := lib/engine/bf16
-BF16_SRC := $(filter-out $(BF16)/tiles.c,$(sort $(wildcard $(BF16)/*.c)))
-SIMD_OBJ += $(BF16_SRC:%.c=$(OUT)/%.o) $(OUT)/$(BF16)/tiles-portable.o
-SIMD_OBJ += $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(OUT)/$(BF16)/tiles-avx512.o $(OUT)/$(BF16)/tiles-amx.o)
+# Activations in bfloat16, one or three to a value, and their kernels: for any CPU, with AVX512-BF16,
+# with AMX.
+BF16      := lib/engine/bf16
+BF16_SRC  := $(filter-out $(BF16)/tiles.c,$(sort $(wildcard $(BF16)/*.c)))
+TILES     := portable $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),avx512 amx)
+TILES_OBJ := $(foreach parts,x1 x3,$(TILES:%=$(OUT)/$(BF16)/tiles-%-$(parts).o))
+SIMD_OBJ  += $(BF16_SRC:%.c=$(OUT)/%-x1.o) $(BF16_SRC:%.c=$(OUT)/%-x3.o) $(TILES_OBJ)
 LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o) $(CPU_SRC:%.c=$(OUT)/%-f32.o) $(CPU_SRC:%.c=$(OUT)/%-f64.o) $(SIMD_OBJ)
 LIB_OBJ  += $(OUT)/lib/eval/page_text.o
 LIB      := $(OUT)/libnnclr.a
@@ -111,15 +113,24 @@ $(OUT)/$(SIMD)/%_kernels-avx512.o: $(SIMD)/%_kernels.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16 -c -o $@ $<
 
-$(BF16_SRC:%.c=$(OUT)/%.o): ALL_CFLAGS += -O3 -DNNCLR_REAL_BITS=32
-AVX512 := -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq
-$(OUT)/$(BF16)/tiles-portable.o: KIND := -DTILES_KIND=0
-$(OUT)/$(BF16)/tiles-avx512.o: KIND := -DTILES_KIND=1 $(AVX512) -mavx512bf16 -mprefer-vector-width=512
-$(OUT)/$(BF16)/tiles-amx.o: KIND := -DTILES_KIND=2 $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16 -mprefer-vector-width=512
-# Vectors stay inside of the file: how they would be handed to others does not matter.
-$(OUT)/$(BF16)/tiles-portable.o $(OUT)/$(BF16)/tiles-avx512.o $(OUT)/$(BF16)/tiles-amx.o: $(BF16)/tiles.c
+$(OUT)/$(BF16)/%-x1.o: PARTS := -DNNCLR_BF16_PARTS=1
+$(OUT)/$(BF16)/%-x3.o: PARTS := -DNNCLR_BF16_PARTS=3
+BF16_CC = $(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=32 $(PARTS) -c -o $@ $<
+$(OUT)/$(BF16)/%-x1.o: $(BF16)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -O3 -Wno-psabi $(KIND) -c -o $@ $<
+	$(BF16_CC)
+$(OUT)/$(BF16)/%-x3.o: $(BF16)/%.c
+	@mkdir -p $(@D)
+	$(BF16_CC)
+
+AVX512 := -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq
+$(OUT)/$(BF16)/tiles-portable-%.o: KIND := -DTILES_KIND=0
+$(OUT)/$(BF16)/tiles-avx512-%.o: KIND := -DTILES_KIND=1 $(AVX512) -mavx512bf16 -mprefer-vector-width=512
+$(OUT)/$(BF16)/tiles-amx-%.o: KIND := -DTILES_KIND=2 $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16 -mprefer-vector-width=512
+# Vectors stay inside of the file: how they would be handed to others does not matter.
+$(TILES_OBJ): $(BF16)/tiles.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -O3 -Wno-psabi $(KIND) $(PARTS) -c -o $@ $<
 
 # Style and script of the page of nnclr-queue-inspect, as strings.
 $(OUT)/lib/eval/page_text.c: lib/eval/page.css lib/eval/page.js

@@ -396,7 +396,7 @@ END
         [ ! -e run ]
     done <<'END'
 --engine cuda|engine cuda is not built into this program; it offers: cpu, amx
---engine amx --precision f32|precision f32 is not offered by engine amx; it offers: bf16
+--engine amx --precision f64|precision f64 is not offered by engine amx; it offers: bf16, f32
 END
 }
 

@@ -39,6 +39,7 @@ typedef struct variant {
     nnclr_network *(*build)(const nnclr_model_spec *spec, nnclr_error *e);
     void (*compute)(run *r);
     void (*enqueue)(run *r);
+    void (*open)(fixture *f);
     nnclr_lars lars;
     int groups;
     bool columns, enqueue_first, no_momentum, adapt_all, decay_all;
@@ -90,12 +91,12 @@ static inline void list_segments(run *r) {
 }
 
 static inline void open_scratch(run *r) {
-    size_t real = nnclr_real_bytes(&r->f.g);
-    r->positives = fixture_alloc(&r->f, VIEWS * N * D * real);
-    r->logits = fixture_alloc(&r->f, N * N * real);
-    r->scores = fixture_alloc(&r->f, N * real);
+    size_t bytes = nnclr_real_bytes(&r->f.g);
+    r->positives = fixture_alloc(&r->f, VIEWS * N * D * bytes);
+    r->logits = fixture_alloc(&r->f, N * N * bytes);
+    r->scores = fixture_alloc(&r->f, N * bytes);
     r->found = fixture_alloc(&r->f, N * sizeof(int32_t));
-    r->scalar = fixture_alloc(&r->f, real);
+    r->scalar = fixture_alloc(&r->f, bytes);
 }
 
 static inline void open_run(run *r, const reference *want, const variant *v,
@@ -110,7 +111,10 @@ static inline void open_run(run *r, const reference *want, const variant *v,
     memset(r, 0, sizeof *r);
     r->variant = v;
     r->communicator = nnclr_communicator_self();
-    fixture_open(&r->f, precision, 2);
+    if (v->open)
+        v->open(&r->f);
+    else
+        fixture_open(&r->f, precision, 2);
     r->net = (v->build ? v->build : nnclr_model_build)(&spec, &r->e);
     CHECK_SAYS(r->net, "%s", r->e.message);
     CHECK(nnclr_parameters_create(&r->parameters, r->net, &r->f.g, true, &r->e));
@@ -289,10 +293,10 @@ static inline void add_term(run *r, int view, void *gradient) {
 static inline void find_loss(run *r) {
     nnclr_engine *g = &r->f.g;
     int last = nnclr_network_find(r->net, "prediction_unit");
-    size_t real = nnclr_real_bytes(g);
+    size_t bytes = nnclr_real_bytes(g);
     void *gradient = nnclr_execution_gradient(r->execution, last)->place;
-    r->f.t->zero(g, gradient, VIEWS * N * D * real);
-    r->f.t->zero(g, r->scalar, real);
+    r->f.t->zero(g, gradient, VIEWS * N * D * bytes);
+    r->f.t->zero(g, r->scalar, bytes);
     if (r->variant->enqueue_first)
         enqueue_rows(r, value_rows(r, "projection_unit", 0));
     for (int view = 0; view < VIEWS; view++) {

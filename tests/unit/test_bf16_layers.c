@@ -1,4 +1,4 @@
-/* Batch norm, pooling and the moves of tensors at bf16 against their formulas in double, with each
+/* Batch norm, pooling and the moves of tensors on tiles against their formulas in double, with each
  * kind of kernels that this CPU has. */
 #include "tests/unit/batchnorm_problem.h"
 #include "tests/unit/bf16_kinds.h"
@@ -8,7 +8,7 @@ static void make_short(double *values, size_t count) {
         values[i] = rounded(values[i]);
 }
 
-/* What rests in bfloat16 is half a unit of its eighth bit off, sums of it no more than that. */
+/* What rests in tiles is rounded, sums of it are no further off. */
 static void check_part(const char *kind, int part, const double *got, const double *want,
                        size_t count) {
     char what[60];
@@ -17,9 +17,10 @@ static void check_part(const char *kind, int part, const double *got, const doub
     bool picture = part < 2 || part >= 10;
     for (size_t i = 0; i < count; i++)
         largest = fabs(want[i]) > largest ? fabs(want[i]) : largest;
+    double loss = picture && NNCLR_BF16_PARTS == 3 ? 4e-6 : 1e-4; /* of float sums */
     for (size_t i = 0; i < count; i++)
         CHECK_SAYS(fabs(got[i] - want[i]) <=
-                       (picture ? fabs(want[i]) / 256 : 0) + 1e-4 * (largest + 1e-30),
+                       (picture ? value_unit * fabs(want[i]) : 0) + loss * (largest + 1e-30),
                    "%s[%zu] = %.17g, not %.17g", what, i, got[i], want[i]);
 }
 
@@ -171,9 +172,9 @@ static void pooling_agrees_with_the_definition(void) {
         double *got[] = {host_tensor(&f, &y), host_tensor(&f, &dx), host_tensor(&f, &mean),
                          host_tensor(&f, &dx2)};
         check_close("y", got[0], p.y, shape_reals(p.out), 0);
-        check_close("dx", got[1], p.dx, shape_reals(p.in), 4 / 512.0);
+        check_close("dx", got[1], p.dx, shape_reals(p.in), 2 * value_unit);
         check_close("average", got[2], p.average, shape_reals(p.mean), 1e-6);
-        check_close("dx of average", got[3], p.dx2, shape_reals(p.in), 1 / 256.0);
+        check_close("dx of average", got[3], p.dx2, shape_reals(p.in), value_unit);
         for (int k = 0; k < 4; k++)
             free(got[k]);
         fixture_close(&f);
@@ -197,11 +198,13 @@ static void pictures_come_back_rounded(void) {
             values[k] = (double)(float)(values[k] / 3);
         values[0] = INFINITY;
         values[1] = 3.4e38; /* above the largest of bfloat16 */
+        values[2] = 1e-30;
         nnclr_tensor t = fixture_pictures(&f, shapes[i], values);
         double *back = host_tensor(&f, &t);
-        for (size_t k = 0; k < count; k++)
+        for (size_t k = 2; k < count; k++)
             CHECK_SAYS(back[k] == rounded(values[k]), "%g, not %g", back[k], rounded(values[k]));
-        CHECK(back[1] == INFINITY);
+        for (size_t k = 0; k < 2; k++)
+            CHECK(NNCLR_BF16_PARTS == 3 ? isnan(back[k]) : back[k] == INFINITY);
         free(back), free(values);
         fixture_close(&f);
     }

@@ -1,5 +1,6 @@
-/* Whole NNCLR steps at bf16 beside the same steps at f32, from the same parameters and queue: loss,
- * gradient and running statistics; and over many batches the error of the gradient is noise. */
+/* Whole NNCLR steps on tiles beside the same steps of the cpu engine at f32, from the same
+ * parameters and queue: loss, gradient and running statistics; and over many batches the error of
+ * the gradient is noise. */
 #include "net/model.h"
 #include "ssl/method.h"
 #include "tests/unit/bf16_kinds.h"
@@ -212,8 +213,12 @@ static void steps_agree_with_the_cpu_engine(void) {
         double angle = cosine(got.gradient, exact.gradient, exact.count);
         double ratio = length(got.gradient, got.count) / length(exact.gradient, exact.count);
         double moved = statistics_distance(&got, &exact);
-        CHECK_SAYS(fabs(got.loss / exact.loss - 1) < 0.02 && angle > 0.9 && fabs(ratio - 1) < 0.1 &&
-                       moved < 1e-3,
+        bool close = fabs(got.loss / exact.loss - 1) < 0.02 && angle > 0.9 &&
+                     fabs(ratio - 1) < 0.1 && moved < 1e-3;
+        if (NNCLR_BF16_PARTS == 3)
+            close = fabs(got.loss / exact.loss - 1) < 1e-5 && angle > 0.9995 &&
+                    fabs(ratio - 1) < 2e-3 && moved < 5e-6;
+        CHECK_SAYS(close,
                    "case %zu: loss %.5f beside %.5f; gradient: cosine %.4f, length x %.4f; running "
                    "statistics %.5f away",
                    i, got.loss, exact.loss, angle, ratio, moved);
@@ -222,6 +227,7 @@ static void steps_agree_with_the_cpu_engine(void) {
     }
 }
 
+#if NNCLR_BF16_PARTS == 1
 /* Errors that point nowhere: the mean over 16 batches is about a quarter of one. SimCLR's, since a
  * neighbour that differs makes one error larger than all others. */
 static void gradients_have_no_bias(void) {
@@ -249,14 +255,17 @@ static void gradients_have_no_bias(void) {
         free(error);
     }
     double bias = length(mean, exact.count) / single;
-    CHECK_SAYS(bias <= 0.3, "the mean error is %.3f of a single one", bias);
+    CHECK_SAYS(bias <= 0.3, "the mean error is %.3f of a single one, %g", bias, single);
     free(mean);
     close_step(&exact);
     close_step(&got);
 }
+#endif
 
 int main(void) {
     RUN(steps_agree_with_the_cpu_engine);
+#if NNCLR_BF16_PARTS == 1 /* else a few flips of a ReLU make the error */
     RUN(gradients_have_no_bias);
+#endif
     return check_done();
 }

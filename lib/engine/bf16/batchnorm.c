@@ -51,7 +51,7 @@ static bf16 *tile_at(const bf16_pass *p, const nnclr_tensor *t, size_t spot, int
     if (!t)
         return NULL;
     return bf16_at(t, (size_t)p->group * bf16_spots(t->shape) + spot) +
-           (size_t)(p->first_block + block) * TILE;
+           (size_t)(p->first_block + block) * CELL;
 }
 
 /* ---- sums ---- */
@@ -64,7 +64,7 @@ static void add_totals(const float *totals, int sums, int block, double (*to)[MA
 
 static void sum_tile(const bf16 *x, int pictures, float *totals) {
     for (int at = 0; at < pictures * BLOCK; at++) {
-        float v = bf16_to_float(x[at]);
+        float v = cell_value(x, at);
         totals[at % BLOCK] += v;
         totals[BLOCK + at % BLOCK] += v * v;
     }
@@ -133,7 +133,7 @@ static void sum_stripe(nnclr_engine *g, bf16_pass *p) {
     memcpy(out + c, p->partials[0][1], (size_t)s.channels * sizeof *out);
 }
 
-void nnclr_bf16_batchnorm_sums(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
+void BF16(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
     if (x->kind == NNCLR_ROWS) {
         CPU(batchnorm_sums)(g, x, sums);
         return;
@@ -179,7 +179,7 @@ static void evaluate_stripe(nnclr_engine *g, bf16_pass *p) {
     forward_stripe(g, p, true);
 }
 
-void nnclr_bf16_batchnorm_train(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void BF16(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     if (call->y->kind == NNCLR_ROWS) {
         CPU(batchnorm_train)(g, call);
         return;
@@ -191,7 +191,7 @@ void nnclr_bf16_batchnorm_train(nnclr_engine *g, const nnclr_batchnorm_call *cal
     each_stripe(call->y->shape, &pass, g, train_stripe);
 }
 
-void nnclr_bf16_batchnorm_evaluate(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void BF16(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     if (call->y->kind == NNCLR_ROWS) {
         CPU(batchnorm_evaluate)(g, call);
         return;
@@ -226,7 +226,7 @@ static void backward_stripe(nnclr_engine *g, bf16_pass *p) {
     nnclr_pool_for(g->pool, p->pieces.count, backward_piece, p);
 }
 
-void nnclr_bf16_batchnorm_backward(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void BF16(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     if (call->main.x->kind == NNCLR_ROWS) {
         CPU(batchnorm_backward)(g, call);
         return;

@@ -1,11 +1,18 @@
-/* Inside of the engines at bf16: activations and packed weights in bfloat16, tile by tile
- * (tiles.h); rows, parameters and statistics as the reference engine has them at f32, whose
- * functions work on them. */
+/* Inside of the engines whose activations and packed weights are bfloat16, tile by tile (tiles.h):
+ * one at precision bf16, or at f32 three to a value. Rows, parameters and statistics are as the
+ * reference engine has them at f32, whose functions work on them. Each source file here is compiled
+ * for both; BF16(name) keeps the two sets of external names apart. */
 #ifndef NNCLR_ENGINE_BF16_BF16_H
 #define NNCLR_ENGINE_BF16_BF16_H
 
 #include "engine/bf16/tiles.h"
 #include "engine/cpu/cpu.h"
+
+#if NNCLR_BF16_PARTS == 3
+#define BF16(name) nnclr_bf16x3_##name
+#else
+#define BF16(name) nnclr_bf16_##name
+#endif
 
 typedef struct bf16_state {
     CPU(state) cpu; /* first: the reference engine's functions find it in g->state */
@@ -21,16 +28,16 @@ static inline int bf16_blocks(int count) {
     return (count + BLOCK - 1) / BLOCK;
 }
 
-/* A spot is one pixel of one block of pictures; its tiles, one for each block of channels, are
+/* A spot is one pixel of one block of pictures; its cells, one for each block of channels, are
  * neighbours. Spots of a group: */
 static inline size_t bf16_spots(nnclr_shape s) {
     return (size_t)bf16_blocks(s.n) * (size_t)s.h * (size_t)s.w;
 }
-/* Values of a spot. */
+/* Elements of a spot. */
 static inline size_t bf16_depth(nnclr_shape s) {
-    return (size_t)bf16_blocks(s.c) * TILE;
+    return (size_t)bf16_blocks(s.c) * CELL;
 }
-/* The first tile of a spot, counted over all groups. */
+/* The first cell of a spot, counted over all groups. */
 static inline bf16 *bf16_at(const nnclr_tensor *t, size_t spot) {
     return (bf16 *)t->place + spot * bf16_depth(t->shape);
 }
@@ -46,34 +53,35 @@ static inline pieces bf16_cut(nnclr_shape s) {
     return cut(bf16_spots(s), c < BLOCK ? (size_t)(BLOCK / c) : 1, 1);
 }
 
+/* Opens an engine whose table is set with certain kernels, which this CPU must have. */
+bool BF16(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e);
+
 /* ---- entries of the table ---- */
 
-nnclr_conv_plan *nnclr_bf16_conv_plan(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
-                                      nnclr_error *e);
-void nnclr_bf16_conv_plan_free(nnclr_engine *g, nnclr_conv_plan *plan);
-void nnclr_bf16_conv_pack(nnclr_engine *g, const nnclr_conv_plan *plan, const void *oihw,
-                          void *packed);
-void nnclr_bf16_conv_forward(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *x,
-                             const void *packed, const nnclr_tensor *y, void *sums,
-                             void *workspace);
-void nnclr_bf16_conv_backward_data(nnclr_engine *g, const nnclr_conv_plan *plan,
-                                   const nnclr_tensor *dy, const void *packed,
-                                   const nnclr_tensor *dx, bool add, void *workspace);
-void nnclr_bf16_conv_backward_weights(nnclr_engine *g, const nnclr_conv_plan *plan,
-                                      const nnclr_tensor *x, const nnclr_tensor *dy, void *dweights,
-                                      bool add, void *workspace);
+nnclr_conv_plan *BF16(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
+                                 nnclr_error *e);
+void BF16(conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan);
+void BF16(conv_pack)(nnclr_engine *g, const nnclr_conv_plan *plan, const void *oihw, void *packed);
+void BF16(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *x,
+                        const void *packed, const nnclr_tensor *y, void *sums, void *workspace);
+void BF16(conv_backward_data)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *dy,
+                              const void *packed, const nnclr_tensor *dx, bool add,
+                              void *workspace);
+void BF16(conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *plan,
+                                 const nnclr_tensor *x, const nnclr_tensor *dy, void *dweights,
+                                 bool add, void *workspace);
 
-void nnclr_bf16_batchnorm_sums(nnclr_engine *g, const nnclr_tensor *x, void *sums);
-void nnclr_bf16_batchnorm_train(nnclr_engine *g, const nnclr_batchnorm_call *call);
-void nnclr_bf16_batchnorm_evaluate(nnclr_engine *g, const nnclr_batchnorm_call *call);
-void nnclr_bf16_batchnorm_backward(nnclr_engine *g, const nnclr_batchnorm_call *call);
+void BF16(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums);
+void BF16(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call);
+void BF16(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call);
+void BF16(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call);
 
-void nnclr_bf16_maxpool_forward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
-void nnclr_bf16_maxpool_backward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
-                                 const nnclr_tensor *dx, bool add);
-void nnclr_bf16_average_forward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
-void nnclr_bf16_average_backward(nnclr_engine *g, const nnclr_tensor *dy, const nnclr_tensor *dx,
-                                 bool add);
+void BF16(maxpool_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
+void BF16(maxpool_backward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
+                            const nnclr_tensor *dx, bool add);
+void BF16(average_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
+void BF16(average_backward)(nnclr_engine *g, const nnclr_tensor *dy, const nnclr_tensor *dx,
+                            bool add);
 
 /* ---- one value ---- */
 
@@ -94,6 +102,20 @@ static inline bf16 bf16_from_float(float v) {
     if ((value.u & 0x7fffffff) > 0x7f800000)
         return (bf16)(value.u >> 16 | 0x40);
     return (bf16)((value.u + 0x7fff + (value.u >> 16 & 1)) >> 16);
+}
+
+/* Value i of the 1024 of a cell. */
+static inline float cell_value(const bf16 *cell, int i) {
+    float value = 0;
+    for (int part = VALUE_PARTS - 1; part >= 0; part--)
+        value = bf16_to_float(cell[part * TILE + i]) + value;
+    return value;
+}
+static inline void cell_put(bf16 *cell, int i, float value) {
+    for (int part = 0; part < VALUE_PARTS; part++) {
+        cell[part * TILE + i] = bf16_from_float(value);
+        value -= bf16_to_float(cell[part * TILE + i]);
+    }
 }
 
 #endif

@@ -1,5 +1,7 @@
 /* Convolution forward and backward-data: for each spot of the result the tiles under its taps,
- * those outside of the picture left out, times the weights of each tap. */
+ * those outside of the picture left out, times the weights of each tap. Values of three parts are
+ * multiplied exactly forward, since a ReLU that flips changes a gradient more than all rounding
+ * does; gradients with three products. */
 #include "engine/bf16/conv.h"
 
 #include <string.h>
@@ -17,10 +19,10 @@ static bool size_plan(nnclr_engine *g, bf16_plan *plan) {
     plan->terms = bf16_taps(conv);
     if (!nnclr_size_mul(bf16_taps(conv) * (size_t)bf16_blocks(in.c), (size_t)bf16_blocks(out.c),
                         &form) ||
-        !nnclr_size_mul(form, TILE, &plan->packed_backward) ||
+        !nnclr_size_mul(form, CELL, &plan->packed_backward) ||
         !nnclr_size_mul(plan->packed_backward, 2 * sizeof(bf16), &plan->base.packed_bytes))
         return false;
-    shared = nnclr_bf16_plan_weights(plan);
+    shared = BF16(plan_weights)(plan);
     bytes =
         (size_t)out.groups * MAX_PIECES * 2 * (size_t)bf16_blocks(out.c) * BLOCK * sizeof(double);
     if (shared < bytes)
@@ -32,8 +34,8 @@ static bool size_plan(nnclr_engine *g, bf16_plan *plan) {
     return true;
 }
 
-nnclr_conv_plan *nnclr_bf16_conv_plan(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
-                                      nnclr_error *e) {
+nnclr_conv_plan *BF16(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
+                                 nnclr_error *e) {
     if (!CPU(conv_check)(conv, in, e))
         return NULL;
     bf16_plan *plan = nnclr_alloc_zero(1, sizeof *plan, e);
@@ -51,7 +53,7 @@ nnclr_conv_plan *nnclr_bf16_conv_plan(nnclr_engine *g, const nnclr_conv *conv, n
     return NULL;
 }
 
-void nnclr_bf16_conv_plan_free(nnclr_engine *g, nnclr_conv_plan *plan) {
+void BF16(conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan) {
     (void)g;
     nnclr_free(plan);
 }
@@ -79,25 +81,23 @@ static void pack_block(void *context, int task, int worker) {
     int input = task % inputs, output = task / inputs, taps = (int)bf16_taps(conv);
     for (int tap = 0; tap < taps; tap++) {
         bf16 *forward =
-            call->forward + ((size_t)(output * taps + tap) * (size_t)inputs + (size_t)input) * TILE;
+            call->forward + ((size_t)(output * taps + tap) * (size_t)inputs + (size_t)input) * CELL;
         bf16 *backward = call->backward +
-                         ((size_t)(input * taps + tap) * (size_t)outputs + (size_t)output) * TILE;
-        memset(forward, 0, TILE * sizeof *forward);
-        memset(backward, 0, TILE * sizeof *backward);
+                         ((size_t)(input * taps + tap) * (size_t)outputs + (size_t)output) * CELL;
+        memset(forward, 0, CELL * sizeof *forward);
+        memset(backward, 0, CELL * sizeof *backward);
         for (int o = 0; o < BLOCK && output * BLOCK + o < conv->co; o++) {
             size_t row = (size_t)(output * BLOCK + o) * (size_t)conv->ci;
             const float *from = call->oihw + (row + (size_t)(input * BLOCK)) * (size_t)taps + tap;
             for (int i = 0; i < BLOCK && input * BLOCK + i < conv->ci; i++, from += taps) {
-                bf16 v = bf16_from_float(*from);
-                forward[in_tile_b(i, o)] = v;
-                backward[in_tile_b(o, i)] = v;
+                cell_put(forward, in_tile_b(i, o), *from);
+                cell_put(backward, in_tile_b(o, i), *from);
             }
         }
     }
 }
 
-void nnclr_bf16_conv_pack(nnclr_engine *g, const nnclr_conv_plan *base, const void *oihw,
-                          void *packed) {
+void BF16(conv_pack)(nnclr_engine *g, const nnclr_conv_plan *base, const void *oihw, void *packed) {
     const bf16_plan *plan = (const bf16_plan *)base;
     pack_call call = {&base->conv, oihw, packed, (bf16 *)packed + plan->packed_backward};
     nnclr_pool_for(g->pool, bf16_blocks(base->conv.ci) * bf16_blocks(base->conv.co), pack_block,
@@ -143,8 +143,8 @@ static int list_terms(const pass *p, int pixel, tile_term *terms) {
                                 : source_forward(conv, pixel % to.w, j, from.w);
             if (x >= 0)
                 terms[count++] =
-                    (tile_term){((size_t)y * (size_t)from.w + (size_t)x) * chunks * TILE,
-                                ((size_t)i * (size_t)conv->kernel + (size_t)j) * chunks * TILE};
+                    (tile_term){((size_t)y * (size_t)from.w + (size_t)x) * chunks * CELL,
+                                ((size_t)i * (size_t)conv->kernel + (size_t)j) * chunks * CELL};
         }
     }
     return count;
@@ -163,7 +163,7 @@ static void convolve(const pass *p, int group, size_t begin, size_t end, int fir
     nnclr_shape from = p->from->shape, to = p->to->shape;
     int chunks = bf16_blocks(from.c), columns = bf16_blocks(to.c);
     size_t pixels = (size_t)to.h * (size_t)to.w, source = (size_t)from.h * (size_t)from.w;
-    size_t weights = bf16_taps(&p->plan->base.conv) * (size_t)chunks * TILE;
+    size_t weights = bf16_taps(&p->plan->base.conv) * (size_t)chunks * CELL;
     _Alignas(64) float tile[TILE];
     for (size_t spot = begin; spot < end; spot++) {
         int count = list_terms(p, (int)(spot % pixels), terms);
@@ -172,8 +172,8 @@ static void convolve(const pass *p, int group, size_t begin, size_t end, int fir
         for (int block = first; block < last; block++) {
             float statistics[2 * BLOCK] = {0};
             p->kernels->multiply(terms, count, chunks, a, p->weights + (size_t)block * weights,
-                                 tile, false);
-            p->kernels->store(tile, p->add, y + (size_t)block * TILE, sums ? statistics : NULL);
+                                 tile, false, !p->backward);
+            p->kernels->store(tile, p->add, y + (size_t)block * CELL, sums ? statistics : NULL);
             if (sums)
                 add_statistics(statistics, columns, block, sums);
         }
@@ -201,16 +201,15 @@ static void convolve_piece(void *context, int task, int worker) {
 
 static void run_pass(nnclr_engine *g, pass *p) {
     const nnclr_conv *conv = &p->plan->base.conv;
-    size_t block = bf16_taps(conv) * (size_t)bf16_blocks(p->from->shape.c) * TILE * sizeof(bf16);
+    size_t block = bf16_taps(conv) * (size_t)bf16_blocks(p->from->shape.c) * CELL * sizeof(bf16);
     p->kernels = bf16_kernels(g);
     p->pieces = bf16_cut(p->to->shape);
     p->group = block < GROUP_BYTES ? (int)(GROUP_BYTES / block) : 1;
     nnclr_pool_for(g->pool, p->to->shape.groups * p->pieces.count, convolve_piece, p);
 }
 
-void nnclr_bf16_conv_forward(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
-                             const void *packed, const nnclr_tensor *y, void *sums,
-                             void *workspace) {
+void BF16(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
+                        const void *packed, const nnclr_tensor *y, void *sums, void *workspace) {
     const bf16_plan *plan = (const bf16_plan *)base;
     pass p = {.plan = plan,
               .from = x,
@@ -230,9 +229,9 @@ void nnclr_bf16_conv_forward(nnclr_engine *g, const nnclr_conv_plan *base, const
     }
 }
 
-void nnclr_bf16_conv_backward_data(nnclr_engine *g, const nnclr_conv_plan *base,
-                                   const nnclr_tensor *dy, const void *packed,
-                                   const nnclr_tensor *dx, bool add, void *workspace) {
+void BF16(conv_backward_data)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *dy,
+                              const void *packed, const nnclr_tensor *dx, bool add,
+                              void *workspace) {
     const bf16_plan *plan = (const bf16_plan *)base;
     pass p = {.plan = plan,
               .backward = true,

@@ -33,8 +33,8 @@ static inline void *bf16_shared(const nnclr_engine *g, const bf16_plan *plan, vo
 
 /* Sets what backward-weights needs of the plan; returns the bytes that it wants behind the scratch
  * of all workers, SIZE_MAX where they overflow. */
-size_t nnclr_bf16_plan_weights(bf16_plan *plan);
+size_t BF16(plan_weights)(bf16_plan *plan);
 /* Parts into which the rows of dy [groups * blocks of pictures * h] are cut. */
-pieces nnclr_bf16_weight_parts(const bf16_plan *plan, nnclr_shape out);
+pieces BF16(weight_parts)(const bf16_plan *plan, nnclr_shape out);
 
 #endif

@@ -33,17 +33,17 @@ static size_t most_parts(const bf16_plan *plan) {
     return most < MOST_PARTS ? most : MOST_PARTS;
 }
 
-pieces nnclr_bf16_weight_parts(const bf16_plan *plan, nnclr_shape out) {
+pieces BF16(weight_parts)(const bf16_plan *plan, nnclr_shape out) {
     size_t rows = (size_t)blocks_of_pictures(out) * (size_t)out.h, most = most_parts(plan);
     size_t each = larger((rows + most - 1) / most, (size_t)(PART_SPOTS / out.w));
     each = larger(each, 1);
     return (pieces){rows, each, (int)((rows + each - 1) / each)};
 }
 
-size_t nnclr_bf16_plan_weights(bf16_plan *plan) {
+size_t BF16(plan_weights)(bf16_plan *plan) {
     const nnclr_conv *conv = &plan->base.conv;
     nnclr_shape in = plan->base.in, out = plan->base.out;
-    plan->weights = plan->packed_backward;
+    plan->weights = plan->packed_backward / VALUE_PARTS;
     plan->whole = plan->weights > PART_BYTES / sizeof(float);
     size_t scratch = 0, shared;
     if (plan->whole) {
@@ -64,7 +64,7 @@ size_t nnclr_bf16_plan_weights(bf16_plan *plan) {
         plan->terms = larger(plan->terms, spots);
         scratch = ((size_t)plan->ring * (size_t)in.w * bf16_depth(in) + spots * bf16_depth(out)) *
                   sizeof(bf16);
-        shared = (size_t)nnclr_bf16_weight_parts(plan, out).count * plan->weights * sizeof(float);
+        shared = (size_t)BF16(weight_parts)(plan, out).count * plan->weights * sizeof(float);
     }
     plan->worker_bytes = (plan->terms * sizeof(tile_term) + 63) / 64 * 64 + scratch;
     return shared;
@@ -101,7 +101,7 @@ static float *dw_tile(const weights_call *call, int part, int input, int output,
 static void rearrange(void (*kernel)(const bf16 *, bf16 *), const bf16 *from, int blocks, bf16 *to,
                       size_t step) {
     for (int i = 0; i < blocks; i++)
-        kernel(from + (size_t)i * TILE, to + (size_t)i * step);
+        kernel(from + (size_t)i * CELL, to + (size_t)i * step);
 }
 
 /* ---- small dW: parts ---- */
@@ -132,11 +132,11 @@ static void fill_chunk(const weights_call *call, part *p, size_t row, int rows) 
             rearrange(
                 call->kernels->transpose,
                 bf16_at(call->x, (block * (size_t)in.h + (size_t)y) * (size_t)in.w + (size_t)x),
-                bf16_blocks(in.c), p->x + (size_t)(y % plan->ring * in.w + x) * TILE, p->x_step);
+                bf16_blocks(in.c), p->x + (size_t)(y % plan->ring * in.w + x) * CELL, p->x_step);
     p->next = y;
     for (int i = 0; i < rows * out.w; i++)
         rearrange(call->kernels->pair, bf16_at(call->dy, row * (size_t)out.w + (size_t)i),
-                  bf16_blocks(out.c), p->dy + (size_t)i * TILE, p->dy_step);
+                  bf16_blocks(out.c), p->dy + (size_t)i * CELL, p->dy_step);
 }
 
 static int chunk_terms(const weights_call *call, const part *p, int oy, int rows, int tap) {
@@ -151,8 +151,8 @@ static int chunk_terms(const weights_call *call, const part *p, int oy, int rows
         for (int ox = 0; ox < out.w; ox++) {
             int x = ox * conv->stride + tap % conv->kernel - conv->pad;
             if (x >= 0 && x < in.w)
-                p->terms[count++] = (tile_term){(size_t)(y % plan->ring * in.w + x) * TILE,
-                                                (size_t)(i * out.w + ox) * TILE};
+                p->terms[count++] = (tile_term){(size_t)(y % plan->ring * in.w + x) * CELL,
+                                                (size_t)(i * out.w + ox) * CELL};
         }
     }
     return count;
@@ -167,7 +167,7 @@ static void sum_chunk(const weights_call *call, const part *p, int index, int oy
             for (int output = 0; output < outputs; output++)
                 call->kernels->multiply(p->terms, count, 1, p->x + (size_t)input * p->x_step,
                                         p->dy + (size_t)output * p->dy_step,
-                                        dw_tile(call, index, input, output, tap), true);
+                                        dw_tile(call, index, input, output, tap), true, false);
     }
 }
 
@@ -177,8 +177,8 @@ static void sum_part(void *context, int index, int worker) {
     nnclr_shape in = call->x->shape, out = call->dy->shape;
     part p = {.terms = (tile_term *)bf16_scratch(plan, call->workspace, worker),
               .x = scratch_tiles(plan, call->workspace, worker),
-              .x_step = (size_t)plan->ring * (size_t)in.w * TILE,
-              .dy_step = (size_t)plan->chunk_rows * (size_t)out.w * TILE,
+              .x_step = (size_t)plan->ring * (size_t)in.w * CELL,
+              .dy_step = (size_t)plan->chunk_rows * (size_t)out.w * CELL,
               .block = SIZE_MAX};
     p.dy = p.x + p.x_step * (size_t)bf16_blocks(in.c);
     memset(call->sums + (size_t)index * plan->weights, 0, plan->weights * sizeof(float));
@@ -203,9 +203,9 @@ static void rearrange_row(const weights_call *call, void (*kernel)(const bf16 *,
     nnclr_shape s = t->shape;
     size_t from = ((size_t)(call->first_block + block) * (size_t)s.h + (size_t)row) * (size_t)s.w;
     size_t to = ((size_t)block * (size_t)s.h + (size_t)row) * (size_t)s.w;
-    size_t step = (size_t)call->blocks * (size_t)s.h * (size_t)s.w * TILE;
+    size_t step = (size_t)call->blocks * (size_t)s.h * (size_t)s.w * CELL;
     for (size_t x = 0; row < s.h && x < (size_t)s.w; x++)
-        rearrange(kernel, bf16_at(t, from + x), bf16_blocks(s.c), tiles + (to + x) * TILE, step);
+        rearrange(kernel, bf16_at(t, from + x), bf16_blocks(s.c), tiles + (to + x) * CELL, step);
 }
 
 static void transpose_rows(void *context, int task, int worker) {
@@ -227,8 +227,8 @@ static int pass_terms(const weights_call *call, int tap, tile_term *terms) {
         for (int ox = 0; ox < out.w; ox++) {
             int x = ox * conv->stride + tap % conv->kernel - conv->pad;
             if (x >= 0 && x < in.w)
-                terms[count++] = (tile_term){(size_t)((row / out.h * in.h + y) * in.w + x) * TILE,
-                                             (size_t)(row * out.w + ox) * TILE};
+                terms[count++] = (tile_term){(size_t)((row / out.h * in.h + y) * in.w + x) * CELL,
+                                             (size_t)(row * out.w + ox) * CELL};
         }
     }
     return count;
@@ -240,14 +240,14 @@ static void sum_tiles(void *context, int task, int worker) {
     nnclr_shape in = call->x->shape, out = call->dy->shape;
     int outputs = bf16_blocks(conv->co), input = task / outputs, output = task % outputs;
     tile_term *terms = (tile_term *)bf16_scratch(call->plan, call->workspace, worker);
-    const bf16 *x = call->x_tiles + (size_t)(input * call->blocks * in.h) * (size_t)in.w * TILE;
+    const bf16 *x = call->x_tiles + (size_t)(input * call->blocks * in.h) * (size_t)in.w * CELL;
     const bf16 *dy =
-        call->dy_tiles + (size_t)(output * call->blocks * out.h) * (size_t)out.w * TILE;
+        call->dy_tiles + (size_t)(output * call->blocks * out.h) * (size_t)out.w * CELL;
     call->kernels->begin();
     for (int tap = 0; tap < (int)bf16_taps(conv); tap++) {
         int count = pass_terms(call, tap, terms);
         call->kernels->multiply(terms, count, 1, x, dy, dw_tile(call, 0, input, output, tap),
-                                call->first_block > 0);
+                                call->first_block > 0, false);
     }
     call->kernels->end();
 }
@@ -292,9 +292,9 @@ static void fold_tiles(void *context, int task, int worker) {
     }
 }
 
-void nnclr_bf16_conv_backward_weights(nnclr_engine *g, const nnclr_conv_plan *base,
-                                      const nnclr_tensor *x, const nnclr_tensor *dy, void *dweights,
-                                      bool add, void *workspace) {
+void BF16(conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *base,
+                                 const nnclr_tensor *x, const nnclr_tensor *dy, void *dweights,
+                                 bool add, void *workspace) {
     const bf16_plan *plan = (const bf16_plan *)base;
     weights_call call = {.plan = plan,
                          .kernels = bf16_kernels(g),
@@ -308,7 +308,7 @@ void nnclr_bf16_conv_backward_weights(nnclr_engine *g, const nnclr_conv_plan *ba
     if (plan->whole) {
         sum_whole(g, &call);
     } else {
-        call.parts = nnclr_bf16_weight_parts(plan, dy->shape);
+        call.parts = BF16(weight_parts)(plan, dy->shape);
         nnclr_pool_for(g->pool, call.parts.count, sum_part, &call);
     }
     nnclr_pool_for(g->pool, bf16_blocks(x->shape.c) * bf16_blocks(dy->shape.c), fold_tiles, &call);

@@ -24,7 +24,7 @@ static int tasks_of(nnclr_shape s) {
 static bf16 *block_of(const nnclr_tensor *t, int task) {
     int channels = bf16_blocks(t->shape.c);
     size_t pixels = (size_t)t->shape.h * (size_t)t->shape.w;
-    return bf16_at(t, (size_t)(task / channels) * pixels) + (size_t)(task % channels) * TILE;
+    return bf16_at(t, (size_t)(task / channels) * pixels) + (size_t)(task % channels) * CELL;
 }
 
 static int pictures_of(nnclr_shape s, int task) {
@@ -34,7 +34,8 @@ static int pictures_of(nnclr_shape s, int task) {
 
 CPU_WIDE static void keep_larger(const bf16 *from, bf16 *y) {
     for (int i = 0; i < TILE; i++)
-        y[i] = bf16_to_float(from[i]) > bf16_to_float(y[i]) ? from[i] : y[i];
+        cell_put(y, i,
+                 cell_value(from, i) > cell_value(y, i) ? cell_value(from, i) : cell_value(y, i));
 }
 
 static void largest_block(void *context, int task, int worker) {
@@ -49,7 +50,7 @@ static void largest_block(void *context, int task, int worker) {
             int y0, y1, x0, x1;
             window(oy, in.h, &y0, &y1);
             window(ox, in.w, &x0, &x1);
-            memcpy(y, x + ((size_t)y0 * (size_t)in.w + (size_t)x0) * depth, TILE * sizeof *y);
+            memcpy(y, x + ((size_t)y0 * (size_t)in.w + (size_t)x0) * depth, CELL * sizeof *y);
             for (int iy = y0; iy < y1; iy++)
                 for (int ix = x0; ix < x1; ix++)
                     keep_larger(x + ((size_t)iy * (size_t)in.w + (size_t)ix) * depth, y);
@@ -57,7 +58,7 @@ static void largest_block(void *context, int task, int worker) {
     }
 }
 
-void nnclr_bf16_maxpool_forward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y) {
+void BF16(maxpool_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y) {
     pool_call call = {.x = x, .y = y};
     nnclr_pool_for(g->pool, tasks_of(x->shape), largest_block, &call);
 }
@@ -69,7 +70,7 @@ typedef struct largest {
 
 CPU_WIDE static void find_larger(const bf16 *from, int pixel, bool start, largest *best) {
     for (int i = 0; i < TILE; i++) {
-        float v = bf16_to_float(from[i]);
+        float v = cell_value(from, i);
         bool better = start || v > best->value[i];
         best->value[i] = better ? v : best->value[i];
         best->pixel[i] = better ? pixel : best->pixel[i];
@@ -78,8 +79,7 @@ CPU_WIDE static void find_larger(const bf16 *from, int pixel, bool start, larges
 
 CPU_WIDE static void add_where(const largest *best, int pixel, const bf16 *dy, bf16 *dx) {
     for (int i = 0; i < TILE; i++) {
-        float sum = bf16_to_float(dx[i]) + (best->pixel[i] == pixel ? bf16_to_float(dy[i]) : 0);
-        dx[i] = bf16_from_float(sum);
+        cell_put(dx, i, cell_value(dx, i) + (best->pixel[i] == pixel ? cell_value(dy, i) : 0));
     }
 }
 
@@ -93,7 +93,7 @@ static void spread_block(void *context, int task, int worker) {
     bf16 *dx = block_of(call->dx, task);
     largest best;
     for (int i = 0; !call->add && i < in.h * in.w; i++)
-        memset(dx + (size_t)i * depth, 0, TILE * sizeof *dx);
+        memset(dx + (size_t)i * depth, 0, CELL * sizeof *dx);
     for (int oy = 0; oy < out.h; oy++) {
         for (int ox = 0; ox < out.w; ox++, dy += depth) {
             int y0, y1, x0, x1;
@@ -113,15 +113,15 @@ static void spread_block(void *context, int task, int worker) {
     }
 }
 
-void nnclr_bf16_maxpool_backward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
-                                 const nnclr_tensor *dx, bool add) {
+void BF16(maxpool_backward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
+                            const nnclr_tensor *dx, bool add) {
     pool_call call = {.x = x, .y = dy, .dx = dx, .add = add};
     nnclr_pool_for(g->pool, tasks_of(x->shape), spread_block, &call);
 }
 
 CPU_WIDE static void add_tile(const bf16 *x, float *sums) {
     for (int i = 0; i < TILE; i++)
-        sums[i] += bf16_to_float(x[i]);
+        sums[i] += cell_value(x, i);
 }
 
 /* Of the rows of a task: place, channels. */
@@ -147,14 +147,14 @@ static void average_block(void *context, int task, int worker) {
             y[k] = sums[i * BLOCK + k] / (float)pixels;
 }
 
-void nnclr_bf16_average_forward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y) {
+void BF16(average_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y) {
     pool_call call = {.x = x, .y = y};
     nnclr_pool_for(g->pool, tasks_of(x->shape), average_block, &call);
 }
 
 CPU_WIDE static void put_gradient(const float *from, bool add, bf16 *dx) {
     for (int i = 0; i < TILE; i++)
-        dx[i] = bf16_from_float((add ? bf16_to_float(dx[i]) : 0) + from[i]);
+        cell_put(dx, i, (add ? cell_value(dx, i) : 0) + from[i]);
 }
 
 static void average_gradient(void *context, int task, int worker) {
@@ -172,8 +172,8 @@ static void average_gradient(void *context, int task, int worker) {
         put_gradient(share, call->add, dx + (size_t)i * bf16_depth(in));
 }
 
-void nnclr_bf16_average_backward(nnclr_engine *g, const nnclr_tensor *dy, const nnclr_tensor *dx,
-                                 bool add) {
+void BF16(average_backward)(nnclr_engine *g, const nnclr_tensor *dy, const nnclr_tensor *dx,
+                            bool add) {
     pool_call call = {.y = dy, .dx = dx, .add = add};
     nnclr_pool_for(g->pool, tasks_of(dx->shape), average_gradient, &call);
 }

@@ -1,5 +1,6 @@
-/* The tables of the engines at bf16: "cpu" with AVX512-BF16 or plain C, "amx" with AMX-BF16. They
- * differ in the kernels alone. */
+/* The tables of the engines that work on tiles: at bf16 "cpu" with AVX512-BF16 or plain C and "amx"
+ * with AMX-BF16, which differ in the kernels alone; at f32 "amx". Several products of bfloat16 for
+ * one of float pay with AMX only: elsewhere fused multiply-adds of floats are faster. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ static bool has_amx(void) {
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
+#if NNCLR_BF16_PARTS == 1
 /* What NNCLR_SIMD may say is the same for engines of every precision. */
 static const tile_kernels *vector_kernels(nnclr_error *e) {
     const char *wanted = getenv("NNCLR_SIMD");
@@ -41,26 +43,27 @@ static const tile_kernels *vector_kernels(nnclr_error *e) {
     if (!nnclr_direct_choose(&named, e))
         return NULL;
     if (named != &nnclr_direct_avx512)
-        return &nnclr_tiles_portable;
+        return &TILES(portable);
     if (has_avx512_bf16())
-        return &nnclr_tiles_avx512;
+        return &TILES(avx512);
     if (!wanted || !*wanted)
-        return &nnclr_tiles_portable;
+        return &TILES(portable);
     nnclr_fail(e, NNCLR_ERROR_MISSING,
                "NNCLR_SIMD=avx512: this CPU lacks AVX512-BF16, which precision bf16 would use");
     return NULL;
 }
+#endif
 
-#else
+#elif NNCLR_BF16_PARTS == 1
 
 static const tile_kernels *vector_kernels(nnclr_error *e) {
     (void)e;
-    return &nnclr_tiles_portable;
+    return &TILES(portable);
 }
 
 #endif
 
-static bool open_with(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e) {
+bool BF16(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e) {
     bf16_state *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
     if (!state)
         return false;
@@ -70,19 +73,21 @@ static bool open_with(nnclr_engine *g, const tile_kernels *kernels, nnclr_error 
         g->state = NULL;
         return false;
     }
-    g->vectors = kernels == &nnclr_tiles_portable ? NULL : kernels->name;
+    g->vectors = kernels == &TILES(portable) ? NULL : kernels->name;
     return true;
 }
 
+#if NNCLR_BF16_PARTS == 1
 static bool open_cpu(nnclr_engine *g, nnclr_error *e) {
     const tile_kernels *kernels = vector_kernels(e);
-    return kernels && open_with(g, kernels, e);
+    return kernels && BF16(open_with)(g, kernels, e);
 }
+#endif
 
 static bool open_amx(nnclr_engine *g, nnclr_error *e) {
 #ifdef __x86_64__
     if (has_amx())
-        return open_with(g, &nnclr_tiles_amx, e);
+        return BF16(open_with)(g, &TILES(amx), e);
 #endif
     (void)g;
     return nnclr_fail(
@@ -106,7 +111,7 @@ static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind
     bool rows = kind == NNCLR_ROWS;
     const int dims[] = {s.groups, rows ? s.n : bf16_blocks(s.n), s.h, s.w,
                         rows ? s.c : bf16_blocks(s.c)};
-    size_t bytes = rows ? sizeof(float) : TILE * sizeof(bf16);
+    size_t bytes = rows ? sizeof(float) : CELL * sizeof(bf16);
     for (int i = 0; i < 5; i++)
         if (!nnclr_size_mul(bytes, (size_t)dims[i], &bytes))
             return SIZE_MAX;
@@ -137,7 +142,7 @@ static void upload_spot(const upload_call *call, int group, size_t spot) {
         const float *from =
             call->nhwc + ((first + (size_t)i) * pixels + spot % pixels) * (size_t)s.c;
         for (int c = 0; c < s.c; c++)
-            tiles[c / BLOCK * TILE + i * BLOCK + c % BLOCK] = bf16_from_float(from[c]);
+            cell_put(tiles + c / BLOCK * CELL, i * BLOCK + c % BLOCK, from[c]);
     }
 }
 
@@ -170,28 +175,25 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
         for (int pixel = 0; pixel < s.h * s.w; pixel++, nhwc += s.c) {
             const bf16 *at = picture_at(from, picture, pixel);
             for (int c = 0; c < s.c; c++)
-                nhwc[c] = (double)bf16_to_float(at[c / BLOCK * TILE + c % BLOCK]);
+                nhwc[c] = (double)cell_value(at + c / BLOCK * CELL, c % BLOCK);
         }
 }
 
 /* ---- tables ---- */
 
 #define ENTRIES                                                                                    \
-    .precision = "bf16", .real = NNCLR_F32, .close = close_engine, .tensor_bytes = tensor_bytes,   \
+    .real = NNCLR_F32, .close = close_engine, .tensor_bytes = tensor_bytes,                        \
     .statistics_bytes = CPU(statistics_bytes), .arena_create = CPU(arena_create),                  \
     .arena_free = CPU(arena_free), .zero = CPU(zero), .copy = CPU(copy), .upload = upload,         \
     .download = download, .put = CPU(put), .get = CPU(get), .sync = CPU(sync),                     \
-    .conv_plan = nnclr_bf16_conv_plan, .conv_plan_free = nnclr_bf16_conv_plan_free,                \
-    .conv_pack = nnclr_bf16_conv_pack, .conv_forward = nnclr_bf16_conv_forward,                    \
-    .conv_backward_data = nnclr_bf16_conv_backward_data,                                           \
-    .conv_backward_weights = nnclr_bf16_conv_backward_weights,                                     \
-    .batchnorm_sums = nnclr_bf16_batchnorm_sums, .batchnorm_train = nnclr_bf16_batchnorm_train,    \
-    .batchnorm_evaluate = nnclr_bf16_batchnorm_evaluate,                                           \
-    .batchnorm_backward = nnclr_bf16_batchnorm_backward,                                           \
-    .maxpool_forward = nnclr_bf16_maxpool_forward,                                                 \
-    .maxpool_backward = nnclr_bf16_maxpool_backward,                                               \
-    .average_forward = nnclr_bf16_average_forward,                                                 \
-    .average_backward = nnclr_bf16_average_backward, .linear_forward = CPU(linear_forward),        \
+    .conv_plan = BF16(conv_plan), .conv_plan_free = BF16(conv_plan_free),                          \
+    .conv_pack = BF16(conv_pack), .conv_forward = BF16(conv_forward),                              \
+    .conv_backward_data = BF16(conv_backward_data),                                                \
+    .conv_backward_weights = BF16(conv_backward_weights), .batchnorm_sums = BF16(batchnorm_sums),  \
+    .batchnorm_train = BF16(batchnorm_train), .batchnorm_evaluate = BF16(batchnorm_evaluate),      \
+    .batchnorm_backward = BF16(batchnorm_backward), .maxpool_forward = BF16(maxpool_forward),      \
+    .maxpool_backward = BF16(maxpool_backward), .average_forward = BF16(average_forward),          \
+    .average_backward = BF16(average_backward), .linear_forward = CPU(linear_forward),             \
     .linear_backward_data = CPU(linear_backward_data),                                             \
     .linear_backward_weights = CPU(linear_backward_weights),                                       \
     .l2norm_forward = CPU(l2norm_forward), .l2norm_backward = CPU(l2norm_backward),                \
@@ -201,5 +203,12 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
     .search_rows = CPU(search_rows), .search_update = CPU(search_update),                          \
     .search_nearest = CPU(search_nearest), .get_picks = CPU(get_picks), .update = CPU(update)
 
-const nnclr_engine_table nnclr_engine_cpu_bf16 = {.name = "cpu", .open = open_cpu, ENTRIES};
-const nnclr_engine_table nnclr_engine_amx_bf16 = {.name = "amx", .open = open_amx, ENTRIES};
+#if NNCLR_BF16_PARTS == 3
+const nnclr_engine_table nnclr_engine_amx_f32 = {
+    .name = "amx", .precision = "f32", .open = open_amx, ENTRIES};
+#else
+const nnclr_engine_table nnclr_engine_cpu_bf16 = {
+    .name = "cpu", .precision = "bf16", .open = open_cpu, ENTRIES};
+const nnclr_engine_table nnclr_engine_amx_bf16 = {
+    .name = "amx", .precision = "bf16", .open = open_amx, ENTRIES};
+#endif
