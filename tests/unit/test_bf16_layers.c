@@ -210,6 +210,31 @@ static void pictures_come_back_rounded(void) {
     }
 }
 
+/* Any float, in sums that are stored: all exponents with fractions at and beside the ties. */
+static void kinds_round_alike(void) {
+    bf16_kind kind;
+    const tile_kernels *plain = &TILES(portable);
+    static float sums[TILE];
+    static bf16 want[CELL], got[CELL];
+    for (int i = AVX512; i < KINDS; i++) {
+        if (!kind_at(i, &kind))
+            continue;
+        const tile_kernels *kernels = kernels_of_kind(&kind);
+        for (uint32_t high = 0; high < 0x10000; high += TILE / 8) {
+            for (uint32_t k = 0; k < TILE; k++) {
+                const uint32_t low[8] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0x80, 0x4321};
+                uint32_t bits = (high + k / 8) << 16 | low[k % 8];
+                memcpy(&sums[k], &bits, sizeof bits);
+            }
+            plain->store(sums, false, want, NULL);
+            kernels->store(sums, false, got, NULL);
+            for (int k = 0; k < CELL; k++)
+                CHECK_SAYS(got[k] == want[k], "%s: %a gives %04x, plain C %04x", kind.name,
+                           (double)sums[k % TILE], got[k], want[k]);
+        }
+    }
+}
+
 /* Through all that touches pictures: a batch that diverges is seen. */
 static void nan_stays_nan(void) {
     bf16_kind kind;
@@ -235,6 +260,7 @@ int main(void) {
     RUN(batchnorm_has_the_same_bits_for_all_kinds_and_threads);
     RUN(pooling_agrees_with_the_definition);
     RUN(pictures_come_back_rounded);
+    RUN(kinds_round_alike);
     RUN(nan_stays_nan);
     return check_done();
 }

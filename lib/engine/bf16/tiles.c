@@ -34,12 +34,19 @@ INLINE lanes widen_part(const bf16 *from) {
     return (lanes)(__builtin_convertvector(h, words) << 16);
 }
 
-/* To the nearest, ties to even; a NaN stays one. */
+/* To the nearest, ties to even; a NaN stays one, and what is below the normal floats becomes zero,
+ * as VCVTNEPS2BF16 has it. */
 INLINE void narrow_part(bf16 *to, lanes v) {
-    words u = (words)v;
+#if TILES_KIND > 0
+    __m256bh h = _mm512_cvtneps_pbh((__m512)v);
+#else
+    words u = (words)v, sign = u & 0x80000000;
     words rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16, quiet = u >> 16 | 0x40;
     words nan = (words)((flags)(u & 0x7fffffff) > 0x7f800000);
-    halves h = __builtin_convertvector((rounded & ~nan) | (quiet & nan), halves);
+    words tiny = (words)((flags)(u & 0x7fffffff) < 0x00800000);
+    rounded = (rounded & ~nan) | (quiet & nan);
+    halves h = __builtin_convertvector((rounded & ~tiny) | (sign >> 16 & tiny), halves);
+#endif
     memcpy(to, &h, sizeof h);
 }
 
