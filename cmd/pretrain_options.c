@@ -108,7 +108,7 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         CHOICE("engine", &s->engine, training_engine_names,
                "what does the arithmetic (this version has cpu and amx)"),
         CHOICE("precision", &s->precision, training_precision_names,
-               "of the arithmetic (auto: f32, on amx bf16; f64 on cpu only)"),
+               "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"),
         CUSTOM("save-every", &s->save_every, "TIME",
                "write a checkpoint after so long, also as 500steps or 1epoch",
                training_parse_duration, training_show_duration),

@@ -7,18 +7,16 @@ static const char *const choice_names[] = {"auto", "cpu", "amx", "cuda"};
 static const char *const precision_names[] = {"auto", "bf16", "f32", "f64"};
 
 /* In the order in which "auto" tries them. */
-static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16, &nnclr_engine_cpu_f32,
-                                                   &nnclr_engine_cpu_f64, &nnclr_engine_cpu_bf16,
-                                                   &nnclr_engine_amx_f32};
+static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16, &nnclr_engine_amx_f32,
+                                                   &nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64,
+                                                   &nnclr_engine_cpu_bf16};
 
 enum { CHOICES = sizeof choice_names / sizeof choice_names[0] };
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
-/* Whether a table is what was asked for. Where nothing was, float. */
+/* Whether a table is what was asked for. */
 static bool agrees(const nnclr_engine_table *table, nnclr_engine_choice choice,
                    nnclr_precision precision) {
-    if (choice == NNCLR_ENGINE_AUTO && precision == NNCLR_PRECISION_AUTO)
-        precision = NNCLR_PRECISION_F32;
     return (choice == NNCLR_ENGINE_AUTO || strcmp(table->name, choice_names[choice]) == 0) &&
            (precision == NNCLR_PRECISION_AUTO ||
             strcmp(table->precision, precision_names[precision]) == 0);

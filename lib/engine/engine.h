@@ -270,7 +270,8 @@ typedef enum nnclr_precision {
 
 /* Picks the table and opens the engine; what is not built in or not on this machine is refused with
  * what can be given instead. NNCLR_ENGINE_AUTO is what the environment variable NNCLR_ENGINE names;
- * without it cpu, but at bf16 amx where the machine has it. The pool must outlive the engine. */
+ * without it amx where the machine has it, else cpu. NNCLR_PRECISION_AUTO is bf16 on amx, f32 on
+ * cpu. The pool must outlive the engine. */
 bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precision precision,
                        nnclr_pool *pool, nnclr_error *e);
 void nnclr_engine_close(nnclr_engine *g); /* a zeroed one is fine */

@@ -4,6 +4,7 @@ load helpers
 CHECKPOINT=checkpoint.safetensors.zst
 
 setup() {
+    unset NNCLR_ENGINE
     cd "$BATS_TEST_TMPDIR"
     make_shard s 80
 }

@@ -214,7 +214,28 @@ static void threads_change_no_bit(void) {
     }
 }
 
+static bool drops_a_product;
+
+static void multiply_less(const tile_term *terms, int count, int chunks, const bf16 *a,
+                          const bf16 *b, float *sums, bool add, bool exact) {
+    TILES(portable).multiply(terms, count, chunks, a, b, sums, add, exact);
+    sums[TILE - 1] += drops_a_product ? 1.0f : 0.0f;
+}
+
+/* As an engine on AMX is asked before it is opened. */
+static void kernels_that_multiply_wrongly_are_told(void) {
+    bf16_kind kind;
+    for (int k = 0; k < KINDS; k++)
+        CHECK(!kind_at(k, &kind) || BF16(multiplies)(kernels_of_kind(&kind)));
+    tile_kernels other = TILES(portable);
+    other.multiply = multiply_less;
+    CHECK(BF16(multiplies)(&other));
+    drops_a_product = true;
+    CHECK(!BF16(multiplies)(&other));
+}
+
 int main(void) {
+    RUN(kernels_that_multiply_wrongly_are_told);
     RUN(agrees_with_the_definition);
     RUN(whole_numbers_are_those_of_the_cpu_engine);
     RUN(avx512_is_plain_c_bit_for_bit);

@@ -53,6 +53,9 @@ static inline pieces bf16_cut(nnclr_shape s) {
     return cut(bf16_spots(s), c < BLOCK ? (size_t)(BLOCK / c) : 1, 1);
 }
 
+/* Whether kernels multiply as plain C does: asked of those for AMX when an engine is opened, for
+ * virtual machines that offer it and do not keep it. */
+bool BF16(multiplies)(const tile_kernels *kernels);
 /* Opens an engine whose table is set with certain kernels, which this CPU must have. */
 bool BF16(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e);
 

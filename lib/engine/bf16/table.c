@@ -63,6 +63,33 @@ static const tile_kernels *vector_kernels(nnclr_error *e) {
 
 #endif
 
+/* Whole numbers up to 8 in every part, so that each order of summing gives the same bits; from old
+ * sums or none, with all products of parts or some. */
+bool BF16(multiplies)(const tile_kernels *kernels) {
+    enum { CHUNKS = 2 };
+    const tile_term terms[] = {{0, CELL}, {CELL, 0}};
+    static const struct {
+        bool add, exact;
+    } ways[] = {{false, true}, {true, true}, {false, false}, {true, false}};
+    _Alignas(64) bf16 a[(CHUNKS + 1) * CELL], b[(CHUNKS + 1) * CELL];
+    _Alignas(64) float got[TILE], want[TILE];
+    for (int i = 0; i < (CHUNKS + 1) * CELL; i++) {
+        a[i] = bf16_from_float((float)(i * 7 % 17 - 8));
+        b[i] = bf16_from_float((float)(i * 11 % 13 - 6));
+    }
+    bool same = true;
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+        for (int i = 0; i < TILE; i++)
+            got[i] = want[i] = (float)(i % 19);
+        kernels->begin();
+        kernels->multiply(terms, 2, CHUNKS, a, b, got, ways[way].add, ways[way].exact);
+        kernels->end();
+        TILES(portable).multiply(terms, 2, CHUNKS, a, b, want, ways[way].add, ways[way].exact);
+        same = same && memcmp(got, want, sizeof got) == 0;
+    }
+    return same;
+}
+
 bool BF16(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e) {
     bf16_state *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
     if (!state)
@@ -86,8 +113,13 @@ static bool open_cpu(nnclr_engine *g, nnclr_error *e) {
 
 static bool open_amx(nnclr_engine *g, nnclr_error *e) {
 #ifdef __x86_64__
-    if (has_amx())
-        return BF16(open_with)(g, &TILES(amx), e);
+    if (has_amx()) {
+        if (BF16(multiplies)(&TILES(amx)))
+            return BF16(open_with)(g, &TILES(amx), e);
+        return nnclr_fail(e, NNCLR_ERROR_MISSING,
+                          "the AMX-BF16 of this CPU gives wrong products, so engine amx is not "
+                          "opened; engine cpu runs here");
+    }
 #endif
     (void)g;
     return nnclr_fail(
