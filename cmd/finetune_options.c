@@ -1,4 +1,5 @@
 #include "cmd/finetune_options.h"
+#include "cmd/engine_options.h"
 
 #include <string.h>
 
@@ -84,9 +85,9 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
         FLAG("resume", &s->resume, "go on from RUN's checkpoint"),
         FLAG("force", &s->force, "replace the run that RUN holds (removes our own files only)"),
         INTEGER("seed", &s->seed, "N", "of everything random", 0, 9e18),
-        CHOICE("engine", &s->engine, training_engine_names,
+        CHOICE("engine", &s->engine, engine_names,
                "what does the arithmetic (this version has cpu and amx)"),
-        CHOICE("precision", &s->precision, training_precision_names,
+        CHOICE("precision", &s->precision, precision_names,
                "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"),
         CUSTOM("save-every", &s->save_every, "TIME",
                "write a checkpoint after so long, also as 500steps or 1epoch",

@@ -4,11 +4,12 @@
 
 #include "cmd/augment_options.h"
 #include "cmd/cli.h"
+#include "cmd/engine_options.h"
 #include "eval/embed.h"
 #include "eval/embedding.h"
 #include "eval/frozen_network.h"
 
-enum { CACHE_BYTES = 64 << 20, PIXELS_LIMIT = 256, OWN_OPTIONS = 6 };
+enum { CACHE_BYTES = 64 << 20, PIXELS_LIMIT = 256, OWN_OPTIONS = 8 };
 
 #define PROGRAM "nnclr-embed " NNCLR_VERSION
 
@@ -16,7 +17,7 @@ static const char *const cut_names[] = {"features", "projection", NULL};
 
 typedef struct settings {
     const char *model, *output;
-    int cut;
+    int cut, engine, precision;
     bool untrained;
     int64_t pixels;
     view_choices view;
@@ -76,7 +77,9 @@ static bool open_network(nnclr_frozen_network *n, const nnclr_cli *cli, const se
     if (!nnclr_frozen_network_open(n, s->model, e))
         return false;
     view_apply(&s->view, cli, &n->config);
-    return nnclr_frozen_network_load(n, s->untrained, cli->threads, e) &&
+    n->choice = (nnclr_engine_choice)s->engine;
+    n->precision = (nnclr_precision)s->precision;
+    return engine_asked_for(nnclr_frozen_network_load(n, s->untrained, cli->threads, e), e) &&
            (nnclr_network_find(n->list, cut_names[s->cut]) >= 0 ||
             nnclr_fail(e, NNCLR_ERROR_USAGE, "%s has no projector: leave --output projection out",
                        s->model));
@@ -111,8 +114,8 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "nothing to embed with: give -m CHECKPOINT, or --pixels N");
     if (s->pixels && s->model)
         nnclr_cli_usage(cli, "--pixels takes no model: leave -m out");
-    static const char *const networks[] = {"output",        "untrained", "size",
-                                           "interpolation", "mean",      "std"};
+    static const char *const networks[] = {"output", "untrained",     "engine", "precision",
+                                           "size",   "interpolation", "mean",   "std"};
     for (size_t i = 0; s->pixels && i < sizeof networks / sizeof *networks; i++)
         if (nnclr_cli_given(cli, networks[i]))
             nnclr_cli_usage(cli, "--pixels has no network: leave --%s out", networks[i]);
@@ -126,7 +129,7 @@ static void check(nnclr_cli *cli, const settings *s) {
 }
 
 int main(int argc, char **argv) {
-    settings s = {0};
+    settings s = {.engine = NNCLR_ENGINE_AUTO, .precision = NNCLR_PRECISION_F32};
     nnclr_option options[OWN_OPTIONS + VIEW_OPTIONS] = {
         {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
          .help = "the checkpoint of nnclr-pretrain whose network is asked, or a ResNet's weights "
@@ -136,6 +139,10 @@ int main(int argc, char **argv) {
                  "or the projector's output"},
         {"untrained", 0, NNCLR_OPTION_FLAG, &s.untrained,
          .help = "take the same network at step 0: the baseline to beat"},
+        {"engine", 0, NNCLR_OPTION_CHOICE, &s.engine, .choices = engine_names,
+         .help = "what does the arithmetic (auto: amx where it is there, else cpu)"},
+        {"precision", 0, NNCLR_OPTION_CHOICE, &s.precision, .choices = precision_names,
+         .help = "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"},
         {"pixels", 0, NNCLR_OPTION_INT, &s.pixels, "N", .low = 1, .high = PIXELS_LIMIT,
          .help = "no network: N x N x 3 pixels less the picture's own mean, the other baseline"},
         {"out", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",

@@ -1,4 +1,5 @@
 #include "cmd/pretrain_options.h"
+#include "cmd/engine_options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -105,9 +106,9 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                 "of order and augmentation alone, in place of --seed", 0, 9e18),
         TEXT("init", &s->init, "FILE",
              "a checkpoint to start from: its backbone, and heads and queue as far as they fit"),
-        CHOICE("engine", &s->engine, training_engine_names,
+        CHOICE("engine", &s->engine, engine_names,
                "what does the arithmetic (this version has cpu and amx)"),
-        CHOICE("precision", &s->precision, training_precision_names,
+        CHOICE("precision", &s->precision, precision_names,
                "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"),
         CUSTOM("save-every", &s->save_every, "TIME",
                "write a checkpoint after so long, also as 500steps or 1epoch",

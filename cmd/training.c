@@ -3,9 +3,7 @@
 #include <signal.h>
 
 #include "cmd/augment_options.h"
-
-const char *const training_engine_names[] = {"auto", "cpu", "amx", "cuda", NULL};
-const char *const training_precision_names[] = {"auto", "bf16", "f32", "f64", NULL};
+#include "cmd/engine_options.h"
 
 /* ---- values of options ---- */
 
@@ -58,17 +56,13 @@ static bool open_engine(const nnclr_cli *cli, int choice, int precision, nnclr_p
 
 bool training_open_engine(const nnclr_cli *cli, int choice, int precision, nnclr_pool **pool,
                           nnclr_engine *engine, nnclr_error *e) {
-    if (open_engine(cli, choice, precision, pool, engine, e))
-        return true;
-    if (e->code == NNCLR_ERROR_MISSING) /* asked for on the command line */
-        e->code = NNCLR_ERROR_USAGE;
-    return false;
+    return engine_asked_for(open_engine(cli, choice, precision, pool, engine, e), e);
 }
 
 bool training_reopen_engine(const nnclr_cli *cli, const nnclr_checkpoint_info *info,
                             nnclr_pool **pool, nnclr_engine *engine, nnclr_error *e) {
-    int choice = option_find(training_engine_names, info->engine);
-    int precision = option_find(training_precision_names, info->precision);
+    int choice = option_find(engine_names, info->engine);
+    int precision = option_find(precision_names, info->precision);
     if (choice >= 0 && precision >= 0)
         return open_engine(cli, choice, precision, pool, engine, e);
     return nnclr_fail(

@@ -7,8 +7,6 @@
 #include "train/config_text.h"
 #include "train/trainer.h"
 
-extern const char *const training_engine_names[], *const training_precision_names[];
-
 /* For option tables; the target is a nnclr_duration. A warm-up is in epochs or steps, a time in
  * seconds; shown is nothing for 0. */
 bool training_parse_duration(const char *text, void *target, nnclr_error *e);

@@ -1,7 +1,7 @@
 #include "eval/frozen_network.h"
 
 bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, nnclr_error *e) {
-    *n = (nnclr_frozen_network){0};
+    *n = (nnclr_frozen_network){.choice = NNCLR_ENGINE_CPU, .precision = NNCLR_PRECISION_F32};
     n->reader = nnclr_tensor_reader_open(path, e);
     if (!n->reader)
         return false;
@@ -28,8 +28,7 @@ bool nnclr_frozen_network_load(nnclr_frozen_network *n, bool untrained, int thre
                                nnclr_error *e) {
     n->untrained = untrained;
     n->pool = nnclr_pool_create(threads, e);
-    if (!n->pool ||
-        !nnclr_engine_open(&n->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, n->pool, e) ||
+    if (!n->pool || !nnclr_engine_open(&n->engine, n->choice, n->precision, n->pool, e) ||
         !build(n, e) || !nnclr_parameters_create(&n->parameters, n->list, &n->engine, false, e))
         return false;
     if (untrained)
@@ -79,7 +78,9 @@ nnclr_json *nnclr_frozen_network_describe(const nnclr_frozen_network *n, const c
         config = keep_network(config, e);
     if (config && nnclr_json_put_string(config, "output", cut, e) &&
         (step < 0 || nnclr_json_put_int(config, "step", step, e)) &&
-        nnclr_json_put_bool(config, "untrained", n->untrained, e))
+        nnclr_json_put_bool(config, "untrained", n->untrained, e) &&
+        nnclr_json_put_string(config, "engine", n->engine.table->name, e) &&
+        nnclr_json_put_string(config, "precision", n->engine.table->precision, e))
         return config;
     nnclr_json_free(config);
     return NULL;

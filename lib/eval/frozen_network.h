@@ -22,6 +22,8 @@ typedef struct nnclr_frozen_network {
     nnclr_weights_info weights; /* of weights */
     nnclr_config config;        /* of either */
     int64_t step;               /* steps of training; -1: not told */
+    nnclr_engine_choice choice; /* what it will be loaded on: the engine cpu */
+    nnclr_precision precision;  /* at f32 */
     nnclr_pool *pool;
     nnclr_engine engine;
     nnclr_network *list;
@@ -30,7 +32,8 @@ typedef struct nnclr_frozen_network {
 } nnclr_frozen_network;
 
 /* Reads what the file says of itself; PATH "-" is standard input. Size, interpolation, mean and std
- * of n->config may then be changed. On failure, too, *n is to be closed. */
+ * of n->config, the choice of an engine and its precision may then be changed. On failure, too, *n
+ * is to be closed. */
 bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, nnclr_error *e);
 /* `untrained`: the same network at step 0. *n must not move from then on; the thread that loads it
  * drives its engine. */

@@ -232,3 +232,33 @@ END
     [ "$status" -eq 2 ]
     [[ $output == *"standard output is a terminal"* ]]
 }
+
+@test "precision: bf16 near f32, f64 nearer; the file says what it was made at; pixels need none" {
+    need python3
+    make_run
+    for p in f32 bf16 f64; do
+        expect 0 nnclr-embed -q -m $checkpoint --precision $p -o $p.safetensors train.tar.zst
+    done
+    expect 0 nnclr-embed -q -m $checkpoint -o plain.safetensors train.tar.zst
+    cmp plain.safetensors f32.safetensors
+    expect 0 nnclr-embed -q -m $checkpoint --precision bf16 -j 1 -o one.safetensors train.tar.zst
+    cmp one.safetensors bf16.safetensors
+    python3 - <<'END'
+import json, math, struct
+def rows(name):
+    data = open(name + ".safetensors", "rb").read()
+    size, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + size])
+    assert json.loads(header["__metadata__"]["nnclr.config"])["precision"] == name
+    begin, end = header["embedding"]["data_offsets"]
+    return struct.unpack("<%df" % ((end - begin) // 4), data[8 + size + begin:8 + size + end])
+def distance(a, b):
+    return math.dist(a, b) / math.hypot(*b)
+f32, bf16, f64 = rows("f32"), rows("bf16"), rows("f64")
+assert distance(f32, f64) < 1e-5 and 1e-4 < distance(bf16, f64) < 0.03, (distance(f32, f64), distance(bf16, f64))
+END
+    expect 2 nnclr-embed -q --pixels 8 --precision bf16 -o p.emb train.tar.zst
+    expect_message nnclr-embed "--pixels has no network: leave --precision out"
+    expect 2 nnclr-embed -q -m $checkpoint --engine cuda -o p.emb train.tar.zst
+    expect_message nnclr-embed "engine cuda is not built into this program"
+}

@@ -83,7 +83,8 @@ about = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__
 config = json.loads(about["nnclr.config"])
 assert config == {"arch": "resnet18", "width": 0.125, "stem": "cifar", "size": 32, "interpolation": "bilinear",
                   "mean": config["mean"], "std": config["std"], "evaluation_resize": 32, "evaluation_crop": 32,
-                  "evaluation_stretch": True, "output": "features", "untrained": False}, config
+                  "evaluation_stretch": True, "output": "features", "untrained": False, "engine": "cpu",
+                  "precision": "f32"}, config
 assert [round(x, 3) for x in config["mean"] + config["std"]] == [0.485, 0.456, 0.406, 0.229, 0.224, 0.225]
 PY
 }
