@@ -216,10 +216,9 @@ static void threads_change_no_bit(void) {
 
 static bool drops_a_product;
 
-static void multiply_less(const tile_term *terms, int count, int chunks, const bf16 *a,
-                          const bf16 *b, float *sums, bool add, bool exact) {
-    TILES(portable).multiply(terms, count, chunks, a, b, sums, add, exact);
-    sums[TILE - 1] += drops_a_product ? 1.0f : 0.0f;
+static void multiply_less(const tile_product *p) {
+    TILES(portable).multiply(p);
+    p->sums[TILE - 1] += drops_a_product ? 1.0f : 0.0f;
 }
 
 /* As an engine on AMX is asked before it is opened. */

@@ -41,10 +41,14 @@ static inline size_t bf16_depth(nnclr_shape s) {
 static inline bf16 *bf16_at(const nnclr_tensor *t, size_t spot) {
     return (bf16 *)t->place + spot * bf16_depth(t->shape);
 }
+/* Of `count` channels or pictures those in a block. */
+static inline int bf16_within(int count, int block) {
+    int left = count - block * BLOCK;
+    return left < BLOCK ? left : BLOCK;
+}
 /* Pictures in the block of a spot of a group. */
 static inline int bf16_pictures(nnclr_shape s, size_t spot) {
-    int left = s.n - (int)(spot / ((size_t)s.h * (size_t)s.w)) * BLOCK;
-    return left < BLOCK ? left : BLOCK;
+    return bf16_within(s.n, (int)(spot / ((size_t)s.h * (size_t)s.w)));
 }
 
 /* At least 32 tiles make a piece of the spots of a group. */

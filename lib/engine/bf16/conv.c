@@ -166,14 +166,23 @@ static void convolve(const pass *p, int group, size_t begin, size_t end, int fir
     size_t weights = bf16_taps(&p->plan->base.conv) * (size_t)chunks * CELL;
     _Alignas(64) float tile[TILE];
     for (size_t spot = begin; spot < end; spot++) {
-        int count = list_terms(p, (int)(spot % pixels), terms);
-        const bf16 *a = bf16_at(p->from, (size_t)group * bf16_spots(from) + spot / pixels * source);
+        const size_t a = (size_t)group * bf16_spots(from) + spot / pixels * source;
+        tile_product product = {.terms = terms,
+                                .count = list_terms(p, (int)(spot % pixels), terms),
+                                .chunks = chunks,
+                                .a = bf16_at(p->from, a),
+                                .rows = bf16_pictures(to, spot),
+                                .depth = bf16_within(from.c, chunks - 1),
+                                .sums = tile,
+                                .exact = !p->backward};
         bf16 *y = bf16_at(p->to, (size_t)group * bf16_spots(to) + spot);
         for (int block = first; block < last; block++) {
             float statistics[2 * BLOCK] = {0};
-            p->kernels->multiply(terms, count, chunks, a, p->weights + (size_t)block * weights,
-                                 tile, false, !p->backward);
-            p->kernels->store(tile, p->add, y + (size_t)block * CELL, sums ? statistics : NULL);
+            product.b = p->weights + (size_t)block * weights;
+            product.columns = bf16_within(to.c, block);
+            p->kernels->multiply(&product);
+            p->kernels->store(tile, product.rows, product.columns, p->add, y + (size_t)block * CELL,
+                              sums ? statistics : NULL);
             if (sums)
                 add_statistics(statistics, columns, block, sums);
         }

@@ -97,6 +97,12 @@ static float *dw_tile(const weights_call *call, int part, int input, int output,
     return call->sums + (size_t)part * call->plan->weights + at * TILE;
 }
 
+/* Pictures in a block, counted over all groups. */
+static int pictures_of(const weights_call *call, size_t block) {
+    int n = call->x->shape.n;
+    return bf16_within(n, (int)(block % (size_t)bf16_blocks(n)));
+}
+
 /* All channels of one spot, block after block `step` elements apart. */
 static void rearrange(void (*kernel)(const bf16 *, bf16 *), const bf16 *from, int blocks, bf16 *to,
                       size_t step) {
@@ -164,10 +170,19 @@ static void sum_chunk(const weights_call *call, const part *p, int index, int oy
     for (int tap = 0; tap < (int)bf16_taps(conv); tap++) {
         int count = chunk_terms(call, p, oy, rows, tap);
         for (int input = 0; count > 0 && input < inputs; input++)
-            for (int output = 0; output < outputs; output++)
-                call->kernels->multiply(p->terms, count, 1, p->x + (size_t)input * p->x_step,
-                                        p->dy + (size_t)output * p->dy_step,
-                                        dw_tile(call, index, input, output, tap), true, false);
+            for (int output = 0; output < outputs; output++) {
+                const tile_product product = {.terms = p->terms,
+                                              .count = count,
+                                              .chunks = 1,
+                                              .a = p->x + (size_t)input * p->x_step,
+                                              .b = p->dy + (size_t)output * p->dy_step,
+                                              .rows = bf16_within(conv->ci, input),
+                                              .columns = bf16_within(conv->co, output),
+                                              .depth = pictures_of(call, p->block),
+                                              .sums = dw_tile(call, index, input, output, tap),
+                                              .add = true};
+                call->kernels->multiply(&product);
+            }
     }
 }
 
@@ -216,13 +231,15 @@ static void transpose_rows(void *context, int task, int worker) {
     rearrange_row(call, call->kernels->pair, call->dy, block, row, call->dy_tiles);
 }
 
-static int pass_terms(const weights_call *call, int tap, tile_term *terms) {
+/* Those of blocks that are full, or of those that are not, as few pictures take less time. */
+static int pass_terms(const weights_call *call, int tap, bool full, tile_term *terms) {
     const nnclr_conv *conv = &call->plan->base.conv;
     nnclr_shape in = call->x->shape, out = call->dy->shape;
     int count = 0;
     for (int row = 0; row < call->blocks * out.h; row++) {
         int y = row % out.h * conv->stride + tap / conv->kernel - conv->pad;
-        if (y < 0 || y >= in.h)
+        bool whole = pictures_of(call, (size_t)(call->first_block + row / out.h)) == BLOCK;
+        if (y < 0 || y >= in.h || whole != full)
             continue;
         for (int ox = 0; ox < out.w; ox++) {
             int x = ox * conv->stride + tap % conv->kernel - conv->pad;
@@ -240,14 +257,25 @@ static void sum_tiles(void *context, int task, int worker) {
     nnclr_shape in = call->x->shape, out = call->dy->shape;
     int outputs = bf16_blocks(conv->co), input = task / outputs, output = task % outputs;
     tile_term *terms = (tile_term *)bf16_scratch(call->plan, call->workspace, worker);
-    const bf16 *x = call->x_tiles + (size_t)(input * call->blocks * in.h) * (size_t)in.w * CELL;
-    const bf16 *dy =
-        call->dy_tiles + (size_t)(output * call->blocks * out.h) * (size_t)out.w * CELL;
+    tile_product product = {
+        .terms = terms,
+        .chunks = 1,
+        .a = call->x_tiles + (size_t)(input * call->blocks * in.h) * (size_t)in.w * CELL,
+        .b = call->dy_tiles + (size_t)(output * call->blocks * out.h) * (size_t)out.w * CELL,
+        .rows = bf16_within(conv->ci, input),
+        .columns = bf16_within(conv->co, output)};
     call->kernels->begin();
     for (int tap = 0; tap < (int)bf16_taps(conv); tap++) {
-        int count = pass_terms(call, tap, terms);
-        call->kernels->multiply(terms, count, 1, x, dy, dw_tile(call, 0, input, output, tap),
-                                call->first_block > 0, false);
+        product.sums = dw_tile(call, 0, input, output, tap);
+        product.add = call->first_block > 0;
+        product.count = pass_terms(call, tap, true, terms);
+        product.depth = BLOCK;
+        call->kernels->multiply(&product);
+        product.add = true;
+        product.count = pass_terms(call, tap, false, terms);
+        product.depth = in.n % BLOCK;
+        if (product.count > 0)
+            call->kernels->multiply(&product);
     }
     call->kernels->end();
 }

@@ -81,10 +81,22 @@ bool BF16(multiplies)(const tile_kernels *kernels) {
     for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
         for (int i = 0; i < TILE; i++)
             got[i] = want[i] = (float)(i % 19);
+        tile_product product = {.terms = terms,
+                                .count = 2,
+                                .chunks = CHUNKS,
+                                .a = a,
+                                .b = b,
+                                .rows = BLOCK,
+                                .columns = BLOCK,
+                                .depth = BLOCK,
+                                .sums = got,
+                                .add = ways[way].add,
+                                .exact = ways[way].exact};
         kernels->begin();
-        kernels->multiply(terms, 2, CHUNKS, a, b, got, ways[way].add, ways[way].exact);
+        kernels->multiply(&product);
         kernels->end();
-        TILES(portable).multiply(terms, 2, CHUNKS, a, b, want, ways[way].add, ways[way].exact);
+        product.sums = want;
+        TILES(portable).multiply(&product);
         same = same && memcmp(got, want, sizeof got) == 0;
     }
     return same;

@@ -62,6 +62,20 @@ typedef struct tile_term {
     size_t a, b;
 } tile_term;
 
+/* sums = the products of all terms, or these are added. Each term is `chunks` products whose cells
+ * follow one another at `a` and at `b`. */
+typedef struct tile_product {
+    const tile_term *terms;
+    int count, chunks;
+    const bf16 *a, *b;
+    /* Beyond these rows of a, columns of b and k of each term's last chunk there are only zeros; of
+     * sums the same rows and columns are wanted, others may be left as they are. */
+    int rows, columns, depth;
+    float *sums; /* [32][32] */
+    bool add;
+    bool exact; /* of three parts six products, else three */
+} tile_product;
+
 /* What becomes of one tile of normalised values; arrays hold BLOCK reals, one for each channel. */
 typedef struct tile_affine {
     const float *scale, *shift;
@@ -94,14 +108,10 @@ typedef struct tile_kernels {
     /* Around the calls of multiply of one task. */
     void (*begin)(void);
     void (*end)(void);
-    /* sums [32][32] = the terms' products, or these are added. Each term is `chunks` products whose
-     * cells follow one another at `a` and at `b`. Of three parts six products are taken where
-     * `exact`, else three. */
-    void (*multiply)(const tile_term *terms, int count, int chunks, const bf16 *a, const bf16 *b,
-                     float *sums, bool add, bool exact);
-    /* y = sums (+ y), rounded; statistics [2][32], or NULL: each column's sum and sum of squares
-     * over the rounded values are added. */
-    void (*store)(const float *sums, bool add, bf16 *y, float *statistics);
+    void (*multiply)(const tile_product *product);
+    /* y = sums (+ y), rounded, and zeros beyond those rows and columns; statistics [2][32], or
+     * NULL: each column's sum and sum of squares over the rounded values are added. */
+    void (*store)(const float *sums, int rows, int columns, bool add, bf16 *y, float *statistics);
     /* to[j][i] = from[i][j] */
     void (*transpose)(const bf16 *from, bf16 *to);
     /* Rows in pairs: the form of b. */

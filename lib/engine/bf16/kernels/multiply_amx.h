@@ -1,0 +1,123 @@
+/* Products of cells with AMX. Four accumulators of 16 x 16 floats, two tiles of a, two of b:
+ *
+ *                          tmm6: b, columns 0..15   tmm7: b, columns 16..31
+ *     tmm4: a, rows  0..15  tmm0 += tmm4 tmm6        tmm1 += tmm4 tmm7
+ *     tmm5: a, rows 16..31  tmm2 += tmm5 tmm6        tmm3 += tmm5 tmm7
+ *
+ * For each 32 x 32 x 32 products 2 KB of a and 2 KB of b are read, all of it in order: four loads,
+ * four products. Where 16 rows or columns are enough, half of that. Three parts go into the same
+ * accumulators, and only the side that changes is loaded: fourteen loads and 24 products, or eight
+ * and twelve. Fewer k take no less time. */
+#ifndef NNCLR_ENGINE_BF16_KERNELS_MULTIPLY_AMX_H
+#define NNCLR_ENGINE_BF16_KERNELS_MULTIPLY_AMX_H
+
+#include "engine/bf16/kernels/lanes.h"
+#include "engine/bf16/kernels/parts.h"
+
+#define EACH_TILE(value)                                                                           \
+    { value, value, value, value, value, value, value, value }
+
+/* Constant, because gcc 12 takes _tile_loadconfig for a read of 8 bytes alone and leaves out stores
+ * to the others. */
+static const struct {
+    uint8_t palette, start, zeros[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} tile_config = {.palette = 1, .bytes = EACH_TILE(64), .rows = EACH_TILE(16)};
+
+static void begin(void) {
+    _tile_loadconfig(&tile_config);
+}
+
+static void end(void) {
+    _tile_release();
+}
+
+INLINE void load_a(const bf16 *at, bool lower) {
+    enum { ROW = BLOCK * sizeof(bf16) };
+    _tile_loadd(4, at, ROW);
+    if (lower)
+        _tile_loadd(5, at + TILE / 2, ROW);
+}
+
+INLINE void load_b(const bf16 *bt, bool right) {
+    enum { ROW = BLOCK * sizeof(bf16) };
+    _tile_loadd(6, bt, ROW);
+    if (right)
+        _tile_loadd(7, bt + TILE / 2, ROW);
+}
+
+INLINE void multiply_tiles(bool lower, bool right) {
+    _tile_dpbf16ps(0, 4, 6);
+    if (right)
+        _tile_dpbf16ps(1, 4, 7);
+    if (lower)
+        _tile_dpbf16ps(2, 5, 6);
+    if (lower && right)
+        _tile_dpbf16ps(3, 5, 7);
+}
+
+INLINE void multiply_cells(const bf16 *a, const bf16 *b, const tile_pair *pairs, int count,
+                           bool lower, bool right) {
+#pragma GCC unroll 6
+    for (int i = 0; i < count; i++) {
+        if (i == 0 || pairs[i].a != pairs[i - 1].a)
+            load_a(a + pairs[i].a * TILE, lower);
+        if (i == 0 || pairs[i].b != pairs[i - 1].b)
+            load_b(b + pairs[i].b * TILE, right);
+        multiply_tiles(lower, right);
+    }
+}
+
+INLINE void begin_sums(const float *sums, bool add, bool lower, bool right) {
+    enum { ROW = BLOCK * sizeof(float), LOWER = LANES * BLOCK };
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    if (!add)
+        return;
+    _tile_loadd(0, sums, ROW);
+    if (right)
+        _tile_loadd(1, sums + LANES, ROW);
+    if (lower)
+        _tile_loadd(2, sums + LOWER, ROW);
+    if (lower && right)
+        _tile_loadd(3, sums + LOWER + LANES, ROW);
+}
+
+INLINE void end_sums(float *sums, bool lower, bool right) {
+    enum { ROW = BLOCK * sizeof(float), LOWER = LANES * BLOCK };
+    _tile_stored(0, sums, ROW);
+    if (right)
+        _tile_stored(1, sums + LANES, ROW);
+    if (lower)
+        _tile_stored(2, sums + LOWER, ROW);
+    if (lower && right)
+        _tile_stored(3, sums + LOWER + LANES, ROW);
+}
+
+INLINE void multiply_some(const tile_product *p, const tile_pair *pairs, int pair_count, bool lower,
+                          bool right) {
+    begin_sums(p->sums, p->add, lower, right);
+    for (int i = 0; i < p->count; i++) {
+        const bf16 *a = p->a + p->terms[i].a, *b = p->b + p->terms[i].b;
+        for (int chunk = 0; chunk < p->chunks; chunk++, a += CELL, b += CELL)
+            multiply_cells(a, b, pairs, pair_count, lower, right);
+    }
+    end_sums(p->sums, lower, right);
+}
+
+INLINE void multiply_product(const tile_product *p, const tile_pair *pairs, int pair_count) {
+    const bool lower = p->rows > LANES, right = p->columns > LANES;
+    if (lower && right)
+        multiply_some(p, pairs, pair_count, true, true);
+    else if (lower)
+        multiply_some(p, pairs, pair_count, true, false);
+    else if (right)
+        multiply_some(p, pairs, pair_count, false, true);
+    else
+        multiply_some(p, pairs, pair_count, false, false);
+}
+
+#endif
