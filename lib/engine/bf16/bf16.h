@@ -17,6 +17,7 @@
 typedef struct bf16_state {
     CPU(state) cpu; /* first: the reference engine's functions find it in g->state */
     const tile_kernels *kernels;
+    const tile_kernels *search; /* of one part; NULL: the search is the reference engine's */
 } bf16_state;
 
 static inline const tile_kernels *bf16_kernels(const nnclr_engine *g) {
@@ -60,6 +61,9 @@ static inline pieces bf16_cut(nnclr_shape s) {
 /* Whether kernels multiply as plain C does: asked of those for AMX when an engine is opened, for
  * virtual machines that offer it and do not keep it. */
 bool BF16(multiplies)(const tile_kernels *kernels);
+/* The entry of both tables; what it made is for the reference engine's other entries. */
+nnclr_search *nnclr_bf16_search_create(nnclr_engine *g, int m, int d, nnclr_error *e);
+
 /* Opens an engine whose table is set with certain kernels, which this CPU must have. */
 bool BF16(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e);
 

@@ -102,11 +102,24 @@ bool BF16(multiplies)(const tile_kernels *kernels) {
     return same;
 }
 
+/* Plain C multiplies floats faster than bfloat16. */
+static const tile_kernels *search_kernels(const tile_kernels *kernels) {
+#ifdef __x86_64__
+    if (kernels == &TILES(amx))
+        return &nnclr_tiles_amx;
+    if (kernels == &TILES(avx512))
+        return &nnclr_tiles_avx512;
+#endif
+    (void)kernels;
+    return NULL;
+}
+
 bool BF16(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e) {
     bf16_state *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
     if (!state)
         return false;
     state->kernels = kernels;
+    state->search = search_kernels(kernels);
     if (!CPU(open_state)(&state->cpu, e)) {
         nnclr_free(state);
         g->state = NULL;
@@ -243,7 +256,7 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
     .l2norm_forward = CPU(l2norm_forward), .l2norm_backward = CPU(l2norm_backward),                \
     .gemm = CPU(gemm), .cross_entropy = CPU(cross_entropy), .gather = CPU(gather),                 \
     .squared_norm = CPU(squared_norm), .sift_bytes = CPU(sift_bytes), .sift = CPU(sift),           \
-    .search_create = CPU(search_create), .search_free = CPU(search_free),                          \
+    .search_create = nnclr_bf16_search_create, .search_free = CPU(search_free),                    \
     .search_rows = CPU(search_rows), .search_update = CPU(search_update),                          \
     .search_nearest = CPU(search_nearest), .get_picks = CPU(get_picks), .update = CPU(update)
 

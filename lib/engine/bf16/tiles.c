@@ -5,6 +5,7 @@
 #include "engine/bf16/tiles.h"
 
 #include "engine/bf16/kernels/batchnorm.h"
+#include "engine/bf16/kernels/reach.h"
 #include "engine/bf16/kernels/rearrange.h"
 #if TILES_KIND == 2
 #include "engine/bf16/kernels/multiply_amx.h"
@@ -38,4 +39,5 @@ const tile_kernels TILES(portable) = {
     .normalise = normalise,
     .sum_gradient = sum_gradient,
     .gradient = gradient,
+    .reach = reach,
 };

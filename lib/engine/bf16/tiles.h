@@ -121,6 +121,8 @@ typedef struct tile_kernels {
     /* totals [3][32]: sums over pictures of dz, dz (x - mean) and the second's are added. */
     void (*sum_gradient)(const tile_gradient *call, int pictures, float *totals);
     void (*gradient)(const tile_gradient *call, int pictures);
+    /* Bit i of hits[row]: sums[row][i] is not below floor[row]; whether there is one. */
+    bool (*reach)(const float *sums, int rows, const float *floor, uint32_t *hits);
 } tile_kernels;
 
 #if NNCLR_BF16_PARTS == 3
@@ -129,7 +131,8 @@ typedef struct tile_kernels {
 #define TILES(name) nnclr_tiles_##name
 #endif
 
-extern const tile_kernels TILES(portable);
-extern const tile_kernels TILES(avx512), TILES(amx); /* x86-64 only */
+extern const tile_kernels nnclr_tiles_portable, nnclr_tiles_x3_portable;
+extern const tile_kernels nnclr_tiles_avx512, nnclr_tiles_amx, nnclr_tiles_x3_avx512,
+    nnclr_tiles_x3_amx; /* x86-64 only */
 
 #endif

@@ -1,7 +1,7 @@
 /* Nearest rows of the support set. The sieve's products round the same sum in one way or another,
  * so they only say which rows can be among the best: their scores are summed again, all in one
  * order, and equal rows get equal scores wherever they stand. */
-#include "engine/cpu/cpu.h"
+#include "engine/cpu/search.h"
 
 #include <assert.h>
 #include <float.h>
@@ -10,24 +10,10 @@
 #include "base/memory.h"
 
 enum {
-    QUERIES = 256, /* taken at a time */
     TILE_ROWS = 512,
     MOST_PARTS = 32,     /* of the rows, each with its own list of best ones */
     BLOCKS_A_WORKER = 4, /* of queries: from there on workers share queries, not rows */
     MOST_PICKS = 64
-};
-
-struct nnclr_search {
-    int m, d;
-    int tile_rows, tiles;
-    int tiles_in_part, parts;
-    real *rows; /* [tiles * tile_rows][d] */
-    size_t rows_bytes;
-    int64_t *records; /* [m] */
-    real *scratch;    /* of the sieve: [workers][sift_reals] */
-    size_t scratch_bytes;
-    real *best_scores;   /* [parts][QUERIES][MOST_PICKS] */
-    int32_t *best_picks; /* the same */
 };
 
 nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e) {
@@ -44,7 +30,7 @@ nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e) 
     s->tiles = (m - 1) / s->tile_rows + 1;
     s->tiles_in_part = (s->tiles + MOST_PARTS - 1) / MOST_PARTS;
     s->parts = (s->tiles + s->tiles_in_part - 1) / s->tiles_in_part;
-    size_t lists = (size_t)s->parts * QUERIES;
+    size_t lists = (size_t)s->parts * SEARCH_QUERIES;
     size_t row_bytes = (size_t)d * sizeof(real);
     s->rows_bytes = (size_t)s->tiles * (size_t)s->tile_rows * row_bytes;
     s->rows = nnclr_block_alloc(s->rows_bytes, e);
@@ -67,6 +53,8 @@ void CPU(search_free)(nnclr_engine *g, nnclr_search *s) {
     (void)g;
     if (!s)
         return;
+    if (s->sieve)
+        s->sieve->free(s);
     nnclr_free(s->best_picks);
     nnclr_free(s->best_scores);
     if (s->scratch)
@@ -91,6 +79,8 @@ void CPU(search_update)(nnclr_engine *g, nnclr_search *s, int first, int count, 
     memcpy(s->rows + (size_t)first * (size_t)s->d, rows,
            (size_t)count * (size_t)s->d * sizeof(real));
     memcpy(s->records + first, records, (size_t)count * sizeof *records);
+    if (s->sieve)
+        s->sieve->update(s, first, count);
 }
 
 /* ---- lists of the best, highest first; an equal one stands behind those before it ---- */
@@ -138,6 +128,7 @@ static real doubt(const real *query, int d) {
 typedef struct list {
     const real *query;
     real doubt;
+    real least; /* the worst of a list of other rows for the same query: no lower one is wanted */
     int64_t exclude;
     int k;
     real *scores;
@@ -148,33 +139,53 @@ typedef struct list {
 typedef struct lists {
     const nnclr_search *search;
     int first;
-    list list[QUERIES];
-    double floor[QUERIES]; /* what a product must reach to be able to beat the list */
+    int64_t scored; /* rows, over all queries */
+    list list[SEARCH_QUERIES];
+    double floor[SEARCH_QUERIES]; /* what a product must reach to be able to beat the list */
 } lists;
 
-/* Of the sieve. */
+static double floor_of(const list *l) {
+    const real worst = l->scores[l->k - 1];
+    return (double)((worst > l->least ? worst : l->least) - l->doubt);
+}
+
+static double largest(const double *values, int count) {
+    double most = -INFINITY;
+    for (int i = 0; i < count; i++)
+        most = values[i] > most ? values[i] : most;
+    return most;
+}
+
+/* Of the sieve. Where one row is wanted, of many that come at once only those are scored whose
+ * product does not say that the largest's score is larger. */
 static void take(void *context, int query, const int32_t *rows, const double *products, int hits) {
     lists *all = context;
     const nnclr_search *s = all->search;
     const list *l = &all->list[query];
     const real *worst = &l->scores[l->k - 1];
+    const double needed =
+        l->k == 1 && l->exclude < 0 ? largest(products, hits) - 2.5 * (double)l->doubt : -INFINITY;
     for (int i = 0; i < hits; i++) {
         const int row = all->first + rows[i];
-        if (!((real)products[i] > *worst - l->doubt) ||
+        if (!((real)products[i] > *worst - l->doubt) || products[i] < needed ||
+            (real)products[i] < l->least - l->doubt ||
             (l->exclude >= 0 && s->records[row] == l->exclude))
             continue;
+        all->scored++;
         real score = dot(l->query, s->rows + (size_t)row * (size_t)s->d, s->d);
         if (score > *worst)
             insert(l->scores, l->picks, l->k, score, row);
     }
-    all->floor[query] = (double)(*worst - l->doubt);
+    all->floor[query] = floor_of(l);
 }
 
 /* ---- the search ---- */
 
 typedef struct search_call {
     const nnclr_engine *engine;
-    const nnclr_search *search;
+    nnclr_search *search;
+    bool own_sieve;
+    bool parted; /* parts of the rows for all queries; else blocks of the queries, for all rows */
     const real *queries; /* of this block */
     const int64_t *exclude;
     int n, k;
@@ -183,47 +194,79 @@ typedef struct search_call {
 } search_call;
 
 static size_t list_at(int part, int query) {
-    return ((size_t)part * QUERIES + (size_t)query) * MOST_PICKS;
+    return ((size_t)part * SEARCH_QUERIES + (size_t)query) * MOST_PICKS;
+}
+
+/* Begins the lists of the call, of which those in `scores` and `picks` are `stride` apart. */
+static void begin_lists(const search_call *call, real *scores, int32_t *picks, int stride,
+                        lists *all) {
+    for (int i = 0; i < call->n; i++) {
+        all->list[i] =
+            (list){.query = call->queries + (size_t)i * (size_t)call->search->d,
+                   .exclude = call->exclude ? call->exclude[i] : -1,
+                   .k = call->k,
+                   .least = call->parted ? atomic_load(&call->search->reached[i]) : (real)-INFINITY,
+                   .scores = scores + (size_t)i * (size_t)stride,
+                   .picks = picks + (size_t)i * (size_t)stride};
+        clear_list(all->list[i].scores, all->list[i].picks, call->k);
+    }
+}
+
+static void set_doubts(const search_call *call, bool own, lists *all) {
+    for (int i = 0; i < call->n; i++) {
+        list *l = &all->list[i];
+        l->doubt = own ? call->search->sieve->doubt(call->search, l->query)
+                       : doubt(l->query, call->search->d);
+        all->floor[i] = floor_of(l);
+    }
 }
 
 /* Tiles [tile, end) for the queries of the call, each with a list in `scores` and `picks`, of which
  * they are `stride` apart. */
 static void search_tiles(const search_call *call, int tile, int end, int worker, real *scores,
                          int32_t *picks, int stride) {
-    const nnclr_search *s = call->search;
-    const size_t d = (size_t)s->d;
+    nnclr_search *s = call->search;
     lists all = {.search = s, .first = tile * s->tile_rows};
-    for (int i = 0; i < call->n; i++) {
-        const real *query = call->queries + (size_t)i * d;
-        all.list[i] = (list){.query = query,
-                             .doubt = doubt(query, s->d),
-                             .exclude = call->exclude ? call->exclude[i] : -1,
-                             .k = call->k,
-                             .scores = scores + (size_t)i * (size_t)stride,
-                             .picks = picks + (size_t)i * (size_t)stride};
-        all.floor[i] = -INFINITY;
-        clear_list(all.list[i].scores, all.list[i].picks, call->k);
+    begin_lists(call, scores, picks, stride, &all);
+    nnclr_sieve sieve = {.queries = call->queries,
+                         .rows = s->rows + (size_t)all.first * (size_t)s->d,
+                         .n = call->n,
+                         .count = (end < s->tiles ? end * s->tile_rows : s->m) - all.first,
+                         .d = s->d,
+                         .floor = all.floor,
+                         .take = take,
+                         .context = &all};
+    if (call->own_sieve) {
+        set_doubts(call, true, &all);
+        const int done = s->sieve->sift(s, &sieve, all.first, &all.scored, worker);
+        all.first += done;
+        sieve.count -= done;
+        sieve.rows = s->rows + (size_t)all.first * (size_t)s->d;
     }
-    const int rows = (end < s->tiles ? end * s->tile_rows : s->m) - all.first;
-    const nnclr_sieve sieve = {.queries = call->queries,
-                               .rows = s->rows + (size_t)all.first * d,
-                               .n = call->n,
-                               .count = rows,
-                               .d = s->d,
-                               .floor = all.floor,
-                               .take = take,
-                               .context = &all};
+    if (sieve.count == 0)
+        return;
+    set_doubts(call, false, &all);
     CPU(sift_queries)
     (call->engine, &sieve, 0, call->n,
      s->scratch + (size_t)worker * CPU(sift_reals)(call->engine, s->d));
 }
 
+static void raise(_Atomic real *reached, real score) {
+    real old = atomic_load(reached);
+    while (score > old && !atomic_compare_exchange_weak(reached, &old, score))
+        continue;
+}
+
+/* What other parts have found so far is left out here: which rows that are depends on the threads,
+ * but none of them would be picked. */
 static void search_part(void *context, int part, int worker) {
     const search_call *call = context;
-    const nnclr_search *s = call->search;
+    nnclr_search *s = call->search;
     const size_t at = list_at(part, 0);
     search_tiles(call, part * s->tiles_in_part, (part + 1) * s->tiles_in_part, worker,
                  s->best_scores + at, s->best_picks + at, MOST_PICKS);
+    for (int i = 0; i < call->n; i++)
+        raise(&s->reached[i], s->best_scores[list_at(part, i) + (size_t)call->k - 1]);
 }
 
 /* Parts in order of their rows, so equal scores stay in that order. */
@@ -243,13 +286,13 @@ static void merge_parts(const search_call *call, int query) {
             scores[i] = 0;
 }
 
-/* The queries [first, first + QUERIES) of a call, as a call of their own. */
+/* The queries [first, first + SEARCH_QUERIES) of a call, as a call of their own. */
 static search_call block_of(const search_call *whole, int first) {
     search_call block = *whole;
     size_t at = (size_t)first;
     block.queries += at * (size_t)whole->search->d;
     block.exclude = whole->exclude ? whole->exclude + at : NULL;
-    block.n = whole->n - first < QUERIES ? whole->n - first : QUERIES;
+    block.n = whole->n - first < SEARCH_QUERIES ? whole->n - first : SEARCH_QUERIES;
     block.scores += at * (size_t)whole->k;
     block.picks += at * (size_t)whole->k;
     return block;
@@ -257,7 +300,7 @@ static search_call block_of(const search_call *whole, int first) {
 
 /* All tiles for one block of queries, which need no list a part then. */
 static void search_block(void *context, int index, int worker) {
-    const search_call call = block_of(context, index * QUERIES);
+    const search_call call = block_of(context, index * SEARCH_QUERIES);
     search_tiles(&call, 0, call.search->tiles, worker, call.scores, call.picks, call.k);
     for (size_t i = 0; i < (size_t)call.n * (size_t)call.k; i++)
         if (call.picks[i] < 0)
@@ -271,19 +314,23 @@ void CPU(search_nearest)(nnclr_engine *g, nnclr_search *s, const void *queries, 
     assert(k >= 1 && k <= MOST_PICKS);
     search_call whole = {.engine = g,
                          .search = s,
+                         .own_sieve = s->sieve && s->sieve->begin(s),
                          .queries = queries,
                          .exclude = exclude,
                          .n = n,
                          .k = k,
                          .scores = scores,
                          .picks = picks};
-    const int blocks = (n + QUERIES - 1) / QUERIES;
+    const int blocks = (n + SEARCH_QUERIES - 1) / SEARCH_QUERIES;
     if (blocks >= BLOCKS_A_WORKER * nnclr_pool_threads(g->pool)) {
         nnclr_pool_for(g->pool, blocks, search_block, &whole);
         return;
     }
     for (int block = 0; block < blocks; block++) {
-        search_call call = block_of(&whole, block * QUERIES);
+        search_call call = block_of(&whole, block * SEARCH_QUERIES);
+        call.parted = true;
+        for (int i = 0; i < call.n; i++)
+            atomic_init(&s->reached[i], (real)-INFINITY);
         nnclr_pool_for(g->pool, s->parts, search_part, &call);
         for (int i = 0; i < call.n; i++)
             merge_parts(&call, i);

@@ -1,0 +1,44 @@
+/* The inside of a support set's search, for engines that find candidates in a way of their own. */
+#ifndef NNCLR_ENGINE_CPU_SEARCH_H
+#define NNCLR_ENGINE_CPU_SEARCH_H
+
+#include <stdatomic.h>
+
+#include "engine/cpu/cpu.h"
+
+enum { SEARCH_QUERIES = 256 }; /* taken at a time */
+
+/* Another sieve than the reference engine's, in whose place it hands out rows: scores are summed
+ * anew, so that the picks are the same. */
+typedef struct search_sieve {
+    /* Rows [first, first + count) of s->rows have changed. */
+    void (*update)(nnclr_search *s, int first, int count);
+    /* Before the parts of a search; false: the reference engine's sieve is better this time. */
+    bool (*begin)(nnclr_search *s);
+    /* How far its product with any row can be from that row's score. */
+    real (*doubt)(const nnclr_search *s, const real *query);
+    /* Hands out of rows s->rows[first ..] as engine.h says of nnclr_sieve, whose rows these are;
+     * how many of them are done. May leave off where too many rows are handed out; *scored counts
+     * those that were scored. `first` is a multiple of 64. */
+    int (*sift)(nnclr_search *s, const nnclr_sieve *sieve, int first, const int64_t *scored,
+                int worker);
+    void (*free)(nnclr_search *s);
+} search_sieve;
+
+struct nnclr_search {
+    int m, d;
+    int tile_rows, tiles;
+    int tiles_in_part, parts;
+    real *rows; /* [tiles * tile_rows][d] */
+    size_t rows_bytes;
+    int64_t *records; /* [m] */
+    real *scratch;    /* of the sieve: [workers][sift_reals] */
+    size_t scratch_bytes;
+    real *best_scores;                    /* [parts][SEARCH_QUERIES][most picks] */
+    int32_t *best_picks;                  /* the same */
+    _Atomic real reached[SEARCH_QUERIES]; /* the worst of a full list of any part done */
+    const search_sieve *sieve;            /* NULL: the reference engine's */
+    void *packed;                         /* the sieve's own */
+};
+
+#endif
