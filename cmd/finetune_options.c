@@ -1,11 +1,9 @@
 #include "cmd/finetune_options.h"
-#include "cmd/engine_options.h"
 
 #include <string.h>
 
 #include "cmd/augment_options.h"
 #include "cmd/option_table.h"
-#include "cmd/training.h"
 
 static bool parse_area(const char *text, void *target, nnclr_error *e) {
     return nnclr_parse_reals(text, target, 2, 1e-6, 1, e);
@@ -17,18 +15,11 @@ static void show_area(const void *target, char *text, size_t size) {
 
 finetune_settings finetune_defaults(int argc, char **argv) {
     static const double few = 0.05; /* labels: between the published 1 % and 10 % */
-    finetune_settings s = {.engine = NNCLR_ENGINE_AUTO,
-                           .precision = NNCLR_PRECISION_AUTO,
-                           .keep = 1,
-                           .log_every = 1,
-                           .eval_every = 1,
-                           .cache = (int64_t)1 << 30,
-                           .batch = 256,
-                           .head_lr = -1,
-                           .save_every = {600, NNCLR_SECONDS}};
+    finetune_settings s = {
+        .run = training_defaults(), .eval_every = 1, .batch = 256, .head_lr = -1};
     const char *fraction = nnclr_cli_peek(argc, argv, "label-fraction");
     double share = 1;
-    nnclr_config *c = &s.config;
+    nnclr_config *c = &s.run.config;
     *c = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
     nnclr_config_augment(c, NNCLR_AUGMENT_CROP);
     c->method = (nnclr_method_options){
@@ -46,7 +37,7 @@ finetune_settings finetune_defaults(int argc, char **argv) {
 }
 
 size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTIONS_MOST]) {
-    nnclr_config *c = &s->config;
+    nnclr_config *c = &s->run.config;
     const nnclr_option options[] = {
         GROUP("Data"),
         {"model", 'm', NNCLR_OPTION_TEXT, &s->model, "CHECKPOINT",
@@ -57,7 +48,8 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
         CUSTOM("crop", &c->augment.area_low, "LOW,HIGH",
                "share of the picture's area that a crop has", parse_area, show_area),
         REAL("flip", &c->augment.flip, "P", "probability of a mirrored view", 0, 1),
-        BYTES("cache", &s->cache, "BYTES", "most that is kept in memory of the shards", 0, 1e18),
+        BYTES("cache", &s->run.cache, "BYTES", "most that is kept in memory of the shards", 0,
+              1e18),
         GROUP("Optimiser"),
         REAL("epochs", &c->epochs, "N",
              "length of the run; 60 below a --label-fraction of 0.05, else 30", 0, 1e9),
@@ -81,28 +73,15 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
         REAL("weight-decay", &c->weight_decay, "W", "of weights, not of 1-D parameters", 0, 1e6),
         REAL("momentum", &c->momentum, "M", "of the optimiser, SGD with Nesterov's momentum", 0, 1),
         GROUP("Run"),
-        {"out", 'o', NNCLR_OPTION_TEXT, &s->folder, "RUN", .help = "the folder of the run"},
-        FLAG("resume", &s->resume, "go on from RUN's checkpoint"),
-        FLAG("force", &s->force, "replace the run that RUN holds (removes our own files only)"),
+        TRAINING_FOLDER_OPTIONS(&s->run),
         INTEGER("seed", &s->seed, "N", "of everything random", 0, 9e18),
-        CHOICE("engine", &s->engine, engine_names,
-               "what does the arithmetic (this version has cpu and amx)"),
-        CHOICE("precision", &s->precision, precision_names,
-               "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"),
-        CUSTOM("save-every", &s->save_every, "TIME",
-               "write a checkpoint after so long, also as 500steps or 1epoch",
-               training_parse_duration, training_show_duration),
-        INTEGER("keep", &s->keep, "N", "newest checkpoints that stay", 1, 1e9),
-        CUSTOM("max-time", &s->max_time, "TIME",
-               "stop after so long, with a checkpoint and exit code 75", training_parse_time,
-               training_show_duration),
-        INTEGER("log-every", &s->log_every, "N", "steps a line of metrics.jsonl", 1, 1e15),
+        TRAINING_RUN_OPTIONS(&s->run),
         INTEGER("eval-every", &s->eval_every, "N",
                 "epochs from one look at --test to the next; the end has one in any case", 1, 1e9),
         GROUP("Report"),
         FLAG("per-class", &s->per_class, "print also how many of each class are right"),
-        FLAG("json", &s->json, "print tables as JSON"),
-        FLAG("dry-run", &s->dry_run,
+        FLAG("json", &s->run.json, "print tables as JSON"),
+        FLAG("dry-run", &s->run.dry_run,
              "train nothing: print the network, the memory, and the time that the run would take"),
     };
     _Static_assert(sizeof options / sizeof *options <= FINETUNE_OPTIONS_MOST, "enlarge it");
@@ -116,33 +95,14 @@ static void check_resume(nnclr_cli *cli) {
     static const char *const allowed[] = {"out",  "resume",    "test",      "save-every",
                                           "keep", "max-time",  "log-every", "eval-every",
                                           "json", "per-class", NULL};
-    for (size_t i = 0; i < cli->program->option_count; i++) {
-        const nnclr_option *option = &cli->program->options[i];
-        if (cli->given[i] && option_find(allowed, option->name) < 0)
-            nnclr_cli_usage(cli,
-                            "--%s cannot be given with --resume: the checkpoint's configuration "
-                            "rules; leave it out",
-                            option->name);
-    }
-}
-
-static bool is_standard_input(const char *path) {
-    return path && strcmp(path, "-") == 0;
+    training_check_resume(cli, allowed);
 }
 
 static void check_files(nnclr_cli *cli, const finetune_settings *s) {
-    int count = is_standard_input(s->model) + is_standard_input(s->test);
-    if (!s->folder && !s->dry_run)
-        nnclr_cli_usage(cli, "no run: give -o RUN, the folder to write to");
-    if (is_standard_input(s->folder))
-        nnclr_cli_usage(cli, "a run is a folder and cannot go to standard output: give -o RUN");
-    for (int i = 0; i < cli->operand_count; i++)
-        if (is_standard_input(cli->operands[i])) { /* several are refused by the set of shards */
-            count++;
-            break;
-        }
-    if (count > 1)
-        nnclr_cli_usage(cli, "only one of CHECKPOINT, the shards and --test can be standard input");
+    const char *const files[] = {s->model, s->test};
+    training_check_folder(cli, &s->run);
+    training_check_inputs(cli, files, sizeof files / sizeof *files,
+                          "CHECKPOINT, the shards and --test");
 }
 
 static void check_together(nnclr_cli *cli, const finetune_settings *s) {
@@ -152,7 +112,7 @@ static void check_together(nnclr_cli *cli, const finetune_settings *s) {
         nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
     if (nnclr_cli_given(cli, "steps") && nnclr_cli_given(cli, "epochs"))
         nnclr_cli_usage(cli, "--epochs: --steps says how long the run is; give one of the two");
-    if (s->config.schedule == NNCLR_CONSTANT && nnclr_cli_given(cli, "final-lr"))
+    if (s->run.config.schedule == NNCLR_CONSTANT && nnclr_cli_given(cli, "final-lr"))
         nnclr_cli_usage(cli, "--final-lr: a constant rate has no end to fall to; leave it out, or "
                              "give --schedule cosine");
     if (!s->test && nnclr_cli_given(cli, "eval-every"))
@@ -161,14 +121,14 @@ static void check_together(nnclr_cli *cli, const finetune_settings *s) {
     if (!s->test && s->per_class)
         nnclr_cli_usage(cli,
                         "--per-class: there is nothing to judge on; give --test SHARD with it");
-    if (s->json && !s->test && !s->dry_run)
+    if (s->run.json && !s->test && !s->run.dry_run)
         nnclr_cli_usage(cli, "--json: no table is printed; give --test SHARD or --dry-run with it");
 }
 
 void finetune_conclude(nnclr_cli *cli, finetune_settings *s) {
-    nnclr_config *c = &s->config;
+    nnclr_config *c = &s->run.config;
     check_files(cli, s);
-    if (s->resume) {
+    if (s->run.resume) {
         check_resume(cli);
         return;
     }
@@ -177,14 +137,11 @@ void finetune_conclude(nnclr_cli *cli, finetune_settings *s) {
     c->micro_batch = (int)s->micro_batch;
     c->init_seed = c->data_seed = (uint64_t)s->seed;
     c->head_lr = s->head_lr < 0 ? c->lr : s->head_lr;
-    if (s->warmup.unit == NNCLR_STEPS)
-        c->warmup_steps = (int64_t)s->warmup.count;
-    else
-        c->warmup_epochs = s->warmup.count;
+    training_take_warmup(c, &s->warmup);
 }
 
 void finetune_take_model(finetune_settings *s, const nnclr_config *from, int classes) {
-    nnclr_config *c = &s->config;
+    nnclr_config *c = &s->run.config;
     c->model = from->model;
     c->model.projector.count = c->model.predictor.count = 0;
     c->model.classes = classes;

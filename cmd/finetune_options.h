@@ -3,18 +3,16 @@
 #ifndef NNCLR_CMD_FINETUNE_OPTIONS_H
 #define NNCLR_CMD_FINETUNE_OPTIONS_H
 
-#include "cmd/cli.h"
-#include "train/config.h"
-#include "train/config_text.h"
+#include "cmd/training_options.h"
 
 typedef struct finetune_settings {
-    const char *model, *test, *folder; /* NULL: not given */
-    bool resume, force, dry_run, json, per_class;
-    int engine, precision;
-    int64_t batch, micro_batch, seed, keep, log_every, eval_every, cache;
+    training_settings run;    /* its configuration's model and the pictures' size, mean and std come
+                                 with the weights */
+    const char *model, *test; /* NULL: not given */
+    bool per_class;
+    int64_t batch, micro_batch, seed, eval_every;
     double head_lr; /* below 0: not given */
-    nnclr_duration warmup, save_every, max_time;
-    nnclr_config config; /* its model and the pictures' size, mean and std come with the weights */
+    nnclr_duration warmup;
 } finetune_settings;
 
 enum { FINETUNE_OPTIONS_MOST = 40 };
@@ -23,7 +21,8 @@ enum { FINETUNE_OPTIONS_MOST = 40 };
 finetune_settings finetune_defaults(int argc, char **argv);
 /* Fills the table, whose targets are in *s; returns the count. */
 size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTIONS_MOST]);
-/* After parsing: completes s->config as far as options say it. Ends the process on wrong usage. */
+/* After parsing: completes s->run.config as far as options say it. Ends the process on wrong usage.
+ */
 void finetune_conclude(nnclr_cli *cli, finetune_settings *s);
 /* Takes over what belongs to the weights: the backbone, and how pictures are shown to it. */
 void finetune_take_model(finetune_settings *s, const nnclr_config *from, int classes);

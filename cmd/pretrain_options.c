@@ -1,12 +1,10 @@
 #include "cmd/pretrain_options.h"
-#include "cmd/engine_options.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "cmd/augment_options.h"
 #include "cmd/option_table.h"
-#include "cmd/training.h"
 
 /* Of those that a configuration may name. */
 static const char *const method_names[] = {"nnclr", "simclr", NULL};
@@ -25,14 +23,14 @@ static void show_layers(const void *target, char *text, size_t size) {
 /* ---- the table ---- */
 
 size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTIONS_MOST]) {
-    nnclr_config *c = &s->config;
+    nnclr_config *c = &s->run.config;
     const nnclr_option first[] = {
         CHOICE("preset", &s->preset, nnclr_preset_names,
                "defaults for everything below: the paper's, or two smaller settings"),
         GROUP("Data"),
     };
     const nnclr_option rest[] = {
-        BYTES("cache", &s->cache, "BYTES",
+        BYTES("cache", &s->run.cache, "BYTES",
               "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
         INTEGER("shuffle-window", &s->shuffle_window, "N",
                 "draw records from N frames of the shards at a time, for disks too slow for the "
@@ -96,9 +94,7 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         REAL("momentum", &c->momentum, "M", "of the optimiser", 0, 1),
         REAL("trust", &c->trust, "ETA", "trust coefficient of LARS", 0, 1e6),
         GROUP("Run"),
-        {"out", 'o', NNCLR_OPTION_TEXT, &s->folder, "RUN", .help = "the folder of the run"},
-        FLAG("resume", &s->resume, "go on from RUN's checkpoint"),
-        FLAG("force", &s->force, "replace the run that RUN holds (removes our own files only)"),
+        TRAINING_FOLDER_OPTIONS(&s->run),
         INTEGER("seed", &s->seed, "N", "of everything random", 0, 9e18),
         INTEGER("init-seed", &s->init_seed, "N", "of initial values alone, in place of --seed", 0,
                 9e18),
@@ -106,26 +102,15 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                 "of order and augmentation alone, in place of --seed", 0, 9e18),
         TEXT("init", &s->init, "FILE",
              "a checkpoint to start from: its backbone, and heads and queue as far as they fit"),
-        CHOICE("engine", &s->engine, engine_names,
-               "what does the arithmetic (this version has cpu and amx)"),
-        CHOICE("precision", &s->precision, precision_names,
-               "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"),
-        CUSTOM("save-every", &s->save_every, "TIME",
-               "write a checkpoint after so long, also as 500steps or 1epoch",
-               training_parse_duration, training_show_duration),
-        INTEGER("keep", &s->keep, "N", "newest checkpoints that stay", 1, 1e9),
-        CUSTOM("max-time", &s->max_time, "TIME",
-               "stop after so long, with a checkpoint and exit code 75", training_parse_time,
-               training_show_duration),
-        INTEGER("log-every", &s->log_every, "N", "steps a line of metrics.jsonl", 1, 1e15),
+        TRAINING_RUN_OPTIONS(&s->run),
         TEXT("probe", &s->probe, "SHARD",
              "classify these labelled pictures before, after each epoch, and at the end, each by "
              "its nearest others"),
         TEXT("probe-bank", &s->probe_bank, "SHARD",
              "classify those of --probe by their nearest labelled pictures here"),
-        FLAG("dry-run", &s->dry_run,
+        FLAG("dry-run", &s->run.dry_run,
              "train nothing: print the network, the memory, and the time that the run would take"),
-        FLAG("json", &s->json, "print the tables of --dry-run as JSON"),
+        FLAG("json", &s->run.json, "print the tables of --dry-run as JSON"),
     };
     enum {
         FIRST = sizeof first / sizeof *first,
@@ -141,15 +126,10 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
 /* ---- from options to a configuration ---- */
 
 pretrain_settings pretrain_defaults(int argc, char **argv) {
-    pretrain_settings s = {.engine = NNCLR_ENGINE_AUTO,
-                           .precision = NNCLR_PRECISION_AUTO,
-                           .keep = 1,
-                           .log_every = 1,
-                           .cache = (int64_t)1 << 30,
-                           .save_every = {600, NNCLR_SECONDS}};
+    pretrain_settings s = {.run = training_defaults()};
     int lars = option_find(nnclr_lars_names, nnclr_cli_peek(argc, argv, "lars"));
     const char *method = nnclr_cli_peek(argc, argv, "method");
-    nnclr_config *config = &s.config;
+    nnclr_config *config = &s.run.config;
     *config = augment_defaults(argc, argv, &s.preset, &s.size);
     if (lars >= 0)
         nnclr_config_lars(config, (nnclr_lars)lars);
@@ -170,7 +150,7 @@ static void refuse_idle(nnclr_cli *cli, bool idle, const char *const *names, con
 }
 
 static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
-    const nnclr_config *c = &s->config;
+    const nnclr_config *c = &s->run.config;
     bool simclr = c->method.kind == NNCLR_METHOD_SIMCLR;
     refuse_idle(cli, s->views != NULL,
                 (const char *[]){"augment", "jitter", "crop", "flip", "jitter-strength", "jitter-p",
@@ -204,7 +184,7 @@ static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
 }
 
 static void apply(const nnclr_cli *cli, pretrain_settings *s) {
-    nnclr_config *c = &s->config;
+    nnclr_config *c = &s->run.config;
     c->model.size = c->augment.size = (int)s->size;
     if (s->views)
         nnclr_config_augment(c, NNCLR_AUGMENT_NONE);
@@ -218,58 +198,30 @@ static void apply(const nnclr_cli *cli, pretrain_settings *s) {
         c->method.exclude_self = false;
     c->init_seed = (uint64_t)(nnclr_cli_given(cli, "init-seed") ? s->init_seed : s->seed);
     c->data_seed = (uint64_t)(nnclr_cli_given(cli, "data-seed") ? s->data_seed : s->seed);
-    if (s->warmup.unit == NNCLR_STEPS)
-        c->warmup_steps = (int64_t)s->warmup.count;
-    else
-        c->warmup_epochs = s->warmup.count;
+    training_take_warmup(c, &s->warmup);
 }
 
 static void check_resume(nnclr_cli *cli) {
     static const char *const allowed[] = {"out",       "resume", "save-every", "keep", "max-time",
                                           "log-every", "probe",  "probe-bank", NULL};
-    for (size_t i = 0; i < cli->program->option_count; i++) {
-        const nnclr_option *option = &cli->program->options[i];
-        if (cli->given[i] && option_find(allowed, option->name) < 0)
-            nnclr_cli_usage(cli,
-                            "--%s cannot be given with --resume: the checkpoint's configuration "
-                            "rules; leave it out",
-                            option->name);
-    }
-}
-
-static bool is_standard_input(const char *path) {
-    return path && strcmp(path, "-") == 0;
-}
-
-static void check_standard_input(nnclr_cli *cli, const pretrain_settings *s) {
-    int count = is_standard_input(s->views) + is_standard_input(s->init) +
-                is_standard_input(s->probe) + is_standard_input(s->probe_bank);
-    for (int i = 0; i < cli->operand_count; i++)
-        if (is_standard_input(cli->operands[i])) { /* several are refused by the set of shards */
-            count++;
-            break;
-        }
-    if (count > 1)
-        nnclr_cli_usage(cli, "only one of the data, --init, --probe and --probe-bank can be "
-                             "standard input");
+    training_check_resume(cli, allowed);
 }
 
 static void check_probe(nnclr_cli *cli, const pretrain_settings *s) {
     if (s->probe_bank && !s->probe)
         nnclr_cli_usage(cli, "--probe-bank: there is nothing to classify: give --probe SHARD with "
                              "it");
-    check_standard_input(cli, s);
+    const char *const files[] = {s->views, s->init, s->probe, s->probe_bank};
+    training_check_inputs(cli, files, sizeof files / sizeof *files,
+                          "the data, --init, --probe and --probe-bank");
 }
 
 void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
-    if (!s->folder && !s->dry_run)
-        nnclr_cli_usage(cli, "no run: give -o RUN, the folder to write to");
-    if (s->folder && strcmp(s->folder, "-") == 0)
-        nnclr_cli_usage(cli, "a run is a folder and cannot go to standard output: give -o RUN");
-    if (s->json && !s->dry_run)
+    training_check_folder(cli, &s->run);
+    if (s->run.json && !s->run.dry_run)
         nnclr_cli_usage(cli, "--json is for the tables of --dry-run; leave it out, or give both");
     check_probe(cli, s);
-    if (s->resume) {
+    if (s->run.resume) {
         check_resume(cli);
         return;
     }

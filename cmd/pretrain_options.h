@@ -3,19 +3,15 @@
 #ifndef NNCLR_CMD_PRETRAIN_OPTIONS_H
 #define NNCLR_CMD_PRETRAIN_OPTIONS_H
 
-#include "cmd/cli.h"
-#include "train/config.h"
-#include "train/config_text.h"
+#include "cmd/training_options.h"
 
 typedef struct pretrain_settings {
-    const char *folder;
+    training_settings run;
     const char *views, *init, *probe, *probe_bank; /* files; NULL: none */
-    bool resume, force, include_self, dry_run, json;
-    int preset, swap, engine, precision;
-    int64_t size, queue, neighbours, batch, micro_batch, shuffle_window, seed, init_seed, data_seed,
-        keep, log_every, cache;
-    nnclr_duration warmup, save_every, max_time; /* max_time: 0 is no limit */
-    nnclr_config config;
+    bool include_self;
+    int preset, swap;
+    int64_t size, queue, neighbours, batch, micro_batch, shuffle_window, seed, init_seed, data_seed;
+    nnclr_duration warmup;
 } pretrain_settings;
 
 enum { PRETRAIN_OPTIONS_MOST = 80 };
@@ -27,9 +23,9 @@ pretrain_settings pretrain_defaults(int argc, char **argv);
 /* Fills the table, whose targets are in *s; returns the count. */
 size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTIONS_MOST]);
 
-/* After parsing: completes s->config. Ends the process on wrong usage: options that contradict each
- * other, or say nothing beside what else was chosen, are refused, never ignored; with --resume all
- * that would change the run. */
+/* After parsing: completes s->run.config. Ends the process on wrong usage: options that contradict
+ * each other, or say nothing beside what else was chosen, are refused, never ignored; with --resume
+ * all that would change the run. */
 void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s);
 
 #endif

@@ -1,78 +1,95 @@
 #include "cmd/training.h"
 
 #include <signal.h>
+#include <stdio.h>
 
+#include "base/available_memory.h"
+#include "base/memory.h"
+#include "base/threads.h"
 #include "cmd/augment_options.h"
-#include "cmd/engine_options.h"
+#include "cmd/dry_run.h"
+#include "train/run_description.h"
 
-/* ---- values of options ---- */
+/* ---- preparing ---- */
 
-bool training_parse_duration(const char *text, void *target, nnclr_error *e) {
-    return nnclr_parse_duration(text, target, e);
-}
-
-bool training_parse_time(const char *text, void *target, nnclr_error *e) {
-    nnclr_duration time;
-    if (nnclr_parse_duration(text, &time, e) && time.unit == NNCLR_SECONDS) {
-        *(nnclr_duration *)target = time;
+bool training_name_files(training_session *n, bool views, nnclr_error *e) {
+    n->files = (const char *const *)n->cli->operands;
+    n->file_count = (size_t)n->cli->operand_count;
+    if (n->file_count > 0)
         return true;
-    }
-    return nnclr_fail(e, NNCLR_ERROR_USAGE, "needs a time such as 90s, 10m or 2h, not \"%s\"",
-                      text);
+    n->recorded = nnclr_run_files(n->settings->folder, views, e);
+    n->files = (const char *const *)n->recorded;
+    while (n->files && n->files[n->file_count])
+        n->file_count++;
+    return n->files != NULL;
 }
 
-bool training_parse_warmup(const char *text, void *target, nnclr_error *e) {
-    static const double most_epochs = 1e9;
-    nnclr_duration *warmup = target;
-    if (nnclr_parse_real(text, 0, most_epochs, &warmup->count)) {
-        warmup->unit = NNCLR_EPOCHS;
-        return true;
-    }
-    nnclr_error ignored = NNCLR_NO_ERROR;
-    if (nnclr_parse_duration(text, warmup, &ignored) &&
-        (warmup->unit == NNCLR_STEPS ||
-         (warmup->unit == NNCLR_EPOCHS && warmup->count <= most_epochs)))
-        return true;
-    return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                      "needs a number of epochs, or steps such as 500steps, not \"%s\"", text);
+static bool open_engine(training_session *n, int choice, int precision, nnclr_error *e) {
+    n->pool = nnclr_pool_create(n->cli->threads, e);
+    return n->pool && nnclr_engine_open(&n->engine, (nnclr_engine_choice)choice,
+                                        (nnclr_precision)precision, n->pool, e);
 }
 
-void training_show_duration(const void *target, char *text, size_t size) {
-    const nnclr_duration *duration = target;
-    if (duration->count > 0)
-        nnclr_print_duration(duration, text, size);
-    else if (size)
-        text[0] = '\0';
+bool training_open_new(training_session *n, nnclr_error *e) {
+    const training_settings *s = n->settings;
+    if (!engine_asked_for(open_engine(n, s->engine, s->precision, e), e))
+        return false;
+    if (!s->dry_run)
+        n->run = nnclr_run_open(s->folder, s->force ? NNCLR_RUN_FORCE : NNCLR_RUN_NEW, e);
+    return n->run || s->dry_run;
 }
 
-/* ---- a run ---- */
-
-static bool open_engine(const nnclr_cli *cli, int choice, int precision, nnclr_pool **pool,
-                        nnclr_engine *engine, nnclr_error *e) {
-    *pool = nnclr_pool_create(cli->threads, e);
-    return *pool && nnclr_engine_open(engine, (nnclr_engine_choice)choice,
-                                      (nnclr_precision)precision, *pool, e);
+static _Noreturn void end_finished(training_session *n) {
+    nnclr_cli_note(n->cli, "%s: this run is finished (%lld steps)", n->settings->folder,
+                   (long long)n->info.step);
+    nnclr_cli_end(n->cli, NNCLR_EXIT_DONE);
 }
 
-bool training_open_engine(const nnclr_cli *cli, int choice, int precision, nnclr_pool **pool,
-                          nnclr_engine *engine, nnclr_error *e) {
-    return engine_asked_for(open_engine(cli, choice, precision, pool, engine, e), e);
+bool training_open_resumed(training_session *n, nnclr_error *e) {
+    training_settings *s = n->settings;
+    n->run = nnclr_run_open(s->folder, NNCLR_RUN_RESUME, e);
+    if (!n->run)
+        return false;
+    n->checkpoint = nnclr_checkpoint_open(nnclr_run_checkpoint_path(n->run), &n->info, e);
+    if (!n->checkpoint)
+        return false;
+    if ((n->info.config.method.kind == NNCLR_METHOD_FINETUNE) != n->program->finetunes)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: this is a run of %s: go on with %s --resume",
+                          s->folder, n->program->other, n->program->other);
+    if (nnclr_run_done(n->run))
+        end_finished(n);
+    s->config = n->info.config;
+    return true;
 }
 
-bool training_reopen_engine(const nnclr_cli *cli, const nnclr_checkpoint_info *info,
-                            nnclr_pool **pool, nnclr_engine *engine, nnclr_error *e) {
-    int choice = option_find(engine_names, info->engine);
-    int precision = option_find(precision_names, info->precision);
+bool training_reopen_engine(training_session *n, nnclr_error *e) {
+    const int choice = option_find(engine_names, n->info.engine);
+    const int precision = option_find(precision_names, n->info.precision);
     if (choice >= 0 && precision >= 0)
-        return open_engine(cli, choice, precision, pool, engine, e);
+        return open_engine(n, choice, precision, e);
     return nnclr_fail(
         e, NNCLR_ERROR_MISSING,
         "the run was made with engine %s at precision %s, which this program does not "
         "have",
-        info->engine, info->precision);
+        n->info.engine, n->info.precision);
 }
 
-nnclr_request training_should_stop(void *unused) {
+/* ---- the trainer ---- */
+
+static void on_step(void *context, const nnclr_trainer_report *report) {
+    training_session *n = context;
+    char loss[40];
+    snprintf(loss, sizeof loss, "loss %.4f", report->loss);
+    nnclr_cli_progress(n->cli, "steps", (uint64_t)report->step, (uint64_t)report->total, loss);
+}
+
+static void on_message(void *context, const char *text) {
+    training_session *n = context;
+    nnclr_cli_error(n->cli, "%s", text);
+}
+
+/* After the signals that nnclr_cli_catch caught. */
+static nnclr_request should_stop(void *unused) {
     (void)unused;
     if (nnclr_cli_stop)
         return NNCLR_STOP_NOW;
@@ -87,8 +104,9 @@ bool training_is_told_to_stop(void *unused) {
     return nnclr_cli_stop != 0;
 }
 
-void training_save_every(const nnclr_duration *every, const nnclr_plan *plan,
-                         nnclr_trainer_options *options) {
+/* When checkpoints are due. */
+static void save_every(const nnclr_duration *every, const nnclr_plan *plan,
+                       nnclr_trainer_options *options) {
     double count = every->count;
     if (every->unit == NNCLR_SECONDS) {
         options->save_seconds = count;
@@ -99,7 +117,55 @@ void training_save_every(const nnclr_duration *every, const nnclr_plan *plan,
     options->save_steps = count < 1 ? 1 : (int64_t)(count + 0.5);
 }
 
-int training_conclude(nnclr_cli *cli, const char *folder, const nnclr_trainer_result *result) {
+bool training_make_trainer(training_session *n, nnclr_trainer_callbacks callbacks,
+                           int64_t probe_every, nnclr_error *e) {
+    const training_settings *s = n->settings;
+    if (!nnclr_plan_make(&s->config, (int64_t)nnclr_training_data_count(&n->data), &n->plan, e))
+        return false;
+    callbacks.context = n;
+    callbacks.on_step = on_step;
+    callbacks.on_message = on_message;
+    callbacks.should_stop = should_stop;
+    nnclr_trainer_options options = {
+        .config = &s->config,
+        .data = &n->data,
+        .init = n->initial,
+        .engine = &n->engine,
+        .run = n->run,
+        .program = n->program->name,
+        .threads = n->cli->threads,
+        .keep = s->keep,
+        .log_every = s->log_every,
+        .probe_every = probe_every,
+        .max_seconds = s->max_time.count,
+        .callbacks = callbacks,
+    };
+    save_every(&s->save_every, &n->plan, &options);
+    n->trainer = nnclr_trainer_create(&options, n->checkpoint, &n->info, e);
+    return n->trainer != NULL;
+}
+
+/* ---- the run ---- */
+
+/* What an older run left goes when all that the new one needs is there. */
+static bool begin_run(training_session *n, nnclr_error *e) {
+    const training_settings *s = n->settings;
+    const nnclr_run_description description = {
+        .config = &s->config,
+        .engine = &n->engine,
+        .data = &n->data,
+        .program = n->program->name,
+        .files = n->files,
+        .file_count = n->file_count,
+        .init = n->init,
+        .test = n->test,
+        .threads = n->cli->threads,
+    };
+    return (s->resume || nnclr_run_clear(n->run, e)) && nnclr_run_describe(n->run, &description, e);
+}
+
+/* Says how the run ended; the exit code. */
+static int conclude(nnclr_cli *cli, const char *folder, const nnclr_trainer_result *result) {
     if (result->save_failed || result->metrics_failed || result->keep_failed) {
         nnclr_cli_error(cli, "%s; %s", result->failure.message,
                         result->save_failed ? "the run is not complete: make room and give --resume"
@@ -117,13 +183,52 @@ int training_conclude(nnclr_cli *cli, const char *folder, const nnclr_trainer_re
     return NNCLR_EXIT_STOPPED;
 }
 
-_Noreturn void training_end_finished(nnclr_cli *cli, const char *folder, int64_t steps) {
-    nnclr_cli_note(cli, "%s: this run is finished (%lld steps)", folder, (long long)steps);
-    nnclr_cli_end(cli, NNCLR_EXIT_DONE);
+static void close_session(training_session *n) {
+    n->program->close(n);
+    nnclr_trainer_free(n->trainer);
+    nnclr_tensor_reader_close(n->checkpoint);
+    nnclr_checkpoint_info_free(&n->info);
+    nnclr_engine_close(&n->engine);
+    nnclr_pool_free(n->pool);
+    nnclr_tensor_reader_close(n->initial);
+    nnclr_training_data_close(&n->data);
+    nnclr_run_close(n->run);
+    nnclr_free(n->recorded);
 }
 
-_Noreturn void training_end(nnclr_cli *cli, int code) {
+void training_run(training_session *n) {
+    const training_program *p = n->program;
+    nnclr_cli *cli = n->cli;
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_trainer_result result = {0};
+    bool ok = (n->settings->resume ? p->prepare_resumed(n, &e) : p->prepare_new(n, &e)) &&
+              p->make_trainer(n, &e);
+    /* A signal ends what came before as it ends any program: no file of a run has changed yet. */
+    nnclr_cli_catch();
+    ok = ok && begin_run(n, &e) && nnclr_trainer_run(n->trainer, &result, &e);
+    nnclr_cli_progress_end(cli);
+    ok = ok && (!p->report || p->report(n, &result, &e));
+    const int code = ok ? conclude(cli, n->settings->folder, &result) : NNCLR_EXIT_FAILED;
+    close_session(n);
+    if (!ok)
+        nnclr_cli_die(cli, &e);
     if (code == NNCLR_EXIT_STOPPED && nnclr_cli_stop == SIGINT)
         nnclr_cli_die_of(SIGINT);
     nnclr_cli_end(cli, code);
+}
+
+void training_rehearse(training_session *n, nnclr_probe *const *probe) {
+    const training_program *p = n->program;
+    const training_settings *s = n->settings;
+    nnclr_cli *cli = n->cli;
+    nnclr_error e = NNCLR_NO_ERROR;
+    const dry_run_tables tables = {
+        .cli = cli, .json = s->json, .config = &s->config, .available = nnclr_memory_available()};
+    const bool ok =
+        p->prepare_new(n, &e) && dry_run_network(&tables, &e) && p->make_trainer(n, &e) &&
+        dry_run_cost(&tables, &n->data, (uint64_t)s->cache, n->trainer, probe ? *probe : NULL, &e);
+    close_session(n);
+    if (!ok)
+        nnclr_cli_die(cli, &e);
+    nnclr_cli_end(cli, NNCLR_EXIT_DONE);
 }

@@ -1,0 +1,59 @@
+/* The options that the programs that train have in common. */
+#ifndef NNCLR_CMD_TRAINING_OPTIONS_H
+#define NNCLR_CMD_TRAINING_OPTIONS_H
+
+#include "cmd/cli.h"
+#include "cmd/engine_options.h"
+#include "train/config.h"
+#include "train/config_text.h"
+
+typedef struct training_settings {
+    const char *folder; /* of the run; NULL: not given */
+    bool resume, force, dry_run, json;
+    int engine, precision;
+    int64_t keep, log_every, cache;
+    nnclr_duration save_every, max_time; /* max_time: 0 is no limit */
+    nnclr_config config;
+} training_settings;
+
+/* All but the configuration, which is zeros. */
+training_settings training_defaults(void);
+
+/* Rows of an option table (cmd/option_table.h) whose targets are in training_settings *s. */
+#define TRAINING_FOLDER_OPTIONS(s)                                                                 \
+    {"out", 'o', NNCLR_OPTION_TEXT, &(s)->folder, "RUN", .help = "the folder of the run"},         \
+        FLAG("resume", &(s)->resume, "go on from RUN's checkpoint"),                               \
+        FLAG("force", &(s)->force, "replace the run that RUN holds (removes our own files only)")
+#define TRAINING_RUN_OPTIONS(s)                                                                    \
+    CHOICE("engine", &(s)->engine, engine_names,                                                   \
+           "what does the arithmetic (this version has cpu and amx)"),                             \
+        CHOICE("precision", &(s)->precision, precision_names,                                      \
+               "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"),              \
+        CUSTOM("save-every", &(s)->save_every, "TIME",                                             \
+               "write a checkpoint after so long, also as 500steps or 1epoch",                     \
+               training_parse_duration, training_show_duration),                                   \
+        INTEGER("keep", &(s)->keep, "N", "newest checkpoints that stay", 1, 1e9),                  \
+        CUSTOM("max-time", &(s)->max_time, "TIME",                                                 \
+               "stop after so long, with a checkpoint and exit code 75", training_parse_time,      \
+               training_show_duration),                                                            \
+        INTEGER("log-every", &(s)->log_every, "N", "steps a line of metrics.jsonl", 1, 1e15)
+
+/* The target is a nnclr_duration. A warm-up is in epochs or steps, a time in seconds; shown is
+ * nothing for 0. */
+bool training_parse_duration(const char *text, void *target, nnclr_error *e);
+bool training_parse_time(const char *text, void *target, nnclr_error *e);
+bool training_parse_warmup(const char *text, void *target, nnclr_error *e);
+void training_show_duration(const void *target, char *text, size_t size);
+
+/* Warm-up into a configuration. */
+void training_take_warmup(nnclr_config *config, const nnclr_duration *warmup);
+
+/* End the process on wrong usage: no folder where one is needed; of `files` (NULLs are none) and
+ * the operands several that are standard input, `which` naming all these; an option beside --resume
+ * that is not in `allowed`, which NULL ends. */
+void training_check_folder(nnclr_cli *cli, const training_settings *s);
+void training_check_inputs(nnclr_cli *cli, const char *const *files, size_t count,
+                           const char *which);
+void training_check_resume(nnclr_cli *cli, const char *const *allowed);
+
+#endif
