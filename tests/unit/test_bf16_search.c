@@ -181,15 +181,18 @@ static void rounding_at_its_worst_hides_no_row(void) {
     }
 }
 
-/* Rows that end a diverged run are no candidates, and a query that does has none; the others' picks
- * are as without them. */
+/* In queries alone, in rows alone, in both. */
 static void what_is_not_finite_hides_nothing(void) {
-    problem p = make_problem(NEAR_COPIES, 600, 48, 40, 2, false, 77);
-    for (int i = 0; i < 600; i += 37)
-        p.rows[i * 48 + i % 48] = i % 2 ? NAN : INFINITY;
-    p.queries[3 * 48 + 5] = NAN;
-    check_problem("not finite", &p);
-    free_problem(&p);
+    const double bad[] = {NAN, INFINITY, -INFINITY, 3.4e38, -3.4e38, 1e30};
+    for (int k = 0; k < 6; k++) {
+        problem p = make_problem(NEAR_COPIES, 600, 48, 40, 1 + k % 3 * 2, k % 2, (uint64_t)k);
+        for (int i = 0; k > 2 && i < 600; i += 37)
+            p.rows[i * 48 + i % 48] = bad[(i + k) % 6];
+        for (int i = 0; k != 4 && i < 4; i++)
+            p.queries[(i * 9 + 1) * 48 + i] = bad[(i + k) % 6];
+        check_problem("not finite", &p);
+        free_problem(&p);
+    }
 }
 
 /* So many that blocks of queries are shared out, not rows. */

@@ -90,7 +90,7 @@ CPU_WIDE static lengths measure(const float *row, int d) {
 
 /* ---- rows ---- */
 
-/* A row that is not finite is no candidate of any query. */
+/* A row that is not finite has no bound: the search goes without this sieve while it is there. */
 static void pack_block(nnclr_search *s, int block) {
     packed_rows *p = s->packed;
     const int first = block * BLOCK, count = at_most(BLOCK, s->m - first);
@@ -99,9 +99,7 @@ static void pack_block(nnclr_search *s, int block) {
     p->length[block] = p->rest[block] = 0;
     for (int i = 0; i < count; i++) {
         const lengths l = measure(rows + (size_t)i * (size_t)s->d, s->d);
-        if (!isfinite(l.rounded))
-            continue;
-        p->length[block] = fmaxf(p->length[block], (float)l.whole);
+        p->length[block] = isfinite(l.rounded) ? fmaxf(p->length[block], (float)l.whole) : INFINITY;
         p->rest[block] = fmaxf(p->rest[block], (float)l.rest);
     }
     for (int chunk = 0; chunk < p->chunks; chunk++, to += TILE) {
@@ -131,7 +129,7 @@ static bool begin(nnclr_search *s) {
     const int resting = atomic_load(&p->resting);
     if (resting > 0)
         atomic_store(&p->resting, resting - 1);
-    return resting == 0;
+    return resting == 0 && isfinite(p->most_length);
 }
 
 /* 1.001 for the rounding of these sums and of lengths to float. */

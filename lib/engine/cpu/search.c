@@ -212,13 +212,17 @@ static void begin_lists(const search_call *call, real *scores, int32_t *picks, i
     }
 }
 
-static void set_doubts(const search_call *call, bool own, lists *all) {
+/* Whether all are finite. */
+static bool set_doubts(const search_call *call, bool own, lists *all) {
+    bool finite = true;
     for (int i = 0; i < call->n; i++) {
         list *l = &all->list[i];
         l->doubt = own ? call->search->sieve->doubt(call->search, l->query)
                        : doubt(l->query, call->search->d);
         all->floor[i] = floor_of(l);
+        finite = finite && isfinite(l->doubt);
     }
+    return finite;
 }
 
 /* Tiles [tile, end) for the queries of the call, each with a list in `scores` and `picks`, of which
@@ -236,8 +240,7 @@ static void search_tiles(const search_call *call, int tile, int end, int worker,
                          .floor = all.floor,
                          .take = take,
                          .context = &all};
-    if (call->own_sieve) {
-        set_doubts(call, true, &all);
+    if (call->own_sieve && set_doubts(call, true, &all)) {
         const int done = s->sieve->sift(s, &sieve, all.first, &all.scored, worker);
         all.first += done;
         sieve.count -= done;
@@ -245,7 +248,7 @@ static void search_tiles(const search_call *call, int tile, int end, int worker,
     }
     if (sieve.count == 0)
         return;
-    set_doubts(call, false, &all);
+    (void)set_doubts(call, false, &all);
     CPU(sift_queries)
     (call->engine, &sieve, 0, call->n,
      s->scratch + (size_t)worker * CPU(sift_reals)(call->engine, s->d));

@@ -15,7 +15,7 @@ typedef struct search_sieve {
     void (*update)(nnclr_search *s, int first, int count);
     /* Before the parts of a search; false: the reference engine's sieve is better this time. */
     bool (*begin)(nnclr_search *s);
-    /* How far its product with any row can be from that row's score. */
+    /* How far its product with any row can be from that row's score; not finite: it cannot tell. */
     real (*doubt)(const nnclr_search *s, const real *query);
     /* Hands out of rows s->rows[first ..] as engine.h says of nnclr_sieve, whose rows these are;
      * how many of them are done. May leave off where too many rows are handed out; *scored counts
