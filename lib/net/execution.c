@@ -16,6 +16,7 @@ struct nnclr_execution {
     size_t values;
     nnclr_tensor *tensors, *gradients; /* [values]; place NULL where not planned */
     bool *filled;                      /* [values] whose gradient has a contribution or a seed */
+    bool *remade;                      /* [values] that are made again for the backward pass */
     bool accumulate;                   /* parameters' gradients are added to */
     nnclr_conv_plan **plans;           /* [ops of the range]; NULL where no convolution */
     nnclr_op_run *runs;                /* [ops of the range] */
@@ -107,6 +108,7 @@ static size_t block_bytes(const nnclr_execution *x, nnclr_use use, int value) {
     switch (use) {
     case NNCLR_USE_VALUE:
     case NNCLR_USE_GRADIENT:
+    case NNCLR_USE_REMADE:
         return table->tensor_bytes(x->engine, shape_of(x, value), v->kind);
     case NNCLR_USE_PACKED:
         return x->plans[v->producer - x->lifetimes.begin]->packed_bytes;
@@ -221,6 +223,9 @@ static bool allocate_tables(nnclr_execution *x, nnclr_error *e) {
     x->filled = nnclr_alloc_zero(x->values, sizeof *x->filled, e);
     if (!x->filled)
         return false;
+    x->remade = nnclr_alloc_zero(x->values, sizeof *x->remade, e);
+    if (!x->remade)
+        return false;
     x->plans = nnclr_alloc_zero(ops, sizeof(nnclr_conv_plan *), e);
     if (!x->plans)
         return false;
@@ -284,6 +289,7 @@ void nnclr_execution_free(nnclr_execution *x) {
     nnclr_free(x->intervals);
     nnclr_free(x->runs);
     nnclr_free(x->plans);
+    nnclr_free(x->remade);
     nnclr_free(x->filled);
     nnclr_free(x->gradients);
     nnclr_free(x->tensors);
@@ -318,6 +324,9 @@ static void forward(nnclr_execution *x, int from, int to, bool repeated) {
     int begin, end;
     find_range(x, from, to, &begin, &end);
     for (int i = begin; i < end; i++) {
+        int y = x->runs[i].op->y;
+        x->tensors[y].place = block_of(x, NNCLR_USE_VALUE, y);
+        x->remade[y] = false;
         x->runs[i].repeated = repeated;
         nnclr_op_types[x->runs[i].op->kind]->forward(&x->runs[i], x->lifetimes.training);
     }
@@ -363,6 +372,18 @@ static void zero_gradients(const nnclr_execution *x, const nnclr_op *op) {
                                    segments[parts[i]].count * nnclr_real_bytes(x->engine));
 }
 
+/* A value that the backward pass reads is there, or made again. */
+static void remake(nnclr_execution *x, int value) {
+    void *place = block_of(x, NNCLR_USE_REMADE, value);
+    if (!place || x->remade[value])
+        return;
+    nnclr_op_run *run = &x->runs[value_at(x, value)->producer - x->lifetimes.begin];
+    x->tensors[value].place = place; /* which may be where the value was */
+    x->remade[value] = true;
+    run->repeated = true;
+    nnclr_op_types[run->op->kind]->forward(run, true);
+}
+
 void nnclr_execution_backward(nnclr_execution *x, int from, int to) {
     assert(x->lifetimes.training);
     int begin, end;
@@ -374,13 +395,18 @@ void nnclr_execution_backward(nnclr_execution *x, int from, int to) {
                 zero_gradients(x, run->op);
             continue;
         }
+        const nnclr_op_type *type = nnclr_op_types[run->op->kind];
+        if (type->backward_reads_x)
+            remake(x, run->op->x);
+        if (type->backward_reads_y)
+            remake(x, run->op->y);
         run->add_parameters = x->accumulate;
         run->add_x = contribute(x, run->op->x);
         run->add_residual = contribute(x, run->op->residual);
         bool seeded = contribute(x, run->op->second);
         assert(!seeded);
         (void)seeded;
-        nnclr_op_types[run->op->kind]->backward(run);
+        type->backward(run);
     }
     memset(x->filled, 0, x->values * sizeof *x->filled);
 }

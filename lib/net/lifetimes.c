@@ -5,12 +5,28 @@
 #include "net/ops.h"
 
 const char *const nnclr_use_names[NNCLR_USES] = {
-    [NNCLR_USE_VALUE] = "value", [NNCLR_USE_GRADIENT] = "gradient", [NNCLR_USE_PACKED] = "packed",
-    [NNCLR_USE_SUMS] = "sums",   [NNCLR_USE_SAVED] = "saved",       [NNCLR_USE_NORMS] = "norms",
+    [NNCLR_USE_VALUE] = "value",   [NNCLR_USE_GRADIENT] = "gradient", [NNCLR_USE_REMADE] = "remade",
+    [NNCLR_USE_PACKED] = "packed", [NNCLR_USE_SUMS] = "sums",         [NNCLR_USE_SAVED] = "saved",
+    [NNCLR_USE_NORMS] = "norms",
 };
 
 int nnclr_lifetimes_moments(const nnclr_lifetimes *l) {
     return (l->training ? 2 : 1) * (l->end - l->begin);
+}
+
+/* Values that the caller reads and writes between passes. */
+static bool kept(const nnclr_lifetimes *l, int value) {
+    return value == l->last || (value == l->first && value != 0) ||
+           nnclr_network_marked(l->net, value);
+}
+
+bool nnclr_lifetimes_remade(const nnclr_lifetimes *l, int value) {
+    const nnclr_value *v = nnclr_network_value(l->net, (size_t)value);
+    if (!l->training || v->producer < l->begin || v->producer >= l->end || kept(l, value))
+        return false;
+    const nnclr_op *op = nnclr_network_op(l->net, (size_t)v->producer);
+    return op->kind == NNCLR_OP_BATCHNORM && v->kind == NNCLR_ACTIVATION && op->residual < 0 &&
+           op->second < 0;
 }
 
 typedef struct finder {
@@ -30,6 +46,19 @@ static void touch(const finder *f, nnclr_use use, int value, int moment) {
     nnclr_interval *interval = block(f, use, value);
     interval->first = moment < interval->first ? moment : interval->first;
     interval->last = moment > interval->last ? moment : interval->last;
+}
+
+/* A value that the backward pass reads. */
+static void touch_again(const finder *f, int value) {
+    if (value < 0 || f->backward < 0)
+        return;
+    if (!nnclr_lifetimes_remade(f->lifetimes, value)) {
+        touch(f, NNCLR_USE_VALUE, value, f->backward);
+        return;
+    }
+    int producer = nnclr_network_value(f->lifetimes->net, (size_t)value)->producer;
+    touch(f, NNCLR_USE_REMADE, value, f->backward);
+    touch(f, NNCLR_USE_SUMS, nnclr_network_op(f->lifetimes->net, (size_t)producer)->x, f->backward);
 }
 
 static void touch_gradient(const finder *f, int value) {
@@ -58,11 +87,11 @@ static void touch_op(const finder *f, const nnclr_op *op) {
         touch_gradient(f, values[i]);
     }
     if (type->backward_reads_x) {
-        touch(f, NNCLR_USE_VALUE, op->x, f->backward);
-        touch(f, NNCLR_USE_VALUE, op->second, f->backward);
+        touch_again(f, op->x);
+        touch_again(f, op->second);
     }
     if (type->backward_reads_y)
-        touch(f, NNCLR_USE_VALUE, op->y, f->backward);
+        touch_again(f, op->y);
     if (op->kind == NNCLR_OP_CONV) { /* packed once, used in every pass */
         touch(f, NNCLR_USE_PACKED, op->y, 0);
         touch(f, NNCLR_USE_PACKED, op->y, nnclr_lifetimes_moments(f->lifetimes) - 1);
@@ -77,7 +106,6 @@ static void touch_op(const finder *f, const nnclr_op *op) {
     }
 }
 
-/* Values that the caller reads and writes between passes live all the time. */
 static void keep(const finder *f, nnclr_use use, int value) {
     nnclr_interval *interval = block(f, use, value);
     if (interval->first > interval->last)
@@ -98,7 +126,7 @@ void nnclr_lifetimes_find(const nnclr_lifetimes *l, nnclr_interval *intervals) {
     }
     touch(&f, NNCLR_USE_VALUE, l->first, 0); /* filled before the first moment */
     for (int v = 0; v < values; v++) {
-        if (v != l->last && (v != l->first || v == 0) && !nnclr_network_marked(l->net, v))
+        if (!kept(l, v))
             continue;
         keep(&f, NNCLR_USE_VALUE, v);
         keep(&f, NNCLR_USE_GRADIENT, v);

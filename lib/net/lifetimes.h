@@ -1,7 +1,11 @@
 /* When each block of an execution's memory is live (internal to lib/net).
  *
  * Moments: the forward of planned op i is moment i, its backward is moment 2 * ops - 1 - i. A block
- * is live from the first to the last moment that touches it; blocks belong to values. */
+ * is live from the first to the last moment that touches it; blocks belong to values.
+ *
+ * What a batch norm alone makes of a convolution's output is not kept from its last forward reader
+ * to its first backward reader: it is made again from the same statistics, with the same bits, in a
+ * block of its own. */
 #ifndef NNCLR_NET_LIFETIMES_H
 #define NNCLR_NET_LIFETIMES_H
 
@@ -11,6 +15,7 @@
 typedef enum nnclr_use {
     NNCLR_USE_VALUE,
     NNCLR_USE_GRADIENT,
+    NNCLR_USE_REMADE, /* a value, made again for the backward pass */
     NNCLR_USE_PACKED, /* weights of the convolution that writes the value */
     NNCLR_USE_SUMS,   /* of a value that a batch norm normalises */
     NNCLR_USE_SAVED,  /* likewise: mean and inverse deviation */
@@ -26,6 +31,9 @@ typedef struct nnclr_lifetimes {
     int first, last; /* values at both ends of the range */
     bool training;
 } nnclr_lifetimes;
+
+/* Whether the value is made again, rather than kept, for the backward pass. */
+bool nnclr_lifetimes_remade(const nnclr_lifetimes *l, int value);
 
 int nnclr_lifetimes_moments(const nnclr_lifetimes *l);
 

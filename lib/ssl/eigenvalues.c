@@ -2,9 +2,7 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
-
-#include "base/memory.h"
+#include <string.h>
 
 enum { MOST_SWEEPS = 60 }; /* per eigenvalue; two are usual */
 
@@ -101,12 +99,19 @@ static bool tridiagonal_values(double *d, double *off, int n, nnclr_error *e) {
     return true;
 }
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+/* In place, unlike qsort; n is small beside the n^3 of all else. */
+static void sort(double *values, int n) {
+    for (int i = 1; i < n; i++) {
+        double value = values[i];
+        int j = i;
+        for (; j > 0 && values[j - 1] > value; j--)
+            values[j] = values[j - 1];
+        values[j] = value;
+    }
 }
 
-bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, nnclr_error *e) {
+bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, double *scratch,
+                                 nnclr_error *e) {
     for (int i = 0; i < n; i++)
         for (int j = 0; j <= i; j++)
             if (!isfinite(matrix[(size_t)i * (size_t)n + (size_t)j]))
@@ -114,19 +119,16 @@ bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, nnclr_er
                                   "a %d x %d matrix with elements that are not finite has no "
                                   "eigenvalues",
                                   n, n);
-    double *scratch = nnclr_alloc_zero(2 * (size_t)n, sizeof *scratch, e);
-    if (!scratch)
-        return false;
+    memset(scratch, 0, 2 * (size_t)n * sizeof *scratch);
     double *off = scratch, *p = scratch + n;
     for (int i = n - 1; i > 0; i--)
         reflect(matrix, n, i, &off[i - 1], p);
     for (int i = 0; i < n; i++)
         values[i] = matrix[(size_t)i * (size_t)n + (size_t)i];
-    bool ok = tridiagonal_values(values, off, n, e);
-    nnclr_free(scratch);
-    if (ok)
-        qsort(values, (size_t)n, sizeof *values, ascending);
-    return ok;
+    if (!tridiagonal_values(values, off, n, e))
+        return false;
+    sort(values, n);
+    return true;
 }
 
 double nnclr_effective_rank(const double *values, int n) {

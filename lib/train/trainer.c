@@ -295,10 +295,12 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
     bool log = views.step % t->options.log_every == 0 || views.step == t->plan.total;
     /* So that a warning does not wait for a line that is rarer than epochs. */
     bool measured = log || epoch_ends(t, views.step);
+    /* Scratch memory of measuring is made in the first step of all, as all other is. */
+    bool first = t->scratch.capacity == 0;
     nnclr_objective *objective = &t->objective;
     nnclr_metrics_line line;
     if (!nnclr_objective_compute(objective, &views, e) || !check_finite(t, batch, e) ||
-        (measured &&
+        ((measured || first) &&
          !nnclr_objective_measure(objective, &views, batch->epoch, &line, &t->scratch, e)))
         return false;
     nnclr_objective_update(objective, &views);
