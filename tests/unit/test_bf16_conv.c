@@ -1,5 +1,6 @@
 /* Convolutions on tiles against their definition in double, with each kind of kernels that this CPU
  * has. */
+#include "engine/bf16/conv.h"
 #include "tests/unit/bf16_kinds.h"
 #include "tests/unit/conv_problem.h"
 
@@ -114,12 +115,80 @@ static void agrees_with_the_definition(void) {
     }
 }
 
+/* Few channels, whose rows are folded: stems, all of a cell's k, odd sizes, kernels wider than
+ * pictures, rows and pixels between the taps, several groups. */
+static const struct {
+    nnclr_conv conv;
+    nnclr_shape in;
+} fold_cases[] = {
+    {{3, 16, 3, 1, 1}, {1, 33, 8, 8, 3}},   {{3, 40, 7, 2, 3}, {2, 5, 13, 12, 3}},
+    {{1, 7, 5, 1, 2}, {1, 32, 5, 7, 1}},    {{2, 33, 3, 2, 0}, {2, 33, 7, 5, 2}},
+    {{4, 64, 3, 3, 1}, {1, 9, 9, 10, 4}},   {{3, 5, 7, 1, 3}, {3, 4, 2, 3, 3}},
+    {{16, 20, 2, 1, 1}, {1, 34, 4, 5, 16}}, {{1, 3, 32, 1, 31}, {1, 2, 3, 2, 1}},
+    {{10, 70, 3, 1, 2}, {1, 3, 6, 4, 10}},  {{3, 9, 2, 5, 1}, {2, 3, 17, 16, 3}},
+    {{3, 8, 10, 3, 9}, {1, 3, 30, 70, 3}},
+};
+enum { FOLD_CASES = sizeof fold_cases / sizeof fold_cases[0] };
+
+static void folded_rows_agree_with_the_definition(void) {
+    bf16_kind kind;
+    for (int i = 0; i < FOLD_CASES; i++)
+        for (int k = 0; k < KINDS; k++) {
+            problem p = make_problem(fold_cases[i].conv, fold_cases[i].in, (uint64_t)i);
+            CHECK(BF16(folds)(&p.conv));
+            each_operand(&p, make_short);
+            if (kind_at(k, &kind) && worth_while(&kind, &p))
+                check_problem(&kind, &p, i % 2, p.in.n + (i + k) % 2 * 40);
+            free_problem(&p);
+        }
+}
+
+/* Of channels or pictures that do not fit, nothing is folded. */
+static void wide_rows_are_not_folded(void) {
+    const nnclr_conv convs[] = {{11, 4, 3, 1, 1}, {5, 4, 7, 2, 3},   {1, 4, 33, 1, 0},
+                                {3, 4, 1, 1, 0},  {64, 64, 3, 1, 1}, {3, 4096, 3, 1, 1}};
+    for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++)
+        CHECK(!BF16(folds)(&convs[i]));
+}
+
+/* One pixel of one picture that is not a number is in those of the result whose taps reach it. */
+static void check_spread(const bf16_kind *kind, const nnclr_conv *conv, nnclr_shape in, int at) {
+    problem p = make_problem(*conv, in, 3);
+    each_operand(&p, make_short);
+    int picture = in.n - 1, y = at / in.w, x = at % in.w;
+    p.x[(((size_t)picture * (size_t)in.h + (size_t)y) * (size_t)in.w + (size_t)x) * (size_t)in.c] =
+        NAN;
+    fixture f;
+    open_kind(&f, kind, 2);
+    results r = compute(&f, &p, false, in.n);
+    for (size_t i = 0; i < shape_reals(p.out); i++) {
+        int pixel = (int)(i / (size_t)p.out.c), ox = pixel % p.out.w;
+        int oy = pixel / p.out.w % p.out.h, n = pixel / p.out.w / p.out.h;
+        int ky = y - oy * conv->stride + conv->pad, kx = x - ox * conv->stride + conv->pad;
+        bool reached = n == picture && ky >= 0 && ky < conv->kernel && kx >= 0 && kx < conv->kernel;
+        CHECK_SAYS(!isfinite(r.y[i]) == reached, "%s: y[%zu] = %g", kind->name, i, r.y[i]);
+    }
+    free_results(&r);
+    fixture_close(&f);
+    free_problem(&p);
+}
+
+static void what_is_no_number_stays_under_its_taps(void) {
+    bf16_kind kind;
+    for (int k = 0; k < KINDS; k++)
+        for (int at = 0; kind_at(k, &kind) && at < 35; at += 17) {
+            check_spread(&kind, &(nnclr_conv){3, 32, 3, 1, 1}, (nnclr_shape){1, 3, 5, 7, 3}, at);
+            check_spread(&kind, &(nnclr_conv){3, 16, 7, 2, 3}, (nnclr_shape){1, 3, 5, 7, 3}, at);
+        }
+}
+
 /* Long rows, several parts, weights that all pictures are transposed for, several passes. */
 static const struct {
     nnclr_conv conv;
     nnclr_shape in;
 } cut_cases[] = {
     {{64, 64, 3, 1, 1}, {2, 33, 16, 16, 64}},    {{32, 64, 3, 2, 1}, {1, 40, 17, 16, 32}},
+    {{3, 33, 7, 2, 3}, {2, 35, 40, 36, 3}},      {{3, 16, 3, 1, 1}, {1, 33, 32, 32, 3}},
     {{200, 190, 3, 1, 1}, {1, 33, 4, 4, 200}},   {{230, 290, 3, 2, 1}, {2, 31, 6, 5, 230}},
     {{640, 610, 1, 1, 0}, {1, 5, 3, 3, 640}},    {{3, 33, 7, 2, 3}, {1, 9, 60, 60, 3}},
     {{480, 480, 3, 2, 1}, {1, 2, 32, 32, 480}},  {{8, 6, 1, 2, 0}, {2, 6, 41, 40, 8}},
@@ -169,7 +238,7 @@ static void avx512_is_plain_c_bit_for_bit(void) {
     bf16_kind plain, vectors;
     if (!kind_at(AVX512, &vectors) || !kind_at(PORTABLE, &plain))
         SKIP("no AVX512-BF16 here");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         problem p = make_problem(cut_cases[i].conv, cut_cases[i].in, (uint64_t)i);
         each_operand(&p, make_short);
         fixture f;
@@ -189,7 +258,7 @@ static void avx512_is_plain_c_bit_for_bit(void) {
 
 static void threads_change_no_bit(void) {
     const int threads[] = {1, 2, 3, 5};
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         problem p = make_problem(cut_cases[i].conv, cut_cases[i].in, 7);
         results first = {NULL, NULL, NULL, NULL};
         bf16_kind kind;
@@ -236,6 +305,9 @@ static void kernels_that_multiply_wrongly_are_told(void) {
 int main(void) {
     RUN(kernels_that_multiply_wrongly_are_told);
     RUN(agrees_with_the_definition);
+    RUN(folded_rows_agree_with_the_definition);
+    RUN(wide_rows_are_not_folded);
+    RUN(what_is_no_number_stays_under_its_taps);
     RUN(whole_numbers_are_those_of_the_cpu_engine);
     RUN(avx512_is_plain_c_bit_for_bit);
     RUN(threads_change_no_bit);

@@ -1,5 +1,6 @@
 /* Convolution forward and backward-data: for each spot of the result the tiles under its taps,
- * those outside of the picture left out, times the weights of each tap. Values of three parts are
+ * those outside of the picture left out, times the weights of each tap. Of few channels the row of
+ * pixels under a row of taps is one tile (conv_fold.c). Values of three parts are
  * multiplied exactly forward, since a ReLU that flips changes a gradient more than all rounding
  * does; gradients with three products. */
 #include "engine/bf16/conv.h"
@@ -17,6 +18,7 @@ static bool size_plan(nnclr_engine *g, bf16_plan *plan) {
     nnclr_shape in = plan->base.in, out = plan->base.out;
     size_t form, bytes, shared, all;
     plan->terms = bf16_taps(conv);
+    plan->fold = BF16(folds)(conv);
     if (!nnclr_size_mul(bf16_taps(conv) * (size_t)bf16_blocks(in.c), (size_t)bf16_blocks(out.c),
                         &form) ||
         !nnclr_size_mul(form, CELL, &plan->packed_backward) ||
@@ -61,7 +63,7 @@ void BF16(conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan) {
 /* ---- packing ---- */
 
 typedef struct pack_call {
-    const nnclr_conv *conv;
+    const bf16_plan *plan;
     const float *oihw;
     bf16 *forward, *backward;
 } pack_call;
@@ -72,25 +74,30 @@ static inline int in_tile_b(int k, int column) {
 }
 
 /* All taps of one block of inputs and one of outputs: tiles [co / 32][tap][ci / 32], k inputs, of
- * the forward form, and [ci / 32][tap][co / 32], k outputs, of the backward form. */
+ * the forward form, and [ci / 32][tap][co / 32], k outputs, of the backward form. Folded, forward
+ * tiles are [co / 32][row of taps]. */
 static void pack_block(void *context, int task, int worker) {
     (void)worker;
     const pack_call *call = context;
-    const nnclr_conv *conv = call->conv;
+    const nnclr_conv *conv = &call->plan->base.conv;
     int inputs = bf16_blocks(conv->ci), outputs = bf16_blocks(conv->co);
     int input = task % inputs, output = task / inputs, taps = (int)bf16_taps(conv);
+    int steps = bf16_steps(call->plan), folded = taps / steps;
     for (int tap = 0; tap < taps; tap++) {
+        int first = tap % folded * conv->ci; /* k; 0 where nothing is folded */
         bf16 *forward =
-            call->forward + ((size_t)(output * taps + tap) * (size_t)inputs + (size_t)input) * CELL;
+            call->forward +
+            ((size_t)(output * steps + tap / folded) * (size_t)inputs + (size_t)input) * CELL;
         bf16 *backward = call->backward +
                          ((size_t)(input * taps + tap) * (size_t)outputs + (size_t)output) * CELL;
-        memset(forward, 0, CELL * sizeof *forward);
+        if (first == 0)
+            memset(forward, 0, CELL * sizeof *forward);
         memset(backward, 0, CELL * sizeof *backward);
         for (int o = 0; o < BLOCK && output * BLOCK + o < conv->co; o++) {
             size_t row = (size_t)(output * BLOCK + o) * (size_t)conv->ci;
             const float *from = call->oihw + (row + (size_t)(input * BLOCK)) * (size_t)taps + tap;
             for (int i = 0; i < BLOCK && input * BLOCK + i < conv->ci; i++, from += taps) {
-                cell_put(forward, in_tile_b(i, o), *from);
+                cell_put(forward, in_tile_b(first + i, o), *from);
                 cell_put(backward, in_tile_b(o, i), *from);
             }
         }
@@ -99,7 +106,7 @@ static void pack_block(void *context, int task, int worker) {
 
 void BF16(conv_pack)(nnclr_engine *g, const nnclr_conv_plan *base, const void *oihw, void *packed) {
     const bf16_plan *plan = (const bf16_plan *)base;
-    pack_call call = {&base->conv, oihw, packed, (bf16 *)packed + plan->packed_backward};
+    pack_call call = {plan, oihw, packed, (bf16 *)packed + plan->packed_backward};
     nnclr_pool_for(g->pool, bf16_blocks(base->conv.ci) * bf16_blocks(base->conv.co), pack_block,
                    &call);
 }
@@ -120,14 +127,15 @@ static inline int source_backward(const nnclr_conv *conv, int at, int tap, int s
 typedef struct pass {
     const bf16_plan *plan;
     const tile_kernels *kernels;
-    bool backward;
+    bool backward, fold;
     const nnclr_tensor *from, *to;
     const bf16 *weights; /* [blocks of columns][tap][blocks of k] */
     bool add;
     double *partials; /* [groups][pieces][2][padded columns], NULL: no sums wanted */
     void *workspace;
     pieces pieces;
-    int group; /* blocks of columns whose weights stay in L2 */
+    size_t column_tiles; /* of weights, of a block of columns */
+    int group;           /* blocks of columns whose weights stay in L2 */
 } pass;
 
 static int list_terms(const pass *p, int pixel, tile_term *terms) {
@@ -157,24 +165,32 @@ static void add_statistics(const float *tile, int columns, int block, double *su
     }
 }
 
-/* Spots [begin, end) of a group in some blocks of columns. */
+/* Spots [begin, end) of a group in some blocks of columns. `cells`: scratch to fold in. */
 static void convolve(const pass *p, int group, size_t begin, size_t end, int first, int last,
-                     tile_term *terms, double *sums) {
+                     tile_term *terms, bf16 *cells, double *sums) {
     nnclr_shape from = p->from->shape, to = p->to->shape;
     int chunks = bf16_blocks(from.c), columns = bf16_blocks(to.c);
     size_t pixels = (size_t)to.h * (size_t)to.w, source = (size_t)from.h * (size_t)from.w;
-    size_t weights = bf16_taps(&p->plan->base.conv) * (size_t)chunks * CELL;
+    size_t weights = p->column_tiles * CELL;
+    bf16_folded folded = {.block = SIZE_MAX, .rows = cells};
     _Alignas(64) float tile[TILE];
     for (size_t spot = begin; spot < end; spot++) {
         const size_t a = (size_t)group * bf16_spots(from) + spot / pixels * source;
         tile_product product = {.terms = terms,
-                                .count = list_terms(p, (int)(spot % pixels), terms),
                                 .chunks = chunks,
-                                .a = bf16_at(p->from, a),
                                 .rows = bf16_pictures(to, spot),
-                                .depth = bf16_within(from.c, chunks - 1),
                                 .sums = tile,
                                 .exact = !p->backward};
+        if (p->fold) {
+            product.a = cells;
+            product.depth = bf16_row_channels(p->plan);
+            product.count = BF16(fold_terms)(p->plan, p->kernels, p->from, a / source,
+                                             (int)(spot % pixels), &folded, terms);
+        } else {
+            product.a = bf16_at(p->from, a);
+            product.depth = bf16_within(from.c, chunks - 1);
+            product.count = list_terms(p, (int)(spot % pixels), terms);
+        }
         bf16 *y = bf16_at(p->to, (size_t)group * bf16_spots(to) + spot);
         for (int block = first; block < last; block++) {
             float statistics[2 * BLOCK] = {0};
@@ -203,14 +219,18 @@ static void convolve_piece(void *context, int task, int worker) {
     for (int first = 0; first < columns; first += p->group) {
         int last = first + p->group < columns ? first + p->group : columns;
         convolve(p, group, piece_begin(&p->pieces, piece), piece_end(&p->pieces, piece), first,
-                 last, terms, sums);
+                 last, terms, bf16_scratch_cells(p->plan, p->workspace, worker), sums);
     }
     p->kernels->end();
 }
 
 static void run_pass(nnclr_engine *g, pass *p) {
-    const nnclr_conv *conv = &p->plan->base.conv;
-    size_t block = bf16_taps(conv) * (size_t)bf16_blocks(p->from->shape.c) * CELL * sizeof(bf16);
+    const bf16_plan *plan = p->plan;
+    size_t block;
+    p->fold = plan->fold && !p->backward;
+    p->column_tiles = (p->fold ? (size_t)bf16_steps(plan) : bf16_taps(&plan->base.conv)) *
+                      (size_t)bf16_blocks(p->from->shape.c);
+    block = p->column_tiles * CELL * sizeof(bf16);
     p->kernels = bf16_kernels(g);
     p->pieces = bf16_cut(p->to->shape);
     p->group = block < GROUP_BYTES ? (int)(GROUP_BYTES / block) : 1;

@@ -8,6 +8,7 @@ typedef struct bf16_plan {
     nnclr_conv_plan base;
     size_t packed_backward; /* elements before the form of backward-data */
     size_t terms;           /* most of one product, in any call */
+    bool fold;              /* forward and backward-weights work on folded rows (conv_fold.c) */
     /* Backward-weights. dW is kept as tiles [ci / 32][co / 32][tap][32 ci][32 co] of floats.
      * Small ones: each part of the rows of pictures has a dW and transposes what it needs, some
      * rows at a time. Large ones: all pictures of a pass are transposed first, then each task
@@ -30,6 +31,43 @@ static inline unsigned char *bf16_scratch(const bf16_plan *plan, void *workspace
 static inline void *bf16_shared(const nnclr_engine *g, const bf16_plan *plan, void *workspace) {
     return bf16_scratch(plan, workspace, nnclr_pool_threads(g->pool));
 }
+
+/* The cells of a worker, behind its terms. */
+static inline bf16 *bf16_scratch_cells(const bf16_plan *plan, void *workspace, int worker) {
+    return (bf16 *)(bf16_scratch(plan, workspace, worker) +
+                    (plan->terms * sizeof(tile_term) + 63) / 64 * 64);
+}
+
+/* ---- folded rows: k is [column of the kernel][channel], so a term a row of the kernel ---- */
+
+/* Whether a row of the kernel fits into the k of a cell. */
+bool BF16(folds)(const nnclr_conv *conv);
+/* Tiles of weights, forward, and of dW between two blocks of channels: one for each tap, or for
+ * each row of taps. */
+static inline int bf16_steps(const bf16_plan *plan) {
+    return plan->fold ? plan->base.conv.kernel : (int)bf16_taps(&plan->base.conv);
+}
+/* Cells of a row of x, and the channels in them. */
+static inline int bf16_row_cells(const bf16_plan *plan) {
+    return plan->fold ? plan->base.out.w : plan->base.in.w;
+}
+static inline int bf16_row_channels(const bf16_plan *plan) {
+    return plan->base.conv.ci * (plan->fold ? plan->base.conv.kernel : 1);
+}
+/* A row of x, counted over all groups and blocks of pictures, as output width cells, each of which
+ * `keep` takes to `to`. */
+void BF16(fold_row)(const bf16_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
+                    size_t row, void (*keep)(const bf16 *, bf16 *), bf16 *to);
+/* The last rows folded, [kernel][output width] cells: those below `next` of a block of pictures. */
+typedef struct bf16_folded {
+    size_t block; /* SIZE_MAX: none yet */
+    int next;
+    bf16 *rows;
+} bf16_folded;
+/* Folds what a pixel of the result needs and lists its terms, of folded->rows; pixels of a block
+ * come in order. Returns how many. */
+int BF16(fold_terms)(const bf16_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
+                     size_t block, int pixel, bf16_folded *folded, tile_term *terms);
 
 /* Sets what backward-weights needs of the plan; returns the bytes that it wants behind the scratch
  * of all workers, SIZE_MAX where they overflow. */

@@ -43,7 +43,8 @@ pieces BF16(weight_parts)(const bf16_plan *plan, nnclr_shape out) {
 size_t BF16(plan_weights)(bf16_plan *plan) {
     const nnclr_conv *conv = &plan->base.conv;
     nnclr_shape in = plan->base.in, out = plan->base.out;
-    plan->weights = plan->packed_backward / VALUE_PARTS;
+    plan->weights =
+        plan->packed_backward / VALUE_PARTS / bf16_taps(conv) * (size_t)bf16_steps(plan);
     plan->whole = plan->weights > PART_BYTES / sizeof(float);
     size_t scratch = 0, shared;
     if (plan->whole) {
@@ -62,8 +63,9 @@ size_t BF16(plan_weights)(bf16_plan *plan) {
         plan->ring = (plan->chunk_rows - 1) * conv->stride + conv->kernel;
         size_t spots = (size_t)plan->chunk_rows * (size_t)out.w;
         plan->terms = larger(plan->terms, spots);
-        scratch = ((size_t)plan->ring * (size_t)in.w * bf16_depth(in) + spots * bf16_depth(out)) *
-                  sizeof(bf16);
+        scratch = ((size_t)plan->ring * (size_t)bf16_row_cells(plan) * bf16_depth(in) +
+                   spots * bf16_depth(out)) *
+                  sizeof(bf16); /* more than forward folds */
         shared = (size_t)BF16(weight_parts)(plan, out).count * plan->weights * sizeof(float);
     }
     plan->worker_bytes = (plan->terms * sizeof(tile_term) + 63) / 64 * 64 + scratch;
@@ -76,7 +78,7 @@ typedef struct weights_call {
     const bf16_plan *plan;
     const tile_kernels *kernels;
     const nnclr_tensor *x, *dy;
-    float *sums; /* [parts][ci / 32][co / 32][tap][32][32] */
+    float *sums; /* [parts][ci / 32][co / 32][step][32][32] */
     pieces parts;
     float *dweights;
     bool add;
@@ -86,14 +88,9 @@ typedef struct weights_call {
     bf16 *x_tiles, *dy_tiles;
 } weights_call;
 
-static bf16 *scratch_tiles(const bf16_plan *plan, void *workspace, int worker) {
-    return (bf16 *)(bf16_scratch(plan, workspace, worker) +
-                    (plan->terms * sizeof(tile_term) + 63) / 64 * 64);
-}
-
 static float *dw_tile(const weights_call *call, int part, int input, int output, int tap) {
-    const nnclr_conv *conv = &call->plan->base.conv;
-    size_t at = (size_t)(input * bf16_blocks(conv->co) + output) * bf16_taps(conv) + (size_t)tap;
+    int outputs = bf16_blocks(call->plan->base.conv.co);
+    size_t at = (size_t)(input * outputs + output) * (size_t)bf16_steps(call->plan) + (size_t)tap;
     return call->sums + (size_t)part * call->plan->weights + at * TILE;
 }
 
@@ -120,6 +117,17 @@ typedef struct part {
     int next;
 } part;
 
+/* A row of x, counted over all groups and blocks of pictures. */
+static void transpose_row(const weights_call *call, size_t row, bf16 *to, size_t step) {
+    nnclr_shape in = call->x->shape;
+    if (call->plan->fold)
+        BF16(fold_row)(call->plan, call->kernels, call->x, row, call->kernels->transpose, to);
+    else
+        for (size_t x = 0; x < (size_t)in.w; x++)
+            rearrange(call->kernels->transpose, bf16_at(call->x, row * (size_t)in.w + x),
+                      bf16_blocks(in.c), to + x * CELL, step);
+}
+
 /* Transposes what rows [row, row + rows) of dy, of one block of pictures, need. */
 static void fill_chunk(const weights_call *call, part *p, size_t row, int rows) {
     const bf16_plan *plan = call->plan;
@@ -134,30 +142,32 @@ static void fill_chunk(const weights_call *call, part *p, size_t row, int rows) 
     int y = oy * conv->stride - conv->pad;
     int until = y + (rows - 1) * conv->stride + conv->kernel;
     for (y = y > p->next ? y : p->next; y < until && y < in.h; y++)
-        for (int x = 0; x < in.w; x++)
-            rearrange(
-                call->kernels->transpose,
-                bf16_at(call->x, (block * (size_t)in.h + (size_t)y) * (size_t)in.w + (size_t)x),
-                bf16_blocks(in.c), p->x + (size_t)(y % plan->ring * in.w + x) * CELL, p->x_step);
+        transpose_row(call, block * (size_t)in.h + (size_t)y,
+                      p->x + (size_t)(y % plan->ring * bf16_row_cells(plan)) * CELL, p->x_step);
     p->next = y;
     for (int i = 0; i < rows * out.w; i++)
         rearrange(call->kernels->pair, bf16_at(call->dy, row * (size_t)out.w + (size_t)i),
                   bf16_blocks(out.c), p->dy + (size_t)i * CELL, p->dy_step);
 }
 
+/* Steps of a row of the kernel. */
+static int across(const bf16_plan *plan) {
+    return plan->fold ? 1 : plan->base.conv.kernel;
+}
+
 static int chunk_terms(const weights_call *call, const part *p, int oy, int rows, int tap) {
     const bf16_plan *plan = call->plan;
     const nnclr_conv *conv = &plan->base.conv;
     nnclr_shape in = call->x->shape, out = call->dy->shape;
-    int count = 0;
+    int width = bf16_row_cells(plan), count = 0;
     for (int i = 0; i < rows; i++) {
-        int y = (oy + i) * conv->stride + tap / conv->kernel - conv->pad;
+        int y = (oy + i) * conv->stride + tap / across(plan) - conv->pad;
         if (y < 0 || y >= in.h)
             continue;
         for (int ox = 0; ox < out.w; ox++) {
-            int x = ox * conv->stride + tap % conv->kernel - conv->pad;
-            if (x >= 0 && x < in.w)
-                p->terms[count++] = (tile_term){(size_t)(y % plan->ring * in.w + x) * CELL,
+            int x = plan->fold ? ox : ox * conv->stride + tap % conv->kernel - conv->pad;
+            if (x >= 0 && x < width)
+                p->terms[count++] = (tile_term){(size_t)(y % plan->ring * width + x) * CELL,
                                                 (size_t)(i * out.w + ox) * CELL};
         }
     }
@@ -166,8 +176,9 @@ static int chunk_terms(const weights_call *call, const part *p, int oy, int rows
 
 static void sum_chunk(const weights_call *call, const part *p, int index, int oy, int rows) {
     const nnclr_conv *conv = &call->plan->base.conv;
-    int inputs = bf16_blocks(conv->ci), outputs = bf16_blocks(conv->co);
-    for (int tap = 0; tap < (int)bf16_taps(conv); tap++) {
+    int channels = bf16_row_channels(call->plan);
+    int inputs = bf16_blocks(channels), outputs = bf16_blocks(conv->co);
+    for (int tap = 0; tap < bf16_steps(call->plan); tap++) {
         int count = chunk_terms(call, p, oy, rows, tap);
         for (int input = 0; count > 0 && input < inputs; input++)
             for (int output = 0; output < outputs; output++) {
@@ -176,7 +187,7 @@ static void sum_chunk(const weights_call *call, const part *p, int index, int oy
                                               .chunks = 1,
                                               .a = p->x + (size_t)input * p->x_step,
                                               .b = p->dy + (size_t)output * p->dy_step,
-                                              .rows = bf16_within(conv->ci, input),
+                                              .rows = bf16_within(channels, input),
                                               .columns = bf16_within(conv->co, output),
                                               .depth = pictures_of(call, p->block),
                                               .sums = dw_tile(call, index, input, output, tap),
@@ -191,8 +202,8 @@ static void sum_part(void *context, int index, int worker) {
     const bf16_plan *plan = call->plan;
     nnclr_shape in = call->x->shape, out = call->dy->shape;
     part p = {.terms = (tile_term *)bf16_scratch(plan, call->workspace, worker),
-              .x = scratch_tiles(plan, call->workspace, worker),
-              .x_step = (size_t)plan->ring * (size_t)in.w * CELL,
+              .x = bf16_scratch_cells(plan, call->workspace, worker),
+              .x_step = (size_t)plan->ring * (size_t)bf16_row_cells(plan) * CELL,
               .dy_step = (size_t)plan->chunk_rows * (size_t)out.w * CELL,
               .block = SIZE_MAX};
     p.dy = p.x + p.x_step * (size_t)bf16_blocks(in.c);
@@ -301,18 +312,19 @@ static void fold_tiles(void *context, int task, int worker) {
     const weights_call *call = context;
     const nnclr_conv *conv = &call->plan->base.conv;
     int outputs = bf16_blocks(conv->co), input = task / outputs, output = task % outputs;
-    size_t taps = bf16_taps(conv);
-    for (int tap = 0; tap < (int)taps; tap++) {
-        float *tile = dw_tile(call, 0, input, output, tap);
+    int steps = bf16_steps(call->plan), channels = bf16_row_channels(call->plan);
+    size_t taps = bf16_taps(conv), folded = taps / (size_t)steps;
+    for (int step = 0; step < steps; step++) {
+        float *tile = dw_tile(call, 0, input, output, step);
         for (int other = 1; other < call->parts.count; other++) {
-            const float *more = dw_tile(call, other, input, output, tap);
+            const float *more = dw_tile(call, other, input, output, step);
             for (int i = 0; i < TILE; i++)
                 tile[i] += more[i];
         }
-        for (int i = 0; i < BLOCK && input * BLOCK + i < conv->ci; i++) {
-            size_t at =
-                (size_t)(output * BLOCK * conv->ci + input * BLOCK + i) * taps + (size_t)tap;
-            float *to = call->dweights + at;
+        for (int i = 0; i < bf16_within(channels, input); i++) {
+            size_t c = (size_t)(input * BLOCK + i % conv->ci);
+            size_t tap = (size_t)step * folded + (size_t)(i / conv->ci);
+            float *to = call->dweights + ((size_t)(output * BLOCK * conv->ci) + c) * taps + tap;
             for (int o = 0; o < BLOCK && output * BLOCK + o < conv->co;
                  o++, to += (size_t)conv->ci * taps)
                 *to = (call->add ? *to : 0) + tile[i * BLOCK + o];

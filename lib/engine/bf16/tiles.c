@@ -35,6 +35,7 @@ const tile_kernels TILES(portable) = {
     .multiply = multiply,
     .store = store,
     .transpose = transpose,
+    .slide = slide,
     .pair = pair,
     .normalise = normalise,
     .sum_gradient = sum_gradient,

@@ -114,6 +114,9 @@ typedef struct tile_kernels {
     void (*store)(const float *sums, int rows, int columns, bool add, bf16 *y, float *statistics);
     /* to[j][i] = from[i][j] */
     void (*transpose)(const bf16 *from, bf16 *to);
+    /* Each row of a cell down by `channels`, and behind it, up to `end`, those of a pixel, or of
+     * NULL zeros, as from `end` on. */
+    void (*slide)(bf16 *cell, const bf16 *pixel, int channels, int end);
     /* Rows in pairs: the form of b. */
     void (*pair)(const bf16 *from, bf16 *to);
     /* The first `pictures` rows; the others become zeros. */

@@ -82,6 +82,19 @@ static void pair_part(const bf16 *from, bf16 *to) {
     }
 }
 
+static void slide(bf16 *cell, const bf16 *pixel, int channels, int end) {
+    uint16_t order[BLOCK];
+    for (int i = 0; i < BLOCK; i++)
+        order[i] = (uint16_t)(i < end - channels ? i + channels : BLOCK + i - (end - channels));
+    const __m512i from = _mm512_loadu_si512(order);
+    const __mmask32 kept = (__mmask32)(((uint64_t)1 << end) - 1);
+    for (int at = 0; at < CELL; at += BLOCK) {
+        __m512i next = pixel ? _mm512_loadu_si512(pixel + at) : _mm512_setzero_si512();
+        __m512i row = _mm512_loadu_si512(cell + at);
+        _mm512_storeu_si512(cell + at, _mm512_maskz_permutex2var_epi16(kept, row, from, next));
+    }
+}
+
 #else
 
 static void transpose_part(const bf16 *from, bf16 *to) {
@@ -95,6 +108,15 @@ static void pair_part(const bf16 *from, bf16 *to) {
         for (int j = 0; j < BLOCK; j++)
             to[j / LANES * (TILE / 2) + i / 2 * BLOCK + j % LANES * 2 + i % 2] =
                 from[i * BLOCK + j];
+}
+
+static void slide(bf16 *cell, const bf16 *pixel, int channels, int end) {
+    for (int at = 0; at < CELL; at += BLOCK)
+        for (int i = 0; i < BLOCK; i++) {
+            bool within = i < end, moves = i < end - channels;
+            bf16 next = pixel && within && !moves ? pixel[at + i - (end - channels)] : 0;
+            cell[at + i] = moves ? cell[at + i + channels] : next;
+        }
 }
 
 #endif

@@ -1,0 +1,67 @@
+/* Rows of few channels, folded for a kernel: a cell then holds all pixels under one row of the
+ * kernel, where it held one, of whose 32 channels most are zeros. Of 3 channels and 7 x 7 taps:
+ *
+ *     x        | c0 c1 c2 0 ... 0 |   one pixel of 32 pictures; a product for each of 49 taps
+ *     folded   | x0: c0 c1 c2 | x1: c0 c1 c2 | ... | x6: c0 c1 c2 | 0 ... 0 |   for each of 7
+ *
+ * A cell slides over a row of pixels: each pixel moves what is there down by the channels of one
+ * and goes behind it, and zeros do so outside of the picture. So a pixel is read once for all
+ * columns of the kernel and a folded row serves all its rows: of x each pass reads what it read
+ * before, once, and its folded rows, kernel * output width * 2 KB, stay in L2. */
+#include "engine/bf16/conv.h"
+
+#include <string.h>
+
+enum { MOST_FOLDED = 128 }; /* tiles of weights: their dW is small (conv_weights.c) */
+
+bool BF16(folds)(const nnclr_conv *conv) {
+    return conv->kernel > 1 && conv->kernel <= BLOCK / conv->ci &&
+           bf16_blocks(conv->co) <= MOST_FOLDED / conv->kernel;
+}
+
+void BF16(fold_row)(const bf16_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
+                    size_t row, void (*keep)(const bf16 *, bf16 *), bf16 *to) {
+    const nnclr_conv *conv = &plan->base.conv;
+    int width = x->shape.w;
+    _Alignas(64) bf16 cell[CELL] = {0};
+    const int end = (plan->base.out.w - 1) * conv->stride + conv->kernel;
+    for (int at = 0, wanted = conv->kernel - 1; at < end; at++) {
+        int from = at - conv->pad;
+        bool inside = from >= 0 && from < width;
+        kernels->slide(cell, inside ? bf16_at(x, row * (size_t)width + (size_t)from) : NULL,
+                       conv->ci, conv->kernel * conv->ci);
+        if (at == wanted) {
+            keep(cell, to);
+            to += CELL;
+            wanted += conv->stride;
+        }
+    }
+}
+
+static void copy_cell(const bf16 *from, bf16 *to) {
+    memcpy(to, from, CELL * sizeof *to);
+}
+
+int BF16(fold_terms)(const bf16_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
+                     size_t block, int pixel, bf16_folded *folded, tile_term *terms) {
+    const nnclr_conv *conv = &plan->base.conv;
+    size_t width = (size_t)plan->base.out.w;
+    int height = x->shape.h, first = pixel / (int)width * conv->stride - conv->pad, count = 0;
+    if (block != folded->block) {
+        folded->block = block;
+        folded->next = 0;
+    }
+    for (int i = 0; i < conv->kernel; i++) {
+        int y = first + i;
+        if (y < 0 || y >= height)
+            continue;
+        size_t at = (size_t)(y % conv->kernel) * width * CELL;
+        if (y >= folded->next) {
+            BF16(fold_row)
+            (plan, kernels, x, block * (size_t)height + (size_t)y, copy_cell, folded->rows + at);
+            folded->next = y + 1;
+        }
+        terms[count++] = (tile_term){at + (size_t)pixel % width * CELL, (size_t)i * CELL};
+    }
+    return count;
+}
