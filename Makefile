@@ -73,8 +73,9 @@ $(OUT)/fuzz_options: override LDFLAGS += -Wl,--wrap=exit
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/support.o $(OUT)/tests/fuzz/replay.o $(OUT)/cmd.a $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(OUT)/tests/fuzz/support.o $(FUZZ_MAIN) $(OUT)/cmd.a $(LIB) $(LIBS)
 
+$(OUT)/bench_step: $(OUT)/tests/bench/op_times.o $(OUT)/tests/bench/machine_limit.o
 $(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
 
 $(OUT)/make_photos: $(OUT)/tests/bench/make_photos.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
