@@ -245,8 +245,9 @@ fuzz-build:
 	@$(if $(SANITIZE),true,! { $(FUZZ_WORKS); } || $(MAKE) --no-print-directory CC=$(FUZZ_CC) \
 	    SANITIZE=$(FUZZ_SANITIZE) CFLAGS="-O1 -g" fuzz-targets)
 
-# Measures the claims of the README beside their peer; nothing else should run meanwhile.
-bench: all examples
+# Measures the claims of the README beside their peer; nothing else should run meanwhile. Variables:
+# BENCH_ROUNDS, BENCH_CASES, BENCH_COMPILE, NNCLR_PEERS, see tests/bench/run.
+bench: all examples $(OUT)/bench_step $(OUT)/bench_peak
 	@tests/bench/run $(OUT) $(OUT)/examples
 
 # Reading, views and packing beside torchvision and Pillow.

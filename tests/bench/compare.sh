@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts that compare with a peer share; sourced by them.
 
 # Of numbers on standard input, a line each.

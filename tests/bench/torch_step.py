@@ -79,14 +79,11 @@ def resnet(arch, width, stem):
 
 
 def ways(mode):
-    new = hasattr(torch, "compile")
-    yield from ("f32", "autocast")
-    if mode == "infer":
-        yield from ("bf16", "f32,frozen", "bf16,frozen")
-    if new:
-        yield from ("f32,compile", "autocast,compile")
-        if mode == "infer":
-            yield "bf16,compile"
+    compiles = hasattr(torch, "compile")
+    if mode == "train":
+        return ["f32", "autocast"] + ["f32,compile", "autocast,compile"] * compiles
+    constant = "compile" if compiles else "frozen"
+    return ["f32", "autocast", "bf16", f"f32,{constant}", f"bf16,{constant}"]
 
 
 def pictures(batch, size):
