@@ -98,11 +98,18 @@ static void multiply_tiles(const measure *m, int worker) {
     const size_t side = (size_t)m->terms * (size_t)m->chunks * m->cell;
     for (int i = 0; i < m->terms; i++)
         terms[i].a = terms[i].b = (size_t)i * (size_t)m->chunks * m->cell;
+    const tile_product product = {.terms = terms,
+                                  .count = m->terms,
+                                  .chunks = m->chunks,
+                                  .a = m->a + (size_t)worker * side,
+                                  .b = m->b + (size_t)worker * side,
+                                  .rows = BLOCK,
+                                  .columns = BLOCK,
+                                  .depth = BLOCK,
+                                  .sums = m->sums + (size_t)worker * TILE};
     m->kernels->begin();
     for (int call = 0; call < m->calls; call++)
-        m->kernels->multiply(terms, m->terms, m->chunks, m->a + (size_t)worker * side,
-                             m->b + (size_t)worker * side, m->sums + (size_t)worker * TILE, false,
-                             false);
+        m->kernels->multiply(&product);
     m->kernels->end();
 }
 
