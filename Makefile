@@ -73,8 +73,9 @@ $(OUT)/fuzz_options: override LDFLAGS += -Wl,--wrap=exit
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/support.o $(OUT)/tests/fuzz/replay.o $(OUT)/cmd.a $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(OUT)/tests/fuzz/support.o $(FUZZ_MAIN) $(OUT)/cmd.a $(LIB) $(LIBS)
 
+$(OUT)/bench_step: $(OUT)/tests/bench/op_times.o $(OUT)/tests/bench/machine_limit.o
 $(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
 
 $(OUT)/make_photos: $(OUT)/tests/bench/make_photos.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
@@ -244,8 +245,9 @@ fuzz-build:
 	@$(if $(SANITIZE),true,! { $(FUZZ_WORKS); } || $(MAKE) --no-print-directory CC=$(FUZZ_CC) \
 	    SANITIZE=$(FUZZ_SANITIZE) CFLAGS="-O1 -g" fuzz-targets)
 
-# Measures the claims of the README beside their peer; nothing else should run meanwhile.
-bench: all examples
+# Measures the claims of the README beside their peer; nothing else should run meanwhile. Variables:
+# BENCH_ROUNDS, BENCH_CASES, BENCH_COMPILE, NNCLR_PEERS, see tests/bench/run.
+bench: all examples $(OUT)/bench_step $(OUT)/bench_peak
 	@tests/bench/run $(OUT) $(OUT)/examples
 
 # Reading, views and packing beside torchvision and Pillow.

@@ -1,61 +1,150 @@
 #!/usr/bin/python3
-"""The peer of `make bench`: a PyTorch training step (forward, backward, SGD) of a torchvision ResNet.
+"""The peer of `make bench`: PyTorch with a ResNet like torchvision's, old or new.
 
-usage: torch_step.py ARCH WIDTH STEM SIZE BATCH STEPS   -> one line: median images/s, then each step's
+usage: torch_step.py train|infer ARCH WIDTH STEM SIZE BATCH STEPS HOW
+       torch_step.py list train|infer        -> the values of HOW that this PyTorch has, a line each
 
-Channels last, float32 (with TORCH_PRECISION=bf16 under autocast to bfloat16), random input that differs from step to step; the caller sets the environment
-that PyTorch needs to be at its best (see tests/bench/run).
+train is forward, backward and SGD; infer is the forward pass up to the pooled features. One line on
+standard output: the median of the steps in images/s, the peak of resident memory in MiB, PyTorch's
+version. HOW joins by a comma
+
+    f32 or autocast   float32, or the same weights under autocast to bfloat16
+    bf16              infer: weights and activations in bfloat16
+    compile           torch.compile; infer: with weights as constants
+    frozen            infer: traced and frozen, batch norms folded into the convolutions
+
+Channels last, random input that differs from step to step. The caller sets the environment that
+PyTorch needs to be at its best (see tests/bench/compare.sh).
 """
-import os, statistics, sys, time
-import torch, torch.nn as nn, torchvision
-
-arch, width, stem, size, batch, steps = sys.argv[1], float(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:7])
-bf16 = os.environ.get("TORCH_PRECISION") == "bf16"
-torch.manual_seed(0)
-torch.set_num_threads(len(os.sched_getaffinity(0)))
+import os, resource, statistics, sys, time
+import torch
+from torch import nn
 
 
-def scaled(c):
-    return max(8, int(c * width / 8 + 0.5) * 8)
+class Basic(nn.Module):
+    grows = 1
 
-
-class Block(nn.Module):
-    def __init__(self, ci, co, s):
+    def __init__(self, ci, c, stride):
         super().__init__()
-        self.a = nn.Conv2d(ci, co, 3, s, 1, bias=False); self.b1 = nn.BatchNorm2d(co)
-        self.b = nn.Conv2d(co, co, 3, 1, 1, bias=False); self.b2 = nn.BatchNorm2d(co)
-        self.d = None if s == 1 and ci == co else nn.Sequential(nn.Conv2d(ci, co, 1, s, bias=False), nn.BatchNorm2d(co))
+        self.conv1, self.bn1 = nn.Conv2d(ci, c, 3, stride, 1, bias=False), nn.BatchNorm2d(c)
+        self.conv2, self.bn2 = nn.Conv2d(c, c, 3, 1, 1, bias=False), nn.BatchNorm2d(c)
         self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample(ci, c, stride)
 
     def forward(self, x):
-        r = x if self.d is None else self.d(x)
-        return self.relu(self.b2(self.b(self.relu(self.b1(self.a(x))))) + r)
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-if arch == "resnet18":
-    w = scaled(64)
-    if stem == "cifar":
-        layers, ci = [nn.Conv2d(3, w, 3, 1, 1, bias=False), nn.BatchNorm2d(w), nn.ReLU(inplace=True)], w
-    else:
-        layers, ci = [nn.Conv2d(3, w, 7, 2, 3, bias=False), nn.BatchNorm2d(w), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)], w
-    for k, s in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        layers += [Block(ci, scaled(k), s), Block(scaled(k), scaled(k), 1)]; ci = scaled(k)
-    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-else:
-    net = getattr(torchvision.models, arch)(weights=None); net.fc = nn.Identity(); ci = 2048
-head = nn.Linear(ci, 128)
-net = net.to(memory_format=torch.channels_last)
-optimizer = torch.optim.SGD([*net.parameters(), *head.parameters()], 0.01, momentum=0.9)
+class Bottleneck(nn.Module):
+    grows = 4
+
+    def __init__(self, ci, c, stride):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(ci, c, 1, bias=False), nn.BatchNorm2d(c)
+        self.conv2, self.bn2 = nn.Conv2d(c, c, 3, stride, 1, bias=False), nn.BatchNorm2d(c)
+        self.conv3, self.bn3 = nn.Conv2d(c, 4 * c, 1, bias=False), nn.BatchNorm2d(4 * c)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample(ci, 4 * c, stride)
+
+    def forward(self, x):
+        y = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+        return self.relu(self.bn3(self.conv3(y)) + (x if self.downsample is None else self.downsample(x)))
+
+
+def downsample(ci, co, stride):
+    if stride == 1 and ci == co:
+        return None
+    return nn.Sequential(nn.Conv2d(ci, co, 1, stride, bias=False), nn.BatchNorm2d(co))
+
+
+ARCHS = {"resnet18": (Basic, (2, 2, 2, 2)), "resnet34": (Basic, (3, 4, 6, 3)), "resnet50": (Bottleneck, (3, 4, 6, 3))}
+
+
+def resnet(arch, width, stem):
+    """The network, and the count of its features."""
+    block, counts = ARCHS[arch]
+    channels = [max(8, int(c * width / 8 + 0.5) * 8) for c in (64, 128, 256, 512)]
+    ci = channels[0]
+    cifar = stem == "cifar"
+    layers = [nn.Conv2d(3, ci, 3 if cifar else 7, 1 if cifar else 2, 1 if cifar else 3, bias=False),
+              nn.BatchNorm2d(ci), nn.ReLU(inplace=True)]
+    if not cifar:
+        layers.append(nn.MaxPool2d(3, 2, 1))
+    for stage, (c, count) in enumerate(zip(channels, counts)):
+        for i in range(count):
+            layers.append(block(ci, c, 2 if stage > 0 and i == 0 else 1))
+            ci = c * block.grows
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), ci
+
+
+def ways(mode):
+    compiles = hasattr(torch, "compile")
+    if mode == "train":
+        return ["f32", "autocast"] + ["f32,compile", "autocast,compile"] * compiles
+    constant = "compile" if compiles else "frozen"
+    return ["f32", "autocast", "bf16", f"f32,{constant}", f"bf16,{constant}"]
+
+
+def pictures(batch, size):
+    return torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+
+
+def trainer(net, features, autocast):
+    net = nn.Sequential(net, nn.Linear(features, 128)).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9)
+    run = torch.compile(net) if "compile" in how else net
+
+    def step(x):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y = run(x)
+        loss = y.float().square().mean()
+        optimizer.zero_grad(set_to_none=False)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def inference(net, autocast, example):
+    kind = torch.bfloat16 if "bf16" in how else torch.float32
+    net = net.to(memory_format=torch.channels_last).eval().to(kind)
+    # What makes constants of weights does not take those of the inference mode.
+    mode = torch.inference_mode
+    if "frozen" in how:
+        mode = torch.no_grad
+        with mode():
+            net = torch.jit.freeze(torch.jit.trace(net, example.to(kind)))
+    elif "compile" in how:
+        from torch._inductor import config
+        mode = torch.no_grad
+        config.freezing = True
+        net = torch.compile(net)
+
+    def step(x):
+        with mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            net(x.to(kind))
+
+    return step
+
+
+if sys.argv[1] == "list":
+    print("\n".join(ways(sys.argv[2])))
+    sys.exit()
+mode, arch, width, stem = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4]
+size, batch, steps = map(int, sys.argv[5:8])
+how = sys.argv[8].split(",")
+torch.manual_seed(0)
+torch.set_num_threads(len(os.sched_getaffinity(0)))
+network, count = resnet(arch, width, stem)
+autocast = "autocast" in how
+step = trainer(network, count, autocast) if mode == "train" else inference(network, autocast, pictures(batch, size))
 rates = []
-for step in range(steps):
-    x = torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
-    t = time.perf_counter()
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        y = head(net(x))
-    loss = y.float().square().mean()
-    optimizer.zero_grad(set_to_none=False)
-    loss.backward()
-    optimizer.step()
-    rates.append(batch / (time.perf_counter() - t))
+for _ in range(steps):
+    x = pictures(batch, size)
+    start = time.perf_counter()
+    step(x)
+    rates.append(batch / (time.perf_counter() - start))
 rates = rates[2:] or rates
-print(round(statistics.median(rates), 1), *[round(r, 1) for r in rates])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(f"{statistics.median(rates):.4g}\t{peak:.0f}\t{torch.__version__.split('+')[0]}")
