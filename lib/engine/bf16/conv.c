@@ -1,8 +1,8 @@
 /* Convolution forward and backward-data: for each spot of the result the tiles under its taps,
  * those outside of the picture left out, times the weights of each tap. Of few channels the row of
- * pixels under a row of taps is one tile (conv_fold.c). Values of three parts are
- * multiplied exactly forward, since a ReLU that flips changes a gradient more than all rounding
- * does; gradients with three products. */
+ * pixels under a row of taps is one tile (conv_fold.c). Values of three parts are multiplied
+ * exactly forward, since a ReLU that flips changes a gradient more than all rounding does;
+ * gradients with three products. */
 #include "engine/bf16/conv.h"
 
 #include <string.h>
