@@ -48,7 +48,7 @@ EXAMPLES := $(basename $(wildcard examples/*/*.c))
 SCRIPTS  := tests/floors tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib completions install uninstall dist tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-data bench-conv bench-graph bench-lineval bench-search clean format
+.PHONY: all lib completions install uninstall dist tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-data bench-conv bench-graph bench-lineval bench-search bench-busy clean format
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -257,6 +257,10 @@ bench-data: all $(OUT)/bench_views $(OUT)/bench_jpeg $(OUT)/make_photos
 # Each convolution of a ResNet-18 by itself: milliseconds and GFLOP/s.
 bench-conv: $(OUT)/bench_conv
 	@$<
+
+# Training beside a loop that keeps one CPU busy.
+bench-busy: all examples
+	@tests/bench/busy $(OUT) $(OUT)/examples
 
 # The search of the support set beside OpenBLAS.
 bench-search: $(OUT)/bench_search
