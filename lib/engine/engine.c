@@ -14,12 +14,13 @@ static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16, &nncl
 enum { CHOICES = sizeof choice_names / sizeof choice_names[0] };
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
-/* Whether a table is what was asked for. */
+/* Whether a table is what was asked for; of an engine without a precision one is. */
 static bool agrees(const nnclr_engine_table *table, nnclr_engine_choice choice,
                    nnclr_precision precision) {
+    if (precision == NNCLR_PRECISION_AUTO)
+        precision = strcmp(table->name, "amx") == 0 ? NNCLR_PRECISION_BF16 : NNCLR_PRECISION_F32;
     return (choice == NNCLR_ENGINE_AUTO || strcmp(table->name, choice_names[choice]) == 0) &&
-           (precision == NNCLR_PRECISION_AUTO ||
-            strcmp(table->precision, precision_names[precision]) == 0);
+           strcmp(table->precision, precision_names[precision]) == 0;
 }
 
 static bool has_engine(nnclr_engine_choice choice) {
