@@ -101,8 +101,8 @@ static void run(int argc, char **argv) {
     fclose(error_stream);
     if (end)
         check_end(out, message);
-    else if (!settings.resume)
-        check_config(&settings.config);
+    else if (!settings.run.resume)
+        check_config(&settings.run.config);
     nnclr_free(cli.given);
     nnclr_free(cli.operands);
     free(out);
