@@ -104,21 +104,21 @@ static inline float bf16_to_float(bf16 v) {
     return value.f;
 }
 
-/* To the nearest, ties to even; a NaN stays one. */
+/* To the nearest, ties to even; a NaN stays one. Without a branch, so that loops become vectors. */
 static inline bf16 bf16_from_float(float v) {
     union {
         float f;
         uint32_t u;
     } value = {.f = v};
-    if ((value.u & 0x7fffffff) > 0x7f800000)
-        return (bf16)(value.u >> 16 | 0x40);
-    return (bf16)((value.u + 0x7fff + (value.u >> 16 & 1)) >> 16);
+    uint32_t quiet = value.u >> 16 | 0x40;
+    uint32_t rounded = (value.u + 0x7fff + (value.u >> 16 & 1)) >> 16;
+    return (bf16)((value.u & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
 }
 
 /* Value i of the 1024 of a cell. */
 static inline float cell_value(const bf16 *cell, int i) {
-    float value = 0;
-    for (int part = VALUE_PARTS - 1; part >= 0; part--)
+    float value = bf16_to_float(cell[(VALUE_PARTS - 1) * TILE + i]);
+    for (int part = VALUE_PARTS - 2; part >= 0; part--)
         value = bf16_to_float(cell[part * TILE + i]) + value;
     return value;
 }

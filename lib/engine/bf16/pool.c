@@ -32,10 +32,11 @@ static int pictures_of(nnclr_shape s, int task) {
     return bf16_pictures(s, (size_t)block * (size_t)s.h * (size_t)s.w);
 }
 
-CPU_WIDE static void keep_larger(const bf16 *from, bf16 *y) {
-    for (int i = 0; i < TILE; i++)
-        cell_put(y, i,
-                 cell_value(from, i) > cell_value(y, i) ? cell_value(from, i) : cell_value(y, i));
+CPU_WIDE static void keep_larger(const bf16 *restrict from, bf16 *restrict y) {
+    for (int i = 0; i < TILE; i++) {
+        const float new = cell_value(from, i), old = cell_value(y, i);
+        cell_put(y, i, new > old ? new : old);
+    }
 }
 
 static void largest_block(void *context, int task, int worker) {
@@ -68,7 +69,8 @@ typedef struct largest {
     int32_t pixel[TILE];
 } largest;
 
-CPU_WIDE static void find_larger(const bf16 *from, int pixel, bool start, largest *best) {
+CPU_WIDE static void find_larger(const bf16 *restrict from, int pixel, bool start,
+                                 largest *restrict best) {
     for (int i = 0; i < TILE; i++) {
         float v = cell_value(from, i);
         bool better = start || v > best->value[i];
@@ -77,9 +79,11 @@ CPU_WIDE static void find_larger(const bf16 *from, int pixel, bool start, larges
     }
 }
 
-CPU_WIDE static void add_where(const largest *best, int pixel, const bf16 *dy, bf16 *dx) {
+CPU_WIDE static void add_where(const largest *restrict best, int pixel, const bf16 *restrict dy,
+                               bf16 *restrict dx) {
     for (int i = 0; i < TILE; i++) {
-        cell_put(dx, i, cell_value(dx, i) + (best->pixel[i] == pixel ? cell_value(dy, i) : 0));
+        const float more = cell_value(dy, i); /* read in any case: no branch */
+        cell_put(dx, i, cell_value(dx, i) + (best->pixel[i] == pixel ? more : 0));
     }
 }
 
@@ -152,7 +156,7 @@ void BF16(average_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_t
     nnclr_pool_for(g->pool, tasks_of(x->shape), average_block, &call);
 }
 
-CPU_WIDE static void put_gradient(const float *from, bool add, bf16 *dx) {
+CPU_WIDE static void put_gradient(const float *restrict from, bool add, bf16 *restrict dx) {
     for (int i = 0; i < TILE; i++)
         cell_put(dx, i, (add ? cell_value(dx, i) : 0) + from[i]);
 }
