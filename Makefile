@@ -26,15 +26,16 @@ LIB_SRC  := $(sort $(wildcard lib/*/*.c))
 CPU_SRC  := $(sort $(wildcard lib/engine/cpu/*.c))
 # Kernels for vectors that not every x86-64 has: chosen when the program runs.
 SIMD     := lib/engine/cpu/simd
-SIMD_OBJ := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(patsubst %,$(OUT)/$(SIMD)/%.o,direct_plan \
-              direct_conv direct_kernels-avx2 direct_kernels-avx512 sift_kernels-avx2 sift_kernels-avx512))
-# Activations in bfloat16, one or three to a value, and their kernels: for any CPU, with AVX512-BF16,
-# with AMX.
-BF16      := lib/engine/bf16
-BF16_SRC  := $(filter-out $(BF16)/tiles.c,$(sort $(wildcard $(BF16)/*.c)))
-TILES     := portable $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),avx512 amx)
-TILES_OBJ := $(foreach parts,x1 x3,$(TILES:%=$(OUT)/$(BF16)/tiles-%-$(parts).o))
-SIMD_OBJ  += $(BF16_SRC:%.c=$(OUT)/%-x1.o) $(BF16_SRC:%.c=$(OUT)/%-x3.o) $(TILES_OBJ)
+SIMD_OBJ := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(patsubst %,$(OUT)/$(SIMD)/%.o,sift_kernels-avx2 sift_kernels-avx512))
+# Activations in tiles, of one or three bfloat16 to a value or of floats, and their kernels for kinds
+# of CPUs.
+TILED     := lib/engine/tiles
+TILED_SRC  := $(filter-out $(TILED)/tiles.c,$(sort $(wildcard $(TILED)/*.c)))
+TILES     := portable-x1 portable-x3
+TILES     += $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),avx2-x1 avx512-x1 avx512bf16-x1 amx-x1 \
+               avx512bf16-x3 amx-x3 avx2-f32 avx512-f32)
+TILES_OBJ := $(TILES:%=$(OUT)/$(TILED)/tiles-%.o)
+SIMD_OBJ  += $(foreach parts,x1 x3 f32,$(TILED_SRC:%.c=$(OUT)/%-$(parts).o)) $(TILES_OBJ)
 LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o) $(CPU_SRC:%.c=$(OUT)/%-f32.o) $(CPU_SRC:%.c=$(OUT)/%-f64.o) $(SIMD_OBJ)
 LIB_OBJ  += $(OUT)/lib/eval/page_text.o
 LIB      := $(OUT)/libnnclr.a
@@ -105,7 +106,6 @@ $(OUT)/lib/engine/cpu/%-f32.o: lib/engine/cpu/%.c
 $(OUT)/lib/engine/cpu/%-f64.o: lib/engine/cpu/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=64 -c -o $@ $<
-$(OUT)/$(SIMD)/direct_plan.o $(OUT)/$(SIMD)/direct_conv.o: ALL_CFLAGS += -O3 -DNNCLR_REAL_BITS=32
 
 $(OUT)/$(SIMD)/%_kernels-avx2.o: $(SIMD)/%_kernels.c
 	@mkdir -p $(@D)
@@ -114,22 +114,29 @@ $(OUT)/$(SIMD)/%_kernels-avx512.o: $(SIMD)/%_kernels.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16 -c -o $@ $<
 
-$(OUT)/$(BF16)/%-x1.o: PARTS := -DNNCLR_BF16_PARTS=1
-$(OUT)/$(BF16)/%-x3.o: PARTS := -DNNCLR_BF16_PARTS=3
-BF16_CC = $(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=32 $(PARTS) -c -o $@ $<
-$(OUT)/$(BF16)/%-x1.o: $(BF16)/%.c
+$(OUT)/$(TILED)/%-x1.o: PARTS := -DNNCLR_TILE_PARTS=1
+$(OUT)/$(TILED)/%-x3.o: PARTS := -DNNCLR_TILE_PARTS=3
+$(OUT)/$(TILED)/%-f32.o: PARTS := -DNNCLR_TILE_PARTS=0
+TILED_CC = $(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=32 $(PARTS) -c -o $@ $<
+$(OUT)/$(TILED)/%-x1.o: $(TILED)/%.c
 	@mkdir -p $(@D)
-	$(BF16_CC)
-$(OUT)/$(BF16)/%-x3.o: $(BF16)/%.c
+	$(TILED_CC)
+$(OUT)/$(TILED)/%-x3.o: $(TILED)/%.c
 	@mkdir -p $(@D)
-	$(BF16_CC)
+	$(TILED_CC)
+$(OUT)/$(TILED)/%-f32.o: $(TILED)/%.c
+	@mkdir -p $(@D)
+	$(TILED_CC)
 
-AVX512 := -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq
-$(OUT)/$(BF16)/tiles-portable-%.o: KIND := -DTILES_KIND=0
-$(OUT)/$(BF16)/tiles-avx512-%.o: KIND := -DTILES_KIND=1 $(AVX512) -mavx512bf16 -mprefer-vector-width=512
-$(OUT)/$(BF16)/tiles-amx-%.o: KIND := -DTILES_KIND=2 $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16 -mprefer-vector-width=512
+AVX2   := -mavx2 -mfma -DNNCLR_SIMD_LANES=8
+AVX512 := -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -mprefer-vector-width=512 -DNNCLR_SIMD_LANES=16
+$(OUT)/$(TILED)/tiles-portable-%.o: KIND := -DTILES_KIND=PORTABLE
+$(OUT)/$(TILED)/tiles-avx2-%.o: KIND := -DTILES_KIND=AVX2 $(AVX2)
+$(OUT)/$(TILED)/tiles-avx512-%.o: KIND := -DTILES_KIND=AVX512 $(AVX512)
+$(OUT)/$(TILED)/tiles-avx512bf16-%.o: KIND := -DTILES_KIND=AVX512BF16 $(AVX512) -mavx512bf16
+$(OUT)/$(TILED)/tiles-amx-%.o: KIND := -DTILES_KIND=AMX $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
 # Vectors stay inside of the file: how they would be handed to others does not matter.
-$(TILES_OBJ): $(BF16)/tiles.c
+$(TILES_OBJ): $(TILED)/tiles.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -O3 -Wno-psabi $(KIND) $(PARTS) -c -o $@ $<
 

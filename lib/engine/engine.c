@@ -7,9 +7,9 @@ static const char *const choice_names[] = {"auto", "cpu", "amx", "cuda"};
 static const char *const precision_names[] = {"auto", "bf16", "f32", "f64"};
 
 /* In the order in which "auto" tries them. */
-static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16, &nnclr_engine_amx_f32,
-                                                   &nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64,
-                                                   &nnclr_engine_cpu_bf16};
+static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16,  &nnclr_engine_amx_f32,
+                                                   &nnclr_engine_cpu_tiles, &nnclr_engine_cpu_f32,
+                                                   &nnclr_engine_cpu_f64,   &nnclr_engine_cpu_bf16};
 
 enum { CHOICES = sizeof choice_names / sizeof choice_names[0] };
 enum { TABLES = sizeof tables / sizeof tables[0] };

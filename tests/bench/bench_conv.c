@@ -50,7 +50,8 @@ static void die(const nnclr_error *e) {
     exit(1);
 }
 
-static void *reals(bench *b, size_t count) {
+static void *memory(bench *b, size_t bytes) {
+    size_t count = bytes / sizeof(float);
     nnclr_error e = NNCLR_NO_ERROR;
     float *values = b->g.table->arena_create(&b->g, count * sizeof *values, &e);
     if (!values || b->count == BLOCKS)
@@ -65,9 +66,13 @@ static void *reals(bench *b, size_t count) {
     return values;
 }
 
+static void *reals(bench *b, size_t count) {
+    return memory(b, count * sizeof(float));
+}
+
 static nnclr_tensor tensor(bench *b, nnclr_shape s) {
-    size_t count = (size_t)nnclr_shape_pictures(s) * (size_t)(s.h * s.w * s.c);
-    return (nnclr_tensor){s, NNCLR_ACTIVATION, reals(b, count)};
+    size_t bytes = b->g.table->tensor_bytes(&b->g, s, NNCLR_ACTIVATION);
+    return (nnclr_tensor){s, NNCLR_ACTIVATION, memory(b, bytes)};
 }
 
 static void prepare(bench *b, const layer *l, int width, int batch) {
@@ -89,9 +94,9 @@ static void prepare(bench *b, const layer *l, int width, int batch) {
     b->dy = tensor(b, b->plan->out);
     b->weights = reals(b, count);
     b->dweights = reals(b, count);
-    b->packed = reals(b, b->plan->packed_bytes / sizeof(float));
-    b->workspace = reals(b, b->plan->workspace_bytes / sizeof(float));
-    b->sums = reals(b, b->g.table->statistics_bytes(&b->g, 2, conv.co) / sizeof(float));
+    b->packed = memory(b, b->plan->packed_bytes);
+    b->workspace = memory(b, b->plan->workspace_bytes);
+    b->sums = memory(b, b->g.table->statistics_bytes(&b->g, 2, conv.co));
     b->norm = (nnclr_batchnorm_call){.main = {.x = &b->y,
                                               .gamma = reals(b, c),
                                               .beta = reals(b, c),

@@ -4,7 +4,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
-#include "engine/bf16/tiles.h"
+#include "engine/tiles/tiles.h"
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -129,10 +129,10 @@ static const tile_kernels *kernels_of(const nnclr_engine *g) {
 #ifdef __x86_64__
     if (strcmp(g->table->name, "amx") == 0)
         return tiles ? &nnclr_tiles_amx : &nnclr_tiles_x3_amx;
-    if (tiles && g->vectors && strcmp(g->vectors, "avx512") == 0)
-        return &nnclr_tiles_avx512;
+    if (tiles && g->vectors && strcmp(g->vectors, "avx512-bf16") == 0)
+        return &nnclr_tiles_avx512bf16;
 #endif
-    return tiles ? &nnclr_tiles_portable : NULL;
+    return tiles && !g->vectors ? &nnclr_tiles_portable : NULL;
 }
 
 /* The best of some rounds: what disturbs can only slow down. */

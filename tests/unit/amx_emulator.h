@@ -93,9 +93,9 @@ static inline bool amx_configure(const uint8_t *config) {
     return true;
 }
 
-static inline float amx_widen(const uint8_t *row, int element) {
+static inline float amx_widen(const uint8_t *row, int at) {
     uint16_t half;
-    memcpy(&half, row + 2 * element, sizeof half);
+    memcpy(&half, row + 2 * at, sizeof half);
     union {
         uint32_t u;
         float f;

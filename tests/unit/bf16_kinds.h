@@ -1,46 +1,43 @@
-/* The kinds of kernels on tiles, each as an open engine: those that this CPU has, and AMX where at
- * least AVX512-BF16 is there, instruction by instruction (amx_emulator.h). With NNCLR_BF16_PARTS 3
- * the engine at f32, which only AMX opens by itself. */
+/* The kinds of kernels on tiles of bfloat16, each as an open engine: those that this CPU runs, and
+ * AMX where at least AVX512-BF16 is there, instruction by instruction (amx_emulator.h). With
+ * NNCLR_TILE_PARTS 3 the engine at f32, which only AMX opens by itself. */
 #ifndef NNCLR_TESTS_BF16_KINDS_H
 #define NNCLR_TESTS_BF16_KINDS_H
 
-#include "engine/bf16/bf16.h"
+#include "engine/tiles/tiled.h"
 #include "tests/unit/amx_emulator.h"
 #include "tests/unit/engine_fixture.h"
 
-enum { PORTABLE, AVX512, AMX, KINDS };
+enum { PORTABLE, AVX2, AVX512, AVX512BF16, AMX, KINDS };
 
 typedef struct bf16_kind {
-    const char *name, *simd;
-    nnclr_engine_choice choice;
+    const char *name;
+    const tile_kernels *kernels;
     bool emulated;
 } bf16_kind;
 
-static inline bool kind_opens(const bf16_kind *kind) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    nnclr_engine g;
-    nnclr_pool *pool = nnclr_pool_create(1, &e);
-    CHECK(pool && setenv("NNCLR_SIMD", kind->simd, 1) == 0);
-    bool opens = nnclr_engine_open(&g, kind->choice, NNCLR_PRECISION_BF16, pool, &e);
-    if (opens)
-        nnclr_engine_close(&g);
-    else
-        CHECK_SAYS(e.code == NNCLR_ERROR_MISSING, "%s", e.message);
-    CHECK(unsetenv("NNCLR_SIMD") == 0);
-    nnclr_pool_free(pool);
-    return opens;
+static inline const tile_kernels *kernels_at(int i) {
+    const tile_kernels *const kernels[KINDS] = {
+        [PORTABLE] = &TILES(portable),
+#ifdef __x86_64__
+#if NNCLR_TILE_PARTS == 1
+        [AVX2] = &TILES(avx2),
+        [AVX512] = &TILES(avx512),
+#endif
+        [AVX512BF16] = &TILES(avx512bf16),
+        [AMX] = &TILES(amx),
+#endif
+    };
+    return kernels[i];
 }
 
 static inline bool kind_at(int i, bf16_kind *kind) {
-    const bf16_kind kinds[KINDS] = {{"plain C", "none", NNCLR_ENGINE_CPU, false},
-                                    {"avx512", "avx512", NNCLR_ENGINE_CPU, false},
-                                    {"amx", "", NNCLR_ENGINE_AMX, false}};
-    *kind = kinds[i];
-    if (kind_opens(kind))
-        return true;
-    if (i != AMX || !kind_opens(&kinds[AVX512]))
+    const tile_kernels *kernels = kernels_at(i);
+    *kind = (bf16_kind){kernels ? kernels->name : "", kernels, false};
+    if (!kernels || TILED(runs)(kernels))
+        return kernels != NULL;
+    if (i != AMX || !TILED(runs)(kernels_at(AVX512BF16)))
         return false;
-    *kind = kinds[AVX512];
     kind->name = "amx, emulated";
     kind->emulated = true;
     return true;
@@ -53,37 +50,27 @@ static inline void fastest_kind(bf16_kind *kind) {
 }
 
 static inline const tile_kernels *kernels_of_kind(const bf16_kind *kind) {
-#ifdef __x86_64__
     if (kind->emulated)
         amx_emulate();
-    if (kind->emulated || kind->choice == NNCLR_ENGINE_AMX)
-        return &TILES(amx);
-    if (strcmp(kind->simd, "avx512") == 0)
-        return &TILES(avx512);
-#endif
-    (void)kind;
-    return &TILES(portable);
+    return kind->kernels;
 }
 
 static inline void open_kind(fixture *f, const bf16_kind *kind, int threads) {
-#if NNCLR_BF16_PARTS == 3
     nnclr_error e = NNCLR_NO_ERROR;
+#if NNCLR_TILE_PARTS == 3
     *f = (fixture){.t = &nnclr_engine_amx_f32, .tolerance = 2e-5};
+#else
+    bool amx = strncmp(kind->name, "amx", 3) == 0;
+    *f = (fixture){.t = amx ? &nnclr_engine_amx_bf16 : &nnclr_engine_cpu_bf16, .tolerance = 1e-5};
+#endif
     f->pool = nnclr_pool_create(threads, &e);
     CHECK_SAYS(f->pool, "%s", e.message);
     f->g = (nnclr_engine){.table = f->t, .pool = f->pool};
-    CHECK_SAYS(BF16(open_with)(&f->g, kernels_of_kind(kind), &e), "%s", e.message);
-#else
-    CHECK(setenv("NNCLR_SIMD", kind->simd, 1) == 0);
-    fixture_open_engine(f, kind->choice, NNCLR_PRECISION_BF16, threads);
-    CHECK(unsetenv("NNCLR_SIMD") == 0);
-    if (kind->emulated)
-        ((bf16_state *)f->g.state)->kernels = kernels_of_kind(kind);
-#endif
+    CHECK_SAYS(TILED(open_with)(&f->g, kernels_of_kind(kind), &e), "%s", e.message);
 }
 
 /* Of a value at rest: half a unit of its eighth bit, or of float's last. */
-static const double value_unit = NNCLR_BF16_PARTS == 3 ? 0x1p-24 : 0x1p-8;
+static const double value_unit = NNCLR_TILE_PARTS == 3 ? 0x1p-24 : 0x1p-8;
 
 /* To the nearest bfloat16, ties to even; of what is exact in float. */
 static inline double rounded_part(double value) {
@@ -97,7 +84,7 @@ static inline double rounded_part(double value) {
 
 /* To what activations hold: a bfloat16, or the float that three are, and back. */
 static inline double rounded(double value) {
-    return NNCLR_BF16_PARTS == 3 ? (double)(float)value : rounded_part(value);
+    return NNCLR_TILE_PARTS == 3 ? (double)(float)value : rounded_part(value);
 }
 
 #endif

@@ -71,11 +71,10 @@ static inline void *fixture_reals(fixture *f, const double *values, size_t count
     return place;
 }
 
-/* Activations in bfloat16, one or, at f32, three to a value, in blocks (engine/bf16/tiles.h); else
- * they are plain reals. */
+/* Activations may be in blocks of pictures and of 32 channels (engine/tiles/tiles.h); else they are
+ * plain reals. */
 static inline bool has_blocks(const fixture *f, nnclr_kind kind) {
-    return kind == NNCLR_ACTIVATION &&
-           (strcmp(f->t->precision, "bf16") == 0 || strcmp(f->t->name, "amx") == 0);
+    return f->t->tensor_bytes(&f->g, (nnclr_shape){1, 1, 1, 1, 1}, kind) > sizeof(double);
 }
 
 static inline size_t shape_reals(nnclr_shape s) {
@@ -117,26 +116,30 @@ static inline double *host_reals(fixture *f, const void *place, size_t count) {
     return host;
 }
 
-/* Pictures and channels fill blocks of 32, the last with zeros. */
-static inline void check_padding(const nnclr_tensor *tensor, int parts) {
+/* Pictures, 32 or of floats 16, and 32 channels fill blocks, the last with zeros; a value is a
+ * float, or one or three bfloat16. */
+static inline void check_padding(const fixture *f, const nnclr_tensor *tensor) {
     nnclr_shape s = tensor->shape;
+    bool floats = f->t == &nnclr_engine_cpu_tiles;
+    int parts = floats || strcmp(f->t->precision, "bf16") == 0 ? 1 : 3, most = floats ? 16 : 32;
     const uint16_t *at = tensor->place;
-    int blocks = (s.n + 31) / 32, channels = (s.c + 31) / 32;
+    int blocks = (s.n + most - 1) / most, channels = (s.c + 31) / 32;
     for (int block = 0; block < s.groups * blocks; block++)
         for (int pixel = 0; pixel < s.h * s.w; pixel++)
             for (int c = 0; c < channels * 32; c += 32)
-                for (int k = 0; k < parts * 32 * 32; k++, at++) {
-                    int i = k % (32 * 32);
-                    bool there = block % blocks * 32 + i / 32 < s.n && c + i % 32 < s.c;
-                    CHECK_SAYS(there || (*at & 0x7fff) == 0,
+                for (int k = 0; k < parts * most * 32; k++, at += floats ? 2 : 1) {
+                    int i = k % (most * 32);
+                    bool there = block % blocks * most + i / 32 < s.n && c + i % 32 < s.c;
+                    bool zero = floats ? at[0] == 0 && (at[1] & 0x7fff) == 0 : (*at & 0x7fff) == 0;
+                    CHECK_SAYS(there || zero,
                                "%04x in pixel %d where picture %d or channel %d is none", *at,
-                               pixel, block % blocks * 32 + i / 32, c + i % 32);
+                               pixel, block % blocks * most + i / 32, c + i % 32);
                 }
 }
 
 static inline double *host_tensor(fixture *f, const nnclr_tensor *tensor) {
     if (has_blocks(f, tensor->kind))
-        check_padding(tensor, strcmp(f->t->precision, "bf16") == 0 ? 1 : 3);
+        check_padding(f, tensor);
     double *host = malloc(shape_reals(tensor->shape) * sizeof *host);
     CHECK(host);
     f->t->download(&f->g, tensor, host);

@@ -1,6 +1,6 @@
 /* Convolutions on tiles against their definition in double, with each kind of kernels that this CPU
  * has. */
-#include "engine/bf16/conv.h"
+#include "engine/tiles/conv.h"
 #include "tests/unit/bf16_kinds.h"
 #include "tests/unit/conv_problem.h"
 
@@ -56,7 +56,7 @@ static void sums_of(const problem *p, const double *y, double *sums) {
 }
 
 /* Three products leave out what is at most this much of a gradient's. */
-static const double gradient_loss = NNCLR_BF16_PARTS == 3 ? 0x1p-15 : 2e-6;
+static const double gradient_loss = NNCLR_TILE_PARTS == 3 ? 0x1p-15 : 2e-6;
 
 static void check_problem(const bf16_kind *kind, const problem *p, bool add, int planned) {
     fixture f;
@@ -89,15 +89,15 @@ static bool worth_while(const bf16_kind *kind, const problem *p) {
     int blocks = (p->in.n + 31) / 32 * p->in.groups, channels = (p->in.c + 31) / 32;
     int64_t tiles = (int64_t)blocks * p->out.h * p->out.w * channels * ((p->out.c + 31) / 32) *
                     p->conv.kernel * p->conv.kernel;
-    tiles *= NNCLR_BF16_PARTS;
-    return tiles < (kind->emulated ? 8000 : strcmp(kind->simd, "none") == 0 ? 100000 : 100000000);
+    tiles *= NNCLR_TILE_PARTS;
+    return tiles < (kind->emulated ? 8000 : strcmp(kind->name, "none") == 0 ? 100000 : 100000000);
 }
 
 static void agrees_with_the_definition(void) {
     const int kernels[] = {1, 2, 3, 7};
     const int pictures[] = {1, 3, 32, 33, 63};
     uint64_t seed = 1;
-    for (int i = 0; i < 60 / NNCLR_BF16_PARTS; i++) {
+    for (int i = 0; i < 60 / NNCLR_TILE_PARTS; i++) {
         int kernel = kernels[random_int(&seed, 0, 3)], groups = random_int(&seed, 1, 2);
         nnclr_conv conv = {.ci = random_int(&seed, 1, 70),
                            .co = random_int(&seed, 1, 70),
@@ -135,7 +135,7 @@ static void folded_rows_agree_with_the_definition(void) {
     for (int i = 0; i < FOLD_CASES; i++)
         for (int k = 0; k < KINDS; k++) {
             problem p = make_problem(fold_cases[i].conv, fold_cases[i].in, (uint64_t)i);
-            CHECK(BF16(folds)(&p.conv));
+            CHECK(TILED(folds)(&p.conv));
             each_operand(&p, make_short);
             if (kind_at(k, &kind) && worth_while(&kind, &p))
                 check_problem(&kind, &p, i % 2, p.in.n + (i + k) % 2 * 40);
@@ -148,7 +148,7 @@ static void wide_rows_are_not_folded(void) {
     const nnclr_conv convs[] = {{11, 4, 3, 1, 1}, {5, 4, 7, 2, 3},   {1, 4, 33, 1, 0},
                                 {3, 4, 1, 1, 0},  {64, 64, 3, 1, 1}, {3, 4096, 3, 1, 1}};
     for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++)
-        CHECK(!BF16(folds)(&convs[i]));
+        CHECK(!TILED(folds)(&convs[i]));
 }
 
 /* One pixel of one picture that is not a number is in those of the result whose taps reach it. */
@@ -233,11 +233,9 @@ static void whole_numbers_are_those_of_the_cpu_engine(void) {
     }
 }
 
-/* Plain C adds in the order that is documented of VDPBF16PS. */
-static void avx512_is_plain_c_bit_for_bit(void) {
-    bf16_kind plain, vectors;
-    if (!kind_at(AVX512, &vectors) || !kind_at(PORTABLE, &plain))
-        SKIP("no AVX512-BF16 here");
+static void is_plain_c_bit_for_bit(const bf16_kind *vectors) {
+    bf16_kind plain;
+    CHECK(kind_at(PORTABLE, &plain));
     for (int i = 0; i < 6; i++) {
         problem p = make_problem(cut_cases[i].conv, cut_cases[i].in, (uint64_t)i);
         each_operand(&p, make_short);
@@ -245,15 +243,28 @@ static void avx512_is_plain_c_bit_for_bit(void) {
         open_kind(&f, &plain, 2);
         results a = compute(&f, &p, i % 2, p.in.n);
         fixture_close(&f);
-        open_kind(&f, &vectors, 2);
+        open_kind(&f, vectors, 2);
         results b = compute(&f, &p, i % 2, p.in.n);
         fixture_close(&f);
-        CHECK(memcmp(a.y, b.y, shape_reals(p.out) * 8) == 0);
+        CHECK_SAYS(memcmp(a.y, b.y, shape_reals(p.out) * 8) == 0, "%s, case %d", vectors->name, i);
         CHECK(memcmp(a.dx, b.dx, shape_reals(p.in) * 8) == 0);
         CHECK(memcmp(a.dw, b.dw, weight_count(&p.conv) * 8) == 0);
         free_results(&a), free_results(&b);
         free_problem(&p);
     }
+}
+
+/* Plain C adds in the order that is documented of VDPBF16PS, and so do fused multiply-adds. */
+static void vectors_are_plain_c_bit_for_bit(void) {
+    bf16_kind vectors;
+    int kinds = 0;
+    for (int k = AVX2; k <= AVX512BF16; k++)
+        if (kind_at(k, &vectors)) {
+            is_plain_c_bit_for_bit(&vectors);
+            kinds++;
+        }
+    if (kinds == 0)
+        SKIP("no vectors here that bfloat16 has kernels for");
 }
 
 static void threads_change_no_bit(void) {
@@ -294,12 +305,12 @@ static void multiply_less(const tile_product *p) {
 static void kernels_that_multiply_wrongly_are_told(void) {
     bf16_kind kind;
     for (int k = 0; k < KINDS; k++)
-        CHECK(!kind_at(k, &kind) || BF16(multiplies)(kernels_of_kind(&kind)));
+        CHECK(!kind_at(k, &kind) || TILED(multiplies)(kernels_of_kind(&kind)));
     tile_kernels other = TILES(portable);
     other.multiply = multiply_less;
-    CHECK(BF16(multiplies)(&other));
+    CHECK(TILED(multiplies)(&other));
     drops_a_product = true;
-    CHECK(!BF16(multiplies)(&other));
+    CHECK(!TILED(multiplies)(&other));
 }
 
 int main(void) {
@@ -309,7 +320,7 @@ int main(void) {
     RUN(wide_rows_are_not_folded);
     RUN(what_is_no_number_stays_under_its_taps);
     RUN(whole_numbers_are_those_of_the_cpu_engine);
-    RUN(avx512_is_plain_c_bit_for_bit);
+    RUN(vectors_are_plain_c_bit_for_bit);
     RUN(threads_change_no_bit);
     return check_done();
 }

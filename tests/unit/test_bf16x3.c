@@ -1,5 +1,5 @@
 /* How far convolutions of floats that become two bfloat16 each are from their definition. */
-#define NNCLR_BF16_PARTS 3
+#define NNCLR_TILE_PARTS 3
 #include "tests/unit/bf16_kinds.h"
 #include "tests/unit/conv_problem.h"
 #include "tests/unit/torch_summary.h"

@@ -1,3 +1,3 @@
 /* test_bf16_conv.c with three bfloat16 to a value. */
-#define NNCLR_BF16_PARTS 3
+#define NNCLR_TILE_PARTS 3
 #include "tests/unit/test_bf16_conv.c"

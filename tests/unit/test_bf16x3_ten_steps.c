@@ -1,6 +1,6 @@
 /* The ten steps of test_ten_steps.c with three bfloat16 to a value, each from the double one's
  * state: three products are as near to PyTorch as its own single precision within an order. */
-#define NNCLR_BF16_PARTS 3
+#define NNCLR_TILE_PARTS 3
 #include "tests/unit/bf16_kinds.h"
 #include "tests/unit/single_steps.h"
 

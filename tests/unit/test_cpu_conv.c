@@ -110,18 +110,19 @@ static results compute_with(const char *simd, const problem *p, bool add) {
     return r;
 }
 
-/* Rows of the widths that tiles are made for and of others, outputs around whole vectors and
- * blocks, channels around whole chunks, rows and pictures of several bands. */
+/* Pictures and channels around whole blocks and vectors, rows that are folded, dW in all ways:
+ * small, in strips of wide rows; large, of many rows, and of 1 x 1 in groups of blocks. */
 static const struct {
     nnclr_conv conv;
     nnclr_shape in;
 } wide_cases[] = {
-    {{16, 16, 3, 1, 1}, {2, 3, 32, 32, 16}},  {{32, 64, 3, 2, 1}, {1, 2, 16, 16, 32}},
-    {{64, 200, 1, 1, 0}, {1, 2, 14, 14, 64}}, {{24, 40, 3, 1, 1}, {1, 3, 7, 7, 24}},
-    {{3, 64, 7, 2, 3}, {1, 1, 56, 56, 3}},    {{130, 17, 3, 1, 1}, {2, 2, 5, 9, 130}},
-    {{8, 8, 3, 1, 1}, {1, 40, 4, 4, 8}},      {{9, 96, 1, 2, 0}, {1, 3, 28, 27, 9}},
-    {{512, 80, 3, 1, 1}, {1, 9, 4, 4, 512}},  {{1, 1, 3, 3, 1}, {1, 2, 13, 1, 1}},
-    {{40, 33, 2, 1, 1}, {1, 2, 3, 300, 40}},
+    {{16, 16, 3, 1, 1}, {2, 3, 32, 32, 16}},   {{32, 64, 3, 2, 1}, {1, 2, 16, 16, 32}},
+    {{64, 200, 1, 1, 0}, {1, 2, 14, 14, 64}},  {{24, 40, 3, 1, 1}, {1, 3, 7, 7, 24}},
+    {{3, 64, 7, 2, 3}, {1, 1, 56, 56, 3}},     {{130, 17, 3, 1, 1}, {2, 2, 5, 9, 130}},
+    {{8, 8, 3, 1, 1}, {1, 40, 4, 4, 8}},       {{9, 96, 1, 2, 0}, {1, 3, 28, 27, 9}},
+    {{512, 80, 3, 1, 1}, {1, 9, 4, 4, 512}},   {{1, 1, 3, 3, 1}, {1, 2, 13, 1, 1}},
+    {{40, 33, 2, 1, 1}, {1, 2, 3, 300, 40}},   {{64, 64, 3, 1, 1}, {2, 20, 24, 56, 64}},
+    {{520, 680, 1, 1, 0}, {1, 17, 7, 9, 520}}, {{200, 180, 3, 2, 1}, {2, 33, 18, 22, 200}},
 };
 enum { WIDE_CASES = sizeof wide_cases / sizeof wide_cases[0] };
 
@@ -160,7 +161,7 @@ static void whole_numbers_are_exact(void) {
     }
 }
 
-/* One chain of fused multiply-adds for each result, whatever the vectors. */
+/* The same chains of fused multiply-adds for each result, whatever the vectors. */
 static void vectors_of_all_widths_give_the_same_bits(void) {
     if (!has("avx512"))
         SKIP("no AVX-512 here to compare AVX2 with");

@@ -11,6 +11,12 @@ static void check_reals(fixture *f, const char *what, const void *place, const d
     free(got);
 }
 
+static void check_tensor(fixture *f, const char *what, const nnclr_tensor *t, const double *want) {
+    double *got = host_tensor(f, t);
+    check_close(what, got, want, shape_reals(t->shape), f->tolerance);
+    free(got);
+}
+
 /* ---- products ---- */
 
 static double *naive_gemm(bool ta, bool tb, int m, int n, int k, double alpha, const double *a,
@@ -146,20 +152,20 @@ static void pooling(void) {
             y[k] = m.value;
             dx[m.at] += dy[k];
         }
-        nnclr_tensor tx = fixture_tensor(&f, in, x), ty = fixture_tensor(&f, out, NULL);
-        nnclr_tensor tdy = fixture_tensor(&f, out, dy);
-        nnclr_tensor tdx = fixture_tensor(&f, in, add ? old : NULL);
+        nnclr_tensor tx = fixture_pictures(&f, in, x), ty = fixture_pictures(&f, out, NULL);
+        nnclr_tensor tdy = fixture_pictures(&f, out, dy);
+        nnclr_tensor tdx = fixture_pictures(&f, in, add ? old : NULL);
         nnclr_tensor tmean = fixture_tensor(&f, mean, NULL);
         nnclr_tensor tdmean = fixture_tensor(&f, mean, dmean);
-        nnclr_tensor tdx2 = fixture_tensor(&f, in, add ? old : NULL);
+        nnclr_tensor tdx2 = fixture_pictures(&f, in, add ? old : NULL);
         f.t->maxpool_forward(&f.g, &tx, &ty);
         f.t->maxpool_backward(&f.g, &tx, &tdy, &tdx, add);
         f.t->average_forward(&f.g, &tx, &tmean);
         f.t->average_backward(&f.g, &tdmean, &tdx2, add);
-        check_reals(&f, "maximum", ty.place, y, shape_reals(out));
-        check_reals(&f, "dx of maximum", tdx.place, dx, shape_reals(in));
-        check_reals(&f, "average", tmean.place, average, shape_reals(mean));
-        check_reals(&f, "dx of average", tdx2.place, dx2, shape_reals(in));
+        check_tensor(&f, "maximum", &ty, y);
+        check_tensor(&f, "dx of maximum", &tdx, dx);
+        check_tensor(&f, "average", &tmean, average);
+        check_tensor(&f, "dx of average", &tdx2, dx2);
         free(x), free(dy), free(dmean), free(old), free(y), free(average), free(dx), free(dx2);
         fixture_close(&f);
     }

@@ -99,10 +99,10 @@ static void the_environment_says_what_auto_is(void) {
 
 /* The name says which function an incomplete engine lacks; a complete one has them all. */
 static void tables_are_complete(void) {
-    const nnclr_engine_table *tables[] = {&nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64,
-                                          &nnclr_engine_cpu_bf16, &nnclr_engine_amx_bf16,
-                                          &nnclr_engine_amx_f32};
-    for (int i = 0; i < 5; i++) {
+    const nnclr_engine_table *tables[] = {&nnclr_engine_cpu_tiles, &nnclr_engine_cpu_f32,
+                                          &nnclr_engine_cpu_f64,   &nnclr_engine_cpu_bf16,
+                                          &nnclr_engine_amx_bf16,  &nnclr_engine_amx_f32};
+    for (int i = 0; i < 6; i++) {
         void *const *entries = (void *const *)(const void *)&tables[i]->open;
         size_t count = (sizeof *tables[i] - offsetof(nnclr_engine_table, open)) / sizeof *entries;
         for (size_t k = 0; k < count; k++)
@@ -119,9 +119,11 @@ static void memory_moves_and_overflows(void) {
     double back[24];
     for (int i = 0; i < 24; i++)
         pictures[i] = (float)i / 4;
-    unsigned char *arena = g.table->arena_create(&g, 4096, &e);
+    const nnclr_shape s = {2, 1, 2, 2, 3};
+    const size_t bytes = g.table->tensor_bytes(&g, s, NNCLR_ACTIVATION) + 4096;
+    unsigned char *arena = g.table->arena_create(&g, bytes, &e);
     CHECK_SAYS(arena, "%s", e.message);
-    nnclr_tensor x = {{2, 1, 2, 2, 3}, NNCLR_ACTIVATION, arena};
+    nnclr_tensor x = {s, NNCLR_ACTIVATION, arena};
     g.table->upload(&g, pictures, &x);
     g.table->download(&g, &x, back);
     for (int i = 0; i < 24; i++)
@@ -136,7 +138,7 @@ static void memory_moves_and_overflows(void) {
     nnclr_shape vast = {2, 1 << 30, 1 << 20, 1 << 20, 3};
     CHECK(g.table->tensor_bytes(&g, vast, NNCLR_ACTIVATION) == SIZE_MAX);
     CHECK(g.table->sync(&g, &e));
-    g.table->arena_free(&g, arena, 4096);
+    g.table->arena_free(&g, arena, bytes);
     nnclr_engine_close(&g);
     nnclr_pool_free(pool);
 }

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "engine/cpu/simd/direct_conv.h"
-
 /* ---- forward ---- */
 
 typedef struct forward_call {
@@ -58,12 +56,6 @@ void CPU(fold_sums)(const double *partials, int groups, int count, int c, double
 void CPU(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
                        const void *packed, const nnclr_tensor *y, void *sums, void *workspace) {
     const CPU(plan) *plan = (const CPU(plan) *)base;
-#if HAS_SIMD
-    if (plan->direct) {
-        nnclr_direct_forward(g, plan, x, packed, y, sums, workspace);
-        return;
-    }
-#endif
     size_t rows = group_rows(y->shape), unit = (size_t)plan->forward_chunk;
     forward_call call = {.plan = plan,
                          .x = x->place,
@@ -145,12 +137,6 @@ void CPU(conv_backward_data)(nnclr_engine *g, const nnclr_conv_plan *base, const
                              const void *packed, const nnclr_tensor *dx, bool add,
                              void *workspace) {
     const CPU(plan) *plan = (const CPU(plan) *)base;
-#if HAS_SIMD
-    if (plan->direct) {
-        nnclr_direct_backward_data(g, plan, dy, packed, dx, add, workspace);
-        return;
-    }
-#endif
     backward_call call = {.plan = plan,
                           .dy = dy->place,
                           .packed = packed,

@@ -14,12 +14,8 @@ typedef struct residue {
     int chunk;        /* rows of one matrix */
 } residue;
 
-/* Kernels of ours (simd/direct.h), which need no matrices. */
-typedef struct direct_conv direct_conv;
-
 typedef struct CPU(plan) {
     nnclr_conv_plan base;
-    direct_conv *direct; /* NULL: through matrices */
     taps forward;
     int forward_chunk;
     /* Backward-weights cuts the columns of dW [co][kernel][kernel][ci] into blocks: all of them,

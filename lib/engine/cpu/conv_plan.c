@@ -1,5 +1,5 @@
 /* Plans and packed weights of convolutions. */
-#include "engine/cpu/simd/direct_conv.h"
+#include "engine/cpu/conv.h"
 
 #include <limits.h>
 #include <string.h>
@@ -176,21 +176,11 @@ nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_s
     }
     base->packed_bytes = packed * sizeof(real);
     size_workspace(g, plan);
-#if HAS_SIMD
-    if (!nnclr_direct_create(g, plan, e)) {
-        CPU(conv_plan_free)((nnclr_engine *)g, base);
-        return NULL;
-    }
-#endif
     return base;
 }
 
 void CPU(conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan) {
     (void)g;
-#if HAS_SIMD
-    if (plan)
-        nnclr_direct_free(((CPU(plan) *)plan)->direct);
-#endif
     nnclr_free(plan);
 }
 
@@ -228,12 +218,6 @@ static void pack_channel(void *context, int o, int worker) {
 }
 
 void CPU(conv_pack)(nnclr_engine *g, const nnclr_conv_plan *base, const void *oihw, void *packed) {
-#if HAS_SIMD
-    if (((const CPU(plan) *)base)->direct) {
-        nnclr_direct_pack(g, (const CPU(plan) *)base, oihw, packed);
-        return;
-    }
-#endif
     pack_call call = {(const CPU(plan) *)base, oihw, packed};
     nnclr_pool_for(g->pool, base->conv.co, pack_channel, &call);
 }

@@ -1,5 +1,5 @@
 /* Convolution backward-weights: dW [co][kernel][kernel][ci] = dy^T x matrix of taps. */
-#include "engine/cpu/simd/direct_conv.h"
+#include "engine/cpu/conv.h"
 
 typedef struct weights_call {
     const CPU(plan) * plan;
@@ -70,12 +70,6 @@ static void fold_channel(void *context, int o, int worker) {
 void CPU(conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
                                 const nnclr_tensor *dy, void *dweights, bool add, void *workspace) {
     const CPU(plan) *plan = (const CPU(plan) *)base;
-#if HAS_SIMD
-    if (plan->direct) {
-        nnclr_direct_backward_weights(g, plan, x, dy, dweights, add, workspace);
-        return;
-    }
-#endif
     weights_call call = {.plan = plan,
                          .x = x->place,
                          .dy = dy->place,

@@ -93,9 +93,8 @@ static inline void stripe_spread(const stripe *s, real *lanes) {
 /* ---- shared by several files ---- */
 
 typedef struct CPU(state) {
-    double *partials;                     /* [MAX_PIECES][3][MAX_LANES] */
-    const struct direct_kernels *kernels; /* of convolutions (simd/direct.h); NULL: matrices */
-    const struct sift_kernels *sift;      /* of the sieve (simd/sift.h); NULL: matrices */
+    double *partials;                /* [MAX_PIECES][3][MAX_LANES] */
+    const struct sift_kernels *sift; /* of the sieve (simd/sift.h); NULL: matrices */
 } CPU(state);
 
 static inline size_t group_rows(nnclr_shape s) {

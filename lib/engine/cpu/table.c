@@ -1,20 +1,20 @@
 /* The table of the reference engine, and its memory. All calls are complete when they return and
  * nothing can fail after creation, so sync has nothing to report. */
-#include "engine/cpu/simd/direct_conv.h"
-
 #include <string.h>
 
 #include "base/memory.h"
+#include "engine/cpu/cpu.h"
 #include "engine/cpu/simd/sift.h"
+#include "engine/simd.h"
 
 /* Of the width that NNCLR_SIMD stands for, in engines of every precision. What is wrong with that
  * is for those to tell that convolve with it. */
 static const struct sift_kernels *choose_sift(void) {
 #if HAS_SIMD
     nnclr_error wrong = NNCLR_NO_ERROR;
-    const direct_kernels *kernels = NULL;
-    if (nnclr_direct_choose(&kernels, &wrong) && kernels)
-        return kernels == &nnclr_direct_avx512 ? &nnclr_sift_avx512 : &nnclr_sift_avx2;
+    nnclr_simd simd;
+    if (nnclr_simd_choose(&simd, &wrong) && simd != NNCLR_SIMD_NONE)
+        return simd == NNCLR_SIMD_AVX512 ? &nnclr_sift_avx512 : &nnclr_sift_avx2;
 #endif
     return NULL;
 }
@@ -37,22 +37,16 @@ static void close_engine(nnclr_engine *g) {
     g->state = NULL;
 }
 
-static bool choose_kernels(nnclr_engine *g, CPU(state) * state, nnclr_error *e) {
-#if HAS_SIMD
-    if (!nnclr_direct_choose(&state->kernels, e))
-        return false;
-    g->vectors = state->kernels ? state->kernels->name : NULL;
-#else
-    (void)g, (void)state, (void)e;
-#endif
-    return true;
-}
-
 static bool open_engine(nnclr_engine *g, nnclr_error *e) {
+#if HAS_SIMD
+    nnclr_simd simd; /* what is wrong with the choice is wrong here too */
+    if (!nnclr_simd_choose(&simd, e))
+        return false;
+#endif
     CPU(state) *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
     if (!state)
         return false;
-    if (CPU(open_state)(state, e) && choose_kernels(g, state, e))
+    if (CPU(open_state)(state, e))
         return true;
     close_engine(g);
     return false;

@@ -4,6 +4,7 @@
 #define NNCLR_ENGINE_CPU_SIMD_VECTORS_H
 
 #include <immintrin.h>
+#include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -30,6 +31,18 @@ INLINE vector spread(const float *from) {
 INLINE vector multiply_add(vector a, vector b, vector c) {
     return _mm512_fmadd_ps(a, b, c);
 }
+INLINE vector add_vectors(vector a, vector b) {
+    return _mm512_add_ps(a, b);
+}
+/* Lanes [at, at + 16) of an array of which only [begin, end) are there, 32 at most; zeros
+ * elsewhere. */
+INLINE vector load_between(const float *from, int at, int begin, int end) {
+    uint64_t there = ((uint64_t)1 << end) - ((uint64_t)1 << begin);
+    return _mm512_maskz_loadu_ps((__mmask16)(there >> at), from + at);
+}
+INLINE vector either_vector(vector a, vector b) {
+    return _mm512_or_ps(a, b);
+}
 #else
 typedef __m256 vector;
 INLINE vector zero_vector(void) {
@@ -55,6 +68,16 @@ INLINE vector spread(const float *from) {
 }
 INLINE vector multiply_add(vector a, vector b, vector c) {
     return _mm256_fmadd_ps(a, b, c);
+}
+INLINE vector add_vectors(vector a, vector b) {
+    return _mm256_add_ps(a, b);
+}
+INLINE vector load_between(const float *from, int at, int begin, int end) {
+    __m256i there = _mm256_andnot_si256(first_lanes(begin - at), first_lanes(end - at));
+    return _mm256_maskload_ps(from + at, there);
+}
+INLINE vector either_vector(vector a, vector b) {
+    return _mm256_or_ps(a, b);
 }
 #endif
 

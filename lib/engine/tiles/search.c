@@ -16,9 +16,9 @@
  * not bounded; the product's float sum adds d roundings of |q'| |r'|. Where rows are so alike that
  * many are within that of the best, the reference engine's sieve takes over. */
 #include "engine/cpu/search.h"
-#include "engine/bf16/bf16.h"
+#include "engine/tiles/tiled.h"
 
-#if NNCLR_BF16_PARTS == 1
+#if NNCLR_TILE_PARTS == 1
 
 #include <float.h>
 #include <stdatomic.h>
@@ -122,7 +122,7 @@ static void update(nnclr_search *s, int first, int count) {
 static bool begin(nnclr_search *s) {
     packed_rows *p = s->packed;
     p->most_length = p->most_rest = 0;
-    for (int block = 0; block < bf16_blocks(s->m); block++) {
+    for (int block = 0; block < tiled_blocks(s->m); block++) {
         p->most_length = fmax(p->most_length, (double)p->length[block]);
         p->most_rest = fmax(p->most_rest, (double)p->rest[block]);
     }
@@ -172,7 +172,7 @@ static void sift_block(const packed_rows *p, const nnclr_sieve *sieve, const bf1
                             .chunks = p->chunks,
                             .b = rows,
                             .columns = at_most(BLOCK, sieve->count - first),
-                            .depth = bf16_within(sieve->d, p->chunks - 1),
+                            .depth = tiled_within(sieve->d, p->chunks - 1),
                             .sums = products,
                             .exact = true};
     const uint32_t there = product.columns == BLOCK ? UINT32_MAX : (1u << product.columns) - 1;
@@ -235,9 +235,9 @@ static bool create_packed(nnclr_engine *g, nnclr_search *s, nnclr_error *e) {
     if (!p)
         return false;
     s->sieve = &bf16_sieve;
-    const size_t blocks = (size_t)bf16_blocks(s->m), workers = (size_t)nnclr_pool_threads(g->pool);
-    p->kernels = ((const bf16_state *)g->state)->search;
-    p->chunks = bf16_blocks(s->d);
+    const size_t blocks = (size_t)tiled_blocks(s->m), workers = (size_t)nnclr_pool_threads(g->pool);
+    p->kernels = ((const tiled_state *)g->state)->search;
+    p->chunks = tiled_blocks(s->d);
     if (!nnclr_size_mul(blocks * TILE * sizeof(bf16), (size_t)p->chunks, &p->tiles_bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "a support set of %d rows of %d is too large", s->m,
                           s->d);
@@ -250,9 +250,9 @@ static bool create_packed(nnclr_engine *g, nnclr_search *s, nnclr_error *e) {
     return p->queries != NULL;
 }
 
-nnclr_search *nnclr_bf16_search_create(nnclr_engine *g, int m, int d, nnclr_error *e) {
+nnclr_search *nnclr_tiled_search_create(nnclr_engine *g, int m, int d, nnclr_error *e) {
     nnclr_search *s = CPU(search_create)(g, m, d, e);
-    if (!s || !((const bf16_state *)g->state)->search || create_packed(g, s, e))
+    if (!s || !((const tiled_state *)g->state)->search || create_packed(g, s, e))
         return s;
     CPU(search_free)(g, s);
     return NULL;

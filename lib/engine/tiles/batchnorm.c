@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "engine/bf16/bf16.h"
+#include "engine/tiles/tiled.h"
 
 enum { MOST_SUMS = 3, STRIPE_BLOCKS = MAX_LANES / BLOCK };
 
@@ -14,7 +14,7 @@ typedef struct coefficients {
     gradient gradient;
 } coefficients;
 
-typedef struct bf16_pass {
+typedef struct tiled_pass {
     const nnclr_batchnorm_call *call; /* NULL: sums of x */
     const tile_kernels *kernels;
     const nnclr_tensor *x;
@@ -22,23 +22,23 @@ typedef struct bf16_pass {
     pieces pieces;                  /* of the spots of a group */
     double (*partials)[MOST_SUMS][MAX_LANES];
     coefficients main, second;
-} bf16_pass;
+} tiled_pass;
 
 /* The channels of a stripe, as the reference engine's formulas want them. */
-static stripe stripe_of(const bf16_pass *p, int c) {
+static stripe stripe_of(const tiled_pass *p, int c) {
     int first = p->first_block * BLOCK, most = p->blocks * BLOCK;
     return (stripe){first, c - first < most ? c - first : most, 1};
 }
 
-static void each_stripe(nnclr_shape shape, bf16_pass *p, nnclr_engine *g,
-                        void (*run)(nnclr_engine *, bf16_pass *)) {
-    p->kernels = bf16_kernels(g);
-    p->pieces = bf16_cut(shape);
+static void each_stripe(nnclr_shape shape, tiled_pass *p, nnclr_engine *g,
+                        void (*run)(nnclr_engine *, tiled_pass *)) {
+    p->kernels = tiled_kernels(g);
+    p->pieces = tiled_cut(shape);
     p->partials = (double(*)[MOST_SUMS][MAX_LANES])((CPU(state) *)g->state)->partials;
     for (p->group = 0; p->group < shape.groups; p->group++)
-        for (p->first_block = 0; p->first_block < bf16_blocks(shape.c);
+        for (p->first_block = 0; p->first_block < tiled_blocks(shape.c);
              p->first_block += p->blocks) {
-            int left = bf16_blocks(shape.c) - p->first_block;
+            int left = tiled_blocks(shape.c) - p->first_block;
             p->blocks = left < STRIPE_BLOCKS ? left : STRIPE_BLOCKS;
             memset(&p->main, 0, sizeof p->main);
             memset(&p->second, 0, sizeof p->second);
@@ -46,27 +46,31 @@ static void each_stripe(nnclr_shape shape, bf16_pass *p, nnclr_engine *g,
         }
 }
 
+static int channels_of(const tiled_pass *p, int block) {
+    return tiled_within(p->x->shape.c, p->first_block + block);
+}
+
 /* A tile of a tensor of the call, NULL where there is none. */
-static bf16 *tile_at(const bf16_pass *p, const nnclr_tensor *t, size_t spot, int block) {
+static element *tile_at(const tiled_pass *p, const nnclr_tensor *t, size_t spot, int block) {
     if (!t)
         return NULL;
-    return bf16_at(t, (size_t)p->group * bf16_spots(t->shape) + spot) +
+    return tiled_at(t, (size_t)p->group * tiled_spots(t->shape) + spot) +
            (size_t)(p->first_block + block) * CELL;
 }
 
 /* ---- sums ---- */
 
-static void add_totals(const float *totals, int sums, int block, double (*to)[MAX_LANES]) {
-    for (int k = 0; k < sums; k++)
+static void add_totals(const float *totals, int block, double (*to)[MAX_LANES]) {
+    for (int k = 0; k < MOST_SUMS; k++)
         for (int i = 0; i < BLOCK; i++)
             to[k][block * BLOCK + i] += (double)totals[k * BLOCK + i];
 }
 
-static void sum_tile(const bf16 *x, int pictures, float *totals) {
+static void sum_tile(const element *x, int pictures, double *total, double *squares) {
     for (int at = 0; at < pictures * BLOCK; at++) {
-        float v = cell_value(x, at);
-        totals[at % BLOCK] += v;
-        totals[BLOCK + at % BLOCK] += v * v;
+        double v = (double)cell_value(x, at);
+        total[at % BLOCK] += v;
+        squares[at % BLOCK] += v * v;
     }
 }
 
@@ -75,11 +79,22 @@ static tile_slope slope_of(const gradient *a, int block) {
                         a->shift + block * BLOCK, a->mean + block * BLOCK};
 }
 
-static tile_gradient gradient_of(const bf16_pass *p, size_t spot, int block) {
+static tile_affine affine_of(const affine *a, int block) {
+    return (tile_affine){a->scale + block * BLOCK, a->shift + block * BLOCK};
+}
+
+/* Whether what a ReLU let through is known from x. */
+static bool masks_from_x(const nnclr_batchnorm_call *call) {
+    return call->relu && !call->residual && !call->second;
+}
+
+static tile_gradient gradient_of(const tiled_pass *p, size_t spot, int block,
+                                 const tile_affine *mask) {
     const nnclr_batchnorm_call *call = p->call;
     const nnclr_batchnorm *second = call->second;
     return (tile_gradient){.dy = tile_at(p, call->dy, spot, block),
-                           .y = call->relu ? tile_at(p, call->y, spot, block) : NULL,
+                           .y = call->relu && !mask ? tile_at(p, call->y, spot, block) : NULL,
+                           .mask = mask,
                            .x = tile_at(p, call->main.x, spot, block),
                            .second = second ? tile_at(p, second->x, spot, block) : NULL,
                            .main = slope_of(&p->main.gradient, block),
@@ -92,25 +107,28 @@ static tile_gradient gradient_of(const bf16_pass *p, size_t spot, int block) {
 
 static void reduce_piece(void *context, int piece, int worker) {
     (void)worker;
-    const bf16_pass *p = context;
+    const tiled_pass *p = context;
     double(*sums)[MAX_LANES] = p->partials[piece];
     memset(sums, 0, sizeof p->partials[piece]);
     for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
         for (int block = 0; block < p->blocks; block++) {
-            float totals[MOST_SUMS * BLOCK] = {0};
-            int pictures = bf16_pictures(p->x->shape, spot);
+            int pictures = tiled_pictures(p->x->shape, spot);
             if (p->call) {
-                tile_gradient call = gradient_of(p, spot, block);
-                p->kernels->sum_gradient(&call, pictures, totals);
+                float totals[MOST_SUMS * BLOCK] = {0};
+                const tile_affine mask = affine_of(&p->main.affine, block);
+                tile_gradient call =
+                    gradient_of(p, spot, block, masks_from_x(p->call) ? &mask : NULL);
+                p->kernels->sum_gradient(&call, pictures, channels_of(p, block), totals);
+                add_totals(totals, block, sums);
             } else {
-                sum_tile(tile_at(p, p->x, spot, block), pictures, totals);
+                sum_tile(tile_at(p, p->x, spot, block), pictures, sums[0] + block * BLOCK,
+                         sums[1] + block * BLOCK);
             }
-            add_totals(totals, p->call ? MOST_SUMS : 2, block, sums);
         }
 }
 
 /* Leaves the totals in the first partial. */
-static void reduce(nnclr_engine *g, bf16_pass *p) {
+static void reduce(nnclr_engine *g, tiled_pass *p) {
     nnclr_pool_for(g->pool, p->pieces.count, reduce_piece, p);
     for (int piece = 1; piece < p->pieces.count; piece++)
         for (int k = 0; k < MOST_SUMS; k++)
@@ -119,11 +137,11 @@ static void reduce(nnclr_engine *g, bf16_pass *p) {
 }
 
 typedef struct sums_call {
-    bf16_pass pass; /* first */
+    tiled_pass pass; /* first */
     double *sums;
 } sums_call;
 
-static void sum_stripe(nnclr_engine *g, bf16_pass *p) {
+static void sum_stripe(nnclr_engine *g, tiled_pass *p) {
     const sums_call *call = (const sums_call *)p;
     int c = p->x->shape.c;
     stripe s = stripe_of(p, c);
@@ -133,7 +151,7 @@ static void sum_stripe(nnclr_engine *g, bf16_pass *p) {
     memcpy(out + c, p->partials[0][1], (size_t)s.channels * sizeof *out);
 }
 
-void BF16(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
+void TILED(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
     if (x->kind == NNCLR_ROWS) {
         CPU(batchnorm_sums)(g, x, sums);
         return;
@@ -146,24 +164,24 @@ void BF16(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
 
 static void forward_piece(void *context, int piece, int worker) {
     (void)worker;
-    const bf16_pass *p = context;
+    const tiled_pass *p = context;
     const nnclr_batchnorm_call *call = p->call;
     for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
         for (int block = 0; block < p->blocks; block++) {
-            const affine *a = &p->main.affine, *b = &p->second.affine;
             const tile_normalise tile = {
                 .x = tile_at(p, call->main.x, spot, block),
                 .residual = tile_at(p, call->residual, spot, block),
                 .second = call->second ? tile_at(p, call->second->x, spot, block) : NULL,
-                .main = {a->scale + block * BLOCK, a->shift + block * BLOCK},
-                .other = {b->scale + block * BLOCK, b->shift + block * BLOCK},
+                .main = affine_of(&p->main.affine, block),
+                .other = affine_of(&p->second.affine, block),
                 .relu = call->relu,
                 .y = tile_at(p, call->y, spot, block)};
-            p->kernels->normalise(&tile, bf16_pictures(call->y->shape, spot));
+            p->kernels->normalise(&tile, tiled_pictures(call->y->shape, spot),
+                                  channels_of(p, block));
         }
 }
 
-static void forward_stripe(nnclr_engine *g, bf16_pass *p, bool running) {
+static void forward_stripe(nnclr_engine *g, tiled_pass *p, bool running) {
     stripe s = stripe_of(p, p->x->shape.c);
     CPU(fill_affine)(&p->call->main, running, p->group, &s, &p->main.affine);
     if (p->call->second)
@@ -171,15 +189,15 @@ static void forward_stripe(nnclr_engine *g, bf16_pass *p, bool running) {
     nnclr_pool_for(g->pool, p->pieces.count, forward_piece, p);
 }
 
-static void train_stripe(nnclr_engine *g, bf16_pass *p) {
+static void train_stripe(nnclr_engine *g, tiled_pass *p) {
     forward_stripe(g, p, false);
 }
 
-static void evaluate_stripe(nnclr_engine *g, bf16_pass *p) {
+static void evaluate_stripe(nnclr_engine *g, tiled_pass *p) {
     forward_stripe(g, p, true);
 }
 
-void BF16(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void TILED(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     if (call->y->kind == NNCLR_ROWS) {
         CPU(batchnorm_train)(g, call);
         return;
@@ -187,16 +205,16 @@ void BF16(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     CPU(finish_statistics)(&call->main);
     if (call->second)
         CPU(finish_statistics)(call->second);
-    bf16_pass pass = {.call = call, .x = call->main.x};
+    tiled_pass pass = {.call = call, .x = call->main.x};
     each_stripe(call->y->shape, &pass, g, train_stripe);
 }
 
-void BF16(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void TILED(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     if (call->y->kind == NNCLR_ROWS) {
         CPU(batchnorm_evaluate)(g, call);
         return;
     }
-    bf16_pass pass = {.call = call, .x = call->main.x};
+    tiled_pass pass = {.call = call, .x = call->main.x};
     each_stripe(call->y->shape, &pass, g, evaluate_stripe);
 }
 
@@ -204,20 +222,23 @@ void BF16(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call)
 
 static void backward_piece(void *context, int piece, int worker) {
     (void)worker;
-    const bf16_pass *p = context;
+    const tiled_pass *p = context;
     for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
         for (int block = 0; block < p->blocks; block++) {
-            tile_gradient call = gradient_of(p, spot, block);
-            p->kernels->gradient(&call, bf16_pictures(p->x->shape, spot));
+            const tile_affine mask = affine_of(&p->main.affine, block);
+            tile_gradient call = gradient_of(p, spot, block, masks_from_x(p->call) ? &mask : NULL);
+            p->kernels->gradient(&call, tiled_pictures(p->x->shape, spot), channels_of(p, block));
         }
 }
 
-static void backward_stripe(nnclr_engine *g, bf16_pass *p) {
+static void backward_stripe(nnclr_engine *g, tiled_pass *p) {
     const nnclr_batchnorm_call *call = p->call;
     stripe s = stripe_of(p, p->x->shape.c);
     CPU(fill_means)(&call->main, p->group, &s, p->main.gradient.mean);
     if (call->second)
         CPU(fill_means)(call->second, p->group, &s, p->second.gradient.mean);
+    if (masks_from_x(call))
+        CPU(fill_affine)(&call->main, false, p->group, &s, &p->main.affine);
     reduce(g, p);
     double(*total)[MAX_LANES] = p->partials[0];
     CPU(finish_gradient)(&call->main, p->group, &s, total[0], total[1], &p->main.gradient);
@@ -226,11 +247,11 @@ static void backward_stripe(nnclr_engine *g, bf16_pass *p) {
     nnclr_pool_for(g->pool, p->pieces.count, backward_piece, p);
 }
 
-void BF16(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void TILED(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     if (call->main.x->kind == NNCLR_ROWS) {
         CPU(batchnorm_backward)(g, call);
         return;
     }
-    bf16_pass pass = {.call = call, .x = call->main.x};
+    tiled_pass pass = {.call = call, .x = call->main.x};
     each_stripe(call->main.x->shape, &pass, g, backward_stripe);
 }

@@ -9,27 +9,27 @@
  * columns of the kernel and a folded row serves all its rows: of x each pass reads what it read
  * before, once, and its folded rows, kernel * output width * 2 KB (1.6 MB at 224, which is L2 where
  * AMX is), are read once for each block of output channels. */
-#include "engine/bf16/conv.h"
+#include "engine/tiles/conv.h"
 
 #include <string.h>
 
 enum { MOST_FOLDED = 128 }; /* tiles of weights: their dW is small (conv_weights.c) */
 
-bool BF16(folds)(const nnclr_conv *conv) {
+bool TILED(folds)(const nnclr_conv *conv) {
     return conv->kernel > 1 && conv->kernel <= BLOCK / conv->ci &&
-           bf16_blocks(conv->co) <= MOST_FOLDED / conv->kernel;
+           tiled_blocks(conv->co) <= MOST_FOLDED / conv->kernel;
 }
 
-void BF16(fold_row)(const bf16_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
-                    size_t row, void (*keep)(const bf16 *, bf16 *), bf16 *to) {
+void TILED(fold_row)(const tiled_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
+                     size_t row, void (*keep)(const element *, element *), element *to) {
     const nnclr_conv *conv = &plan->base.conv;
     int width = x->shape.w;
-    _Alignas(64) bf16 cell[CELL] = {0};
+    _Alignas(64) element cell[CELL] = {0};
     const int end = (plan->base.out.w - 1) * conv->stride + conv->kernel;
     for (int at = 0, wanted = conv->kernel - 1; at < end; at++) {
         int from = at - conv->pad;
         bool inside = from >= 0 && from < width;
-        kernels->slide(cell, inside ? bf16_at(x, row * (size_t)width + (size_t)from) : NULL,
+        kernels->slide(cell, inside ? tiled_at(x, row * (size_t)width + (size_t)from) : NULL,
                        conv->ci, conv->kernel * conv->ci);
         if (at == wanted) {
             keep(cell, to);
@@ -39,12 +39,12 @@ void BF16(fold_row)(const bf16_plan *plan, const tile_kernels *kernels, const nn
     }
 }
 
-static void copy_cell(const bf16 *from, bf16 *to) {
+static void copy_cell(const element *from, element *to) {
     memcpy(to, from, CELL * sizeof *to);
 }
 
-int BF16(fold_terms)(const bf16_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
-                     size_t block, int pixel, bf16_folded *folded, tile_term *terms) {
+int TILED(fold_terms)(const tiled_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
+                      size_t block, int pixel, tiled_folded *folded, tile_term *terms) {
     const nnclr_conv *conv = &plan->base.conv;
     size_t width = (size_t)plan->base.out.w;
     int height = x->shape.h, first = pixel / (int)width * conv->stride - conv->pad, count = 0;
@@ -58,11 +58,11 @@ int BF16(fold_terms)(const bf16_plan *plan, const tile_kernels *kernels, const n
             continue;
         size_t at = (size_t)(y % conv->kernel) * width * CELL;
         if (y >= folded->next) {
-            BF16(fold_row)
+            TILED(fold_row)
             (plan, kernels, x, block * (size_t)height + (size_t)y, copy_cell, folded->rows + at);
             folded->next = y + 1;
         }
-        terms[count++] = (tile_term){at + (size_t)pixel % width * CELL, (size_t)i * CELL};
+        terms[count++] = (tile_term){at + (size_t)pixel % width * CELL, (size_t)i * WEIGHTS};
     }
     return count;
 }

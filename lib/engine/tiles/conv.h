@@ -1,10 +1,10 @@
-/* The plan of a convolution at bf16, for the files that compute with it. */
-#ifndef NNCLR_ENGINE_BF16_CONV_H
-#define NNCLR_ENGINE_BF16_CONV_H
+/* The plan of a convolution on tiles, for the files that compute with it. */
+#ifndef NNCLR_ENGINE_TILES_CONV_H
+#define NNCLR_ENGINE_TILES_CONV_H
 
-#include "engine/bf16/bf16.h"
+#include "engine/tiles/tiled.h"
 
-typedef struct bf16_plan {
+typedef struct tiled_plan {
     nnclr_conv_plan base;
     size_t packed_backward; /* elements before the form of backward-data */
     size_t terms;           /* most of one product, in any call */
@@ -14,65 +14,67 @@ typedef struct bf16_plan {
      * rows at a time. Large ones: all pictures of a pass are transposed first, then each task
      * sums some tiles over all of them. */
     bool whole;
-    int chunk_rows;      /* of dy at a time; parts only */
-    int ring;            /* rows of x that a part keeps transposed */
-    int pass_blocks;     /* blocks of 32 pictures, over all groups, in a pass; whole only */
+    int pass_blocks;     /* whole: blocks of pictures, over all groups, in a pass */
+    int group;           /* parts: blocks of ci, and of co, of one task, */
+    int chunk_rows;      /* rows of dy at a time, */
+    int strip;           /* or so many columns of one, */
+    int ring;            /* and rows of x that are kept transposed */
     size_t weights;      /* floats of a dW */
     size_t worker_bytes; /* scratch of one worker, at the start of the workspace */
-} bf16_plan;
+} tiled_plan;
 
 /* Taps of a kernel: also the most terms a product over taps has. */
-static inline size_t bf16_taps(const nnclr_conv *conv) {
+static inline size_t tiled_taps(const nnclr_conv *conv) {
     return (size_t)conv->kernel * (size_t)conv->kernel;
 }
-static inline unsigned char *bf16_scratch(const bf16_plan *plan, void *workspace, int worker) {
+static inline unsigned char *tiled_scratch(const tiled_plan *plan, void *workspace, int worker) {
     return (unsigned char *)workspace + plan->worker_bytes * (size_t)worker;
 }
-static inline void *bf16_shared(const nnclr_engine *g, const bf16_plan *plan, void *workspace) {
-    return bf16_scratch(plan, workspace, nnclr_pool_threads(g->pool));
+static inline void *tiled_shared(const nnclr_engine *g, const tiled_plan *plan, void *workspace) {
+    return tiled_scratch(plan, workspace, nnclr_pool_threads(g->pool));
 }
 
 /* The cells of a worker, behind its terms. */
-static inline bf16 *bf16_scratch_cells(const bf16_plan *plan, void *workspace, int worker) {
-    return (bf16 *)(bf16_scratch(plan, workspace, worker) +
-                    (plan->terms * sizeof(tile_term) + 63) / 64 * 64);
+static inline element *tiled_scratch_cells(const tiled_plan *plan, void *workspace, int worker) {
+    return (element *)(tiled_scratch(plan, workspace, worker) +
+                       (plan->terms * sizeof(tile_term) + 63) / 64 * 64);
 }
 
 /* ---- folded rows: k is [column of the kernel][channel], so a term a row of the kernel ---- */
 
 /* Whether a row of the kernel fits into the k of a cell. */
-bool BF16(folds)(const nnclr_conv *conv);
+bool TILED(folds)(const nnclr_conv *conv);
 /* Tiles of weights, forward, and of dW between two blocks of channels: one for each tap, or for
  * each row of taps. */
-static inline int bf16_steps(const bf16_plan *plan) {
-    return plan->fold ? plan->base.conv.kernel : (int)bf16_taps(&plan->base.conv);
+static inline int tiled_steps(const tiled_plan *plan) {
+    return plan->fold ? plan->base.conv.kernel : (int)tiled_taps(&plan->base.conv);
 }
 /* Cells of a row of x, and the channels in them. */
-static inline int bf16_row_cells(const bf16_plan *plan) {
+static inline int tiled_row_cells(const tiled_plan *plan) {
     return plan->fold ? plan->base.out.w : plan->base.in.w;
 }
-static inline int bf16_row_channels(const bf16_plan *plan) {
+static inline int tiled_row_channels(const tiled_plan *plan) {
     return plan->base.conv.ci * (plan->fold ? plan->base.conv.kernel : 1);
 }
 /* A row of x, counted over all groups and blocks of pictures, as output width cells, each of which
  * `keep` takes to `to`. */
-void BF16(fold_row)(const bf16_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
-                    size_t row, void (*keep)(const bf16 *, bf16 *), bf16 *to);
+void TILED(fold_row)(const tiled_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
+                     size_t row, void (*keep)(const element *, element *), element *to);
 /* The last rows folded, [kernel][output width] cells: those below `next` of a block of pictures. */
-typedef struct bf16_folded {
+typedef struct tiled_folded {
     size_t block; /* SIZE_MAX: none yet */
     int next;
-    bf16 *rows;
-} bf16_folded;
+    element *rows;
+} tiled_folded;
 /* Folds what a pixel of the result needs and lists its terms, of folded->rows; pixels of a block
  * come in order. Returns how many. */
-int BF16(fold_terms)(const bf16_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
-                     size_t block, int pixel, bf16_folded *folded, tile_term *terms);
+int TILED(fold_terms)(const tiled_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
+                      size_t block, int pixel, tiled_folded *folded, tile_term *terms);
 
 /* Sets what backward-weights needs of the plan; returns the bytes that it wants behind the scratch
  * of all workers, SIZE_MAX where they overflow. */
-size_t BF16(plan_weights)(bf16_plan *plan);
+size_t TILED(plan_weights)(tiled_plan *plan);
 /* Parts into which the rows of dy [groups * blocks of pictures * h] are cut. */
-pieces BF16(weight_parts)(const bf16_plan *plan, nnclr_shape out);
+pieces TILED(weight_parts)(const tiled_plan *plan, nnclr_shape out);
 
 #endif

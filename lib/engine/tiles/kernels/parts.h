@@ -1,15 +1,15 @@
 /* Which tiles of two cells make their product. */
-#ifndef NNCLR_ENGINE_BF16_KERNELS_PARTS_H
-#define NNCLR_ENGINE_BF16_KERNELS_PARTS_H
+#ifndef NNCLR_ENGINE_TILES_KERNELS_PARTS_H
+#define NNCLR_ENGINE_TILES_KERNELS_PARTS_H
 
-#include "engine/bf16/tiles.h"
+#include "engine/tiles/tiles.h"
 
 /* Tiles of two cells that are multiplied, in an order in which each step changes one side. */
 typedef struct tile_pair {
     int a, b;
 } tile_pair;
 
-#if NNCLR_BF16_PARTS == 3
+#if NNCLR_TILE_PARTS == 3
 static const tile_pair exact_pairs[] = {{2, 0}, {1, 0}, {0, 0}, {0, 2}, {0, 1}, {1, 1}};
 static const tile_pair short_pairs[] = {{1, 0}, {0, 0}, {0, 1}};
 #else

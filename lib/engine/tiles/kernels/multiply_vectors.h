@@ -8,22 +8,22 @@
  * the first term to the last: sixteen chains of products, which is what the latency of two units
  * asks for. a is read once, b, which stays in L1 or L2, once for each group of rows. Rows, columns
  * and k that are zeros anyway take no time. */
-#ifndef NNCLR_ENGINE_BF16_KERNELS_MULTIPLY_VECTORS_H
-#define NNCLR_ENGINE_BF16_KERNELS_MULTIPLY_VECTORS_H
+#ifndef NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_VECTORS_H
+#define NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_VECTORS_H
 
-#include "engine/bf16/kernels/lanes.h"
-#include "engine/bf16/kernels/parts.h"
+#include "engine/tiles/kernels/lanes.h"
+#include "engine/tiles/kernels/parts.h"
 
 static void begin(void) {}
 
 static void end(void) {}
 
-#if TILES_KIND == 1
+#ifdef __AVX512BF16__
 
 typedef __m512 sum_lanes;
 
 /* acc += the products of column pairs b with one row's pair, spread over the vector. */
-INLINE sum_lanes multiply_pair(sum_lanes acc, const bf16 *row, const bf16 *b) {
+INLINE sum_lanes multiply_pair(sum_lanes acc, const element *row, const element *b) {
     int32_t pair;
     memcpy(&pair, row, sizeof pair);
     return _mm512_dpbf16_ps(acc, (__m512bh)_mm512_loadu_si512(b),
@@ -35,7 +35,7 @@ INLINE sum_lanes multiply_pair(sum_lanes acc, const bf16 *row, const bf16 *b) {
 typedef lanes sum_lanes;
 
 /* As VDPBF16PS does: the odd members of the pairs first. Products are exact. */
-INLINE sum_lanes multiply_pair(sum_lanes acc, const bf16 *row, const bf16 *b) {
+INLINE sum_lanes multiply_pair(sum_lanes acc, const element *row, const element *b) {
     words pairs;
     uint32_t pair;
     memcpy(&pairs, b, sizeof pairs);
@@ -50,7 +50,7 @@ INLINE sum_lanes multiply_pair(sum_lanes acc, const bf16 *row, const bf16 *b) {
 enum { MOST_ROWS = 16 };
 
 /* The products of one pair of k, or of three parts all those that are wanted. */
-INLINE void multiply_pairs(sum_lanes acc[MOST_ROWS][HALVES], const bf16 *a, const bf16 *b,
+INLINE void multiply_pairs(sum_lanes acc[MOST_ROWS][HALVES], const element *a, const element *b,
                            const tile_pair *pairs, int count, int rows, int sides) {
     for (int i = 0; i < count; i++)
         for (int row = 0; row < rows; row++)
@@ -67,10 +67,10 @@ INLINE void multiply_rows(const tile_product *p, int first, const tile_pair *pai
     for (int row = 0; row < rows; row++)
         for (int half = 0; half < sides; half++)
             acc[row][half] =
-                p->add ? (sum_lanes)load(sums + row * BLOCK + half * LANES) : (sum_lanes)(lanes){0};
+                p->add ? (sum_lanes)get(sums + row * BLOCK + half * LANES) : (sum_lanes)(lanes){0};
     for (int i = 0; i < p->count; i++) {
-        const bf16 *a = p->a + p->terms[i].a + first * BLOCK, *b = p->b + p->terms[i].b;
-        for (int chunk = 1; chunk < p->chunks; chunk++, a += CELL, b += CELL)
+        const element *a = p->a + p->terms[i].a + first * BLOCK, *b = p->b + p->terms[i].b;
+        for (int chunk = 1; chunk < p->chunks; chunk++, a += CELL, b += WEIGHTS)
             for (int k = 0; k < PAIRS; k++)
                 multiply_pairs(acc, a + 2 * k, b + k * BLOCK, pairs, pair_count, rows, sides);
         for (int k = 0; 2 * k < p->depth; k++)
@@ -88,6 +88,13 @@ INLINE void multiply_product(const tile_product *p, const tile_pair *pairs, int 
     else
         for (int row = 0; row < p->rows; row += 16)
             multiply_rows(p, row, pairs, pair_count, 16, 1);
+}
+
+static void multiply(const tile_product *p) {
+    if (VALUE_PARTS == 1 || p->exact)
+        multiply_product(p, exact_pairs, EXACT_PAIRS);
+    else
+        multiply_product(p, short_pairs, SHORT_PAIRS);
 }
 
 #endif

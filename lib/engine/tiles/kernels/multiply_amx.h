@@ -8,11 +8,11 @@
  * four products. Where 16 rows or columns are enough, half of that. Three parts go into the same
  * accumulators, and only the side that changes is loaded: fourteen loads and 24 products, or eight
  * and twelve. Fewer k take no less time. */
-#ifndef NNCLR_ENGINE_BF16_KERNELS_MULTIPLY_AMX_H
-#define NNCLR_ENGINE_BF16_KERNELS_MULTIPLY_AMX_H
+#ifndef NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_AMX_H
+#define NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_AMX_H
 
-#include "engine/bf16/kernels/lanes.h"
-#include "engine/bf16/kernels/parts.h"
+#include "engine/tiles/kernels/lanes.h"
+#include "engine/tiles/kernels/parts.h"
 
 #define EACH_TILE(value)                                                                           \
     { value, value, value, value, value, value, value, value }
@@ -33,15 +33,15 @@ static void end(void) {
     _tile_release();
 }
 
-INLINE void load_a(const bf16 *at, bool lower) {
-    enum { ROW = BLOCK * sizeof(bf16) };
+INLINE void load_a(const element *at, bool lower) {
+    enum { ROW = BLOCK * sizeof(element) };
     _tile_loadd(4, at, ROW);
     if (lower)
         _tile_loadd(5, at + TILE / 2, ROW);
 }
 
-INLINE void load_b(const bf16 *bt, bool right) {
-    enum { ROW = BLOCK * sizeof(bf16) };
+INLINE void load_b(const element *bt, bool right) {
+    enum { ROW = BLOCK * sizeof(element) };
     _tile_loadd(6, bt, ROW);
     if (right)
         _tile_loadd(7, bt + TILE / 2, ROW);
@@ -57,7 +57,7 @@ INLINE void multiply_tiles(bool lower, bool right) {
         _tile_dpbf16ps(3, 5, 7);
 }
 
-INLINE void multiply_cells(const bf16 *a, const bf16 *b, const tile_pair *pairs, int count,
+INLINE void multiply_cells(const element *a, const element *b, const tile_pair *pairs, int count,
                            bool lower, bool right) {
 #pragma GCC unroll 6
     for (int i = 0; i < count; i++) {
@@ -101,8 +101,8 @@ INLINE void multiply_some(const tile_product *p, const tile_pair *pairs, int pai
                           bool right) {
     begin_sums(p->sums, p->add, lower, right);
     for (int i = 0; i < p->count; i++) {
-        const bf16 *a = p->a + p->terms[i].a, *b = p->b + p->terms[i].b;
-        for (int chunk = 0; chunk < p->chunks; chunk++, a += CELL, b += CELL)
+        const element *a = p->a + p->terms[i].a, *b = p->b + p->terms[i].b;
+        for (int chunk = 0; chunk < p->chunks; chunk++, a += CELL, b += WEIGHTS)
             multiply_cells(a, b, pairs, pair_count, lower, right);
     }
     end_sums(p->sums, lower, right);
@@ -118,6 +118,13 @@ INLINE void multiply_product(const tile_product *p, const tile_pair *pairs, int 
         multiply_some(p, pairs, pair_count, false, true);
     else
         multiply_some(p, pairs, pair_count, false, false);
+}
+
+static void multiply(const tile_product *p) {
+    if (VALUE_PARTS == 1 || p->exact)
+        multiply_product(p, exact_pairs, EXACT_PAIRS);
+    else
+        multiply_product(p, short_pairs, SHORT_PAIRS);
 }
 
 #endif

@@ -1,0 +1,90 @@
+/* Kernels of batch norm on one cell: nothing of it is read or written twice but x and dy, once for
+ * the sums and once for the gradient. Traffic of a cell of n bytes: normalise reads n, n more of
+ * what is added, and writes n; sum_gradient reads dy, x and, where a ReLU had more than x to go by,
+ * y; gradient reads these again and writes n, or n more where a residual takes its part. */
+#ifndef NNCLR_ENGINE_TILES_KERNELS_BATCHNORM_H
+#define NNCLR_ENGINE_TILES_KERNELS_BATCHNORM_H
+
+#include "engine/tiles/kernels/rearrange.h"
+
+static void normalise(const tile_normalise *c, int pictures, int channels) {
+    clear_lanes(c->y, pictures, channels);
+    for (int half = 0; half < channels; half += LANES) {
+        lanes scale = get(c->main.scale + half), shift = get(c->main.shift + half);
+        lanes other_scale = {0}, other_shift = {0};
+        if (c->second) {
+            other_scale = get(c->other.scale + half);
+            other_shift = get(c->other.shift + half);
+        }
+        for (int at = half; at < pictures * BLOCK; at += BLOCK) {
+            lanes y = widen(c->x + at) * scale + shift;
+            if (c->residual)
+                y += widen(c->residual + at);
+            if (c->second)
+                y += widen(c->second + at) * other_scale + other_shift;
+            if (c->relu) /* keeps a NaN */
+                y = (lanes)((words)y & ~(words)(y < 0));
+            narrow_past(c->y + at, y);
+        }
+    }
+    fill_up(c->y, pictures);
+}
+
+/* With the roundings of `normalise`, so that the mask is that of y, bit for bit. */
+INLINE lanes masked(const tile_gradient *c, int half, int at) {
+    lanes dz = widen(c->dy + at);
+    if (c->mask) {
+        lanes y = widen(c->x + at) * get(c->mask->scale + half) + get(c->mask->shift + half);
+        return (lanes)((words)dz & (words)(y >= LEAST_POSITIVE));
+    }
+    return c->y ? (lanes)((words)dz & (words)(widen(c->y + at) > 0)) : dz;
+}
+
+static void sum_gradient(const tile_gradient *c, int pictures, int channels, float *totals) {
+    for (int half = 0; half < channels; half += LANES) {
+        lanes mean = get(c->main.mean + half), other_mean = {0};
+        lanes sum = {0}, along = {0}, other = {0};
+        if (c->second)
+            other_mean = get(c->other.mean + half);
+        for (int at = half; at < pictures * BLOCK; at += BLOCK) {
+            lanes dz = masked(c, half, at);
+            sum += dz;
+            along += dz * (widen(c->x + at) - mean);
+            if (c->second)
+                other += dz * (widen(c->second + at) - other_mean);
+        }
+        keep(totals + half, get(totals + half) + sum);
+        keep(totals + BLOCK + half, get(totals + BLOCK + half) + along);
+        keep(totals + 2 * BLOCK + half, get(totals + 2 * BLOCK + half) + other);
+    }
+}
+
+INLINE void input_gradient(const tile_slope *s, int half, const element *x, lanes dz, element *dx) {
+    lanes along = get(s->slope + half) * (widen(x) - get(s->mean + half));
+    narrow(dx, get(s->scale + half) * dz + (along + get(s->shift + half)));
+}
+
+static void gradient(const tile_gradient *c, int pictures, int channels) {
+    if (c->dx != c->dy)
+        clear_lanes(c->dx, pictures, channels);
+    if (c->second)
+        clear_lanes(c->second_dx, pictures, channels);
+    if (c->dresidual && !c->add_residual)
+        clear_lanes(c->dresidual, pictures, channels);
+    for (int half = 0; half < channels; half += LANES)
+        for (int at = half; at < pictures * BLOCK; at += BLOCK) {
+            lanes dz = masked(c, half, at);
+            input_gradient(&c->main, half, c->x + at, dz, c->dx + at);
+            if (c->second)
+                input_gradient(&c->other, half, c->second + at, dz, c->second_dx + at);
+            if (c->dresidual)
+                narrow(c->dresidual + at, c->add_residual ? dz + widen(c->dresidual + at) : dz);
+        }
+    fill_up(c->dx, pictures);
+    if (c->second)
+        fill_up(c->second_dx, pictures);
+    if (c->dresidual)
+        fill_up(c->dresidual, pictures);
+}
+
+#endif

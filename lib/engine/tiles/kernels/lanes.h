@@ -1,0 +1,120 @@
+/* Vectors of 16 floats, and values of cells in them. */
+#ifndef NNCLR_ENGINE_TILES_KERNELS_LANES_H
+#define NNCLR_ENGINE_TILES_KERNELS_LANES_H
+
+#include <float.h>
+#include <string.h>
+
+#include "engine/tiles/tiles.h"
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+#ifndef NNCLR_SIMD_LANES
+#define NNCLR_SIMD_LANES 16
+#endif
+
+enum { LANES = NNCLR_SIMD_LANES, HALVES = BLOCK / LANES, PAIRS = BLOCK / 2 };
+
+typedef float lanes __attribute__((vector_size(4 * NNCLR_SIMD_LANES)));
+typedef uint32_t words __attribute__((vector_size(4 * NNCLR_SIMD_LANES)));
+typedef int32_t flags __attribute__((vector_size(4 * NNCLR_SIMD_LANES)));
+typedef uint16_t halves __attribute__((vector_size(2 * NNCLR_SIMD_LANES)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE lanes get(const float *from) {
+    lanes v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+INLINE void keep(float *to, lanes v) {
+    memcpy(to, &v, sizeof v);
+}
+
+#if NNCLR_TILE_PARTS == 0
+
+/* What a value must be to stay positive when it is stored. */
+#define LEAST_POSITIVE FLT_TRUE_MIN
+
+typedef float half_lanes __attribute__((vector_size(2 * NNCLR_SIMD_LANES)));
+typedef double doubles __attribute__((vector_size(4 * NNCLR_SIMD_LANES)));
+
+INLINE doubles get_doubles(const double *from) {
+    doubles v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+INLINE void keep_doubles(double *to, doubles v) {
+    memcpy(to, &v, sizeof v);
+}
+INLINE doubles widen_half(const element *from) {
+    half_lanes v;
+    memcpy(&v, from, sizeof v);
+    return __builtin_convertvector(v, doubles);
+}
+
+INLINE lanes widen(const element *from) {
+    return get(from);
+}
+INLINE void narrow(element *to, lanes v) {
+    keep(to, v);
+}
+/* Past the caches, where a vector is a whole line of them. */
+INLINE void narrow_past(element *to, lanes v) {
+#if NNCLR_SIMD_LANES == 16
+    _mm512_stream_ps(to, (__m512)v);
+#else
+    narrow(to, v);
+#endif
+}
+
+#else
+
+#define LEAST_POSITIVE FLT_MIN
+
+INLINE lanes widen_part(const element *from) {
+    halves h;
+    memcpy(&h, from, sizeof h);
+    return (lanes)(__builtin_convertvector(h, words) << 16);
+}
+
+/* To the nearest, ties to even; a NaN stays one, and what is below the normal floats becomes zero,
+ * as VCVTNEPS2BF16 has it. */
+INLINE void narrow_part(element *to, lanes v) {
+#ifdef __AVX512BF16__
+    __m256bh h = _mm512_cvtneps_pbh((__m512)v);
+#else
+    words u = (words)v, sign = u & 0x80000000;
+    words rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16, quiet = u >> 16 | 0x40;
+    words nan = (words)((flags)(u & 0x7fffffff) > 0x7f800000);
+    words tiny = (words)((flags)(u & 0x7fffffff) < 0x00800000);
+    rounded = (rounded & ~nan) | (quiet & nan);
+    halves h = __builtin_convertvector((rounded & ~tiny) | (sign >> 16 & tiny), halves);
+#endif
+    memcpy(to, &h, sizeof h);
+}
+
+/* Values that begin at an element of the first tile of a cell. */
+INLINE lanes widen(const element *from) {
+    lanes v = widen_part(from + (VALUE_PARTS - 1) * TILE);
+    for (int part = VALUE_PARTS - 2; part >= 0; part--)
+        v = widen_part(from + part * TILE) + v;
+    return v;
+}
+
+INLINE void narrow(element *to, lanes v) {
+    for (int part = 0; part < VALUE_PARTS; part++) {
+        narrow_part(to + part * TILE, v);
+        if (part < VALUE_PARTS - 1)
+            v -= widen_part(to + part * TILE);
+    }
+}
+INLINE void narrow_past(element *to, lanes v) {
+    narrow(to, v);
+}
+
+#endif
+
+#endif

@@ -1,0 +1,57 @@
+/* The kernels on tiles of one kind of CPU, TILES_KIND, for values of NNCLR_TILE_PARTS parts: this
+ * file is compiled for each pair that pays. All are written once, with vectors that the compiler
+ * maps to what the CPU has, and give the same bits, but for the order of the sums inside a product
+ * of AMX. */
+#include "engine/tiles/tiles.h"
+
+#define PORTABLE   0
+#define AVX2       1
+#define AVX512     2
+#define AVX512BF16 3
+#define AMX        4
+
+#include "engine/tiles/kernels/batchnorm.h"
+#include "engine/tiles/kernels/rearrange.h"
+#if NNCLR_TILE_PARTS == 0
+#include "engine/tiles/kernels/multiply_floats.h"
+#else
+#include "engine/tiles/kernels/reach.h"
+#if TILES_KIND == AVX2 || TILES_KIND == AVX512
+#include "engine/tiles/kernels/multiply_widened.h"
+#elif TILES_KIND == AMX
+#include "engine/tiles/kernels/multiply_amx.h"
+#else
+#include "engine/tiles/kernels/multiply_vectors.h"
+#endif
+#endif
+
+#if TILES_KIND == AMX
+const tile_kernels TILES(amx) = {
+    .name = "amx",
+#elif TILES_KIND == AVX512BF16
+const tile_kernels TILES(avx512bf16) = {
+    .name = "avx512-bf16",
+#elif TILES_KIND == AVX512
+const tile_kernels TILES(avx512) = {
+    .name = "avx512",
+#elif TILES_KIND == AVX2
+const tile_kernels TILES(avx2) = {
+    .name = "avx2",
+#else
+const tile_kernels TILES(portable) = {
+    .name = "none",
+#endif
+    .begin = begin,
+    .end = end,
+    .multiply = multiply,
+    .store = store_cell,
+    .transpose = transpose,
+    .slide = slide,
+    .pair = pair,
+    .normalise = normalise,
+    .sum_gradient = sum_gradient,
+    .gradient = gradient,
+#if NNCLR_TILE_PARTS > 0
+    .reach = reach,
+#endif
+};

@@ -1,0 +1,160 @@
+/* Tiles and the kernels that work on them. What is made of them is compiled three times: for values
+ * that are floats (NNCLR_TILE_PARTS 0, precision f32 on any CPU with AVX2), one bfloat16 (1,
+ * precision bf16), or the sum of three (3, precision f32 with AMX).
+ *
+ * Channels lie in blocks of 32, pictures in blocks of 32 or, of floats, 16, and what neighbours in
+ * memory is what one matrix instruction, or a run of vector instructions, takes at once:
+ *
+ *     activation  [groups][n / PICTURES][h * w][c / 32][parts][PICTURES][32 channels]
+ *
+ * A tile is one pixel of PICTURES pictures in 32 channels, 2 KB in either type. Channels and
+ * pictures that fill up the last blocks are zeros; the tiles of all parts are a cell. There is no
+ * border and no matrix of shifted pixels: a convolution is, for each pixel of its result, a short
+ * list of cells to multiply.
+ *
+ * Of bfloat16 a product multiplies a tile "a" [32 rows][32 k] by a tile "b" whose k are in pairs,
+ * [2 halves of the columns][16 pairs][16 columns][2]: what AMX (TDPBF16PS) and AVX512-BF16
+ * (VDPBF16PS) want. Sums are float32.
+ *
+ *                          b:  16 pairs of k x 16 columns | the same of columns 16..31
+ *                             +---------------------------+---------------------------+
+ *     a: rows  0..15, 32 k    |  sum of rows 0..15,       |                           |
+ *                             |  columns 0..15            |                           |
+ *                             +---------------------------+---------------------------+
+ *     a: rows 16..31, 32 k    |                           |                           |
+ *                             +---------------------------+---------------------------+
+ *
+ *     forward           rows pictures, k input channels,  columns output channels; a is x
+ *     backward-data     rows pictures, k output channels, columns input channels;  a is dy
+ *     backward-weights  rows input channels, k pictures,  columns output channels; a is x
+ *                       transposed, b is dy with its pictures in pairs
+ *
+ * Of floats "b" is [32 k][32 columns], rows are 16 forward and backward to data, and where k are
+ * pictures, "a" is taken as it lies, [16 k][32 rows]. Blocks of 16 pictures leave less of a small
+ * batch empty than 32 would, for two percents of speed.
+ *
+ * Three parts: a float rounded to bfloat16, what that left off rounded likewise, and the rest:
+ * three times 8 bits, whose sum is the float (Henry, Tang, Heinecke 2019, "Leveraging the bfloat16
+ * Artificial Intelligence Datatype For Higher-Precision Computations"). With parts 0, 1, 2 of a and
+ * of b the products 02, 01, 11, 10, 00, 20 make a product whose error is that of float; without
+ * part 2, three make one that is within 2^-15 of the true one, and about 4e-6 in the mean. A float
+ * above the largest bfloat16, 3.39e38, becomes a NaN, as an infinity does.
+ */
+#ifndef NNCLR_ENGINE_TILES_TILES_H
+#define NNCLR_ENGINE_TILES_TILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef NNCLR_TILE_PARTS
+#define NNCLR_TILE_PARTS 1
+#endif
+
+typedef uint16_t bf16;
+#if NNCLR_TILE_PARTS == 0
+typedef float element;
+#else
+typedef bf16 element;
+#endif
+
+enum {
+    VALUE_PARTS = NNCLR_TILE_PARTS > 1 ? NNCLR_TILE_PARTS : 1,
+    BLOCK = 32,
+    PICTURES = NNCLR_TILE_PARTS == 0 ? 16 : BLOCK,
+    TILE = PICTURES * BLOCK,
+    CELL = VALUE_PARTS * TILE,
+    SQUARE = BLOCK * BLOCK,
+    WEIGHTS = VALUE_PARTS * SQUARE
+};
+
+/* Where the cells of one product begin, in elements counted from what `multiply` is given. */
+typedef struct tile_term {
+    size_t a, b;
+} tile_term;
+
+/* sums = the products of all terms, or these are added. Each term is `chunks` products whose cells
+ * follow one another at `a` and at `b`. */
+typedef struct tile_product {
+    const tile_term *terms;
+    int count, chunks;
+    const element *a, *b;
+    /* Beyond these rows of a, columns of b and k of each term's last chunk there are only zeros; of
+     * sums the same rows and columns are wanted, others may be left as they are. */
+    int rows, columns, depth;
+    float *sums; /* [32][32], of floats' pictures [16][32] */
+    bool add;
+    bool exact;  /* of three parts six products, else three */
+    bool turned; /* of floats: a is [16 k][32 rows] */
+} tile_product;
+
+/* What becomes of one tile of normalised values; arrays hold BLOCK reals, one for each channel. */
+typedef struct tile_affine {
+    const float *scale, *shift;
+} tile_affine;
+
+typedef struct tile_slope {
+    const float *scale, *slope, *shift, *mean;
+} tile_slope;
+
+/* y = relu?(x scale + shift + rest) */
+typedef struct tile_normalise {
+    const element *x, *residual, *second; /* residual, second: or NULL */
+    tile_affine main, other;              /* other: of second */
+    bool relu;
+    element *y;
+} tile_normalise;
+
+/* dz = dy where y > 0; each dx = scale dz + slope (x - mean) + shift. */
+typedef struct tile_gradient {
+    const element *dy, *y; /* y NULL: no ReLU, or with `mask` */
+    const tile_affine
+        *mask; /* y > 0 is known from x, whose normalised value is all of y; or NULL */
+    const element *x, *second; /* second: or NULL */
+    tile_slope main, other;    /* sums need only the means */
+    element *dx, *second_dx;   /* dx may be dy */
+    element *dresidual;        /* takes dz; or NULL */
+    bool add_residual;
+} tile_gradient;
+
+typedef struct tile_kernels {
+    const char *name; /* "amx", "avx512", "none" */
+    /* Around the calls of multiply of one task. */
+    void (*begin)(void);
+    void (*end)(void);
+    void (*multiply)(const tile_product *product);
+    /* y = sums (+ y), rounded, and zeros beyond those rows and columns; total and squares [32], or
+     * NULL: each column's sum and sum of squares over the rounded values are added. */
+    void (*store)(const float *sums, int rows, int columns, bool add, element *y, double *total,
+                  double *squares);
+    /* to[j][i] = from[i][j] */
+    void (*transpose)(const element *from, element *to);
+    /* Each row of a cell down by `channels`, and behind it, up to `end`, those of a pixel, or of
+     * NULL zeros, as from `end` on. */
+    void (*slide)(element *cell, const element *pixel, int channels, int end);
+    /* Rows in pairs: the form of b. */
+    void (*pair)(const element *from, element *to);
+    /* The first `pictures` rows and `channels` columns; the others are zeros and become zeros. */
+    void (*normalise)(const tile_normalise *call, int pictures, int channels);
+    /* totals [3][32]: sums over pictures of dz, dz (x - mean) and the second's are added. */
+    void (*sum_gradient)(const tile_gradient *call, int pictures, int channels, float *totals);
+    void (*gradient)(const tile_gradient *call, int pictures, int channels);
+    /* Bit i of hits[row]: sums[row][i] is not below floor[row]; whether there is one. */
+    bool (*reach)(const float *sums, int rows, const float *floor, uint32_t *hits);
+} tile_kernels;
+
+#if NNCLR_TILE_PARTS == 0
+#define TILES(name) nnclr_tiles_f32_##name
+#elif NNCLR_TILE_PARTS == 3
+#define TILES(name) nnclr_tiles_x3_##name
+#else
+#define TILES(name) nnclr_tiles_##name
+#endif
+
+extern const tile_kernels nnclr_tiles_portable, nnclr_tiles_x3_portable;
+/* x86-64 only */
+extern const tile_kernels nnclr_tiles_avx2, nnclr_tiles_avx512, nnclr_tiles_avx512bf16,
+    nnclr_tiles_amx, nnclr_tiles_x3_avx512bf16, nnclr_tiles_x3_amx, nnclr_tiles_f32_avx2,
+    nnclr_tiles_f32_avx512;
+
+#endif
