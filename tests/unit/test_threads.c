@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/check.h"
@@ -55,6 +56,67 @@ static void the_callers_mask_is_restored(void) {
     if (CPU_COUNT(&before) < 2)
         SKIP("one CPU: nothing is pinned");
     CHECK(CPU_COUNT(&inside) == 1);
+}
+
+typedef struct places {
+    cpu_set_t of[3]; /* where each worker may run */
+    atomic_int begun;
+    int threads;
+} places;
+
+static void note_place(void *context, int task, int worker) {
+    (void)task;
+    places *p = context;
+    sched_getaffinity(0, sizeof p->of[worker], &p->of[worker]);
+    atomic_fetch_add(&p->begun, 1);
+    while (p->begun < p->threads)
+        usleep(100); /* so that each worker has a task */
+}
+
+/* In a process of its own, as the mask is read once: its last `cpus` CPUs are left to it. Each
+ * worker has one of them for itself, or where they are fewer than workers, all. */
+static int count_strays(int cpus, int threads) {
+    cpu_set_t mask, left;
+    CPU_ZERO(&left);
+    sched_getaffinity(0, sizeof mask, &mask);
+    for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && CPU_COUNT(&left) < cpus; cpu--)
+        if (CPU_ISSET(cpu, &mask))
+            CPU_SET(cpu, &left);
+    sched_setaffinity(0, sizeof left, &left);
+    places p = {.threads = threads};
+    nnclr_pool *pool = nnclr_pool_create(threads, &e);
+    int strays = pool ? 0 : 1;
+    if (pool)
+        nnclr_pool_for(pool, threads, note_place, &p);
+    for (int i = 0; pool && i < threads; i++) {
+        cpu_set_t both;
+        CPU_AND(&both, &p.of[i], &left);
+        strays += !CPU_EQUAL(&both, &p.of[i]) || CPU_COUNT(&both) != (cpus < threads ? cpus : 1);
+        for (int k = 0; cpus >= threads && k < i; k++)
+            strays += CPU_EQUAL(&p.of[i], &p.of[k]) != 0;
+    }
+    nnclr_pool_free(pool);
+    sched_getaffinity(0, sizeof mask, &mask);
+    return strays + !CPU_EQUAL(&mask, &left);
+}
+
+static void workers_stay_inside_the_mask(void) {
+    cpu_set_t mask;
+    sched_getaffinity(0, sizeof mask, &mask);
+    const int all = CPU_COUNT(&mask);
+    const struct {
+        int cpus, threads;
+    } cases[] = {
+        {1, 2}, {all < 2 ? 1 : 2, 2}, {all > 2 ? all - 1 : all, 2}, {all < 3 ? all : 3, 3}};
+    for (int i = 0; i < 4; i++) {
+        int status = -1;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(count_strays(cases[i].cpus, cases[i].threads));
+        CHECK(child > 0 && waitpid(child, &status, 0) == child);
+        CHECK_SAYS(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%d CPUs, %d threads: status %d",
+                   cases[i].cpus, cases[i].threads, status);
+    }
 }
 
 /* ---- pipeline ---- */
@@ -130,6 +192,7 @@ static void a_pipeline_is_not_pinned_by_a_pool(void) {
 }
 
 int main(void) {
+    RUN(workers_stay_inside_the_mask); /* first: this process has not read its mask yet */
     RUN(every_task_runs_once);
     RUN(the_callers_mask_is_restored);
     RUN(items_come_in_order_and_errors_in_their_place);
