@@ -295,15 +295,16 @@ static void sum_part(void *context, int task, int worker) {
               .index = task / (input_groups * output_groups)};
     group_at(plan, inputs, group / output_groups, &p.input, &p.last_input);
     group_at(plan, outputs, group % output_groups, &p.output, &p.last_output);
-    p.dy = p.x + p.x_step * (size_t)tiled_blocks(in.c);
+    if (!IN_PLACE) {
+        p.dy = p.x + p.x_step * (size_t)tiled_blocks(in.c);
+    } else {
+        p.dy_step = CELL;
+        p.dy_cell = tiled_depth(out);
+    }
     if (x_in_place(plan)) {
         p.x_step = CELL;
         p.x_cell = tiled_depth(in);
         p.ring = in.h;
-    }
-    if (IN_PLACE) {
-        p.dy_step = CELL;
-        p.dy_cell = tiled_depth(out);
     }
     for (int input = p.input; input < p.last_input; input++)
         memset(dw_tile(call, p.index, input, p.output, 0), 0,

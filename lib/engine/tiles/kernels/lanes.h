@@ -1,4 +1,4 @@
-/* Vectors of 16 floats, and values of cells in them. */
+/* Vectors of floats, as wide as the CPU has them or 16, and values of cells in them. */
 #ifndef NNCLR_ENGINE_TILES_KERNELS_LANES_H
 #define NNCLR_ENGINE_TILES_KERNELS_LANES_H
 
@@ -61,7 +61,7 @@ INLINE lanes widen(const element *from) {
 INLINE void narrow(element *to, lanes v) {
     keep(to, v);
 }
-/* Past the caches, where a vector is a whole line of them. */
+/* Past the caches, where a vector is a whole line of them. The locks at a task's end order it. */
 INLINE void narrow_past(element *to, lanes v) {
 #if NNCLR_SIMD_LANES == 16
     _mm512_stream_ps(to, (__m512)v);

@@ -5,10 +5,11 @@
  *     and k, spread over        or 6 rows of 16 with AVX2, 12 of 16
  *     a vector
  *
- * A run of four cells of each side, 32 KB, stays in L1 while one group of rows after another passes
- * over it with its sums in registers; these go into the tile of sums once a run. So of L2 each cell
- * is read once, and a long sum is made of short ones, whose errors are smaller. Lanes are columns:
- * vectors of any width give the same bits. Rows, columns and k that are zeros anyway take no time.
+ * A run of six cells of each side, 36 KB, stays near L1 while one group of rows after another
+ * passes over it with its sums in registers; these go into the tile of sums once a run. So of L2
+ * each cell is read about once, and a long sum is made of short ones, whose errors are smaller.
+ * Lanes are columns: vectors of any width give the same bits. Rows, columns and k that are zeros
+ * anyway take no time.
  */
 #ifndef NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_FLOATS_H
 #define NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_FLOATS_H
@@ -27,7 +28,7 @@ typedef struct run {
     int depth[RUN_CELLS];
     int count;
     float *sums;
-    bool add, turned;
+    bool add;
 } run;
 
 /* Rows [row, row + rows) under `sides` vectors from a column on. */

@@ -60,14 +60,23 @@ INLINE void add_statistics(const element *y, int rows, double *total, double *sq
 
 #endif
 
+/* What is at y now; of floats that went past the caches, where it came from. */
+INLINE const element *stored(const float *sums, bool add, const element *y) {
+#if NNCLR_TILE_PARTS == 0
+    return add ? y : sums;
+#else
+    (void)sums, (void)add;
+    return y;
+#endif
+}
+
 static void store_cell(const float *sums, int rows, int columns, bool add, element *y,
                        double *total, double *squares) {
     for (int first = 0; first < columns; first += LANES) {
         store_lanes(sums + first, rows, add, y + first);
         if (total)
-            add_statistics(NNCLR_TILE_PARTS == 0 && !add ? (const element *)sums + first
-                                                         : y + first,
-                           rows, total + first, squares + first);
+            add_statistics(stored(sums + first, add, y + first), rows, total + first,
+                           squares + first);
     }
     clear_lanes(y, rows, columns);
     fill_up(y, rows);
