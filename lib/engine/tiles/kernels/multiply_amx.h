@@ -120,11 +120,4 @@ INLINE void multiply_product(const tile_product *p, const tile_pair *pairs, int 
         multiply_some(p, pairs, pair_count, false, false);
 }
 
-static void multiply(const tile_product *p) {
-    if (VALUE_PARTS == 1 || p->exact)
-        multiply_product(p, exact_pairs, EXACT_PAIRS);
-    else
-        multiply_product(p, short_pairs, SHORT_PAIRS);
-}
-
 #endif

@@ -2,7 +2,7 @@
 #ifndef NNCLR_ENGINE_TILES_KERNELS_PARTS_H
 #define NNCLR_ENGINE_TILES_KERNELS_PARTS_H
 
-#include "engine/tiles/tiles.h"
+#include "engine/tiles/kernels/lanes.h"
 
 /* Tiles of two cells that are multiplied, in an order in which each step changes one side. */
 typedef struct tile_pair {
@@ -19,5 +19,15 @@ enum {
     EXACT_PAIRS = sizeof exact_pairs / sizeof *exact_pairs,
     SHORT_PAIRS = sizeof short_pairs / sizeof *short_pairs
 };
+
+/* Of the file that includes this. */
+INLINE void multiply_product(const tile_product *p, const tile_pair *pairs, int pair_count);
+
+static void multiply(const tile_product *p) {
+    if (VALUE_PARTS == 1 || p->exact)
+        multiply_product(p, exact_pairs, EXACT_PAIRS);
+    else
+        multiply_product(p, short_pairs, SHORT_PAIRS);
+}
 
 #endif
