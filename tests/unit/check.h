@@ -70,4 +70,13 @@ static inline int check_done(void) {
     return check_failures ? 1 : 0;
 }
 
+/* For tests that count what a sanitizer has its own of. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
 #endif

@@ -1,4 +1,5 @@
-/* Convolutions of the reference engine against their definition in double, over random shapes. */
+/* Convolutions of engine cpu against their definition in double, over random shapes. */
+#include "engine/simd.h"
 #include "tests/unit/conv_problem.h"
 
 static void check_problem(nnclr_precision precision, const problem *p, bool add, int planned) {
@@ -127,15 +128,7 @@ static const struct {
 enum { WIDE_CASES = sizeof wide_cases / sizeof wide_cases[0] };
 
 static bool has(const char *simd) {
-#ifdef __x86_64__
-    __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-    return avx2 && (avx512 || strcmp(simd, "avx512") != 0);
-#else
-    return !simd;
-#endif
+    return nnclr_simd_has(strcmp(simd, "avx512") == 0 ? NNCLR_SIMD_AVX512 : NNCLR_SIMD_AVX2);
 }
 
 /* Where products and sums are whole numbers all orders of summing give the same bits. */

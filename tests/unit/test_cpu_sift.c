@@ -1,5 +1,6 @@
 /* The sieve against a plain loop: every product that reaches its floor is handed out, in order, and
  * nothing that is clearly below; for kernels of all widths and for matrices. */
+#include "engine/simd.h"
 #include "tests/unit/engine_fixture.h"
 
 typedef struct problem {
@@ -74,15 +75,8 @@ static void run(problem *p, const char *simd, nnclr_precision precision, int thr
 }
 
 static bool has(const char *simd) {
-#ifdef __x86_64__
-    __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-    return strcmp(simd, "none") == 0 || (avx2 && (avx512 || strcmp(simd, "avx512") != 0));
-#else
-    return strcmp(simd, "none") == 0;
-#endif
+    return strcmp(simd, "none") == 0 ||
+           nnclr_simd_has(strcmp(simd, "avx512") == 0 ? NNCLR_SIMD_AVX512 : NNCLR_SIMD_AVX2);
 }
 
 static const char *const kinds[] = {"avx512", "avx2", "none"};

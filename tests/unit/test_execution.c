@@ -611,14 +611,6 @@ static void live_blocks_of_resnets_never_overlap(void) {
     check_plan(NNCLR_RESNET50, NNCLR_EVALUATION);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 #ifndef SANITIZED
 static atomic_int allocations;
 

@@ -20,14 +20,6 @@
 #include "tests/unit/scratch.h"
 #include "train/trainer.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 #ifndef SANITIZED
 
 enum { MOST_CALLS = 1 << 16 };

@@ -16,14 +16,8 @@ INLINE vector zero_vector(void) {
 INLINE vector load(const float *from) {
     return _mm512_loadu_ps(from);
 }
-INLINE vector load_some(const float *from, int count) {
-    return _mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
-}
 INLINE void store(float *to, vector v) {
     _mm512_storeu_ps(to, v);
-}
-INLINE void store_some(float *to, vector v, int count) {
-    _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), v);
 }
 INLINE vector spread(const float *from) {
     return _mm512_set1_ps(*from);
@@ -54,14 +48,8 @@ INLINE vector load(const float *from) {
 INLINE __m256i first_lanes(int count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
-INLINE vector load_some(const float *from, int count) {
-    return _mm256_maskload_ps(from, first_lanes(count));
-}
 INLINE void store(float *to, vector v) {
     _mm256_storeu_ps(to, v);
-}
-INLINE void store_some(float *to, vector v, int count) {
-    _mm256_maskstore_ps(to, first_lanes(count), v);
 }
 INLINE vector spread(const float *from) {
     return _mm256_broadcast_ss(from);
