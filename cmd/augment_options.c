@@ -127,10 +127,10 @@ void view_apply(const view_choices *choices, const nnclr_cli *cli, nnclr_config 
         memcpy(a->std, choices->std, sizeof a->std);
 }
 
-nnclr_config augment_defaults(int argc, char **argv, int *preset, int64_t *size) {
-    int named = option_find(nnclr_preset_names, nnclr_cli_peek(argc, argv, "preset"));
-    int augment = option_find(nnclr_augment_names, nnclr_cli_peek(argc, argv, "augment"));
-    const char *side = nnclr_cli_peek(argc, argv, "size");
+nnclr_config augment_defaults(const nnclr_command_line *line, int *preset, int64_t *size) {
+    int named = option_find(nnclr_preset_names, nnclr_cli_peek(line, "preset"));
+    int augment = option_find(nnclr_augment_names, nnclr_cli_peek(line, "augment"));
+    const char *side = nnclr_cli_peek(line, "size");
     *preset = named >= 0 ? named : NNCLR_PRESET_IMAGENET;
     nnclr_config config = nnclr_config_preset((nnclr_preset)*preset);
     *size = config.model.size;

@@ -28,7 +28,7 @@ int option_find(const char *const *names, const char *name);
 
 /* The configuration that --preset, --size and --augment say, which bring several defaults with
  * them: so that --help shows these, and single options override them wherever they stand. */
-nnclr_config augment_defaults(int argc, char **argv, int *preset, int64_t *size);
+nnclr_config augment_defaults(const nnclr_command_line *line, int *preset, int64_t *size);
 
 /* Fills the table, whose targets are *augment and *size. */
 void augment_options(nnclr_augment *augment, int64_t *size, nnclr_option table[AUGMENT_OPTIONS]);

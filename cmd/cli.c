@@ -122,180 +122,53 @@ void nnclr_cli_catch(void) {
     sigaction(SIGINT, &action, NULL);
 }
 
-/* ---- options: finding and setting ---- */
+/* ---- options ---- */
 
-enum { COMMON_HELP, COMMON_VERSION, COMMON_QUIET, COMMON_VERBOSE, COMMON_THREADS, COMMON_COUNT };
-
-typedef struct common_values {
+static struct {
     bool help, version, quiet, verbose;
     int64_t threads;
-} common_values;
+} common;
 
-static void common_options(common_values *values, nnclr_option options[COMMON_COUNT]) {
-    static const nnclr_option table[COMMON_COUNT] = {
-        [COMMON_HELP] = {"help", 'h', NNCLR_OPTION_FLAG, .help = "show this and exit"},
-        [COMMON_VERSION] = {"version", 'V', NNCLR_OPTION_FLAG, .help = "show the version and exit"},
-        [COMMON_QUIET] = {"quiet", 'q', NNCLR_OPTION_FLAG, .help = "only errors on stderr"},
-        [COMMON_VERBOSE] = {"verbose", 'v', NNCLR_OPTION_FLAG, .help = "say more on stderr"},
-        [COMMON_THREADS] = {"threads", 'j', NNCLR_OPTION_INT, .argument = "N", .low = 1,
-                            .high = 4096, .help = "threads; results do not depend on it"},
-    };
-    memcpy(options, table, sizeof table);
-    options[COMMON_HELP].target = &values->help;
-    options[COMMON_VERSION].target = &values->version;
-    options[COMMON_QUIET].target = &values->quiet;
-    options[COMMON_VERBOSE].target = &values->verbose;
-    options[COMMON_THREADS].target = &values->threads;
+const nnclr_option nnclr_common_options[NNCLR_COMMON_OPTIONS] = {
+    {"help", 'h', NNCLR_OPTION_FLAG, &common.help, .help = "show this and exit"},
+    {"version", 'V', NNCLR_OPTION_FLAG, &common.version, .help = "show the version and exit"},
+    {"quiet", 'q', NNCLR_OPTION_FLAG, &common.quiet, .help = "only errors on stderr"},
+    {"verbose", 'v', NNCLR_OPTION_FLAG, &common.verbose, .help = "say more on stderr"},
+    {"threads", 'j', NNCLR_OPTION_INT, &common.threads, "N", .low = 1, .high = 4096,
+     .help = "threads; results do not depend on it"},
+};
+
+/* The old name of an option works for a while, and says so. */
+static void tell_renamed(nnclr_cli *cli, const nnclr_option *old, const char *value) {
+    if (old->choices)
+        nnclr_cli_note(cli, "--%s %s is deprecated: it is called --%s %s now", old->name, value,
+                       old->help, value);
+    else
+        nnclr_cli_note(cli, "--%s is deprecated: it is called --%s now", old->name, old->help);
 }
 
-static bool takes_value(const nnclr_option *option) {
-    return option->type != NNCLR_OPTION_FLAG;
+static void take_option(nnclr_cli *cli, const nnclr_words *w) {
+    nnclr_option_set(cli, w->option, w->shown, w->value);
+    for (size_t i = 0; i < cli->program->option_count; i++)
+        if (&cli->program->options[i] == w->option)
+            cli->given[i] = true;
 }
 
-/* INT and BYTES bounds as integers: a double cannot hold INT64_MAX. */
-static int64_t whole(double bound) {
-    return bound >= 9.2e18 ? INT64_MAX : bound <= -9.2e18 ? INT64_MIN : (int64_t)bound;
-}
-
-/* " from 1 to 9", " of at least 1", "". */
-static void describe_range(const nnclr_option *option, char *text, size_t size) {
-    double low, high;
-    nnclr_option_bounds(option, &low, &high);
-    text[0] = '\0';
-    if (high < 1e15 && low > -1e15)
-        snprintf(text, size, " from %.15g to %.15g", low, high);
-    else if (low > -1e15)
-        snprintf(text, size, " of at least %.15g", low);
-    else if (high < 1e15)
-        snprintf(text, size, " of at most %.15g", high);
-}
-
-static bool choose(const nnclr_option *option, const char *text) {
-    for (int i = 0; option->choices[i]; i++)
-        if (strcmp(option->choices[i], text) == 0) {
-            *(int *)option->target = i;
-            return true;
-        }
-    return false;
-}
-
-/* `shown` is the option as the user wrote it, "--size" or "-o". */
-static void set_option(nnclr_cli *cli, const nnclr_option *option, const char *shown,
-                       const char *value) {
-    char wanted[400] = "", range[100];
-    nnclr_error e = NNCLR_NO_ERROR;
-    double low, high;
-    bool good = true;
-    nnclr_option_bounds(option, &low, &high);
-    describe_range(option, range, sizeof range);
-    switch (option->type) {
-    case NNCLR_OPTION_FLAG:
-        *(bool *)option->target = true;
-        break;
-    case NNCLR_OPTION_INT:
-        good = nnclr_parse_int(value, whole(low), whole(high), option->target);
-        snprintf(wanted, sizeof wanted, "a whole number%s", range);
-        break;
-    case NNCLR_OPTION_REAL:
-        good = nnclr_parse_real(value, low, high, option->target);
-        snprintf(wanted, sizeof wanted, "a number%s", range);
-        break;
-    case NNCLR_OPTION_BYTES:
-        good = nnclr_parse_bytes(value, whole(low), whole(high), option->target);
-        snprintf(wanted, sizeof wanted, "a number of bytes%s, such as 512K, 20M or 2G", range);
-        break;
-    case NNCLR_OPTION_TEXT:
-        good = value[0] != '\0'; /* a script's variable that was not set */
-        *(const char **)option->target = value;
-        snprintf(wanted, sizeof wanted, "%s", option->argument ? option->argument : "a text");
-        break;
-    case NNCLR_OPTION_CHOICE:
-        good = choose(option, value);
-        nnclr_option_join(option, ", ", " or ", wanted, sizeof wanted);
-        break;
-    case NNCLR_OPTION_CUSTOM:
-        if (!option->parse(value, option->target, &e))
-            nnclr_cli_usage(cli, "%s: %s", shown, e.message);
-        break;
-    case NNCLR_OPTION_ABSENT:
-        nnclr_cli_usage(cli, "%s: %s", shown, option->help);
-    case NNCLR_OPTION_GROUP:
-        break;
+/* Whether the words say that the program is to run. */
+static bool take_words(nnclr_cli *cli, nnclr_words *w) {
+    for (nnclr_word word; (word = nnclr_words_next(w)) != NNCLR_WORD_NONE;) {
+        if (word == NNCLR_WORD_WRONG)
+            nnclr_cli_usage(cli, "%s", w->fault);
+        if (word == NNCLR_WORD_OPTION)
+            take_option(cli, w);
+        else if (w->value[0] == '\0')
+            nnclr_cli_usage(cli, "an argument is empty: a file's name is needed there");
+        else
+            cli->operands[cli->operand_count++] = w->value;
+        if (common.help || common.version)
+            return false;
     }
-    if (!good)
-        nnclr_cli_usage(cli, "%s: needs %s, not \"%s\"", shown, wanted, value);
-}
-
-/* ---- options: walking through argv ---- */
-
-typedef struct parser {
-    nnclr_cli *cli;
-    const nnclr_option *common;
-    int argc, next;
-    char **argv;
-} parser;
-
-/* The option with this name (`size` bytes) or, where the name is empty, this letter. */
-static const nnclr_option *find_option(const parser *p, const char *name, size_t size,
-                                       char letter) {
-    const nnclr_program *program = p->cli->program;
-    for (size_t i = 0; i < program->option_count + COMMON_COUNT; i++) {
-        const nnclr_option *option = i < program->option_count
-                                         ? &program->options[i]
-                                         : &p->common[i - program->option_count];
-        if (option->type == NNCLR_OPTION_GROUP)
-            continue;
-        bool found = size > 0
-                         ? strlen(option->name) == size && memcmp(option->name, name, size) == 0
-                         : option->letter && option->letter == letter;
-        if (found) {
-            if (i < program->option_count)
-                p->cli->given[i] = true;
-            return option;
-        }
-    }
-    return NULL;
-}
-
-static const char *next_value(parser *p, const nnclr_option *option, const char *shown) {
-    if (p->next >= p->argc)
-        nnclr_cli_usage(p->cli, "%s: needs a value%s%s", shown, option->argument ? ": " : "",
-                        option->argument ? option->argument : "");
-    return p->argv[p->next++];
-}
-
-static void parse_long(parser *p, const char *word) {
-    const char *name = word + 2, *equals = strchr(name, '=');
-    size_t size = equals ? (size_t)(equals - name) : strlen(name);
-    const nnclr_option *option = size ? find_option(p, name, size, 0) : NULL;
-    char shown[200];
-    snprintf(shown, sizeof shown, "--%.*s", (int)(size < 150 ? size : 150), name);
-    if (!option)
-        nnclr_cli_usage(p->cli, "%s: no such option", shown);
-    if (option->type == NNCLR_OPTION_ABSENT)
-        set_option(p->cli, option, shown, NULL);
-    if (equals && !takes_value(option))
-        nnclr_cli_usage(p->cli, "%s: takes no value", shown);
-    const char *value = equals                ? equals + 1
-                        : takes_value(option) ? next_value(p, option, shown)
-                                              : NULL;
-    set_option(p->cli, option, shown, value);
-}
-
-/* "-qj2": letters in a row, the last of them with its value attached or in the next word. */
-static void parse_letters(parser *p, const char *word) {
-    for (const char *c = word + 1; *c; c++) {
-        const char shown[] = {'-', *c, '\0'};
-        const nnclr_option *option = find_option(p, "", 0, *c);
-        if (!option)
-            nnclr_cli_usage(p->cli, "%s: no such option", shown);
-        if (!takes_value(option)) {
-            set_option(p->cli, option, shown, NULL);
-            continue;
-        }
-        set_option(p->cli, option, shown, c[1] ? c + 1 : next_value(p, option, shown));
-        return;
-    }
+    return true;
 }
 
 /* ---- begin ---- */
@@ -322,55 +195,29 @@ void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, cha
     if (!cli->given || !cli->operands)
         nnclr_cli_die(cli, &e);
 
-    common_values values = {.threads = nnclr_cpu_count()};
-    nnclr_option common[COMMON_COUNT];
-    common_options(&values, common);
-    parser p = {cli, common, argc, 1, argv};
-    bool options_over = false;
-    while (p.next < argc) {
-        char *word = argv[p.next++];
-        if (word[0] == '\0')
-            nnclr_cli_usage(cli, "an argument is empty: a file's name is needed there");
-        if (options_over || word[0] != '-' || word[1] == '\0')
-            cli->operands[cli->operand_count++] = word;
-        else if (strcmp(word, "--") == 0)
-            options_over = true;
-        else if (word[1] == '-')
-            parse_long(&p, word);
+    common.threads = nnclr_cpu_count();
+    nnclr_words words = nnclr_words_of(program->options, program->option_count, argc, argv);
+    if (!take_words(cli, &words)) {
+        if (common.help)
+            nnclr_cli_print_help(program);
         else
-            parse_letters(&p, word);
-        if (values.help || values.version)
-            break;
-    }
-    if (values.help)
-        nnclr_cli_print_help(program, common, COMMON_COUNT);
-    if (values.version)
-        printf("%s %s\n", program->name, NNCLR_VERSION);
-    if (values.help || values.version)
+            printf("%s %s\n", program->name, NNCLR_VERSION);
         nnclr_cli_end(cli, NNCLR_EXIT_DONE);
-    cli->verbosity = values.quiet ? -1 : values.verbose ? 1 : 0;
-    cli->threads = (int)values.threads;
+    }
+    cli->verbosity = common.quiet ? -1 : common.verbose ? 1 : 0;
+    cli->threads = (int)common.threads;
+    words = nnclr_words_of(program->options, program->option_count, argc, argv);
+    while (nnclr_words_next(&words) != NNCLR_WORD_NONE)
+        if (words.old)
+            tell_renamed(cli, words.old, words.value);
 }
 
 bool nnclr_cli_given(const nnclr_cli *cli, const char *option) {
     for (size_t i = 0; i < cli->program->option_count; i++) {
         const nnclr_option *known = &cli->program->options[i];
-        if (known->type != NNCLR_OPTION_GROUP && strcmp(known->name, option) == 0)
+        if (known->type != NNCLR_OPTION_GROUP && known->type != NNCLR_OPTION_RENAMED &&
+            strcmp(known->name, option) == 0)
             return cli->given[i];
     }
     return false;
-}
-
-const char *nnclr_cli_peek(int argc, char **argv, const char *name) {
-    const char *value = NULL;
-    size_t size = strlen(name);
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strncmp(argv[i], "--", 2) != 0 || strncmp(argv[i] + 2, name, size) != 0)
-            continue;
-        if (argv[i][2 + size] == '=')
-            value = argv[i] + 3 + size;
-        else if (argv[i][2 + size] == '\0' && i + 1 < argc)
-            value = argv[++i];
-    }
-    return value;
 }

@@ -24,16 +24,17 @@ enum {
 };
 
 typedef enum nnclr_option_type {
-    NNCLR_OPTION_FLAG,   /* bool *: set true */
-    NNCLR_OPTION_INT,    /* int64_t *, in [low, high] */
-    NNCLR_OPTION_REAL,   /* double *, in [low, high] */
-    NNCLR_OPTION_BYTES,  /* int64_t *, in [low, high], suffixes K M G T */
-    NNCLR_OPTION_TEXT,   /* const char ** */
-    NNCLR_OPTION_CHOICE, /* int *: index into choices */
-    NNCLR_OPTION_CUSTOM, /* any: parse and show */
-    NNCLR_OPTION_ABSENT, /* an option of the manual that is not offered yet: refused with `help`,
-                            and not shown by --help */
-    NNCLR_OPTION_GROUP   /* no option: a heading in --help, its text in `help` */
+    NNCLR_OPTION_FLAG,    /* bool *: set true */
+    NNCLR_OPTION_INT,     /* int64_t *, in [low, high] */
+    NNCLR_OPTION_REAL,    /* double *, in [low, high] */
+    NNCLR_OPTION_BYTES,   /* int64_t *, in [low, high], suffixes K M G T */
+    NNCLR_OPTION_TEXT,    /* const char ** */
+    NNCLR_OPTION_CHOICE,  /* int *: index into choices */
+    NNCLR_OPTION_CUSTOM,  /* any: parse and show */
+    NNCLR_OPTION_RENAMED, /* an option's old name, which still works and says so; not in --help. The
+                             new name is in `help`. With choices, only these values are meant: the
+                             name may be that of another option by now */
+    NNCLR_OPTION_GROUP    /* no option: a heading in --help, its text in `help` */
 } nnclr_option_type;
 
 typedef struct nnclr_option {
@@ -75,15 +76,24 @@ typedef struct nnclr_cli {
 } nnclr_cli;
 
 /* Parses argv with GNU conventions (options and operands mixed, --name=value, unambiguous
- * prefixes are NOT taken, `--` ends, `-` is an operand). -h -V -q -v -j are added to every program.
- * Handles --help and --version, and ends the process with exit code 2 and one sentence on wrong
- * usage. SIGPIPE is ignored from then on: a write to a closed pipe fails instead, and
- * nnclr_cli_die ends a filter by that signal, quietly. */
+ * beginnings of long names, `--` ends options, `-` is an operand). -h -V -q -v -j are added to
+ * every program. Handles --help and --version, and ends the process with exit code 2 and one
+ * sentence on wrong usage. SIGPIPE is ignored from then on: a write to a closed pipe fails instead,
+ * and nnclr_cli_die ends a filter by that signal, quietly. */
 void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, char **argv);
 bool nnclr_cli_given(const nnclr_cli *cli, const char *option);
-/* The value of a `--name VALUE` or `--name=VALUE` before parsing (for presets that set the defaults
- * which --help shows); NULL: not given. */
-const char *nnclr_cli_peek(int argc, char **argv, const char *name);
+
+/* A command line before it is parsed, whose options need no targets yet. */
+typedef struct nnclr_command_line {
+    const nnclr_option *options;
+    size_t option_count;
+    int argc;
+    char **argv;
+} nnclr_command_line;
+
+/* The value that the last --NAME of the command line gives, for presets, which set the defaults
+ * that --help shows; NULL: not given. */
+const char *nnclr_cli_peek(const nnclr_command_line *line, const char *name);
 
 /* Messages, on stderr: "PROGRAM: text". Warn and error always, note unless -q, detail with -v. A
  * progress line that stands on the terminal is cleared first. */

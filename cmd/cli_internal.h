@@ -8,12 +8,43 @@ void nnclr_cli_clear_progress(nnclr_cli *cli);
 /* After a write to stdout has failed, errno its reason. */
 _Noreturn void nnclr_cli_die_of_stdout(nnclr_cli *cli);
 
+/* Those that every program has; defined with their targets in cmd/cli.c. */
+enum { NNCLR_COMMON_OPTIONS = 5 };
+extern const nnclr_option nnclr_common_options[NNCLR_COMMON_OPTIONS];
+
+/* A walk through a command line, which sets nothing. */
+typedef enum nnclr_word {
+    NNCLR_WORD_NONE,    /* the end */
+    NNCLR_WORD_OPERAND, /* in `value` */
+    NNCLR_WORD_OPTION,
+    NNCLR_WORD_WRONG /* `fault` is the sentence */
+} nnclr_word;
+
+typedef struct nnclr_words {
+    const nnclr_option *options;
+    size_t option_count;
+    int argc, next;
+    char **argv;
+    bool operands_only;
+    char *letters;              /* what is left of "-qj2"; NULL: nothing */
+    const nnclr_option *option; /* that was met, under whatever name */
+    const nnclr_option *old;    /* the row of the old name that was used; NULL: none */
+    char *value;                /* NULL: a flag */
+    char shown[160], fault[500];
+} nnclr_words;
+
+nnclr_words nnclr_words_of(const nnclr_option *options, size_t option_count, int argc, char **argv);
+nnclr_word nnclr_words_next(nnclr_words *words);
+
+/* Parses the value into the option's target; ends the process where it is a wrong one. `shown` is
+ * the option as messages name it, "--size" or "-o". */
+void nnclr_option_set(nnclr_cli *cli, const nnclr_option *option, const char *shown,
+                      const char *value);
 /* The range of a number; infinite where the option states none. */
 void nnclr_option_bounds(const nnclr_option *option, double *low, double *high);
 /* "a, b or c" */
 void nnclr_option_join(const nnclr_option *option, const char *between, const char *last,
                        char *text, size_t size);
-void nnclr_cli_print_help(const nnclr_program *program, const nnclr_option *common,
-                          size_t common_count);
+void nnclr_cli_print_help(const nnclr_program *program);
 
 #endif

@@ -13,11 +13,11 @@ static void show_area(const void *target, char *text, size_t size) {
     nnclr_print_reals(target, 2, text, size);
 }
 
-finetune_settings finetune_defaults(int argc, char **argv) {
+finetune_settings finetune_defaults(const nnclr_command_line *line) {
     static const double few = 0.05; /* labels: between the published 1 % and 10 % */
     finetune_settings s = {
         .run = training_defaults(), .eval_every = 1, .batch = 256, .head_lr = -1};
-    const char *fraction = nnclr_cli_peek(argc, argv, "label-fraction");
+    const char *fraction = nnclr_cli_peek(line, "label-fraction");
     double share = 1;
     nnclr_config *c = &s.run.config;
     *c = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
@@ -48,8 +48,8 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
         CUSTOM("crop", &c->augment.area_low, "LOW,HIGH",
                "share of the picture's area that a crop has", parse_area, show_area),
         REAL("flip", &c->augment.flip, "P", "probability of a mirrored view", 0, 1),
-        BYTES("cache", &s->run.cache, "BYTES", "most that is kept in memory of the shards", 0,
-              1e18),
+        BYTES("cache", &s->run.cache, "BYTES",
+              "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
         GROUP("Optimiser"),
         REAL("epochs", &c->epochs, "N",
              "length of the run; 60 below a --label-fraction of 0.05, else 30", 0, 1e9),
@@ -92,9 +92,9 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
 /* ---- from options to a configuration ---- */
 
 static void check_resume(nnclr_cli *cli) {
-    static const char *const allowed[] = {"out",  "resume",    "test",      "save-every",
-                                          "keep", "max-time",  "log-every", "eval-every",
-                                          "json", "per-class", NULL};
+    static const char *const allowed[] = {"output", "resume",    "test",      "save-every",
+                                          "keep",   "max-time",  "log-every", "eval-every",
+                                          "json",   "per-class", NULL};
     training_check_resume(cli, allowed);
 }
 

@@ -18,7 +18,7 @@ typedef struct finetune_settings {
 enum { FINETUNE_OPTIONS_MOST = 40 };
 
 /* SimCLR's published protocol for few labels; the epochs depend on --label-fraction. */
-finetune_settings finetune_defaults(int argc, char **argv);
+finetune_settings finetune_defaults(const nnclr_command_line *line);
 /* Fills the table, whose targets are in *s; returns the count. */
 size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTIONS_MOST]);
 /* After parsing: completes s->run.config as far as options say it. Ends the process on wrong usage.

@@ -100,8 +100,7 @@ static void print_option(const nnclr_option *option) {
     print_wrapped(text, HELP_INDENT, HELP_INDENT);
 }
 
-void nnclr_cli_print_help(const nnclr_program *program, const nnclr_option *common,
-                          size_t common_count) {
+void nnclr_cli_print_help(const nnclr_program *program) {
     const char *line = program->usage;
     for (const char *lead = "Usage:"; line; lead = "      ") {
         int length = (int)strcspn(line, "\n");
@@ -120,12 +119,12 @@ void nnclr_cli_print_help(const nnclr_program *program, const nnclr_option *comm
         const nnclr_option *option = &program->options[i];
         if (option->type == NNCLR_OPTION_GROUP)
             printf("\n%s:\n", option->help);
-        else if (option->type != NNCLR_OPTION_ABSENT)
+        else if (option->type != NNCLR_OPTION_RENAMED)
             print_option(option);
     }
     puts("\nAll programs:");
-    for (size_t i = 0; i < common_count; i++)
-        print_option(&common[i]);
+    for (size_t i = 0; i < NNCLR_COMMON_OPTIONS; i++)
+        print_option(&nnclr_common_options[i]);
     if (program->notes) {
         putchar('\n');
         print_wrapped(program->notes, 0, 0);

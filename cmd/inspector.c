@@ -20,7 +20,7 @@ static bool open_sets(inspector *x, nnclr_error *e) {
     if (x->asking.rows.d != x->bank.rows.d)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "%s has rows of %d numbers, but %s of %d: queries for a support set are "
-                          "made with nnclr-embed --output projection",
+                          "made with nnclr-embed --layer projection",
                           query, x->asking.rows.d, path, x->bank.rows.d);
     return true;
 }

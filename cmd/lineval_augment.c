@@ -22,7 +22,8 @@ static const char cut[] = "features";
 
 void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
     static const char *const of_augment[] = {"model", "crop", "flip"}, *const of_knn[] = {
-                                                                           "k", "knn-temperature"};
+                                                                           "neighbours",
+                                                                           "knn-temperature"};
     for (size_t i = 0; !s->augment && i < sizeof of_augment / sizeof *of_augment; i++)
         if (nnclr_cli_given(cli, of_augment[i]))
             nnclr_cli_usage(cli,

@@ -5,11 +5,12 @@
 #include "cmd/augment_options.h"
 #include "cmd/cli.h"
 #include "cmd/engine_options.h"
+#include "cmd/option_table.h"
 #include "eval/embed.h"
 #include "eval/embedding.h"
 #include "eval/frozen_network.h"
 
-enum { CACHE_BYTES = 64 << 20, PIXELS_LIMIT = 256, OWN_OPTIONS = 8 };
+enum { CACHE_BYTES = 64 << 20, PIXELS_LIMIT = 256, OWN_OPTIONS = 10 };
 
 #define PROGRAM "nnclr-embed " NNCLR_VERSION
 
@@ -81,7 +82,7 @@ static bool open_network(nnclr_frozen_network *n, const nnclr_cli *cli, const se
     n->precision = (nnclr_precision)s->precision;
     return engine_asked_for(nnclr_frozen_network_load(n, s->untrained, cli->threads, e), e) &&
            (nnclr_network_find(n->list, cut_names[s->cut]) >= 0 ||
-            nnclr_fail(e, NNCLR_ERROR_USAGE, "%s has no projector: leave --output projection out",
+            nnclr_fail(e, NNCLR_ERROR_USAGE, "%s has no projector: leave --layer projection out",
                        s->model));
 }
 
@@ -114,8 +115,8 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "nothing to embed with: give -m CHECKPOINT, or --pixels N");
     if (s->pixels && s->model)
         nnclr_cli_usage(cli, "--pixels takes no model: leave -m out");
-    static const char *const networks[] = {"output", "untrained",     "engine", "precision",
-                                           "size",   "interpolation", "mean",   "std"};
+    static const char *const networks[] = {"layer", "untrained",     "engine", "precision",
+                                           "size",  "interpolation", "mean",   "std"};
     for (size_t i = 0; s->pixels && i < sizeof networks / sizeof *networks; i++)
         if (nnclr_cli_given(cli, networks[i]))
             nnclr_cli_usage(cli, "--pixels has no network: leave --%s out", networks[i]);
@@ -134,7 +135,8 @@ int main(int argc, char **argv) {
         {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
          .help = "the checkpoint of nnclr-pretrain whose network is asked, or a ResNet's weights "
                  "under torchvision's names"},
-        {"output", 0, NNCLR_OPTION_CHOICE, &s.cut, .choices = cut_names,
+        {"output", 0, NNCLR_OPTION_RENAMED, .help = "layer", .choices = cut_names},
+        {"layer", 0, NNCLR_OPTION_CHOICE, &s.cut, .choices = cut_names,
          .help = "which of the network's values become rows: the pooled features of the backbone, "
                  "or the projector's output"},
         {"untrained", 0, NNCLR_OPTION_FLAG, &s.untrained,
@@ -145,7 +147,8 @@ int main(int argc, char **argv) {
          .help = "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"},
         {"pixels", 0, NNCLR_OPTION_INT, &s.pixels, "N", .low = 1, .high = PIXELS_LIMIT,
          .help = "no network: N x N x 3 pixels less the picture's own mean, the other baseline"},
-        {"out", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
+        RENAMED("out", "output"),
+        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
          .help = "write there instead of to standard output; a name in .safetensors is written "
                  "uncompressed"},
         {NULL, .type = NNCLR_OPTION_GROUP,

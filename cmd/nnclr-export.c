@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cmd/cli.h"
+#include "cmd/option_table.h"
 #include "eval/export.h"
 #include "eval/onnx.h"
 
@@ -47,7 +48,8 @@ int main(int argc, char **argv) {
                  "ONNX, or "
                  "embeddings as a NumPy array or their names and labels as a table; without this "
                  "option the ending of FILE says it"},
-        {"out", 'o', NNCLR_OPTION_TEXT, &output, "FILE",
+        RENAMED("out", "output"),
+        {"output", 'o', NNCLR_OPTION_TEXT, &output, "FILE",
          .help = "write there instead of to standard output"},
     };
     const nnclr_program program = {

@@ -258,8 +258,10 @@ static bool report(training_session *t, const nnclr_trainer_result *result, nncl
 /* ---- the program ---- */
 
 int main(int argc, char **argv) {
-    finetune_settings s = finetune_defaults(argc, argv);
+    finetune_settings s;
     nnclr_option options[FINETUNE_OPTIONS_MOST];
+    const size_t option_count = finetune_options(&s, options);
+    s = finetune_defaults(&(nnclr_command_line){options, option_count, argc, argv});
     const nnclr_program program = {
         .name = "nnclr-finetune",
         .summary = "Trains a network, from the backbone of a checkpoint, on pictures with labels.",
@@ -269,7 +271,7 @@ int main(int argc, char **argv) {
             "Several SHARDs are one set, numbered on in the order given; - is standard input.\n"
             "SIGUSR1 writes a checkpoint; SIGTERM and SIGINT write one and stop.",
         .options = options,
-        .option_count = finetune_options(&s, options),
+        .option_count = option_count,
     };
     nnclr_cli cli;
     nnclr_cli_begin(&cli, &program, argc, argv);

@@ -41,7 +41,7 @@ static bool check_fit(nnclr_cli *cli, const evaluation *v, nnclr_error *e) {
     if (v->train.rows.d != v->test.rows.d)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "%s has rows of %d numbers, but %s of %d: both must be made by one "
-                          "network at one --output",
+                          "network at one --layer",
                           test, v->test.rows.d, train, v->train.rows.d);
     const char *a = v->train.config, *b = v->test.config;
     if (a && b && strcmp(a, b) != 0)
@@ -331,7 +331,8 @@ int main(int argc, char **argv) {
          .help = "print how often each class was taken for which, in place of the accuracy"},
         {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
         {NULL, 0, NNCLR_OPTION_GROUP, .help = "k nearest neighbours"},
-        {"k", 0, NNCLR_OPTION_INT, &s.k, "K", .low = 1, .high = 1 << 20,
+        RENAMED("k", "neighbours"),
+        {"neighbours", 'k', NNCLR_OPTION_INT, &s.k, "K", .low = 1, .high = 1 << 20,
          .help = "neighbours that vote; at most all labelled rows of TRAIN"},
         {"knn-temperature", 0, NNCLR_OPTION_REAL, &s.temperature, "T", .low = 0.002, .high = 1e6,
          .help = "a neighbour's vote weighs exp(cosine/T)"},
@@ -346,8 +347,8 @@ int main(int argc, char **argv) {
          .help = "sgd: the first rate is this x batch / 256, and falls to 0 as a cosine"},
         {"batch", 0, NNCLR_OPTION_INT, &s.batch, "N", .low = 1, .high = 1 << 20,
          .help = "sgd: rows a step; at most all labelled rows of TRAIN"},
-        {"weight-decay", 0, NNCLR_OPTION_REAL, &s.weight_decay, "X", .low = 0, .high = 1e6,
-         .help = "sgd: X times the weights, the bias apart, is added to the gradient"},
+        {"weight-decay", 0, NNCLR_OPTION_REAL, &s.weight_decay, "W", .low = 0, .high = 1e6,
+         .help = "sgd: W times the weights, the bias apart, is added to the gradient"},
         {"lambda", 0, NNCLR_OPTION_REAL, &s.lambda, "L", .low = 1e-8, .high = 1e6,
          .help = "lbfgs: L times the squared weights, the bias apart, is added to the mean "
                  "cross-entropy; else the best of 1e-2, 1e-3, 1e-4 on a tenth of TRAIN"},

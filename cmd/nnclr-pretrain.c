@@ -163,8 +163,10 @@ static void close_probe(training_session *t) {
 }
 
 int main(int argc, char **argv) {
-    pretrain_settings s = pretrain_defaults(argc, argv);
+    pretrain_settings s;
     nnclr_option options[PRETRAIN_OPTIONS_MOST];
+    const size_t option_count = pretrain_options(&s, options);
+    s = pretrain_defaults(&(nnclr_command_line){options, option_count, argc, argv});
     const nnclr_program program = {
         .name = "nnclr-pretrain",
         .summary = "Trains a network on the pictures of shards, without labels.",
@@ -175,7 +177,7 @@ int main(int argc, char **argv) {
             "Several SHARDs are one set, numbered on in the order given; - is standard input.\n"
             "SIGUSR1 writes a checkpoint; SIGTERM and SIGINT write one and stop.",
         .options = options,
-        .option_count = pretrain_options(&s, options),
+        .option_count = option_count,
     };
     nnclr_cli cli;
     nnclr_cli_begin(&cli, &program, argc, argv);

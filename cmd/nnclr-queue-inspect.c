@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "cmd/inspect_tables.h"
 #include "cmd/inspector.h"
+#include "cmd/option_table.h"
 #include "eval/neighbour_sheet.h"
 #include "eval/neighbour_text.h"
 #include "eval/page.h"
@@ -200,7 +201,8 @@ int main(int argc, char **argv) {
                                           "outliers", "labels",  "leaks", NULL};
     settings s = {.k = 8, .queries = 16, .report = -1, .threshold = 0.99, .temperature = 0.1};
     const nnclr_option options[] = {
-        {"k", 'k', NNCLR_OPTION_INT, &s.k, "K", .low = 1, .high = 1000,
+        RENAMED("k", "neighbours"),
+        {"neighbours", 'k', NNCLR_OPTION_INT, &s.k, "K", .low = 1, .high = 1000,
          .help = "neighbours of each query"},
         {"queries", 'n', NNCLR_OPTION_INT, &s.queries, "N", .low = 1, .high = 1000000,
          .help = "how many rows to draw as queries"},
@@ -229,7 +231,7 @@ int main(int argc, char **argv) {
          .help = "the least cosine of duplicates and leaks"},
         {"knn-temperature", 0, NNCLR_OPTION_REAL, &s.temperature, "T", .low = 1e-3, .high = 1e3,
          .help = "neighbours vote on labels with exp(cosine/T)"},
-        {"seed", 0, NNCLR_OPTION_INT, &s.seed, "S", .low = 0, .high = 9e18,
+        {"seed", 0, NNCLR_OPTION_INT, &s.seed, "N", .low = 0, .high = 9e18,
          .help = "which rows are drawn"},
         {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
     };

@@ -157,7 +157,6 @@ static void conclude(nnclr_cli *cli, settings *s) {
 
 int main(int argc, char **argv) {
     settings s = {.cache = 64 << 20};
-    s.config = augment_defaults(argc, argv, &s.preset, &s.size);
     const nnclr_option first[] = {
         CHOICE("preset", &s.preset, nnclr_preset_names,
                "whose augmentation: the paper's, or that of two smaller settings"),
@@ -168,8 +167,8 @@ int main(int argc, char **argv) {
         {"count", 'n', NNCLR_OPTION_INT, &s.n, "N", .low = 1, .high = 4e9,
          .help = "so many pictures, spread over the SHARDs, or the first ones of --order training; "
                  "by default all, of a --sheet 12"},
-        INTEGER("epoch", &s.epoch, "E", "of which epoch", 0, UINT32_MAX),
-        INTEGER("seed", &s.seed, "S", "that of the training", 0, 9e18),
+        INTEGER("epoch", &s.epoch, "N", "of which epoch", 0, UINT32_MAX),
+        INTEGER("seed", &s.seed, "N", "that of the training", 0, 9e18),
         CHOICE("order", &s.order, order_names, "by record number, or as the epoch has them"),
         INTEGER("shuffle-window", &s.window, "N", "that of the training, with --order training", 0,
                 1 << 30),
@@ -178,7 +177,8 @@ int main(int argc, char **argv) {
         FLAG("u8", &s.bytes, "store bytes in place of F32: a quarter of the size, rounded"),
         TEXT("sheet", &s.sheet, "OUT.png",
              "draw a contact sheet: each picture, its view 1 and its view 2"),
-        {"out", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
+        RENAMED("out", "output"),
+        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
          .help = "write the views there instead of to standard output; a name in .safetensors is "
                  "written uncompressed"},
     };
@@ -187,6 +187,9 @@ int main(int argc, char **argv) {
     memcpy(options, first, sizeof first);
     augment_options(&s.config.augment, &s.size, options + FIRST);
     memcpy(options + FIRST + AUGMENT_OPTIONS, last, sizeof last);
+    s.config = augment_defaults(
+        &(nnclr_command_line){options, sizeof options / sizeof *options, argc, argv}, &s.preset,
+        &s.size);
     const nnclr_program program = {
         .name = "nnclr-views",
         .summary = "Makes the views that nnclr-pretrain trains on, as a file or to look at.",

@@ -6,7 +6,7 @@
 
 /* clang-format off */
 #define GROUP(help)  {NULL, 0, NNCLR_OPTION_GROUP, NULL, NULL, help, 0, 0, NULL, NULL, NULL}
-#define ABSENT(name, help)  {name, 0, NNCLR_OPTION_ABSENT, NULL, NULL, help, 0, 0, NULL, NULL, NULL}
+#define RENAMED(name, now)  {name, 0, NNCLR_OPTION_RENAMED, NULL, NULL, now, 0, 0, NULL, NULL, NULL}
 #define FLAG(name, target, help)  {name, 0, NNCLR_OPTION_FLAG, target, NULL, help, 0, 0, NULL, NULL, NULL}
 #define TEXT(name, target, argument, help)  {name, 0, NNCLR_OPTION_TEXT, target, argument, help, 0, 0, NULL, NULL, NULL}
 #define CHOICE(name, target, names, help)  {name, 0, NNCLR_OPTION_CHOICE, target, NULL, help, 0, 0, names, NULL, NULL}

@@ -62,8 +62,8 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
              1e-6, 1e6),
         CHOICE("loss", &c->method.loss, nnclr_loss_names, "softmax over rows, or over columns too"),
         CHOICE("swap", &s->swap, swap_names, "average over both assignments of the views"),
-        INTEGER("neighbours", &s->neighbours, "K", "the positive is a random one of the K nearest",
-                1, NNCLR_NEIGHBOURS),
+        {"neighbours", 'k', NNCLR_OPTION_INT, &s->neighbours, "K", .low = 1,
+         .high = NNCLR_NEIGHBOURS, .help = "the positive is a random one of the K nearest"},
         CHOICE("enqueue", &c->method.enqueue, nnclr_enqueue_names,
                "which views' projections enter the support set"),
         FLAG("exclude-self", &c->method.exclude_self,
@@ -125,12 +125,12 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
 
 /* ---- from options to a configuration ---- */
 
-pretrain_settings pretrain_defaults(int argc, char **argv) {
+pretrain_settings pretrain_defaults(const nnclr_command_line *line) {
     pretrain_settings s = {.run = training_defaults()};
-    int lars = option_find(nnclr_lars_names, nnclr_cli_peek(argc, argv, "lars"));
-    const char *method = nnclr_cli_peek(argc, argv, "method");
+    int lars = option_find(nnclr_lars_names, nnclr_cli_peek(line, "lars"));
+    const char *method = nnclr_cli_peek(line, "method");
     nnclr_config *config = &s.run.config;
-    *config = augment_defaults(argc, argv, &s.preset, &s.size);
+    *config = augment_defaults(line, &s.preset, &s.size);
     if (lars >= 0)
         nnclr_config_lars(config, (nnclr_lars)lars);
     if (method && strcmp(method, "simclr") == 0)
@@ -202,7 +202,7 @@ static void apply(const nnclr_cli *cli, pretrain_settings *s) {
 }
 
 static void check_resume(nnclr_cli *cli) {
-    static const char *const allowed[] = {"out",       "resume", "save-every", "keep", "max-time",
+    static const char *const allowed[] = {"output",    "resume", "save-every", "keep", "max-time",
                                           "log-every", "probe",  "probe-bank", NULL};
     training_check_resume(cli, allowed);
 }

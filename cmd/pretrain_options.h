@@ -18,7 +18,7 @@ enum { PRETRAIN_OPTIONS_MOST = 80 };
 
 /* What the preset, and the options that bring several defaults with them, say: so that --help shows
  * it, and single options override it wherever they stand. */
-pretrain_settings pretrain_defaults(int argc, char **argv);
+pretrain_settings pretrain_defaults(const nnclr_command_line *line);
 
 /* Fills the table, whose targets are in *s; returns the count. */
 size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTIONS_MOST]);

@@ -11,7 +11,7 @@
 
 MAKEFLAGS  += --no-builtin-rules
 CHECKPOINT := checkpoint.safetensors.zst
-LINEVAL    ?= --methods knn --k 20
+LINEVAL    ?= --methods knn -k 20
 SIZE       ?= 32
 
 ifeq ($(wildcard $(BIN)/nnclr-prep),)

@@ -47,7 +47,7 @@ embed() {
 
 # top1 NAME: share of test pictures whose 20 nearest training pictures vote for their class.
 top1() {
-    "$bin/nnclr-lineval" -q --methods knn --k 20 \
+    "$bin/nnclr-lineval" -q --methods knn -k 20 \
         "$out/$1-train.safetensors.zst" "$out/$1-test.safetensors.zst" |
         awk -F '\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "top1") column = i }
                      NR == 2 { print $column }'
@@ -66,9 +66,9 @@ view=$(top1 view)
 nnclr=$(top1 nnclr)
 
 step "contact sheets, and a page"
-"$bin/nnclr-queue-inspect" -q --k 8 --queries 12 --sheet "$out/queue.png" --html "$out/queue.html" \
+"$bin/nnclr-queue-inspect" -q -k 8 --queries 12 --sheet "$out/queue.png" --html "$out/queue.html" \
     "$out/run-nn/$checkpoint" "$out/train.tar.zst" > "$out/queue.tsv"
-"$bin/nnclr-queue-inspect" -q --k 8 --queries 12 --sheet "$out/neighbours.png" \
+"$bin/nnclr-queue-inspect" -q -k 8 --queries 12 --sheet "$out/neighbours.png" \
     "$out/nnclr-test.safetensors.zst" "$out/test.tar.zst" > "$out/neighbours.tsv"
 
 cat << END

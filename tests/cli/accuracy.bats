@@ -40,7 +40,7 @@ $1"
     make_rows train.safetensors 3000 40 10 1
     make_rows test.safetensors 1000 40 10 2
     for settings in "200 0.1" "1 0.1" "20 0.02" "100000 0.5"; do
-        nnclr-lineval -q --methods knn --k ${settings% *} --knn-temperature ${settings#* } \
+        nnclr-lineval -q --methods knn -k ${settings% *} --knn-temperature ${settings#* } \
             --predictions predictions train.safetensors test.safetensors >table
         sklearn knn $settings train.safetensors test.safetensors
     done
@@ -131,14 +131,14 @@ label = label[numpy.random.default_rng(3).permutation(1000)]
 write('train.safetensors', numpy.eye(1000, dtype='<f4'), label, 4)"
     for case in "0.1:60 30 5 1" "0.01:6 3 1 1" "0.5:300 150 24 1"; do
         for seed in 0 1; do
-            nnclr-lineval -q --methods knn --k 1000 --label-fraction ${case%:*} --seed $seed \
+            nnclr-lineval -q --methods knn -k 1000 --label-fraction ${case%:*} --seed $seed \
                 --predictions answers train.safetensors train.safetensors >table
             awk -F '\t' 'NR > 1 && $4 > 0.9' answers | cut -f 1,2 >kept-$seed
             [ "$(cut -f 2 kept-$seed | sort | uniq -c | awk '{ printf "%s%s", n++ ? " " : "", $1 }')" = "${case#*:}" ]
             [[ $(tail -n 1 table) == *" train=$(wc -l <kept-$seed) "* ]]
         done
         ! cmp -s kept-0 kept-1
-        nnclr-lineval -q --methods knn --k 1000 --label-fraction ${case%:*} --predictions again \
+        nnclr-lineval -q --methods knn -k 1000 --label-fraction ${case%:*} --predictions again \
             train.safetensors train.safetensors >table
         diff <(awk -F '\t' 'NR > 1 && $4 > 0.9' again | cut -f 1,2) kept-0
         nnclr-lineval -q --methods linear --epochs 2 --label-fraction ${case%:*} train.safetensors train.safetensors >linear
@@ -185,7 +185,7 @@ write('small.safetensors', rows[::400].copy(), numpy.arange(150) % 10, 10)"
     for pair in "large small" "small large"; do
         $python - $pair <<'END'
 import resource, subprocess, sys
-subprocess.run(["nnclr-lineval", "-q", "-j", "2", "--methods", "knn", "--k", "20",
+subprocess.run(["nnclr-lineval", "-q", "-j", "2", "--methods", "knn", "-k", "20",
                 sys.argv[1] + ".safetensors", sys.argv[2] + ".safetensors"], check=True)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print(peak // 1024, "MiB")

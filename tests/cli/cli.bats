@@ -52,6 +52,98 @@ programs() {
     done
 }
 
+@test "a mistyped option: the nearest is named" {
+    while IFS='|' read -r words wanted; do
+        expect 2 $words
+        expect_message "${words%% *}" "$wanted (try ${words%% *} --help)"
+    done <<'END'
+nnclr-pretrain --tempreature 1|--tempreature: no such option; did you mean --temperature?
+nnclr-pretrain --temprature=1|--temprature: no such option; did you mean --temperature?
+nnclr-pretrain --neighbors 4|--neighbors: no such option; did you mean --neighbours?
+nnclr-pretrain --batch-size 4|--batch-size: no such option; did you mean --batch?
+nnclr-pretrain --threds 1|--threds: no such option; did you mean --threads?
+nnclr-pretrain -resume|-r: no such option; did you mean --resume?
+nnclr-lineval --kk 3|--kk: no such option
+nnclr-prep --temperature|--temperature: no such option
+nnclr-prep --a-very-long-name-that-no-option-of-any-program-has|--a-very-long-name-that-no-option-of-any-program-has: no such option
+END
+}
+
+@test "the beginning of a long name stands for it, alone, with =, and where it brings defaults" {
+    cd "$BATS_TEST_TMPDIR"
+    make_shard s 10
+    expect 0 nnclr-prep --list-c --js s.tar.zst
+    [[ $output == '['* ]]
+    # the whole name goes before what else begins so
+    expect 2 nnclr-prep --list
+    expect_message nnclr-prep '--list: needs a value: FILE'
+    # messages say the whole name
+    expect 2 nnclr-pretrain --tempera=x
+    expect_message nnclr-pretrain '--temperature: needs a number from 1e-06 to 1000000, not "x"'
+    for words in '--preset tiny' '--pres tiny' --pres=tiny '--preset cifar --pres tiny'; do
+        expect 0 nnclr-pretrain $words --help
+        [[ $output == *"--size N "*"(default: 32)"*"--augment"* ]]
+    done
+    # no preset: values of other options, and what follows --
+    for words in '--probe --preset --arch=resnet18 --probe tiny' '--init --pres tiny' '-o --preset=tiny'; do
+        expect 0 nnclr-pretrain $words --help
+        [[ $output == *"--size N "*"(default: 224)"*"--augment"* ]]
+    done
+    while IFS='|' read -r words wanted; do
+        expect 2 $words
+        expect_message "${words%% *}" "$wanted (try ${words%% *} --help)"
+    done <<'END'
+nnclr-prep --l x|--l: is ambiguous: it may be --list or --list-contents
+nnclr-prep --s=3|--s: is ambiguous: it may be --size, --seed, --shard-size or 2 others
+nnclr-pretrain --pre tiny|--pre: is ambiguous: it may be --preset, --pred or --precision
+nnclr-lineval --m=|--m: is ambiguous: it may be --methods or --model
+END
+}
+
+@test "-o is --output, and -k is --neighbours, in every program that has them" {
+    cd "$BATS_TEST_TMPDIR"
+    for program in $(programs); do
+        "$program" --help
+    done >help
+    while read -r letter name argument count; do
+        grep -E "^  (-$letter, |    )--($name|$letter) |^  -$letter, " help >found
+        [ "$(wc -l <found)" -eq "$count" ]
+        [ "$(grep -cE "^  -$letter, --$name ($argument) " found)" -eq "$count" ]
+    done <<'END'
+o output FILE|RUN 7
+k neighbours K 3
+END
+}
+
+@test "an option's old name works, and says so" {
+    mkdir "$BATS_TEST_TMPDIR/here"
+    cd "$BATS_TEST_TMPDIR/here"
+    make_shard s 20
+    expect 0 nnclr-embed --pixels 4 --out a.emb ../s.tar.zst
+    [ "$stderr" = 'nnclr-embed: --out is deprecated: it is called --output now' ]
+    expect 0 nnclr-lineval --methods knn --k=3 a.emb a.emb
+    [ "$stderr" = 'nnclr-lineval: --k is deprecated: it is called --neighbours now' ]
+    [[ $output == *"k=3 "* ]]
+    expect 0 nnclr-lineval -q --methods knn --k 3 a.emb a.emb
+    [ -z "$stderr" ]
+    expect 0 nnclr-queue-inspect -q --k 3 --queries 1 a.emb
+    [ "${#lines[@]}" -eq 4 ]
+    expect 0 nnclr-views -q --preset tiny --out v.tensors ../s.tar.zst
+    expect 2 nnclr-lineval --k 0 a.emb a.emb
+    expect_message nnclr-lineval '--k: needs a whole number from 1'
+    # what --output once chose goes by these two words; anything else is a file
+    for value in features projection; do
+        expect 2 nnclr-embed --pixels 4 --output $value ../s.tar.zst
+        [ "${stderr_lines[0]}" = "nnclr-embed: --output $value is deprecated: it is called --layer $value now" ]
+        [[ ${stderr_lines[1]} == 'nnclr-embed: --pixels has no network: leave --layer out'* ]]
+        expect_files . a.emb v.tensors
+    done
+    expect 0 nnclr-embed -q --pixels 4 -o features ../s.tar.zst
+    expect 0 nnclr-embed -q --pixels 4 --output=./projection ../s.tar.zst
+    expect 0 nnclr-embed -q --pixels 4 --output feature ../s.tar.zst
+    expect_files . a.emb v.tensors features projection feature
+}
+
 @test "a missing value, a value where there is none, and a number out of range: exit 2" {
     for program in $(programs); do
         expect 2 "$program" -j

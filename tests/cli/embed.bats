@@ -26,7 +26,7 @@ header() { # FILE
     need python3
     make_run
     expect 0 nnclr-embed -q -m $checkpoint -o features.emb train.tar.zst
-    expect 0 nnclr-embed -q -m $checkpoint --output projection -o projection.emb train.tar.zst
+    expect 0 nnclr-embed -q -m $checkpoint --layer projection -o projection.emb train.tar.zst
     zstd -qt features.emb
     header features.emb >features.json
     header projection.emb >projection.json
@@ -157,12 +157,12 @@ END
     expect_message nnclr-embed "give -m CHECKPOINT, or --pixels N"
     expect 2 nnclr-embed --pixels 8 -m x a.tar.zst
     expect_message nnclr-embed "--pixels takes no model"
-    expect 2 nnclr-embed --pixels 8 --output features a.tar.zst
+    expect 2 nnclr-embed --pixels 8 --layer features a.tar.zst
     expect_message nnclr-embed "--pixels has no network"
     expect 2 nnclr-embed --pixels 0 a.tar.zst
     expect_message nnclr-embed "--pixels: needs a whole number from 1 to 256"
-    expect 2 nnclr-embed -m x --output logits a.tar.zst
-    expect_message nnclr-embed "--output: needs features or projection"
+    expect 2 nnclr-embed -m x --layer logits a.tar.zst
+    expect_message nnclr-embed "--layer: needs features or projection"
     expect 2 nnclr-embed -m - -
     expect_message nnclr-embed "only one of CHECKPOINT and SHARD can be standard input"
     expect 2 nnclr-embed --pixels 8
@@ -204,7 +204,7 @@ END
     zstdcat $checkpoint | sed 's/\\"width\\":0.125/\\"width\\":64.00/' >huge.safetensors
     zstdcat $checkpoint >plain.safetensors
     ! cmp -s huge.safetensors plain.safetensors
-    for option in --output=features --untrained; do
+    for option in --layer=features --untrained; do
         expect 1 nnclr-embed -m huge.safetensors $option -o out.emb train.tar.zst
         expect_message nnclr-embed "huge.safetensors: tensor backbone.conv1.weight has shape [8,3,3,3], but its nnclr.config asks for [4096,3,3,3]"
     done

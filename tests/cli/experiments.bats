@@ -24,7 +24,7 @@ top1() { # REPRESENTATION METHOD
 
 @test "cifar10: from the binary archive to the table and the sheets" {
     cifar10_binary cifar-10-binary.tar.gz 40 30
-    expect 0 example cifar10 CIFAR10=cifar-10-binary.tar.gz "${tiny[@]}" LINEVAL='--methods linear,knn --k 5 --epochs 2'
+    expect 0 example cifar10 CIFAR10=cifar-10-binary.tar.gz "${tiny[@]}" LINEVAL='--methods linear,knn -k 5 --epochs 2'
     [ "$(nnclr-prep --list-contents out/train.tar.zst | wc -l)" -eq 201 ]
     [ "$(nnclr-prep --list-contents out/test.tar.zst | wc -l)" -eq 31 ]
     [[ $output == "$(cat out/results.tsv)"* ]]
@@ -40,9 +40,9 @@ top1() { # REPRESENTATION METHOD
     touch -d '2 hours ago' cifar-10-binary.tar.gz
     touch -d '1 hour ago' reference
     find out -type f -exec touch -r reference {} +
-    expect 0 example cifar10 CIFAR10=cifar-10-binary.tar.gz "${tiny[@]}" LINEVAL='--methods linear,knn --k 5 --epochs 2'
+    expect 0 example cifar10 CIFAR10=cifar-10-binary.tar.gz "${tiny[@]}" LINEVAL='--methods linear,knn -k 5 --epochs 2'
     [ -z "$(find out -type f -newer reference)" ]
-    expect 0 example cifar10 CIFAR10=cifar-10-binary.tar.gz "${tiny[@]}" SEED=7 LINEVAL='--methods knn --k 5'
+    expect 0 example cifar10 CIFAR10=cifar-10-binary.tar.gz "${tiny[@]}" SEED=7 LINEVAL='--methods knn -k 5'
     [ out/nnclr.run/DONE -nt reference ]
     grep -q '"init_seed": 7' out/nnclr.run/run.json
     [ ! out/train.tar.zst -nt reference ]
@@ -110,7 +110,7 @@ END
 @test "cifar10: real pictures; the accuracy of their pixels is the known one" {
     need_data cifar10/cifar10-12k.tar
     expect 0 example cifar10 CIFAR10="$NNCLR_TEST_DATA/cifar10/cifar10-12k.tar" "${tiny[@]}" \
-        EPOCHS=0.01 LINEVAL='--methods knn --k 20'
+        EPOCHS=0.01 LINEVAL='--methods knn -k 20'
     # 0.396 for the mean of all pixels removed, by the data's own description; ours is the picture's own
     awk -v top1="$(top1 pixels knn)" 'BEGIN { exit !(top1 > 0.37 && top1 < 0.42) }'
     is_png out/neighbours.png

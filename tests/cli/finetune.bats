@@ -269,7 +269,7 @@ top1, said = map(float, sys.argv[1].split())
 assert abs((logits.argmax(1) == label).mean() - top1) < 1e-6
 assert abs(loss - said) < 1e-5, (loss, said)
 PY
-    expect 2 nnclr-embed -m run/$CHECKPOINT --output projection -o x s.tar.zst
+    expect 2 nnclr-embed -m run/$CHECKPOINT --layer projection -o x s.tar.zst
     expect_message nnclr-embed "has no projector"
 }
 

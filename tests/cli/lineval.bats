@@ -21,7 +21,7 @@ find_numpy() {
 
 # Every prediction, and both accuracies, are those of tests/reference/knn_numpy.py.
 equals_numpy() { # K TEMPERATURE TRAIN TEST
-    nnclr-lineval -q --methods knn --k "$1" --knn-temperature "$2" --predictions ours "$3" "$4" >table
+    nnclr-lineval -q --methods knn -k "$1" --knn-temperature "$2" --predictions ours "$3" "$4" >table
     zstdcat "$3" >train.safetensors
     zstdcat "$4" >test.safetensors
     $python "$NNCLR_ROOT/tests/reference/knn_numpy.py" "$1" "$2" train.safetensors test.safetensors >theirs
@@ -57,13 +57,13 @@ equals_numpy() { # K TEMPERATURE TRAIN TEST
 @test "the table, its settings, and JSON" {
     make_pixels train 100
     make_pixels test 20
-    expect 0 nnclr-lineval --methods knn --k 5 train.emb test.emb
+    expect 0 nnclr-lineval --methods knn -k 5 train.emb test.emb
     [ "${lines[0]}" = "method	top1	top5	n	seconds	settings" ]
     [[ ${lines[1]} =~ ^knn$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'20$'\t'[0-9.]+$'\t'k=5\ temperature=0.1\ train=100\ d=768\ classes=10$ ]]
     [ -z "$stderr" ]
     accuracy=$(cut -f 2 <<<"${lines[1]}")
     need python3
-    nnclr-lineval --json --methods knn --k 5 train.emb test.emb | python3 -c '
+    nnclr-lineval --json --methods knn -k 5 train.emb test.emb | python3 -c '
 import json, sys
 table = json.load(sys.stdin)
 assert len(table) == 1 and table[0]["method"] == "knn" and table[0]["n"] == 20
@@ -72,21 +72,21 @@ assert abs(table[0]["top1"] - float(sys.argv[1])) < 1e-6 <= table[0]["top5"] <= 
 
 @test "every row is its own nearest neighbour; results do not depend on -j or on pipes" {
     make_pixels train 100
-    expect 0 nnclr-lineval --methods knn --k 1 train.emb train.emb
+    expect 0 nnclr-lineval --methods knn -k 1 train.emb train.emb
     [[ ${lines[1]} == "knn	1.000000	1.000000	100	"* ]]
     for j in 1 2 3; do
-        nnclr-lineval -j $j --methods knn --k 30 --predictions $j.tsv train.emb train.emb >/dev/null
+        nnclr-lineval -j $j --methods knn -k 30 --predictions $j.tsv train.emb train.emb >/dev/null
     done
     cmp 1.tsv 2.tsv
     cmp 1.tsv 3.tsv
-    nnclr-embed -q --pixels 16 train.tar.zst | nnclr-lineval --methods knn --k 30 --predictions pipe.tsv - train.emb >/dev/null
+    nnclr-embed -q --pixels 16 train.tar.zst | nnclr-lineval --methods knn -k 30 --predictions pipe.tsv - train.emb >/dev/null
     cmp 1.tsv pipe.tsv
 }
 
 @test "--confusion counts every labelled row once, and agrees with --predictions" {
     make_pixels train 200
     make_pixels test 100
-    expect 0 nnclr-lineval --methods knn --k 9 --confusion --predictions answers train.emb test.emb
+    expect 0 nnclr-lineval --methods knn -k 9 --confusion --predictions answers train.emb test.emb
     [ "${lines[0]}" = "method	label	predicted	n" ]
     [ "$(head -n 1 answers)" = "name	label	predicted	score" ]
     diff <(tail -n +2 <<<"$output" | cut -f 2-4) \
@@ -144,16 +144,16 @@ classifier_equals_numpy() { # CLASSIFIER TEST; of nnclr-lineval: table, ours
 @test "both methods by default, in the order of --methods; predictions are the first one's" {
     make_pixels train 100
     make_pixels test 50
-    expect 0 nnclr-lineval --k 5 --predictions ours train.emb test.emb
+    expect 0 nnclr-lineval -k 5 --predictions ours train.emb test.emb
     [ "${#lines[@]}" -eq 3 ]
     [[ ${lines[1]} =~ ^linear$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'50$'\t'[0-9.]+$'\t'solver=sgd\ epochs=90\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ train=100\ d=768\ classes=10$ ]]
     [[ ${lines[2]} == knn* ]]
     [ -z "$stderr" ]
     nnclr-lineval --methods linear --predictions linear train.emb test.emb >/dev/null
     cmp ours linear
-    expect 0 nnclr-lineval --methods knn,linear --k 5 --predictions ours train.emb test.emb
+    expect 0 nnclr-lineval --methods knn,linear -k 5 --predictions ours train.emb test.emb
     [[ ${lines[1]} == knn* && ${lines[2]} == linear* ]]
-    nnclr-lineval --methods knn --k 5 --predictions knn train.emb test.emb >/dev/null
+    nnclr-lineval --methods knn -k 5 --predictions knn train.emb test.emb >/dev/null
     cmp ours knn
     expect 0 nnclr-lineval --confusion --predictions ours train.emb test.emb
     [ "$(awk -F '\t' 'NR > 1 { n[$1] += $4 } END { print n["linear"], n["knn"] }' <<<"$output")" = "50 50" ]
@@ -178,15 +178,15 @@ classifier_equals_numpy() { # CLASSIFIER TEST; of nnclr-lineval: table, ours
 @test "--label-fraction: fewer labels, of each class, for both methods" {
     make_pixels train 200
     for F in 0.1:20 0.01:10 0.5:100; do
-        expect 0 nnclr-lineval --label-fraction ${F%:*} --k 1000 train.emb train.emb
+        expect 0 nnclr-lineval --label-fraction ${F%:*} -k 1000 train.emb train.emb
         [[ ${lines[1]} == *" label_fraction=${F%:*} train=${F#*:} d=768 classes=10" ]]
         [[ ${lines[2]} == *" label_fraction=${F%:*} train=${F#*:} d=768 classes=10" ]]
     done
     # With one neighbour a row that kept its label finds itself; others find it now and then.
-    expect 0 nnclr-lineval --methods knn --k 1 train.emb train.emb
+    expect 0 nnclr-lineval --methods knn -k 1 train.emb train.emb
     [[ ${lines[1]} == "knn	1.000000	"* ]]
     for seed in 1 2; do
-        nnclr-lineval --label-fraction 0.1 --methods knn --k 1 --seed $seed --predictions $seed.tsv train.emb train.emb >table
+        nnclr-lineval --label-fraction 0.1 --methods knn -k 1 --seed $seed --predictions $seed.tsv train.emb train.emb >table
         awk -F '\t' 'NR == 2 { exit !($2 >= 0.1 && $2 < 1) }' table
     done
     ! cmp -s 1.tsv 2.tsv
@@ -251,7 +251,7 @@ END
         nnclr-prep -q "$set" | nnclr-embed -q --pixels 8 -o "$(basename "$set").emb" -
     done
     mv train.emb all.emb
-    expect 0 nnclr-lineval --methods knn --k 1 all.emb more.emb
+    expect 0 nnclr-lineval --methods knn -k 1 all.emb more.emb
     [[ ${lines[1]} == "knn	1.000000	1.000000	4	"* ]]
     expect 1 nnclr-lineval --methods knn all.emb few.emb
     [ "$stderr" = 'nnclr-lineval: few.emb: the class "zebra" is not among the 10 of all.emb' ]

@@ -298,7 +298,7 @@ END
     local name argument value refused=0
     while read -r name argument; do
         case $name in
-        --out | --resume | --save-every | --keep | --max-time | --log-every | --probe | --probe-bank) continue ;;
+        --output | --resume | --save-every | --keep | --max-time | --log-every | --probe | --probe-bank) continue ;;
         --json) continue ;; # goes with --dry-run, which is refused
         --quiet | --verbose | --threads | --help | --version) continue ;;
         esac

@@ -103,7 +103,7 @@ END
 
 @test "--query: rows of another file, which may find themselves" {
     make_run
-    nnclr-embed -q -m $checkpoint --output projection -o p.emb train.tar.zst
+    nnclr-embed -q -m $checkpoint --layer projection -o p.emb train.tar.zst
     expect 0 nnclr-queue-inspect -k 2 -n 3 --query p.emb $checkpoint
     [ "${#lines[@]}" -eq 7 ]
     nnclr-queue-inspect -q -k 1 -n 20 --query p.emb p.emb | awk -F '\t' 'NR > 1 && ($1 != $3 || $4 != "1.000000")' >wrong
@@ -134,7 +134,7 @@ END
     read -r _ last < <(size pages/p-3.png)
     [ "$same" -eq "$height" ]
     [ "$last" -lt $((height / 3)) ]
-    nnclr-embed -q -m $checkpoint --output projection -o p.emb train.tar.zst
+    nnclr-embed -q -m $checkpoint --layer projection -o p.emb train.tar.zst
     expect 0 nnclr-queue-inspect -q --query p.emb --query-shard train.tar.zst --sheet d.png $checkpoint train.tar.zst
     [ -s d.png ]
 }

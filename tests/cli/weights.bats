@@ -123,7 +123,7 @@ PY
     run ! cmp -s <(rows linear.emb) <(rows cubic.emb)
     expect 2 nnclr-embed --pixels 8 --mean 0,0,0 train.tar.zst
     expect_message nnclr-embed "--pixels has no network: leave --mean out"
-    expect 2 nnclr-embed -m exported.safetensors --output projection -o x.emb train.tar.zst
+    expect 2 nnclr-embed -m exported.safetensors --layer projection -o x.emb train.tar.zst
     expect_message nnclr-embed "exported.safetensors has no projector"
     [ ! -e x.emb ]
 }
