@@ -1,11 +1,9 @@
-# NNCLR in C. `make` builds, `make check` tests, `make demo` shows it at work, `make deps` installs
-# what the build needs, `make fuzz` feeds the parsers with damaged input for hours. `make install`,
-# `make uninstall` and `make dist` are for packagers. Variables: CC, CFLAGS,
-# SANITIZE=address,undefined or thread, FUZZ_SECONDS, PREFIX, DESTDIR.
+# NNCLR in C. `make help` lists what there is to make: the targets below that have a ##.
 
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 SANITIZE ?=
+V        ?=
 
 # Each compiler and sanitiser has its own folder, so that switching does not rebuild.
 comma    := ,
@@ -17,22 +15,39 @@ WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wformat=2
 STRICT   := -Wconversion
 SANITIZE_CFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib -I. $(WARN) -ffp-contract=off -fno-math-errno -pthread \
-             $(shell pkg-config --cflags $(PACKAGES)) $(SANITIZE_CFLAGS) \
-             -MMD -MP $(CFLAGS) $(LOOPS)
+             $(PACKAGES_CFLAGS) $(SANITIZE_CFLAGS) -MMD -MP $(CPPFLAGS) $(CFLAGS) $(LOOPS)
 ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
-LIBS     = $(shell pkg-config --libs $(PACKAGES)) -lm
+
+# Goals that need no library ask for none.
+ifneq ($(filter-out help deps deps-check demo check check-asan uninstall dist format clean,$(or $(MAKECMDGOALS),all)),)
+PACKAGES_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null || echo missing)
+ifeq ($(PACKAGES_CFLAGS),missing)
+MISSING := $(shell for p in $(PACKAGES); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
+$(error pkg-config does not find $(MISSING): run "make deps" once)
+endif
+LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
+MACHINE := $(shell $(CC) -dumpmachine)
+endif
+
+# One line a file, or with V=1 the command. An object that is one of several of its file says which.
+define run
+@mkdir -p $(@D)
+$(if $(V),,@printf '  %-4s %s\n' '$1' '$2'; )$3
+endef
+compile = $(call run,CC,$<$(if $(filter $(basename $(<F)),$(basename $(@F))),, ($(basename $(@F)))),$(CC) $(ALL_CFLAGS) $1 -c -o $@ $<)
+link    = $(call run,LINK,$(@F),$(CC) $(ALL_LDFLAGS) -o $@ $1 $(LIBS))
 
 LIB_SRC  := $(sort $(wildcard lib/*/*.c))
 CPU_SRC  := $(sort $(wildcard lib/engine/cpu/*.c))
 # Kernels for vectors that not every x86-64 has: chosen when the program runs.
 SIMD     := lib/engine/cpu/simd
-SIMD_OBJ := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(patsubst %,$(OUT)/$(SIMD)/%.o,sift_kernels-avx2 sift_kernels-avx512))
+SIMD_OBJ := $(if $(filter x86_64%,$(MACHINE)),$(patsubst %,$(OUT)/$(SIMD)/%.o,sift_kernels-avx2 sift_kernels-avx512))
 # Activations in tiles, of one or three bfloat16 to a value or of floats, and their kernels for kinds
 # of CPUs.
 TILED     := lib/engine/tiles
 TILED_SRC  := $(filter-out $(TILED)/tiles.c,$(sort $(wildcard $(TILED)/*.c)))
 TILES     := portable-x1 portable-x3
-TILES     += $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),avx2-x1 avx512-x1 avx512bf16-x1 amx-x1 \
+TILES     += $(if $(filter x86_64%,$(MACHINE)),avx2-x1 avx512-x1 avx512bf16-x1 amx-x1 \
                avx512bf16-x3 amx-x3 avx2-f32 avx512-f32)
 TILES_OBJ := $(TILES:%=$(OUT)/$(TILED)/tiles-%.o)
 SIMD_OBJ  += $(foreach parts,x1 x3 f32,$(TILED_SRC:%.c=$(OUT)/%-$(parts).o)) $(TILES_OBJ)
@@ -49,12 +64,14 @@ EXAMPLES := $(basename $(wildcard examples/*/*.c))
 SCRIPTS  := tests/floors tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
-.PHONY: all lib completions install uninstall dist tests examples fuzz fuzz-targets fuzz-build deps demo check check-asan check-valgrind check-tsan bench bench-data bench-conv bench-graph bench-lineval bench-search bench-busy clean format
+.PHONY: all help completions install uninstall dist tests examples fuzz fuzz-targets fuzz-build deps deps-check demo check run-checks \
+        check-asan check-valgrind check-tsan bench bench-data bench-conv bench-graph bench-lineval bench-search bench-busy \
+        clean format FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 # build/nnclr-* always name the programs that were built last without a sanitiser.
-all: $(PROGRAMS:%=$(OUT)/%) completions
+all: $(PROGRAMS:%=$(OUT)/%) completions ## the programs, into build/
 	@$(if $(SANITIZE),,for p in $(PROGRAMS); do ln -sf $(OUT:$(BUILD)/%=%)/$$p $(BUILD)/$$p; done)
 
 # An archive, so that a program is linked with what it uses.
@@ -63,31 +80,30 @@ $(OUT)/cmd.a: $(CMD_OBJ)
 	@$(AR) rcs $@ $^
 
 $(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(OUT)/cmd.a $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call link,$^)
 
 $(OUT)/test_%: $(OUT)/tests/unit/test_%.o $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+	$(call link,$< $(LIB))
 
 # A fuzz target: with libFuzzer where that is among the sanitisers, else it runs given files.
 FUZZ_MAIN = $(if $(findstring fuzzer,$(SANITIZE)),,$(OUT)/tests/fuzz/replay.o)
 $(OUT)/fuzz_options: override LDFLAGS += -Wl,--wrap=exit
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/support.o $(OUT)/tests/fuzz/replay.o $(OUT)/cmd.a $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(OUT)/tests/fuzz/support.o $(FUZZ_MAIN) $(OUT)/cmd.a $(LIB) $(LIBS)
+	$(call link,$< $(OUT)/tests/fuzz/support.o $(FUZZ_MAIN) $(OUT)/cmd.a $(LIB))
 
 $(OUT)/bench_step: $(OUT)/tests/bench/op_times.o $(OUT)/tests/bench/machine_limit.o
 $(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS)
+	$(call link,$(filter %.o,$^) $(LIB))
 
 $(OUT)/make_photos: $(OUT)/tests/bench/make_photos.o $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+	$(call link,$< $(LIB))
 
 $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+	$(call link,$< $(LIB))
 
 # Preloaded into the programs by tests that let the disk fail; without a sanitiser of its own.
 $(OUT)/inject.so: tests/inject/inject.c
-	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(STRICT) -O2 -g -fPIC -shared -o $@ $< -ldl
+	$(call run,LINK,$(@F),$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(STRICT) -O2 -g -fPIC -shared -o $@ $< -ldl)
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
@@ -101,31 +117,24 @@ endif
 
 # The reference engine, once for float and once for double.
 $(OUT)/lib/engine/cpu/%-f32.o: lib/engine/cpu/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=32 -c -o $@ $<
+	$(call compile,-O3 -DNNCLR_REAL_BITS=32)
 $(OUT)/lib/engine/cpu/%-f64.o: lib/engine/cpu/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=64 -c -o $@ $<
+	$(call compile,-O3 -DNNCLR_REAL_BITS=64)
 
 $(OUT)/$(SIMD)/%_kernels-avx2.o: $(SIMD)/%_kernels.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -DNNCLR_SIMD_LANES=8 -c -o $@ $<
+	$(call compile,-O3 -mavx2 -mfma -DNNCLR_SIMD_LANES=8)
 $(OUT)/$(SIMD)/%_kernels-avx512.o: $(SIMD)/%_kernels.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16 -c -o $@ $<
+	$(call compile,-O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16)
 
 $(OUT)/$(TILED)/%-x1.o: PARTS := -DNNCLR_TILE_PARTS=1
 $(OUT)/$(TILED)/%-x3.o: PARTS := -DNNCLR_TILE_PARTS=3
 $(OUT)/$(TILED)/%-f32.o: PARTS := -DNNCLR_TILE_PARTS=0
-TILED_CC = $(CC) $(ALL_CFLAGS) -O3 -DNNCLR_REAL_BITS=32 $(PARTS) -c -o $@ $<
+TILED_CC = $(call compile,-O3 -DNNCLR_REAL_BITS=32 $(PARTS))
 $(OUT)/$(TILED)/%-x1.o: $(TILED)/%.c
-	@mkdir -p $(@D)
 	$(TILED_CC)
 $(OUT)/$(TILED)/%-x3.o: $(TILED)/%.c
-	@mkdir -p $(@D)
 	$(TILED_CC)
 $(OUT)/$(TILED)/%-f32.o: $(TILED)/%.c
-	@mkdir -p $(@D)
 	$(TILED_CC)
 
 AVX2   := -mavx2 -mfma -DNNCLR_SIMD_LANES=8
@@ -137,8 +146,7 @@ $(OUT)/$(TILED)/tiles-avx512bf16-%.o: KIND := -DTILES_KIND=AVX512BF16 $(AVX512) 
 $(OUT)/$(TILED)/tiles-amx-%.o: KIND := -DTILES_KIND=AMX $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
 # Vectors stay inside of the file: how they would be handed to others does not matter.
 $(TILES_OBJ): $(TILED)/tiles.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -O3 -Wno-psabi $(KIND) $(PARTS) -c -o $@ $<
+	$(call compile,-O3 -Wno-psabi $(KIND) $(PARTS))
 
 # Style and script of the page of nnclr-queue-inspect, as strings.
 $(OUT)/lib/eval/page_text.c: lib/eval/page.css lib/eval/page.js
@@ -146,13 +154,12 @@ $(OUT)/lib/eval/page_text.c: lib/eval/page.css lib/eval/page.js
 	@{ echo '#include "eval/page_text.h"'; for part in css js; do echo "const char nnclr_page_$$part[] ="; \
 	    sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' lib/eval/page.$$part; echo ';'; done; } > $@
 $(OUT)/lib/eval/page_text.o: $(OUT)/lib/eval/page_text.c
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call compile,)
 
 $(OUT)/lib/base/%.o $(OUT)/lib/io/%.o $(OUT)/lib/image/%.o: WARN += $(STRICT)
 $(OUT)/lib/image/%.o $(OUT)/lib/eval/neighbour_heap.o: LOOPS := -O3
 $(OUT)/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call compile,)
 
 # What shells complete, for each program from its --help.
 completions: $(foreach s,bash zsh fish,$(PROGRAMS:%=$(OUT)/completions/$s/%))
@@ -165,19 +172,29 @@ $(OUT)/completions/bash/% $(OUT)/completions/zsh/% $(OUT)/completions/fish/%: $(
 # The loops over pictures for the least of CPUs, in programs that a test compares with the others.
 NARROW := $(patsubst lib/image/%.c,$(OUT)/narrow/%.o,$(wildcard lib/image/*.c))
 $(OUT)/narrow/%.o: lib/image/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -O3 -DNNCLR_NARROW -c -o $@ $<
+	$(call compile,-O3 -DNNCLR_NARROW)
 $(OUT)/narrow/nnclr-%: $(OUT)/cmd/nnclr-%.o $(NARROW) $(OUT)/cmd.a $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call link,$^)
+
+help:
+	@echo 'make [TARGET] [VARIABLE=...]'
+	@echo
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F '\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'Variables: CC, CPPFLAGS, CFLAGS, LDFLAGS; SANITIZE=address,undefined or thread; V=1 shows commands;'
+	@echo 'PREFIX and DESTDIR of install; FUZZ_SECONDS and FUZZ_TARGETS of fuzz; BENCH_ROUNDS and others of bench*,'
+	@echo 'which tests/bench/README.md lists.'
 
 tests: $(UNIT:%=$(OUT)/%) $(OUT)/inject.so $(OUT)/narrow/nnclr-prep $(OUT)/narrow/nnclr-views
 examples: $(EXAMPLES:%=$(OUT)/%)
 fuzz-targets: $(FUZZ:%=$(OUT)/%)
 
-deps:
-	@tests/deps
+deps: ## install what building needs, by Debian package name
+	@tests/deps build
+deps-check:
+	@tests/deps check
 
-demo: deps
+demo: deps ## build, and show the whole way on pictures that it draws itself
 	@$(MAKE) --no-print-directory all examples
 	@examples/shapes/run.sh $(BUILD) $(BUILD)/demo
 
@@ -197,7 +214,7 @@ INSTALLED := $(foreach p,$(PROGRAMS),$(OUT)/$p:bin/$p \
              $(foreach file,README.md LICENSE $(filter-out %.c,$(wildcard examples/*.mk examples/*/*)), \
                  $(file):share/doc/nnclr/$(file))
 
-install: all examples
+install: all examples ## programs, manual pages, examples and completions into PREFIX
 	@for pair in $(INSTALLED); do \
 	    from=$${pair%%:*} mode=644; \
 	    [ ! -x "$$from" ] || mode=755; \
@@ -205,7 +222,7 @@ install: all examples
 	done
 
 # Files that install puts there, and folders that nobody else has.
-uninstall:
+uninstall: ## remove what install put there
 	@for pair in $(INSTALLED); do rm -f "$(DESTDIR)$(PREFIX)/$${pair#*:}"; done
 	@for folder in share/doc/nnclr libexec/nnclr; do \
 	    [ ! -d "$(DESTDIR)$(PREFIX)/$$folder" ] || find "$(DESTDIR)$(PREFIX)/$$folder" -depth -type d -empty -delete; \
@@ -214,7 +231,7 @@ uninstall:
 # The files that git knows, as they are here, with the date of the last commit: equal files give equal
 # bytes.
 DIST := nnclr-$(VERSION)
-dist:
+dist: ## build/nnclr-VERSION.tar.gz, the same bytes for the same files
 	@[ "$$(git ls-files Makefile)" = Makefile ] || { echo 'dist: this is no git repository' >&2; exit 1; }
 	@mkdir -p $(BUILD)
 	git ls-files -z | LC_ALL=C sort -z | tar --no-recursion --null -T - --format=ustar --owner=0 --group=0 --numeric-owner \
@@ -225,12 +242,13 @@ dist:
 # ---- checks ----
 
 # Everything is built first, so that what runs is what is here.
-check: all tests examples fuzz-targets fuzz-build
+check: deps-check ## install what the tests need, and run them
+	@$(MAKE) --no-print-directory run-checks
+run-checks: all tests examples fuzz-targets fuzz-build
 	@NNCLR_BIN=$(abspath $(OUT)) $(FUZZ_ENV) \
 	    tests/run $(SCRIPTS) $(UNIT:%=$(OUT)/%) $(BATS)
 
-# The same unit tests and command-line tests under the sanitisers of gcc. Leaks count.
-check-asan:
+check-asan: ## the same under gcc's address and undefined-behaviour sanitisers; leaks count
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined CFLAGS="-O1 -g" check
 
 # Every parser against libFuzzer under clang's sanitisers. `make check` does it for seconds; here each
@@ -245,59 +263,63 @@ FUZZ_WORKS    := echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { retur
                  $(FUZZ_CC) -fsanitize=$(FUZZ_SANITIZE) -x c -o /dev/null - >/dev/null 2>&1
 FUZZ_ENV       = FUZZ_REPLAY=$(OUT) FUZZ_BIN=$$($(if $(SANITIZE),false,$(FUZZ_WORKS)) && echo $(FUZZ_BIN))
 
-fuzz: fuzz-targets fuzz-build
+fuzz: fuzz-targets fuzz-build ## damaged input for every parser, for hours
 	@$(FUZZ_ENV) tests/fuzz/fuzz $(FUZZ_SECONDS)
 
 fuzz-build:
 	@$(if $(SANITIZE),true,! { $(FUZZ_WORKS); } || $(MAKE) --no-print-directory CC=$(FUZZ_CC) \
 	    SANITIZE=$(FUZZ_SANITIZE) CFLAGS="-O1 -g" fuzz-targets)
 
-# Measures the claims of the README beside their peer; nothing else should run meanwhile. Variables:
-# BENCH_ROUNDS, BENCH_CASES, BENCH_COMPILE, NNCLR_PEERS, see tests/bench/run.
-bench: all examples $(OUT)/bench_step $(OUT)/bench_peak
+# Each claim of speed beside its peer, on an otherwise idle machine: tests/bench/README.md.
+bench: all examples $(OUT)/bench_step $(OUT)/bench_peak ## training and inference beside PyTorch
 	@tests/bench/run $(OUT) $(OUT)/examples
 
-# Reading, views and packing beside torchvision and Pillow.
-bench-data: all $(OUT)/bench_views $(OUT)/bench_jpeg $(OUT)/make_photos
+bench-data: all $(OUT)/bench_views $(OUT)/bench_jpeg $(OUT)/make_photos ## reading, views and packing beside torchvision and Pillow
 	@tests/bench/data $(OUT)
 
-# Each convolution of a ResNet-18 by itself: milliseconds and GFLOP/s.
-bench-conv: $(OUT)/bench_conv
+bench-conv: $(OUT)/bench_conv ## each convolution of a ResNet-18: milliseconds and GFLOP/s
 	@$<
 
-# Training beside a loop that keeps one CPU busy.
-bench-busy: all examples
+bench-busy: all examples ## training beside a loop that keeps one CPU busy
 	@tests/bench/busy $(OUT) $(OUT)/examples
 
-# The search of the support set beside OpenBLAS.
-bench-search: $(OUT)/bench_search
+bench-search: $(OUT)/bench_search ## the search of the support set beside OpenBLAS
 	@$<
 
-# The neighbour graph of 100,000 rows of 256 beside NumPy's.
-bench-graph: $(OUT)/bench_graph
+bench-graph: $(OUT)/bench_graph ## the neighbour graph of 100,000 rows of 256 beside NumPy's
 	@tests/bench/graph $(OUT)
 
-# Accuracy by kNN and by a linear classifier beside scikit-learn, on 50,000 and 10,000 rows of 512.
-bench-lineval: all
+bench-lineval: all ## kNN and the linear classifier beside scikit-learn
 	@tests/bench/lineval $(OUT)
 
 # The unit tests of what is threaded, and the programs where they are compared for numbers of threads.
-check-tsan:
+check-tsan: ## what is threaded, under the thread sanitiser
 	@$(MAKE) --no-print-directory SANITIZE=thread CFLAGS="-O1 -g" all tests examples
 	@tests/run $(addprefix $(BUILD)/$(notdir $(CC))-thread/,$(THREADED))
 	@NNCLR_BIN=$(abspath $(BUILD)/$(notdir $(CC))-thread) bats -f "number of threads" \
 	    tests/cli/prep.bats tests/cli/embed.bats tests/cli/pretrain.bats
 
 # libjpeg without its vector code, in which valgrind sees undefined bytes that decide nothing.
-check-valgrind: tests
+check-valgrind: tests ## the unit tests under valgrind
 	@NNCLR_WRAP="env JSIMD_FORCENONE=1 valgrind -q --leak-check=full --error-exitcode=9" \
 	    tests/run $(UNIT:%=$(OUT)/%)
 
-clean:
+clean: ## remove build/
 	rm -rf $(BUILD)
 
-format:
+format: ## clang-format over every C file
 	clang-format -i $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] lib/*/*/*/*.[ch] cmd/*.[ch] tests/*/*.[ch] examples/*/*.[ch])
 
--include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(NARROW:.o=.d) $(PROGRAMS:%=$(OUT)/cmd/%.d) $(EXAMPLES:%=$(OUT)/%.d) $(UNIT:%=$(OUT)/tests/unit/%.d) \
-         $(patsubst %.c,$(OUT)/%.d,$(wildcard tests/bench/*.c tests/fuzz/*.c))
+OBJECTS := $(LIB_OBJ) $(CMD_OBJ) $(NARROW) $(PROGRAMS:%=$(OUT)/cmd/%.o) $(EXAMPLES:%=$(OUT)/%.o) \
+           $(UNIT:%=$(OUT)/tests/unit/%.o) $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/bench/*.c tests/fuzz/*.c))
+
+# Flags that change rebuild what was made with others.
+$(OBJECTS): $(OUT)/flags
+FLAGS := $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS)
+$(OUT)/flags: export CURRENT := $(FLAGS)
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' "$$CURRENT" | cmp -s - $@ || printf '%s\n' "$$CURRENT" > $@
+FORCE:
+
+-include $(OBJECTS:.o=.d)
