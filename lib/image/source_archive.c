@@ -118,7 +118,7 @@ static bool is_beside(const reading *r, const char *path, nnclr_source_role *rol
 }
 
 static bool add_member(reading *r, const char *path, const char *link, nnclr_error *e) {
-    if (strcmp(path, NNCLR_SHARD_FIRST) == 0)
+    if (nnclr_is_shard_member(path, NNCLR_SHARD_FIRST))
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a shard, not an archive of pictures",
                           r->source->bases[r->input]);
     if (!clean_name(path, r->root, &r->name, e))

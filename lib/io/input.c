@@ -177,11 +177,17 @@ exit:
     return ok;
 }
 
+bool nnclr_is_shard_member(const char *name, const char *wanted) {
+    size_t size = strlen(wanted);
+    return strncmp(name, wanted, size) == 0 &&
+           (name[size] == '\0' || strcmp(name + size, ".json") == 0);
+}
+
 nnclr_content nnclr_content_of(const unsigned char *bytes, size_t size) {
     enum { TAR_BLOCK = 512, TAR_MAGIC = 257, LENGTH = 8, HEADER_LIMIT = 64 << 20 };
     if (size >= TAR_BLOCK && memcmp(bytes + TAR_MAGIC, "ustar", 5) == 0)
-        return memcmp(bytes, NNCLR_SHARD_FIRST, sizeof NNCLR_SHARD_FIRST) == 0 ? NNCLR_CONTENT_SHARD
-                                                                               : NNCLR_CONTENT_TAR;
+        return nnclr_is_shard_member((const char *)bytes, NNCLR_SHARD_FIRST) ? NNCLR_CONTENT_SHARD
+                                                                             : NNCLR_CONTENT_TAR;
     if (size > LENGTH && bytes[LENGTH] == '{' && nnclr_load_u64(bytes) <= HEADER_LIMIT)
         return NNCLR_CONTENT_TENSORS;
     return NNCLR_CONTENT_OTHER;

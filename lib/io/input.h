@@ -28,7 +28,11 @@ bool nnclr_input_unpack(nnclr_input *input, nnclr_error *e);
  * `size`; less only where it holds no more. Checksums may not have been seen yet. */
 bool nnclr_input_peek(const nnclr_input *input, size_t size, nnclr_buffer *out, nnclr_error *e);
 
-#define NNCLR_SHARD_FIRST "__nnclr__/shard.json" /* name of a shard's first tar member */
+#define NNCLR_SHARD_FIRST "__nnclr__/shard" /* name of a shard's first tar member */
+
+/* Is `name` that of the member `wanted` (NNCLR_SHARD_FIRST, ...)? Older shards have ".json" after
+ * it, for which some readers of WebDataset take it for a record. */
+bool nnclr_is_shard_member(const char *name, const char *wanted);
 
 typedef enum nnclr_content {
     NNCLR_CONTENT_SHARD,

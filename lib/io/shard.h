@@ -34,7 +34,7 @@ typedef struct nnclr_shard_options {
     uint64_t shard_size; /* start a new file before one would exceed this; 0: one file */
     const char *const *classes; /* names in label order */
     size_t class_count;
-    const char *program; /* name and version, kept in shard.json */
+    const char *program; /* name and version, kept in the first member */
     int level;           /* zstd's, 3 */
 } nnclr_shard_options;
 

@@ -9,7 +9,7 @@
 #include "io/shard.h"
 #include "io/zstd_frames.h"
 
-#define NNCLR_SHARD_LAST "__nnclr__/end.json" /* name of a part's last tar member */
+#define NNCLR_SHARD_LAST "__nnclr__/end" /* name of a part's last tar member */
 
 enum {
     NNCLR_TAR_BLOCK = 512,
@@ -103,7 +103,7 @@ bool nnclr_shard_scan(nnclr_shard_file *file, nnclr_error *e);
 
 /* Refuses a name that occurs twice. */
 bool nnclr_shard_check_classes(char *const *classes, size_t count, nnclr_error *e);
-/* What the members __nnclr__/shard.json and __nnclr__/end.json say. */
+/* What the first and the last member say. */
 bool nnclr_shard_parse_first(const char *text, size_t size, nnclr_shard_part *part, nnclr_error *e);
 bool nnclr_shard_parse_last(const char *text, size_t size, int64_t *records, nnclr_error *e);
 /* Checks entries against the classes and frames of their part, and sorts them. */

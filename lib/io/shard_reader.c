@@ -149,7 +149,7 @@ static bool find_member(const nnclr_buffer *content, const char *name, const cha
         at += NNCLR_TAR_BLOCK;
         if (header.size > content->size - at)
             return nnclr_fail(e, NNCLR_ERROR_INPUT, "a tar member crosses the end of its frame");
-        if (strcmp(header.name, name) == 0) {
+        if (nnclr_is_shard_member(header.name, name)) {
             *data = (const char *)content->data + at;
             *size = (size_t)header.size;
             return true;

@@ -209,7 +209,7 @@ static bool begin_member(scanner *s, nnclr_error *e) {
     s->kind = MEMBER_OTHER;
     if (!header.regular)
         return true;
-    if (strcmp(header.name, NNCLR_SHARD_FIRST) == 0) {
+    if (nnclr_is_shard_member(header.name, NNCLR_SHARD_FIRST)) {
         s->kind = MEMBER_FIRST;
         s->frame_start = at;
         return begin_part(s, e);
@@ -217,7 +217,7 @@ static bool begin_member(scanner *s, nnclr_error *e) {
     if (!newest(s))
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "is no shard: it does not start with %s",
                           NNCLR_SHARD_FIRST);
-    if (strcmp(header.name, NNCLR_SHARD_LAST) == 0) {
+    if (nnclr_is_shard_member(header.name, NNCLR_SHARD_LAST)) {
         s->kind = MEMBER_LAST;
         if (!end_record(s, at, e))
             return false;

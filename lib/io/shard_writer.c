@@ -23,7 +23,7 @@ struct nnclr_shard_writer {
     uint64_t shard_size;
     int level;
     size_t class_count;
-    nnclr_buffer first;   /* the member __nnclr__/shard.json, which every file starts with */
+    nnclr_buffer first;   /* the member which every file starts with */
     nnclr_output *output; /* the file under construction; NULL: between two of a split set */
     nnclr_seek_table table;
     nnclr_index index;

@@ -83,9 +83,9 @@ assert metadata["format"] == "pt" and metadata["nnclr.kind"] == "shard-index"
 n = index["record"][1][0]
 assert n == 200 and sorted(index["record"][2]) == list(range(n))
 first = frame(data, frames, 0)
-assert first.startswith(b"__nnclr__/shard.json\0")
+assert first.startswith(b"__nnclr__/shard\0")
 last = frame(data, frames, len(frames) - 2)
-assert last.startswith(b"__nnclr__/end.json\0") and last.endswith(bytes(1024))
+assert last.startswith(b"__nnclr__/end\0") and last.endswith(bytes(1024))
 assert json.loads(last[512:1024].rstrip(b"\0")) == {"records": n}
 classes = json.loads(first[512:].rstrip(b"\0"))["classes"]
 contents = [frame(data, frames, i) for i in range(len(frames) - 1)]
@@ -99,6 +99,47 @@ for i, name in enumerate(names(index)):
     assert (row["width"], row["height"]) == (32, 32)
     assert name.endswith((b".jpg", b".png")[row["codec"]])
 END
+}
+
+@test "a shard of an older version, whose own members end in .json, reads the same" {
+    make_shard a 20
+    make_shard b 40
+    python3 - <<'END'
+from formats import *
+
+def rename(content, name):
+    """The same content with .json behind the name of its first member."""
+    assert content.startswith(name + b"\0")
+    header = bytearray(content[:512])
+    header[len(name):len(name) + 5] = b".json"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + content[512:]
+
+data = open("a.tar.zst", "rb").read()
+frames = seek_table(data)
+old, entries = b"", b""
+for i, (offset, size, decompressed, checksum) in enumerate(frames):
+    raw = data[offset:offset + size]
+    for at, name in ((0, b"__nnclr__/shard"), (len(frames) - 2, b"__nnclr__/end")):
+        if i == at:
+            content = rename(frame(data, frames, i), name)
+            raw = subprocess.run(["zstd", "-c", "--stream-size=%d" % len(content)], input=content,
+                                 stdout=subprocess.PIPE, check=True).stdout
+            checksum, = struct.unpack("<I", raw[-4:])
+    old += raw
+    entries += struct.pack("<III", len(raw), decompressed, checksum)
+table = entries + struct.pack("<IBI", len(frames), 0x80, 0x8F92EAB1)
+open("old.tar.zst", "wb").write(old + struct.pack("<II", 0x184D2A5E, len(table)) + table)
+END
+    zstdcat old.tar.zst >old.tar
+    tar tf old.tar | grep -x __nnclr__/shard.json
+    cat old.tar.zst b.tar.zst old.tar.zst >joined.tar.zst
+    nnclr-prep --list-contents a.tar.zst >alone
+    nnclr-prep --list-contents a.tar.zst b.tar.zst a.tar.zst >both
+    nnclr-prep --list-contents old.tar.zst | cmp - alone
+    nnclr-prep --list-contents old.tar | cmp - alone
+    nnclr-prep --list-contents joined.tar.zst | cmp - both
 }
 
 @test "zstdcat turns a tensor file into safetensors" {
@@ -122,6 +163,42 @@ assert tensors["record"] == ("I64", [20], tuple(range(20)))
 classes = json.loads(metadata["nnclr.classes"])
 for label, name in zip(tensors["label"][2], names(tensors)):
     assert name.startswith(classes[label].encode() + b"/")
+END
+}
+
+# What takes names with a dot for records, as Hugging Face's datasets does, must meet none but those.
+@test "a tar of pictures and labels is all that other readers of WebDataset see" {
+    make_shard a 20
+    zstdcat a.tar.zst >a.tar
+    nnclr-prep --list-contents a.tar.zst | awk -F '\t' 'NR > 1 { printf "%09d %d %s\n", $1, $2, $7 }' >wanted
+    python3 - <<'END' >seen
+import re, tarfile
+groups = {}
+for member in tarfile.open("a.tar", "r|"):
+    match = re.match(r"^((?:.*/|)[^.]+)[.]([^/]*)$", member.name)
+    if match:
+        groups.setdefault(match[1], []).append(match[2])
+for key, kinds in groups.items():
+    assert len(kinds) == 3 and kinds[1:] == ["cls", "json"], (key, kinds)
+END
+    if python3 -c 'import webdataset' 2>&-; then
+        python3 - <<'END' | cmp - wanted
+import webdataset
+for row in webdataset.WebDataset("a.tar", shardshuffle=False):
+    print(row["__key__"], int(row["cls"]), next(k for k in ("jpg", "png", "ppm") if k in row))
+END
+    fi
+}
+
+@test "Hugging Face's datasets reads an unpacked shard" {
+    python3 -c 'import datasets' 2>&- || skip "no Python package datasets"
+    nnclr-prep -q --pixels -o a.tar.zst "$(shapes 20)" # it wants all pictures to be of one kind
+    zstdcat a.tar.zst >a.tar
+    nnclr-prep --list-contents a.tar.zst | awk -F '\t' 'NR > 1 { printf "%09d %d\n", $1, $2 }' >wanted
+    HF_HOME=$PWD HF_HUB_OFFLINE=1 python3 - <<'END' | cmp - wanted
+import datasets
+for row in datasets.load_dataset("webdataset", data_files={"train": "a.tar"}, split="train", streaming=True):
+    print(row["__key__"], row["cls"])
 END
 }
 

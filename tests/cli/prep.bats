@@ -68,7 +68,7 @@ for i, (c, f) in enumerate(files):
     about = json.loads(members[key + ".json"])
     assert (about["width"], about["height"]) == (32, 32), key
     assert c + "/" + f in json.dumps(about), key
-assert json.loads(members["__nnclr__/shard.json"])["classes"] == classes
+assert json.loads(members["__nnclr__/shard"])["classes"] == classes
 assert len(members) == 3 * len(files) + 2
 END
 }

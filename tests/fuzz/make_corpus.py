@@ -144,7 +144,7 @@ def make_archives():
     put("archive", "plain.tar.zst", zstd(plain))
     put("archive", "empty.tar", bytes(1024))
     put("archive", "large.tar.gz", gzip.compress(tar(members + [("photos/large.jpg", bytes(70000))]), mtime=0))
-    put("archive", "shard.tar", tar([("__nnclr__/shard.json", b"{}")]))
+    put("archive", "shard.tar", tar([("__nnclr__/shard", b"{}")]))
     put("archive", "picture.jpg", jpeg)
     put("archive", "cut.tar.zst", zstd(plain)[:-30])
 
@@ -290,7 +290,7 @@ def index(lengths, labels, frames, offsets, contents, names):
 
 def make_shards():
     pixel = b"P6\n1 1\n255\nabc"
-    first = tar([("__nnclr__/shard.json", b'{"format":1,"classes":["ape","bee"],"program":"seed 1"}')], end=False)
+    first = tar([("__nnclr__/shard", b'{"format":1,"classes":["ape","bee"],"program":"seed 1"}')], end=False)
 
     def record(number, name, label=None):
         key = f"{number:09d}"
@@ -301,12 +301,12 @@ def make_shards():
         return tar(members, end=False)
 
     records = record(0, "a/x.ppm", 0) + record(1, "y.ppm")
-    last = tar([("__nnclr__/end.json", b'{"records":2}')])
+    last = tar([("__nnclr__/end", b'{"records":2}')])
     names = [b"a/x.ppm", b"y.ppm"]
     document = index([len(pixel)] * 2, [0, -1], [1, 1], [512, 512 + 3 * 1024], [pixel] * 2, names)
     whole = ((TAR, first), (TAR, records), (TAR, last))
     one = record(0, "y.ppm")
-    end_of_one = tar([("__nnclr__/end.json", b'{"records":1}')])
+    end_of_one = tar([("__nnclr__/end", b'{"records":1}')])
     index_of_one = index([len(pixel)], [-1], [1], [512], [pixel], names[1:])
     tail = ((INDEX, index_of_one), (TABLE, b""))
     put("shard", "indexed", sections(*whole, (INDEX, document), (TABLE, b"")))
@@ -318,7 +318,7 @@ def make_shards():
     put("shard", "no-end", sections((TAR, first), (TAR, one), (FRAME, b"x"), *tail))
     put("shard", "foreign-member", sections((TAR, first), (TAR, one),
                                             (TAR, tar([("other", b"x")], end=False) + end_of_one), *tail))
-    end_of_none = tar([("__nnclr__/end.json", b'{"records":0}')])
+    end_of_none = tar([("__nnclr__/end", b'{"records":0}')])
     put("shard", "no-record", sections((TAR, first), (TAR, end_of_none), (INDEX, index([], [], [], [], [], [])),
                                        (TABLE, b"")))
     put("shard", "label", sections((TAR, first), (TAR, one), (TAR, end_of_one),
@@ -327,10 +327,14 @@ def make_shards():
                                      (TABLE, b"")))
     put("shard", "tar", sections((FRAME, tar([("a", b"b")])), (FRAME, b"x"), (SKIP, b""), (TABLE, b"")))
     put("shard_tar", "plain.tar", first + records + last)
+    old = [tar([(f"__nnclr__/{name}.json", text)], end=False) for name, text in
+           (("shard", b'{"format":1,"classes":["ape","bee"]}'), ("end", b'{"records":2}'))]
+    put("shard_tar", "old.tar", old[0] + records + old[1])
+    put("shard", "old", sections((TAR, old[0]), (TAR, records), (TAR, old[1]), (INDEX, document), (TABLE, b"")))
     put("shard_tar", "twice.tar", (first + one + end_of_one) * 2)
-    put("shard_tar", "gnu.tar", tar([("__nnclr__/shard.json", b'{"format":1,"classes":[]}'), ("other", b"x"),
+    put("shard_tar", "gnu.tar", tar([("__nnclr__/shard", b'{"format":1,"classes":[]}'), ("other", b"x"),
                                      ("000000000.jpg", pixel), ("000000000.json", b'{"name":"?","name_hex":"ff41",'
-                                      b'"width":1,"height":2}'), ("__nnclr__/end.json", b'{"records":1}')],
+                                      b'"width":1,"height":2}'), ("__nnclr__/end", b'{"records":1}')],
                                     tarfile.GNU_FORMAT))
     put("shard_index", "plain", document)
     put("shard_index", "turned", index([14, 14], [0, -1], [1, 1], [0, 9], [pixel] * 2, names)
