@@ -41,7 +41,7 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
     const nnclr_option options[] = {
         GROUP("Data"),
         {"model", 'm', NNCLR_OPTION_TEXT, &s->model, "CHECKPOINT",
-         .help = "the checkpoint whose backbone is fine-tuned"},
+         .help = "the RUN or checkpoint whose backbone is fine-tuned"},
         TEXT("test", &s->test, "SHARD", "judge the network on these labelled pictures"),
         REAL("label-fraction", &c->label_fraction, "F",
              "train on this share of each class's pictures, drawn by --seed", 1e-9, 1),

@@ -133,8 +133,8 @@ int main(int argc, char **argv) {
     settings s = {.engine = NNCLR_ENGINE_AUTO, .precision = NNCLR_PRECISION_F32};
     nnclr_option options[OWN_OPTIONS + VIEW_OPTIONS] = {
         {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
-         .help = "the checkpoint of nnclr-pretrain whose network is asked, or a ResNet's weights "
-                 "under torchvision's names"},
+         .help = "the RUN or checkpoint whose network is asked, or a ResNet's weights under "
+                 "torchvision's names"},
         {"output", 0, NNCLR_OPTION_RENAMED, .help = "layer", .choices = cut_names},
         {"layer", 0, NNCLR_OPTION_CHOICE, &s.cut, .choices = cut_names,
          .help = "which of the network's values become rows: the pooled features of the backbone, "

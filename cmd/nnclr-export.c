@@ -56,7 +56,7 @@ int main(int argc, char **argv) {
         .name = "nnclr-export",
         .summary = "Turns a checkpoint or embeddings into files that other programs read.",
         .usage = "[options] [-o FILE] CHECKPOINT\n--format npy|tsv [-o FILE] EMBEDDINGS",
-        .notes = "An input of - is standard input.",
+        .notes = "A CHECKPOINT may be a RUN, whose newest one is taken; - is standard input.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

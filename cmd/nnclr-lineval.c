@@ -358,9 +358,8 @@ int main(int argc, char **argv) {
          .help = "TRAIN and TEST are shards: learn from a new random view of each picture in each "
                  "epoch, as usually published"},
         {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
-         .help =
-             "the checkpoint of nnclr-pretrain, or a ResNet's weights under torchvision's names, "
-             "through whose frozen network the views pass"},
+         .help = "the RUN or checkpoint, or a ResNet's weights under torchvision's names, "
+                 "through whose frozen network the views pass"},
         CUSTOM("crop", s.crop, "LOW,HIGH", "share of the picture's area that a view shows",
                augment_parse_crop, augment_show_crop),
         REAL("flip", &s.flip, "P", "probability of a mirrored view", 0, 1),

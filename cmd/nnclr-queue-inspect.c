@@ -14,6 +14,10 @@
 #include "eval/neighbour_text.h"
 #include "eval/page.h"
 
+static bool is_stdin(const char *path) {
+    return path && strcmp(path, "-") == 0;
+}
+
 /* ---- the work ---- */
 
 static bool write_file(const char *path, const nnclr_buffer *bytes, nnclr_error *e) {
@@ -25,8 +29,8 @@ static bool write_file(const char *path, const nnclr_buffer *bytes, nnclr_error 
 }
 
 /* The file's name and the folder it is in, which tells one run's checkpoint from another's. */
-static const char *title(const nnclr_cli *cli) {
-    const char *path = cli->operands[0], *at = strrchr(path, '/');
+static const char *title(const inspector *x) {
+    const char *path = x->bank.path, *at = strrchr(path, '/');
     while (at && at > path && at[-1] != '/')
         at--;
     return at ? at : path;
@@ -49,8 +53,7 @@ static bool write_sheet(const inspector *x, const nnclr_inspection *found, nnclr
     bool ok = true;
     for (int page = 0; ok && page < pages; page++) {
         png.size = 0;
-        ok = nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x->cli), &png,
-                                   e) &&
+        ok = nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x), &png, e) &&
              page_path(x->settings->sheet, page, pages, &path, e) &&
              write_file((const char *)path.data, &png, e);
     }
@@ -61,14 +64,15 @@ static bool write_sheet(const inspector *x, const nnclr_inspection *found, nnclr
 
 /* metrics.jsonl beside a checkpoint, unless another was given; "": there is none. */
 static bool metrics_path(const inspector *x, nnclr_buffer *out, nnclr_error *e) {
-    const char *file = x->cli->operands[0];
+    const char *file = x->bank.path;
     if (x->settings->metrics)
         return nnclr_buffer_printf(out, e, "%s", x->settings->metrics);
     const char *slash = strrchr(file, '/');
     if (!nnclr_buffer_printf(out, e, "%.*smetrics.jsonl", slash ? (int)(slash + 1 - file) : 0,
                              file))
         return false;
-    if (!x->bank.step || access((const char *)out->data, F_OK) != 0)
+    if (!x->bank.step || is_stdin(x->cli->operands[0]) ||
+        access((const char *)out->data, F_OK) != 0)
         out->data[0] = '\0';
     return true;
 }
@@ -76,7 +80,7 @@ static bool metrics_path(const inspector *x, nnclr_buffer *out, nnclr_error *e) 
 static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error *e) {
     nnclr_buffer path = {0}, html = {0};
     nnclr_history *history = nnclr_alloc(1, sizeof *history, e);
-    nnclr_page_options options = {.title = title(x->cli),
+    nnclr_page_options options = {.title = title(x),
                                   .program = "nnclr-queue-inspect " NNCLR_VERSION,
                                   .query_path = x->settings->query,
                                   .threshold = x->settings->threshold,
@@ -158,10 +162,6 @@ static bool show_neighbours(inspector *x, nnclr_error *e) {
 
 /* ---- the program ---- */
 
-static bool is_stdin(const char *path) {
-    return path && strcmp(path, "-") == 0;
-}
-
 static void check(nnclr_cli *cli, const settings *s) {
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a checkpoint or an embedding file");
@@ -239,7 +239,8 @@ int main(int argc, char **argv) {
         .name = "nnclr-queue-inspect",
         .summary = "Shows the neighbours in a support set or an embedding file.",
         .usage = "[options] FILE [SHARD...]",
-        .notes = "FILE is a checkpoint of nnclr-pretrain or a file of nnclr-embed; the SHARDs are "
+        .notes = "FILE is a RUN of nnclr-pretrain, a checkpoint or a file of nnclr-embed; the "
+                 "SHARDs are "
                  "those it was made from, in the same order.",
         .options = options,
         .option_count = sizeof options / sizeof *options,

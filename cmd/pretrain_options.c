@@ -101,7 +101,8 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         INTEGER("data-seed", &s->data_seed, "N",
                 "of order and augmentation alone, in place of --seed", 0, 9e18),
         TEXT("init", &s->init, "FILE",
-             "a checkpoint to start from: its backbone, and heads and queue as far as they fit"),
+             "a RUN or checkpoint to start from: its backbone, and heads and queue as far as they "
+             "fit"),
         TRAINING_RUN_OPTIONS(&s->run),
         TEXT("probe", &s->probe, "SHARD",
              "classify these labelled pictures before, after each epoch, and at the end, each by "

@@ -40,17 +40,17 @@ static float *load_queue_rows(nnclr_tensor_reader *reader, nnclr_tensor_info *in
     return rows;
 }
 
-static bool open_queue(nnclr_row_set *set, const char *path, nnclr_error *e) {
-    set->reader = nnclr_checkpoint_open(path, &set->info, e);
-    if (!set->reader)
+static bool open_queue(nnclr_row_set *set, nnclr_tensor_reader *reader, nnclr_error *e) {
+    const char *path = nnclr_tensor_reader_path(reader);
+    if (!nnclr_checkpoint_read_info(reader, &set->info, e))
         return false;
-    if (!nnclr_tensor_reader_find(set->reader, "queue.embedding"))
+    if (!nnclr_tensor_reader_find(reader, "queue.embedding"))
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "%s: this checkpoint has no support set; give an embedding file of "
                           "nnclr-embed to look at its neighbours",
                           path);
     nnclr_tensor_info info;
-    float *rows = load_queue_rows(set->reader, &info, e);
+    float *rows = load_queue_rows(reader, &info, e);
     set->owned[QUEUE_EMBEDDING] = rows;
     if (!rows)
         return false;
@@ -62,7 +62,7 @@ static bool open_queue(nnclr_row_set *set, const char *path, nnclr_error *e) {
                                           [QUEUE_STEP] = "queue.step"};
     for (int i = QUEUE_RECORD; i <= QUEUE_STEP; i++) {
         set->owned[i] =
-            nnclr_tensor_reader_load(set->reader, columns[i], NNCLR_I64, 1, info.dims, NULL, e);
+            nnclr_tensor_reader_load(reader, columns[i], NNCLR_I64, 1, info.dims, NULL, e);
         if (!set->owned[i])
             return false;
     }
@@ -86,18 +86,13 @@ bool nnclr_row_set_open(nnclr_row_set *set, const char *path, nnclr_error *e) {
     if (!reader)
         return false;
     const char *kind = nnclr_tensor_reader_metadata(reader, "nnclr.kind");
-    bool ok;
-    if (kind && strcmp(kind, "embedding") == 0) {
-        ok = open_embedding(set, reader, e);
-    } else {
-        nnclr_tensor_reader_close(reader);
-        ok = strcmp(path, "-") != 0
-                 ? open_queue(set, path, e)
-                 : nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "standard input: is no embedding file; a checkpoint is read from a "
-                              "file, not from a pipe");
-    }
-    if (!ok)
+    const bool embedding = kind && strcmp(kind, "embedding") == 0;
+    if (!embedding)
+        set->reader = reader;
+    const bool ok = embedding ? open_embedding(set, reader, e) : open_queue(set, reader, e);
+    if (ok)
+        set->path = nnclr_tensor_reader_path(reader);
+    else
         nnclr_row_set_close(set);
     return ok;
 }

@@ -11,6 +11,7 @@
 #include "train/checkpoint.h"
 
 typedef struct nnclr_row_set {
+    const char *path; /* of the file, as nnclr_tensor_reader_path has it */
     nnclr_row_source rows;
     const int64_t *record; /* [n]; -1: an initial random row of a support set */
     const int64_t *label;  /* [n], index into classes; -1: none */
@@ -28,8 +29,8 @@ typedef struct nnclr_row_set {
     void *owned[4];              /* queue: embedding, record, label, step */
 } nnclr_row_set;
 
-/* A checkpoint without support set and a file of another kind are refused. *set must not move while
- * it is open. */
+/* PATH may be a RUN. A checkpoint without support set and a file of another kind are refused. *set
+ * must not move while it is open. */
 bool nnclr_row_set_open(nnclr_row_set *set, const char *path, nnclr_error *e);
 void nnclr_row_set_close(nnclr_row_set *set); /* a zeroed one is fine */
 

@@ -269,6 +269,21 @@ static bool replace_file(const nnclr_run *run, const char *name, const char *tex
     return false;
 }
 
+bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_error *e) {
+    const nnclr_run run = {.folder = (char *)folder};
+    if (!path_of(&run, CHECKPOINT, out, e))
+        return false;
+    if (exists(&run, CHECKPOINT))
+        return true;
+    if (exists(&run, "run.json"))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "%s: this run has no checkpoint yet; it writes one when its program gets "
+                          "the signal USR1",
+                          folder);
+    return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                      "%s: this folder is not a RUN: there is no " CHECKPOINT " in it", folder);
+}
+
 bool nnclr_run_done(const nnclr_run *run) {
     return exists(run, "DONE");
 }

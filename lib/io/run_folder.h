@@ -34,6 +34,10 @@ nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *
 bool nnclr_run_clear(nnclr_run *run, nnclr_error *e);
 void nnclr_run_close(nnclr_run *run); /* NULL is fine; the lock ends */
 
+/* The newest checkpoint of the run in `folder`, for a reader, which takes no lock: its path is put
+ * into `out`. A folder that is not a RUN, and a RUN without a checkpoint yet, are input errors. */
+bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_error *e);
+
 /* Both are owned by `run` and valid until close. */
 const char *nnclr_run_folder(const nnclr_run *run);
 const char *nnclr_run_checkpoint_path(const nnclr_run *run);

@@ -51,13 +51,15 @@ bool nnclr_tensor_header_print(const nnclr_tensor_info *infos, size_t count,
 
 typedef struct nnclr_tensor_reader nnclr_tensor_reader;
 
-/* PATH "-" is standard input. A stream without seek table is spooled to an unlinked file. A shard,
- * a truncated file, a file of a newer nnclr.format: one sentence each. */
+/* PATH "-" is standard input; a folder is a RUN, whose newest checkpoint is opened. A stream
+ * without seek table is spooled to an unlinked file. A shard, a truncated file, a file of a newer
+ * nnclr.format: one sentence each. */
 nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e);
 /* A second reader of the same file, for another thread or another place in it: each holds the frame
  * that it read last. */
 nnclr_tensor_reader *nnclr_tensor_reader_again(const nnclr_tensor_reader *reader, nnclr_error *e);
 void nnclr_tensor_reader_close(nnclr_tensor_reader *reader); /* NULL is fine */
+/* Of the file: a RUN's is that of its checkpoint. */
 const char *nnclr_tensor_reader_path(const nnclr_tensor_reader *reader);
 size_t nnclr_tensor_reader_count(const nnclr_tensor_reader *reader);
 const nnclr_tensor_info *nnclr_tensor_reader_info(const nnclr_tensor_reader *reader, size_t i);

@@ -1,9 +1,11 @@
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/files.h"
 #include "base/memory.h"
 #include "io/input.h"
+#include "io/run_folder.h"
 #include "io/shard_parts.h"
 #include "io/tensor_file.h"
 #include "io/zstd_frames.h"
@@ -203,7 +205,15 @@ static nnclr_tensor_reader *open_input(const nnclr_input *input, nnclr_error *e)
 
 nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e) {
     nnclr_input input;
-    return nnclr_input_open(path, &input, e) ? open_input(&input, e) : NULL;
+    nnclr_buffer checkpoint = {0};
+    struct stat status;
+    const bool folder =
+        strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    const bool found = !folder || nnclr_run_find_checkpoint(path, &checkpoint, e);
+    const bool ok =
+        found && nnclr_input_open(folder ? (const char *)checkpoint.data : path, &input, e);
+    nnclr_buffer_free(&checkpoint);
+    return ok ? open_input(&input, e) : NULL;
 }
 
 nnclr_tensor_reader *nnclr_tensor_reader_again(const nnclr_tensor_reader *reader, nnclr_error *e) {
