@@ -93,7 +93,7 @@ _Noreturn void nnclr_cli_end(nnclr_cli *cli, int code) {
     errno = EIO; /* for an error of an earlier write, whose reason is lost */
     if (fflush(stdout) != 0 || ferror(stdout) || fclose(stdout) != 0)
         nnclr_cli_die_of_stdout(cli);
-    exit(code);
+    exit(code == NNCLR_EXIT_DONE && cli->skipped ? NNCLR_EXIT_SKIPPED : code);
 }
 
 void nnclr_cli_refuse_terminal(nnclr_cli *cli, const char *what) {

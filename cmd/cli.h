@@ -73,6 +73,7 @@ typedef struct nnclr_cli {
     uint64_t progress_first;              /* what was done at the start */
     bool progress_shown;                  /* a line stands on the terminal */
     int sections;                         /* of tables that follow one another */
+    bool skipped; /* an input was left out: NNCLR_EXIT_DONE becomes NNCLR_EXIT_SKIPPED */
 } nnclr_cli;
 
 /* Parses argv with GNU conventions (options and operands mixed, --name=value, unambiguous

@@ -109,7 +109,9 @@ static void check_together(nnclr_cli *cli, const finetune_settings *s) {
     if (!s->model)
         nnclr_cli_usage(cli, "nothing to fine-tune: give -m CHECKPOINT");
     if (cli->operand_count == 0)
-        nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+        nnclr_cli_usage(
+            cli,
+            "no input: give a shard or a folder of pictures, or - for a shard on standard input");
     if (nnclr_cli_given(cli, "steps") && nnclr_cli_given(cli, "epochs"))
         nnclr_cli_usage(cli, "--epochs: --steps says how long the run is; give one of the two");
     if (s->run.config.schedule == NNCLR_CONSTANT && nnclr_cli_given(cli, "final-lr"))

@@ -5,9 +5,8 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "cmd/pictures.h"
 #include "eval/neighbour_sheet.h"
-
-enum { CACHE_BYTES = 64 << 20 };
 
 static bool open_sets(inspector *x, nnclr_error *e) {
     const char *path = x->cli->operands[0], *query = x->settings->query;
@@ -25,10 +24,10 @@ static bool open_sets(inspector *x, nnclr_error *e) {
     return true;
 }
 
-static nnclr_shard_set *open_shards(const char *const *paths, size_t count,
+static nnclr_shard_set *open_shards(nnclr_cli *cli, const char *const *paths, size_t count,
                                     const nnclr_row_set *set, const char *set_path,
                                     nnclr_error *e) {
-    nnclr_shard_set *shards = nnclr_shard_set_open(paths, count, CACHE_BYTES, e);
+    nnclr_shard_set *shards = pictures_open(cli, paths, count, PICTURES_CACHE, e);
     if (shards && !nnclr_row_set_check_shards(set, set_path, shards, e)) {
         nnclr_shard_set_close(shards);
         return NULL;
@@ -40,7 +39,7 @@ static bool open_pictures(inspector *x, nnclr_error *e) {
     const nnclr_cli *cli = x->cli;
     const settings *s = x->settings;
     if (cli->operand_count > 1) {
-        x->shards = open_shards((const char *const *)cli->operands + 1,
+        x->shards = open_shards(x->cli, (const char *const *)cli->operands + 1,
                                 (size_t)cli->operand_count - 1, &x->bank, cli->operands[0], e);
         if (!x->shards)
             return false;
@@ -48,7 +47,7 @@ static bool open_pictures(inspector *x, nnclr_error *e) {
     if (!s->query)
         x->query_shards = x->shards;
     else if (s->query_shard)
-        x->query_shards = open_shards(&s->query_shard, 1, &x->asking, s->query, e);
+        x->query_shards = open_shards(x->cli, &s->query_shard, 1, &x->asking, s->query, e);
     return x->query_shards || !s->query_shard;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "cmd/pictures.h"
 #include "eval/augmented_linear.h"
 #include "eval/embed.h"
 #include "eval/frozen_network.h"
@@ -14,7 +15,7 @@
 #include "train/config_text.h"
 
 /* TRAIN is read once an epoch, in an order of its own; TEST once, front to back. */
-enum { TRAIN_CACHE = 1 << 30, TEST_CACHE = 64 << 20 };
+enum { TRAIN_CACHE = 1 << 30 };
 
 static const char cut[] = "features";
 
@@ -109,10 +110,10 @@ static bool list_names(augmented *a, nnclr_error *e) {
     return true;
 }
 
-static bool open_shards(augmented *a, const nnclr_cli *cli, const settings *s, nnclr_error *e) {
+static bool open_shards(augmented *a, nnclr_cli *cli, const settings *s, nnclr_error *e) {
     const char *const path[2] = {cli->operands[0], cli->operands[1]};
-    a->train = nnclr_shard_set_open(&path[0], 1, TRAIN_CACHE, e);
-    a->test = a->train ? nnclr_shard_set_open(&path[1], 1, TEST_CACHE, e) : NULL;
+    a->train = pictures_open(cli, &path[0], 1, TRAIN_CACHE, e);
+    a->test = a->train ? pictures_open(cli, &path[1], 1, PICTURES_CACHE, e) : NULL;
     if (!a->test)
         return false;
     const int64_t n = (int64_t)nnclr_shard_set_count(a->train);

@@ -6,11 +6,12 @@
 #include "cmd/cli.h"
 #include "cmd/engine_options.h"
 #include "cmd/option_table.h"
+#include "cmd/pictures.h"
 #include "eval/embed.h"
 #include "eval/embedding.h"
 #include "eval/frozen_network.h"
 
-enum { CACHE_BYTES = 64 << 20, PIXELS_LIMIT = 256, OWN_OPTIONS = 10 };
+enum { PIXELS_LIMIT = 256, OWN_OPTIONS = 10 };
 
 #define PROGRAM "nnclr-embed " NNCLR_VERSION
 
@@ -121,7 +122,9 @@ static void check(nnclr_cli *cli, const settings *s) {
         if (nnclr_cli_given(cli, networks[i]))
             nnclr_cli_usage(cli, "--pixels has no network: leave --%s out", networks[i]);
     if (cli->operand_count == 0)
-        nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+        nnclr_cli_usage(
+            cli,
+            "no input: give a shard or a folder of pictures, or - for a shard on standard input");
     for (int i = 0; i < cli->operand_count; i++)
         if (s->model && strcmp(s->model, "-") == 0 && strcmp(cli->operands[i], "-") == 0)
             nnclr_cli_usage(cli, "only one of CHECKPOINT and SHARD can be standard input");
@@ -161,7 +164,8 @@ int main(int argc, char **argv) {
         .usage =
             "-m CHECKPOINT|WEIGHTS [options] [-o FILE] SHARD...\n--pixels N [-o FILE] SHARD...",
         .notes =
-            "Several SHARDs are one set, numbered on in the order given; - is standard input.\n"
+            "Several SHARDs are one set, numbered on in the order given; - is standard input. "
+            "Folders, tars and pictures in their place are packed on the way.\n"
             "Weights that say nothing are shown 224 pixels (32 with the 32x32 stem), bilinear, "
             "with ImageNet's mean and std.",
         .options = options,
@@ -171,8 +175,8 @@ int main(int argc, char **argv) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
     check(&cli, &s);
-    nnclr_shard_set *set = nnclr_shard_set_open((const char *const *)cli.operands,
-                                                (size_t)cli.operand_count, CACHE_BYTES, &e);
+    nnclr_shard_set *set = pictures_open(&cli, (const char *const *)cli.operands,
+                                         (size_t)cli.operand_count, PICTURES_CACHE, &e);
     if (!set)
         nnclr_cli_die(&cli, &e);
     bool ok = s.pixels ? embed_pixels(&cli, &s, set, &e) : embed_network(&cli, &s, set, &e);

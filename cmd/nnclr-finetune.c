@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "cmd/finetune_options.h"
+#include "cmd/pictures.h"
 #include "cmd/training.h"
 #include "eval/class_test.h"
 #include "eval/label_draw.h"
@@ -86,10 +87,18 @@ static bool draw_records(session *n, nnclr_error *e) {
     return ok;
 }
 
+static bool open_test(session *n, nnclr_error *e) {
+    nnclr_probe_data data = {.path = n->test_path};
+    data.set = pictures_open(n->training.cli, &data.path, 1, PICTURES_CACHE, e);
+    if (data.set)
+        n->test = nnclr_class_test_open(data, n->training.data.set, e);
+    return n->test != NULL;
+}
+
 static bool open_data(session *n, nnclr_error *e) {
-    if (!name_files(n, e) ||
-        !(n->training.data.set = nnclr_shard_set_open(n->training.files, n->training.file_count,
-                                                      (uint64_t)n->training.settings->cache, e)))
+    if (!name_files(n, e) || !(n->training.data.set = pictures_open(
+                                   n->training.cli, n->training.files, n->training.file_count,
+                                   (uint64_t)n->training.settings->cache, e)))
         return false;
     const size_t classes = nnclr_shard_set_class_count(n->training.data.set);
     if (classes < 2)
@@ -99,9 +108,7 @@ static bool open_data(session *n, nnclr_error *e) {
                           n->training.files[0], classes ? "one class" : "no labels");
     if (classes > NNCLR_MLP_WIDEST)
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu classes are too many", classes);
-    return draw_records(n, e) &&
-           (!n->test_path ||
-            (n->test = nnclr_class_test_open(n->test_path, n->training.data.set, e)) != NULL);
+    return draw_records(n, e) && (!n->test_path || open_test(n, e));
 }
 
 /* ---- preparing ---- */
@@ -267,9 +274,9 @@ int main(int argc, char **argv) {
         .summary = "Trains a network, from the backbone of a checkpoint, on pictures with labels.",
         .usage = "-m CHECKPOINT [options] -o RUN [--test SHARD] SHARD...\n"
                  "--resume -o RUN [--test SHARD] [SHARD...]",
-        .notes =
-            "Several SHARDs are one set, numbered on in the order given; - is standard input.\n"
-            "SIGUSR1 writes a checkpoint; SIGTERM and SIGINT write one and stop.",
+        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input. "
+                 "Folders, tars and pictures in their place are packed on the way.\n"
+                 "SIGUSR1 writes a checkpoint; SIGTERM and SIGINT write one and stop.",
         .options = options,
         .option_count = option_count,
     };

@@ -2,11 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd/cli.h"
+#include "cmd/pictures.h"
 #include "image/packer.h"
 #include "io/shard.h"
-
-enum { FILE_LIMIT = 256 * 1024 * 1024, ZSTD_LEVEL = 3 };
 
 enum { ORDER_SORTED, ORDER_RANDOM };
 static const char *const order_names[] = {"sorted", "random", NULL};
@@ -48,7 +46,7 @@ static bool start(packing *p, nnclr_error *e) {
         .input_count = (size_t)p->cli->operand_count,
         .root = s->root,
         .list = s->list,
-        .file_limit = FILE_LIMIT,
+        .file_limit = NNCLR_PACK_FILE_LIMIT,
     };
     p->source = nnclr_source_open(&options, e);
     if (!p->source)
@@ -70,8 +68,8 @@ static bool pack_source(packing *p, nnclr_error *e) {
             {
                 .output = s->output ? s->output : "-",
                 .shard_size = (uint64_t)s->shard_size,
-                .program = "nnclr-prep " NNCLR_VERSION,
-                .level = ZSTD_LEVEL,
+                .program = PICTURES_PACKER,
+                .level = NNCLR_PACK_LEVEL,
             },
         .form = {.size = (int)s->size, .pixels = s->pixels},
         .random = s->order == ORDER_RANDOM,
@@ -108,7 +106,7 @@ static int list_contents(nnclr_cli *cli, bool json) {
                                           "width",  "height", "codec", "bytes"};
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_shard_set *set =
-        nnclr_shard_set_open((const char *const *)cli->operands, (size_t)cli->operand_count, 0, &e);
+        pictures_open(cli, (const char *const *)cli->operands, (size_t)cli->operand_count, 0, &e);
     if (!set)
         nnclr_cli_die(cli, &e);
     nnclr_table *table =

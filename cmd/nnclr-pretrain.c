@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/files.h"
+#include "cmd/pictures.h"
 #include "cmd/pretrain_options.h"
 #include "cmd/training.h"
 #include "eval/knn.h"
@@ -59,7 +60,7 @@ static bool open_data(session *n, bool views, nnclr_error *e) {
         return false;
     if (!views)
         t->data.set =
-            nnclr_shard_set_open(t->files, t->file_count, (uint64_t)t->settings->cache, e);
+            pictures_open(t->cli, t->files, t->file_count, (uint64_t)t->settings->cache, e);
     else if (t->file_count == 1)
         t->data.views = nnclr_views_open(t->files[0], e);
     else
@@ -79,7 +80,17 @@ static bool check_size(const session *n, nnclr_error *e) {
 
 static bool open_probe(session *n, nnclr_error *e) {
     const pretrain_settings *s = n->settings;
-    return !s->probe || (n->probe = nnclr_probe_open(s->probe, s->probe_bank, e)) != NULL;
+    nnclr_probe_data judged = {.path = s->probe}, bank = {.path = s->probe_bank};
+    if (!judged.path)
+        return true;
+    judged.set = pictures_open(n->training.cli, &judged.path, 1, PICTURES_CACHE, e);
+    if (judged.set && bank.path)
+        bank.set = pictures_open(n->training.cli, &bank.path, 1, PICTURES_CACHE, e);
+    if (judged.set && (bank.set || !bank.path))
+        n->probe = nnclr_probe_open(judged, bank, e);
+    else
+        nnclr_shard_set_close(judged.set);
+    return n->probe != NULL;
 }
 
 /* Said once nothing refuses the run any more: a refusal is the only message of its fault. */
@@ -99,8 +110,9 @@ static bool prepare_new(training_session *t, nnclr_error *e) {
     pretrain_settings *s = n->settings;
     nnclr_config *config = &t->settings->config;
     nnclr_plan plan;
-    if (!nnclr_config_check(config, e) || !open_data(n, s->views != NULL, e) || !check_size(n, e) ||
-        (s->init && !(t->initial = nnclr_initial_state_open(s->init, e))) || !open_probe(n, e))
+    if (!nnclr_config_check(config, e) ||
+        (s->init && !(t->initial = nnclr_initial_state_open(s->init, e))) ||
+        !open_data(n, s->views != NULL, e) || !check_size(n, e) || !open_probe(n, e))
         return false;
     int64_t records = (int64_t)nnclr_training_data_count(&t->data);
     if (!nnclr_cli_given(t->cli, "warmup") && !nnclr_plan_default_warmup(config, records, e))
@@ -173,9 +185,9 @@ int main(int argc, char **argv) {
         .usage = "[--preset NAME] [options] -o RUN SHARD...\n"
                  "[--preset NAME] [options] --views FILE -o RUN\n"
                  "--resume -o RUN [SHARD...]",
-        .notes =
-            "Several SHARDs are one set, numbered on in the order given; - is standard input.\n"
-            "SIGUSR1 writes a checkpoint; SIGTERM and SIGINT write one and stop.",
+        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input. "
+                 "Folders, tars and pictures in their place are packed on the way.\n"
+                 "SIGUSR1 writes a checkpoint; SIGTERM and SIGINT write one and stop.",
         .options = options,
         .option_count = option_count,
     };

@@ -7,6 +7,7 @@
 #include "cmd/augment_options.h"
 #include "cmd/cli.h"
 #include "cmd/option_table.h"
+#include "cmd/pictures.h"
 #include "image/epoch_order.h"
 #include "image/view_sheet.h"
 
@@ -139,7 +140,9 @@ static bool make_views(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, 
 static void conclude(nnclr_cli *cli, settings *s) {
     nnclr_error e = NNCLR_NO_ERROR;
     if (cli->operand_count == 0)
-        nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+        nnclr_cli_usage(
+            cli,
+            "no input: give a shard or a folder of pictures, or - for a shard on standard input");
     if (s->sheet && !s->output && s->bytes)
         nnclr_cli_usage(cli, "--u8: a sheet has no tensors; give -o FILE with it, or leave it out");
     if (s->window > 0 && s->order != ORDER_TRAINING)
@@ -194,7 +197,8 @@ int main(int argc, char **argv) {
         .name = "nnclr-views",
         .summary = "Makes the views that nnclr-pretrain trains on, as a file or to look at.",
         .usage = "[options] [-o FILE] SHARD...\n[options] --sheet OUT.png [-o FILE] SHARD...",
-        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input.",
+        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input. "
+                 "Folders, tars and pictures in their place are packed on the way.",
         .options = options,
         .option_count = FIRST + AUGMENT_OPTIONS + LAST,
     };
@@ -202,8 +206,8 @@ int main(int argc, char **argv) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
     conclude(&cli, &s);
-    nnclr_shard_set *set = nnclr_shard_set_open((const char *const *)cli.operands,
-                                                (size_t)cli.operand_count, (uint64_t)s.cache, &e);
+    nnclr_shard_set *set = pictures_open(&cli, (const char *const *)cli.operands,
+                                         (size_t)cli.operand_count, (uint64_t)s.cache, &e);
     bool ok = set && make_views(&cli, &s, set, &e);
     nnclr_shard_set_close(set);
     if (!ok)

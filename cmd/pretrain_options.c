@@ -230,7 +230,9 @@ void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
         nnclr_cli_usage(cli, "--views takes the place of the shards: leave %s out",
                         cli->operands[0]);
     if (!s->views && cli->operand_count == 0)
-        nnclr_cli_usage(cli, "no input: give a shard, or - for one on standard input");
+        nnclr_cli_usage(
+            cli,
+            "no input: give a shard or a folder of pictures, or - for a shard on standard input");
     apply(cli, s);
     check_together(cli, s);
 }

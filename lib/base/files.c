@@ -210,6 +210,20 @@ fail:
     return NULL;
 }
 
+nnclr_output *nnclr_output_open_fd(int fd, const char *name, nnclr_error *e) {
+    nnclr_output *output = nnclr_alloc_zero(1, sizeof *output, e);
+    if (!output)
+        return NULL;
+    output->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    output->path = nnclr_strdup(name, e);
+    if (output->path && output->fd >= 0)
+        return output;
+    if (output->path)
+        nnclr_fail_errno(e, "%s", name);
+    nnclr_output_abandon(output);
+    return NULL;
+}
+
 bool nnclr_output_write(nnclr_output *output, const void *bytes, size_t size, nnclr_error *e) {
     if (!nnclr_write_all(output->fd, bytes, size, output->path, e))
         return false;

@@ -31,6 +31,9 @@ int nnclr_temporary_fd(nnclr_error *e);
  * directly. */
 typedef struct nnclr_output nnclr_output;
 nnclr_output *nnclr_output_open(const char *path, nnclr_error *e);
+/* An output that is written, from where it stands, to a descriptor, which stays the caller's;
+ * `name` is for messages. */
+nnclr_output *nnclr_output_open_fd(int fd, const char *name, nnclr_error *e);
 bool nnclr_output_write(nnclr_output *output, const void *bytes, size_t size, nnclr_error *e);
 uint64_t nnclr_output_size(const nnclr_output *output); /* bytes written so far */
 /* For a writer of several files that get their names together, at the end: all of this one is

@@ -6,7 +6,7 @@
 #include "eval/embed.h"
 #include "ssl/classification.h"
 
-enum { CACHE_BYTES = 64 << 20, TOP = 5 };
+enum { TOP = 5 };
 
 struct nnclr_class_test {
     nnclr_shard_set *set;
@@ -54,14 +54,16 @@ static bool find_labels(nnclr_class_test *t, const char *path, nnclr_error *e) {
                              path));
 }
 
-nnclr_class_test *nnclr_class_test_open(const char *path, const nnclr_shard_set *train,
+nnclr_class_test *nnclr_class_test_open(nnclr_probe_data data, const nnclr_shard_set *train,
                                         nnclr_error *e) {
     nnclr_class_test *t = nnclr_alloc_zero(1, sizeof *t, e);
-    if (!t)
+    if (!t) {
+        nnclr_shard_set_close(data.set);
         return NULL;
+    }
     t->train = train;
-    t->set = nnclr_shard_set_open(&path, 1, CACHE_BYTES, e);
-    if (t->set && find_labels(t, path, e))
+    t->set = data.set;
+    if (find_labels(t, data.path, e))
         return t;
     nnclr_class_test_close(t);
     return NULL;

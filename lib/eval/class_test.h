@@ -16,9 +16,10 @@
 
 typedef struct nnclr_class_test nnclr_class_test;
 
-/* Opens the shard; its classes are matched by name with those of `train`, which stays the caller's
- * and must outlive the test. Refused: no labels, a class that `train` does not have. */
-nnclr_class_test *nnclr_class_test_open(const char *path, const nnclr_shard_set *train,
+/* Takes the data's set, also on failure; its classes are matched by name with those of `train`,
+ * which stays the caller's and must outlive the test. Refused: no labels, a class that `train` does
+ * not have. */
+nnclr_class_test *nnclr_class_test_open(nnclr_probe_data data, const nnclr_shard_set *train,
                                         nnclr_error *e);
 void nnclr_class_test_close(nnclr_class_test *test); /* NULL is fine */
 

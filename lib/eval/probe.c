@@ -5,9 +5,6 @@
 #include "base/memory.h"
 #include "eval/embed.h"
 #include "eval/knn.h"
-#include "io/shard.h"
-
-enum { CACHE_BYTES = 64 << 20 };
 
 /* The pictures of one shard: their labels, and the rows that the network makes of them. */
 typedef struct side {
@@ -29,11 +26,7 @@ struct nnclr_probe {
 
 /* ---- opening ---- */
 
-static bool open_side(side *s, const char *path, nnclr_error *e) {
-    s->path = path;
-    s->set = nnclr_shard_set_open(&path, 1, CACHE_BYTES, e);
-    if (!s->set)
-        return false;
+static bool read_labels(side *s, nnclr_error *e) {
     s->n = (int64_t)nnclr_shard_set_count(s->set);
     s->label = nnclr_alloc((size_t)s->n, sizeof *s->label, e);
     if (!s->label)
@@ -48,7 +41,7 @@ static bool open_side(side *s, const char *path, nnclr_error *e) {
            nnclr_fail(e, NNCLR_ERROR_USAGE,
                       "%s: its pictures have no labels, by which a probe judges: give a shard that "
                       "nnclr-prep made of one folder for each class",
-                      path);
+                      s->path);
 }
 
 static bool match_classes(nnclr_probe *p, nnclr_error *e) {
@@ -65,19 +58,24 @@ static bool match_classes(nnclr_probe *p, nnclr_error *e) {
     return true;
 }
 
-nnclr_probe *nnclr_probe_open(const char *path, const char *bank, nnclr_error *e) {
+nnclr_probe *nnclr_probe_open(nnclr_probe_data judged, nnclr_probe_data bank, nnclr_error *e) {
     nnclr_probe *p = nnclr_alloc_zero(1, sizeof *p, e);
-    if (!p)
+    if (!p) {
+        nnclr_shard_set_close(judged.set);
+        nnclr_shard_set_close(bank.set);
         return NULL;
-    if (!open_side(&p->judged, path, e))
+    }
+    p->judged = (side){.path = judged.path, .set = judged.set};
+    p->bank = (side){.path = bank.path, .set = bank.set};
+    if (!read_labels(&p->judged, e))
         goto fail;
-    if (bank && (!open_side(&p->bank, bank, e) || !match_classes(p, e)))
+    if (bank.set && (!read_labels(&p->bank, e) || !match_classes(p, e)))
         goto fail;
-    if (!bank && p->judged.labelled < 2) {
+    if (!bank.set && p->judged.labelled < 2) {
         nnclr_fail(e, NNCLR_ERROR_USAGE,
                    "%s: one picture with a label has no other to be compared with: give more, or "
                    "--probe-bank",
-                   path);
+                   judged.path);
         goto fail;
     }
     return p;

@@ -11,14 +11,21 @@
 
 #include "base/error.h"
 #include "eval/prediction.h"
+#include "io/shard.h"
 #include "net/parameters.h"
 #include "train/config.h"
 
 typedef struct nnclr_probe nnclr_probe;
 
-/* Opens the shards; `bank` may be NULL. Refused: no labels, or in the probe a class that the bank
+/* Pictures that are open, and what messages call them, which outlives the probe. */
+typedef struct nnclr_probe_data {
+    const char *path;
+    nnclr_shard_set *set; /* NULL: none */
+} nnclr_probe_data;
+
+/* Takes both sets, also on failure. Refused: no labels, or among the judged a class that the bank
  * does not have. */
-nnclr_probe *nnclr_probe_open(const char *path, const char *bank, nnclr_error *e);
+nnclr_probe *nnclr_probe_open(nnclr_probe_data judged, nnclr_probe_data bank, nnclr_error *e);
 /* Labelled pictures that neighbours are taken from. */
 int64_t nnclr_probe_bank(const nnclr_probe *probe);
 void nnclr_probe_close(nnclr_probe *probe); /* NULL is fine */

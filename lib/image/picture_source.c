@@ -405,13 +405,6 @@ static bool fail_empty(const nnclr_source_options *options, nnclr_error *e) {
                       options->inputs[0], below, root);
 }
 
-static bool check_standard_input(const nnclr_source_options *options, nnclr_error *e) {
-    int times = 0;
-    for (size_t i = 0; i < options->input_count; i++)
-        times += is_standard_input(options->inputs[i]);
-    return times < 2 || nnclr_fail(e, NNCLR_ERROR_USAGE, "standard input can be given only once");
-}
-
 static bool fill(nnclr_source *source, const nnclr_source_options *options, nnclr_error *e) {
     source->bases = nnclr_alloc_zero(options->input_count + 1, sizeof *source->bases, e);
     if (!source->bases)
@@ -420,7 +413,7 @@ static bool fill(nnclr_source *source, const nnclr_source_options *options, nncl
         if (!gather_list(source, options, e))
             return false;
     } else {
-        if (!check_standard_input(options, e))
+        if (!nnclr_input_check(options->inputs, options->input_count, e))
             return false;
         for (size_t i = 0; i < options->input_count; i++)
             if (!gather_input(source, options->inputs[i], options->root, e))
@@ -441,8 +434,11 @@ nnclr_source *nnclr_source_open(const nnclr_source_options *options, nnclr_error
     if (!source)
         return NULL;
     source->spool = -1;
+    source->opened = options->opened;
     source->file_limit = options->file_limit;
-    if (fill(source, options, e))
+    const bool ok = fill(source, options, e);
+    source->opened = NULL; /* the caller's */
+    if (ok)
         return source;
     nnclr_source_close(source);
     return NULL;

@@ -27,13 +27,16 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "io/input.h"
 
 typedef struct nnclr_source nnclr_source;
 
 typedef struct nnclr_source_options {
     const char *const *inputs; /* folders or archives; "-" (once): an archive on stdin */
     size_t input_count;
-    const char *root;  /* only what lies below this path in each input; NULL: all */
+    const nnclr_input *opened; /* one for each input: an archive that is open already, and is read
+                                  in its place (else its fd is -1); NULL: none is */
+    const char *root;          /* only what lies below this path in each input; NULL: all */
     const char *list;  /* file of PATH [TAB label] lines, relative to the one input folder, or to
                           the current folder where there is no input; "-": stdin; NULL: none */
     size_t file_limit; /* bytes; a larger file is an unreadable picture */

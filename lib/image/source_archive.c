@@ -220,7 +220,10 @@ bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const cha
     const char *last = ok ? strrchr((char *)r.clean_root.data, '/') : NULL;
     r.parent_size = last ? (size_t)(last + 1 - (char *)r.clean_root.data) : 0;
     r.part = ok ? nnclr_source_part_in((char *)r.clean_root.data) : NULL;
-    r.archive = ok ? nnclr_archive_open(source->bases[input], e) : NULL;
+    const nnclr_input *opened = source->opened ? &source->opened[input] : NULL;
+    r.archive = !ok                         ? NULL
+                : opened && opened->fd >= 0 ? nnclr_archive_open_input(opened, e)
+                                            : nnclr_archive_open(source->bases[input], e);
     ok = r.archive != NULL;
     while (ok) {
         const char *name, *link;

@@ -59,6 +59,7 @@ struct nnclr_source {
     size_t count, capacity;
     char **bases; /* one an input: the folder that its names lie below, or the archive's path */
     size_t base_count;
+    const nnclr_input *opened; /* one an input, in its place where it is open; NULL: none is */
     char **classes;
     size_t class_count;
     nnclr_pixel_file *pixel_files;

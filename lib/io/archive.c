@@ -209,7 +209,7 @@ static nnclr_archive_state advance(nnclr_archive *archive, nnclr_error *e) {
     return NNCLR_ARCHIVE_FAILED;
 }
 
-static bool open_input(nnclr_archive *archive, const char *path, nnclr_error *e) {
+static bool open_path(nnclr_archive *archive, const char *path, nnclr_error *e) {
     struct stat status;
     bool standard = strcmp(path, "-") == 0;
     archive->name = nnclr_strdup(standard ? "standard input" : path, e);
@@ -224,13 +224,25 @@ static bool open_input(nnclr_archive *archive, const char *path, nnclr_error *e)
     return true;
 }
 
-static nnclr_archive *open_archive(const char *path, bool packed, nnclr_error *e) {
+static bool open_again(nnclr_archive *archive, const nnclr_input *input, nnclr_error *e) {
+    archive->name = nnclr_strdup(input->name, e);
+    if (!archive->name)
+        return false;
+    archive->fd = fcntl(input->fd, F_DUPFD_CLOEXEC, 0);
+    return (archive->fd >= 0 && lseek(archive->fd, 0, SEEK_SET) == 0) ||
+           nnclr_fail_errno(e, "%s", input->name);
+}
+
+/* The file at `path`, or where that is NULL an open one. */
+static nnclr_archive *open_archive(const char *path, const nnclr_input *input, bool packed,
+                                   nnclr_error *e) {
     nnclr_archive *archive = nnclr_alloc_zero(1, sizeof *archive, e);
     if (!archive)
         return NULL;
     archive->fd = -1;
     archive->packed = packed;
-    if (!open_input(archive, path, e) || !open_stream(archive, e) || !set_up(archive, e))
+    if (!(path ? open_path(archive, path, e) : open_again(archive, input, e)) ||
+        !open_stream(archive, e) || !set_up(archive, e))
         goto fail;
     if (archive_read_open(archive->reader, archive, NULL, next_for_reader, NULL) != ARCHIVE_OK) {
         if (archive->failure.code == NNCLR_OK &&
@@ -260,11 +272,15 @@ fail:
 }
 
 nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e) {
-    return open_archive(path, false, e);
+    return open_archive(path, NULL, false, e);
+}
+
+nnclr_archive *nnclr_archive_open_input(const nnclr_input *input, nnclr_error *e) {
+    return open_archive(NULL, input, false, e);
 }
 
 nnclr_archive *nnclr_archive_open_packed(const char *path, nnclr_error *e) {
-    return open_archive(path, true, e);
+    return open_archive(path, NULL, true, e);
 }
 
 void nnclr_archive_close(nnclr_archive *archive) {

@@ -8,11 +8,14 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "io/input.h"
 
 typedef struct nnclr_archive nnclr_archive;
 
 /* PATH "-" is standard input. A file that is no archive is refused. */
 nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e);
+/* A second look at a file that is open, from its start. */
+nnclr_archive *nnclr_archive_open_input(const nnclr_input *input, nnclr_error *e);
 /* A file that gzip or another of these compressions made, as an archive of one entry. */
 nnclr_archive *nnclr_archive_open_packed(const char *path, nnclr_error *e);
 void nnclr_archive_close(nnclr_archive *archive); /* NULL is fine */

@@ -91,6 +91,14 @@ fail:
     return false;
 }
 
+bool nnclr_input_check(const char *const *paths, size_t count, nnclr_error *e) {
+    int standard = 0;
+    for (size_t i = 0; i < count; i++)
+        standard += strcmp(paths[i], "-") == 0;
+    return standard < 2 ||
+           nnclr_fail(e, NNCLR_ERROR_USAGE, "standard input can be given only once");
+}
+
 bool nnclr_input_again(const nnclr_input *input, nnclr_input *again, nnclr_error *e) {
     *again = (nnclr_input){.fd = -1, .size = input->size};
     again->name = nnclr_strdup(input->name, e);

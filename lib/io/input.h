@@ -4,6 +4,7 @@
 #define NNCLR_IO_INPUT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -17,6 +18,8 @@ typedef struct nnclr_input {
 
 /* PATH "-" is standard input. */
 bool nnclr_input_open(const char *path, nnclr_input *input, nnclr_error *e);
+/* Refuses paths of which more than one is standard input. */
+bool nnclr_input_check(const char *const *paths, size_t count, nnclr_error *e);
 /* The same content once more; the two are closed by themselves. */
 bool nnclr_input_again(const nnclr_input *input, nnclr_input *again, nnclr_error *e);
 /* Also for one that is zeroed or whose opening failed. */

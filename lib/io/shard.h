@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "io/input.h"
 #include "io/json.h"
 
 enum { NNCLR_SHARD_FORMAT = 1, NNCLR_SHARD_FRAME = 128 * 1024 };
@@ -30,8 +31,10 @@ typedef struct nnclr_record {
 typedef struct nnclr_shard_writer nnclr_shard_writer;
 
 typedef struct nnclr_shard_options {
-    const char *output;  /* path, "-", or with shard_size the prefix of PREFIX-NNNNNN.tar.zst */
-    uint64_t shard_size; /* start a new file before one would exceed this; 0: one file */
+    const char *output;    /* path, "-", or with shard_size the prefix of PREFIX-NNNNNN.tar.zst */
+    const int *descriptor; /* what the one file is written to instead, and stays the caller's; NULL:
+                              none */
+    uint64_t shard_size;   /* start a new file before one would exceed this; 0: one file */
     const char *const *classes; /* names in label order */
     size_t class_count;
     const char *program; /* name and version, kept in the first member */
@@ -66,6 +69,10 @@ typedef struct nnclr_shard_set nnclr_shard_set;
  * record) is refused. */
 nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, uint64_t cache_bytes,
                                       nnclr_error *e);
+/* The same of files that are open; the set takes each of them and leaves it closed, also on
+ * failure. */
+nnclr_shard_set *nnclr_shard_set_open_inputs(nnclr_input *inputs, size_t count,
+                                             uint64_t cache_bytes, nnclr_error *e);
 void nnclr_shard_set_close(nnclr_shard_set *set); /* NULL is fine */
 
 size_t nnclr_shard_set_count(const nnclr_shard_set *set);

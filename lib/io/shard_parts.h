@@ -92,7 +92,8 @@ typedef struct nnclr_shard_file {
     bool plain; /* frames are ranges of a decompressed copy: compressed == decompressed */
 } nnclr_shard_file;
 
-bool nnclr_shard_file_open(const char *path, nnclr_shard_file *file, nnclr_error *e);
+/* Takes the input, which is not open from then on. */
+bool nnclr_shard_file_open(nnclr_input *from, nnclr_shard_file *file, nnclr_error *e);
 void nnclr_shard_file_close(nnclr_shard_file *file);
 /* Appends an empty part; NULL on failure. Valid until the next call. */
 nnclr_shard_part *nnclr_shard_file_add(nnclr_shard_file *file, nnclr_error *e);

@@ -271,12 +271,11 @@ static bool open_unindexed(nnclr_shard_file *file, nnclr_error *e) {
     return ok && nnclr_shard_scan(file, e);
 }
 
-bool nnclr_shard_file_open(const char *path, nnclr_shard_file *file, nnclr_error *e) {
-    *file = (nnclr_shard_file){.part_count = 0};
+bool nnclr_shard_file_open(nnclr_input *from, nnclr_shard_file *file, nnclr_error *e) {
+    *file = (nnclr_shard_file){.input = *from};
+    *from = (nnclr_input){.fd = -1};
     nnclr_seek_table table = {0};
     bool ok = false;
-    if (!nnclr_input_open(path, &file->input, e))
-        return false;
     nnclr_input *input = &file->input;
     if (input->size == 0) {
         nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is empty", input->name);

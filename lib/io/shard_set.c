@@ -41,20 +41,13 @@ static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool open_files(nnclr_shard_set *set, const char *const *paths, size_t count,
-                       nnclr_error *e) {
-    bool standard = false;
+static bool open_files(nnclr_shard_set *set, nnclr_input *inputs, size_t count, nnclr_error *e) {
     set->files = nnclr_alloc_zero(count, sizeof *set->files, e);
     if (!set->files)
         return false;
-    for (; set->file_count < count; set->file_count++) {
-        const char *path = paths[set->file_count];
-        if (strcmp(path, "-") == 0 && standard)
-            return nnclr_fail(e, NNCLR_ERROR_USAGE, "standard input can be given only once");
-        standard = standard || strcmp(path, "-") == 0;
-        if (!nnclr_shard_file_open(path, &set->files[set->file_count], e))
+    for (; set->file_count < count; set->file_count++)
+        if (!nnclr_shard_file_open(&inputs[set->file_count], &set->files[set->file_count], e))
             return false;
-    }
     return true;
 }
 
@@ -111,8 +104,8 @@ static bool map_labels(const nnclr_shard_set *set, placed_part *place, nnclr_err
     return true;
 }
 
-nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, uint64_t cache_bytes,
-                                      nnclr_error *e) {
+static nnclr_shard_set *open_set(nnclr_input *inputs, size_t count, uint64_t cache_bytes,
+                                 nnclr_error *e) {
     if (count == 0) {
         nnclr_fail(e, NNCLR_ERROR_USAGE, "no shard is given");
         return NULL;
@@ -120,7 +113,7 @@ nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, ui
     nnclr_shard_set *set = nnclr_alloc_zero(1, sizeof *set, e);
     if (!set)
         return NULL;
-    if (!open_files(set, paths, count, e) || !make_places(set, e) || !unite_classes(set, e))
+    if (!open_files(set, inputs, count, e) || !make_places(set, e) || !unite_classes(set, e))
         goto fail;
     for (size_t i = 0; i < set->place_count; i++)
         if (!map_labels(set, &set->places[i], e))
@@ -132,6 +125,28 @@ nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, ui
 fail:
     nnclr_shard_set_close(set);
     return NULL;
+}
+
+nnclr_shard_set *nnclr_shard_set_open_inputs(nnclr_input *inputs, size_t count,
+                                             uint64_t cache_bytes, nnclr_error *e) {
+    nnclr_shard_set *set = open_set(inputs, count, cache_bytes, e);
+    for (size_t i = 0; i < count; i++)
+        nnclr_input_close(&inputs[i]);
+    return set;
+}
+
+nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, uint64_t cache_bytes,
+                                      nnclr_error *e) {
+    nnclr_input *inputs = nnclr_alloc_zero(count, sizeof *inputs, e);
+    bool ok = inputs && nnclr_input_check(paths, count, e);
+    size_t opened = 0;
+    for (; ok && opened < count; opened += ok)
+        ok = nnclr_input_open(paths[opened], &inputs[opened], e);
+    for (size_t i = 0; !ok && i < opened; i++)
+        nnclr_input_close(&inputs[i]);
+    nnclr_shard_set *set = ok ? nnclr_shard_set_open_inputs(inputs, count, cache_bytes, e) : NULL;
+    nnclr_free(inputs);
+    return set;
 }
 
 void nnclr_shard_set_close(nnclr_shard_set *set) {

@@ -20,6 +20,7 @@ typedef struct waiting {
 
 struct nnclr_shard_writer {
     char *path; /* or prefix */
+    const int *descriptor;
     uint64_t shard_size;
     int level;
     size_t class_count;
@@ -79,7 +80,8 @@ static bool begin_file(nnclr_shard_writer *writer, nnclr_error *e) {
         writer->file_count++;
         path = file->path;
     }
-    writer->output = nnclr_output_open(path, e);
+    writer->output = writer->descriptor ? nnclr_output_open_fd(*writer->descriptor, path, e)
+                                        : nnclr_output_open(path, e);
     return writer->output &&
            nnclr_buffer_append(&writer->pending, writer->first.data, writer->first.size, e) &&
            flush_frame(writer, e);
@@ -181,6 +183,7 @@ nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, 
     nnclr_shard_writer *writer = nnclr_alloc_zero(1, sizeof *writer, e);
     if (!writer)
         return NULL;
+    writer->descriptor = options->descriptor;
     writer->shard_size = options->shard_size;
     writer->level = options->level;
     writer->class_count = options->class_count;

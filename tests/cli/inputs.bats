@@ -1,4 +1,5 @@
-# What the programs take: the folder of a run in place of its checkpoint.
+# What the programs take: the folder of a run in place of its checkpoint; folders, tars and pictures
+# in place of a shard.
 
 load helpers
 
@@ -65,4 +66,135 @@ setup_file() {
     cat "$run/checkpoint.safetensors.zst" | nnclr-queue-inspect -q - >pipe.tsv
     cmp file.tsv file-in.tsv
     cmp file.tsv pipe.tsv
+}
+
+# ---- pictures in place of a shard ----
+
+@test "pixels of a folder, a tar in any compression, a pipe and a FIFO are those of its shard" {
+    local folder=$BATS_FILE_TMPDIR/shapes-20/train way
+    nnclr-embed -q --pixels 4 -o shard.emb "$BATS_FILE_TMPDIR/s.tar.zst"
+    nnclr-embed --pixels 4 -o folder.emb "$folder" 2>said
+    [ "$(cat said)" = "nnclr-embed: $folder: packing 20 pictures on the way; nnclr-prep keeps them" ]
+    cmp shard.emb folder.emb
+    tar -C "$folder" -cf t.tar .
+    gzip -k t.tar
+    zstd -q t.tar -o t.tzst
+    for way in t.tar t.tar.gz t.tzst; do
+        expect 0 nnclr-embed -q --pixels 4 -o tar.emb $way
+        [ -z "$stderr" ]
+        cmp shard.emb tar.emb
+        cat $way | nnclr-embed -q --pixels 4 -o pipe.emb -
+        cmp shard.emb pipe.emb
+        nnclr-embed -q --pixels 4 -o redirected.emb - <$way
+        cmp shard.emb redirected.emb
+        mkfifo fifo
+        cat $way >fifo &
+        nnclr-embed -q --pixels 4 -o fifo.emb fifo
+        cmp shard.emb fifo.emb
+        rm fifo
+    done
+    cat "$BATS_FILE_TMPDIR/s.tar.zst" | nnclr-embed -q --pixels 4 -o pipe.emb -
+    cmp shard.emb pipe.emb
+    [ -z "$(ls -A "${TMPDIR:-/tmp}" | grep '^nnclr\.')" ]
+}
+
+@test "neighbours that are not shards become one, as one call of nnclr-prep makes it" {
+    local folder=$BATS_FILE_TMPDIR/shapes-20/train shard=$BATS_FILE_TMPDIR/s.tar.zst
+    cp "$folder"/disc/0000.jpg a.jpg
+    cp "$folder"/star/0000.jpg b.jpg
+    nnclr-prep -q -o ab.tar.zst a.jpg b.jpg
+    nnclr-prep -q -o fa.tar.zst "$folder" a.jpg
+    nnclr-embed -q --pixels 4 -o wanted.emb ab.tar.zst "$shard" fa.tar.zst
+    nnclr-embed --pixels 4 -o got.emb a.jpg b.jpg "$shard" "$folder" a.jpg 2>said
+    cmp wanted.emb got.emb
+    diff said - <<END
+nnclr-embed: a.jpg and 1 more: packing 2 pictures on the way; nnclr-prep keeps them
+nnclr-embed: $folder and 1 more: packing 21 pictures on the way; nnclr-prep keeps them
+END
+    nnclr-prep --list-contents "$folder" 2>/dev/null >packed.tsv
+    nnclr-prep --list-contents "$shard" | cmp - packed.tsv
+    expect 2 nnclr-embed --pixels 4 -o x.emb - "$folder" - </dev/null
+    expect_message nnclr-embed 'standard input can be given only once'
+}
+
+@test "every program takes a folder, and its data are the same again" {
+    local folder=$BATS_FILE_TMPDIR/shapes-20/train shard=$BATS_FILE_TMPDIR/s.tar.zst
+    local run=$BATS_FILE_TMPDIR/run
+    local tiny="-q --preset tiny --size 16 --batch 10 --queue 16 --proj 16,8 --pred 16 --steps 3"
+    nnclr-views -q --preset tiny -n 4 -o shard.views "$shard"
+    nnclr-views -q --preset tiny -n 4 -o folder.views "$folder"
+    cmp shard.views folder.views
+    nnclr-queue-inspect -q --html shard.html "$run" "$shard" >shard.tsv
+    nnclr-queue-inspect -q --html folder.html "$run" "$folder" >folder.tsv
+    cmp shard.tsv folder.tsv
+    cmp shard.html folder.html
+    nnclr-embed -q -m "$run" -o q.emb "$folder"
+    nnclr-queue-inspect -q --query q.emb --query-shard "$folder" --sheet sheet.png q.emb "$shard" \
+        >/dev/null
+    nnclr-lineval -q --augment -m "$run" --epochs 1 "$shard" "$shard" | cut -f1-4 >shard.tsv
+    nnclr-lineval -q --augment -m "$run" --epochs 1 "$folder" "$folder" | cut -f1-4 >folder.tsv
+    cmp shard.tsv folder.tsv
+    nnclr-finetune -q -m "$run" --epochs 1 --batch 10 --test "$shard" -o tuned "$shard" |
+        cut -f1-5 >shard.tsv
+    nnclr-finetune -q -m "$run" --epochs 1 --batch 10 --test "$folder" -o tuned-2 "$folder" |
+        cut -f1-5 >folder.tsv
+    cmp shard.tsv folder.tsv
+    cmp tuned/checkpoint.safetensors.zst tuned-2/checkpoint.safetensors.zst
+    # Interrupted, and resumed without a word about where the data are.
+    # shellcheck disable=SC2086
+    nnclr-pretrain $tiny --probe "$shard" -o whole "$shard"
+    # shellcheck disable=SC2086
+    expect 75 nnclr-pretrain $tiny --probe "$folder" --probe-bank "$folder" --max-time 0.001s \
+        -o cut "$folder"
+    expect 0 nnclr-pretrain --resume -o cut
+    [[ $stderr == *"$folder: packing 20 pictures on the way"* ]]
+    cmp whole/checkpoint.safetensors.zst cut/checkpoint.safetensors.zst
+}
+
+@test "a run does not go on with a folder that has changed" {
+    cp -r "$BATS_FILE_TMPDIR/shapes-20/train" photos
+    expect 75 nnclr-pretrain -q --preset tiny --size 16 --batch 10 --queue 16 --proj 16,8 --pred 16 \
+        --steps 3 --max-time 0.001s -o run photos
+    rm photos/star/0000.jpg
+    expect 2 nnclr-pretrain -q --resume -o run
+    expect_message nnclr-pretrain 'shard 1 is not the one that the run was started with'
+}
+
+@test "a picture that cannot be read is named once, left out, and makes exit 3" {
+    cp -r "$BATS_FILE_TMPDIR/shapes-20/train" photos
+    echo nothing >photos/disc/bad.jpg
+    expect 3 nnclr-embed -q --pixels 4 -o folder.emb photos
+    expect_message nnclr-embed 'disc/bad.jpg: not a JPEG, PNG or PPM'
+    nnclr-embed -q --pixels 4 -o shard.emb "$BATS_FILE_TMPDIR/s.tar.zst"
+    cmp shard.emb folder.emb
+    expect 3 nnclr-pretrain -q --preset tiny --size 16 --batch 10 --queue 16 --proj 16,8 --pred 16 \
+        --steps 1 -o run photos
+    expect_message nnclr-pretrain 'disc/bad.jpg: not a JPEG, PNG or PPM'
+    [ -e run/DONE ]
+    mkdir none
+    echo nothing >none/bad.jpg
+    expect 1 nnclr-embed -q --pixels 4 -o x.emb none
+    [[ $stderr == *"none: none of the 1 files is a picture that can be read" ]]
+    [ ! -e x.emb ]
+}
+
+@test "what is neither a shard nor pictures is refused with the reason" {
+    echo 'no pictures' >text
+    : >empty
+    mkdir void
+    head -c 3000 "$BATS_FILE_TMPDIR/s.tar.zst" >cut
+    nnclr-embed -q --pixels 4 -o rows.emb "$BATS_FILE_TMPDIR/s.tar.zst"
+    local file words
+    while IFS='|' read -r file words; do
+        expect 1 nnclr-embed -q --pixels 4 -o x.emb "$file"
+        expect_message nnclr-embed "$words"
+    done <<'END'
+text|text: is neither a picture nor a tar archive
+empty|empty: is empty
+void|void: no files there
+cut|cut: truncated
+rows.emb|rows.emb: is an embedding file, not a shard
+missing|missing: No such file or directory
+END
+    [ ! -e x.emb ]
 }

@@ -375,8 +375,10 @@ static void forged_indexes_are_refused(void) {
     nnclr_buffer bytes = scratch_read(make("whole.tar.zst", 0, SMALL, false));
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         nnclr_shard_file file;
+        nnclr_input input;
         nnclr_buffer printed = {0}, forged = {0};
-        CHECK(nnclr_shard_file_open(scratch("whole.tar.zst"), &file, &e));
+        CHECK(nnclr_input_open(scratch("whole.tar.zst"), &input, &e));
+        CHECK(nnclr_shard_file_open(&input, &file, &e));
         nnclr_shard_part *part = &file.parts[0];
         nnclr_index_entry *row = &part->index.entries[cases[c].row];
         const nnclr_index_entry *by = &cases[c].by;

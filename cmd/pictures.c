@@ -1,0 +1,44 @@
+#include "cmd/pictures.h"
+
+#include <stdio.h>
+
+static void on_packing(void *context, const char *name, size_t count, const nnclr_source *source) {
+    nnclr_cli *cli = context;
+    char more[60] = "";
+    if (count > 1)
+        snprintf(more, sizeof more, " and %zu more", count - 1);
+    nnclr_cli_note(cli, "%s%s: packing %zu picture%s on the way; nnclr-prep keeps them", name, more,
+                   nnclr_source_count(source), nnclr_source_count(source) == 1 ? "" : "s");
+    if (nnclr_source_mixes_parts(source))
+        nnclr_cli_note(cli,
+                       "training and test pictures are taken together; nnclr-prep --root train "
+                       "and --root test take them apart");
+}
+
+static bool leave_out(void *context, const nnclr_error *why) {
+    nnclr_cli *cli = context;
+    nnclr_cli_error(cli, "%s", why->message);
+    cli->skipped = true;
+    return true;
+}
+
+static bool on_progress(void *context, uint64_t done, uint64_t total) {
+    nnclr_cli_progress(context, "pictures", done, total, NULL);
+    if (done == total)
+        nnclr_cli_progress_end(context);
+    return true;
+}
+
+nnclr_shard_set *pictures_open(nnclr_cli *cli, const char *const *paths, size_t count,
+                               uint64_t cache_bytes, nnclr_error *e) {
+    const nnclr_pictures_options options = {
+        .cache_bytes = cache_bytes,
+        .program = PICTURES_PACKER,
+        .threads = cli->threads,
+        .on_packing = on_packing,
+        .leave_out = leave_out,
+        .on_progress = on_progress,
+        .context = cli,
+    };
+    return nnclr_pictures_open(paths, count, &options, e);
+}

@@ -1,0 +1,18 @@
+/* The pictures that a program reads: shards, and all that nnclr-prep makes shards of. */
+#ifndef NNCLR_CMD_PICTURES_H
+#define NNCLR_CMD_PICTURES_H
+
+#include "cmd/cli.h"
+#include "image/pictures.h"
+
+#define PICTURES_PACKER "nnclr-prep " NNCLR_VERSION /* kept in what it makes */
+
+enum { PICTURES_CACHE = 64 << 20 }; /* for pictures that are read once, in their order */
+
+/* As nnclr_pictures_open, with a word about what is packed on the way. A picture that cannot be
+ * read is named and left out, as nnclr-prep does it: the program's exit code is then
+ * NNCLR_EXIT_SKIPPED instead of NNCLR_EXIT_DONE. */
+nnclr_shard_set *pictures_open(nnclr_cli *cli, const char *const *paths, size_t count,
+                               uint64_t cache_bytes, nnclr_error *e);
+
+#endif
