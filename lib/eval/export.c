@@ -63,18 +63,58 @@ static bool put_step(nnclr_json *metadata, int64_t step, nnclr_error *e) {
     return nnclr_json_put_string(metadata, "nnclr.step", text, e);
 }
 
-static nnclr_json *make_metadata(const nnclr_checkpoint_info *info, nnclr_error *e) {
+/* How pictures are brought to the network's size, from what the configuration says of itself. */
+static bool put_resize(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
+    nnclr_json *json = nnclr_config_to_json(config, e);
+    nnclr_buffer text = {0};
+    int64_t resize, crop;
+    bool stretch;
+    const char *filter = NULL;
+    bool ok = json && nnclr_json_get_int(json, "evaluation_resize", 1, INT32_MAX, &resize, e) &&
+              nnclr_json_get_int(json, "evaluation_crop", 1, INT32_MAX, &crop, e) &&
+              nnclr_json_get_bool(json, "evaluation_stretch", &stretch, e) &&
+              (filter = nnclr_json_get_string(json, "interpolation", e)) != NULL;
+    if (ok && stretch)
+        ok = nnclr_buffer_printf(&text, e, "both sides to %" PRId64 ", %s, antialiased", resize,
+                                 filter);
+    else if (ok)
+        ok = nnclr_buffer_printf(&text, e,
+                                 "short side to %" PRId64 ", %s, antialiased; centre of %" PRId64,
+                                 resize, filter, crop);
+    ok = ok && nnclr_json_put_string(metadata, "resize", (const char *)text.data, e);
+    nnclr_buffer_free(&text);
+    nnclr_json_free(json);
+    return ok;
+}
+
+/* Names of the rows of a classifier; a network without one has none. */
+static bool put_classes(nnclr_json *metadata, const nnclr_checkpoint_info *info, nnclr_error *e) {
+    if (info->config.model.classes == 0)
+        return true;
+    if (info->class_count != (size_t)info->config.model.classes)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "a classifier of %d classes, of which the checkpoint names %zu",
+                          info->config.model.classes, info->class_count);
+    nnclr_json *names = nnclr_json_array(e);
+    bool ok = names != NULL;
+    for (size_t i = 0; ok && i < info->class_count; i++)
+        ok = nnclr_json_push_string(names, info->classes[i], e);
+    ok = ok && nnclr_json_put_text(metadata, "classes", names, e);
+    nnclr_json_free(names);
+    return ok;
+}
+
+nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error *e) {
     const nnclr_config *config = &info->config;
     const nnclr_model_spec *model = &config->model;
     nnclr_json *metadata = nnclr_json_object(e);
-    if (metadata && nnclr_json_put_string(metadata, "format", "pt", e) &&
-        nnclr_json_put_string(metadata, "arch", nnclr_arch_names[model->arch], e) &&
+    if (metadata && nnclr_json_put_string(metadata, "arch", nnclr_arch_names[model->arch], e) &&
         put_real(metadata, "width", model->width, e) &&
         nnclr_json_put_string(metadata, "stem", nnclr_stem_names[model->stem], e) &&
-        put_real(metadata, "size", model->size, e) &&
+        put_real(metadata, "size", model->size, e) && put_resize(metadata, config, e) &&
         put_channels(metadata, "mean", config->augment.mean, e) &&
-        put_channels(metadata, "std", config->augment.std, e) && put_config(metadata, config, e) &&
-        put_step(metadata, info->step, e))
+        put_channels(metadata, "std", config->augment.std, e) && put_classes(metadata, info, e) &&
+        put_config(metadata, config, e) && put_step(metadata, info->step, e))
         return metadata;
     nnclr_json_free(metadata);
     return NULL;
@@ -99,7 +139,7 @@ static bool write_header(const nnclr_tensor_reader *checkpoint, const nnclr_chec
                          nnclr_output *out, nnclr_error *e) {
     const size_t all = nnclr_tensor_reader_count(checkpoint);
     nnclr_buffer header = {0};
-    nnclr_json *metadata = make_metadata(info, e);
+    nnclr_json *metadata = nnclr_export_metadata(info, e);
     nnclr_tensor_info *infos = nnclr_alloc(all, sizeof *infos, e);
     size_t count = 0;
     for (size_t i = 0; infos && i < all; i++) {
@@ -110,7 +150,8 @@ static bool write_header(const nnclr_tensor_reader *checkpoint, const nnclr_chec
             infos[count++].name = name;
         }
     }
-    bool ok = metadata && infos && nnclr_tensor_header_print(infos, count, metadata, &header, e) &&
+    bool ok = metadata && infos && nnclr_json_put_string(metadata, "format", "pt", e) &&
+              nnclr_tensor_header_print(infos, count, metadata, &header, e) &&
               nnclr_output_write(out, header.data, header.size, e);
     nnclr_free(infos);
     nnclr_json_free(metadata);

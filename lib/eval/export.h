@@ -8,9 +8,15 @@
 #include "eval/embedding.h"
 #include "train/checkpoint.h"
 
+/* What another program needs to use the backbone: strings for arch, width, stem, size, resize
+ * (in words), mean, std, nnclr.config and nnclr.step, and of a
+ * network with a classifier the JSON array `classes`, in the order of its rows. Owned by the
+ * caller.
+ */
+nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error *e);
 /* A plain safetensors document of the checkpoint's backbone, without prefix, in the file's dtypes,
- * and of its classifier where it has one (fc.weight, fc.bias). __metadata__ tells arch, width,
- * stem, size, mean, std, nnclr.config and nnclr.step. Weights that are not finite are refused. PATH
+ * and of its classifier where it has one (fc.weight, fc.bias). __metadata__ is
+ * nnclr_export_metadata's. Weights that are not finite are refused. PATH
  * "-" is standard output. */
 bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
                            const char *path, nnclr_error *e);

@@ -5,8 +5,9 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "eval/export.h"
 
-enum { IR_VERSION = 7, OPSET = 13, TYPE_FLOAT = 1, ATTRIBUTE_INTS = 7 };
+enum { IR_VERSION = 7, OPSET = 13, TYPE_FLOAT = 1, ATTRIBUTE_INT = 2, ATTRIBUTE_INTS = 7 };
 
 /* ---- protobuf: a field is a tag (number and wire type), then a varint or a length and bytes ----
  */
@@ -74,15 +75,28 @@ static bool put_ints(nnclr_buffer *node, const char *name, int x, int count, nnc
     return put_message(node, 5, &attribute, ok, e);
 }
 
+static bool put_flag(nnclr_buffer *node, const char *name, nnclr_error *e) {
+    nnclr_buffer attribute = {0};
+    const bool ok = put_text(&attribute, 1, name, e) && put_int(&attribute, 3, 1, e) &&
+                    put_int(&attribute, 20, ATTRIBUTE_INT, e);
+    return put_message(node, 5, &attribute, ok, e);
+}
+
+/* A node without its attributes, which follow in `node`. */
+static bool begin_node(nnclr_buffer *node, const char *type, const char *const *inputs, int count,
+                       const char *output, nnclr_error *e) {
+    bool ok = true;
+    for (int i = 0; ok && i < count; i++)
+        ok = put_text(node, 1, inputs[i], e);
+    return ok && put_text(node, 2, output, e) && put_text(node, 3, output, e) &&
+           put_text(node, 4, type, e);
+}
+
 /* A node; `window` (may be NULL) gives kernel, stride and padding. */
 static bool put_node(graph *g, const char *type, const char *const *inputs, int count,
                      const char *output, const nnclr_conv *window, nnclr_error *e) {
     nnclr_buffer node = {0};
-    bool ok = true;
-    for (int i = 0; ok && i < count; i++)
-        ok = put_text(&node, 1, inputs[i], e);
-    ok = ok && put_text(&node, 2, output, e) && put_text(&node, 3, output, e) &&
-         put_text(&node, 4, type, e);
+    bool ok = begin_node(&node, type, inputs, count, output, e);
     if (ok && window)
         ok = put_ints(&node, "kernel_shape", window->kernel, 2, e) &&
              put_ints(&node, "strides", window->stride, 2, e) &&
@@ -146,6 +160,17 @@ static bool put_batchnorm(graph *g, const nnclr_op *op, nnclr_error *e) {
     return put_node(g, op->relu ? "Relu" : "Identity", &last, 1, y.text, NULL, e);
 }
 
+/* The classifier, whose weight is [classes][d]. */
+static bool put_linear(graph *g, const nnclr_op *op, nnclr_error *e) {
+    const nnclr_segment *p = nnclr_network_segments(g->net);
+    const char *const inputs[] = {"features", p[op->weight].name, p[op->bias].name};
+    nnclr_buffer node = {0};
+    const bool ok = put_initializer(g, inputs[1], e) && put_initializer(g, inputs[2], e) &&
+                    begin_node(&node, "Gemm", inputs, 3, "logits", e) &&
+                    put_flag(&node, "transB", e);
+    return put_message(&g->bytes, 1, &node, ok, e);
+}
+
 static bool put_op(graph *g, const nnclr_op *op, nnclr_error *e) {
     static const nnclr_conv pool = {.kernel = 3, .stride = 2, .pad = 1};
     value_name x = name_of(op->x, ""), y = name_of(op->y, ""), mean = name_of(op->y, "_mean");
@@ -162,8 +187,10 @@ static bool put_op(graph *g, const nnclr_op *op, nnclr_error *e) {
     case NNCLR_OP_AVERAGE:
         return put_node(g, "GlobalAveragePool", inputs, 1, mean.text, NULL, e) &&
                put_node(g, "Flatten", &pooled, 1, "features", NULL, e);
+    case NNCLR_OP_LINEAR:
+        return put_linear(g, op, e);
     default:
-        return nnclr_fail(e, NNCLR_ERROR_MISSING, "%s: no operator of a backbone", op->name);
+        return nnclr_fail(e, NNCLR_ERROR_MISSING, "%s: not an operator of a backbone", op->name);
     }
 }
 
@@ -188,27 +215,70 @@ static bool put_value(graph *g, int field, const char *name, const int *dims, in
     return put_message(&g->bytes, field, &value, ok, e);
 }
 
-static bool put_graph(graph *g, const char *name, int size, nnclr_error *e) {
-    const int features = nnclr_network_find(g->net, "features");
-    const nnclr_value *value = nnclr_network_value(g->net, (size_t)features);
-    if (!put_text(&g->bytes, 2, name, e) ||
-        !put_value(g, 11, "input", (const int[]){3, size, size}, 3, e) ||
-        !put_value(g, 12, "features", &value->c, 1, e))
-        return false;
-    for (int i = 0; i <= value->producer; i++)
-        if (!put_op(g, nnclr_network_op(g->net, (size_t)i), e))
-            return false;
-    return true;
+/* An output, and how many operators lead to it; 0 on failure. */
+static int put_output(graph *g, const char *name, nnclr_error *e) {
+    const int found = nnclr_network_find(g->net, name);
+    const nnclr_value *value = nnclr_network_value(g->net, (size_t)found);
+    return put_value(g, 12, name, &value->c, 1, e) ? value->producer + 1 : 0;
 }
 
-static bool put_model(graph *g, const nnclr_model_spec *model, const char *version,
+static bool put_graph(graph *g, const nnclr_model_spec *model, nnclr_error *e) {
+    const int size = model->size;
+    if (!put_text(&g->bytes, 2, nnclr_arch_names[model->arch], e) ||
+        !put_value(g, 11, "input", (const int[]){3, size, size}, 3, e))
+        return false;
+    int ops = put_output(g, "features", e);
+    if (ops > 0 && model->classes > 0)
+        ops = put_output(g, "logits", e);
+    bool ok = ops > 0;
+    for (int i = 0; ok && i < ops; i++)
+        ok = put_op(g, nnclr_network_op(g->net, (size_t)i), e);
+    return ok;
+}
+
+/* Each member of `metadata`, strings all, as a StringStringEntryProto. */
+static bool put_metadata(nnclr_buffer *out, const nnclr_json *metadata, nnclr_error *e) {
+    void *iterator = NULL;
+    const char *key;
+    bool ok = true;
+    for (const nnclr_json *value;
+         ok && (value = nnclr_json_each(metadata, &iterator, &key)) != NULL;) {
+        nnclr_buffer entry = {0};
+        ok = put_text(&entry, 1, key, e) && put_text(&entry, 2, nnclr_json_string(value), e);
+        ok = put_message(out, 14, &entry, ok, e);
+    }
+    return ok;
+}
+
+static bool put_description(nnclr_buffer *out, const nnclr_config *config, nnclr_error *e) {
+    const int size = config->model.size;
+    nnclr_buffer text = {0};
+    bool ok = nnclr_buffer_printf(
+        &text, e,
+        "input: N x 3 x %d x %d, the channels of RGB, each pixel/255 less mean and divided by std; "
+        "how a picture is brought to that size, metadata's resize says. features: what the "
+        "backbone says of each picture.%s",
+        size, size,
+        config->model.classes > 0 ? " logits: one for each of metadata's classes, in their order."
+                                  : "");
+    ok = ok && put_bytes(out, 6, text.data, text.size, e);
+    nnclr_buffer_free(&text);
+    return ok;
+}
+
+static bool put_model(graph *g, const nnclr_checkpoint_info *info, const char *version,
                       nnclr_buffer *out, nnclr_error *e) {
     nnclr_buffer opset = {0};
     bool ok = put_int(out, 1, IR_VERSION, e) && put_text(out, 2, "nnclr-export", e) &&
-              put_text(out, 3, version, e) && put_int(&opset, 2, OPSET, e);
+              put_text(out, 3, version, e) && put_description(out, &info->config, e) &&
+              put_int(&opset, 2, OPSET, e);
     ok = put_message(out, 8, &opset, ok, e);
-    ok = ok && put_graph(g, nnclr_arch_names[model->arch], model->size, e);
-    return put_message(out, 7, &g->bytes, ok, e);
+    ok = ok && put_graph(g, &info->config.model, e);
+    ok = put_message(out, 7, &g->bytes, ok, e);
+    nnclr_json *metadata = ok ? nnclr_export_metadata(info, e) : NULL;
+    ok = metadata && put_metadata(out, metadata, e);
+    nnclr_json_free(metadata);
+    return ok;
 }
 
 bool nnclr_export_onnx(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
@@ -217,7 +287,7 @@ bool nnclr_export_onnx(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_i
     nnclr_network *net = nnclr_model_build(&info->config.model, e);
     graph g = {.checkpoint = checkpoint, .net = net};
     bool ok = net && nnclr_checkpoint_check(checkpoint, net, false, e) &&
-              put_model(&g, &info->config.model, version, &model, e);
+              put_model(&g, info, version, &model, e);
     nnclr_output *out = ok ? nnclr_output_open(path, e) : NULL;
     ok = out && nnclr_output_write(out, model.data, model.size, e);
     nnclr_network_free(net);

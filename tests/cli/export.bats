@@ -142,4 +142,37 @@ assert np.abs(y - ours).max() <= 1e-4 * np.abs(y).max(), np.abs(y - ours).max()
 assert np.abs(np.roll(ours, 1, 0) - y).max(1).min() > 1e-3 * np.abs(y).max()
 PY
     done
+    # A fine-tuned network, run from nothing but its file.
+    nnclr-finetune -q -m run --batch 20 --epochs 2 --lr 0.02 --head-lr 0.1 --test train.tar.zst \
+        -o tuned train.tar.zst >judged.tsv
+    nnclr-export -o b.onnx tuned
+    expect 0 "$python" - "$(shapes 100)" <<'PY'
+import json, sys
+import numpy as np, onnxruntime
+from PIL import Image
+session = onnxruntime.InferenceSession("b.onnx", providers=["CPUExecutionProvider"])
+about = session.get_modelmeta().custom_metadata_map
+mean, std = (np.float32(about[k].split(",")) for k in ("mean", "std"))
+classes, size = json.loads(about["classes"]), int(about["size"])
+rows = [l.split("\t") for l in open("rows.tsv").read().splitlines()[1:]]
+x = np.stack([np.array(Image.open(f"{sys.argv[1]}/{r[3]}").convert("RGB")) for r in rows])
+assert x.shape[1:3] == (size, size)
+x = (x.astype("f4") / 255 - mean) / std
+features, logits = session.run(None, {"input": x.transpose(0, 3, 1, 2).astype("f4")})
+assert logits.shape == (100, len(classes))
+right = np.mean([classes[i] == r[2] for i, r in zip(logits.argmax(1), rows)])
+judged = float(open("judged.tsv").read().splitlines()[1].split("\t")[1])
+assert abs(right - judged) < 0.011 and right > 0.2, (right, judged)
+PY
+}
+
+@test "a fine-tuned network carries the names of its classes, and ONNX its logits" {
+    need python3
+    make_run --batch 8 --queue 16 --mean 0.5,0.4,0.3
+    nnclr-finetune -q -m run --batch 20 --epochs 1 -o tuned train.tar.zst
+    expect 0 nnclr-export -o tuned.safetensors tuned
+    expect 0 nnclr-export -o tuned.onnx tuned
+    expect 0 nnclr-export -o run.onnx run
+    nnclr-prep --list-contents --json train.tar.zst >contents.json
+    python3 "$NNCLR_ROOT/tests/cli/onnx.py"
 }
