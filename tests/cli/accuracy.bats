@@ -5,22 +5,12 @@ load helpers
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
-    for python in python3 /usr/bin/python3; do
-        if $python -c 'import numpy' 2>/dev/null; then return; fi
-    done
-    skip "no python3 with NumPy"
+    need_python numpy
 }
 
 # FILE of N rows of D numbers in CLASSES classes; each row of EVERY has no label.
 make_rows() { # FILE N D CLASSES SEED [EVERY]
     $python "$NNCLR_ROOT/tests/reference/lineval_sklearn.py" make "$@"
-}
-
-need_sklearn() {
-    for python in python3 /usr/bin/python3; do
-        if $python -c 'import sklearn' 2>/dev/null; then return; fi
-    done
-    skip "no python3 with scikit-learn"
 }
 
 sklearn() { # METHOD SETTINGS... TRAIN TEST [CLASSIFIER]
@@ -36,7 +26,7 @@ $1"
 }
 
 @test "kNN predicts as scikit-learn does" {
-    need_sklearn
+    need_python sklearn
     make_rows train.safetensors 3000 40 10 1
     make_rows test.safetensors 1000 40 10 2
     for settings in "200 0.1" "1 0.1" "20 0.02" "100000 0.5"; do
@@ -47,7 +37,7 @@ $1"
 }
 
 @test "L-BFGS ends within 1e-4 of scikit-learn's optimum, on features that are standardised as its are" {
-    need_sklearn
+    need_python sklearn
     make_rows train.safetensors 3000 40 10 1
     make_rows test.safetensors 1000 40 10 2
     for lambda in 0.01 0.001 0.0001; do
@@ -58,7 +48,7 @@ $1"
 }
 
 @test "rows without a label among others: not there in TRAIN, not counted in TEST, as in scikit-learn" {
-    need_sklearn
+    need_python sklearn
     make_rows train.safetensors 2000 30 6 1 3
     make_rows test.safetensors 600 30 6 2 7
     nnclr-lineval -q --methods knn --predictions predictions train.safetensors test.safetensors >table
@@ -137,7 +127,7 @@ write('train.safetensors', numpy.eye(1000, dtype='<f4'), label, 4)"
             [ "$(cut -f 2 kept-$seed | sort | uniq -c | awk '{ printf "%s%s", n++ ? " " : "", $1 }')" = "${case#*:}" ]
             [[ $(tail -n 1 table) == *" train=$(wc -l <kept-$seed) "* ]]
         done
-        ! cmp -s kept-0 kept-1
+        differ kept-0 kept-1
         nnclr-lineval -q --methods knn -k 1000 --label-fraction ${case%:*} --predictions again \
             train.safetensors train.safetensors >table
         diff <(awk -F '\t' 'NR > 1 && $4 > 0.9' again | cut -f 1,2) kept-0

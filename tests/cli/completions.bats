@@ -36,7 +36,7 @@ expectations() { # PROGRAM
     while read -r option values; do
         case $values in
         FILE | PATH | SHARD | CHECKPOINT | RUN | OUT.*) printf '%s\tfiles\n' "$1 $option " "$1 $option=" ;;
-        [A-Z][A-Z][A-Z]*) sed '/^$/q' <<<"$help" | grep -qw -- "$values" || printf '%s\tnothing\n' "$1 $option " ;; # no operand
+        [A-Z][A-Z][A-Z]*) grep -qw -- "$values" <<<"$(sed '/^$/q' <<<"$help")" || printf '%s\tnothing\n' "$1 $option " ;; # no operand
         [A-Z]*) printf '%s\tnothing\n' "$1 $option " "$1 $option=" ;;
         esac
     done < <(sed -nE 's/^  (-.,|   ) (--[a-z0-9-]+ [^ ]+).*/\2/p' <<<"$help")

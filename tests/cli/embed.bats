@@ -18,7 +18,7 @@ make_run() {
 # The header of a tensor file as JSON.
 header() { # FILE
     zstdcat "$1" >plain
-    tail -c +9 plain | head -c "$(od -An -tu8 -N 8 plain | tr -d ' ')"
+    head -c $((8 + $(od -An -tu8 -N 8 plain))) plain | tail -c +9
 }
 
 @test "features and projection: rows as wide as the network says, labels and names of the shard" {
@@ -115,7 +115,7 @@ END
     nnclr-embed -q -m $checkpoint -o trained.emb train.tar.zst
     nnclr-embed -q -m $checkpoint --untrained -o a.safetensors train.tar.zst
     nnclr-embed -q -m other/checkpoint.safetensors.zst --untrained -o b.safetensors train.tar.zst
-    ! cmp -s trained.emb a.safetensors
+    differ trained.emb a.safetensors
     # The two configurations differ in the steps asked for; the tensors behind the headers do not.
     size=$(stat -c %s a.safetensors)
     a=$(od -An -tu8 -N 8 a.safetensors) b=$(od -An -tu8 -N 8 b.safetensors)
@@ -203,7 +203,7 @@ END
     make_run
     zstdcat $checkpoint | sed 's/\\"width\\":0.125/\\"width\\":64.00/' >huge.safetensors
     zstdcat $checkpoint >plain.safetensors
-    ! cmp -s huge.safetensors plain.safetensors
+    differ huge.safetensors plain.safetensors
     for option in --layer=features --untrained; do
         expect 1 nnclr-embed -m huge.safetensors $option -o out.emb train.tar.zst
         expect_message nnclr-embed "huge.safetensors: tensor backbone.conv1.weight has shape [8,3,3,3], but its nnclr.config asks for [4096,3,3,3]"

@@ -12,16 +12,9 @@ make_run() { # [option...]
     checkpoint=run/checkpoint.safetensors.zst
 }
 
-find_python() { # modules
-    for python in python3 /usr/bin/python3; do
-        "$python" -c "import $1" 2>/dev/null && return
-    done
-    skip "no $1"
-}
-
 @test "safetensors: the checkpoint's backbone byte for byte, strictly into torchvision's resnet18" {
     need zstd
-    find_python numpy,torch,torchvision
+    need_python numpy,torch,torchvision
     make_run --arch resnet18 --width 1 --stem imagenet --batch 8 --queue 16
     expect 0 nnclr-export -o backbone.safetensors $checkpoint
     zstd -q -d $checkpoint -o whole.safetensors
@@ -54,7 +47,7 @@ PY
 
 @test "npy and tsv: the rows, and what they are" {
     need zstd
-    find_python numpy
+    need_python numpy
     make_run
     nnclr-embed -q -m $checkpoint -o train.emb train.tar.zst
     expect 0 nnclr-export -o train.npy train.emb
@@ -85,7 +78,8 @@ PY
     head -c 5000 $checkpoint >cut
     expect 1 nnclr-export -o x.safetensors cut
     expect_message nnclr-export cut
-    [ ! -e x.npy ] && [ ! -e x.safetensors ]
+    [ ! -e x.npy ]
+    [ ! -e x.safetensors ]
     expect 1 nnclr-export -o /dev/full --format safetensors $checkpoint
     expect_message nnclr-export 'No space left on device'
 }
@@ -116,8 +110,7 @@ PY
 
 @test "onnx: an ONNX runtime gives nnclr-embed's features to 1e-4, for both kinds of block and stem" {
     need zstd
-    python=python3
-    "$python" -c 'import numpy, onnxruntime, PIL' 2>/dev/null || skip "no onnxruntime"
+    need_python numpy,onnxruntime,PIL
     make_shard train 100
     for shape in resnet18:cifar resnet50:imagenet; do
         rm -rf run

@@ -25,17 +25,15 @@ run_with() { # PLAN [option...]
         -o run "$@" s.tar.zst
 }
 
-timeless() { sed 's/"images_per_s":[^,]*,//' "$1/metrics.jsonl"; }
-
 # Whatever failed: the checkpoint is that of a step, to the byte, or there is none, and so are those
 # that --keep asked for; no temporary file is left.
 check_checkpoints() {
-    local file step known
+    local file step known hidden
     for file in run/checkpoint*; do
         [ -e "$file" ] || continue
         known=no
         for step in 0 1 2 3; do
-            cmp -s "$file" "$whole/checkpoint-000$step.safetensors.zst" && known=$step
+            if command cmp -s "$file" "$whole/checkpoint-000$step.safetensors.zst"; then known=$step; fi
         done
         if [ $known = no ]; then
             echo "$file is damaged"
@@ -43,9 +41,8 @@ check_checkpoints() {
         fi
         [ "$file" != run/$CHECKPOINT ] || saved=$known
     done
-    if ls -A run 2>/dev/null | grep -q '^\.[a-zD]'; then
-        [ "$(ls -A run | grep '^\.[a-zD]')" = .lock ]
-    fi
+    hidden=$(find . -path './run/.*' -printf '%f\n')
+    [ -z "$hidden" ] || [ "$hidden" = .lock ]
 }
 
 # With room again the run ends as it would have.
@@ -60,7 +57,8 @@ check_goes_on() {
 }
 
 check_message() { # each line on stderr is a sentence of this program with a reason
-    [ -n "$stderr" ] && ! grep -v "^nnclr-pretrain: .*: \(Input/output error\|No space left\)" <<<"$stderr"
+    [ -n "$stderr" ]
+    [ -z "$(grep -v "^nnclr-pretrain: .*: \(Input/output error\|No space left\)" <<<"$stderr")" ]
 }
 
 # What a run that survived the fault says, and what it leaves.
@@ -69,8 +67,9 @@ check_outcome() {
     check_checkpoints
     case $status in
     0) # tried again and succeeded
-        [ "$saved" = 3 ] && [ -e run/DONE ]
-        [ "$(timeless run)" = "$(timeless "$whole")" ]
+        [ "$saved" = 3 ]
+        [ -e run/DONE ]
+        diff <(timeless run) <(timeless "$whole")
         ;;
     1)
         check_message
@@ -95,7 +94,8 @@ sweep() { # CALLS ERRNO [option...]
         rm -f "$log"
         run_with "$calls:$k:$errno" "$@"
         if [ "$(wc -l <"$log")" -lt "$k" ]; then
-            [ "$status" -eq 0 ] && [ "$k" -gt 6 ]
+            [ "$status" -eq 0 ]
+            [ "$k" -gt 6 ]
             return
         fi
         echo "call $k of $calls with $errno: $(sed -n "${k}p" "$log"): status $status: $stderr"

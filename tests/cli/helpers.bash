@@ -13,6 +13,9 @@ PATH=$NNCLR_BIN:$PATH
 
 bats_require_minimum_version 1.5.0
 
+# A command that fails in front of a pipe fails the test.
+set -o pipefail
+
 need_data() { # [path below the data folder]
     if [ ! -e "${NNCLR_TEST_DATA:-/nonexistent}/${1:-}" ]; then
         skip "no test data (NNCLR_TEST_DATA)"
@@ -21,6 +24,13 @@ need_data() { # [path below the data folder]
 
 need() { # command
     command -v "$1" >/dev/null || skip "no $1"
+}
+
+need_python() { # MODULE[,MODULE...]: $python has them
+    for python in "${NNCLR_PYTHON:-python3}" /usr/bin/python3; do
+        if "$python" -c "import $1" 2>/dev/null; then return; fi
+    done
+    skip "no python3 with $1"
 }
 
 # The folder of COUNT pictures of 32x32 in ten classes (COUNT a multiple of ten), drawn once per
@@ -53,8 +63,8 @@ cifar10_binary() { # FILE TRAIN TEST
     for batch in data_batch_{1..5}:"$2" test_batch:"$3"; do
         for i in $(seq 0 $((${batch#*:} - 1))); do
             printf "\\$(printf %o $((i % 10)))"
-            yes "${names[i % 10]}" | head -c 2048
-            yes "${batch%:*} $((i * 7919))" | tr 'a-z0-9' '\1-\377' | head -c 1024
+            head -c 2048 < <(yes "${names[i % 10]}")
+            head -c 1024 < <(yes "${batch%:*} $((i * 7919))" | tr 'a-z0-9' '\1-\377')
         done >"$folder/${batch%:*}.bin"
     done
     tar -C "$BATS_TEST_TMPDIR/cifar-binary" -czf "$1" cifar-10-batches-bin
@@ -84,11 +94,55 @@ expect_message() { # PROGRAM TEXT
     fi
 }
 
+# cmp and diff; but two sides that are both empty are not alike, because nothing tells then that what
+# was to fill them worked. "differ" is for what must not be alike: neither side is empty there.
+cmp() { compare 0 cmp "$@"; }
+diff() { compare 0 diff "$@"; }
+differ() { compare 1 cmp -s "$@"; }
+
+compare() { # STATUS PROGRAM [option...] A B
+    local wanted=$1 program=$2 operand operands=() empty=0 status=0
+    local copy=$BATS_RUN_TMPDIR/compared-$BASHPID
+    shift 2
+    for operand; do
+        if [ "$operand" = - ] || [ -p "$operand" ]; then # a pipe becomes a file, whose size can be asked for
+            cat "$operand" >"$copy.${#operands[@]}"
+            operand=$copy.${#operands[@]}
+        fi
+        operands+=("$operand")
+        [[ $operand == -* || -s $operand ]] || empty=$((empty + 1))
+    done
+    command "$program" "${operands[@]}" || status=$?
+    rm -f "$copy".*
+    if [ "$status" -ne "$wanted" ] || [ "$empty" -gt 0 ]; then
+        echo "$program $*: exit status $status, not $wanted, and $empty sides are empty"
+        return 1
+    fi
+}
+
+# What is compared of two runs: metrics.jsonl without the one value that is a measurement of time.
+timeless() { # RUN
+    sed -E 's/,"images_per_s":[^,}]*//' "$1/metrics.jsonl"
+}
+
+step_of() { # CHECKPOINT: the step in its metadata
+    zstdcat "$1" | grep -ao '"nnclr.step":"[0-9]*"' | grep -o '[0-9]*'
+}
+
+# Fails, and shows them, unless the filter holds for the lines of a run, an array. No line is not all.
+lines_say() { # RUN FILTER
+    jq -es "def all(f): length > 0 and (map(f) | all); $2" "$1/metrics.jsonl" >/dev/null || {
+        echo "of $1 it does not hold that $2"
+        cat "$1/metrics.jsonl"
+        return 1
+    }
+}
+
 # The folder holds these files and nothing else, hidden ones included.
 expect_files() { # FOLDER NAME...
     local folder=$1
     shift
-    diff <(cd "$folder" && ls -A | sort) <(printf '%s\n' "$@" | sed '/^$/d' | sort)
+    diff <(cd "$folder" && echo files: && ls -A | sort) <(echo files: && printf '%s\n' "$@" | sed '/^$/d' | sort)
 }
 
 # Flips one bit of a file in place.

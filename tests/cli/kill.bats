@@ -14,12 +14,6 @@ teardown() { # what a failed test left running
     [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
 }
 
-step_of() { # CHECKPOINT: the step in its metadata
-    zstdcat "$1" | head -c 4000 | tr -d '\0' | grep -o '"nnclr.step":"[0-9]*"' | grep -o '[0-9]*'
-}
-
-timeless() { sed 's/"images_per_s":[^,]*,//' "$1/metrics.jsonl"; }
-
 now() { date +%s%N; }
 
 # The run is, to the byte, the one that nothing disturbed, and no other file is there.
@@ -31,12 +25,12 @@ expect_whole() { # RUN
 
 # Whether a file of the run is open that has not got its name yet.
 writes_checkpoint() { # PID
-    ls -l "/proc/$1/fd" 2>/dev/null | grep -q "/cut/\(#.* (deleted)\|\.checkpoint\)"
+    grep -q "/cut/\(#.* (deleted)\|\.checkpoint\)" <<<"$(ls -l "/proc/$1/fd" 2>/dev/null)"
 }
 
 @test "fifty kills at random moments of one run: each resume goes on, and the end is the same" {
     local seed=${NNCLR_TEST_SEED:-$(($(now) % 32768))} steps=1000 kills=50
-    local start took life delay before=-1 at=0 writing=0 moved=0
+    local start took life delay code before=-1 at=0 writing=0 moved=0
     nnclr-pretrain -q -j 1 $TINY --steps $steps -o whole s.tar.zst
     start=$(now)
     nnclr-pretrain -q -j 1 $TINY --steps 2 -o short s.tar.zst
@@ -53,10 +47,12 @@ writes_checkpoint() { # PID
         delay=$((RANDOM % (2 * took)))
         sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
         kill -STOP $pid # so that one can look where it is
-        ! writes_checkpoint $pid || writing=$((writing + 1))
+        if writes_checkpoint $pid; then writing=$((writing + 1)); fi
         kill -KILL $pid
-        wait $pid && false || [ $? -eq 137 ]
+        code=0
+        wait $pid || code=$?
         pid=
+        [ $code -eq 137 ]
         if [ -e cut/$CHECKPOINT ]; then
             zstd -tq cut/$CHECKPOINT
             at=$(step_of cut/$CHECKPOINT)
@@ -67,8 +63,10 @@ writes_checkpoint() { # PID
     done
     echo "# seed $seed: $kills kills, $moved after a step forward, $writing while a checkpoint was written; the last at step $at of $steps" >&3
     cat errors
-    [ ! -s errors ] && [ ! -e cut/DONE ]
-    [ "$writing" -ge 5 ] && [ "$moved" -ge 10 ]
+    [ ! -s errors ]
+    [ ! -e cut/DONE ]
+    [ "$writing" -ge 5 ]
+    [ "$moved" -ge 10 ]
     expect 0 nnclr-pretrain -q -j 1 --resume -o cut
     [ -z "$stderr" ]
     expect_whole cut
@@ -117,7 +115,7 @@ writes_checkpoint() { # PID
     cp cut/$CHECKPOINT cut/.$CHECKPOINT.a1b2c3
     touch cut/.notes.a1b2c3
     expect 0 nnclr-pretrain -q --resume -o cut
-    [ -e cut/.notes.a1b2c3 ] && rm cut/.notes.a1b2c3
+    rm cut/.notes.a1b2c3
     expect_whole cut
 }
 

@@ -85,11 +85,12 @@ sweep() { # FILE PROGRAM [argument...]
         echo "call $(sed -n "${k}p" "$log"): exit status $status: $stderr"
         [ "$status" -eq 1 ]
         expect_message nnclr-prep "Input/output error"
-        if ! sed -n "${k}p" "$log" | grep -q "fsync $PWD/out$" || [ "$(ls out | wc -l)" -eq 0 ]; then
+        if [[ $(sed -n "${k}p" "$log") != *"fsync $PWD/out" ]] || [ "$(ls out | wc -l)" -eq 0 ]; then
             expect_files out
         fi
     done
-    [ "$status" -eq 0 ] && [ -s out/a-000001.tar.zst ]
+    [ "$status" -eq 0 ]
+    [ -s out/a-000001.tar.zst ]
 }
 
 @test "a full disk behind standard output and behind a name: exit 1, one sentence" {

@@ -4,11 +4,7 @@
 load helpers
 
 setup() {
-    for python in python3 /usr/bin/python3; do
-        "$python" -c 'import numpy, PIL, torch, torchvision' 2>/dev/null && break
-        python=
-    done
-    [ -n "$python" ] || skip "no torchvision"
+    need_python numpy,PIL,torch,torchvision
     export PYTHONDONTWRITEBYTECODE=1
     cd "$BATS_TEST_TMPDIR"
 }

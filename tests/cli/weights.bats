@@ -44,7 +44,7 @@ rows() { # EMBEDDING
         expect 0 nnclr-embed -q -m run/checkpoint.safetensors.zst --untrained -o a.emb train.tar.zst
         expect 0 nnclr-embed -q -m b.safetensors --untrained -o b.emb train.tar.zst
         cmp a.emb b.emb
-        run ! cmp -s <(rows a.emb) <(nnclr-embed -m b.safetensors train.tar.zst | nnclr-export --format npy -)
+        differ <(rows a.emb) <(nnclr-embed -m b.safetensors train.tar.zst | nnclr-export --format npy -)
     done
 }
 
@@ -116,11 +116,11 @@ PY
     cmp checkpoint.emb said.emb
     for option in "--size 40" "--mean 0.5,0.456,0.406" "--std 0.2,0.224,0.225"; do
         expect 0 nnclr-embed -q -m checkpoint.zst -o other.emb $option train.tar.zst
-        run ! cmp -s <(rows checkpoint.emb) <(rows other.emb)
+        differ <(rows checkpoint.emb) <(rows other.emb)
     done
     expect 0 nnclr-embed -q -m checkpoint.zst -o linear.emb --size 24 train.tar.zst
     expect 0 nnclr-embed -q -m checkpoint.zst -o cubic.emb --size 24 --interpolation bicubic train.tar.zst
-    run ! cmp -s <(rows linear.emb) <(rows cubic.emb)
+    differ <(rows linear.emb) <(rows cubic.emb)
     expect 2 nnclr-embed --pixels 8 --mean 0,0,0 train.tar.zst
     expect_message nnclr-embed "--pixels has no network: leave --mean out"
     expect 2 nnclr-embed -m exported.safetensors --layer projection -o x.emb train.tar.zst
@@ -169,7 +169,7 @@ TABLE
     make_weights known
     while IFS='|' read -r from to words; do
         LC_ALL=C sed "s/$from/$to/" exported.safetensors >odd.safetensors
-        run ! cmp -s exported.safetensors odd.safetensors
+        differ exported.safetensors odd.safetensors
         expect 1 nnclr-embed -q -m odd.safetensors -o x.emb train.tar.zst
         expect_message nnclr-embed "odd.safetensors: $words"
     done <<'TABLE'
