@@ -37,6 +37,18 @@ typedef enum nnclr_option_type {
     NNCLR_OPTION_GROUP    /* no option: a heading in --help, its text in `help` */
 } nnclr_option_type;
 
+/* What a TEXT option's file is to be, where the program writes it. Its name may have any ending but
+ * that of another kind: cmd/output_endings.c. */
+enum {
+    NNCLR_MAKES_SHARD = 1,
+    NNCLR_MAKES_TENSORS = 2,
+    NNCLR_MAKES_PICTURE = 4,
+    NNCLR_MAKES_PAGE = 8,
+    NNCLR_MAKES_TABLE = 16,
+    NNCLR_MAKES_EXPORT = 32, /* for other programs */
+    NNCLR_MAKES_RUN = 64     /* a folder */
+};
+
 typedef struct nnclr_option {
     const char *name; /* long name without dashes */
     char letter;      /* short name or 0 */
@@ -51,6 +63,7 @@ typedef struct nnclr_option {
     const char *const *choices;                                    /* NULL-terminated */
     bool (*parse)(const char *text, void *target, nnclr_error *e); /* CUSTOM */
     void (*show)(const void *target, char *text, size_t size);     /* CUSTOM; "": none */
+    unsigned makes; /* TEXT: NNCLR_MAKES_...; 0: it is no output */
 } nnclr_option;
 
 typedef struct nnclr_program {
@@ -121,6 +134,9 @@ void nnclr_cli_duration(double seconds, char *text, size_t size);
 
 /* Dies of `signal` with its default action, so that a shell or make sees it. */
 _Noreturn void nnclr_cli_die_of(int signal);
+
+/* The ending of a name that promises a format, ".tar"; "": it promises none. */
+const char *nnclr_output_ending(const char *path);
 
 /* Binary output to a terminal is refused (exit 2). */
 void nnclr_cli_refuse_terminal(nnclr_cli *cli, const char *what);

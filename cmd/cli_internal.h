@@ -40,6 +40,10 @@ nnclr_word nnclr_words_next(nnclr_words *words);
  * the option as messages name it, "--size" or "-o". */
 void nnclr_option_set(nnclr_cli *cli, const nnclr_option *option, const char *shown,
                       const char *value);
+/* Ends the process where the ending of `path` promises another kind than `output`
+ * (NNCLR_MAKES_...).
+ */
+void nnclr_check_ending(nnclr_cli *cli, unsigned output, const char *shown, const char *path);
 /* The range of a number; infinite where the option states none. */
 void nnclr_option_bounds(const nnclr_option *option, double *low, double *high);
 /* "a, b or c" */

@@ -151,7 +151,7 @@ int main(int argc, char **argv) {
         {"pixels", 0, NNCLR_OPTION_INT, &s.pixels, "N", .low = 1, .high = PIXELS_LIMIT,
          .help = "no network: N x N x 3 pixels less the picture's own mean, the other baseline"},
         RENAMED("out", "output"),
-        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
+        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
          .help = "write there instead of to standard output; a name in .safetensors is written "
                  "uncompressed"},
         {NULL, .type = NNCLR_OPTION_GROUP,

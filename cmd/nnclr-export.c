@@ -11,9 +11,9 @@ enum { FORMAT_SAFETENSORS, FORMAT_ONNX, FORMAT_NPY, FORMAT_TSV, FORMATS };
 
 /* The format that the ending of `path` names; FORMATS: none. */
 static int format_of(const char *path) {
-    const char *dot = path ? strrchr(path, '.') : NULL;
+    const char *ending = nnclr_output_ending(path);
     int format = 0;
-    while (format < FORMATS && !(dot && strcmp(dot + 1, format_names[format]) == 0))
+    while (format < FORMATS && !(*ending && strcmp(ending + 1, format_names[format]) == 0))
         format++;
     return format;
 }
@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
                  "embeddings as a NumPy array or their names and labels as a table; without this "
                  "option the ending of FILE says it"},
         RENAMED("out", "output"),
-        {"output", 'o', NNCLR_OPTION_TEXT, &output, "FILE",
+        {"output", 'o', NNCLR_OPTION_TEXT, &output, "FILE", .makes = NNCLR_MAKES_EXPORT,
          .help = "write there instead of to standard output"},
     };
     const nnclr_program program = {
@@ -65,9 +65,15 @@ int main(int argc, char **argv) {
     nnclr_cli_begin(&cli, &program, argc, argv);
     if (cli.operand_count != 1)
         nnclr_cli_usage(&cli, "needs one input: a checkpoint or an embedding file");
-    if (!nnclr_cli_given(&cli, "format") && output && strcmp(output, "-") != 0 &&
-        (format = format_of(output)) == FORMATS)
-        nnclr_cli_usage(&cli, "%s: its ending names no format: give --format", output);
+    const int named = output ? format_of(output) : FORMATS;
+    if (!nnclr_cli_given(&cli, "format") && output && strcmp(output, "-") != 0) {
+        if (named == FORMATS)
+            nnclr_cli_usage(&cli, "%s: its ending names no format: give --format", output);
+        format = named;
+    }
+    if (named != FORMATS && named != format)
+        nnclr_cli_usage(&cli, "--format %s: %s is the name of another format", format_names[format],
+                        output);
     if (!output)
         output = "-";
     if (format != FORMAT_TSV && strcmp(output, "-") == 0)

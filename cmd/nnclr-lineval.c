@@ -324,7 +324,7 @@ int main(int argc, char **argv) {
          .help = "use this share of TRAIN's labels, of each class, at least one, drawn by --seed"},
         {"seed", 0, NNCLR_OPTION_INT, &s.seed, "N", .low = 0, .high = 9e18,
          .help = "of everything random"},
-        {"predictions", 0, NNCLR_OPTION_TEXT, &s.predictions, "FILE",
+        {"predictions", 0, NNCLR_OPTION_TEXT, &s.predictions, "FILE", .makes = NNCLR_MAKES_TABLE,
          .help = "write name, label, predicted class and score of every row of TEST, as the first "
                  "method predicts it"},
         {"confusion", 0, NNCLR_OPTION_FLAG, &s.confusion,
@@ -352,7 +352,8 @@ int main(int argc, char **argv) {
         {"lambda", 0, NNCLR_OPTION_REAL, &s.lambda, "L", .low = 1e-8, .high = 1e6,
          .help = "lbfgs: L times the squared weights, the bias apart, is added to the mean "
                  "cross-entropy; else the best of 1e-2, 1e-3, 1e-4 on a tenth of TRAIN"},
-        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .help = "keep the classifier"},
+        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
+         .help = "keep the classifier"},
         {NULL, 0, NNCLR_OPTION_GROUP, .help = "linear on augmented views"},
         {"augment", 0, NNCLR_OPTION_FLAG, &s.augment,
          .help = "TRAIN and TEST are shards: learn from a new random view of each picture in each "

@@ -10,7 +10,9 @@ enum { ORDER_SORTED, ORDER_RANDOM };
 static const char *const order_names[] = {"sorted", "random", NULL};
 
 typedef struct settings {
-    const char *output, *root, *list;
+    char *output; /* of the command line */
+    const char *root, *list;
+    bool plain; /* a tar that is not compressed */
     int order;
     int64_t seed, size, shard_size;
     bool pixels, strict, skip_bad, list_contents, json;
@@ -67,6 +69,7 @@ static bool pack_source(packing *p, nnclr_error *e) {
         .shard =
             {
                 .output = s->output ? s->output : "-",
+                .plain = s->plain,
                 .shard_size = (uint64_t)s->shard_size,
                 .program = PICTURES_PACKER,
                 .level = NNCLR_PACK_LEVEL,
@@ -136,7 +139,15 @@ static int list_contents(nnclr_cli *cli, bool json) {
 
 /* ---- options ---- */
 
-static void check_packing(nnclr_cli *cli, const settings *s) {
+/* The ending names the format; the number of a file of several stands before it. */
+static void settle_output(settings *s) {
+    const char *ending = s->output ? nnclr_output_ending(s->output) : "";
+    s->plain = strcmp(ending, ".tar") == 0;
+    if (s->shard_size > 0)
+        s->output[strlen(s->output) - strlen(ending)] = '\0';
+}
+
+static void check_packing(nnclr_cli *cli, settings *s) {
     bool to_stdout = !s->output || strcmp(s->output, "-") == 0;
     if (s->json)
         nnclr_cli_usage(cli, "--json goes with --list-contents");
@@ -150,6 +161,7 @@ static void check_packing(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "no input: give a folder, a tar, or - for a tar on standard input");
     if (to_stdout)
         nnclr_cli_refuse_terminal(cli, "a shard");
+    settle_output(s);
 }
 
 static void check_listing(nnclr_cli *cli) {
@@ -166,7 +178,7 @@ int main(int argc, char **argv) {
     settings s = {0};
     const nnclr_option options[] = {
         {.type = NNCLR_OPTION_GROUP, .help = "Packing"},
-        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
+        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_SHARD,
          .help = "write the shard there instead of to standard output; with --shard-size the "
                  "beginning of the files' names"},
         {"root", 0, NNCLR_OPTION_TEXT, &s.root, "PATH",

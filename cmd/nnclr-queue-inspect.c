@@ -215,10 +215,10 @@ int main(int argc, char **argv) {
          .help = "take the rows whose picture's name matches this shell pattern as queries"},
         {"query-shard", 0, NNCLR_OPTION_TEXT, &s.query_shard, "SHARD",
          .help = "the pictures of --query's rows"},
-        {"sheet", 0, NNCLR_OPTION_TEXT, &s.sheet, "OUT.png",
+        {"sheet", 0, NNCLR_OPTION_TEXT, &s.sheet, "OUT.png", .makes = NNCLR_MAKES_PICTURE,
          .help = "draw each query with its neighbours, more than 40 on OUT-1.png, OUT-2.png, ...; "
                  "needs the SHARDs"},
-        {"html", 0, NNCLR_OPTION_TEXT, &s.html, "OUT.html",
+        {"html", 0, NNCLR_OPTION_TEXT, &s.html, "OUT.html", .makes = NNCLR_MAKES_PAGE,
          .help = "write one self-contained page: neighbours, curves, reports; needs the SHARDs"},
         {"metrics", 0, NNCLR_OPTION_TEXT, &s.metrics, "FILE",
          .help = "draw the page's curves from this file instead of the metrics.jsonl beside the "

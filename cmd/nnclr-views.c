@@ -178,10 +178,10 @@ int main(int argc, char **argv) {
         BYTES("cache", &s.cache, "BYTES",
               "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
         FLAG("u8", &s.bytes, "store bytes in place of F32: a quarter of the size, rounded"),
-        TEXT("sheet", &s.sheet, "OUT.png",
-             "draw a contact sheet: each picture, its view 1 and its view 2"),
+        OUTPUT("sheet", &s.sheet, "OUT.png", NNCLR_MAKES_PICTURE,
+               "draw a contact sheet: each picture, its view 1 and its view 2"),
         RENAMED("out", "output"),
-        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE",
+        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
          .help = "write the views there instead of to standard output; a name in .safetensors is "
                  "written uncompressed"},
     };

@@ -336,6 +336,8 @@ void nnclr_option_set(nnclr_cli *cli, const nnclr_option *option, const char *sh
         good = value[0] != '\0'; /* a script's variable that was not set */
         *(const char **)option->target = value;
         snprintf(wanted, sizeof wanted, "%s", option->argument ? option->argument : "a text");
+        if (good && option->makes)
+            nnclr_check_ending(cli, option->makes, shown, value);
         break;
     case NNCLR_OPTION_CHOICE:
         good = choose(option, value);

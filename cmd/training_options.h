@@ -21,7 +21,13 @@ training_settings training_defaults(void);
 
 /* Rows of an option table (cmd/option_table.h) whose targets are in training_settings *s. */
 #define TRAINING_FOLDER_OPTIONS(s)                                                                 \
-    {"output", 'o', NNCLR_OPTION_TEXT, &(s)->folder, "RUN", .help = "the folder of the run"},      \
+    {"output",                                                                                     \
+     'o',                                                                                          \
+     NNCLR_OPTION_TEXT,                                                                            \
+     &(s)->folder,                                                                                 \
+     "RUN",                                                                                        \
+     .makes = NNCLR_MAKES_RUN,                                                                     \
+     .help = "the folder of the run"},                                                             \
         RENAMED("out", "output"), FLAG("resume", &(s)->resume, "go on from RUN's checkpoint"),     \
         FLAG("force", &(s)->force, "replace the run that RUN holds (removes our own files only)")
 #define TRAINING_RUN_OPTIONS(s)                                                                    \

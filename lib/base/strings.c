@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/memory.h"
 
@@ -168,6 +169,11 @@ bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error 
         p += length;
     }
     return nnclr_buffer_append(out, "", 0, e);
+}
+
+bool nnclr_ends_in(const char *name, const char *ending) {
+    size_t size = strlen(name), tail = strlen(ending);
+    return size >= tail && strcasecmp(name + size - tail, ending) == 0;
 }
 
 uint32_t nnclr_load_u32(const unsigned char *p) {

@@ -36,6 +36,9 @@ bool nnclr_is_utf8(const char *text);
  * that are no UTF-8 become \\, \t, \n, \xNN. Appends to `out`. */
 bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e);
 
+/* Does the name end so, capital or small? */
+bool nnclr_ends_in(const char *name, const char *ending);
+
 /* Little-endian loads and stores for file formats. */
 uint32_t nnclr_load_u32(const unsigned char *p);
 uint64_t nnclr_load_u64(const unsigned char *p);

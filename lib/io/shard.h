@@ -34,6 +34,7 @@ typedef struct nnclr_shard_options {
     const char *output;    /* path, "-", or with shard_size the prefix of PREFIX-NNNNNN.tar.zst */
     const int *descriptor; /* what the one file is written to instead, and stays the caller's; NULL:
                               none */
+    bool plain;            /* the tar alone: not compressed, no index; PREFIX-NNNNNN.tar */
     uint64_t shard_size;   /* start a new file before one would exceed this; 0: one file */
     const char *const *classes; /* names in label order */
     size_t class_count;

@@ -7,7 +7,9 @@
 #include "base/memory.h"
 #include "io/shard_parts.h"
 
-enum { SEEK_TABLE_FIXED = 17, SEEK_TABLE_ENTRY = 12, INDEX_FIXED = 16, END_MEMBER = 4096 };
+enum { SEEK_TABLE_FIXED = 17, SEEK_TABLE_ENTRY = 12, INDEX_FIXED = 16 };
+/* The end record, and the zeros of a tar. */
+enum { END_MEMBERS = 2 * NNCLR_TAR_BLOCK + NNCLR_TAR_END };
 
 /* So many finished files of a split set are held open without a name; a process may open 1024. */
 enum { HELD_FILES = 256 };
@@ -22,6 +24,7 @@ struct nnclr_shard_writer {
     char *path; /* or prefix */
     const int *descriptor;
     uint64_t shard_size;
+    bool plain; /* no frames, index and seek table */
     int level;
     size_t class_count;
     nnclr_buffer first;   /* the member which every file starts with */
@@ -39,10 +42,13 @@ struct nnclr_shard_writer {
 /* ---- frames ---- */
 
 static bool flush_frame(nnclr_shard_writer *writer, nnclr_error *e) {
+    const nnclr_buffer *frame = writer->plain ? &writer->pending : &writer->scratch;
     writer->scratch.size = 0;
-    if (!nnclr_seek_table_compress(&writer->table, writer->pending.data, writer->pending.size,
-                                   writer->level, &writer->scratch, e) ||
-        !nnclr_output_write(writer->output, writer->scratch.data, writer->scratch.size, e))
+    if (!writer->plain &&
+        !nnclr_seek_table_compress(&writer->table, writer->pending.data, writer->pending.size,
+                                   writer->level, &writer->scratch, e))
+        return false;
+    if (!nnclr_output_write(writer->output, frame->data, frame->size, e))
         return false;
     writer->pending.size = 0;
     return true;
@@ -51,9 +57,13 @@ static bool flush_frame(nnclr_shard_writer *writer, nnclr_error *e) {
 /* Upper bound of the file's size if it were ended with `more` bytes of members, `index_more` of
  * index. */
 static uint64_t bound(const nnclr_shard_writer *writer, size_t more, size_t index_more) {
+    uint64_t members =
+        nnclr_output_size(writer->output) + writer->pending.size + more + END_MEMBERS;
+    if (writer->plain)
+        return members;
     size_t index = nnclr_index_header_bytes() + writer->index_bytes + index_more;
     return nnclr_output_size(writer->output) + nnclr_frame_bound(writer->pending.size + more) +
-           nnclr_frame_bound(END_MEMBER) + INDEX_FIXED + nnclr_frame_bound(index) +
+           nnclr_frame_bound(END_MEMBERS) + INDEX_FIXED + nnclr_frame_bound(index) +
            SEEK_TABLE_FIXED + SEEK_TABLE_ENTRY * (uint64_t)(writer->table.count + 3);
 }
 
@@ -61,7 +71,8 @@ static uint64_t bound(const nnclr_shard_writer *writer, size_t more, size_t inde
 
 static char *split_name(const nnclr_shard_writer *writer, size_t number, nnclr_error *e) {
     nnclr_buffer path = {0};
-    if (nnclr_buffer_printf(&path, e, "%s-%06zu.tar.zst", writer->path, number))
+    if (nnclr_buffer_printf(&path, e, "%s-%06zu.tar%s", writer->path, number,
+                            writer->plain ? "" : ".zst"))
         return (char *)path.data;
     nnclr_buffer_free(&path);
     return NULL;
@@ -111,7 +122,8 @@ static bool write_index_and_table(nnclr_shard_writer *writer, nnclr_error *e) {
 
 static bool end_file(nnclr_shard_writer *writer, nnclr_error *e) {
     if ((writer->pending.size > 0 && !flush_frame(writer, e)) || !write_end_frame(writer, e) ||
-        !write_index_and_table(writer, e) || !nnclr_index_sort(&writer->index, e))
+        (!writer->plain && !write_index_and_table(writer, e)) ||
+        !nnclr_index_sort(&writer->index, e))
         return false;
     nnclr_output *output = writer->output;
     writer->output = NULL;
@@ -185,6 +197,7 @@ nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, 
         return NULL;
     writer->descriptor = options->descriptor;
     writer->shard_size = options->shard_size;
+    writer->plain = options->plain;
     writer->level = options->level;
     writer->class_count = options->class_count;
     writer->path = nnclr_strdup(options->output, e);

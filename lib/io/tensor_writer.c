@@ -18,11 +18,6 @@ struct nnclr_tensor_writer {
     nnclr_seek_table table;
 };
 
-static bool ends_in(const char *text, const char *end) {
-    size_t text_size = strlen(text), end_size = strlen(end);
-    return text_size >= end_size && strcmp(text + text_size - end_size, end) == 0;
-}
-
 /* Writes what is pending as a frame of its own (or as it is). */
 static bool flush(nnclr_tensor_writer *writer, nnclr_error *e) {
     nnclr_buffer *out = &writer->pending;
@@ -76,7 +71,7 @@ nnclr_tensor_writer *nnclr_tensor_writer_open(const char *path, const char *kind
     nnclr_tensor_writer *writer = nnclr_alloc_zero(1, sizeof *writer, e);
     if (!writer)
         return NULL;
-    writer->plain = ends_in(path, ".safetensors");
+    writer->plain = nnclr_ends_in(path, ".safetensors");
     writer->path = nnclr_strdup(strcmp(path, "-") == 0 ? "standard output" : path, e);
     full = writer->path ? full_metadata(kind, program, metadata, e) : NULL;
     if (!full || !nnclr_tensor_header_print(infos, count, full, &writer->pending, e))

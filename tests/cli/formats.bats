@@ -101,6 +101,62 @@ for i, name in enumerate(names(index)):
 END
 }
 
+@test "-o x.tar: a plain tar that is a shard all the same" {
+    nnclr-prep -q -o a.tar.zst "$(shapes 200)"
+    nnclr-prep -q -j1 -o a.tar "$(shapes 200)"
+    nnclr-prep -q -j3 -o A.TAR "$(shapes 200)"
+    zstdcat a.tar.zst | cmp - a.tar
+    cmp A.TAR a.tar
+    nnclr-prep --list-contents a.tar.zst >wanted
+    nnclr-prep --list-contents a.tar | cmp - wanted
+    nnclr-embed -q --pixels 4 -o a.emb a.tar.zst
+    nnclr-embed -q --pixels 4 -o b.emb a.tar
+    cmp a.emb b.emb # the same data by their identity too
+    nnclr-prep -q --shard-size 256K -o part.tar "$(shapes 200)"
+    [ -e part-000001.tar ]
+    for part in part-*.tar; do
+        tar tf "$part" >members
+        [ "$(head -n 1 members)" = __nnclr__/shard ]
+        [ "$(stat -c %s "$part")" -le 262144 ]
+    done
+    nnclr-prep --list-contents part-*.tar | cmp - wanted
+    nnclr-prep -q --shard-size 256K -o whole.tar.zst "$(shapes 200)"
+    expect_files . a.tar.zst a.tar A.TAR wanted a.emb b.emb part-*.tar whole-00000[0-9].tar.zst members formats.py
+}
+
+@test "-o: an ending that names another format is refused with the program that makes it" {
+    mkdir empty
+    cd empty
+    while read -r program option name text; do
+        expect 2 "$program" "$option" "$name" input
+        expect_message "$program" "${option}: "
+        expect_message "$program" "$text"
+    done <<'END'
+nnclr-prep -o x.npy the name of a shard ends in .tar.zst or .tar, not as in x.npy; nnclr-export makes it of embeddings
+nnclr-prep --output x.tar.gz ends in .tar.zst or .tar, not as in x.tar.gz; no program here writes that format
+nnclr-prep -o x.safetensors.zst nnclr-embed, nnclr-views and nnclr-lineval write such files
+nnclr-prep -o x.zip no program here writes that format
+nnclr-embed -o f.npy ends in .safetensors.zst or .safetensors, not as in f.npy; nnclr-export makes it of embeddings
+nnclr-embed -o F.H5 no program here writes that format
+nnclr-embed -o f.tsv nnclr-export makes it of embeddings
+nnclr-embed -o f.tar nnclr-prep packs pictures into one
+nnclr-views -o v.png nnclr-views --sheet and nnclr-queue-inspect --sheet draw one
+nnclr-views --sheet v.jpg the name of a picture ends in .png, not as in v.jpg
+nnclr-lineval -o c.onnx nnclr-export makes it of a checkpoint
+nnclr-lineval --predictions p.csv the name of a table ends in .tsv, not as in p.csv
+nnclr-export -o x.safetensors.zst the name of an export ends in .safetensors, .onnx, .npy or .tsv
+nnclr-export -o x.pt no program here writes that format
+nnclr-queue-inspect --sheet s.svg the name of a picture ends in .png
+nnclr-queue-inspect --html s.pdf the name of a page ends in .html
+nnclr-pretrain -o net.onnx RUN is a folder, not as in net.onnx; nnclr-export makes it of a checkpoint
+nnclr-finetune -o net.pth RUN is a folder, not as in net.pth
+END
+    expect 2 nnclr-export --format onnx -o x.npy input
+    expect_message nnclr-export "--format onnx: x.npy is the name of another format"
+    cd ..
+    expect_files empty
+}
+
 @test "a shard of an older version, whose own members end in .json, reads the same" {
     make_shard a 20
     make_shard b 40
