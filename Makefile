@@ -25,7 +25,8 @@ ifeq ($(PACKAGES_CFLAGS),missing)
 MISSING := $(shell for p in $(PACKAGES); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 $(error pkg-config does not find $(MISSING): run "make deps" once)
 endif
-LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
+# OpenBLAS is loaded by who multiplies: lib/engine/blas.c.
+LIBS := $(shell pkg-config --libs $(filter-out openblas,$(PACKAGES))) -lm -ldl
 MACHINE := $(shell $(CC) -dumpmachine)
 endif
 
@@ -91,6 +92,7 @@ $(OUT)/fuzz_options: override LDFLAGS += -Wl,--wrap=exit
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/support.o $(OUT)/tests/fuzz/replay.o $(OUT)/cmd.a $(LIB)
 	$(call link,$< $(OUT)/tests/fuzz/support.o $(FUZZ_MAIN) $(OUT)/cmd.a $(LIB))
 
+$(OUT)/bench_search: LDFLAGS += -lopenblas
 $(OUT)/bench_step: $(OUT)/tests/bench/op_times.o $(OUT)/tests/bench/machine_limit.o
 $(OUT)/bench_%: $(OUT)/tests/bench/bench_%.o $(LIB)
 	$(call link,$(filter %.o,$^) $(LIB))

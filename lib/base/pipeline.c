@@ -84,7 +84,8 @@ nnclr_pipeline *nnclr_pipeline_start(int threads, int depth, uint64_t first, uin
         p->producers[i] = (producer){.pipeline = p, .number = i};
         int error = pthread_create(&p->producers[i].thread, NULL, produce, &p->producers[i]);
         if (error != 0) {
-            nnclr_fail(e, NNCLR_ERROR_IO, "thread %d of %d cannot be started: %s", i + 1, threads,
+            nnclr_fail(e, NNCLR_ERROR_IO,
+                       "thread %d of %d cannot be started: %s: give a smaller -j", i + 1, threads,
                        strerror(error));
             goto fail;
         }

@@ -4,22 +4,22 @@
 #ifndef NNCLR_ENGINE_CPU_CPU_H
 #define NNCLR_ENGINE_CPU_CPU_H
 
-#include <cblas.h>
 #include <math.h>
 
 #include "base/wide.h"
+#include "engine/blas.h"
 #include "engine/engine.h"
 
 #if NNCLR_REAL_BITS == 64
 typedef double real;
 #define REAL_DTYPE NNCLR_F64
-#define REAL_GEMM  cblas_dgemm
+#define REAL_GEMM  nnclr_dgemm
 #define REAL_EXP   exp
 #define CPU(name)  nnclr_cpu64_##name
 #else
 typedef float real;
 #define REAL_DTYPE NNCLR_F32
-#define REAL_GEMM  cblas_sgemm
+#define REAL_GEMM  nnclr_sgemm
 #define REAL_EXP   expf
 #define CPU(name)  nnclr_cpu32_##name
 #endif
@@ -121,7 +121,7 @@ void CPU(add_sums)(const real *x, size_t rows, int c, double *sums);
 /* partials [groups][count][2][c] -> sums [groups][2][c], in the order of the pieces. */
 void CPU(fold_sums)(const double *partials, int groups, int count, int c, double *sums);
 
-bool CPU(open_state)(CPU(state) * state, nnclr_error *e);
+bool CPU(open_state)(const nnclr_engine *g, CPU(state) * state, nnclr_error *e);
 void CPU(close_state)(CPU(state) * state); /* what it points to */
 
 /* Of what a convolution makes. */

@@ -19,12 +19,10 @@ static const struct sift_kernels *choose_sift(void) {
     return NULL;
 }
 
-bool CPU(open_state)(CPU(state) * state, nnclr_error *e) {
+bool CPU(open_state)(const nnclr_engine *g, CPU(state) * state, nnclr_error *e) {
     *state = (CPU(state)){.sift = choose_sift()};
     state->partials = nnclr_alloc((size_t)MAX_PIECES * 3 * MAX_LANES, sizeof(double), e);
-    /* The parallelism is ours: one BLAS call for each worker. */
-    openblas_set_num_threads(1);
-    return state->partials != NULL;
+    return state->partials && nnclr_blas_open(nnclr_pool_threads(g->pool), e);
 }
 
 void CPU(close_state)(CPU(state) * state) {
@@ -46,7 +44,7 @@ static bool open_engine(nnclr_engine *g, nnclr_error *e) {
     CPU(state) *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
     if (!state)
         return false;
-    if (CPU(open_state)(state, e))
+    if (CPU(open_state)(g, state, e))
         return true;
     close_engine(g);
     return false;

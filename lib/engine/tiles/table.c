@@ -150,7 +150,8 @@ bool TILED(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error 
         return false;
     state->kernels = kernels;
     state->search = search_kernels(kernels);
-    if (!CPU(open_state)(&state->cpu, e)) {
+    if (!CPU(open_state)(g, &state->cpu, e)) {
+        CPU(close_state)(&state->cpu);
         nnclr_free(state);
         g->state = NULL;
         return false;
