@@ -5,12 +5,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/strings.h"
 
-/* The whole of a regular file of at most `limit` bytes into `out` (emptied first). What is no
- * regular file is refused, and never opened so that it blocks. */
+/* Opens a regular file with these flags of open(2). What is not one (a FIFO, a device, a folder) is
+ * refused, and never waited for. -1 on failure, errno as open left it where the file is not there.
+ */
+int nnclr_open_regular(const char *path, int flags, nnclr_error *e);
+
+/* The whole of a regular file of at most `limit` bytes into `out` (emptied first). */
 bool nnclr_file_read(const char *path, size_t limit, nnclr_buffer *out, nnclr_error *e);
 
 /* Reads exactly `size` bytes at `offset`; a short file is an input error that says so. Any number
@@ -23,12 +28,27 @@ bool nnclr_write_all(int fd, const void *from, size_t size, const char *name, nn
 /* A descriptor on an unlinked temporary file in $TMPDIR or /tmp; -1 on failure. */
 int nnclr_temporary_fd(nnclr_error *e);
 
+/* Which file a path names, however it is written and through whatever links: for one that is not
+ * there yet, its folder and name. Files whose bytes do not stay (pipes, terminals, /dev/null) are
+ * not known, and the same as no other. */
+typedef struct nnclr_file_id {
+    bool known;
+    uint64_t device, inode;
+    char name[256]; /* "": the file is there */
+} nnclr_file_id;
+nnclr_file_id nnclr_file_id_of(const struct stat *status);
+bool nnclr_file_identify(const char *path, nnclr_file_id *id); /* false: it is not known */
+bool nnclr_file_same(const nnclr_file_id *a, const nnclr_file_id *b);
+
 /* An output under construction. PATH "-" is standard output. A regular file has no name while it is
  * written (O_TMPFILE), so that whatever ends the process leaves nothing behind; nnclr_output_commit
  * syncs it, names it .NAME.XXXXXX beside its place, renames it over PATH and syncs the folder.
  * Where the file system offers no nameless files, it is .NAME.XXXXXX from the start, and stays
- * there after a kill -9. A path that exists and is no regular file (a FIFO, /dev/full) is written
- * directly. */
+ * there after a kill -9. NAME is cut in it where the whole would be too long. The file keeps the
+ * permissions, and where it may the owner, of one that it replaces. Where PATH is a link, the file
+ * it leads to is replaced, or made. A path that exists and is not a regular file (a FIFO,
+ * /dev/full) is written directly. */
+enum { NNCLR_TEMPORARY_EXTRA = 8 }; /* bytes that the temporary name has beyond NAME */
 typedef struct nnclr_output nnclr_output;
 nnclr_output *nnclr_output_open(const char *path, nnclr_error *e);
 /* An output that is written, from where it stands, to a descriptor, which stays the caller's;

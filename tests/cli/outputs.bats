@@ -141,3 +141,60 @@ nnclr-lineval --methods knn e.safetensors.zst e.safetensors.zst
 nnclr-queue-inspect -q run/checkpoint.safetensors.zst s.tar.zst
 END
 }
+
+@test "an output keeps the permissions of the file that it replaces, and a new one has the umask's" {
+    local mode
+    for mode in 600 640 664 444; do
+        echo older >out/a.emb
+        chmod $mode out/a.emb
+        expect 0 nnclr-embed -q --pixels 2 -o out/a.emb s.tar.zst
+        [ "$(stat -c %a out/a.emb)" = $mode ]
+        cmp out/a.emb e.safetensors.zst
+        rm -f out/a.emb
+    done
+    (umask 027 && nnclr-embed -q --pixels 2 -o out/new.emb s.tar.zst)
+    [ "$(stat -c %a out/new.emb)" = 640 ]
+}
+
+@test "a link is followed to the file it leads to, which is made where it is not there" {
+    mkdir -p out/deep "$BATS_TEST_TMPDIR/else"
+    echo older >"$BATS_TEST_TMPDIR/else/there"
+    ln -s "$BATS_TEST_TMPDIR/else/there" out/absolute
+    ln -s ../absolute out/deep/chain
+    ln -s new out/dangling
+    ln -s loop out/loop
+    ln -s nowhere/new out/lost
+    ln -s /dev/full out/device
+    for link in out/absolute out/deep/chain; do
+        expect 0 nnclr-embed -q --pixels 2 -o $link s.tar.zst
+        [ -L $link ]
+        cmp "$BATS_TEST_TMPDIR/else/there" e.safetensors.zst
+        echo older >"$BATS_TEST_TMPDIR/else/there"
+    done
+    expect 0 nnclr-embed -q --pixels 2 -o out/dangling s.tar.zst
+    [ -L out/dangling ]
+    cmp out/new e.safetensors.zst
+    expect 1 nnclr-embed -q --pixels 2 -o out/loop s.tar.zst
+    expect_message nnclr-embed "out/loop: Too many levels of symbolic links"
+    expect 1 nnclr-embed -q --pixels 2 -o out/lost s.tar.zst
+    expect_message nnclr-embed "out/lost: No such file or directory"
+    expect 1 nnclr-embed -q --pixels 2 -o out/device s.tar.zst
+    expect_message nnclr-embed "out/device: No space left on device"
+    expect_files out absolute deep dangling new loop lost device
+    expect_files "$BATS_TEST_TMPDIR/else" there
+    rm -r out/deep
+}
+
+@test "a name of 255 bytes is as good as any" {
+    local ascii wide
+    ascii=$(printf 'a%.0s' $(seq 251)).emb
+    wide=$(printf '\xe2\x82\xac%.0s' $(seq 83))12.emb
+    for name in "$ascii" "$wide"; do
+        [ "$(LC_ALL=C; echo ${#name})" = 255 ]
+        expect 0 nnclr-embed -q --pixels 2 -o "out/$name" s.tar.zst
+        cmp "out/$name" e.safetensors.zst
+    done
+    expect_files out "$ascii" "$wide"
+    expect 1 nnclr-embed -q --pixels 2 -o "out/b$ascii" s.tar.zst
+    expect_message nnclr-embed "File name too long"
+}
