@@ -147,8 +147,7 @@ bool training_make_trainer(training_session *n, nnclr_trainer_callbacks callback
 
 /* ---- the run ---- */
 
-/* What an older run left goes when all that the new one needs is there. */
-static bool begin_run(training_session *n, nnclr_error *e) {
+static bool describe_run(training_session *n, nnclr_error *e) {
     const training_settings *s = n->settings;
     const nnclr_run_description description = {
         .config = &s->config,
@@ -161,7 +160,7 @@ static bool begin_run(training_session *n, nnclr_error *e) {
         .test = n->test,
         .threads = n->cli->threads,
     };
-    return (s->resume || nnclr_run_clear(n->run, e)) && nnclr_run_describe(n->run, &description, e);
+    return nnclr_run_describe(n->run, &description, e);
 }
 
 /* Says how the run ended; the exit code. */
@@ -205,7 +204,7 @@ void training_run(training_session *n) {
               p->make_trainer(n, &e);
     /* A signal ends what came before as it ends any program: no file of a run has changed yet. */
     nnclr_cli_catch();
-    ok = ok && begin_run(n, &e) && nnclr_trainer_run(n->trainer, &result, &e);
+    ok = ok && describe_run(n, &e) && nnclr_trainer_run(n->trainer, &result, &e);
     nnclr_cli_progress_end(cli);
     ok = ok && (!p->report || p->report(n, &result, &e));
     const int code = ok ? conclude(cli, n->settings->folder, &result) : NNCLR_EXIT_FAILED;

@@ -1,5 +1,3 @@
-#include "io/run_folder.h"
-
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -15,29 +13,39 @@
 
 #include "base/files.h"
 #include "base/memory.h"
-#include "io/json.h"
+#include "io/run_parts.h"
 
 #define CHECKPOINT      "checkpoint.safetensors.zst"
 #define NUMBERED_PREFIX "checkpoint-"
 #define NUMBERED_SUFFIX ".safetensors.zst"
 #define LOCK            ".lock"
+#define DONE            "DONE"
+/* Of a run that begins: until its first checkpoint is whole, and then until all is in its place. */
+#define STAGE ".next"
+#define BEGUN ".begun"
 
-enum { TEMPORARY_DIGITS = 6 }; /* nnclr_output's .NAME.XXXXXX */
+enum { TEMPORARY_DIGITS = NNCLR_TEMPORARY_EXTRA - 2 }; /* nnclr_output's .NAME.XXXXXX */
 
-static const char *const own_names[] = {"DONE", CHECKPOINT, "metrics.jsonl", "run.json"};
+static const char *const own_names[] = {DONE, CHECKPOINT, "metrics.jsonl", "run.json"};
 enum { OWN_NAMES = sizeof own_names / sizeof *own_names };
-
-struct nnclr_run {
-    char *folder;
-    nnclr_buffer checkpoint, metrics; /* paths */
-    int lock, metrics_fd;
-};
 
 /* ---- names ---- */
 
+/* In the folder itself. */
 static bool path_of(const nnclr_run *run, const char *name, nnclr_buffer *out, nnclr_error *e) {
     out->size = 0;
     return nnclr_buffer_printf(out, e, "%s/%s", run->folder, name);
+}
+
+/* Where the run's file is now. */
+static bool own_path(const nnclr_run *run, const char *name, nnclr_buffer *out, nnclr_error *e) {
+    out->size = 0;
+    return nnclr_buffer_printf(out, e, "%s/%s%s", run->folder, run->staged ? STAGE "/" : "", name);
+}
+
+static bool name_files(nnclr_run *run, nnclr_error *e) {
+    return own_path(run, CHECKPOINT, &run->checkpoint, e) &&
+           own_path(run, "metrics.jsonl", &run->metrics, e);
 }
 
 /* The step of checkpoint-NNNN.safetensors.zst; -1: another name. */
@@ -77,21 +85,36 @@ static bool is_temporary(const char *name) {
     return is_own(inner);
 }
 
-/* Calls `see` for every entry of the folder until it returns false. */
-static bool each_name(const nnclr_run *run,
-                      bool (*see)(nnclr_run *run, const char *name, void *context, nnclr_error *e),
-                      void *context, nnclr_error *e) {
-    DIR *entries = opendir(run->folder);
-    if (!entries)
-        return nnclr_fail_errno(e, "%s", run->folder);
-    bool ok = true;
+typedef bool (*see_name)(nnclr_run *run, const char *name, void *context, nnclr_error *e);
+
+/* Calls `see` for every entry of the folder, or of the one `below` it, until it returns false. A
+ * folder `below` that is not there has none; a link is not followed to it. */
+static bool each_name_below(const nnclr_run *run, const char *below, see_name see, void *context,
+                            nnclr_error *e) {
+    nnclr_buffer path = {0};
+    if (!path_of(run, below, &path, e))
+        return false;
+    const char *folder = (const char *)path.data;
+    bool ok = true, own = below[0] != '\0';
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (own ? O_NOFOLLOW : 0));
+    DIR *entries = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
-    while (ok && (errno = 0, entry = readdir(entries)) != NULL)
+    if (!entries)
+        ok = (own && errno == ENOENT) || nnclr_fail_errno(e, "%s", folder);
+    while (entries && ok && (errno = 0, entry = readdir(entries)) != NULL)
         ok = see((nnclr_run *)run, entry->d_name, context, e);
-    if (ok && errno != 0)
-        ok = nnclr_fail_errno(e, "%s", run->folder);
-    closedir(entries);
+    if (entries && ok && errno != 0)
+        ok = nnclr_fail_errno(e, "%s", folder);
+    if (entries)
+        closedir(entries);
+    else if (fd >= 0)
+        close(fd);
+    nnclr_buffer_free(&path);
     return ok;
+}
+
+static bool each_name(const nnclr_run *run, see_name see, void *context, nnclr_error *e) {
+    return each_name_below(run, "", see, context, e);
 }
 
 static bool remove_name(nnclr_run *run, const char *name, nnclr_error *e) {
@@ -111,10 +134,10 @@ static bool exists(const nnclr_run *run, const char *name) {
     return there;
 }
 
-/* ---- opening ---- */
+/* ---- the folder and its lock ---- */
 
-/* As `mkdir -p`. */
-static bool make_folder(const char *folder, nnclr_error *e) {
+/* As `mkdir -p`; *made: the last of them was not there. */
+static bool make_folder(const char *folder, bool *made, nnclr_error *e) {
     char *path = nnclr_strdup(folder, e);
     bool ok = path != NULL;
     for (char *p = path; ok && *p != '\0'; p++) {
@@ -123,7 +146,8 @@ static bool make_folder(const char *folder, nnclr_error *e) {
             continue;
         if (middle)
             *p = '\0';
-        if (mkdir(path, 0777) == 0)
+        *made = mkdir(path, 0777) == 0;
+        if (*made)
             ok = nnclr_sync_folder_of(path, e);
         else if (errno != EEXIST)
             ok = nnclr_fail_errno(e, "%s: cannot be made", path);
@@ -146,26 +170,48 @@ static bool locked_by_other(const nnclr_run *run, nnclr_error *e) {
     return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: is in use by another process", run->folder);
 }
 
+static bool refuse_kind(const char *path, nnclr_error *e) {
+    return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: not a regular file", path);
+}
+
+/* Whether the descriptor is still that of the name: who makes a run that fails removes the lock. */
+static bool is_current(int lock, const char *path) {
+    struct stat held, named;
+    return fstat(lock, &held) == 0 && lstat(path, &named) == 0 && held.st_dev == named.st_dev &&
+           held.st_ino == named.st_ino;
+}
+
+/* The lock's file, which is one of ours and never a link to somebody else's. */
+static bool open_lock(nnclr_run *run, const char *path, nnclr_error *e) {
+    struct stat status;
+    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    if (run->lock < 0)
+        return errno == ELOOP || errno == EISDIR || errno == ENXIO
+                   ? refuse_kind(path, e)
+                   : nnclr_fail_errno(e, "%s", path);
+    if (fstat(run->lock, &status) != 0)
+        return nnclr_fail_errno(e, "%s", path);
+    return S_ISREG(status.st_mode) || refuse_kind(path, e);
+}
+
 static bool take_lock(nnclr_run *run, nnclr_error *e) {
-    nnclr_buffer path = {0};
+    nnclr_buffer name = {0};
     char text[24];
-    bool ok = path_of(run, LOCK, &path, e);
-    if (!ok)
-        goto exit;
-    run->lock = open((const char *)path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (run->lock < 0) {
-        ok = nnclr_fail_errno(e, "%s", (const char *)path.data);
-    } else if (flock(run->lock, LOCK_EX | LOCK_NB) != 0) {
-        ok = errno == EWOULDBLOCK ? locked_by_other(run, e)
-                                  : nnclr_fail_errno(e, "%s", (const char *)path.data);
-    } else {
-        int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-        if (ftruncate(run->lock, 0) != 0 ||
-            pwrite(run->lock, text, (size_t)size, 0) != (ssize_t)size)
-            ok = nnclr_fail_errno(e, "%s", (const char *)path.data);
+    bool ok = path_of(run, LOCK, &name, e), held = false;
+    const char *path = (const char *)name.data;
+    while (ok && !held) {
+        if (run->lock >= 0)
+            close(run->lock);
+        ok = open_lock(run, path, e);
+        if (ok && flock(run->lock, LOCK_EX | LOCK_NB) != 0)
+            ok = errno == EWOULDBLOCK ? locked_by_other(run, e) : nnclr_fail_errno(e, "%s", path);
+        held = ok && is_current(run->lock, path);
     }
-exit:
-    nnclr_buffer_free(&path);
+    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ok &&
+        (ftruncate(run->lock, 0) != 0 || pwrite(run->lock, text, (size_t)size, 0) != (ssize_t)size))
+        ok = nnclr_fail_errno(e, "%s", path);
+    nnclr_buffer_free(&name);
     return ok;
 }
 
@@ -183,29 +229,131 @@ static bool refuse_own(nnclr_run *run, const char *name, void *context, nnclr_er
                           : ", without a checkpoint to go on from; replace it by --force");
 }
 
-static bool remove_own(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
+/* What is read and written as a file is one; a link that leads to one is fine. */
+static bool check_kind(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
-    return !is_own(name) || remove_name(run, name, e);
+    struct stat status;
+    nnclr_buffer path = {0};
+    bool ok = !is_own(name) || path_of(run, name, &path, e);
+    if (ok && path.size > 0 && stat((const char *)path.data, &status) == 0 &&
+        !S_ISREG(status.st_mode))
+        ok = refuse_kind((const char *)path.data, e);
+    nnclr_buffer_free(&path);
+    return ok;
 }
 
+/* ---- a run that begins ----
+ *
+ * Its first files are written to .next/. When they are whole, .next becomes .begun, and from that
+ * moment on the folder holds the new run: whoever takes the lock next, be it after a kill, moves
+ * what is in .begun/ to its place. Until then the older run is untouched. */
+
+static bool remove_staged(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
+    (void)context;
+    nnclr_buffer path = {0};
+    bool ok = (!is_own(name) && !is_temporary(name)) ||
+              (nnclr_buffer_printf(&path, e, STAGE "/%s", name) &&
+               remove_name(run, (const char *)path.data, e));
+    nnclr_buffer_free(&path);
+    return ok;
+}
+
+static bool remove_folder(nnclr_run *run, const char *name, nnclr_error *e) {
+    nnclr_buffer path = {0};
+    bool ok = path_of(run, name, &path, e);
+    if (ok && rmdir((const char *)path.data) != 0 && errno != ENOENT)
+        ok = nnclr_fail_errno(e, "%s: cannot be removed", (const char *)path.data);
+    nnclr_buffer_free(&path);
+    return ok;
+}
+
+static bool remove_stage(nnclr_run *run, nnclr_error *e) {
+    return each_name_below(run, STAGE, remove_staged, NULL, e) && remove_folder(run, STAGE, e);
+}
+
+static bool make_stage(nnclr_run *run, nnclr_error *e) {
+    nnclr_buffer path = {0};
+    bool ok = path_of(run, STAGE, &path, e);
+    if (ok && mkdir((const char *)path.data, 0777) != 0)
+        ok = nnclr_fail_errno(e, "%s: cannot be made", (const char *)path.data);
+    nnclr_buffer_free(&path);
+    run->staged = ok;
+    return ok && name_files(run, e);
+}
+
+/* Of the older run what the new one does not replace. */
+static bool remove_older(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
+    (void)context;
+    return (strcmp(name, DONE) != 0 && numbered_step(name) < 0) || remove_name(run, name, e);
+}
+
+static bool move_begun(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
+    (void)context;
+    nnclr_buffer from = {0}, to = {0};
+    bool ok =
+        !is_own(name) || (nnclr_buffer_printf(&from, e, "%s/" BEGUN "/%s", run->folder, name) &&
+                          path_of(run, name, &to, e));
+    if (ok && from.size > 0 && rename((const char *)from.data, (const char *)to.data) != 0)
+        ok = nnclr_fail_errno(e, "%s", (const char *)to.data);
+    nnclr_buffer_free(&to);
+    nnclr_buffer_free(&from);
+    return ok;
+}
+
+static bool sync_folder(const nnclr_run *run, nnclr_error *e) {
+    nnclr_buffer path = {0};
+    bool ok = path_of(run, LOCK, &path, e) && nnclr_sync_folder_of((const char *)path.data, e);
+    nnclr_buffer_free(&path);
+    return ok;
+}
+
+static bool take_over(nnclr_run *run, nnclr_error *e) {
+    return each_name(run, remove_older, NULL, e) &&
+           each_name_below(run, BEGUN, move_begun, NULL, e) && sync_folder(run, e) &&
+           remove_folder(run, BEGUN, e);
+}
+
+bool nnclr_run_begin(nnclr_run *run, nnclr_error *e) {
+    nnclr_buffer from = {0}, to = {0};
+    bool ok = path_of(run, STAGE, &from, e) && path_of(run, BEGUN, &to, e) &&
+              nnclr_sync_folder_of((const char *)run->checkpoint.data, e);
+    if (ok && rename((const char *)from.data, (const char *)to.data) != 0)
+        ok = nnclr_fail_errno(e, "%s", (const char *)to.data);
+    nnclr_buffer_free(&to);
+    nnclr_buffer_free(&from);
+    if (!ok)
+        return false;
+    run->staged = false;
+    /* It has begun, also where that may not survive a power failure. */
+    bool synced = sync_folder(run, e);
+    nnclr_error failure = NNCLR_NO_ERROR;
+    ok = name_files(run, &failure) && take_over(run, &failure);
+    if (synced && !ok)
+        *e = failure;
+    return synced && ok;
+}
+
+/* What a run that was killed left half done. */
+static bool recover(nnclr_run *run, nnclr_error *e) {
+    return each_name(run, check_kind, NULL, e) && each_name(run, remove_temporary, NULL, e) &&
+           remove_stage(run, e) && (!exists(run, BEGUN) || take_over(run, e));
+}
+
+/* ---- opening ---- */
+
 static bool prepare(nnclr_run *run, nnclr_run_mode mode, nnclr_error *e) {
-    if (!each_name(run, remove_temporary, NULL, e))
+    if (!recover(run, e))
         return false;
     switch (mode) {
     case NNCLR_RUN_NEW:
-        return each_name(run, refuse_own, NULL, e);
+        return each_name(run, refuse_own, NULL, e) && make_stage(run, e);
     case NNCLR_RUN_FORCE:
-        return true;
+        return make_stage(run, e);
     default:
         return exists(run, CHECKPOINT) ||
                nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds no checkpoint to resume from",
                           run->folder);
     }
-}
-
-bool nnclr_run_clear(nnclr_run *run, nnclr_error *e) {
-    return each_name(run, remove_own, NULL, e) &&
-           nnclr_sync_folder_of((const char *)run->checkpoint.data, e);
 }
 
 nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *e) {
@@ -214,25 +362,38 @@ nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *
         return NULL;
     run->lock = run->metrics_fd = -1;
     run->folder = nnclr_strdup(folder, e);
-    if (!run->folder || !path_of(run, CHECKPOINT, &run->checkpoint, e) ||
-        !path_of(run, "metrics.jsonl", &run->metrics, e))
+    if (!run->folder || !name_files(run, e))
         goto fail;
     /* A mistyped RUN must not leave an empty folder behind. */
-    if (mode == NNCLR_RUN_RESUME && access((const char *)run->checkpoint.data, F_OK) != 0) {
+    if (mode == NNCLR_RUN_RESUME && !exists(run, CHECKPOINT) && !exists(run, BEGUN)) {
         nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds no checkpoint to resume from", folder);
         goto fail;
     }
-    if ((mode == NNCLR_RUN_RESUME || make_folder(folder, e)) && take_lock(run, e) &&
-        prepare(run, mode, e))
-        return run;
+    if ((mode == NNCLR_RUN_RESUME || make_folder(folder, &run->made, e)) && take_lock(run, e)) {
+        run->locked = true;
+        if (prepare(run, mode, e))
+            return run;
+    }
 fail:
     nnclr_run_close(run);
     return NULL;
 }
 
+/* A run that did not begin leaves the folder as it was. */
+static void undo(nnclr_run *run) {
+    nnclr_error unused = NNCLR_NO_ERROR;
+    if (run->staged)
+        remove_stage(run, &unused);
+    bool empty = !exists(run, CHECKPOINT) && !exists(run, BEGUN);
+    if (run->made && empty && remove_name(run, LOCK, &unused))
+        rmdir(run->folder);
+}
+
 void nnclr_run_close(nnclr_run *run) {
     if (!run)
         return;
+    if (run->locked)
+        undo(run);
     if (run->metrics_fd >= 0)
         close(run->metrics_fd);
     if (run->lock >= 0)
@@ -257,7 +418,7 @@ static bool replace_file(const nnclr_run *run, const char *name, const char *tex
                          nnclr_error *e) {
     nnclr_buffer path = {0};
     nnclr_output *output = NULL;
-    bool ok = path_of(run, name, &path, e);
+    bool ok = own_path(run, name, &path, e);
     if (ok)
         output = nnclr_output_open((const char *)path.data, e);
     nnclr_buffer_free(&path);
@@ -285,10 +446,10 @@ bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_erro
 }
 
 bool nnclr_run_done(const nnclr_run *run) {
-    return exists(run, "DONE");
+    return exists(run, DONE);
 }
 bool nnclr_run_mark_done(nnclr_run *run, nnclr_error *e) {
-    return replace_file(run, "DONE", "", 0, e);
+    return replace_file(run, DONE, "", 0, e);
 }
 
 bool nnclr_run_write_description(nnclr_run *run, const char *text, size_t size, nnclr_error *e) {
@@ -326,7 +487,7 @@ static bool link_checkpoint(nnclr_run *run, int64_t step, nnclr_error *e) {
     const char *to = (const char *)path.data;
     if (ok && unlink(to) != 0 && errno != ENOENT)
         ok = nnclr_fail_errno(e, "%s: cannot be replaced", to);
-    if (ok && link(from, to) != 0)
+    if (ok && linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) != 0)
         ok = nnclr_fail_errno(e, "%s: cannot be named %s too", from, to);
     nnclr_buffer_free(&path);
     return ok;
@@ -346,108 +507,4 @@ bool nnclr_run_keep(nnclr_run *run, int64_t step, int64_t keep, nnclr_error *e) 
         nnclr_free(list.names[i]);
     nnclr_free(list.names);
     return ok && (!changed || nnclr_sync_folder_of((const char *)run->checkpoint.data, e));
-}
-
-/* ---- metrics ---- */
-
-/* The step that a line's object names. */
-static bool step_of(const nnclr_json *object, int64_t *step) {
-    nnclr_error unused = NNCLR_NO_ERROR;
-    return object && nnclr_json_get_int(object, "step", INT64_MIN, INT64_MAX, step, &unused);
-}
-
-/* Whether a line stays when the run goes on behind `after_step`. */
-static bool stays(const char *line, size_t size, int64_t after_step) {
-    if (size == 0 || line[size - 1] != '\n')
-        return false;
-    nnclr_error unused = NNCLR_NO_ERROR;
-    int64_t step;
-    nnclr_json *object = nnclr_json_parse(line, size, "metrics", &unused);
-    bool later = object && step_of(object, &step) && step > after_step;
-    bool whole = object != NULL; /* else what a power failure made of it */
-    nnclr_json_free(object);
-    return whole && !later;
-}
-
-/* Rewrites metrics.jsonl without the lines that do not stay. */
-static bool cut_metrics(const nnclr_run *run, int64_t after_step, nnclr_error *e) {
-    const char *path = (const char *)run->metrics.data;
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t size;
-    bool ok = false;
-    nnclr_output *output = NULL;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return errno == ENOENT || nnclr_fail_errno(e, "%s", path);
-    output = nnclr_output_open(path, e);
-    if (!output)
-        goto exit;
-    while ((size = getline(&line, &capacity, file)) >= 0)
-        if (stays(line, (size_t)size, after_step) &&
-            !nnclr_output_write(output, line, (size_t)size, e))
-            goto exit;
-    if (!feof(file)) { /* also where memory was short, of which ferror knows nothing */
-        nnclr_fail_errno(e, "%s", path);
-        goto exit;
-    }
-    ok = nnclr_output_commit(output, e);
-    output = NULL;
-exit:
-    nnclr_output_abandon(output);
-    free(line);
-    fclose(file);
-    return ok;
-}
-
-bool nnclr_run_metrics_open(nnclr_run *run, int64_t after_step, nnclr_error *e) {
-    const char *path = (const char *)run->metrics.data;
-    if (after_step >= 0 && !cut_metrics(run, after_step, e))
-        return false;
-    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (after_step < 0 ? O_TRUNC : 0);
-    if (run->metrics_fd >= 0)
-        close(run->metrics_fd);
-    run->metrics_fd = open(path, flags, 0666);
-    return run->metrics_fd >= 0 || nnclr_fail_errno(e, "%s", path);
-}
-
-bool nnclr_run_metrics_has(const nnclr_run *run, int64_t step, const char *key) {
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t size;
-    bool found = false;
-    FILE *file = fopen((const char *)run->metrics.data, "re");
-    while (file && !found && (size = getline(&line, &capacity, file)) >= 0) {
-        nnclr_error unused = NNCLR_NO_ERROR;
-        int64_t of;
-        nnclr_json *object = nnclr_json_parse(line, (size_t)size, "metrics", &unused);
-        found = step_of(object, &of) && of == step && nnclr_json_get(object, key);
-        nnclr_json_free(object);
-    }
-    free(line);
-    if (file)
-        fclose(file);
-    return found;
-}
-
-bool nnclr_run_metrics_line(nnclr_run *run, const char *line, size_t size, nnclr_error *e) {
-    const char *path = (const char *)run->metrics.data;
-    nnclr_buffer whole = {0};
-    bool ended = size > 0 && line[size - 1] == '\n';
-    off_t end = lseek(run->metrics_fd, 0, SEEK_END);
-    if (end < 0)
-        return nnclr_fail_errno(e, "%s", path);
-    bool ok = nnclr_buffer_append(&whole, line, size, e) &&
-              (ended || nnclr_buffer_append(&whole, "\n", 1, e)) &&
-              nnclr_write_all(run->metrics_fd, whole.data, whole.size, path, e);
-    /* The part of a line that a full disk had room for would spoil the next one. */
-    if (!ok && ftruncate(run->metrics_fd, end) != 0)
-        ok = nnclr_fail_errno(e, "%s: half a line cannot be taken back", path);
-    nnclr_buffer_free(&whole);
-    return ok;
-}
-
-bool nnclr_run_metrics_sync(nnclr_run *run, nnclr_error *e) {
-    return fsync(run->metrics_fd) == 0 ||
-           nnclr_fail_errno(e, "%s", (const char *)run->metrics.data);
 }

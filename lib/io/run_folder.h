@@ -6,6 +6,7 @@
  *   run.json                         what the run is: options, version, engine, data
  *   DONE                             empty; there when the run is finished
  *   .lock                            process number of who uses the folder
+ *   .next/ .begun/                   a run that begins: nnclr_run_begin
  *
  * A run is used by one thread at a time. */
 #ifndef NNCLR_IO_RUN_FOLDER_H
@@ -21,24 +22,27 @@ typedef struct nnclr_run nnclr_run;
 
 typedef enum nnclr_run_mode {
     NNCLR_RUN_NEW,    /* refused where the folder already holds a run */
-    NNCLR_RUN_FORCE,  /* an older run may be there: nnclr_run_clear removes it */
+    NNCLR_RUN_FORCE,  /* an older run may be there: nnclr_run_begin removes it */
     NNCLR_RUN_RESUME, /* refused where there is no checkpoint */
 } nnclr_run_mode;
 
 /* Makes the folder where needed and takes its lock (an advisory lock on .lock, so that it ends
  * with the process, kill -9 included). A folder locked by another process is refused with its
- * process number. Leftover temporary files of a killed run are removed. */
+ * process number, and so is one in which .lock or a file of a run is not a regular file. What a
+ * killed run left half done is put right. */
 nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *e);
-/* Removes our own files of an older run, and nothing else: the last thing before a new run begins,
- * so that whatever fails before leaves the older one whole. */
-bool nnclr_run_clear(nnclr_run *run, nnclr_error *e);
-void nnclr_run_close(nnclr_run *run); /* NULL is fine; the lock ends */
+/* A new run writes its files beside the older one's, and takes their place here, once description,
+ * metrics and first checkpoint are there: what fails or is killed before leaves the older run, and
+ * what comes after the new one, whole. Our own files are removed, and nothing else. */
+bool nnclr_run_begin(nnclr_run *run, nnclr_error *e);
+/* The lock ends. A run that was not begun leaves no trace. */
+void nnclr_run_close(nnclr_run *run); /* NULL is fine */
 
 /* The newest checkpoint of the run in `folder`, for a reader, which takes no lock: its path is put
  * into `out`. A folder that is not a RUN, and a RUN without a checkpoint yet, are input errors. */
 bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_error *e);
 
-/* Both are owned by `run` and valid until close. */
+/* Both are owned by `run` and valid until close; the path changes when a run begins. */
 const char *nnclr_run_folder(const nnclr_run *run);
 const char *nnclr_run_checkpoint_path(const nnclr_run *run);
 

@@ -433,7 +433,7 @@ bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_err
     if (!nnclr_run_metrics_open(t->options.run, t->saved_step, e))
         return false;
     /* So that a run killed before its first checkpoint is due can be resumed too. */
-    if (t->saved_step < 0 && !save(t, e)) {
+    if (t->saved_step < 0 && (!save(t, e) || !nnclr_run_begin(t->options.run, e))) {
         const nnclr_error why = *e;
         return nnclr_fail(e, why.code,
                           "%s; nothing is trained yet: put that right, or give another RUN with -o",

@@ -83,7 +83,7 @@ writes_checkpoint() { # PID
         [ "$(wc -l <"$log")" -eq "$k" ] || break
         echo "call $k: $(sed -n "${k}p" "$log")"
         [ "$status" -eq 137 ]
-        if [ ! -e cut/$CHECKPOINT ]; then
+        if [ ! -e cut/$CHECKPOINT ] && [ ! -e cut/.begun ]; then
             expect 2 nnclr-pretrain --resume -o cut
             expect_message nnclr-pretrain "no checkpoint"
             [ "$k" -lt 25 ]
@@ -98,15 +98,44 @@ writes_checkpoint() { # PID
     [ "$kept" -ge 30 ]
 }
 
-@test "a killed first save: --resume has nothing, --force begins anew" {
+@test "a killed first save: --resume has nothing, and a new run begins" {
     run injected link:2:kill nnclr-pretrain -q $TINY --steps 2 -o cut s.tar.zst
     [ "$status" -eq 137 ]
-    expect_files cut run.json metrics.jsonl .lock
-    expect 2 nnclr-pretrain -q $TINY --steps 2 -o cut s.tar.zst
-    expect_message nnclr-pretrain "without a checkpoint to go on from; replace it by --force"
-    expect 0 nnclr-pretrain -q $TINY --steps 2 --force -o cut s.tar.zst
+    expect_files cut .next .lock
+    expect 2 nnclr-pretrain -q --resume -o cut
+    expect_message nnclr-pretrain "holds no checkpoint"
+    expect 0 nnclr-pretrain -q $TINY --steps 2 -o cut s.tar.zst
     nnclr-pretrain -q -j 1 $TINY --steps 2 -o whole s.tar.zst
     expect_whole cut
+}
+
+@test "--force, killed before each single call: --resume finds the old run or the new one, whole" {
+    local k log=$PWD/log older=0 newer=0
+    nnclr-pretrain -q -j 1 $TINY --steps 1 -o whole s.tar.zst
+    nnclr-pretrain -q -j 1 $TINY --steps 2 --keep 2 --save-every 1steps --seed 7 -o old s.tar.zst
+    for k in $(seq 100); do
+        rm -rf cut log
+        cp -r old cut
+        export NNCLR_INJECT_LOG=$log
+        run injected "any:$k:kill" nnclr-pretrain -q -j 1 $TINY --steps 1 --force -o cut s.tar.zst
+        unset NNCLR_INJECT_LOG
+        [ "$(wc -l <"$log")" -eq "$k" ] || break
+        echo "call $k: $(sed -n "${k}p" "$log")"
+        [ "$status" -eq 137 ]
+        expect 0 nnclr-pretrain -q -j 1 --resume -o cut
+        if cmp -s cut/$CHECKPOINT old/$CHECKPOINT; then
+            older=$((older + 1))
+            [ "$newer" -eq 0 ]
+            diff -r old cut -x .lock
+        else
+            newer=$((newer + 1))
+            expect_whole cut
+        fi
+    done
+    [ "$status" -eq 0 ]
+    echo "$((k - 1)) kills: $older times the old run, $newer times the new one"
+    [ "$older" -ge 15 ]
+    [ "$newer" -ge 15 ]
 }
 
 @test "where files cannot be nameless, what a kill leaves goes at the next start" {

@@ -1,6 +1,7 @@
 #include "io/run_folder.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,22 @@ static nnclr_run *open_run(const char *folder, nnclr_run_mode mode) {
     return run;
 }
 
+/* The first files of a run, wherever it has them now. */
+static void write_files(nnclr_run *run, const char *text) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK_SAYS(nnclr_run_write_description(run, text, strlen(text), &e), "%s", e.message);
+    CHECK_SAYS(nnclr_run_metrics_open(run, -1, &e), "%s", e.message);
+    scratch_write(nnclr_run_checkpoint_path(run), text, strlen(text));
+}
+
+static nnclr_run *begin_run(const char *folder, nnclr_run_mode mode, const char *text) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_run *run = open_run(folder, mode);
+    write_files(run, text);
+    CHECK_SAYS(nnclr_run_begin(run, &e), "%s", e.message);
+    return run;
+}
+
 static void check_refused(const char *folder, nnclr_run_mode mode, const char *part) {
     nnclr_error e = NNCLR_NO_ERROR;
     CHECK(!nnclr_run_open(folder, mode, &e));
@@ -24,6 +41,12 @@ static void put(const char *folder, const char *name, const char *text) {
     char path[500];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     scratch_write(path, text, strlen(text));
+}
+
+static void remove_own(const char *folder, const char *name) {
+    char path[500];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    unlink(path);
 }
 
 static bool there(const char *folder, const char *name) {
@@ -45,19 +68,101 @@ static void a_new_run(void) {
     snprintf(folder, sizeof folder, "%s", scratch("deep/er//run"));
     nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
     CHECK_TEXT(nnclr_run_folder(run), folder);
-    CHECK(strstr(nnclr_run_checkpoint_path(run), "run/checkpoint.safetensors.zst"));
     CHECK(!nnclr_run_done(run) && there(folder, ".lock"));
-    CHECK(nnclr_run_write_description(run, "{}\n", 3, &e));
+    write_files(run, "{}\n");
+    CHECK(!there(folder, "run.json") && !there(folder, "checkpoint.safetensors.zst"));
+    CHECK(nnclr_run_begin(run, &e));
+    CHECK(strstr(nnclr_run_checkpoint_path(run), "run/checkpoint.safetensors.zst"));
+    CHECK(there(folder, "checkpoint.safetensors.zst") && there(folder, "metrics.jsonl"));
+    CHECK(!there(folder, ".next") && !there(folder, ".begun"));
     CHECK(nnclr_run_write_description(run, "{1}\n", 4, &e));
     check_text(scratch("deep/er/run/run.json"), "{1}\n");
+    CHECK(nnclr_run_metrics_line(run, "{}", 2, &e));
+    check_text(scratch("deep/er/run/metrics.jsonl"), "{}\n");
     CHECK(nnclr_run_mark_done(run, &e) && nnclr_run_done(run));
     nnclr_run_close(run);
     check_refused(folder, NNCLR_RUN_NEW, "holds a run already");
-    check_refused(folder, NNCLR_RUN_RESUME, "holds no checkpoint");
-    put(folder, "checkpoint.safetensors.zst", "c");
     run = open_run(folder, NNCLR_RUN_RESUME);
     CHECK(nnclr_run_done(run));
     nnclr_run_close(run);
+    unlink(scratch("deep/er/run/checkpoint.safetensors.zst"));
+    check_refused(folder, NNCLR_RUN_NEW, "without a checkpoint to go on from");
+    check_refused(folder, NNCLR_RUN_RESUME, "holds no checkpoint");
+}
+
+/* What fails before a run begins leaves the folder as it was: none, or what was in it. */
+static void a_run_that_does_not_begin(void) {
+    char folder[400];
+    snprintf(folder, sizeof folder, "%s", scratch("failed"));
+    nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
+    write_files(run, "new");
+    nnclr_run_close(run);
+    CHECK(access(folder, F_OK) != 0);
+    nnclr_run_close(begin_run(folder, NNCLR_RUN_NEW, "old"));
+    put(folder, "DONE", "");
+    put(folder, "checkpoint-0007.safetensors.zst", "old");
+    run = open_run(folder, NNCLR_RUN_FORCE);
+    write_files(run, "new");
+    nnclr_run_close(run);
+    check_text(scratch("failed/run.json"), "old");
+    check_text(scratch("failed/checkpoint.safetensors.zst"), "old");
+    CHECK(there(folder, "DONE") && there(folder, "checkpoint-0007.safetensors.zst"));
+    CHECK(!there(folder, ".next"));
+}
+
+/* Killed while the files of a run that has begun take the place of the older one's: whoever opens
+ * the folder next finds the new run. */
+static void a_run_that_was_killed_as_it_began(void) {
+    static const char *const files[] = {"run.json", "metrics.jsonl", "checkpoint.safetensors.zst"};
+    char folder[400], below[450], path[600];
+    for (size_t moved = 0; moved <= 3; moved++) {
+        snprintf(folder, sizeof folder, "%s%zu", scratch("begun"), moved);
+        snprintf(below, sizeof below, "%s/.begun", folder);
+        nnclr_run_close(begin_run(folder, NNCLR_RUN_NEW, "old"));
+        put(folder, "checkpoint-0007.safetensors.zst", "old");
+        if (moved == 0)
+            put(folder, "DONE", "");
+        CHECK(mkdir(below, 0777) == 0);
+        for (size_t i = 0; i < 3; i++)
+            put(i < moved ? folder : below, files[i], "new");
+        nnclr_run *run = open_run(folder, NNCLR_RUN_RESUME);
+        CHECK(!nnclr_run_done(run) && !there(folder, ".begun") &&
+              !there(folder, "checkpoint-0007.safetensors.zst"));
+        for (size_t i = 0; i < 3; i++) {
+            snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+            check_text(path, "new");
+        }
+        nnclr_run_close(run);
+    }
+}
+
+/* A FIFO, a device or a folder in the place of a file is refused, and not waited for. */
+static void what_is_no_file_is_refused(void) {
+    static const char *const own[] = {"run.json", "metrics.jsonl", "checkpoint.safetensors.zst",
+                                      "DONE", "checkpoint-0001.safetensors.zst"};
+    char folder[400], path[600], lock[600];
+    snprintf(folder, sizeof folder, "%s", scratch("kinds"));
+    nnclr_run_close(begin_run(folder, NNCLR_RUN_NEW, "old"));
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, own[i]);
+        unlink(path);
+        CHECK(mkfifo(path, 0666) == 0);
+        check_refused(folder, NNCLR_RUN_FORCE, "not a regular file");
+        CHECK(i == 2 || (check_refused(folder, NNCLR_RUN_RESUME, "not a regular file"), true));
+        CHECK(unlink(path) == 0 && mkdir(path, 0777) == 0);
+        check_refused(folder, NNCLR_RUN_FORCE, "not a regular file");
+        CHECK(rmdir(path) == 0);
+        put(folder, own[i], "old");
+    }
+    /* Nor is the lock another's file. */
+    snprintf(lock, sizeof lock, "%s/.lock", folder);
+    put(folder, "precious", "precious");
+    CHECK(unlink(lock) == 0 && symlink("precious", lock) == 0);
+    check_refused(folder, NNCLR_RUN_RESUME, ".lock: not a regular file");
+    check_text(scratch("kinds/precious"), "precious");
+    CHECK(unlink(lock) == 0 && mkfifo(lock, 0666) == 0);
+    check_refused(folder, NNCLR_RUN_RESUME, ".lock: not a regular file");
+    CHECK(unlink(lock) == 0);
 }
 
 static void resuming_nothing_makes_nothing(void) {
@@ -91,7 +196,7 @@ static void force_removes_our_own_files_only(void) {
                                          "checkpoint-.safetensors.zst"};
     char folder[400];
     snprintf(folder, sizeof folder, "%s", scratch("forced"));
-    nnclr_run_close(open_run(folder, NNCLR_RUN_NEW));
+    CHECK(mkdir(folder, 0777) == 0);
     for (size_t i = 0; i < sizeof leftovers / sizeof *leftovers; i++)
         put(folder, leftovers[i], "x");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -104,10 +209,12 @@ static void force_removes_our_own_files_only(void) {
         check_refused(folder, NNCLR_RUN_NEW, own[i]);
         nnclr_run *run = open_run(folder, NNCLR_RUN_FORCE);
         CHECK(there(folder, own[i]));
-        nnclr_error e = NNCLR_NO_ERROR;
-        CHECK_SAYS(nnclr_run_clear(run, &e), "%s", e.message);
         nnclr_run_close(run);
-        CHECK_SAYS(!there(folder, own[i]), "%s is left", own[i]);
+        nnclr_run_close(begin_run(folder, NNCLR_RUN_FORCE, "new"));
+        for (size_t j = 0; j < sizeof own / sizeof *own; j++)
+            CHECK_SAYS(there(folder, own[j]) == (j == 0 || j == 3 || j == 4), "%s", own[j]);
+        for (size_t j = 0; j < sizeof own / sizeof *own; j++)
+            remove_own(folder, own[j]);
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         CHECK_SAYS(there(folder, others[i]), "%s is gone", others[i]);
@@ -146,7 +253,7 @@ static void numbered_checkpoints(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     char folder[400];
     snprintf(folder, sizeof folder, "%s", scratch("kept"));
-    nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
+    nnclr_run *run = begin_run(folder, NNCLR_RUN_NEW, "new");
     static const int64_t steps[] = {5, 900, 9999, 10000};
     for (size_t i = 0; i < 4; i++) {
         char text[20];
@@ -172,7 +279,7 @@ static void numbered_checkpoints(void) {
 
 static void metrics_are_cut_to_the_step(void) {
     nnclr_error e = NNCLR_NO_ERROR;
-    nnclr_run *run = open_run(scratch("metrics"), NNCLR_RUN_NEW);
+    nnclr_run *run = begin_run(scratch("metrics"), NNCLR_RUN_NEW, "new");
     char path[500];
     snprintf(path, sizeof path, "%s/metrics.jsonl", nnclr_run_folder(run));
     CHECK(nnclr_run_metrics_open(run, -1, &e));
@@ -211,6 +318,9 @@ static void metrics_are_cut_to_the_step(void) {
 
 int main(void) {
     RUN(a_new_run);
+    RUN(a_run_that_does_not_begin);
+    RUN(a_run_that_was_killed_as_it_began);
+    RUN(what_is_no_file_is_refused);
     RUN(resuming_nothing_makes_nothing);
     RUN(force_removes_our_own_files_only);
     RUN(a_run_in_use_is_locked);
