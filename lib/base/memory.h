@@ -23,8 +23,8 @@ bool nnclr_reserve(void *array, size_t *capacity, size_t need, size_t size, nncl
 
 void nnclr_free(void *memory);
 
-/* Large blocks, zeroed, aligned to 2 MiB where they are that large and to 64 bytes else, advised
- * to use huge pages: clearing small pages is dear on virtual machines. Freed with
+/* Large blocks, zeroed, aligned to 2 MiB if they are that large and to 64 bytes otherwise, advised
+ * to use huge pages: clearing small pages is expensive on virtual machines. Freed with
  * nnclr_block_free and the same size. */
 void *nnclr_block_alloc(size_t bytes, nnclr_error *e);
 void nnclr_block_free(void *block, size_t bytes);

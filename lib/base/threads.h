@@ -19,7 +19,7 @@ typedef struct nnclr_pool nnclr_pool;
 typedef void (*nnclr_task)(void *context, int task, int worker);
 
 /* `threads` >= 1 workers, the calling thread included as worker 0. Each worker is pinned to a CPU
- * of the process's affinity mask where there are as many CPUs as workers; the caller's own mask is
+ * of the process's affinity mask if there are as many CPUs as workers; the caller's own mask is
  * restored by nnclr_pool_free. */
 nnclr_pool *nnclr_pool_create(int threads, nnclr_error *e);
 void nnclr_pool_free(nnclr_pool *pool); /* NULL is fine */

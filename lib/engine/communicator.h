@@ -32,7 +32,7 @@ struct nnclr_communicator {
     int rank, ranks;
 };
 
-/* One worker: copies (nothing where source and target are the same place). */
+/* One worker: copies (nothing if source and target are the same place). */
 nnclr_communicator nnclr_communicator_self(void);
 
 #endif

@@ -62,7 +62,7 @@ bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precis
         if (tables[i]->open(g, &refused))
             return true;
         *g = (nnclr_engine){0};
-        /* Of several only what this machine lacks is passed over. */
+        /* If several may serve, only what this machine lacks is passed over. */
         if (refused.code != NNCLR_ERROR_MISSING)
             break;
     }

@@ -12,7 +12,7 @@
  *
  * Places are engine addresses; arithmetic on them is allowed, reading them on the host is not.
  *
- * Time. Calls return before their work is done where the engine likes (a GPU); they follow one
+ * Time. Calls return before their work is done if the engine likes (a GPU); they follow one
  * another in the order of the calls. Errors stick and are read by sync. download, get and
  * get_picks wait for what they read. One thread drives an engine.
  *
@@ -68,7 +68,7 @@ typedef struct nnclr_batchnorm {
     const nnclr_tensor *dx;           /* backward: overwritten; may be the tensor dy is in */
 } nnclr_batchnorm;
 
-/* y = relu?( bn(main) + rest ), where rest is nothing, a tensor, or a second batch norm (the
+/* y = relu?( bn(main) + rest ), in which rest is nothing, a tensor, or a second batch norm (the
  * downsample branch of a residual block). */
 typedef struct nnclr_batchnorm_call {
     nnclr_batchnorm main;
@@ -79,7 +79,7 @@ typedef struct nnclr_batchnorm_call {
     /* backward only */
     const nnclr_tensor *dy;
     const nnclr_tensor *dresidual; /* gradient of `residual` */
-    bool add_residual;             /* dresidual is added to, else overwritten */
+    bool add_residual;             /* dresidual is added to, otherwise overwritten */
 } nnclr_batchnorm_call;
 
 /* A parameter tensor inside the flat buffers. */
@@ -179,7 +179,7 @@ typedef struct nnclr_engine_table {
     void (*conv_backward_data)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *dy,
                                const void *packed, const nnclr_tensor *dx, bool add,
                                void *workspace);
-    /* dweights: OIHW reals, overwritten, or added to where `add`. */
+    /* dweights: OIHW reals, overwritten, or added to if `add`. */
     void (*conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *plan,
                                   const nnclr_tensor *x, const nnclr_tensor *dy, void *dweights,
                                   bool add, void *workspace);
@@ -235,8 +235,8 @@ typedef struct nnclr_engine_table {
                           const void *rows, const int64_t *records);
     /* For each of n queries (reals [n][d]) the k <= 64 rows with the largest dot product, best
      * first, equal ones by the lower index: picks int32 [n][k] and scores reals [n][k], both
-     * engine memory. Where `exclude` (host, [n]) is given, rows whose record equals exclude[i]
-     * (>= 0) are no candidates. Where fewer than k rows are candidates the rest is -1 and 0. */
+     * engine memory. If `exclude` (host, [n]) is given, rows whose record equals exclude[i]
+     * (>= 0) are no candidates. If fewer than k rows are candidates the rest is -1 and 0. */
     void (*search_nearest)(nnclr_engine *g, nnclr_search *search, const void *queries, int n, int k,
                            const int64_t *exclude, void *picks, void *scores);
     void (*get_picks)(nnclr_engine *g, const void *picks, size_t count, int32_t *host);
@@ -270,7 +270,7 @@ typedef enum nnclr_precision {
 
 /* Picks the table and opens the engine; what is not built in or not on this machine is refused with
  * what can be given instead. NNCLR_ENGINE_AUTO is what the environment variable NNCLR_ENGINE names;
- * without it amx where the machine has it, else cpu. NNCLR_PRECISION_AUTO is bf16 on amx, f32 on
+ * without it amx if the machine has it, else cpu. NNCLR_PRECISION_AUTO is bf16 on amx, f32 on
  * cpu. The pool must outlive the engine. */
 bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precision precision,
                        nnclr_pool *pool, nnclr_error *e);

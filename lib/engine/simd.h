@@ -16,8 +16,8 @@ typedef enum nnclr_simd {
 bool nnclr_simd_has(nnclr_simd simd);
 
 /* The widest that this CPU has, or those that the environment variable NNCLR_SIMD names (avx512,
- * avx2, none). False: NNCLR_ERROR_MISSING where the CPU lacks what was named, NNCLR_ERROR_USAGE
- * where it is no name. Any thread. */
+ * avx2, none). False: NNCLR_ERROR_MISSING if the CPU lacks what was named, NNCLR_ERROR_USAGE
+ * if it is not a name. Any thread. */
 bool nnclr_simd_choose(nnclr_simd *simd, nnclr_error *e);
 
 #endif

@@ -14,11 +14,11 @@ struct nnclr_execution {
     nnclr_lifetimes lifetimes; /* which ops, and whether training */
     int groups, n;             /* n as planned */
     size_t values;
-    nnclr_tensor *tensors, *gradients; /* [values]; place NULL where not planned */
+    nnclr_tensor *tensors, *gradients; /* [values]; place NULL if not planned */
     bool *filled;                      /* [values] whose gradient has a contribution or a seed */
     bool *remade;                      /* [values] that are made again for the backward pass */
     bool accumulate;                   /* parameters' gradients are added to */
-    nnclr_conv_plan **plans;           /* [ops of the range]; NULL where no convolution */
+    nnclr_conv_plan **plans;           /* [ops of the range]; NULL if not a convolution */
     nnclr_op_run *runs;                /* [ops of the range] */
     nnclr_interval *intervals;         /* [NNCLR_USES * values], then the workspace */
     void *arena;
@@ -68,8 +68,8 @@ static bool choose_range(nnclr_execution *x, int first, int last, nnclr_error *e
             if (reads[j] >= 0 && reads[j] != first &&
                 value_at(x, reads[j])->producer < x->lifetimes.begin)
                 return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                                  "value %d is no cut of the network: %s reads value %d too", first,
-                                  op->name, reads[j]);
+                                  "value %d is not a cut of the network: %s reads value %d too",
+                                  first, op->name, reads[j]);
     }
     return true;
 }
@@ -163,7 +163,7 @@ static const nnclr_tensor *tensor_or_null(const nnclr_tensor *tensors, int value
     return value >= 0 && tensors[value].place ? &tensors[value] : NULL;
 }
 
-/* Address of a segment inside one of the flat buffers; NULL where either is absent. */
+/* Address of a segment inside one of the flat buffers; NULL if either is absent. */
 static void *segment_of(const nnclr_execution *x, const nnclr_segment *segments, void *reals,
                         int segment) {
     return reals && segment >= 0 ? nnclr_real_at(x->engine, reals, segments[segment].offset) : NULL;
@@ -313,7 +313,7 @@ void nnclr_execution_input(nnclr_execution *x, const float *pictures, int n) {
     x->engine->table->upload(x->engine, pictures, &x->tensors[0]);
 }
 
-/* Positions in the planned range of the ops behind `from` up to the producer of `to`. */
+/* Positions in the planned range of the ops after `from` up to the producer of `to`. */
 static void find_range(const nnclr_execution *x, int from, int to, int *begin, int *end) {
     *begin = value_at(x, from)->producer + 1 - x->lifetimes.begin;
     *end = value_at(x, to)->producer + 1 - x->lifetimes.begin;
@@ -432,7 +432,7 @@ static const char *value_name(const nnclr_execution *x, int value) {
     return producer < 0 ? "input" : op_at(x, producer)->name;
 }
 
-/* A moment in the words of the list: an op's name, and "'" where it is its backward. */
+/* A moment in the words of the list: an op's name, and "'" if it is its backward. */
 static bool print_moment(const nnclr_execution *x, nnclr_buffer *out, int moment, nnclr_error *e) {
     int ops = op_count(x);
     bool backward = moment >= ops;

@@ -16,10 +16,10 @@ typedef enum nnclr_mode {
 } nnclr_mode;
 
 /* For `groups` groups of at most n pictures. Ops [0, until) are planned, where `until` is the op
- * behind the producer of `last` (a value; -1: the whole list). Parameters must outlive it. */
+ * after the producer of `last` (a value; -1: the whole list). Parameters must outlive it. */
 nnclr_execution *nnclr_execution_create(nnclr_parameters *parameters, nnclr_mode mode, int groups,
                                         int n, int last, nnclr_error *e);
-/* The same for the ops behind the producer of `first` only (0: all), whose tensor the caller fills
+/* The same for the ops after the producer of `first` only (0: all), whose tensor the caller fills
  * before forward(x, first, ...): heads on the pooled features of many micro-batches. */
 nnclr_execution *nnclr_execution_create_range(nnclr_parameters *parameters, nnclr_mode mode,
                                               int groups, int n, int first, int last,
@@ -32,7 +32,7 @@ void nnclr_execution_pack(nnclr_execution *x);
 /* Host NHWC f32 [groups * n][h][w][3] into value 0. Evaluation may pass a smaller n. */
 void nnclr_execution_input(nnclr_execution *x, const float *pictures, int n);
 
-/* Runs the ops from the producer of the value behind `from` up to the producer of `to`: (0, last)
+/* Runs the ops from the producer of the value after `from` up to the producer of `to`: (0, last)
  * is everything; (features, z) the projector. In training, running statistics are updated. */
 void nnclr_execution_forward(nnclr_execution *x, int from, int to);
 

@@ -37,7 +37,7 @@ bool nnclr_lifetimes_remade(const nnclr_lifetimes *l, int value);
 
 int nnclr_lifetimes_moments(const nnclr_lifetimes *l);
 
-/* intervals[use * value_count + value]: first and last of every block; first > last where there is
+/* intervals[use * value_count + value]: first and last of every block; first > last if there is
  * no such block. Bytes and offsets are 0. */
 void nnclr_lifetimes_find(const nnclr_lifetimes *l, nnclr_interval *intervals);
 

@@ -29,7 +29,7 @@ static bool check_spec(const nnclr_model_spec *spec, nnclr_error *e) {
            check_layers(&spec->predictor, "predictor", e);
 }
 
-/* Marks `value`, and behind it its normalised form. */
+/* Marks `value`, and after it its normalised form. */
 static bool mark_with_unit(nnclr_network *net, int value, const char *name, const char *unit_name,
                            nnclr_error *e) {
     int unit = nnclr_add_l2norm(net, value, unit_name, e);

@@ -4,7 +4,7 @@
  * projector: (linear, batch norm, ReLU) x 2, linear, batch norm; no biases. predictor: linear,
  * batch norm, ReLU, linear with bias. Marks: "features" (pooled), "projection" (z),
  * "projection_unit" (z / |z|), "prediction" (p), "prediction_unit"; "logits" of the classifier, a
- * linear layer with bias behind the pooled features. Those of a head that is absent are, too.
+ * linear layer with bias after the pooled features. Those of a head that is absent are, too.
  */
 #ifndef NNCLR_NET_MODEL_H
 #define NNCLR_NET_MODEL_H
@@ -53,7 +53,7 @@ nnclr_network *nnclr_model_build(const nnclr_model_spec *spec, nnclr_error *e);
 int nnclr_resnet_build(nnclr_network *net, int x, nnclr_arch arch, double width, nnclr_stem stem,
                        nnclr_error *e);
 /* mlp.c: appends linear layers of these widths, each but the last followed by batch norm and ReLU;
- * the last by batch norm alone where `norm_last`, else it has a bias. Value or -1. */
+ * the last by batch norm alone if `norm_last`, otherwise it has a bias. Value or -1. */
 int nnclr_mlp_build(nnclr_network *net, int x, const char *prefix, const int *widths, int count,
                     bool norm_last, nnclr_error *e);
 

@@ -116,7 +116,7 @@ static bool segment_init(nnclr_segment *segment, const char *name, const char *s
     return true;
 }
 
-/* The segments behind position `at` move up. */
+/* The segments after position `at` move up. */
 static bool segment_insert(segment_list *list, size_t at, nnclr_segment segment, nnclr_error *e) {
     size_t reals;
     if (!nnclr_size_add(list->reals, segment.count, &reals))

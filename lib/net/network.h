@@ -81,7 +81,7 @@ size_t nnclr_network_value_count(const nnclr_network *net);
 const nnclr_value *nnclr_network_value(const nnclr_network *net, size_t i);
 
 /* Parameters and running statistics: segments of two flat buffers, in the order of torch's
- * state_dict: a block's downsample branch stands behind the batch norm that adds it. */
+ * state_dict: a block's downsample branch stands after the batch norm that adds it. */
 size_t nnclr_network_segment_count(const nnclr_network *net);
 const nnclr_segment *nnclr_network_segments(const nnclr_network *net);
 size_t nnclr_network_parameter_count(const nnclr_network *net); /* reals */

@@ -1,4 +1,4 @@
-/* Batch norm: y = relu?( gamma (x - mean) / deviation + beta + rest ), where rest is nothing, a
+/* Batch norm: y = relu?( gamma (x - mean) / deviation + beta + rest ), in which rest is nothing, a
  * residual, or a second batch norm over its own input. Statistics are per group. */
 #include <assert.h>
 

@@ -11,7 +11,7 @@ typedef struct nnclr_op_run {
     nnclr_engine *engine;
     const nnclr_op *op;
     const nnclr_tensor *x, *y, *residual, *second;
-    /* Training: gradients; NULL where none is wanted (the input's). */
+    /* Training: gradients; NULL if none is wanted (the input's). */
     const nnclr_tensor *dx, *dy, *dresidual, *dsecond;
     bool add_x, add_residual; /* set before each backward: another reader has contributed already */
     bool add_parameters;      /* likewise: gradients of parameters are added to, not overwritten */

@@ -11,8 +11,8 @@ typedef struct nnclr_parameters {
     const nnclr_network *net; /* the caller's, as is the engine */
     nnclr_engine *engine;
     void *weights;    /* reals [nnclr_network_parameter_count] */
-    void *gradients;  /* the same; NULL where opened for evaluation */
-    void *velocity;   /* momentum; NULL where opened for evaluation */
+    void *gradients;  /* the same; NULL if opened for evaluation */
+    void *velocity;   /* momentum; NULL if opened for evaluation */
     void *statistics; /* reals [nnclr_network_statistic_count] */
     int64_t batches;  /* num_batches_tracked of every batch norm: training forwards x groups */
     void *arena;

@@ -49,8 +49,8 @@ static int scaled(int channels, double width) {
     return multiple < 8 ? 8 : multiple;
 }
 
-/* conv1 .. convN with their batch norms, ReLU behind each; the last batch norm adds the block's
- * input, or where the shapes differ the downsample branch. */
+/* conv1 .. convN with their batch norms, ReLU after each; the last batch norm adds the block's
+ * input, or if the shapes differ the downsample branch. */
 static int build_block(nnclr_network *net, int x, const char *prefix, bool bottleneck, int inner,
                        int stride, nnclr_error *e) {
     int convs = bottleneck ? 3 : 2, strided = bottleneck ? 2 : 1;

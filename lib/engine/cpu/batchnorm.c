@@ -70,7 +70,7 @@ void CPU(add_sums)(const real *x, size_t rows, int c, double *sums) {
     }
 }
 
-/* The gradient behind the ReLU. */
+/* The gradient after the ReLU. */
 CPU_WIDE static void mask_lanes(const real *restrict dy, const real *restrict y, int lanes,
                                 real *restrict dz) {
     for (int i = 0; i < lanes; i++)

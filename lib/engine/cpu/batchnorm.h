@@ -22,7 +22,7 @@ void CPU(fill_affine)(const nnclr_batchnorm *bn, bool running, int group, const 
                       affine *a);
 void CPU(fill_means)(const nnclr_batchnorm *bn, int group, const stripe *s, real *mean);
 /* From the sums over a group of dz and dz (x - mean). The first group overwrites dgamma and dbeta
- * where they are not to be added to, the others add. */
+ * if they are not to be added to, the others add. */
 void CPU(finish_gradient)(const nnclr_batchnorm *bn, int group, const stripe *s, const double *sum,
                           const double *product, gradient *out);
 

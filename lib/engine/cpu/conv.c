@@ -83,7 +83,7 @@ typedef struct backward_call {
     pieces pieces;
 } backward_call;
 
-/* Puts rows of gradients, or zeros where `from` is NULL, where their pixels are in dx. */
+/* Puts rows of gradients, or zeros if `from` is NULL, where their pixels are in dx. */
 static void scatter(const backward_call *call, size_t first, size_t count, const real *from) {
     const nnclr_conv_plan *base = &call->plan->base;
     const residue *r = call->residue;

@@ -9,7 +9,7 @@
 typedef struct residue {
     int y, x;
     int tap_y, tap_x; /* kernel tap of the rectangle's first; the next is one stride lower */
-    taps taps;        /* tap_h or tap_w is 0 where no output sees these pixels */
+    taps taps;        /* tap_h or tap_w is 0 if no output sees these pixels */
     size_t packed;    /* weights [tap_h][tap_w][co][ci] begin here, in reals */
     int chunk;        /* rows of one matrix */
 } residue;
@@ -34,7 +34,7 @@ static inline size_t weight_reals(const CPU(plan) * plan) {
     return (size_t)plan->base.conv.co * (size_t)weight_columns(plan);
 }
 
-/* Scratch of a worker, and what lies behind that of all workers. */
+/* Scratch of a worker, and what lies after that of all workers. */
 static inline real *worker_matrix(const CPU(plan) * plan, void *workspace, int worker) {
     return (real *)workspace + plan->matrix_reals * (size_t)worker;
 }

@@ -67,7 +67,7 @@ enum { MAX_LANES = 512 };
 
 typedef struct stripe {
     int first, channels; /* of c */
-    int repeat;          /* rows at once; more than one only where the stripe is the whole row */
+    int repeat;          /* rows at once; more than one only if the stripe is the whole row */
 } stripe;
 
 static inline int stripe_count(int c) {
@@ -124,7 +124,7 @@ void CPU(fold_sums)(const double *partials, int groups, int count, int c, double
 bool CPU(open_state)(const nnclr_engine *g, CPU(state) * state, nnclr_error *e);
 void CPU(close_state)(CPU(state) * state); /* what it points to */
 
-/* Of what a convolution makes. */
+/* What a convolution makes. */
 static inline nnclr_shape conv_output(const nnclr_conv *conv, nnclr_shape in) {
     nnclr_shape out = in;
     out.h = (in.h + 2 * conv->pad - conv->kernel) / conv->stride + 1;

@@ -13,7 +13,7 @@ typedef struct taps {
     int tap_h, tap_w;       /* the rectangle */
     int source_h, source_w; /* outside of it, zeros */
     int source_c;           /* channels of the source */
-    int channel, channels;  /* those that are taken; all of them where tap_w > 1 */
+    int channel, channels;  /* those that are taken; all of them if tap_w > 1 */
 } taps;
 
 static inline int taps_depth(const taps *t) {
@@ -24,7 +24,7 @@ static inline size_t taps_rows(const taps *t, size_t pictures) {
 }
 
 /* Rows [first, first + count) over all pictures: returns the matrix and its row length in *stride.
- * It lies in `scratch`, or in the source itself where that already is the matrix. */
+ * It lies in `scratch`, or in the source itself if that already is the matrix. */
 const real *CPU(im2col)(const taps *t, const real *source, size_t first, size_t count,
                         real *scratch, int *stride);
 

@@ -83,7 +83,7 @@ void CPU(search_update)(nnclr_engine *g, nnclr_search *s, int first, int count, 
         s->sieve->update(s, first, count);
 }
 
-/* ---- lists of the best, highest first; an equal one stands behind those before it ---- */
+/* ---- lists of the best, highest first; an equal one stands after those before it ---- */
 
 static void clear_list(real *scores, int32_t *picks, int k) {
     for (int i = 0; i < k; i++) {
@@ -156,7 +156,7 @@ static double largest(const double *values, int count) {
     return most;
 }
 
-/* Of the sieve. Where one row is wanted, of many that come at once only those are scored whose
+/* The sieve's. If one row is wanted, of many that come at once only those are scored whose
  * product does not say that the largest's score is larger. */
 static void take(void *context, int query, const int32_t *rows, const double *products, int hits) {
     lists *all = context;

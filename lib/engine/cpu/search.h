@@ -18,7 +18,7 @@ typedef struct search_sieve {
     /* How far its product with any row can be from that row's score; not finite: it cannot tell. */
     real (*doubt)(const nnclr_search *s, const real *query);
     /* Hands out of rows s->rows[first ..] as engine.h says of nnclr_sieve, whose rows these are;
-     * how many of them are done. May leave off where too many rows are handed out; *scored counts
+     * how many of them are done. May leave off if too many rows are handed out; *scored counts
      * those that were scored. `first` is a multiple of 64. */
     int (*sift)(nnclr_search *s, const nnclr_sieve *sieve, int first, const int64_t *scored,
                 int worker);

@@ -1,4 +1,4 @@
-/* Which rows have a large product with which query (engine.h, nnclr_sieve): where the CPU has
+/* Which rows have a large product with which query (engine.h, nnclr_sieve): if the CPU has
  * kernels of ours for float, without a matrix of products; else by blocks of one. */
 #include "engine/cpu/cpu.h"
 
@@ -6,7 +6,7 @@
 
 enum {
     KERNEL_QUERIES = 512,   /* packed at a time, for which rows are packed once, */
-    KERNEL_REALS = 1 << 20, /* or fewer, where they are very long */
+    KERNEL_REALS = 1 << 20, /* or fewer, if they are very long */
     MATRIX_QUERIES = 256,
     MATRIX_ROWS = 512,
     STRETCH = NNCLR_SIEVE_MOST,

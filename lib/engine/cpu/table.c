@@ -7,7 +7,7 @@
 #include "engine/cpu/simd/sift.h"
 #include "engine/simd.h"
 
-/* Of the width that NNCLR_SIMD stands for, in engines of every precision. What is wrong with that
+/* The width that NNCLR_SIMD stands for, in engines of every precision. What is wrong with that
  * is for those to tell that convolve with it. */
 static const struct sift_kernels *choose_sift(void) {
 #if HAS_SIMD
@@ -50,7 +50,7 @@ static bool open_engine(nnclr_engine *g, nnclr_error *e) {
     return false;
 }
 
-/* A size that no memory can hold, where the product overflows: the arena refuses it. */
+/* If the product overflows, a size that no memory can hold: the arena refuses it. */
 static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind) {
     (void)g, (void)kind;
     const int dims[] = {s.groups, s.n, s.h, s.w, s.c};

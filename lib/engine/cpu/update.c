@@ -1,7 +1,7 @@
 /* The optimiser step: four LARS variants and SGD, segment by segment.
  *
  * With u = g + decay w, each is v = momentum v + gain u, w -= step v; they differ in the gain, the
- * norms behind it, and whether the learning rate is inside of the momentum. With Nesterov's
+ * norms after it, and whether the learning rate is inside of the momentum. With Nesterov's
  * momentum (Sutskever et al. 2013, in torch's form) it is w -= step (gain u + momentum v). */
 #include "engine/cpu/cpu.h"
 
@@ -76,7 +76,7 @@ static double ratio_of_update(nnclr_engine *g, const nnclr_update *update, segme
     return of_w > 0 && of_u > 0 ? update->trust * of_w / of_u : 1;
 }
 
-/* C, D: trust |w| / (|g| + decay |w|), and no decay where a norm is zero. */
+/* C, D: trust |w| / (|g| + decay |w|), and no decay if a norm is zero. */
 static double ratio_of_sum(nnclr_engine *g, const nnclr_update *update, segment_call *call) {
     double of_w, of_g, decay = (double)call->decay;
     call->decay = 0;

@@ -50,7 +50,7 @@ static int channels_of(const tiled_pass *p, int block) {
     return tiled_within(p->x->shape.c, p->first_block + block);
 }
 
-/* A tile of a tensor of the call, NULL where there is none. */
+/* A tile of a tensor of the call, NULL if there is none. */
 static element *tile_at(const tiled_pass *p, const nnclr_tensor *t, size_t spot, int block) {
     if (!t)
         return NULL;

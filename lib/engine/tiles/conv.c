@@ -1,6 +1,6 @@
 /* Convolution forward and backward-data: for each spot of the result the tiles under its taps,
- * those outside of the picture left out, times the weights of each tap. Of few channels the row of
- * pixels under a row of taps is one tile (conv_fold.c). Values of three parts are multiplied
+ * those outside of the picture left out, times the weights of each tap. With few channels the row
+ * of pixels under a row of taps is one tile (conv_fold.c). Values of three parts are multiplied
  * exactly forward, since a ReLU that flips changes a gradient more than all rounding does;
  * gradients with three products. */
 #include "engine/tiles/conv.h"
@@ -88,7 +88,7 @@ static void pack_block(void *context, int task, int worker) {
     int input = task % inputs, output = task / inputs, taps = (int)tiled_taps(conv);
     int steps = tiled_steps(call->plan), folded = taps / steps;
     for (int tap = 0; tap < taps; tap++) {
-        int first = tap % folded * conv->ci; /* k; 0 where nothing is folded */
+        int first = tap % folded * conv->ci; /* k; 0 if nothing is folded */
         element *forward =
             call->forward +
             ((size_t)(output * steps + tap / folded) * (size_t)inputs + (size_t)input) * WEIGHTS;

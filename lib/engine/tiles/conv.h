@@ -35,7 +35,7 @@ static inline void *tiled_shared(const nnclr_engine *g, const tiled_plan *plan, 
     return tiled_scratch(plan, workspace, nnclr_pool_threads(g->pool));
 }
 
-/* The cells of a worker, behind its terms. */
+/* The cells of a worker, after its terms. */
 static inline element *tiled_scratch_cells(const tiled_plan *plan, void *workspace, int worker) {
     return (element *)(tiled_scratch(plan, workspace, worker) +
                        (plan->terms * sizeof(tile_term) + 63) / 64 * 64);
@@ -72,8 +72,8 @@ typedef struct tiled_folded {
 int TILED(fold_terms)(const tiled_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
                       size_t block, int pixel, tiled_folded *folded, tile_term *terms);
 
-/* Sets what backward-weights needs of the plan; returns the bytes that it wants behind the scratch
- * of all workers, SIZE_MAX where they overflow. */
+/* Sets what backward-weights needs of the plan; returns the bytes that it wants after the scratch
+ * of all workers, SIZE_MAX if they overflow. */
 size_t TILED(plan_weights)(tiled_plan *plan);
 /* Parts into which the rows of dy [groups * blocks of pictures * h] are cut. */
 pieces TILED(weight_parts)(const tiled_plan *plan, nnclr_shape out);

@@ -1,7 +1,7 @@
 /* Convolution backward-weights: sums over pictures and pixels. A product's k are the 32 pictures of
  * a spot, so x is transposed to [32 channels][32 pictures] and the pictures of dy are paired. Cells
  * of floats are multiplied as they are; what is said to be transposed below is then only copied,
- * and where dW is small not even that. */
+ * and if dW is small not even that. */
 #include "engine/tiles/conv.h"
 
 #include <limits.h>
@@ -14,8 +14,8 @@ enum {
     IN_PLACE = NNCLR_TILE_PARTS == 0,
     PART_SPOTS = IN_PLACE ? 64 : 128, /* that make a part worth its dW */
     CHUNK_SPOTS = IN_PLACE ? 96 : 48, /* of dy between two visits of dW */
-    GROUP = 4, /* blocks of ci and of co of a task, where dW is large and nothing copied */
-    PASS_BYTES = 32 << 20,  /* of transposed pictures */
+    GROUP = 4,             /* blocks of ci and of co of a task, if dW is large and nothing copied */
+    PASS_BYTES = 32 << 20, /* of transposed pictures */
     CLOSE_BYTES = 768 << 10 /* of them in L2 */
 };
 
@@ -95,7 +95,7 @@ size_t TILED(plan_weights)(tiled_plan *plan) {
             scratch = (size_t)plan->ring * (size_t)tiled_row_cells(plan) * tiled_depth(in);
         if (!IN_PLACE)
             scratch += spots * tiled_depth(out);
-        scratch *= sizeof(element); /* where rows are folded, more than forward folds */
+        scratch *= sizeof(element); /* if rows are folded, more than forward folds */
         shared = (size_t)TILED(weight_parts)(plan, out).count * plan->weights * sizeof(float);
     }
     plan->worker_bytes = (plan->terms * sizeof(tile_term) + 63) / 64 * 64 + scratch;
@@ -330,7 +330,7 @@ static void sum_part(void *context, int task, int worker) {
 
 /* ---- large dW: all pictures of a pass ---- */
 
-/* Row `row` of a block of pictures, where the tensor has one. */
+/* Row `row` of a block of pictures, if the tensor has one. */
 static void rearrange_row(const weights_call *call, void (*kernel)(const element *, element *),
                           const nnclr_tensor *t, int block, int row, element *tiles) {
     nnclr_shape s = t->shape;
@@ -349,7 +349,7 @@ static void transpose_rows(void *context, int task, int worker) {
     rearrange_row(call, call->kernels->pair, call->dy, block, row, call->dy_tiles);
 }
 
-/* Of rows [first, last) of dy those of blocks that are full, or of those that are not, as few
+/* Among rows [first, last) of dy those of blocks that are full, or of those that are not, as few
  * pictures take less time. */
 static int pass_terms(const weights_call *call, int tap, int first, int last, bool full,
                       tile_term *terms) {

@@ -128,7 +128,7 @@ CPU_WIDE static void add_tile(const element *x, float *sums) {
         sums[i] += cell_value(x, i);
 }
 
-/* Of the rows of a task: place, channels. */
+/* The rows of a task: place, channels. */
 static float *rows_of(const nnclr_tensor *rows, nnclr_shape s, int task, int *channels) {
     int blocks = tiled_blocks(s.c), block = task / blocks, first = task % blocks * BLOCK;
     int group = block / tiled_picture_blocks(s.n);

@@ -4,7 +4,7 @@
  *     rows     [m / 32][d / 32][2 halves of 32 rows][16 pairs of numbers][16 rows][2]
  *     queries  [n / 32][d / 32][32 queries][32 numbers]
  *
- * A block of rows, 16 KB where d is 256, stays in L1 while all queries pass by from L2, and is read
+ * A block of rows, 16 KB if d is 256, stays in L1 while all queries pass by from L2, and is read
  * once from memory; of the 32 x 32 products in L1 only those not below their query's floor are
  * looked at. The search sums their scores anew (cpu/search.c), so the picks are those of float.
  *
@@ -13,7 +13,7 @@
  *     q r - q' r' = (q - q') r + q' (r - r'),
  *
  * so by Cauchy and Schwarz they are at most |q - q'| |r| + |q'| |r - r'| apart, which are measured,
- * not bounded; the product's float sum adds d roundings of |q'| |r'|. Where rows are so alike that
+ * not bounded; the product's float sum adds d roundings of |q'| |r'|. If rows are so alike that
  * many are within that of the best, the reference engine's sieve takes over. */
 #include "engine/cpu/search.h"
 #include "engine/tiles/tiled.h"

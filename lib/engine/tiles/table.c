@@ -71,7 +71,7 @@ static const tile_kernels *vector_kernels(nnclr_error *e) {
 
 #elif NNCLR_TILE_PARTS == 1
 
-/* Of AVX-512 the products of bfloat16, where they are faster than those of floats: VDPBF16PS takes
+/* AVX-512's products of bfloat16, if they are faster than those of floats: VDPBF16PS takes
  * as long as FMA on AMD's CPUs, four times as long on Intel's. All give the same bits. */
 static const tile_kernels *vector_kernels(nnclr_error *e) {
     nnclr_simd simd;
@@ -132,7 +132,7 @@ bool TILED(multiplies)(const tile_kernels *kernels) {
 
 #endif
 
-/* Where bfloat16 is widened, floats are faster. */
+/* If bfloat16 is widened, floats are faster. */
 static const tile_kernels *search_kernels(const tile_kernels *kernels) {
 #if defined(__x86_64__) && NNCLR_TILE_PARTS > 0
     if (kernels == &TILES(amx))
@@ -195,7 +195,7 @@ static void close_engine(nnclr_engine *g) {
 
 /* ---- memory ---- */
 
-/* A size that no memory can hold, where the product overflows: the arena refuses it. */
+/* If the product overflows, a size that no memory can hold: the arena refuses it. */
 static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind) {
     (void)g;
     bool rows = kind == NNCLR_ROWS;
@@ -222,7 +222,7 @@ static element *picture_at(const nnclr_tensor *t, int picture, int pixel) {
            within % PICTURES * BLOCK;
 }
 
-/* One spot, and zeros where there is no picture or channel. */
+/* One spot, and zeros if there is not a picture or channel. */
 static void upload_spot(const upload_call *call, int group, size_t spot) {
     nnclr_shape s = call->to->shape;
     size_t pixels = (size_t)s.h * (size_t)s.w, block = spot / pixels;

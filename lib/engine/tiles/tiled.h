@@ -47,7 +47,7 @@ static inline size_t tiled_depth(nnclr_shape s) {
 static inline element *tiled_at(const nnclr_tensor *t, size_t spot) {
     return (element *)t->place + spot * tiled_depth(t->shape);
 }
-/* Of all channels those in a block, of n pictures those in one. */
+/* How many of all channels are in a block, and how many of n pictures. */
 static inline int tiled_within(int channels, int block) {
     int left = channels - block * BLOCK;
     return left < BLOCK ? left : BLOCK;

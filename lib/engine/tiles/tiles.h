@@ -12,7 +12,7 @@
  * border and no matrix of shifted pixels: a convolution is, for each pixel of its result, a short
  * list of cells to multiply.
  *
- * Of bfloat16 a product multiplies a tile "a" [32 rows][32 k] by a tile "b" whose k are in pairs,
+ * With bfloat16 a product multiplies a tile "a" [32 rows][32 k] by a tile "b" whose k are in pairs,
  * [2 halves of the columns][16 pairs][16 columns][2]: what AMX (TDPBF16PS) and AVX512-BF16
  * (VDPBF16PS) want. Sums are float32.
  *
@@ -29,7 +29,7 @@
  *     backward-weights  rows input channels, k pictures,  columns output channels; a is x
  *                       transposed, b is dy with its pictures in pairs
  *
- * Of floats "b" is [32 k][32 columns], rows are 16 forward and backward to data, and where k are
+ * With floats "b" is [32 k][32 columns], rows are 16 forward and backward to data, and if k are
  * pictures, "a" is taken as it lies, [16 k][32 rows]. Blocks of 16 pictures leave less of a small
  * batch empty than 32 would, for two percents of speed.
  *
@@ -129,7 +129,7 @@ typedef struct tile_kernels {
                   double *squares);
     /* to[j][i] = from[i][j] */
     void (*transpose)(const element *from, element *to);
-    /* Each row of a cell down by `channels`, and behind it, up to `end`, those of a pixel, or of
+    /* Each row of a cell down by `channels`, and after it, up to `end`, those of a pixel, or of
      * NULL zeros, as from `end` on. */
     void (*slide)(element *cell, const element *pixel, int channels, int end);
     /* Rows in pairs: the form of b. */

@@ -18,7 +18,7 @@ enum { SIFT_DEPTH = 512, SIFT_MOST_QUERIES = 8, SIFT_MOST_ROWS = 48 };
 typedef struct sift_tile {
     const float *queries, *rows; /* packed, `depth` numbers of each */
     int depth;
-    bool add;  /* the sums are gone on with; else they begin at 0 */
+    bool add;  /* the sums go on; otherwise they begin at 0 */
     bool last; /* no piece follows: hits are wanted */
     float
         *sums; /* [queries][rows]; after the last piece only those of queries with a hit are set */
@@ -29,7 +29,7 @@ typedef struct sift_tile {
 typedef struct sift_kernels {
     int queries, rows; /* of a tile */
     /* packed [depth][width] = the first `depth` numbers of `count` rows that are `pitch` apart, and
-     * zeros behind those rows. */
+     * zeros after those rows. */
     void (*pack)(const float *rows, size_t pitch, int count, int depth, int width, float *packed);
     void (*multiply)(const sift_tile *tile);
 } sift_kernels;

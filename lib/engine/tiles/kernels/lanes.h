@@ -61,7 +61,7 @@ INLINE lanes widen(const element *from) {
 INLINE void narrow(element *to, lanes v) {
     keep(to, v);
 }
-/* Past the caches, where a vector is a whole line of them. The locks at a task's end order it. */
+/* Past the caches, if a vector is a whole line of them. The locks at a task's end order it. */
 INLINE void narrow_past(element *to, lanes v) {
 #if NNCLR_SIMD_LANES == 16
     _mm512_stream_ps(to, (__m512)v);

@@ -5,7 +5,7 @@
  *     tmm5: a, rows 16..31  tmm2 += tmm5 tmm6        tmm3 += tmm5 tmm7
  *
  * For each 32 x 32 x 32 products 2 KB of a and 2 KB of b are read, all of it in order: four loads,
- * four products. Where 16 rows or columns are enough, half of that. Three parts go into the same
+ * four products. If 16 rows or columns are enough, half of that. Three parts go into the same
  * accumulators, and only the side that changes is loaded: fourteen loads and 24 products, or eight
  * and twelve. Fewer k take no less time. */
 #ifndef NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_AMX_H

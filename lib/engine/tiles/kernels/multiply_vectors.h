@@ -4,7 +4,7 @@
  *     a: a pair   sum: 16 columns        | 16 columns               8 rows: 16 vectors of sums
  *     spread over a vector
  *
- * Eight rows of both halves, or sixteen of one where 16 columns are enough, stay in registers from
+ * Eight rows of both halves, or sixteen of one if 16 columns are enough, stay in registers from
  * the first term to the last: sixteen chains of products, which is what the latency of two units
  * asks for. a is read once, b, which stays in L1 or L2, once for each group of rows. Rows, columns
  * and k that are zeros anyway take no time. */

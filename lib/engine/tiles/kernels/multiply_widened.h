@@ -29,7 +29,7 @@ typedef struct run {
     bool add;
 } run;
 
-/* Of pairs the members with odd, with even k. */
+/* The members of pairs with odd, with even k. */
 INLINE vector odd_members(vector pairs) {
 #if NNCLR_SIMD_LANES == 16
     return _mm512_castsi512_ps(

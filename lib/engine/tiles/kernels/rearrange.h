@@ -16,7 +16,7 @@ INLINE void clear_lanes(element *cell, int rows, int channels) {
             narrow_past(cell + at, (lanes){0});
 }
 
-/* Of a vector of columns. */
+/* In a vector of columns. */
 INLINE void store_lanes(const float *sums, int rows, bool add, element *y) {
     for (int at = 0; at < rows * BLOCK; at += BLOCK) {
         lanes v = get(sums + at);
