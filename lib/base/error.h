@@ -13,12 +13,13 @@
 
 typedef enum nnclr_code {
     NNCLR_OK = 0,
-    NNCLR_ERROR_MEMORY,  /* the system has no more memory */
-    NNCLR_ERROR_IO,      /* the system refused a read, write, open, rename, ... */
-    NNCLR_ERROR_CLOSED,  /* the reader of our output has gone away (EPIPE) */
-    NNCLR_ERROR_INPUT,   /* bytes from outside are not what they must be */
-    NNCLR_ERROR_LIMIT,   /* sound input, but larger than a stated bound */
-    NNCLR_ERROR_USAGE,   /* options that contradict each other or the data */
+    NNCLR_ERROR_MEMORY, /* the system has no more memory */
+    NNCLR_ERROR_IO,     /* the system refused a read, write, open, rename, ... */
+    NNCLR_ERROR_PATH,   /* a name that is not there or may not be opened: another one may be fine */
+    NNCLR_ERROR_CLOSED, /* the reader of our output has gone away (EPIPE) */
+    NNCLR_ERROR_INPUT,  /* bytes from outside are not what they must be */
+    NNCLR_ERROR_LIMIT,  /* sound input, but larger than a stated bound */
+    NNCLR_ERROR_USAGE,  /* options that contradict each other or the data */
     NNCLR_ERROR_MISSING, /* not built in, or not offered by this machine */
     NNCLR_ERROR_NUMERIC  /* a number is not finite any more */
 } nnclr_code;
@@ -36,10 +37,14 @@ typedef struct nnclr_error {
 bool nnclr_fail(nnclr_error *e, nnclr_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same, with ": " and the text of `errno` appended; the code follows from errno (ENOMEM:
- * memory, EPIPE: closed, else io). */
+/* The same, with ": " and the text of `errno` appended; the code follows from errno: memory,
+ * closed, path where the name is at fault, else io. */
 bool nnclr_fail_errno(nnclr_error *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Does the failure say something about one file or its bytes, so that the next file may be fine?
+ * Else the system is short of memory, descriptors or room, or a disk is broken. */
+bool nnclr_is_fault_of_input(const nnclr_error *e);
 
 /* Puts "WHERE: " in front of the message of an error that is already set; returns false. */
 bool nnclr_fail_at(nnclr_error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));

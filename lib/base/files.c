@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,10 +89,13 @@ bool nnclr_write_all(int fd, const void *from, size_t size, const char *name, nn
     return true;
 }
 
-int nnclr_temporary_fd(nnclr_error *e) {
+static const char *temporary_folder(void) {
     const char *folder = getenv("TMPDIR");
-    if (!folder || folder[0] == '\0')
-        folder = "/tmp";
+    return folder && folder[0] != '\0' ? folder : "/tmp";
+}
+
+int nnclr_temporary_fd(nnclr_error *e) {
+    const char *folder = temporary_folder();
     int fd = open(folder, O_RDWR | O_CLOEXEC | O_TMPFILE, 0600);
     if (fd >= 0)
         return fd;
@@ -101,12 +105,22 @@ int nnclr_temporary_fd(nnclr_error *e) {
     if (nnclr_buffer_printf(&name, e, "%s/nnclr.XXXXXX", folder)) {
         fd = mkostemp((char *)name.data, O_CLOEXEC);
         if (fd < 0)
-            nnclr_fail_errno(e, "%s: no temporary file can be made there", folder);
+            nnclr_fail_errno(
+                e, "%s: no temporary file can be made there (set TMPDIR to another folder)",
+                folder);
         else
             unlink((char *)name.data);
     }
     nnclr_buffer_free(&name);
     return fd;
+}
+
+bool nnclr_temporary_write(int fd, const void *from, size_t size, nnclr_error *e) {
+    char name[PATH_MAX + 100];
+    snprintf(name, sizeof name,
+             "%s: a temporary file cannot be written there (set TMPDIR to a folder with room)",
+             temporary_folder());
+    return nnclr_write_all(fd, from, size, name, e);
 }
 
 bool nnclr_sync_folder_of(const char *path, nnclr_error *e) {

@@ -27,6 +27,8 @@ bool nnclr_write_all(int fd, const void *from, size_t size, const char *name, nn
 
 /* A descriptor on an unlinked temporary file in $TMPDIR or /tmp; -1 on failure. */
 int nnclr_temporary_fd(nnclr_error *e);
+/* As nnclr_write_all, to such a file; where that fails the message names the folder and TMPDIR. */
+bool nnclr_temporary_write(int fd, const void *from, size_t size, nnclr_error *e);
 
 /* Which file a path names, however it is written and through whatever links: for one that is not
  * there yet, its folder and name. Files whose bytes do not stay (pipes, terminals, /dev/null) are

@@ -41,9 +41,9 @@ static bool produce(void *context, uint64_t item, int slot, int worker, nnclr_er
 typedef bool (*consume)(packing *p, uint64_t item, const prepared *picture, void *context,
                         nnclr_error *e);
 
-/* That memory is short says nothing about the picture. */
+/* That memory or descriptors are short says nothing about the picture. */
 static bool leave_out(packing *p, const nnclr_error *why) {
-    if (why->code == NNCLR_ERROR_MEMORY || !p->request->leave_out(p->request->context, why))
+    if (!nnclr_is_fault_of_input(why) || !p->request->leave_out(p->request->context, why))
         return false;
     p->report->left_out++;
     return true;

@@ -21,10 +21,11 @@ const char *nnclr_source_text_at(const nnclr_source *source, size_t at) {
 /* A file's path, a member's name. */
 bool nnclr_item_path(const nnclr_source *source, const nnclr_source_item *item, nnclr_buffer *path,
                      nnclr_error *e) {
-    const char *base = item->kind == NNCLR_SOURCE_FILE ? source->bases[item->input] : "";
+    const char *name = nnclr_source_text_at(source, item->name);
+    bool below = item->kind == NNCLR_SOURCE_FILE && name[0] != '/'; /* a list may name any path */
+    const char *base = below ? source->bases[item->input] : "";
     bool slash = *base && base[strlen(base) - 1] != '/';
-    return nnclr_buffer_printf(path, e, "%s%s%s", base, slash ? "/" : "",
-                               nnclr_source_text_at(source, item->name));
+    return nnclr_buffer_printf(path, e, "%s%s%s", base, slash ? "/" : "", name);
 }
 
 /* Replaces a file that gzip made by its content. */
@@ -39,8 +40,7 @@ static bool unpack(const nnclr_source *source, const char *path, nnclr_item_cont
     bool ok =
         state != NNCLR_ARCHIVE_FAILED &&
         (state == NNCLR_ARCHIVE_END || nnclr_archive_data(packed, source->file_limit, &data, e)) &&
-        (fd = nnclr_temporary_fd(e)) >= 0 &&
-        nnclr_write_all(fd, data.data, data.size, "temporary file", e);
+        (fd = nnclr_temporary_fd(e)) >= 0 && nnclr_temporary_write(fd, data.data, data.size, e);
     nnclr_archive_close(packed);
     if (ok) {
         close(c->fd);
@@ -99,13 +99,19 @@ bool nnclr_item_open(const nnclr_source *source, const nnclr_source_item *item,
     }
 }
 
-bool nnclr_item_is_picture(const nnclr_source *source, const nnclr_source_item *item) {
+bool nnclr_item_is_picture(const nnclr_source *source, const nnclr_source_item *item, bool *picture,
+                           nnclr_error *e) {
     nnclr_item_content c;
     uint8_t start[NNCLR_PICTURE_START];
-    nnclr_error e;
-    bool ok = nnclr_item_open(source, item, &c, &e);
+    nnclr_error why;
+    bool ok = nnclr_item_open(source, item, &c, &why);
     size_t size = ok && c.size < sizeof start ? (size_t)c.size : sizeof start;
-    ok = ok && nnclr_read_at(c.fd, start, size, c.start, "", &e) && nnclr_is_picture(start, size);
+    ok = ok &&
+         nnclr_read_at(c.fd, start, size, c.start, nnclr_source_text_at(source, item->name), &why);
     nnclr_item_close(source, &c);
-    return ok;
+    *picture = ok && nnclr_is_picture(start, size);
+    if (ok || nnclr_is_fault_of_input(&why))
+        return true;
+    *e = why;
+    return false;
 }

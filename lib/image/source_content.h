@@ -23,7 +23,9 @@ bool nnclr_item_path(const nnclr_source *source, const nnclr_source_item *item, 
 bool nnclr_item_open(const nnclr_source *source, const nnclr_source_item *item,
                      nnclr_item_content *c, nnclr_error *e);
 void nnclr_item_close(const nnclr_source *source, const nnclr_item_content *c);
-/* Do its first bytes begin a picture? */
-bool nnclr_item_is_picture(const nnclr_source *source, const nnclr_source_item *item);
+/* Do its first bytes begin a picture? One that cannot be read does not, unless that is the system's
+ * fault, which is an error. */
+bool nnclr_item_is_picture(const nnclr_source *source, const nnclr_source_item *item, bool *picture,
+                           nnclr_error *e);
 
 #endif

@@ -33,7 +33,7 @@ static bool read_cifar(nnclr_pixel_input *f, const nnclr_source_item *item, cons
             *layout = *layouts[i];
             return true;
         }
-        if (!fitted || why.code == NNCLR_ERROR_MEMORY)
+        if (!fitted || !nnclr_is_fault_of_input(&why))
             *e = why;
         fitted = true;
     }
@@ -169,13 +169,20 @@ static bool is_wanted(const nnclr_pixel_input *f, size_t i, nnclr_source_role ro
            nnclr_source_pixel_name(nnclr_source_text_at(f->source, item->name));
 }
 
-static const nnclr_source_item *find_picture(const nnclr_pixel_input *f) {
-    for (size_t i = f->first; i < f->count; i++)
-        if (!is_wanted(f, i, NNCLR_SOURCE_ASKED) &&
-            f->source->items[i].role == NNCLR_SOURCE_ASKED &&
-            nnclr_item_is_picture(f->source, &f->source->items[i]))
-            return &f->source->items[i];
-    return NULL;
+/* *found NULL: there is none. */
+static bool find_picture(const nnclr_pixel_input *f, const nnclr_source_item **found,
+                         nnclr_error *e) {
+    *found = NULL;
+    for (size_t i = f->first; i < f->count && !*found; i++) {
+        const nnclr_source_item *item = &f->source->items[i];
+        bool picture = false;
+        if (!is_wanted(f, i, NNCLR_SOURCE_ASKED) && item->role == NNCLR_SOURCE_ASKED &&
+            !nnclr_item_is_picture(f->source, item, &picture, e))
+            return false;
+        if (picture)
+            *found = item;
+    }
+    return true;
 }
 
 /* Items of the input that stay: its pixels, or else what was asked for. */
@@ -210,7 +217,7 @@ static bool take_apart(nnclr_pixel_input *f, nnclr_error *e) {
             continue;
         nnclr_error failure;
         if (!read_item(f, i, &failure)) {
-            if (failure.code == NNCLR_ERROR_MEMORY) {
+            if (!nnclr_is_fault_of_input(&failure)) {
                 *e = failure;
                 return false;
             }
@@ -225,7 +232,9 @@ static bool take_apart(nnclr_pixel_input *f, nnclr_error *e) {
         other = part && strcmp(part, "train") != 0 ? part : other;
     }
     if (sound + bad > 0 && role == NNCLR_SOURCE_ASKED) {
-        const nnclr_source_item *picture = find_picture(f);
+        const nnclr_source_item *picture;
+        if (!find_picture(f, &picture, e))
+            return false;
         if (picture && sound > 0)
             return nnclr_fail(e, NNCLR_ERROR_INPUT,
                               "%s: is a picture among files of %s; give one of the two, or name "

@@ -26,7 +26,7 @@ static bool copy(int from, const char *name, int to, uint64_t limit, uint64_t *s
             continue;
         if (got < 0)
             return nnclr_fail_errno(e, "%s", name);
-        if (!nnclr_write_all(to, piece, (size_t)got, "temporary copy of a pipe", e))
+        if (!nnclr_temporary_write(to, piece, (size_t)got, e))
             return false;
         *size += (uint64_t)got;
     }

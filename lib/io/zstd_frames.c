@@ -355,7 +355,7 @@ static bool decompress_block(spool *s, size_t size, nnclr_error *e) {
             return zstd_failed(wanted, "damaged zstd stream", e) || nnclr_fail_at(e, "%s", s->name);
         if (in.pos > consumed || out.pos > 0)
             s->wanted = wanted;
-        if (!nnclr_write_all(s->to, out.dst, out.pos, "temporary file", e))
+        if (!nnclr_temporary_write(s->to, out.dst, out.pos, e))
             return false;
         s->written += out.pos;
         full = out.pos == out.size;

@@ -2,8 +2,9 @@
  * or kills or stops the program there. Nothing in it knows the programs under test.
  *
  *   NNCLR_INJECT=CALLS:FIRST:ACTION[:TIMES]
- *     CALLS    names among open, write, fsync, close, rename, link, unlink, truncate, joined by
- *              commas, or "any"; open counts where it may write, write also as pwrite
+ *     CALLS    names among open, read, write, fsync, close, rename, link, unlink, truncate, joined
+ *              by commas, or "any" but read; open counts where it may write, read and write also as
+ *              pread and pwrite
  *     FIRST    the first of these calls that ACTION befalls, counted from 1
  *     ACTION   an errno such as ENOSPC: the call fails (a write after half of its bytes are in the
  *              file); kill: the process is killed before the call; stop: stopped before the call
@@ -42,7 +43,7 @@ static bool listed(const char *list, const char *word) {
     for (const char *p = list; *p && *p != ':';) {
         size_t length = strcspn(p, ",:");
         if ((length == size && strncmp(p, word, size) == 0) ||
-            (length == 3 && strncmp(p, "any", 3) == 0))
+            (length == 3 && strncmp(p, "any", 3) == 0 && strcmp(word, "read") != 0))
             return true;
         p += length + (p[length] == ',');
     }
@@ -139,6 +140,23 @@ static bool fails(const char *call, const char *path) {
     }
 OPEN(open)
 OPEN(open64)
+
+ssize_t read(int fd, void *bytes, size_t size) {
+    REAL(ssize_t, read, int, void *, size_t);
+    char path[PATH_BYTES];
+    path_of_fd(fd, path);
+    return fails("read", path) ? -1 : real(fd, bytes, size);
+}
+
+#define PREAD(name)                                                                                \
+    ssize_t name(int fd, void *bytes, size_t size, off_t offset) {                                 \
+        REAL(ssize_t, name, int, void *, size_t, off_t);                                           \
+        char path[PATH_BYTES];                                                                     \
+        path_of_fd(fd, path);                                                                      \
+        return fails("read", path) ? -1 : real(fd, bytes, size, offset);                           \
+    }
+PREAD(pread)
+PREAD(pread64)
 
 ssize_t write(int fd, const void *bytes, size_t size) {
     REAL(ssize_t, write, int, const void *, size_t);

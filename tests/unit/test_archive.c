@@ -99,7 +99,7 @@ static void what_is_no_archive_is_refused(void) {
     scratch_write(scratch("nothing"), "", 0);
     CHECK_TEXT(list(scratch("nothing"), &e), "refused");
     CHECK_TEXT(list(scratch("absent"), &e), "refused");
-    CHECK_SAYS(e.code == NNCLR_ERROR_IO, "%s", e.message);
+    CHECK_SAYS(e.code == NNCLR_ERROR_PATH, "%s", e.message);
     CHECK_TEXT(list(scratch(""), &e), "refused");
     CHECK_SAYS(strstr(e.message, "is a folder"), "%s", e.message);
 }

@@ -28,6 +28,18 @@ static void errors_keep_their_reason(void) {
     errno = EPIPE;
     nnclr_fail_errno(&e, "x");
     CHECK(e.code == NNCLR_ERROR_CLOSED);
+    static const struct {
+        int number;
+        bool of_input;
+    } kinds[] = {{ENOENT, true}, {EACCES, true},  {ELOOP, true},   {ENXIO, true},  {EMFILE, false},
+                 {EIO, false},   {ENOMEM, false}, {ENFILE, false}, {ENOSPC, false}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        errno = kinds[i].number;
+        nnclr_fail_errno(&e, "x");
+        CHECK_SAYS(nnclr_is_fault_of_input(&e) == kinds[i].of_input, "%s", e.message);
+    }
+    nnclr_fail(&e, NNCLR_ERROR_LIMIT, "x");
+    CHECK(nnclr_is_fault_of_input(&e));
 }
 
 static void long_messages_are_cut_not_overrun(void) {
