@@ -33,8 +33,9 @@ enum { NNCLR_DECODE_PIXEL_BYTES = 12, NNCLR_DECODE_BYTES = 4 << 20 };
 bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                   nnclr_image *image, nnclr_error *e);
 
-/* Do these first bytes of a file begin a picture of a kind that is read? */
-enum { NNCLR_PICTURE_START = 8 };
+/* Do these first bytes of a file begin a picture of a kind that is read? So many are enough to
+ * tell, and for nnclr_decode to say what a file is instead. */
+enum { NNCLR_PICTURE_START = 16 };
 bool nnclr_is_picture(const uint8_t *bytes, size_t size);
 
 /* What is wanted of an upright picture: columns [left, right), rows [top, bottom), all inside it;

@@ -1,6 +1,7 @@
 #include "image/picture_source.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "image/decode.h"
-#include "image/source_entries.h"
+#include "image/source_content.h"
 #include "io/input.h"
 
 enum { NUMBER_DIGITS = 6 }; /* labels that are numbers: up to 999,999 */
@@ -117,8 +118,14 @@ static bool add_companions(nnclr_source *source, uint32_t input, nnclr_error *e)
     if (!directory)
         return nnclr_fail_errno(e, "%s", *base ? base : ".");
     bool ok = true;
-    for (const struct dirent *entry; ok && (entry = readdir(directory));) {
+    while (ok) {
         nnclr_source_item *item;
+        errno = 0;
+        const struct dirent *entry = readdir(directory);
+        if (!entry) {
+            ok = !errno || nnclr_fail_errno(e, "%s", *base ? base : ".");
+            break;
+        }
         if (!nnclr_source_is_companion_name(entry->d_name))
             continue;
         ok = nnclr_source_add(source, input, entry->d_name, strlen(entry->d_name), &item, e);
@@ -486,44 +493,38 @@ const char *nnclr_source_class(const nnclr_source *source, size_t label) {
     return source->classes[label];
 }
 
-static bool read_file(const nnclr_source *source, const char *base, const char *name,
-                      nnclr_buffer *out, nnclr_error *e) {
-    if (!*base || *name == '/')
-        return nnclr_file_read(name, source->file_limit, out, e);
-    char *path = join(base, name, e);
-    bool ok = path && nnclr_file_read(path, source->file_limit, out, e);
-    nnclr_free(path);
-    return ok;
-}
-
-static bool read_spool(const nnclr_source *source, const nnclr_source_item *item, nnclr_buffer *out,
-                       nnclr_error *e) {
-    size_t size = (size_t)item->size;
-    if (!nnclr_buffer_reserve(out, size, e) ||
-        !nnclr_read_at(source->spool, out->data, size, item->offset, "temporary file", e))
+/* Of what is no picture only the first bytes are read: a film may lie among the pictures. */
+static bool read_content(const nnclr_source *source, const nnclr_item_content *c, const char *name,
+                         nnclr_buffer *out, nnclr_error *e) {
+    if (c->size > source->file_limit)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: %llu bytes, more than the limit of %zu", name,
+                          (unsigned long long)c->size, source->file_limit);
+    size_t size = (size_t)c->size, start = size < NNCLR_PICTURE_START ? size : NNCLR_PICTURE_START;
+    if (!nnclr_buffer_reserve(out, start, e) ||
+        !nnclr_read_at(c->fd, out->data, start, c->start, name, e))
         return false;
-    out->size = size;
-    out->data[size] = '\0';
+    out->size = start;
+    if (nnclr_is_picture(out->data, start)) {
+        if (!nnclr_buffer_reserve(out, size - start, e) ||
+            !nnclr_read_at(c->fd, out->data + start, size - start, c->start + start, name, e))
+            return false;
+        out->size = size;
+    }
+    out->data[out->size] = '\0';
     return true;
 }
 
 bool nnclr_source_read(nnclr_source *source, size_t i, nnclr_buffer *out, nnclr_error *e) {
     const nnclr_source_item *item = &source->items[i];
-    const char *base = source->bases[item->input];
-    const char *name = (char *)source->texts.data + item->name;
+    nnclr_item_content c;
+    nnclr_buffer path = {0};
     out->size = 0;
-    switch (item->kind) {
-    case NNCLR_SOURCE_FILE:
-        return read_file(source, base, name, out, e);
-    case NNCLR_SOURCE_SPOOLED:
-        return read_spool(source, item, out, e);
-    case NNCLR_SOURCE_PIXELS:
+    if (item->kind == NNCLR_SOURCE_PIXELS)
         return nnclr_source_read_pixels(source, item, out, e);
-    case NNCLR_SOURCE_LARGE:
-        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: larger than the limit of %zu bytes", name,
-                          source->file_limit);
-    default:
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: a hard link to no earlier member that was read", name);
-    }
+    bool ok = nnclr_item_open(source, item, &c, e);
+    ok = ok && nnclr_item_path(source, item, &path, e) &&
+         read_content(source, &c, (char *)path.data, out, e);
+    nnclr_item_close(source, &c);
+    nnclr_buffer_free(&path);
+    return ok;
 }

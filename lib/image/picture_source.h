@@ -56,9 +56,10 @@ nnclr_source_entry nnclr_source_entry_at(const nnclr_source *source, size_t i);
 bool nnclr_source_mixes_parts(const nnclr_source *source);
 size_t nnclr_source_class_count(const nnclr_source *source);
 const char *nnclr_source_class(const nnclr_source *source, size_t label);
-/* The encoded bytes of entry i into `out` (emptied first). What is no regular file (a directory
- * named x.jpg, a FIFO, a dangling link) is an error, and is never opened so that it blocks. The
- * message begins with the file's path. Any number of threads may call it. */
+/* The encoded bytes of entry i into `out` (emptied first); of what does not begin as a picture
+ * does, only the first NNCLR_PICTURE_START (decode.h). What is no regular file (a directory named
+ * x.jpg, a FIFO, a dangling link) is an error, and is never opened so that it blocks. The message
+ * begins with the file's path. Any number of threads may call it. */
 bool nnclr_source_read(nnclr_source *source, size_t i, nnclr_buffer *out, nnclr_error *e);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "image/decode.h"
 #include "image/source_entries.h"
 #include "io/archive.h"
 #include "io/input.h"
@@ -71,11 +72,23 @@ typedef struct reading {
     size_t links;
 } reading;
 
+/* Is the member one that is read, by its name or its first bytes, which are in r->data? */
+static bool is_read(const reading *r, const nnclr_source_item *item) {
+    const char *name = (char *)r->source->texts.data + item->name;
+    return nnclr_is_picture(r->data.data, r->data.size) || nnclr_source_pixel_name(name) ||
+           nnclr_source_is_companion_name(name);
+}
+
+/* Only the first bytes are kept of a member that is not read: they say what it is instead. */
 static bool spool_member(reading *r, nnclr_source_item *item, nnclr_error *e) {
     nnclr_source *source = r->source;
     nnclr_error why = NNCLR_NO_ERROR;
     r->data.size = 0;
-    if (!nnclr_archive_data(r->archive, source->file_limit, &r->data, &why)) {
+    size_t limit = source->file_limit;
+    size_t start = limit < NNCLR_PICTURE_START ? limit : NNCLR_PICTURE_START;
+    if (!nnclr_archive_start(r->archive, start, &r->data, e))
+        return false;
+    if (is_read(r, item) && !nnclr_archive_data(r->archive, limit - r->data.size, &r->data, &why)) {
         if (why.code != NNCLR_ERROR_LIMIT) {
             *e = why;
             return false;
@@ -85,7 +98,7 @@ static bool spool_member(reading *r, nnclr_source_item *item, nnclr_error *e) {
     }
     if (source->spool < 0 && (source->spool = nnclr_temporary_fd(e)) < 0)
         return false;
-    if (!nnclr_write_all(source->spool, r->data.data, r->data.size, "temporary file", e))
+    if (!nnclr_temporary_write(source->spool, r->data.data, r->data.size, e))
         return false;
     item->kind = NNCLR_SOURCE_SPOOLED;
     item->offset = source->spool_size;

@@ -29,6 +29,8 @@ struct nnclr_archive {
     unsigned char block[BLOCK];
     size_t held;         /* bytes in block that were read to see what the file is */
     size_t zeros;        /* at the end of what the reader was given */
+    bool given;          /* the reader was given anything */
+    bool exhausted;      /* the unpacker has no more */
     nnclr_error failure; /* of a layer below the reader */
     bool packed;         /* one compressed file, and not a tar */
     bool peeked;         /* entry was read by open and not yet given out */
@@ -87,11 +89,14 @@ static long next_unpacked(nnclr_archive *archive, const void **bytes) {
     la_int64_t offset;
     if (archive->gunzip)
         return nnclr_gunzip_next(archive->gunzip, bytes, &archive->failure);
+    if (archive->exhausted)
+        return 0;
     int code;
     do
         code = archive_read_data_block(archive->unpacker, bytes, &size, &offset);
     while (code == ARCHIVE_OK && size == 0);
-    if (code == ARCHIVE_EOF)
+    archive->exhausted = code == ARCHIVE_EOF;
+    if (archive->exhausted)
         return 0;
     if (code == ARCHIVE_OK)
         return (long)size;
@@ -114,6 +119,7 @@ static la_ssize_t next_for_reader(struct archive *reader, void *context, const v
         zeros++;
     if (size > 0)
         archive->zeros = (size_t)zeros + (zeros == size ? archive->zeros : 0);
+    archive->given = archive->given || size > 0;
     return size;
 }
 
@@ -152,6 +158,7 @@ static bool open_unpacker(nnclr_archive *archive, nnclr_error *e) {
     int code = archive_read_open(archive->unpacker, archive, NULL, next_block_for_unpacker, NULL);
     if (code == ARCHIVE_OK)
         code = archive_read_next_header(archive->unpacker, &whole);
+    archive->exhausted = code == ARCHIVE_EOF; /* of no bytes at all: libarchive must not be asked */
     return code == ARCHIVE_OK || code == ARCHIVE_EOF ||
            archive_failed(archive, archive->unpacker, e);
 }
@@ -233,6 +240,31 @@ static bool open_again(nnclr_archive *archive, const nnclr_input *input, nnclr_e
            nnclr_fail_errno(e, "%s", input->name);
 }
 
+/* libarchive takes a file of no bytes for one of another format. */
+static bool open_reader(nnclr_archive *archive, nnclr_error *e) {
+    if (archive_read_open(archive->reader, archive, NULL, next_for_reader, NULL) == ARCHIVE_OK)
+        return true;
+    if (archive->failure.code != NNCLR_OK || archive_errno(archive->reader) != EILSEQ)
+        return reader_failed(archive, e);
+    if (!archive->given)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is empty", archive->name);
+    return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                      "%s: is neither a picture nor a tar archive; give a folder or a tar of JPEG "
+                      "and PNG files",
+                      archive->name);
+}
+
+/* Goes to the first header, so that an archive without one is refused. */
+static bool open_first(nnclr_archive *archive, nnclr_error *e) {
+    nnclr_archive_state state = advance(archive, e);
+    archive->peeked = state == NNCLR_ARCHIVE_ENTRY;
+    archive->ended = state == NNCLR_ARCHIVE_END;
+    if (archive->ended && !archive->packed)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is empty: an archive of no files",
+                          archive->name);
+    return state != NNCLR_ARCHIVE_FAILED;
+}
+
 /* The file at `path`, or where that is NULL an open one. */
 static nnclr_archive *open_archive(const char *path, const nnclr_input *input, bool packed,
                                    nnclr_error *e) {
@@ -241,32 +273,10 @@ static nnclr_archive *open_archive(const char *path, const nnclr_input *input, b
         return NULL;
     archive->fd = -1;
     archive->packed = packed;
-    if (!(path ? open_path(archive, path, e) : open_again(archive, input, e)) ||
-        !open_stream(archive, e) || !set_up(archive, e))
-        goto fail;
-    if (archive_read_open(archive->reader, archive, NULL, next_for_reader, NULL) != ARCHIVE_OK) {
-        if (archive->failure.code == NNCLR_OK &&
-            archive_errno(archive->reader) == EILSEQ) /* libarchive's "unrecognized format" */
-            nnclr_fail(
-                e, NNCLR_ERROR_INPUT,
-                "%s: is neither a picture nor a tar archive; give a folder or a tar of JPEG and "
-                "PNG files",
-                archive->name);
-        else
-            reader_failed(archive, e);
-        goto fail;
-    }
-    switch (advance(archive, e)) {
-    case NNCLR_ARCHIVE_ENTRY:
-        archive->peeked = true;
+    if ((path ? open_path(archive, path, e) : open_again(archive, input, e)) &&
+        open_stream(archive, e) && set_up(archive, e) && open_reader(archive, e) &&
+        open_first(archive, e))
         return archive;
-    case NNCLR_ARCHIVE_END:
-        archive->ended = true;
-        return archive;
-    default:
-        break;
-    }
-fail:
     nnclr_archive_close(archive);
     return NULL;
 }
@@ -316,12 +326,11 @@ nnclr_archive_state nnclr_archive_next(nnclr_archive *archive, const char **name
     return NNCLR_ARCHIVE_END;
 }
 
-bool nnclr_archive_data(nnclr_archive *archive, size_t limit, nnclr_buffer *out, nnclr_error *e) {
+bool nnclr_archive_start(nnclr_archive *archive, size_t size, nnclr_buffer *out, nnclr_error *e) {
     size_t start = out->size;
-    for (;;) {
-        size_t room = limit - (out->size - start);
-        size_t piece =
-            room < BLOCK ? room + 1 : BLOCK; /* one byte more shows that it is too large */
+    while (out->size - start < size) {
+        size_t left = size - (out->size - start);
+        size_t piece = left < BLOCK ? left : BLOCK;
         if (!nnclr_buffer_reserve(out, piece, e))
             return false;
         la_ssize_t got = archive_read_data(archive->reader, out->data + out->size, piece);
@@ -331,16 +340,20 @@ bool nnclr_archive_data(nnclr_archive *archive, size_t limit, nnclr_buffer *out,
             out->size = start;
             return reader_failed(archive, e);
         }
-        if (got < 0)
-            continue;
-        out->size += (size_t)got;
-        if (out->size - start > limit) {
-            const char *name = archive_entry_pathname(archive->entry);
-            out->size = start;
-            return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: %s: more than %zu bytes", archive->name,
-                              name ? name : "?", limit);
-        }
+        out->size += got > 0 ? (size_t)got : 0;
     }
-    out->data[out->size] = 0;
-    return true;
+    return nnclr_buffer_append(out, "", 0, e);
+}
+
+bool nnclr_archive_data(nnclr_archive *archive, size_t limit, nnclr_buffer *out, nnclr_error *e) {
+    size_t start = out->size;
+    /* One byte more shows that it is too large. */
+    if (!nnclr_archive_start(archive, limit + 1, out, e))
+        return false;
+    if (out->size - start <= limit)
+        return true;
+    const char *name = archive_entry_pathname(archive->entry);
+    out->size = start;
+    return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: %s: more than %zu bytes", archive->name,
+                      name ? name : "?", limit);
 }

@@ -30,8 +30,10 @@ typedef enum nnclr_archive_state {
  * *link set to the earlier entry's name and no data of its own; else *link is NULL). */
 nnclr_archive_state nnclr_archive_next(nnclr_archive *archive, const char **name, const char **link,
                                        nnclr_error *e);
-/* Appends the current entry's data to `out`; more than `limit` bytes: a limit error, and the
- * reader can still go on. */
+/* Appends the next `size` bytes of the current entry to `out`, or as many as there are left. */
+bool nnclr_archive_start(nnclr_archive *archive, size_t size, nnclr_buffer *out, nnclr_error *e);
+/* Appends what is left of the current entry to `out`; more than `limit` bytes: a limit error, and
+ * the reader can still go on. */
 bool nnclr_archive_data(nnclr_archive *archive, size_t limit, nnclr_buffer *out, nnclr_error *e);
 
 #endif

@@ -27,9 +27,16 @@ static void write_file(const char *name, const void *bytes, size_t size) {
     fclose(file);
 }
 
-/* Content that tells the file. */
+/* Content that begins as a picture does, and tells the file. */
+static const char *content_of(const char *name) {
+    static char text[300];
+    snprintf(text, sizeof text, "P6 %s", name);
+    return text;
+}
+
 static void put_file(const char *name) {
-    write_file(name, name, strlen(name));
+    const char *content = content_of(name);
+    write_file(name, content, strlen(content));
 }
 
 /* A ustar member; `link`: a hard link to it. */
@@ -170,7 +177,7 @@ static void reads_a_folder_in_the_order_of_imagefolder(void) {
         check_classes(source, LENGTH(tree_classes), tree_classes);
         for (size_t i = 0; i < LENGTH(tree_names); i++) {
             snprintf(path, sizeof path, "tree/%s", tree_names[i]);
-            check_content(source, i, path);
+            check_content(source, i, content_of(path));
         }
         nnclr_source_close(source);
     }
@@ -190,7 +197,7 @@ static void reads_a_flat_folder_and_a_root(void) {
 
     source = open_one("tree", "cat/a-b/");
     check_entries(source, 1, (const char *const[]){"1.jpg"}, none);
-    check_content(source, 0, "tree/cat/a-b/1.jpg");
+    check_content(source, 0, content_of("tree/cat/a-b/1.jpg"));
     nnclr_source_close(source);
 }
 
@@ -216,14 +223,16 @@ static void reports_what_is_no_regular_file(void) {
     char large[1001];
     memset(large, 'x', sizeof large);
     write_file("odd/6.jpg", large, sizeof large);
+    write_file("odd/7.jpg", large, sizeof large - 1);
     nnclr_source *source = open_one("odd", NULL);
-    CHECK(nnclr_source_count(source) == 6);
-    check_content(source, 0, "odd/1.jpg");
+    CHECK(nnclr_source_count(source) == 7);
+    check_content(source, 0, content_of("odd/1.jpg"));
     CHECK_TEXT(read_fails(source, 1).message, "odd/2.jpg: not a regular file");
     CHECK_TEXT(read_fails(source, 2).message, "odd/3.jpg: No such file or directory");
     CHECK_TEXT(read_fails(source, 3).message, "odd/4.jpg: Too many levels of symbolic links");
     CHECK_TEXT(read_fails(source, 4).message, "odd/5.jpg: not a regular file");
     CHECK(read_fails(source, 5).code == NNCLR_ERROR_LIMIT);
+    check_content(source, 6, "xxxxxxxxxxxxxxxx");
     nnclr_source_close(source);
 }
 
@@ -240,8 +249,8 @@ static void unites_the_classes_of_inputs(void) {
         open_source((nnclr_source_options){.inputs = inputs, .input_count = LENGTH(inputs)});
     check_entries(source, LENGTH(names), names, labels);
     check_classes(source, LENGTH(classes), classes);
-    check_content(source, 2, "two/cat/3");
-    check_content(source, 5, "flat/b");
+    check_content(source, 2, content_of("two/cat/3"));
+    check_content(source, 5, content_of("flat/b"));
     nnclr_source_close(source);
 }
 
@@ -266,7 +275,7 @@ static void reads_an_archive_like_the_folder(void) {
     nnclr_buffer tar = {0};
     for (size_t i = LENGTH(tree); i-- > 0;) {
         snprintf(name, sizeof name, "./some/where/%s", tree[i]);
-        add_member(&tar, name, NULL, tree[i]);
+        add_member(&tar, name, NULL, content_of(tree[i]));
     }
     add_member(&tar, "some/wherever/cat/no.jpg", NULL, "not below the root");
     add_member(&tar, "some/other", NULL, "neither");
@@ -277,7 +286,7 @@ static void reads_an_archive_like_the_folder(void) {
         check_entries(source, LENGTH(tree_names), tree_names, tree_labels);
         check_classes(source, LENGTH(tree_classes), tree_classes);
         for (size_t i = 0; i < LENGTH(tree_names); i++)
-            check_content(source, i, tree_names[i]);
+            check_content(source, i, content_of(tree_names[i]));
         nnclr_source_close(source);
     }
 }
@@ -286,6 +295,7 @@ static void resolves_links_and_replaced_members(void) {
     nnclr_buffer tar = {0};
     char large[1200];
     memset(large, 'x', sizeof large - 1);
+    memcpy(large, "P6 ", 3);
     large[sizeof large - 1] = '\0';
     add_member(&tar, "r/a", NULL, "first a");
     add_member(&tar, "r/b", "r/a", NULL);
@@ -297,19 +307,23 @@ static void resolves_links_and_replaced_members(void) {
     add_member(&tar, "r/f", NULL, large);
     add_member(&tar, "r/g", "r/f", NULL);
     add_member(&tar, "r/h", NULL, "");
+    add_member(&tar, "r/i", NULL, large + 3);
     end_tar(&tar, "links.tar");
     nnclr_source *source = open_one("links.tar", "r");
-    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
-    static const int none[] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
+    static const int none[] = {-1, -1, -1, -1, -1, -1, -1, -1, -1};
     check_entries(source, LENGTH(names), names, none);
     check_content(source, 0, "second a");
     check_content(source, 1, "first a");
     check_content(source, 2, "first a");
     check_content(source, 3, "second a");
     CHECK_TEXT(read_fails(source, 4).message, "e: a hard link to no earlier member that was read");
-    CHECK_TEXT(read_fails(source, 5).message, "f: larger than the limit of 1000 bytes");
+    CHECK_TEXT(read_fails(source, 5).message,
+               "f: larger than the limit of 1000 bytes for a member of an archive; unpack it, and "
+               "give the file");
     CHECK(read_fails(source, 6).code == NNCLR_ERROR_LIMIT);
     check_content(source, 7, "");
+    check_content(source, 8, "xxxxxxxxxxxxxxxx"); /* no picture: what tells so was kept */
     nnclr_source_close(source);
 }
 
@@ -366,7 +380,7 @@ static void reads_lists(void) {
         open_list("dog/z.jpg\tpets\n\ncat/a.jpg\tLions\ndog/.DS_Store\nmissing\tpets", "tree");
     check_entries(source, 4, names, (const int[]){1, 0, -1, 1});
     check_classes(source, 2, (const char *const[]){"Lions", "pets"});
-    check_content(source, 1, "tree/cat/a.jpg");
+    check_content(source, 1, content_of("tree/cat/a.jpg"));
     CHECK_TEXT(read_fails(source, 3).message, "tree/missing: No such file or directory");
     nnclr_source_close(source);
 
@@ -376,13 +390,13 @@ static void reads_lists(void) {
     CHECK(nnclr_source_class_count(source) == 11);
     CHECK_TEXT(nnclr_source_class(source, 10), "10");
     CHECK_TEXT(read_fails(source, 0).message, "tree/cat: not a regular file");
-    check_content(source, 1, "tree/cat/a.jpg");
+    check_content(source, 1, content_of("tree/cat/a.jpg"));
     nnclr_source_close(source);
 
     char absolute[300];
     snprintf(absolute, sizeof absolute, "%s/flat/a\n", place);
     source = open_list(absolute, "tree");
-    check_content(source, 0, "flat/a");
+    check_content(source, 0, content_of("flat/a"));
     nnclr_source_close(source);
 }
 
@@ -391,7 +405,7 @@ static void reads_lists(void) {
 static void refuses_inputs_with_one_sentence(void) {
     mkdir("void", 0777);
     put_file("only-hidden/.a");
-    put_file("text");
+    write_file("text", "text", 4);
     static const char *const nothing[] = {"void"}, *const hidden[] = {"only-hidden"},
                              *const none[] = {"absent"}, *const text[] = {"text"},
                              *const trees[] = {"tree", "flat"}, *const tar[] = {"tree.tar"};
