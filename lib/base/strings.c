@@ -171,6 +171,64 @@ bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error 
     return nnclr_buffer_append(out, "", 0, e);
 }
 
+static int hex_digit(char c) {
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+/* The byte that an escape at `text` stands for, and how long it is; 0: none begins there. */
+static size_t read_escape(const char *text, size_t size, char *byte) {
+    static const char letters[] = "\\tnr", bytes[] = "\\\t\n\r";
+    const char *letter = size >= 2 && text[1] ? strchr(letters, text[1]) : NULL;
+    if (letter) {
+        *byte = bytes[letter - letters];
+        return 2;
+    }
+    if (size < 4 || text[1] != 'x' || hex_digit(text[2]) < 0 || hex_digit(text[3]) < 0)
+        return 0;
+    *byte = (char)(hex_digit(text[2]) * 16 + hex_digit(text[3]));
+    return *byte ? 4 : 0;
+}
+
+bool nnclr_unescape(nnclr_buffer *out, const char *text, size_t size, bool *exact, nnclr_error *e) {
+    const size_t start = out->size;
+    nnclr_buffer again = {0};
+    if (!nnclr_buffer_append(out, "", 0, e))
+        return false;
+    *exact = true;
+    for (size_t at = 0; at < size && *exact;) {
+        char byte = text[at];
+        const size_t length = byte == '\\' ? read_escape(text + at, size - at, &byte) : 1;
+        *exact = length > 0;
+        if (*exact && !nnclr_buffer_append(out, &byte, 1, e))
+            return false;
+        at += length;
+    }
+    /* An escape where none is needed is none. */
+    bool ok = nnclr_escape(&again, (char *)out->data + start, out->size - start, e);
+    *exact = *exact && ok && again.size == size && memcmp(again.data, text, size) == 0;
+    nnclr_buffer_free(&again);
+    if (*exact || !ok)
+        return ok;
+    out->size = start;
+    return nnclr_buffer_append(out, text, size, e);
+}
+
+char *nnclr_utf8_copy(const char *name, size_t size, nnclr_error *e) {
+    nnclr_buffer text = {0};
+    if (!nnclr_buffer_append(&text, name, size, e))
+        return NULL;
+    if (!nnclr_is_utf8((char *)text.data)) {
+        text.size = 0;
+        if (!nnclr_escape(&text, name, size, e)) {
+            nnclr_buffer_free(&text);
+            return NULL;
+        }
+    }
+    return (char *)text.data;
+}
+
 bool nnclr_ends_in(const char *name, const char *ending) {
     size_t size = strlen(name), tail = strlen(ending);
     return size >= tail && strcasecmp(name + size - tail, ending) == 0;

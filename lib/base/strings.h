@@ -35,6 +35,11 @@ bool nnclr_is_utf8(const char *text);
 /* A name from outside, fit for a message or a TSV field: backslash, control characters, and bytes
  * that are no UTF-8 become \\, \t, \n, \xNN. Appends to `out`. */
 bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e);
+/* Appends the name that nnclr_escape writes as this text. *exact false: it writes no name so, and
+ * what was appended is the text itself. */
+bool nnclr_unescape(nnclr_buffer *out, const char *text, size_t size, bool *exact, nnclr_error *e);
+/* A copy of a name that is UTF-8: what nnclr_escape makes of it where it is not. */
+char *nnclr_utf8_copy(const char *name, size_t size, nnclr_error *e);
 
 /* Does the name end so, capital or small? */
 bool nnclr_ends_in(const char *name, const char *ending);

@@ -320,17 +320,7 @@ static int64_t number_of(class_span span) {
     return value;
 }
 
-static bool add_class(nnclr_source *source, class_span span, nnclr_error *e) {
-    char *name = nnclr_alloc(span.size + 1, 1, e);
-    if (!name)
-        return false;
-    memcpy(name, span.text, span.size);
-    name[span.size] = '\0';
-    source->classes[source->class_count++] = name;
-    return true;
-}
-
-/* Labels of a list that are all numbers mean themselves. */
+/* Labels that are all numbers mean themselves. */
 static bool number_classes(nnclr_source *source, int64_t largest, nnclr_error *e) {
     source->classes = nnclr_alloc_zero((size_t)largest + 1, sizeof *source->classes, e);
     if (!source->classes)
@@ -346,29 +336,73 @@ static bool number_classes(nnclr_source *source, int64_t largest, nnclr_error *e
     return true;
 }
 
+/* A class as it is named, and the span that it comes from. */
+typedef struct class_text {
+    char *text;
+    size_t span;
+} class_text;
+
+static int by_class_text(const void *a, const void *b) {
+    const class_text *x = a, *y = b;
+    int order = strcmp(x->text, y->text);
+    return order ? order : (x->span > y->span) - (x->span < y->span);
+}
+
+/* Sorts classes by their names as they are kept, so that a list of those gives the same labels;
+ * label [count] becomes that of each span. */
+static bool sort_classes(nnclr_source *source, const class_span *spans, size_t count,
+                         int64_t *label, nnclr_error *e) {
+    class_text *texts = nnclr_alloc(count, sizeof *texts, e);
+    source->classes = nnclr_alloc_zero(count, sizeof *source->classes, e);
+    bool ok = texts && source->classes;
+    size_t made = 0;
+    for (; ok && made < count; made += ok) {
+        texts[made] = (class_text){nnclr_utf8_copy(spans[made].text, spans[made].size, e), made};
+        ok = texts[made].text != NULL;
+    }
+    if (ok)
+        qsort(texts, count, sizeof *texts, by_class_text);
+    for (size_t i = 0; i < made; i++) {
+        if (ok) {
+            source->classes[source->class_count++] = texts[i].text;
+            label[texts[i].span] = (int64_t)i;
+        } else {
+            nnclr_free(texts[i].text);
+        }
+    }
+    nnclr_free(texts);
+    return ok;
+}
+
 static bool name_classes(nnclr_source *source, class_span *spans, size_t count, nnclr_error *e) {
     qsort(spans, count, sizeof *spans, by_text);
     size_t different = 0;
     for (size_t i = 0; i < count; i++)
         if (different == 0 || by_text(&spans[different - 1], &spans[i]) != 0)
             spans[different++] = spans[i];
-    source->classes = nnclr_alloc_zero(different, sizeof *source->classes, e);
-    if (!source->classes)
-        return false;
-    for (size_t i = 0; i < different; i++)
-        if (!add_class(source, spans[i], e))
-            return false;
-    for (size_t i = 0; i < source->count; i++) {
+    int64_t *label = nnclr_alloc(different, sizeof *label, e);
+    bool ok = label && sort_classes(source, spans, different, label, e);
+    for (size_t i = 0; ok && i < source->count; i++) {
         class_span span = span_of(source, &source->items[i]);
         if (span.size == 0)
             continue;
         const class_span *found = bsearch(&span, spans, different, sizeof *spans, by_text);
-        source->items[i].label = found - spans;
+        source->items[i].label = label[found - spans];
     }
+    nnclr_free(label);
+    return ok;
+}
+
+/* Were all labels given as texts? The name of a folder is one where it is a number too, as it is to
+ * torchvision's ImageFolder. */
+static bool has_given_labels(const nnclr_source *source) {
+    for (size_t i = 0; i < source->count; i++)
+        if (source->items[i].class_size > 0 && source->items[i].class_name == source->items[i].name)
+            return false;
     return true;
 }
 
-static bool set_classes(nnclr_source *source, bool list, nnclr_error *e) {
+static bool set_classes(nnclr_source *source, nnclr_error *e) {
     size_t most;
     if (!nnclr_size_add(source->count, source->known_class_count, &most))
         return nnclr_fail(e, NNCLR_ERROR_MEMORY, "too many classes");
@@ -380,14 +414,13 @@ static bool set_classes(nnclr_source *source, bool list, nnclr_error *e) {
         const nnclr_source_class_name *known = &source->known_classes[i];
         spans[count++] = (class_span){(char *)source->texts.data + known->text, known->size};
     }
+    for (size_t i = 0; i < source->count; i++)
+        if (source->items[i].class_size > 0)
+            spans[count++] = span_of(source, &source->items[i]);
     int64_t largest = 0;
-    bool numbers = list;
-    for (size_t i = 0; i < source->count; i++) {
-        class_span span = span_of(source, &source->items[i]);
-        if (span.size == 0)
-            continue;
-        spans[count++] = span;
-        int64_t number = number_of(span);
+    bool numbers = has_given_labels(source);
+    for (size_t i = 0; i < count && numbers; i++) {
+        int64_t number = number_of(spans[i]);
         numbers = numbers && number >= 0;
         largest = number > largest ? number : largest;
     }
@@ -428,8 +461,7 @@ static bool fill(nnclr_source *source, const nnclr_source_options *options, nncl
         if (!arrange(source, e))
             return false;
     }
-    return source->count > 0 ? set_classes(source, options->list != NULL, e)
-                             : fail_empty(options, e);
+    return source->count > 0 ? set_classes(source, e) : fail_empty(options, e);
 }
 
 nnclr_source *nnclr_source_open(const nnclr_source_options *options, nnclr_error *e) {

@@ -93,12 +93,10 @@ static bool read_names(nnclr_pixel_input *f, const nnclr_source_item *item, nncl
     return ok;
 }
 
-/* Numbers, of as many digits as the largest, so that they sort as the labels do. */
 static bool number_names(nnclr_pixel_input *f, unsigned count, nnclr_error *e) {
-    int digits = count > 100 ? 3 : count > 10 ? 2 : 1;
     for (unsigned i = 0; i < count; i++) {
         f->path.size = 0;
-        if (!nnclr_buffer_printf(&f->path, e, "%0*u", digits, i) ||
+        if (!nnclr_buffer_printf(&f->path, e, "%u", i) ||
             !add_class(f, (char *)f->path.data, f->path.size, e))
             return false;
     }

@@ -62,8 +62,10 @@ void nnclr_shard_writer_abandon(nnclr_shard_writer *writer); /* NULL is fine */
 
 typedef struct nnclr_shard_set nnclr_shard_set;
 
-/* Opens the files, in this order, as one set: record numbers run on, class names are united and
- * sorted by code point, labels renumbered by name. "-" (once) is standard input and is spooled.
+/* Opens the files, in this order, as one set: record numbers run on. Where the classes of one file
+ * begin with those of every other one, as they do where all are the same, they are the set's and
+ * labels stay what they are; else class names are united and sorted by code point, and labels
+ * renumbered by name. "-" (once) is standard input and is spooled.
  * cache_bytes bounds the decompressed frames that are kept in memory, and so does the memory that
  * there is; what does not fit is read again each time. A file without its end record, with a wrong
  * checksum in index or frames, or of another kind is refused with the reason. An empty set (no

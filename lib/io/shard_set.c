@@ -18,12 +18,18 @@ typedef struct placed_part {
     int64_t *labels;    /* owned: the set's label of each of the part's */
 } placed_part;
 
+typedef struct named_class {
+    const char *name;
+    int64_t label;
+} named_class;
+
 struct nnclr_shard_set {
     nnclr_shard_file *files;
     size_t file_count;
     placed_part *places;
     size_t place_count, record_count, frame_count;
-    const char **classes; /* the names are the parts' */
+    const char **classes; /* in the order of the labels; the names are the parts' */
+    named_class *by_name; /* the same, sorted */
     size_t class_count;
 
     /* Frames are put in while they fit, and stay: an epoch visits all of them in a new order, so
@@ -37,6 +43,7 @@ struct nnclr_shard_set {
 
 /* ---- opening ---- */
 
+/* Of names, and of what begins with one. */
 static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
@@ -73,21 +80,49 @@ static bool make_places(nnclr_shard_set *set, nnclr_error *e) {
            nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: holds no record", set->files[0].input.name);
 }
 
-static bool unite_classes(nnclr_shard_set *set, nnclr_error *e) {
-    size_t count = 0;
-    for (size_t i = 0; i < set->place_count; i++)
-        count += set->places[i].part->class_count;
-    set->classes = nnclr_alloc(count, sizeof *set->classes, e);
-    if (!set->classes)
-        return false;
-    size_t filled = 0;
+/* The part whose classes begin with those of every other part, in their order; NULL: there is none.
+ */
+static const nnclr_shard_part *find_widest(const nnclr_shard_set *set) {
+    const nnclr_shard_part *widest = set->places[0].part;
+    for (size_t i = 1; i < set->place_count; i++)
+        if (set->places[i].part->class_count > widest->class_count)
+            widest = set->places[i].part;
     for (size_t i = 0; i < set->place_count; i++)
         for (size_t c = 0; c < set->places[i].part->class_count; c++)
-            set->classes[filled++] = set->places[i].part->classes[c];
+            if (strcmp(set->places[i].part->classes[c], widest->classes[c]) != 0)
+                return NULL;
+    return widest;
+}
+
+/* Sorts the names of all parts, and drops what occurs twice. */
+static void sort_classes(nnclr_shard_set *set) {
+    size_t count = 0;
+    for (size_t i = 0; i < set->place_count; i++)
+        for (size_t c = 0; c < set->places[i].part->class_count; c++)
+            set->classes[count++] = set->places[i].part->classes[c];
     qsort(set->classes, count, sizeof *set->classes, by_text);
     for (size_t c = 0; c < count; c++)
         if (c == 0 || strcmp(set->classes[c], set->classes[set->class_count - 1]) != 0)
             set->classes[set->class_count++] = set->classes[c];
+}
+
+/* Where one part has all classes, its labels stay: a label that is a number is that number. */
+static bool unite_classes(nnclr_shard_set *set, nnclr_error *e) {
+    size_t count = 0;
+    const nnclr_shard_part *widest = find_widest(set);
+    for (size_t i = 0; i < set->place_count; i++)
+        count += set->places[i].part->class_count;
+    set->classes = nnclr_alloc(count, sizeof *set->classes, e);
+    set->by_name = nnclr_alloc(count, sizeof *set->by_name, e);
+    if (!set->classes || !set->by_name)
+        return false;
+    if (!widest)
+        sort_classes(set);
+    for (; widest && set->class_count < widest->class_count; set->class_count++)
+        set->classes[set->class_count] = widest->classes[set->class_count];
+    for (size_t c = 0; c < set->class_count; c++)
+        set->by_name[c] = (named_class){set->classes[c], (int64_t)c};
+    qsort(set->by_name, set->class_count, sizeof *set->by_name, by_text);
     return true;
 }
 
@@ -95,12 +130,8 @@ static bool map_labels(const nnclr_shard_set *set, placed_part *place, nnclr_err
     place->labels = nnclr_alloc(place->part->class_count, sizeof *place->labels, e);
     if (!place->labels)
         return false;
-    for (size_t c = 0; c < place->part->class_count; c++) {
-        const char *name = place->part->classes[c];
-        const char **found =
-            bsearch(&name, set->classes, set->class_count, sizeof *set->classes, by_text);
-        place->labels[c] = found - set->classes;
-    }
+    for (size_t c = 0; c < place->part->class_count; c++)
+        place->labels[c] = nnclr_shard_set_find_class(set, place->part->classes[c]);
     return true;
 }
 
@@ -160,6 +191,7 @@ void nnclr_shard_set_close(nnclr_shard_set *set) {
         nnclr_free(set->places[i].labels);
     nnclr_free(set->places);
     nnclr_free(set->classes);
+    nnclr_free(set->by_name);
     for (size_t f = 0; f < set->file_count; f++)
         nnclr_shard_file_close(&set->files[f]);
     nnclr_free(set->files);
@@ -179,20 +211,11 @@ const char *nnclr_shard_set_class(const nnclr_shard_set *set, size_t label) {
     return set->classes[label];
 }
 
-/* The classes are sorted by code point. */
 int64_t nnclr_shard_set_find_class(const nnclr_shard_set *set, const char *name) {
-    size_t low = 0, high = set->class_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(set->classes[middle], name);
-        if (order == 0)
-            return (int64_t)middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return -1;
+    const named_class wanted = {.name = name};
+    const named_class *found =
+        bsearch(&wanted, set->by_name, set->class_count, sizeof *set->by_name, by_text);
+    return found ? found->label : -1;
 }
 
 /* Where record i of the set is; *entry is its row in the part's index. */

@@ -142,17 +142,6 @@ static bool end_file(nnclr_shard_writer *writer, nnclr_error *e) {
 
 /* ---- opening ---- */
 
-/* A class name as it can stand in JSON. */
-static char *class_text(const char *name, nnclr_error *e) {
-    if (nnclr_is_utf8(name))
-        return nnclr_strdup(name, e);
-    nnclr_buffer text = {0};
-    if (nnclr_escape(&text, name, strlen(name), e))
-        return (char *)text.data;
-    nnclr_buffer_free(&text);
-    return NULL;
-}
-
 static bool put_classes(nnclr_json *root, const nnclr_shard_options *options, nnclr_error *e) {
     bool ok = false;
     size_t made = 0;
@@ -161,7 +150,7 @@ static bool put_classes(nnclr_json *root, const nnclr_shard_options *options, nn
     if (!nnclr_json_put(root, "classes", array, e))
         goto exit;
     for (; made < options->class_count; made++) {
-        names[made] = class_text(options->classes[made], e);
+        names[made] = nnclr_utf8_copy(options->classes[made], strlen(options->classes[made]), e);
         if (!names[made] || !nnclr_json_push_string(array, names[made], e))
             goto exit;
     }
