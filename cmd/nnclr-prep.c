@@ -24,6 +24,7 @@ typedef struct packing {
     nnclr_cli *cli;
     const settings *settings;
     nnclr_source *source;
+    size_t beside; /* pictures that are passed over */
     nnclr_pack_report report;
 } packing;
 
@@ -55,9 +56,7 @@ static bool start(packing *p, nnclr_error *e) {
         return false;
     nnclr_cli_detail(p->cli, "%zu files of %zu classes found", nnclr_source_count(p->source),
                      nnclr_source_class_count(p->source));
-    if (nnclr_source_mixes_parts(p->source))
-        nnclr_cli_note(p->cli, "training and test pictures go into one shard; --root train and "
-                               "--root test take them apart");
+    p->beside = pictures_note(p->cli, p->source);
     nnclr_cli_catch();
     return true;
 }
@@ -96,10 +95,11 @@ static int pack(nnclr_cli *cli, const settings *s) {
         nnclr_cli_die_of(nnclr_cli_stop);
     if (!done)
         nnclr_cli_die(cli, &e);
+    const uint64_t left_out = p.report.left_out + p.beside;
     nnclr_cli_note(cli, "pictures: %llu packed, %llu left out; classes: %zu; bytes: %llu",
-                   (unsigned long long)p.report.packed, (unsigned long long)p.report.left_out,
-                   classes, (unsigned long long)p.report.bytes);
-    return p.report.left_out > 0 && !s->skip_bad ? NNCLR_EXIT_SKIPPED : NNCLR_EXIT_DONE;
+                   (unsigned long long)p.report.packed, (unsigned long long)left_out, classes,
+                   (unsigned long long)p.report.bytes);
+    return left_out > 0 && !s->skip_bad ? NNCLR_EXIT_SKIPPED : NNCLR_EXIT_DONE;
 }
 
 /* ---- listing ---- */

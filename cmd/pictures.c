@@ -2,6 +2,26 @@
 
 #include <stdio.h>
 
+size_t pictures_note(nnclr_cli *cli, const nnclr_source *source) {
+    const char *first, *folder;
+    const size_t beside = nnclr_source_beside(source, &first);
+    const int only = (int)nnclr_source_only_folder(source, &folder);
+    if (beside > 0)
+        nnclr_cli_error(cli,
+                        "%s: %zu picture%s beside the folders of classes %s passed over; a folder "
+                        "of their own, or a list of all files (nnclr-prep --list), takes them too",
+                        first, beside, beside > 1 ? "s" : "", beside > 1 ? "are" : "is");
+    if (only > 0)
+        nnclr_cli_note(cli,
+                       "%.*s: everything lies below it, which makes one class; with nnclr-prep "
+                       "--root %.*s its folders are the classes",
+                       only, folder, only, folder);
+    if (nnclr_source_mixes_parts(source))
+        nnclr_cli_note(cli, "training and test pictures are taken together; nnclr-prep --root "
+                            "train and --root test take them apart");
+    return beside;
+}
+
 static void on_packing(void *context, const char *name, size_t count, const nnclr_source *source) {
     nnclr_cli *cli = context;
     char more[60] = "";
@@ -9,10 +29,8 @@ static void on_packing(void *context, const char *name, size_t count, const nncl
         snprintf(more, sizeof more, " and %zu more", count - 1);
     nnclr_cli_note(cli, "%s%s: packing %zu picture%s on the way; nnclr-prep keeps them", name, more,
                    nnclr_source_count(source), nnclr_source_count(source) == 1 ? "" : "s");
-    if (nnclr_source_mixes_parts(source))
-        nnclr_cli_note(cli,
-                       "training and test pictures are taken together; nnclr-prep --root train "
-                       "and --root test take them apart");
+    if (pictures_note(cli, source) > 0)
+        cli->skipped = true;
 }
 
 static bool leave_out(void *context, const nnclr_error *why) {

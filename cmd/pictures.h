@@ -15,4 +15,8 @@ enum { PICTURES_CACHE = 64 << 20 }; /* for pictures that are read once, in their
 nnclr_shard_set *pictures_open(nnclr_cli *cli, const char *const *paths, size_t count,
                                uint64_t cache_bytes, nnclr_error *e);
 
+/* Says what is passed over of a source, or was probably meant otherwise; returns how many pictures
+ * are passed over. */
+size_t pictures_note(nnclr_cli *cli, const nnclr_source *source);
+
 #endif

@@ -4,10 +4,12 @@
  * A folder is read as torchvision's ImageFolder does: its subfolders are the classes, sorted by
  * code point; inside a class files sort by (directory, file name); links are followed, cycles are
  * not. A folder without subfolders that hold files is flat: no labels, files sorted by name. An
- * archive is read in the same order, whatever its own (its members are spooled). Files and folders
- * that are hidden (a name that starts with a dot) are passed over, and so are files beside class
- * folders. Several inputs follow each other as given. A picture file given as an input is one
- * entry without label.
+ * archive is read in the same order, whatever its own (its members are spooled), and links in it
+ * are followed as in the folder. Files and folders that are hidden (a name that starts with a dot)
+ * or that systems leave are passed over, and so are files beside class folders, and those that
+ * belong to a picture but are none: of them NAME.cls is the label of the pictures NAME.*, and
+ * folders are no classes then. Several inputs follow each other as given. A picture file given as
+ * an input is one entry without label.
  *
  * Files of many pictures (pixel_file.h) are inputs too, by themselves or in a folder or archive,
  * which then holds no others: record after record in the order of the files' names, with the labels
@@ -16,8 +18,9 @@
  * may also name such a file, or end in a part of the set: "train" is data_batch_*.bin, train*;
  * "test" is test*, t10k*; "unlabeled" is unlabeled*. A picture comes out encoded as a PNG.
  *
- * A list keeps its own order. Its labels are class names; where all of them are plain numbers,
- * they are the labels themselves, and the classes are named 0, 1, ... up to the largest. */
+ * A list keeps its own order. Its labels, and those of .cls, are class names; where all of them are
+ * plain numbers, they are the labels themselves, and the classes are named 0, 1, ... up to the
+ * largest. */
 #ifndef NNCLR_IMAGE_PICTURE_SOURCE_H
 #define NNCLR_IMAGE_PICTURE_SOURCE_H
 
@@ -54,6 +57,11 @@ size_t nnclr_source_count(const nnclr_source *source);
 nnclr_source_entry nnclr_source_entry_at(const nnclr_source *source, size_t i);
 /* A training part and another one came out of one folder or archive, where neither was named. */
 bool nnclr_source_mixes_parts(const nnclr_source *source);
+/* How many pictures lie beside folders of classes and are passed over; *first: the first one. */
+size_t nnclr_source_beside(const nnclr_source *source, const char **first);
+/* The bytes of the name of the one folder that is all classes, where all pictures lie in folders
+ * inside it, which were more likely meant; else 0. */
+size_t nnclr_source_only_folder(const nnclr_source *source, const char **folder);
 size_t nnclr_source_class_count(const nnclr_source *source);
 const char *nnclr_source_class(const nnclr_source *source, size_t label);
 /* The encoded bytes of entry i into `out` (emptied first); of what does not begin as a picture

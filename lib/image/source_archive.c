@@ -1,255 +1,259 @@
-/* The members of an archive, which is read once: their bytes go to the spool. */
-#include <stdlib.h>
+/* The members of an archive: their bytes go to the spool. It is read once, and once more where
+ * links lead to members that were not wanted for themselves. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/files.h"
 #include "base/memory.h"
 #include "image/decode.h"
-#include "image/source_entries.h"
+#include "image/source_tree.h"
 #include "io/archive.h"
 #include "io/input.h"
-
-typedef struct component {
-    const char *text;
-    size_t size;
-} component;
-
-/* The next part of a path that says something: empty ones and "." do not. */
-static bool next_component(const char **path, component *part) {
-    for (;;) {
-        *path += strspn(*path, "/");
-        *part = (component){*path, strcspn(*path, "/")};
-        *path += part->size;
-        if (part->size == 0)
-            return false;
-        if (part->size != 1 || part->text[0] != '.')
-            return true;
-    }
-}
-
-/* Steps over `root` at the start of *path; false where the path lies elsewhere. */
-static bool enter_root(const char **path, const char *root) {
-    component wanted, part;
-    while (next_component(&root, &wanted))
-        if (!next_component(path, &part) || part.size != wanted.size ||
-            memcmp(part.text, wanted.text, part.size) != 0)
-            return false;
-    return true;
-}
-
-/* The path below root, parts joined by single slashes; empty where there is none to take. */
-static bool clean_name(const char *path, const char *root, nnclr_buffer *name, nnclr_error *e) {
-    name->size = 0;
-    if (!nnclr_buffer_append(name, "", 0, e))
-        return false;
-    if (!enter_root(&path, root))
-        return true;
-    component part;
-    while (next_component(&path, &part)) {
-        bool hidden = part.text[0] == '.' && !(part.size == 2 && part.text[1] == '.');
-        if (hidden) {
-            name->size = 0;
-            return true;
-        }
-        if ((name->size > 0 && !nnclr_buffer_append(name, "/", 1, e)) ||
-            !nnclr_buffer_append(name, part.text, part.size, e))
-            return false;
-    }
-    return true;
-}
 
 /* One reading of an archive. */
 typedef struct reading {
     nnclr_source *source;
     uint32_t input;
-    const char *root;
-    nnclr_buffer clean_root;
+    nnclr_tree tree;
+    nnclr_buffer root;  /* cleaned */
     size_t parent_size; /* of it, what comes before the last component */
     const char *part;   /* the last component, where it names one; NULL: none */
     nnclr_archive *archive;
-    nnclr_buffer name, data; /* scratch */
-    size_t first;            /* item */
-    size_t links;
+    nnclr_buffer name, target, data; /* scratch */
+    size_t missing;                  /* members that a link leads to and that were not kept */
 } reading;
 
-/* Is the member one that is read, by its name or its first bytes, which are in r->data? */
-static bool is_read(const reading *r, const nnclr_source_item *item) {
-    const char *name = (char *)r->source->texts.data + item->name;
-    return nnclr_is_picture(r->data.data, r->data.size) || nnclr_source_pixel_name(name) ||
-           nnclr_source_is_companion_name(name);
+/* ---- names ---- */
+
+/* The path by its parts, without empty ones and ".", joined by single slashes. */
+static bool clean_path(const char *path, nnclr_buffer *clean, nnclr_error *e) {
+    clean->size = 0;
+    if (!nnclr_buffer_append(clean, "", 0, e))
+        return false;
+    for (size_t size; path += strspn(path, "/"), size = strcspn(path, "/"), size > 0;
+         path += size) {
+        if (size == 1 && path[0] == '.')
+            continue;
+        if ((clean->size > 0 && !nnclr_buffer_append(clean, "/", 1, e)) ||
+            !nnclr_buffer_append(clean, path, size, e))
+            return false;
+    }
+    return true;
 }
 
-/* Only the first bytes are kept of a member that is not read: they say what it is instead. */
-static bool spool_member(reading *r, nnclr_source_item *item, nnclr_error *e) {
-    nnclr_source *source = r->source;
-    nnclr_error why = NNCLR_NO_ERROR;
-    r->data.size = 0;
-    size_t limit = source->file_limit;
-    size_t start = limit < NNCLR_PICTURE_START ? limit : NNCLR_PICTURE_START;
-    if (!nnclr_archive_start(r->archive, start, &r->data, e))
-        return false;
-    if (is_read(r, item) && !nnclr_archive_data(r->archive, limit - r->data.size, &r->data, &why)) {
-        if (why.code != NNCLR_ERROR_LIMIT) {
-            *e = why;
+/* Has the path no part that is hidden or clutter? */
+static bool is_visible(const char *path) {
+    for (size_t size; size = strcspn(path, "/"), size > 0; path += size + (path[size] == '/')) {
+        const bool up = size == 2 && path[0] == '.' && path[1] == '.';
+        if (!up && nnclr_source_is_clutter(path, size))
             return false;
-        }
-        item->kind = NNCLR_SOURCE_LARGE;
+    }
+    return true;
+}
+
+static bool is_below_root(const reading *r, const char *path) {
+    const size_t size = r->root.size;
+    return size == 0 || (strncmp(path, (char *)r->root.data, size) == 0 && path[size] == '/' &&
+                         is_visible(path + size + 1));
+}
+
+/* What a member that is not below the root is to it: a file of many pictures that the root names,
+ * or of the part that ends it; or one that may say more of such a file. False: nothing. */
+static bool is_beside(const reading *r, const char *path, nnclr_source_role *role) {
+    const char *of = nnclr_source_part_of(path), *root = (char *)r->root.data;
+    bool in_part = r->part && of && strcmp(of, r->part) == 0 &&
+                   strncmp(path, root, r->root.size - strlen(r->part)) == 0;
+    bool chosen = nnclr_source_pixel_name(path) && (in_part || strcmp(path, root) == 0);
+    *role = chosen ? NNCLR_SOURCE_CHOSEN : NNCLR_SOURCE_COMPANION;
+    return is_visible(path) && (chosen || nnclr_source_is_companion_name(path));
+}
+
+/* ---- bytes ---- */
+
+/* How much of a member is kept, by its name or its first bytes, which are in r->data: of one that
+ * is not read they say what it is instead. */
+static size_t bytes_wanted(const reading *r, const char *path) {
+    if (nnclr_source_is_label_name(path))
+        return NNCLR_LABEL_LIMIT;
+    const bool all = nnclr_is_picture(r->data.data, r->data.size) ||
+                     nnclr_source_pixel_name(path) || nnclr_source_is_companion_name(path);
+    return all ? r->source->file_limit : 0;
+}
+
+static bool keep_member(reading *r, nnclr_tree_member *member, const char *path, nnclr_error *e) {
+    nnclr_source *source = r->source;
+    const size_t limit = source->file_limit;
+    r->data.size = 0;
+    member->kept = true;
+    if (!nnclr_archive_start(r->archive, limit < NNCLR_PICTURE_START ? limit : NNCLR_PICTURE_START,
+                             &r->data, e))
+        return false;
+    const size_t wanted = bytes_wanted(r, path);
+    if (wanted > r->data.size &&
+        !nnclr_archive_start(r->archive, wanted - r->data.size + 1, &r->data, e))
+        return false;
+    if (wanted == limit && r->data.size > limit) {
+        member->form = NNCLR_SOURCE_LARGE;
         return true;
     }
     if (source->spool < 0 && (source->spool = nnclr_temporary_fd(e)) < 0)
         return false;
     if (!nnclr_temporary_write(source->spool, r->data.data, r->data.size, e))
         return false;
-    item->kind = NNCLR_SOURCE_SPOOLED;
-    item->offset = source->spool_size;
-    item->size = r->data.size;
+    member->form = NNCLR_SOURCE_SPOOLED;
+    member->offset = source->spool_size;
+    member->size = r->data.size;
     source->spool_size += r->data.size;
     return true;
 }
 
-static bool note_link(reading *r, nnclr_source_item *item, const char *target, nnclr_error *e) {
-    size_t text;
-    if (!clean_name(target, r->root, &r->name, e) ||
-        !nnclr_source_text(r->source, (char *)r->name.data, r->name.size, &text, e))
+/* ---- members ---- */
+
+static bool add_member(reading *r, const char *name, const char *link, nnclr_error *e) {
+    nnclr_source_role role;
+    if (nnclr_is_shard_member(name, NNCLR_SHARD_FIRST))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a shard, not an archive of pictures",
+                          r->source->bases[r->input]);
+    const nnclr_tree_kind kind = !link                                   ? NNCLR_TREE_FILE
+                                 : nnclr_archive_is_symbolic(r->archive) ? NNCLR_TREE_SYMBOLIC
+                                                                         : NNCLR_TREE_HARD;
+    if (!clean_path(name, &r->name, e) ||
+        (kind == NNCLR_TREE_HARD && !clean_path(link, &r->target, e)))
         return false;
-    item->kind = NNCLR_SOURCE_LINK;
-    item->offset = text;
-    r->links++;
+    const char *path = (char *)r->name.data;
+    if (!nnclr_tree_add(&r->tree, path, kind == NNCLR_TREE_HARD ? (char *)r->target.data : link,
+                        kind, e))
+        return false;
+    if (kind != NNCLR_TREE_FILE || !*path)
+        return true;
+    const bool wanted = (is_visible(path) && is_below_root(r, path)) || is_beside(r, path, &role);
+    return !wanted || keep_member(r, &r->tree.members[r->tree.count - 1], path, e);
+}
+
+/* The first reading adds all members. A later one, which meets the same, keeps those that are
+ * missing. */
+static bool read_members(reading *r, bool first, nnclr_error *e) {
+    nnclr_source *source = r->source;
+    const nnclr_input *opened = source->opened ? &source->opened[r->input] : NULL;
+    r->archive = opened && opened->fd >= 0 ? nnclr_archive_open_input(opened, e)
+                                           : nnclr_archive_open(source->bases[r->input], e);
+    bool ok = r->archive != NULL;
+    for (size_t number = 0; ok; number++) {
+        const char *name, *link;
+        nnclr_archive_state state = nnclr_archive_next(r->archive, &name, &link, e);
+        if (state == NNCLR_ARCHIVE_END)
+            break;
+        ok = state == NNCLR_ARCHIVE_ENTRY;
+        if (ok && first) {
+            ok = add_member(r, name, link, e);
+        } else if (ok && number < r->tree.count) {
+            nnclr_tree_member *member = &r->tree.members[number];
+            if (member->form == NNCLR_SOURCE_MISSING && !link)
+                ok = keep_member(r, member, name, e);
+        }
+    }
+    nnclr_archive_close(r->archive);
+    r->archive = NULL;
+    return ok;
+}
+
+/* ---- items ---- */
+
+static bool note_missing(void *context, const char *name, nnclr_tree_member *content,
+                         const char *why, nnclr_error *e) {
+    reading *r = context;
+    (void)name;
+    (void)why;
+    (void)e;
+    if (content && !content->kept && content->form != NNCLR_SOURCE_MISSING) {
+        content->form = NNCLR_SOURCE_MISSING;
+        r->missing++;
+    }
     return true;
 }
 
-/* What a member that is not below the root is to it, by its cleaned path: a file of many pictures
- * that the root names, or of the part that ends it; or one that may say more of such a file. False:
- * nothing. */
-static bool is_beside(const reading *r, const char *path, nnclr_source_role *role) {
-    const char *of = nnclr_source_part_of(path), *root = (char *)r->clean_root.data;
-    bool in_part = r->part && of && strcmp(of, r->part) == 0 &&
-                   strncmp(path, root, r->clean_root.size - strlen(r->part)) == 0;
-    bool chosen = nnclr_source_pixel_name(path) && (in_part || strcmp(path, root) == 0);
-    *role = chosen ? NNCLR_SOURCE_CHOSEN : NNCLR_SOURCE_COMPANION;
-    return chosen || nnclr_source_is_companion_name(path);
-}
-
-static bool add_member(reading *r, const char *path, const char *link, nnclr_error *e) {
-    if (nnclr_is_shard_member(path, NNCLR_SHARD_FIRST))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a shard, not an archive of pictures",
-                          r->source->bases[r->input]);
-    if (!clean_name(path, r->root, &r->name, e))
-        return false;
-    nnclr_source_role role = NNCLR_SOURCE_ASKED;
-    if (r->name.size == 0 && r->clean_root.size > 0) {
-        if (!clean_name(path, "", &r->name, e))
-            return false;
-        if (r->name.size > 0 && !is_beside(r, (char *)r->name.data, &role))
-            return true;
-    }
-    if (r->name.size == 0)
-        return true;
+static bool add_item(reading *r, const char *name, const nnclr_tree_member *content,
+                     const char *why, nnclr_source_role role, nnclr_error *e) {
     nnclr_source_item *item;
-    size_t before = role == NNCLR_SOURCE_CHOSEN ? r->parent_size : 0;
-    if (!nnclr_source_add(r->source, r->input, (char *)r->name.data + before, r->name.size - before,
-                          &item, e))
+    size_t text = 0;
+    if (content && !content->kept)
+        why = "a link to what is not taken, and a pipe is read once; give the archive as a file";
+    if ((why && !nnclr_source_text(r->source, why, strlen(why), &text, e)) ||
+        !nnclr_source_add(r->source, r->input, name, strlen(name), &item, e))
         return false;
     item->role = role;
-    return link ? note_link(r, item, link, e) : spool_member(r, item, e);
+    item->kind = why ? NNCLR_SOURCE_BROKEN : content->form;
+    item->offset = why ? text : content->offset;
+    item->size = why ? 0 : content->size;
+    return true;
 }
 
-typedef struct named {
-    const char *name; /* of those with one role */
-    nnclr_source_role role;
-    size_t item; /* a later member of the same name replaces an earlier one */
-} named;
-
-static int by_name(const named *x, const named *y) {
-    int order = strcmp(x->name, y->name);
-    return order ? order : (x->role > y->role) - (x->role < y->role);
+static bool add_below(void *context, const char *name, nnclr_tree_member *content, const char *why,
+                      nnclr_error *e) {
+    return add_item(context, name, content, why, NNCLR_SOURCE_ASKED, e);
 }
 
-static int by_name_and_item(const void *a, const void *b) {
-    const named *x = a, *y = b;
-    int order = by_name(x, y);
-    return order ? order : (x->item > y->item) - (x->item < y->item);
-}
-
-/* The last of the sorted members that has that name and comes before `item`; NULL: none. */
-static const named *find_before(const named *sorted, size_t count, const char *name, size_t item) {
-    named wanted = {name, NNCLR_SOURCE_ASKED, item};
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (by_name_and_item(&sorted[middle], &wanted) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low > 0 && by_name(&sorted[low - 1], &wanted) == 0 ? &sorted[low - 1] : NULL;
-}
-
-/* Gives links the bytes of the members that they name, and drops members that were replaced. */
-static bool settle_names(reading *r, nnclr_error *e) {
-    nnclr_source *source = r->source;
-    size_t count = source->count - r->first;
-    if (count == 0)
-        return true;
-    nnclr_source_item *items = source->items + r->first;
-    const char *texts = (char *)source->texts.data;
-    named *sorted = nnclr_alloc(count, sizeof *sorted, e);
-    bool *replaced = nnclr_alloc_zero(count, sizeof *replaced, e);
-    bool ok = sorted && replaced;
-    if (!ok)
-        goto exit;
-    for (size_t i = 0; i < count; i++)
-        sorted[i] = (named){texts + items[i].name, items[i].role, i};
-    qsort(sorted, count, sizeof *sorted, by_name_and_item);
-
-    for (size_t i = 0; i < count && r->links > 0; i++) {
-        if (items[i].kind != NNCLR_SOURCE_LINK)
+/* What lies beside the root. */
+static bool add_beside(reading *r, nnclr_error *e) {
+    for (size_t i = 0; i < r->tree.place_count && r->root.size > 0; i++) {
+        const char *path = r->tree.places[i].path;
+        const nnclr_tree_member *member = &r->tree.members[r->tree.places[i].member];
+        nnclr_source_role role;
+        if (is_below_root(r, path) || !is_beside(r, path, &role))
             continue;
-        const named *target = find_before(sorted, count, texts + items[i].offset, i);
-        if (!target)
-            continue;
-        items[i].kind = items[target->item].kind;
-        items[i].offset = items[target->item].offset;
-        items[i].size = items[target->item].size;
+        const nnclr_tree_member *content = &r->tree.members[member->content];
+        if (member->kind == NNCLR_TREE_FILE && content->kept &&
+            !add_item(r, path + (role == NNCLR_SOURCE_CHOSEN ? r->parent_size : 0), content, NULL,
+                      role, e))
+            return false;
     }
-    for (size_t i = 0; i + 1 < count; i++)
-        replaced[sorted[i].item] = by_name(&sorted[i], &sorted[i + 1]) == 0;
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (!replaced[i])
-            items[kept++] = items[i];
-    source->count = r->first + kept;
-exit:
-    nnclr_free(sorted);
-    nnclr_free(replaced);
-    return ok;
+    return true;
+}
+
+/* For those who gave a root that is not there: what is. */
+static bool keep_example(reading *r, nnclr_error *e) {
+    for (size_t i = 0; i < r->tree.place_count && !r->source->has_example; i++) {
+        const char *path = r->tree.places[i].path;
+        if (!is_visible(path) || !strchr(path, '/'))
+            continue;
+        r->source->has_example = true;
+        if (!nnclr_source_text(r->source, path, strlen(path), &r->source->example, e))
+            return false;
+    }
+    return true;
+}
+
+static bool can_read_again(const reading *r) {
+    struct stat status;
+    return (r->source->opened && r->source->opened[r->input].fd >= 0) ||
+           (stat(r->source->bases[r->input], &status) == 0 && S_ISREG(status.st_mode));
+}
+
+static bool gather(reading *r, nnclr_error *e) {
+    const char *root = (char *)r->root.data;
+    if (!read_members(r, true, e) || !nnclr_tree_settle(&r->tree, e) ||
+        !nnclr_tree_walk(&r->tree, root, note_missing, r, e))
+        return false;
+    if (r->missing > 0 && can_read_again(r) && !read_members(r, false, e))
+        return false;
+    return nnclr_tree_walk(&r->tree, root, add_below, r, e) && add_beside(r, e) &&
+           keep_example(r, e);
 }
 
 bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const char *root,
                                  nnclr_error *e) {
-    reading r = {
-        .source = source, .input = input, .root = root ? root : "", .first = source->count};
-    bool ok = clean_name(r.root, "", &r.clean_root, e);
-    const char *last = ok ? strrchr((char *)r.clean_root.data, '/') : NULL;
-    r.parent_size = last ? (size_t)(last + 1 - (char *)r.clean_root.data) : 0;
-    r.part = ok ? nnclr_source_part_in((char *)r.clean_root.data) : NULL;
-    const nnclr_input *opened = source->opened ? &source->opened[input] : NULL;
-    r.archive = !ok                         ? NULL
-                : opened && opened->fd >= 0 ? nnclr_archive_open_input(opened, e)
-                                            : nnclr_archive_open(source->bases[input], e);
-    ok = r.archive != NULL;
-    while (ok) {
-        const char *name, *link;
-        nnclr_archive_state state = nnclr_archive_next(r.archive, &name, &link, e);
-        if (state == NNCLR_ARCHIVE_END)
-            break;
-        ok = state == NNCLR_ARCHIVE_ENTRY && add_member(&r, name, link, e);
-    }
-    ok = ok && settle_names(&r, e) &&
-         nnclr_source_take_apart(source, input, r.first, (char *)r.clean_root.data, e);
-    nnclr_archive_close(r.archive);
-    nnclr_buffer_free(&r.clean_root);
+    reading r = {.source = source, .input = input};
+    const size_t first = source->count;
+    bool ok = clean_path(root ? root : "", &r.root, e);
+    const char *last = ok ? strrchr((char *)r.root.data, '/') : NULL;
+    r.parent_size = last ? (size_t)(last + 1 - (char *)r.root.data) : 0;
+    r.part = ok ? nnclr_source_part_in((char *)r.root.data) : NULL;
+    ok = ok && gather(&r, e) &&
+         nnclr_source_take_apart(source, input, first, (char *)r.root.data, e);
+    nnclr_tree_free(&r.tree);
+    nnclr_buffer_free(&r.root);
     nnclr_buffer_free(&r.name);
+    nnclr_buffer_free(&r.target);
     nnclr_buffer_free(&r.data);
     return ok;
 }

@@ -94,8 +94,8 @@ bool nnclr_item_open(const nnclr_source *source, const nnclr_source_item *item,
                           "unpack it, and give the file",
                           name, source->file_limit);
     default:
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: a hard link to no earlier member that was read", name);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: %s", name,
+                          nnclr_source_text_at(source, (size_t)item->offset));
     }
 }
 

@@ -1,6 +1,7 @@
-/* What picture_source.c, which orders and serves the entries, the three files that gather them
- * (source_folder.c, source_archive.c, source_list.c), and those that know files of many pictures by
- * name (source_names.c), find their labels (source_labels.c) and take them apart (source_pixels.c)
+/* What picture_source.c, which serves the entries, source_classes.c, which orders them, the three
+ * files that gather them (source_folder.c, source_archive.c, source_list.c), the one that knows
+ * what lies beside pictures (source_sides.c), and those that know files of many pictures by name
+ * (source_names.c), find their labels (source_labels.c) and take them apart (source_pixels.c)
  * share. */
 #ifndef NNCLR_IMAGE_SOURCE_ENTRIES_H
 #define NNCLR_IMAGE_SOURCE_ENTRIES_H
@@ -18,7 +19,8 @@ typedef enum nnclr_source_kind {
     NNCLR_SOURCE_FILE,    /* BASE/NAME, or NAME where the input's base is empty */
     NNCLR_SOURCE_SPOOLED, /* `size` bytes at `offset` of the spool */
     NNCLR_SOURCE_LARGE,   /* an archive member over the limit: not kept */
-    NNCLR_SOURCE_LINK,    /* an archive's hard link that leads nowhere */
+    NNCLR_SOURCE_MISSING, /* only while an archive is read: a link leads there */
+    NNCLR_SOURCE_BROKEN,  /* cannot be read; the text at `offset` says why */
     NNCLR_SOURCE_PIXELS   /* the pixels at `offset` of pixel file `size` */
 } nnclr_source_kind;
 
@@ -38,7 +40,7 @@ typedef struct nnclr_source_item {
     nnclr_source_kind kind;
     nnclr_source_role role;
     uint32_t input;
-    uint64_t offset, size; /* in the spool; of a link until it is resolved: its target's text */
+    uint64_t offset, size;
 } nnclr_source_item;
 
 /* A file of many pictures. */
@@ -67,7 +69,11 @@ struct nnclr_source {
     nnclr_source_class_name *known_classes;
     size_t known_class_count, known_class_capacity;
     bool mixes_parts;
-    int spool; /* -1: none */
+    bool *labels_given;          /* one an input: files beside the pictures say their labels */
+    size_t beside, first_beside; /* pictures beside class folders: how many, the first one's name */
+    size_t example;              /* text: a file of an archive, */
+    bool has_example;            /* where there is one */
+    int spool;                   /* -1: none */
     uint64_t spool_size;
     size_t file_limit;
 };
@@ -79,12 +85,28 @@ bool nnclr_source_text(nnclr_source *source, const char *text, size_t size, size
 bool nnclr_source_add(nnclr_source *source, uint32_t input, const char *name, size_t size,
                       nnclr_source_item **item, nnclr_error *e);
 
-/* They append items in no particular order, the list's in the list's order. */
-bool nnclr_source_gather_folder(nnclr_source *source, uint32_t input, nnclr_error *e);
+/* They append items in no particular order, the list's in the list's order. `rooted`: the input's
+ * base is a root below it. */
+bool nnclr_source_gather_folder(nnclr_source *source, uint32_t input, bool rooted, nnclr_error *e);
 bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const char *root,
                                  nnclr_error *e);
 bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
                               nnclr_error *e);
+
+/* Is it what systems leave in folders, or hidden: a part of a path that is passed over? */
+bool nnclr_source_is_clutter(const char *name, size_t size);
+/* Is that the name of a file with the label of a picture? More bytes than these are no label. */
+bool nnclr_source_is_label_name(const char *name);
+enum { NNCLR_LABEL_LIMIT = 1000 };
+/* Of all items: takes the labels that files beside the pictures say, and drops what belongs to
+ * pictures and is none. */
+bool nnclr_source_take_sides(nnclr_source *source, nnclr_error *e);
+
+/* Sorts items as ImageFolder does, takes their folders for classes, and drops files beside these.
+ */
+bool nnclr_source_arrange(nnclr_source *source, nnclr_error *e);
+/* Names the classes, and gives items their labels. */
+bool nnclr_source_set_classes(nnclr_source *source, nnclr_error *e);
 
 const char *nnclr_base_name(const char *path); /* what follows the last slash */
 /* What the name of a file of many pictures says it is. */

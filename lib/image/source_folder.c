@@ -90,19 +90,26 @@ static bool read_folder(walk *w, size_t number, nnclr_error *e) {
                 ok = nnclr_fail_errno(e, "%s", base);
             break;
         }
-        if (entry->d_name[0] != '.')
+        if (!nnclr_source_is_clutter(entry->d_name, strlen(entry->d_name)))
             ok = add_name(w, number, entry, e);
     }
     closedir(directory);
     return ok;
 }
 
-bool nnclr_source_gather_folder(nnclr_source *source, uint32_t input, nnclr_error *e) {
+static bool fail_folder(const char *base, bool rooted, nnclr_error *e) {
+    if (rooted && (errno == ENOENT || errno == ENOTDIR))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "%s: no such folder; --root takes one that lies below the input", base);
+    return nnclr_fail_errno(e, "%s", base);
+}
+
+bool nnclr_source_gather_folder(nnclr_source *source, uint32_t input, bool rooted, nnclr_error *e) {
     walk w = {.source = source, .input = input};
     const char *base = source->bases[input];
     struct stat status;
-    bool ok = stat(base, &status) == 0 ? add_folder(&w, "", 0, &status, e)
-                                       : nnclr_fail_errno(e, "%s", base);
+    bool ok =
+        stat(base, &status) == 0 ? add_folder(&w, "", 0, &status, e) : fail_folder(base, rooted, e);
     for (size_t next = 0; ok && next < w.count; next++)
         ok = read_folder(&w, next, e);
     nnclr_free(w.folders);

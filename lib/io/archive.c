@@ -320,10 +320,16 @@ nnclr_archive_state nnclr_archive_next(nnclr_archive *archive, const char **name
         }
         *name = archive_entry_pathname(archive->entry);
         *link = archive_entry_hardlink(archive->entry);
+        if (!*link)
+            *link = archive_entry_symlink(archive->entry);
         if (*name && (*link || archive_entry_filetype(archive->entry) == AE_IFREG))
             return NNCLR_ARCHIVE_ENTRY;
     }
     return NNCLR_ARCHIVE_END;
+}
+
+bool nnclr_archive_is_symbolic(const nnclr_archive *archive) {
+    return !archive_entry_hardlink(archive->entry) && archive_entry_symlink(archive->entry);
 }
 
 bool nnclr_archive_start(nnclr_archive *archive, size_t size, nnclr_buffer *out, nnclr_error *e) {

@@ -26,10 +26,11 @@ typedef enum nnclr_archive_state {
     NNCLR_ARCHIVE_FAILED
 } nnclr_archive_state;
 
-/* Goes to the next entry that is a regular file (or a hard link to one seen before, given with
- * *link set to the earlier entry's name and no data of its own; else *link is NULL). */
+/* Goes to the next entry that is a regular file, or a link, which has no data of its own: *link is
+ * set to the name of an earlier entry, or of a symbolic link to its text; else it is NULL. */
 nnclr_archive_state nnclr_archive_next(nnclr_archive *archive, const char **name, const char **link,
                                        nnclr_error *e);
+bool nnclr_archive_is_symbolic(const nnclr_archive *archive); /* the link that was met last */
 /* Appends the next `size` bytes of the current entry to `out`, or as many as there are left. */
 bool nnclr_archive_start(nnclr_archive *archive, size_t size, nnclr_buffer *out, nnclr_error *e);
 /* Appends what is left of the current entry to `out`; more than `limit` bytes: a limit error, and

@@ -148,3 +148,141 @@ dog b" ]
     nnclr-prep -q --list list -o found.tar.zst names
     [ "$(nnclr-prep --list-contents found.tar.zst | tail -n +2 | wc -l)" -eq "$(wc -l <list)" ]
 }
+
+@test "a tar of WebDataset: .cls are the labels, and other files beside pictures are no broken ones" {
+    mkdir -p w/sub.d
+    LC_ALL=C draw w/000.ppm w/001.ppm w/001.mask.ppm w/002.v2.ppm w/sub.d/003.ppm w/004.ppm
+    printf 7 >w/000.cls
+    printf ' 10\r\n' >w/001.cls
+    printf 2 >w/002.v2.cls
+    printf 5 >w/002.cls # farther than that of the same name up to the last dot
+    printf 0 >w/sub.d/003.cls
+    echo '{}' | tee w/000.json w/001.txt w/002.v2.json >w/sub.d/003.caption.txt
+    (cd w && tar cf ../w.tar --sort=name .)
+    expect 0 nnclr-prep -o w.tar.zst w.tar
+    expect 0 nnclr-prep -o f.tar.zst w
+    cmp w.tar.zst f.tar.zst
+    [ "$(nnclr-prep --list-contents w.tar.zst | cut -f 2,4 | tail -n +2)" = "7	000.ppm
+10	001.mask.ppm
+10	001.ppm
+2	002.v2.ppm
+	004.ppm
+0	sub.d/003.ppm" ]
+    for name in 000 001 002.v2 sub.d/003; do printf 'bird no. %s' "${name%/*}" >w/$name.cls; done
+    nnclr-prep -q -o names.tar.zst w
+    [ "$(nnclr-prep --list-contents names.tar.zst | cut -f 3 | tail -n +2 | sort -u | head -n 3)" = "
+bird no. 000
+bird no. 001" ]
+}
+
+@test "a .cls that says nothing leaves its picture out; one without a picture is no picture" {
+    mkdir w
+    LC_ALL=C draw w/0.ppm w/1.ppm w/2.ppm w/4.ppm
+    printf 7 | tee w/0.cls >w/3.cls
+    printf '\n' >w/1.cls
+    head -c 5000 /dev/zero | tr '\0' 1 >w/2.cls
+    printf 'no picture' >w/4.jpg
+    tar cf w.tar w
+    for input in w w.tar; do
+        expect 3 nnclr-prep -o w.tar.zst $input
+        [ "$(grep -c 'its label is no number and no name' <<<"$stderr")" -eq 2 ]
+        [ "$(grep -c 3.cls <<<"$stderr")" -eq 1 ]
+        [ "$(grep -c 4.jpg <<<"$stderr")" -eq 1 ]
+        [[ $stderr == *"pictures: 2 packed, 4 left out"* ]]
+    done
+}
+
+@test "what systems leave in folders is passed over, in archives too" {
+    mkdir -p p/a/@eaDir p/__MACOSX/a p/lost+found
+    LC_ALL=C draw p/a/1.ppm p/a/@eaDir/thumb.ppm p/__MACOSX/a/2.ppm
+    for name in Thumbs.db desktop.ini .DS_Store ._1.ppm; do echo x >p/a/$name; done
+    tar cf p.tar p
+    expect 0 nnclr-prep -o p.tar.zst p
+    expect 0 nnclr-prep --root p -o q.tar.zst p.tar
+    cmp p.tar.zst q.tar.zst
+    [ "$(nnclr-prep --list-contents q.tar.zst | cut -f 3,4 | tail -n +2)" = "a	a/1.ppm" ]
+}
+
+@test "pictures beside folders of classes are counted, and what to do is said" {
+    mkdir -p f/a
+    LC_ALL=C draw f/1.ppm f/2.ppm f/a/x.ppm
+    echo text >f/README
+    tar cf f.tar -C f .
+    for input in f f.tar; do
+        expect 3 nnclr-prep -o f.tar.zst $input
+        [[ ${stderr_lines[0]} == "nnclr-prep: 1.ppm: 2 pictures beside the folders of classes are passed over; "*--list* ]]
+        [[ ${stderr_lines[1]} == *"pictures: 1 packed, 2 left out"* ]]
+    done
+    expect 0 nnclr-prep --skip-bad -o f.tar.zst f
+    rm f/?.ppm
+    expect 0 nnclr-prep -o f.tar.zst f
+}
+
+@test "links in an archive count as in the folder" {
+    mkdir -p d/a d/b d/.store d/c/deep pool
+    LC_ALL=C draw d/a/1.ppm d/a/2.ppm d/.store/s.ppm pool/p.ppm d/c/deep/3.ppm
+    ln -s ../a/1.ppm d/b/link.ppm
+    ln -s link.ppm d/b/chain.ppm # a link to a link
+    ln -s ../c/deep d/b/folder
+    ln -s folder/3.ppm d/b/through.ppm # through a link to a folder
+    ln -s ../../pool/p.ppm d/b/outside.ppm
+    ln -s ../.store/s.ppm d/a/hidden.ppm
+    ln d/a/2.ppm d/c/hard.ppm
+    ln pool/p.ppm d/c/pool.ppm
+    ln -s .. d/c/up # a circle
+    ln -s z d/z1 # a folder that comes later
+    mkdir d/z
+    LC_ALL=C draw d/z/4.ppm
+    nnclr-prep -q -o folder.tar.zst d
+    [ "$(nnclr-prep --list-contents folder.tar.zst | wc -l)" -eq 14 ]
+    tar --sort=name -cf sorted.tar d pool
+    tar -cf pool-first.tar pool d
+    tar -czf packed.tar.gz d pool
+    for archive in sorted.tar pool-first.tar packed.tar.gz; do
+        expect 0 nnclr-prep --root d -o archive.tar.zst $archive
+        cmp archive.tar.zst folder.tar.zst
+    done
+    ln -s d top
+    tar cf top.tar top d pool
+    expect 0 nnclr-prep --root top -o archive.tar.zst top.tar
+    cmp archive.tar.zst folder.tar.zst
+}
+
+@test "links that lead nowhere are named, and do not stop it" {
+    mkdir -p d/a
+    LC_ALL=C draw d/a/1.ppm out.ppm
+    ln -s loop1.ppm d/a/loop2.ppm
+    ln -s loop2.ppm d/a/loop1.ppm
+    ln -s gone.ppm d/a/dangling.ppm
+    ln -s "$PWD/out.ppm" d/a/absolute.ppm
+    ln -s ../../../out.ppm d/a/above.ppm
+    tar cf d.tar d
+    expect 3 nnclr-prep --root d -o x.tar.zst d.tar
+    [[ $stderr == *"a/loop1.ppm: a link that leads in a circle"* ]]
+    [[ $stderr == *"a/loop2.ppm: a link that leads in a circle"* ]]
+    [[ $stderr == *"a/dangling.ppm: a link to what the archive does not have"* ]]
+    [[ $stderr == *"a/absolute.ppm: a link that leads out of the archive"* ]]
+    [[ $stderr == *"a/above.ppm: a link that leads out of the archive"* ]]
+    [[ $stderr == *"pictures: 1 packed, 5 left out"* ]]
+    mkdir pool
+    LC_ALL=C draw pool/p.ppm
+    ln -s ../../pool/p.ppm d/a/p.ppm
+    tar cf d.tar d pool
+    expect 3 nnclr-prep --root d -o x.tar.zst - <d.tar
+    [[ $stderr == *"a/p.ppm: a link to what is not taken, and a pipe is read once; give the archive as a file"* ]]
+}
+
+@test "a root that is missing, or wrong, is hinted at" {
+    mkdir -p d/a d/b
+    LC_ALL=C draw d/a/1.ppm d/b/2.ppm
+    tar cf d.tar d
+    expect 0 nnclr-prep -o x.tar.zst d.tar
+    [[ ${stderr_lines[0]} == "nnclr-prep: d: everything lies below it, which makes one class; with nnclr-prep --root d its folders are the classes" ]]
+    expect 0 nnclr-prep --root d -o x.tar.zst d.tar
+    [ "${#stderr_lines[@]}" -eq 1 ]
+    expect 1 nnclr-prep --root ds -o y.tar.zst d.tar
+    expect_message nnclr-prep "d.tar: no files there below ds; --root takes a folder of it, and it holds d/a/1.ppm"
+    expect 1 nnclr-prep --root ds -o y.tar.zst d
+    expect_message nnclr-prep "d/ds: no such folder; --root takes one that lies below the input"
+    [ ! -e y.tar.zst ]
+}

@@ -474,7 +474,7 @@ END
     cmp t.tar.zst u.tar.zst
 
     expect 0 nnclr-prep -o all.tar.zst $bin
-    [[ ${stderr_lines[0]} == 'nnclr-prep: training and test pictures go into one shard; --root train '* ]]
+    [[ ${stderr_lines[0]} == 'nnclr-prep: training and test pictures are taken together; nnclr-prep --root train '* ]]
     compare_with_cifar 10 all.tar.zst $bin/data_batch_?.bin $bin/test_batch.bin
 }
 

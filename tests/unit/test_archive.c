@@ -46,7 +46,7 @@ static const char *list(const char *path, nnclr_error *e) {
 
 static const char order[] = "tar --sort=name --format=%s -c%sf %s -C tree .";
 static const char content[] =
-    "./d/1.txt=one;./d/2.txt=;./d/3.txt!;./d/4.txt>./d/1.txt;./z.txt=last;";
+    "./d/1.txt=one;./d/2.txt=;./d/3.txt!;./d/4.txt>./d/1.txt;./d/5.txt>1.txt;./z.txt=last;";
 
 static void tars_of_any_compression(void) {
     static const struct {

@@ -317,7 +317,7 @@ static void resolves_links_and_replaced_members(void) {
     check_content(source, 1, "first a");
     check_content(source, 2, "first a");
     check_content(source, 3, "second a");
-    CHECK_TEXT(read_fails(source, 4).message, "e: a hard link to no earlier member that was read");
+    check_content(source, 4, "outside"); /* in a second reading */
     CHECK_TEXT(read_fails(source, 5).message,
                "f: larger than the limit of 1000 bytes for a member of an archive; unpack it, and "
                "give the file");
@@ -416,10 +416,11 @@ static void refuses_inputs_with_one_sentence(void) {
     CHECK_TEXT(
         open_fails((nnclr_source_options){.inputs = tar, .input_count = 1, .root = "some/wh"})
             .message,
-        "tree.tar: no files there below some/wh");
+        "tree.tar: no files there below some/wh; --root takes a folder of it, and it holds "
+        "some/other");
     CHECK_TEXT(
         open_fails((nnclr_source_options){.inputs = trees, .input_count = 1, .root = "no"}).message,
-        "tree/no: No such file or directory");
+        "tree/no: no such folder; --root takes one that lies below the input");
     nnclr_error e = open_fails((nnclr_source_options){.inputs = none, .input_count = 1});
     CHECK_SAYS(strstr(e.message, "absent"), "%s", e.message);
     e = open_fails((nnclr_source_options){.inputs = text, .input_count = 1});

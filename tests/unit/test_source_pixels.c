@@ -355,9 +355,10 @@ static void refuses_what_is_not_whole(void) {
     CHECK_TEXT(refusal("c10", "train"),
                "c10/data_batch_2.bin: picture 1 has label 10, where labels of CIFAR-10 are 0 to 9");
     CHECK_TEXT(refusal("c10", "unlabeled") + strlen("c10/"),
-               "unlabeled: No such file or directory");
+               "unlabeled: no such folder; --root takes one that lies below the input");
     CHECK_TEXT(refusal("cut.tar", "unlabeled") + strlen("cut.tar: "),
-               "no files there below unlabeled");
+               "no files there below unlabeled; --root takes a folder of it, and it holds "
+               "c10/batches.meta.txt");
 
     size = fill_cifar(bytes, 0, 3, true);
     bytes[2 * CIFAR100] = 20;
