@@ -14,6 +14,8 @@
 typedef struct nnclr_picture_header {
     int width, height; /* as stored */
     int orientation;   /* EXIF, 1 to 8; 1 where nothing is said */
+    size_t memory;     /* bytes that decoding it takes at most */
+    size_t taken; /* of large_memory.h, by nnclr_begin_decoding; whoever called `read` gives it */
 } nnclr_picture_header;
 
 /* Answers in pixels as stored; `most` as for nnclr_choose_part. */
@@ -23,8 +25,9 @@ typedef nnclr_part (*nnclr_choose_stored)(void *context, const nnclr_picture_hea
 typedef struct nnclr_picture_codec {
     nnclr_codec codec;
     bool (*matches)(const uint8_t *bytes, size_t size);
-    /* Reads the header, checks it against the limits, and unless `image` is NULL goes on to fill
-     * it, as stored, in its own memory where that is enough. On failure the image is left empty. */
+    /* Reads the header, which is zeroed, checks it against the limits, and unless `image` is NULL
+     * goes on to fill it, as stored, in its own memory where that is enough. On failure the image
+     * is left empty. */
     bool (*read)(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                  nnclr_picture_header *header, nnclr_image *image, nnclr_error *e);
     /* The same, but only the part that is chosen, all as stored; NULL: this kind is read whole. */
@@ -38,5 +41,9 @@ extern const nnclr_picture_codec nnclr_jpeg_codec, nnclr_png_codec, nnclr_ppm_co
 /* Sizes as claimed by a header, both at least 1. */
 bool nnclr_check_limits(const nnclr_decode_limits *limits, uint32_t width, uint32_t height,
                         nnclr_error *e);
+/* Refuses a file of `size` bytes that would take more memory than any picture does for its size. */
+bool nnclr_check_memory(const nnclr_picture_header *header, size_t size, nnclr_error *e);
+/* Waits until the memory may be taken: before the first of it is allocated. */
+void nnclr_begin_decoding(nnclr_picture_header *header);
 
 #endif

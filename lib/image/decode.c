@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/large_memory.h"
 #include "image/codec.h"
 
 nnclr_decode_limits nnclr_decode_limits_default(void) {
@@ -17,6 +18,20 @@ bool nnclr_check_limits(const nnclr_decode_limits *limits, uint32_t width, uint3
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%u x %u pixels, over the limit of %lld in all",
                           width, height, (long long)limits->pixels);
     return true;
+}
+
+bool nnclr_check_memory(const nnclr_picture_header *header, size_t size, nnclr_error *e) {
+    enum { ALWAYS = 256 << 20, MEGA = 1000000 };
+    if (header->memory <= ALWAYS || (header->memory - ALWAYS) / NNCLR_UNFOLDED <= size)
+        return true;
+    return nnclr_fail(e, NNCLR_ERROR_LIMIT,
+                      "%d x %d pixels in %zu bytes, which would take %zu MB of memory: a file of "
+                      "that size holds no such picture",
+                      header->width, header->height, size, header->memory / MEGA);
+}
+
+void nnclr_begin_decoding(nnclr_picture_header *header) {
+    header->taken = nnclr_large_memory_take(header->memory);
 }
 
 /* What people keep in picture folders and we do not read: a name says more than four bytes. */
@@ -115,12 +130,13 @@ bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *
                   nnclr_image *image, nnclr_error *e) {
     *image = (nnclr_image){0};
     const nnclr_picture_codec *codec = find_codec(bytes, size, e);
-    nnclr_picture_header header;
-    if (codec && codec->read(bytes, size, limits, &header, image, e) &&
-        turn_upright(image, header.orientation, e))
-        return true;
-    nnclr_image_free(image);
-    return false;
+    nnclr_picture_header header = {0};
+    bool ok = codec && codec->read(bytes, size, limits, &header, image, e) &&
+              turn_upright(image, header.orientation, e);
+    nnclr_large_memory_give(header.taken);
+    if (!ok)
+        nnclr_image_free(image);
+    return ok;
 }
 
 /* ---- a part ---- */
@@ -183,28 +199,41 @@ bool nnclr_decode_part(const uint8_t *bytes, size_t size, const nnclr_decode_lim
                        nnclr_choose_part choose, void *context, nnclr_patch *patch,
                        nnclr_error *e) {
     const nnclr_picture_codec *codec = find_codec(bytes, size, e);
-    nnclr_picture_header header;
+    nnclr_picture_header header = {0};
+    nnclr_patch_trim(patch);
     *patch = (nnclr_patch){.image = patch->image, .shrink = 1};
+    bool ok = false;
     if (codec && codec->read_part) {
         choice c = {choose, context};
-        if (codec->read_part(bytes, size, limits, choose_stored, &c, &header, patch, e)) {
+        ok = codec->read_part(bytes, size, limits, choose_stored, &c, &header, patch, e);
+        if (ok)
             turn_place(patch, &header);
-            if (turn_upright(&patch->image, header.orientation, e))
-                return true;
-        }
-    } else if (codec && codec->read(bytes, size, limits, &header, &patch->image, e) &&
-               turn_upright(&patch->image, header.orientation, e)) {
-        choose(context, patch->image.width, patch->image.height, 1);
-        return true;
+    } else if (codec) {
+        ok = codec->read(bytes, size, limits, &header, &patch->image, e);
     }
+    ok = ok && turn_upright(&patch->image, header.orientation, e);
+    patch->taken = header.taken;
+    if (ok && !codec->read_part)
+        choose(context, patch->image.width, patch->image.height, 1);
+    if (!ok) {
+        nnclr_image_free(&patch->image);
+        nnclr_patch_trim(patch);
+    }
+    return ok;
+}
+
+void nnclr_patch_trim(nnclr_patch *patch) {
+    if (patch->taken == 0)
+        return;
     nnclr_image_free(&patch->image);
-    return false;
+    nnclr_large_memory_give(patch->taken);
+    patch->taken = 0;
 }
 
 bool nnclr_probe(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                  nnclr_codec *codec, int *width, int *height, nnclr_error *e) {
     const nnclr_picture_codec *found = find_codec(bytes, size, e);
-    nnclr_picture_header header;
+    nnclr_picture_header header = {0};
     if (!found || !found->read(bytes, size, limits, &header, NULL, e))
         return false;
     *codec = found->codec;

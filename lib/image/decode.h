@@ -27,8 +27,12 @@ nnclr_decode_limits nnclr_decode_limits_default(void);
 
 /* Decoding takes at most NNCLR_DECODE_PIXEL_BYTES of memory a pixel (three for the picture, up to
  * eight for the coefficients of a progressive JPEG of four channels), the size of the encoded bytes
- * once more, and NNCLR_DECODE_BYTES. What its header condemns takes nothing a pixel. */
-enum { NNCLR_DECODE_PIXEL_BYTES = 12, NNCLR_DECODE_BYTES = 4 << 20 };
+ * once more, and NNCLR_DECODE_BYTES. What its header condemns takes nothing a pixel.
+ *
+ * A file cannot make that many pixels of nothing: it takes at most NNCLR_UNFOLDED times its size,
+ * and 256 MiB. Nor can it make work of nothing: see jpeg.c. Pictures that take much memory are
+ * decoded at once by as many threads as base/large_memory.h has room for. */
+enum { NNCLR_DECODE_PIXEL_BYTES = 12, NNCLR_DECODE_BYTES = 4 << 20, NNCLR_UNFOLDED = 1024 };
 
 bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                   nnclr_image *image, nnclr_error *e);
@@ -52,9 +56,13 @@ typedef nnclr_part (*nnclr_choose_part)(void *context, int width, int height, in
  * nnclr_decode gives; shrunk, they are close to the means of their squares. What lies below the
  * part is not looked at, so that damage there goes unnoticed. Other kinds of files are decoded
  * whole, and their patch is the picture. Memory that patch->image has is used again; a zeroed patch
- * is fine. */
+ * is fine. A thread that is done with the patch calls nnclr_patch_trim, so that a large one is not
+ * held while others wait for room. */
 bool nnclr_decode_part(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                        nnclr_choose_part choose, void *context, nnclr_patch *patch, nnclr_error *e);
+
+/* Frees the pixels of a large patch, and keeps those of another. */
+void nnclr_patch_trim(nnclr_patch *patch);
 
 /* Codec, and size after EXIF orientation, from the header alone. */
 bool nnclr_probe(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,

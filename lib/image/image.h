@@ -30,6 +30,7 @@ typedef struct nnclr_patch {
     int shrink;             /* 1: as it is */
     int before_x, before_y; /* less than shrink: squares are counted from the right or the bottom
                                where the picture was stored mirrored, so that the first is cut */
+    size_t taken;           /* of base/large_memory.h, until nnclr_patch_trim */
 } nnclr_patch;
 
 /* All of the image, whose pixels it shares. */

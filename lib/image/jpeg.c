@@ -13,9 +13,12 @@
 #include "image/encode.h"
 #include "image/exif.h"
 
-/* Far more than an encoder writes (about ten), few enough that a file of many empty scans over a
- * large picture is no way to keep us busy. */
-enum { MAX_SCANS = 100 };
+/* A scan goes through all blocks of its components, though its bytes may be none: what a file may
+ * make us do is bounded by its size. The unit is some nanoseconds. A block costs BLOCK_WORK of it,
+ * and with Huffman codes little more than what it takes bits for; with arithmetic coding each
+ * coefficient costs one more, and nearly no bits. Progressive photographs ask for some tens a byte,
+ * blank ones for 200; a small picture may have any number of scans. */
+enum { WORK_ALWAYS = 32 << 20, WORK_A_BYTE = 512, BLOCK_WORK = 8 };
 
 enum { MOST_SHRINK = 8 };
 
@@ -80,6 +83,8 @@ typedef struct reader {
     struct jpeg_progress_mgr progress;
     jump out;
     bool in_header;
+    int scan;      /* the newest that is counted in blocks */
+    uint64_t work; /* of all scans so far */
     const uint8_t *bytes;
     size_t size;
     nnclr_choose_stored choose; /* NULL: the whole is wanted */
@@ -119,13 +124,28 @@ static void skip(j_decompress_ptr jpeg, long count) {
     jpeg->src->bytes_in_buffer -= (size_t)count;
 }
 
-static void bound_scans(j_common_ptr common) {
+static size_t count_blocks(const jpeg_component_info *component) {
+    return (size_t)component->width_in_blocks * (size_t)component->height_in_blocks;
+}
+
+/* The library calls it for each row of blocks, before it is read. */
+static void bound_work(j_common_ptr common) {
     j_decompress_ptr jpeg = (j_decompress_ptr)common;
-    if (jpeg->input_scan_number <= MAX_SCANS)
+    reader *job = (reader *)jpeg; /* its first member */
+    if (jpeg->input_scan_number == job->scan)
         return;
-    jump *out = common->client_data;
-    nnclr_fail(out->e, NNCLR_ERROR_LIMIT, "a JPEG of over %d scans", MAX_SCANS);
-    longjmp(out->to, 1);
+    job->scan = jpeg->input_scan_number;
+    unsigned coefficients = jpeg->progressive_mode ? (unsigned)(jpeg->Se - jpeg->Ss + 1) : DCTSIZE2;
+    uint64_t block_work = BLOCK_WORK + (jpeg->arith_code ? coefficients : 0);
+    for (int i = 0; i < jpeg->comps_in_scan; i++)
+        job->work += block_work * count_blocks(jpeg->cur_comp_info[i]);
+    if (job->work <= WORK_ALWAYS + WORK_A_BYTE * (uint64_t)job->size)
+        return;
+    nnclr_fail(job->out.e, NNCLR_ERROR_LIMIT,
+               "a JPEG of %u x %u pixels and over %d scans in %zu bytes: a file of that size holds "
+               "no such picture",
+               jpeg->image_width, jpeg->image_height, job->scan - 1, job->size);
+    longjmp(job->out.to, 1);
 }
 
 static int find_orientation(const struct jpeg_decompress_struct *jpeg) {
@@ -141,14 +161,21 @@ static bool holds_enough(const struct jpeg_decompress_struct *jpeg, size_t size,
     if (jpeg->arith_code)
         return true;
     for (int i = 0; i < jpeg->num_components; i++) {
-        size_t blocks = (size_t)jpeg->comp_info[i].width_in_blocks *
-                        (size_t)jpeg->comp_info[i].height_in_blocks;
-        if (blocks / 8 > size)
+        if (count_blocks(&jpeg->comp_info[i]) / 8 > size)
             return nnclr_fail(e, NNCLR_ERROR_INPUT,
                               "truncated JPEG (%zu bytes cannot hold %u x %u pixels)", size,
                               jpeg->image_width, jpeg->image_height);
     }
     return true;
+}
+
+/* The picture, once more where it is turned; all coefficients where they come in several scans. */
+static size_t count_memory(j_decompress_ptr jpeg, int orientation) {
+    size_t pixels = (size_t)jpeg->image_width * jpeg->image_height;
+    size_t memory = (orientation == 1 ? 3 : 6) * pixels;
+    for (int i = 0; i < jpeg->num_components && jpeg_has_multiple_scans(jpeg); i++)
+        memory += count_blocks(&jpeg->comp_info[i]) * sizeof(JBLOCK);
+    return memory;
 }
 
 static bool read_header(reader *job, const nnclr_decode_limits *limits,
@@ -162,7 +189,7 @@ static bool read_header(reader *job, const nnclr_decode_limits *limits,
                                            .resync_to_restart = jpeg_resync_to_restart,
                                            .term_source = no_start_or_end};
     jpeg->src = &job->source;
-    job->progress.progress_monitor = bound_scans;
+    job->progress.progress_monitor = bound_work;
     jpeg->progress = &job->progress;
     jpeg_save_markers(jpeg, MARKER_APP1, 0xFFFF);
     jpeg_read_header(jpeg, TRUE);
@@ -174,7 +201,8 @@ static bool read_header(reader *job, const nnclr_decode_limits *limits,
     *header = (nnclr_picture_header){.width = (int)jpeg->image_width,
                                      .height = (int)jpeg->image_height,
                                      .orientation = find_orientation(jpeg)};
-    return true;
+    header->memory = count_memory(jpeg, header->orientation);
+    return nnclr_check_memory(header, job->size, job->out.e);
 }
 
 /* Pillow's plain formula on inks that are stored inverted, as Adobe began it and all do. */
@@ -293,7 +321,12 @@ static bool read_guarded(reader *job, const nnclr_decode_limits *limits,
     job->jpeg.err = set_errors(&job->errors);
     job->jpeg.client_data = &job->out;
     jpeg_create_decompress(&job->jpeg);
-    return read_header(job, limits, header) && (!patch || read_pixels(job, header, patch));
+    if (!read_header(job, limits, header))
+        return false;
+    if (!patch)
+        return true;
+    nnclr_begin_decoding(header);
+    return read_pixels(job, header, patch);
 }
 
 static bool read_jpeg_part(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,

@@ -49,6 +49,13 @@ static bool leave_out(packing *p, const nnclr_error *why) {
     return true;
 }
 
+/* Each slot would in time hold room for the largest file of all. */
+static void drop_large(nnclr_buffer *bytes) {
+    enum { LARGE = 8 << 20 };
+    if (bytes->capacity > LARGE)
+        nnclr_buffer_free(bytes);
+}
+
 static bool consume_all(packing *p, nnclr_pipeline *pipeline, consume take, void *context,
                         nnclr_error *e) {
     for (uint64_t item = 0;; item++) {
@@ -63,6 +70,7 @@ static bool consume_all(packing *p, nnclr_pipeline *pipeline, consume take, void
         }
         if (!take(p, item, next == NNCLR_NEXT_ITEM ? &p->slots[slot] : NULL, context, e))
             return false;
+        drop_large(&p->slots[slot].bytes);
         nnclr_pipeline_release(pipeline);
         p->done++;
         if (!p->request->on_progress(p->request->context, p->done, p->total))

@@ -68,15 +68,31 @@ static chunk next_chunk(const uint8_t *bytes, size_t size, size_t *at) {
     return found;
 }
 
-static int find_orientation(const uint8_t *bytes, size_t size) {
+/* The first chunk of that type; its type is NULL where there is none. */
+static chunk find_chunk(const uint8_t *bytes, size_t size, const char *type) {
     size_t at = SIGNATURE_BYTES;
     for (;;) {
         chunk found = next_chunk(bytes, size, &at);
-        if (!found.type || memcmp(found.type, "IEND", 4) == 0)
-            return 1;
-        if (memcmp(found.type, "eXIf", 4) == 0)
-            return nnclr_exif_orientation(found.data, found.length);
+        if (!found.type || memcmp(found.type, type, 4) == 0)
+            return found;
+        if (memcmp(found.type, "IEND", 4) == 0)
+            return (chunk){0};
     }
+}
+
+static int find_orientation(const uint8_t *bytes, size_t size) {
+    chunk found = find_chunk(bytes, size, "eXIf");
+    return found.type ? nnclr_exif_orientation(found.data, found.length) : 1;
+}
+
+/* The picture, and once more where it is turned or, interlaced with alpha, waits for its last pass
+ * before it is composited. */
+static size_t count_memory(const uint8_t *bytes, size_t size, const nnclr_picture_header *header) {
+    enum { ALPHA = 4, COLOR_TYPE = 25, INTERLACED = 28 };
+    bool alpha = (bytes[COLOR_TYPE] & ALPHA) || find_chunk(bytes, size, "tRNS").type;
+    int turned = header->orientation == 1 ? 0 : 3, waiting = alpha && bytes[INTERLACED] ? 4 : 0;
+    int again = waiting > turned ? waiting : turned;
+    return (size_t)header->width * (size_t)header->height * (size_t)(3 + again);
 }
 
 static bool fail_truncated(const uint8_t *bytes, size_t size, nnclr_error *e) {
@@ -117,13 +133,14 @@ static bool read_header(const uint8_t *bytes, size_t size, const nnclr_decode_li
     if (!nnclr_check_limits(limits, width, height, e))
         return false;
     uint64_t row_bits = (uint64_t)width * bytes[24] * channels[bytes[25] & 7];
-    if (row_bits / 8 * height / DEFLATE_BEST > size)
+    if ((row_bits + 7) / 8 * height / DEFLATE_BEST > size)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "truncated PNG (%zu bytes cannot hold %u x %u pixels)", size, width,
                           height);
     *header = (nnclr_picture_header){
         .width = (int)width, .height = (int)height, .orientation = find_orientation(bytes, size)};
-    return true;
+    header->memory = count_memory(bytes, size, header);
+    return nnclr_check_memory(header, size, e);
 }
 
 static void composite_on_black(const uint8_t *rgba, int pixels, uint8_t *rgb) {
@@ -181,6 +198,7 @@ static bool read_png(const uint8_t *bytes, size_t size, const nnclr_decode_limit
         return false;
     if (!image)
         return true;
+    nnclr_begin_decoding(header);
     if (!nnclr_image_reuse(image, header->width, header->height, e))
         return false;
 

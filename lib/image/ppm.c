@@ -46,8 +46,10 @@ static bool read_ppm(const uint8_t *bytes, size_t size, const nnclr_decode_limit
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "truncated PPM (%zu of %zu bytes)", size,
                           at + need);
     *header = (nnclr_picture_header){.width = (int)width, .height = (int)height, .orientation = 1};
+    header->memory = need;
     if (!image)
         return true;
+    nnclr_begin_decoding(header);
     if (!nnclr_image_reuse(image, (int)width, (int)height, e))
         return false;
     memcpy(image->pixels, bytes + at, need);

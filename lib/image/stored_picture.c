@@ -59,8 +59,8 @@ static bool shrink(nnclr_storing *storing, const choice *c, nnclr_error *e) {
     return true;
 }
 
-bool nnclr_store_picture(nnclr_storing *storing, const nnclr_stored_form *form, nnclr_buffer *bytes,
-                         nnclr_record *record, nnclr_error *e) {
+static bool store(nnclr_storing *storing, const nnclr_stored_form *form, nnclr_buffer *bytes,
+                  nnclr_record *record, nnclr_error *e) {
     nnclr_decode_limits limits = nnclr_decode_limits_default();
     choice c = {.size = form->size};
     if (!nnclr_probe(bytes->data, bytes->size, &limits, &record->codec, &record->width,
@@ -85,4 +85,11 @@ bool nnclr_store_picture(nnclr_storing *storing, const nnclr_stored_form *form, 
     }
     record->size = bytes->size;
     return true;
+}
+
+bool nnclr_store_picture(nnclr_storing *storing, const nnclr_stored_form *form, nnclr_buffer *bytes,
+                         nnclr_record *record, nnclr_error *e) {
+    bool ok = store(storing, form, bytes, record, e);
+    nnclr_patch_trim(&storing->patch);
+    return ok;
 }

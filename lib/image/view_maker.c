@@ -114,8 +114,9 @@ bool nnclr_view_maker_views(nnclr_view_maker *maker, nnclr_shard_set *set,
     round r = {.augment = augment, .key = key, .wanted = {out[0] != NULL, out[1] != NULL}};
     if (!nnclr_shard_set_read(set, record, &maker->encoded, e))
         return false;
-    while (r.wanted[0] || r.wanted[1])
-        if (!make_round(maker, &r, out, e))
-            return fail_at_record(set, record, e);
-    return true;
+    bool ok = true;
+    while (ok && (r.wanted[0] || r.wanted[1]))
+        ok = make_round(maker, &r, out, e);
+    nnclr_patch_trim(&maker->patch);
+    return ok || fail_at_record(set, record, e);
 }

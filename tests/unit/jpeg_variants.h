@@ -111,4 +111,45 @@ static inline nnclr_buffer jpeg_variant_encode(const nnclr_image *image,
     return out;
 }
 
+enum { MOST_SCANS = 500 };
+
+/* A progressive picture, all of one gray so that all coefficients are 0: its mean, then coefficient
+ * by coefficient, bit by bit. */
+static inline nnclr_buffer jpeg_of_scans(int width, int height, bool arithmetic, int scans) {
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    unsigned char *bytes = NULL;
+    unsigned long size = 0;
+    jpeg_scan_info script[MOST_SCANS] = {{1, {0}, 0, 0, 0, 0}};
+    for (int i = 1; i < scans; i++) {
+        int low = 8 - (i - 1) / (DCTSIZE2 - 1), place = (i - 1) % (DCTSIZE2 - 1) + 1;
+        script[i] = (jpeg_scan_info){1, {0}, place, place, low == 8 ? 0 : low + 1, low};
+    }
+    jpeg.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, &bytes, &size);
+    jpeg.image_width = (JDIMENSION)width;
+    jpeg.image_height = (JDIMENSION)height;
+    jpeg.input_components = 1;
+    jpeg.in_color_space = JCS_GRAYSCALE;
+    jpeg_set_defaults(&jpeg);
+    jpeg.arith_code = arithmetic;
+    jpeg.scan_info = script;
+    jpeg.num_scans = scans;
+    jpeg_start_compress(&jpeg, TRUE);
+    uint8_t *row = malloc((size_t)width);
+    CHECK(row != NULL);
+    memset(row, 128, (size_t)width);
+    while (jpeg.next_scanline < jpeg.image_height)
+        jpeg_write_scanlines(&jpeg, &row, 1);
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    free(row);
+    nnclr_buffer out = {0};
+    nnclr_error e;
+    CHECK_SAYS(nnclr_buffer_append(&out, bytes, size, &e), "%s", e.message);
+    free(bytes);
+    return out;
+}
+
 #endif

@@ -8,6 +8,7 @@
 #include "image/decode.h"
 #include "image/encode.h"
 #include "image/exif.h"
+#include "tests/unit/jpeg_variants.h"
 
 static bool decode(const nnclr_buffer *bytes, nnclr_image *image, nnclr_error *e) {
     nnclr_decode_limits limits = nnclr_decode_limits_default();
@@ -300,30 +301,104 @@ static void survives_flipped_bits(void) {
 
 /* ---- limits and headers ---- */
 
-/* The last scan of a picture with one scan a component, over and over. */
-static void bounds_the_number_of_scans(void) {
+static void check_refused(const nnclr_buffer *bytes, const char *title) {
+    nnclr_image image;
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK_SAYS(!decode(bytes, &image, &e), "%s was read", title);
+    CHECK_SAYS(e.code == NNCLR_ERROR_LIMIT && strstr(e.message, "holds no such picture"), "%s: %s",
+               title, e.message);
+}
+
+static void check_read(const nnclr_buffer *bytes, const char *title) {
+    nnclr_image image;
+    nnclr_error e = NNCLR_NO_ERROR;
+    CHECK_SAYS(decode(bytes, &image, &e), "%s: %s", title, e.message);
+    nnclr_image_free(&image);
+}
+
+/* Writes another size into the header of a JPEG. */
+static void claim_jpeg_size(nnclr_buffer *bytes, int width, int height) {
+    uint8_t *frame = memmem(bytes->data, bytes->size, "\xff\xca", 2); /* arithmetic, progressive */
+    CHECK(frame != NULL);
+    frame[5] = (uint8_t)(height >> 8);
+    frame[6] = (uint8_t)height;
+    frame[7] = (uint8_t)(width >> 8);
+    frame[8] = (uint8_t)width;
+}
+
+/* A small picture may have hundreds of scans; they are no way to keep us busy with a large one. */
+static void bounds_the_work_of_scans(void) {
+    nnclr_buffer bytes = jpeg_of_scans(45, 45, true, 300);
+    check_read(&bytes, "300 scans of a small picture");
+    claim_jpeg_size(&bytes, 65500, 2700); /* so large that its memory is too much */
+    check_refused(&bytes, "a small picture that claims to be large");
+    nnclr_buffer_free(&bytes);
+    bytes = jpeg_of_scans(1200, 1000, true, 300);
+    check_refused(&bytes, "300 scans with arithmetic coding");
+    nnclr_buffer_free(&bytes);
+    bytes = jpeg_of_scans(2000, 1500, false, 200);
+    check_refused(&bytes, "200 scans with Huffman codes");
+    nnclr_buffer_free(&bytes);
+}
+
+/* The last scan of a sequential picture with one scan a component, over and over. */
+static void reads_repeated_scans_of_a_small_picture(void) {
     nnclr_buffer bytes = {0}, bomb = {0};
     nnclr_error e;
-    nnclr_image image;
     read_corpus_file("odd/jpeg_noninterleaved.jpg", &bytes);
     const uint8_t *scan = memmem(bytes.data, bytes.size, "\xff\xda", 2), *next = scan;
     const uint8_t *end = bytes.data + bytes.size - 2;
     while ((next = memmem(next + 2, (size_t)(end - next - 2), "\xff\xda", 2)))
         scan = next;
-    for (int scans = 3; scans <= 120; scans += 117) {
-        bomb.size = 0;
-        CHECK(nnclr_buffer_append(&bomb, bytes.data, (size_t)(end - bytes.data), &e));
-        for (int i = 3; i < scans; i++)
-            CHECK(nnclr_buffer_append(&bomb, scan, (size_t)(end - scan), &e));
-        CHECK(nnclr_buffer_append(&bomb, end, 2, &e));
-        bool ok = decode(&bomb, &image, &e);
-        CHECK_SAYS(ok == (scans == 3), "%s", ok ? "a hundred scans were read" : e.message);
-        if (!ok)
-            CHECK_TEXT(e.message, "a JPEG of over 100 scans");
-        nnclr_image_free(&image);
-    }
+    CHECK(nnclr_buffer_append(&bomb, bytes.data, (size_t)(end - bytes.data), &e));
+    for (int i = 3; i < 120; i++)
+        CHECK(nnclr_buffer_append(&bomb, scan, (size_t)(end - scan), &e));
+    CHECK(nnclr_buffer_append(&bomb, end, 2, &e));
+    check_read(&bomb, "120 scans");
     nnclr_buffer_free(&bytes);
     nnclr_buffer_free(&bomb);
+}
+
+/* A PNG whose data are `size` zeros, which is what a blank one of 1032 times as many bytes takes.
+ */
+static nnclr_buffer claim_png_size(uint32_t side, int bits, int color, bool interlaced,
+                                   size_t size) {
+    uint8_t head[] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDRwwwwhhhhbc\0\0i\0\0\0\0";
+    uint8_t data[] = "\0\0\0\0IDAT";
+    for (int i = 0; i < 4; i++) {
+        head[16 + i] = head[20 + i] = (uint8_t)(side >> (24 - 8 * i));
+        data[i] = (uint8_t)(size >> (24 - 8 * i));
+    }
+    head[24] = (uint8_t)bits;
+    head[25] = (uint8_t)color;
+    head[28] = interlaced;
+    nnclr_buffer bytes = {0};
+    nnclr_error e;
+    CHECK(nnclr_buffer_append(&bytes, head, 33, &e) && nnclr_buffer_append(&bytes, data, 8, &e) &&
+          nnclr_buffer_reserve(&bytes, size, &e));
+    memset(bytes.data + bytes.size, 0, size);
+    bytes.size += size;
+    return bytes;
+}
+
+static void bounds_the_pixels_of_a_small_png(void) {
+    static const struct {
+        const char *title;
+        uint32_t side;
+        int bits, color;
+        bool interlaced;
+        size_t size;
+    } cases[] = {
+        {"an interlaced PNG with alpha", 13000, 8, 6, true, 660000},
+        {"a blank PNG of a bit a pixel", 13000, 1, 0, false, 30000},
+        {"an interlaced PNG of a bit a pixel", 10000, 1, 0, true, 20000},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nnclr_buffer bytes = claim_png_size(cases[i].side, cases[i].bits, cases[i].color,
+                                            cases[i].interlaced, cases[i].size);
+        check_refused(&bytes, cases[i].title);
+        nnclr_buffer_free(&bytes);
+    }
 }
 
 static void checks_sizes_against_limits(void) {
@@ -441,7 +516,9 @@ int main(void) {
     RUN(reports_every_truncation);
     RUN(says_how_much_is_there);
     RUN(survives_flipped_bits);
-    RUN(bounds_the_number_of_scans);
+    RUN(bounds_the_work_of_scans);
+    RUN(reads_repeated_scans_of_a_small_picture);
+    RUN(bounds_the_pixels_of_a_small_png);
     RUN(checks_sizes_against_limits);
     RUN(doubts_large_claims);
     RUN(reads_ppm_headers);

@@ -1,10 +1,12 @@
 #include "base/threads.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/large_memory.h"
 #include "tests/unit/check.h"
 
 static nnclr_error e;
@@ -191,6 +193,51 @@ static void a_pipeline_is_not_pinned_by_a_pool(void) {
     nnclr_pool_free(pool);
 }
 
+enum { TAKERS = 8, ROUNDS = 5 };
+
+typedef struct taker {
+    pthread_t thread;
+    atomic_size_t *held, *most;
+    size_t bytes;
+} taker;
+
+static void *take_and_give(void *argument) {
+    taker *t = argument;
+    for (int i = 0; i < ROUNDS; i++) {
+        size_t taken = nnclr_large_memory_take(t->bytes);
+        size_t held = atomic_fetch_add(t->held, taken) + taken, most = *t->most;
+        while (held > most && !atomic_compare_exchange_weak(t->most, &most, held))
+            ;
+        usleep(500);
+        atomic_fetch_sub(t->held, taken);
+        nnclr_large_memory_give(taken);
+    }
+    return NULL;
+}
+
+/* The most that takers of so much held at once. */
+static size_t most_held(size_t bytes) {
+    taker takers[TAKERS];
+    atomic_size_t held = 0, most = 0;
+    for (int i = 0; i < TAKERS; i++) {
+        takers[i] = (taker){.held = &held, .most = &most, .bytes = bytes};
+        CHECK(pthread_create(&takers[i].thread, NULL, take_and_give, &takers[i]) == 0);
+    }
+    for (int i = 0; i < TAKERS; i++)
+        CHECK(pthread_join(takers[i].thread, NULL) == 0);
+    CHECK(held == 0);
+    return most;
+}
+
+static void large_memory_is_shared(void) {
+    const size_t giga = (size_t)1 << 30, all = NNCLR_LARGE_MEMORY_AT_ONCE;
+    CHECK(nnclr_large_memory_take(NNCLR_LARGE_MEMORY) == 0); /* not counted */
+    size_t most = most_held(giga / 2);
+    CHECK_SAYS(most > giga / 2 && most <= all, "%zu bytes were held at once", most);
+    CHECK(most_held(all) == all);
+    CHECK(most_held(3 * giga) == 3 * giga); /* more than there is: one after the other */
+}
+
 int main(void) {
     RUN(workers_stay_inside_the_mask); /* first: this process has not read its mask yet */
     RUN(every_task_runs_once);
@@ -198,5 +245,6 @@ int main(void) {
     RUN(items_come_in_order_and_errors_in_their_place);
     RUN(producers_stay_within_the_depth);
     RUN(a_pipeline_is_not_pinned_by_a_pool);
+    RUN(large_memory_is_shared);
     return check_done();
 }
