@@ -142,6 +142,11 @@ static bool load_names(nnclr_embedding *x, const char *path, nnclr_error *e) {
             goto done;
         }
         size_t length = (size_t)(end[i] - start);
+        if (memchr(bytes + start, '\0', length)) {
+            nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the name of row %lld holds a zero byte", path,
+                       (long long)i);
+            goto done;
+        }
         memcpy(to, bytes + start, length);
         x->names[i] = to;
         to += length + 1;

@@ -254,6 +254,14 @@ static bool parse_row(const table *t, size_t row, int64_t *name_start, nnclr_ind
                            e);
 }
 
+static bool check_kind(const nnclr_tensor_header *header, nnclr_error *e) {
+    const char *is = nnclr_json_string(nnclr_json_get(header->metadata, "nnclr.kind"));
+    if (is && strcmp(is, kind) == 0)
+        return nnclr_tensor_header_check_format(header, "index", e);
+    return nnclr_fail(e, NNCLR_ERROR_INPUT, "index: is of kind \"%.40s\", not \"%s\"", is ? is : "",
+                      kind);
+}
+
 bool nnclr_index_parse(const unsigned char *bytes, size_t size, nnclr_index *out, nnclr_error *e) {
     bool ok = false;
     nnclr_tensor_header header;
@@ -264,6 +272,8 @@ bool nnclr_index_parse(const unsigned char *bytes, size_t size, nnclr_index *out
         nnclr_fail(e, NNCLR_ERROR_INPUT, "index: truncated");
         goto exit;
     }
+    if (!check_kind(&header, e))
+        goto exit;
     table t;
     int64_t name_start = 0;
     ok = find_columns(&header, bytes + header.header_bytes, &t, e) &&

@@ -43,6 +43,9 @@ typedef struct nnclr_tensor_header {
  * small to hold the header, *need is set to the bytes that are needed and *e is left alone. */
 bool nnclr_tensor_header_parse(const unsigned char *bytes, size_t size, const char *what,
                                nnclr_tensor_header *out, size_t *need, nnclr_error *e);
+/* Refuses a document of a newer nnclr.format; one of another program has none. */
+bool nnclr_tensor_header_check_format(const nnclr_tensor_header *header, const char *what,
+                                      nnclr_error *e);
 void nnclr_tensor_header_free(nnclr_tensor_header *header);
 /* Appends length, JSON and padding for tensors laid back to back in the given order. `metadata`
  * (may be NULL) is an object whose values are strings. */

@@ -191,6 +191,21 @@ exit:
     return ok;
 }
 
+bool nnclr_tensor_header_check_format(const nnclr_tensor_header *header, const char *what,
+                                      nnclr_error *e) {
+    const char *text = nnclr_json_string(nnclr_json_get(header->metadata, "nnclr.format"));
+    int64_t format;
+    if (!text)
+        return true;
+    if (!nnclr_parse_int(text, 1, INT64_MAX, &format))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: nnclr.format \"%.40s\" is not a format number",
+                          what, text);
+    return format <= NNCLR_TENSOR_FORMAT ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT,
+                      "%s: is of format %lld, written by a newer program; this one reads format %d",
+                      what, (long long)format, (int)NNCLR_TENSOR_FORMAT);
+}
+
 void nnclr_tensor_header_free(nnclr_tensor_header *header) {
     for (size_t i = 0; i < header->count; i++)
         nnclr_free((char *)header->infos[i].name);

@@ -172,20 +172,6 @@ static bool check_size(const nnclr_tensor_reader *reader, nnclr_error *e) {
     return true;
 }
 
-static bool check_format(const nnclr_tensor_reader *reader, nnclr_error *e) {
-    const char *text = nnclr_tensor_reader_metadata(reader, "nnclr.format");
-    int64_t format;
-    if (!text)
-        return true;
-    if (!nnclr_parse_int(text, 1, INT64_MAX, &format))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: nnclr.format \"%.40s\" is no format number",
-                          reader->input.name, text);
-    return format <= NNCLR_TENSOR_FORMAT ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT,
-                      "%s: is of format %lld, written by a newer program; this one reads format %d",
-                      reader->input.name, (long long)format, (int)NNCLR_TENSOR_FORMAT);
-}
-
 /* Owns the input. */
 static nnclr_tensor_reader *open_input(const nnclr_input *input, nnclr_error *e) {
     nnclr_tensor_reader *reader = nnclr_alloc_zero(1, sizeof *reader, e);
@@ -197,7 +183,7 @@ static nnclr_tensor_reader *open_input(const nnclr_input *input, nnclr_error *e)
     reader->input = *input;
     reader->held = NO_FRAME;
     if (locate(reader, e) && read_header(reader, e) && check_size(reader, e) &&
-        check_format(reader, e))
+        nnclr_tensor_header_check_format(&reader->header, reader->input.name, e))
         return reader;
     nnclr_tensor_reader_close(reader);
     return NULL;

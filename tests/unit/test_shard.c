@@ -354,6 +354,29 @@ static void a_flipped_tar_header_is_refused(void) {
     nnclr_buffer_free(&bytes);
 }
 
+/* Puts that index behind the data of the file, whose other bytes are given. */
+static const char *forge(nnclr_shard_file *file, const nnclr_buffer *bytes,
+                         const nnclr_buffer *printed, nnclr_buffer *forged) {
+    nnclr_error e;
+    nnclr_seek_table *table = &file->parts[0].table;
+    const nnclr_frame *last = &table->frames[table->count - 1];
+    size_t data = last->offset + last->compressed;
+    CHECK(nnclr_buffer_append(forged, bytes->data, data, &e) &&
+          nnclr_index_pack(printed, 3, forged, &e) &&
+          nnclr_seek_table_add(table, forged->size - data, 0, NNCLR_EMPTY_CHECKSUM, &e) &&
+          nnclr_seek_table_append(table, forged, &e));
+    const char *path = scratch("forged.tar.zst");
+    scratch_write(path, forged->data, forged->size);
+    return path;
+}
+
+static void open_whole(nnclr_shard_file *file) {
+    nnclr_input input;
+    nnclr_error e;
+    CHECK(nnclr_input_open(scratch("whole.tar.zst"), &input, &e));
+    CHECK(nnclr_shard_file_open(&input, file, &e));
+}
+
 /* A shard whose index was forged by hand, checksums and all. */
 static void forged_indexes_are_refused(void) {
     static const struct {
@@ -377,29 +400,51 @@ static void forged_indexes_are_refused(void) {
     nnclr_buffer bytes = scratch_read(make("whole.tar.zst", 0, SMALL, false));
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         nnclr_shard_file file;
-        nnclr_input input;
         nnclr_buffer printed = {0}, forged = {0};
-        CHECK(nnclr_input_open(scratch("whole.tar.zst"), &input, &e));
-        CHECK(nnclr_shard_file_open(&input, &file, &e));
+        open_whole(&file);
         nnclr_shard_part *part = &file.parts[0];
         nnclr_index_entry *row = &part->index.entries[cases[c].row];
         const nnclr_index_entry *by = &cases[c].by;
         row->number += by->number, row->label += by->label, row->frame += by->frame;
         row->offset += by->offset, row->length += by->length, row->crc32 += by->crc32;
         row->width += by->width, row->codec += by->codec;
-        const nnclr_frame *last = &part->table.frames[part->table.count - 1];
-        size_t data = last->offset + last->compressed;
-        CHECK(nnclr_buffer_append(&forged, bytes.data, data, &e));
-        CHECK(nnclr_index_print(&part->index, &printed, &e) &&
-              nnclr_index_pack(&printed, 3, &forged, &e) &&
-              nnclr_seek_table_add(&part->table, forged.size - data, 0, NNCLR_EMPTY_CHECKSUM, &e) &&
-              nnclr_seek_table_append(&part->table, &forged, &e));
-        const char *path = scratch("forged.tar.zst");
-        scratch_write(path, forged.data, forged.size);
+        CHECK(nnclr_index_print(&part->index, &printed, &e));
+        const char *path = forge(&file, &bytes, &printed, &forged);
         if (cases[c].message)
             check_refused(path, cases[c].message);
         else
             CHECK(refused(forged.data, forged.size, SMALL, cases[c].what, 0) == (by->crc32 != 0));
+        nnclr_buffer_free(&printed);
+        nnclr_buffer_free(&forged);
+        nnclr_shard_file_close(&file);
+    }
+    nnclr_buffer_free(&bytes);
+}
+
+/* The same in its text: what stands there, and what of the same length takes its place. */
+static void indexes_of_another_kind_are_refused(void) {
+    static const struct {
+        const char *text, *other, *message;
+    } cases[] = {
+        {"shard-index", "embeddings!", "index: is of kind \"embeddings!\", not \"shard-index\""},
+        {"nnclr.kind", "other.kind", "index: is of kind \"\""},
+        {"nnclr.format\":\"1", "nnclr.format\":\"2", "index: is of format 2, written by a newer"},
+        {"nnclr.format\":\"1", "nnclr.format\":\"x", "\"x\" is not a format number"},
+        {"\"height\"", "\"length\"", "duplicate object key"},
+        {"\"height\"", "\"\\u0000\"", "NUL byte in object key"},
+    };
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer bytes = scratch_read(make("whole.tar.zst", 0, SMALL, false));
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        nnclr_shard_file file;
+        nnclr_buffer printed = {0}, forged = {0};
+        size_t size = strlen(cases[c].text);
+        open_whole(&file);
+        CHECK(nnclr_index_print(&file.parts[0].index, &printed, &e));
+        char *at = memmem(printed.data, printed.size, cases[c].text, size);
+        CHECK(at && strlen(cases[c].other) == size);
+        memcpy(at, cases[c].other, size);
+        check_refused(forge(&file, &bytes, &printed, &forged), cases[c].message);
         nnclr_buffer_free(&printed);
         nnclr_buffer_free(&forged);
         nnclr_shard_file_close(&file);
@@ -700,6 +745,7 @@ int main(void) {
     RUN(damaged_recompressed_shards_are_refused);
     RUN(a_flipped_tar_header_is_refused);
     RUN(forged_indexes_are_refused);
+    RUN(indexes_of_another_kind_are_refused);
     RUN(concatenated);
     RUN(recompressed_or_plain);
     RUN(without_index);

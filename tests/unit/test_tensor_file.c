@@ -309,7 +309,7 @@ static void hostile_headers_are_refused(void) {
          "is of format 2"},
         {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10],\"data_offsets\":[0,10]},"
          "\"__metadata__\":{\"nnclr.format\":\"one\"}}",
-         "no format number"},
+         "not a format number"},
         {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10],\"data_offsets\":[0,10]},"
          "\"__metadata__\":{\"a\":1}}",
          "metadata \"a\" is no string"},
