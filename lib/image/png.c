@@ -13,9 +13,10 @@
 
 enum {
     SIGNATURE_BYTES = 8,
-    CHUNK_FRAME = 12,   /* length, type, CRC */
-    HEADER_END = 33,    /* signature and the whole IHDR */
-    DEFLATE_BEST = 1032 /* deflate yields at most that many bytes for one */
+    CHUNK_FRAME = 12,    /* length, type, CRC */
+    HEADER_END = 33,     /* signature and the whole IHDR */
+    DEFLATE_BEST = 1032, /* deflate yields at most that many bytes for one */
+    MOST_SURPLUS = 65536 /* bytes of data that follow the last row */
 };
 
 _Noreturn static void leave_reading(png_structp png, png_const_charp reason) {
@@ -167,6 +168,18 @@ static int start_reading(reader *job, bool *alpha) {
     return passes;
 }
 
+/* libpng passes over data that follow the last row, and takes its time: they may inflate to
+ * anything. Asked before that row, of at most eight bytes a pixel. */
+static bool check_surplus(const reader *job, int width) {
+    size_t at = SIGNATURE_BYTES, end = 0, most = MOST_SURPLUS + 9 * (size_t)width;
+    for (chunk found; (found = next_chunk(job->bytes, job->size, &at)).type;)
+        if (memcmp(found.type, "IDAT", 4) == 0)
+            end = at;
+    return end <= job->used + most ||
+           nnclr_fail(job->e, NNCLR_ERROR_INPUT,
+                      "unreadable PNG (%zu bytes of data follow its rows)", end - job->used);
+}
+
 static bool read_guarded(reader *job, nnclr_image *image) {
     png_structp png = job->png;
     if (setjmp(png_jmpbuf(png)))
@@ -184,8 +197,11 @@ static bool read_guarded(reader *job, nnclr_image *image) {
         for (int y = 0; y < image->height; y++) {
             uint8_t *to = image->pixels + stride * (size_t)y;
             uint8_t *row = alpha ? job->rows + (passes > 1 ? stored * (size_t)y : 0) : to;
+            bool last = pass == passes - 1;
+            if (last && y == image->height - 1 && !check_surplus(job, image->width))
+                return false;
             png_read_row(png, row, NULL);
-            if (alpha && pass == passes - 1)
+            if (alpha && last)
                 composite_on_black(row, image->width, to);
         }
     png_read_end(png, NULL);

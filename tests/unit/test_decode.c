@@ -2,6 +2,8 @@
  * and against what was encoded. */
 #include "check.h"
 
+#include <zlib.h>
+
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -508,6 +510,35 @@ static void reads_orientation_and_bears_broken_exif(void) {
     CHECK(orientation_of(copy, sizeof copy) == 1);
 }
 
+/* 64 megabytes, of which the rows are the first thousand bytes. */
+static void refuses_a_png_with_much_behind_its_last_row(void) {
+    enum { SIZE = 1 << 26 };
+    nnclr_buffer bytes = {0};
+    nnclr_error e;
+    nnclr_image image;
+    read_corpus_file("odd/png_ibasn0g08.png", &bytes);
+    uint8_t *data = memmem(bytes.data, bytes.size, "IDAT", 4);
+    CHECK(data != NULL);
+    size_t before = (size_t)(data - bytes.data) - 4;
+    uLongf packed = 4 << 20;
+    uint8_t *zeros = calloc(SIZE, 1), *idat = malloc(packed + 12);
+    CHECK(zeros && idat && compress2(idat + 8, &packed, zeros, SIZE, 1) == Z_OK);
+    memcpy(idat + 4, "IDAT", 4);
+    for (int i = 0; i < 4; i++)
+        idat[i] = (uint8_t)(packed >> (24 - 8 * i));
+    uLong crc = crc32(0, idat + 4, (uInt)packed + 4);
+    for (int i = 0; i < 4; i++)
+        idat[8 + packed + (size_t)i] = (uint8_t)(crc >> (24 - 8 * i));
+    bytes.size = before;
+    CHECK(nnclr_buffer_append(&bytes, idat, packed + 12, &e) &&
+          nnclr_buffer_append(&bytes, "\0\0\0\0IEND\xae\x42\x60\x82", 12, &e));
+    CHECK(!decode(&bytes, &image, &e));
+    CHECK_SAYS(strstr(e.message, "bytes of data follow its rows"), "%s", e.message);
+    free(zeros);
+    free(idat);
+    nnclr_buffer_free(&bytes);
+}
+
 int main(void) {
     RUN(reads_the_corpus_as_its_manifest_says);
     RUN(turns_all_orientations_upright);
@@ -519,6 +550,7 @@ int main(void) {
     RUN(bounds_the_work_of_scans);
     RUN(reads_repeated_scans_of_a_small_picture);
     RUN(bounds_the_pixels_of_a_small_png);
+    RUN(refuses_a_png_with_much_behind_its_last_row);
     RUN(checks_sizes_against_limits);
     RUN(doubts_large_claims);
     RUN(reads_ppm_headers);
