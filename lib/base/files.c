@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,11 +114,15 @@ int nnclr_temporary_fd(nnclr_error *e) {
     return fd;
 }
 
-bool nnclr_temporary_write(int fd, const void *from, size_t size, nnclr_error *e) {
-    char name[PATH_MAX + 100];
-    snprintf(name, sizeof name,
+void nnclr_temporary_name(char name[NNCLR_TEMPORARY_NAME]) {
+    snprintf(name, NNCLR_TEMPORARY_NAME,
              "%s: a temporary file cannot be written there (set TMPDIR to a folder with room)",
              temporary_folder());
+}
+
+bool nnclr_temporary_write(int fd, const void *from, size_t size, nnclr_error *e) {
+    char name[NNCLR_TEMPORARY_NAME];
+    nnclr_temporary_name(name);
     return nnclr_write_all(fd, from, size, name, e);
 }
 

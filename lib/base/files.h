@@ -27,7 +27,11 @@ bool nnclr_write_all(int fd, const void *from, size_t size, const char *name, nn
 
 /* A descriptor on an unlinked temporary file in $TMPDIR or /tmp; -1 on failure. */
 int nnclr_temporary_fd(nnclr_error *e);
-/* As nnclr_write_all, to such a file; where that fails the message names the folder and TMPDIR. */
+/* What such a file is called in a message that it cannot be written: its folder, and the advice to
+ * set TMPDIR. */
+enum { NNCLR_TEMPORARY_NAME = 600 };
+void nnclr_temporary_name(char name[NNCLR_TEMPORARY_NAME]);
+/* As nnclr_write_all, to such a file; where that fails the message is that. */
 bool nnclr_temporary_write(int fd, const void *from, size_t size, nnclr_error *e);
 
 /* Which file a path names, however it is written and through whatever links: for one that is not

@@ -52,9 +52,11 @@ static bool look_at(operand *o, nnclr_error *e) {
 
 static bool pack_source(nnclr_source *source, const nnclr_pictures_options *options, int fd,
                         const char *name, nnclr_error *e) {
+    char output[NNCLR_TEMPORARY_NAME];
+    nnclr_temporary_name(output);
     const nnclr_pack_request request = {
         .source = source,
-        .shard = {.output = name,
+        .shard = {.output = output,
                   .descriptor = &fd,
                   .program = options->program,
                   .level = NNCLR_PACK_LEVEL},
