@@ -4,6 +4,7 @@
 
 #include "cmd/augment_options.h"
 #include "cmd/option_table.h"
+#include "cmd/prefix_option.h"
 
 static bool parse_area(const char *text, void *target, nnclr_error *e) {
     return nnclr_parse_reals(text, target, 2, 1e-6, 1, e);
@@ -41,7 +42,8 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
     const nnclr_option options[] = {
         GROUP("Data"),
         {"model", 'm', NNCLR_OPTION_TEXT, &s->model, "CHECKPOINT",
-         .help = "the RUN or checkpoint whose backbone is fine-tuned"},
+         .help = "the RUN or checkpoint whose backbone is fine-tuned, or a ResNet's weights"},
+        PREFIX_OPTION(&s->run.prefix),
         TEXT("test", &s->test, "SHARD", "judge the network on these labelled pictures"),
         REAL("label-fraction", &c->label_fraction, "F",
              "train on this share of each class's pictures, drawn by --seed", 1e-9, 1),

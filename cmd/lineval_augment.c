@@ -22,9 +22,8 @@ static const char cut[] = "features";
 /* ---- options ---- */
 
 void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
-    static const char *const of_augment[] = {"model", "crop", "flip"}, *const of_knn[] = {
-                                                                           "neighbours",
-                                                                           "knn-temperature"};
+    static const char *const of_augment[] = {"model", "prefix", "crop", "flip"},
+                             *const of_knn[] = {"neighbours", "knn-temperature"};
     for (size_t i = 0; !s->augment && i < sizeof of_augment / sizeof *of_augment; i++)
         if (nnclr_cli_given(cli, of_augment[i]))
             nnclr_cli_usage(cli,
@@ -241,7 +240,7 @@ bool augmented_run(augmented *a, nnclr_cli *cli, const settings *s, const char *
     nnclr_frozen_network n = {0};
     a->result.method = "linear";
     bool ok = check_output(s->output, e) && check_output(s->predictions, e) &&
-              nnclr_frozen_network_open(&n, s->model, e) &&
+              nnclr_frozen_network_open(&n, s->model, s->prefix, e) &&
               nnclr_frozen_network_load(&n, false, cli->threads, e) && open_shards(a, cli, s, e) &&
               (a->result.predictions =
                    nnclr_alloc(nnclr_shard_set_count(a->test), sizeof *a->result.predictions, e)) &&

@@ -13,7 +13,7 @@ typedef struct settings {
     bool standardize, confusion, json;
     /* of --augment */
     bool augment;
-    const char *model;
+    const char *model, *prefix;
     double crop[2], flip;
 } settings;
 

@@ -7,18 +7,19 @@
 #include "cmd/engine_options.h"
 #include "cmd/option_table.h"
 #include "cmd/pictures.h"
+#include "cmd/prefix_option.h"
 #include "eval/embed.h"
 #include "eval/embedding.h"
 #include "eval/frozen_network.h"
 
-enum { PIXELS_LIMIT = 256, OWN_OPTIONS = 10 };
+enum { PIXELS_LIMIT = 256, OWN_OPTIONS = 11 };
 
 #define PROGRAM "nnclr-embed " NNCLR_VERSION
 
 static const char *const cut_names[] = {"features", "projection", NULL};
 
 typedef struct settings {
-    const char *model, *output;
+    const char *model, *prefix, *output;
     int cut, engine, precision;
     bool untrained;
     int64_t pixels;
@@ -76,7 +77,7 @@ static bool embed_pixels(nnclr_cli *cli, const settings *s, nnclr_shard_set *set
 
 static bool open_network(nnclr_frozen_network *n, const nnclr_cli *cli, const settings *s,
                          nnclr_error *e) {
-    if (!nnclr_frozen_network_open(n, s->model, e))
+    if (!nnclr_frozen_network_open(n, s->model, s->prefix, e))
         return false;
     view_apply(&s->view, cli, &n->config);
     n->choice = (nnclr_engine_choice)s->engine;
@@ -116,8 +117,9 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "nothing to embed with: give -m CHECKPOINT, or --pixels N");
     if (s->pixels && s->model)
         nnclr_cli_usage(cli, "--pixels takes no model: leave -m out");
-    static const char *const networks[] = {"layer", "untrained",     "engine", "precision",
-                                           "size",  "interpolation", "mean",   "std"};
+    static const char *const networks[] = {"layer",         "prefix",    "untrained",
+                                           "engine",        "precision", "size",
+                                           "interpolation", "mean",      "std"};
     for (size_t i = 0; s->pixels && i < sizeof networks / sizeof *networks; i++)
         if (nnclr_cli_given(cli, networks[i]))
             nnclr_cli_usage(cli, "--pixels has no network: leave --%s out", networks[i]);
@@ -138,6 +140,7 @@ int main(int argc, char **argv) {
         {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
          .help = "the RUN or checkpoint whose network is asked, or a ResNet's weights under "
                  "torchvision's names"},
+        PREFIX_OPTION(&s.prefix),
         {"output", 0, NNCLR_OPTION_RENAMED, .help = "layer", .choices = cut_names},
         {"layer", 0, NNCLR_OPTION_CHOICE, &s.cut, .choices = cut_names,
          .help = "which of the network's values become rows: the pooled features of the backbone, "

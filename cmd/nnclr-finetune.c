@@ -130,7 +130,8 @@ static bool read_model(session *n, nnclr_error *e) {
     nnclr_weights_info weights;
     const bool own = nnclr_tensor_reader_metadata(n->training.initial, "nnclr.kind") != NULL;
     if (!(own ? read_config(n, &weights.config, e)
-              : nnclr_weights_describe(n->training.initial, &weights, e)))
+              : nnclr_weights_describe(n->training.initial, n->training.settings->prefix, &weights,
+                                       e)))
         return false;
     finetune_take_model(n->settings, &weights.config,
                         (int)nnclr_shard_set_class_count(n->training.data.set));
@@ -154,7 +155,7 @@ static bool prepare_new(training_session *t, nnclr_error *e) {
     session *n = session_of(t);
     const nnclr_config *config = &t->settings->config;
     nnclr_plan plan;
-    t->initial = nnclr_initial_state_open(n->settings->model, e);
+    t->initial = nnclr_initial_state_open(n->settings->model, t->settings->prefix, e);
     return t->initial && open_data(n, e) && read_model(n, e) && check_count(n, e) &&
            nnclr_config_check(config, e) &&
            nnclr_plan_make(config, (int64_t)nnclr_training_data_count(&t->data), &plan, e) &&

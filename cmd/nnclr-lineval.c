@@ -10,6 +10,7 @@
 #include "cmd/lineval_augment.h"
 #include "cmd/lineval_report.h"
 #include "cmd/option_table.h"
+#include "cmd/prefix_option.h"
 #include "eval/embedding.h"
 #include "eval/knn.h"
 #include "eval/label_draw.h"
@@ -361,6 +362,7 @@ int main(int argc, char **argv) {
         {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
          .help = "the RUN or checkpoint, or a ResNet's weights under torchvision's names, "
                  "through whose frozen network the views pass"},
+        PREFIX_OPTION(&s.prefix),
         CUSTOM("crop", s.crop, "LOW,HIGH", "share of the picture's area that a view shows",
                augment_parse_crop, augment_show_crop),
         REAL("flip", &s.flip, "P", "probability of a mirrored view", 0, 1),

@@ -111,7 +111,7 @@ static bool prepare_new(training_session *t, nnclr_error *e) {
     nnclr_config *config = &t->settings->config;
     nnclr_plan plan;
     if (!nnclr_config_check(config, e) ||
-        (s->init && !(t->initial = nnclr_initial_state_open(s->init, e))) ||
+        (s->init && !(t->initial = nnclr_initial_state_open(s->init, t->settings->prefix, e))) ||
         !open_data(n, s->views != NULL, e) || !check_size(n, e) || !open_probe(n, e))
         return false;
     int64_t records = (int64_t)nnclr_training_data_count(&t->data);

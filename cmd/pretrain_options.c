@@ -5,6 +5,7 @@
 
 #include "cmd/augment_options.h"
 #include "cmd/option_table.h"
+#include "cmd/prefix_option.h"
 
 /* Of those that a configuration may name. */
 static const char *const method_names[] = {"nnclr", "simclr", NULL};
@@ -103,6 +104,7 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         TEXT("init", &s->init, "FILE",
              "a RUN or checkpoint to start from: its backbone, and heads and queue as far as they "
              "fit"),
+        PREFIX_OPTION(&s->run.prefix),
         TRAINING_RUN_OPTIONS(&s->run),
         TEXT("probe", &s->probe, "SHARD",
              "classify these labelled pictures before, after each epoch, and at the end, each by "
@@ -233,6 +235,8 @@ void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
         nnclr_cli_usage(
             cli,
             "no input: give a shard or a folder of pictures, or - for a shard on standard input");
+    if (s->run.prefix && !s->init)
+        nnclr_cli_usage(cli, "--prefix goes with --init");
     apply(cli, s);
     check_together(cli, s);
 }

@@ -130,6 +130,7 @@ bool training_make_trainer(training_session *n, nnclr_trainer_callbacks callback
         .config = &s->config,
         .data = &n->data,
         .init = n->initial,
+        .init_prefix = n->settings->prefix,
         .engine = &n->engine,
         .run = n->run,
         .program = n->program->name,

@@ -9,6 +9,7 @@
 
 typedef struct training_settings {
     const char *folder; /* of the run; NULL: not given */
+    const char *prefix; /* of the weights to start from; NULL: not given */
     bool resume, force, dry_run, json;
     int engine, precision;
     int64_t keep, log_every, cache;

@@ -1,12 +1,17 @@
 #include "eval/frozen_network.h"
 
-bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, nnclr_error *e) {
+bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, const char *prefix,
+                               nnclr_error *e) {
     *n = (nnclr_frozen_network){.choice = NNCLR_ENGINE_CPU, .precision = NNCLR_PRECISION_F32};
     n->reader = nnclr_tensor_reader_open(path, e);
     if (!n->reader)
         return false;
     n->foreign = !nnclr_tensor_reader_metadata(n->reader, "nnclr.kind");
-    if (n->foreign ? !nnclr_weights_describe(n->reader, &n->weights, e)
+    if (prefix && !n->foreign)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "%s: is a file of ours, whose names are known: leave --prefix out",
+                          nnclr_tensor_reader_path(n->reader));
+    if (n->foreign ? !nnclr_weights_describe(n->reader, prefix, &n->weights, e)
                    : !nnclr_checkpoint_read_info(n->reader, &n->info, e))
         return false;
     n->config = n->foreign ? n->weights.config : n->info.config;
@@ -20,7 +25,7 @@ static bool build(nnclr_frozen_network *n, nnclr_error *e) {
     if (n->foreign)
         model.projector.count = model.predictor.count = 0;
     n->list = nnclr_model_build(&model, e);
-    return n->list && (n->foreign ? nnclr_weights_check(n->reader, &n->weights.prefix, n->list, e)
+    return n->list && (n->foreign ? nnclr_weights_check(n->reader, &n->weights.names, n->list, e)
                                   : nnclr_checkpoint_check(n->reader, n->list, false, e));
 }
 
@@ -33,7 +38,7 @@ bool nnclr_frozen_network_load(nnclr_frozen_network *n, bool untrained, int thre
         return false;
     if (untrained)
         return nnclr_parameters_initialize(&n->parameters, n->config.init_seed, e);
-    return n->foreign ? nnclr_weights_load(n->reader, &n->weights.prefix, &n->parameters, e)
+    return n->foreign ? nnclr_weights_load(n->reader, &n->weights.names, &n->parameters, e)
                       : nnclr_checkpoint_load_parameters(n->reader, &n->parameters, e);
 }
 

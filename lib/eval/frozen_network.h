@@ -31,10 +31,12 @@ typedef struct nnclr_frozen_network {
     bool untrained;
 } nnclr_frozen_network;
 
-/* Reads what the file says of itself; PATH "-" is standard input. Size, interpolation, mean and std
+/* Reads what the file says of itself; PATH "-" is standard input; `prefix`
+ * (NULL: none) as nnclr_weight_names_find wants it. Size, interpolation, mean and std
  * of n->config, the choice of an engine and its precision may then be changed. On failure, too, *n
  * is to be closed. */
-bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, nnclr_error *e);
+bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, const char *prefix,
+                               nnclr_error *e);
 /* `untrained`: the same network at step 0. *n must not move from then on; the thread that loads it
  * drives its engine. */
 bool nnclr_frozen_network_load(nnclr_frozen_network *n, bool untrained, int threads,

@@ -10,6 +10,7 @@ enum { ANY_SIZE = 64 }; /* of pictures: no weight depends on it */
 
 typedef struct source {
     nnclr_tensor_reader *reader;
+    const char *prefix;  /* asked for; NULL: none */
     nnclr_layout layout; /* of the run */
 } source;
 
@@ -66,30 +67,29 @@ static bool load_part(const source *from, const char *part, nnclr_parameters *p,
 }
 
 /* The backbone that the file has all of; a file that has none is refused. */
-static bool recognise(const source *from, const nnclr_weights_prefix *prefix,
-                      nnclr_model_spec *model, nnclr_error *e) {
+static bool recognise(const source *from, const nnclr_weight_names *names, nnclr_model_spec *model,
+                      nnclr_error *e) {
     *model = (nnclr_model_spec){.size = ANY_SIZE};
-    nnclr_network *net = nnclr_weights_recognise(from->reader, prefix, model, e)
-                             ? nnclr_model_build(model, e)
-                             : NULL;
-    bool ok = net && nnclr_weights_check(from->reader, prefix, net, e);
+    nnclr_network *net =
+        nnclr_weights_recognise(from->reader, names, model, e) ? nnclr_model_build(model, e) : NULL;
+    bool ok = net && nnclr_weights_check(from->reader, names, net, e);
     nnclr_network_free(net);
     return ok;
 }
 
 static bool load_backbone(const source *from, nnclr_parameters *p, nnclr_error *e) {
-    nnclr_weights_prefix prefix;
+    nnclr_weight_names names;
     nnclr_model_spec is;
     nnclr_error misfit = NNCLR_NO_ERROR;
-    if (!nnclr_weights_find_prefix(from->reader, &prefix, e))
+    if (!nnclr_weight_names_find(from->reader, from->prefix, &names, e))
         return false;
-    if (nnclr_weights_check(from->reader, &prefix, p->net, &misfit))
-        return nnclr_weights_load(from->reader, &prefix, p, e);
+    if (nnclr_weights_check(from->reader, &names, p->net, &misfit))
+        return nnclr_weights_load(from->reader, &names, p, e);
     if (misfit.code != NNCLR_ERROR_INPUT) {
         *e = misfit;
         return false;
     }
-    return recognise(from, &prefix, &is, e) &&
+    return recognise(from, &names, &is, e) &&
            nnclr_fail(e, NNCLR_ERROR_USAGE,
                       "%s; its backbone is not that of this run: give --arch %s --width %g --stem "
                       "%s",
@@ -140,19 +140,24 @@ static bool load_queue(const source *from, const nnclr_json *identity, nnclr_sup
     return true;
 }
 
-nnclr_tensor_reader *nnclr_initial_state_open(const char *path, nnclr_error *e) {
+nnclr_tensor_reader *nnclr_initial_state_open(const char *path, const char *prefix,
+                                              nnclr_error *e) {
+    nnclr_weight_names names;
     nnclr_tensor_reader *reader = nnclr_tensor_reader_open(path, e);
-    if (!reader || !nnclr_tensor_reader_metadata(reader, "nnclr.kind") ||
-        nnclr_tensor_reader_expect(reader, "checkpoint", e))
+    if (!reader)
+        return NULL;
+    const bool own = nnclr_tensor_reader_metadata(reader, "nnclr.kind") != NULL;
+    if ((!own || nnclr_tensor_reader_expect(reader, "checkpoint", e)) &&
+        nnclr_weight_names_find(reader, prefix, &names, e))
         return reader;
     nnclr_tensor_reader_close(reader);
     return NULL;
 }
 
-bool nnclr_initial_state_load(nnclr_tensor_reader *reader, const nnclr_json *identity,
-                              nnclr_parameters *p, nnclr_support_set *s, nnclr_initial_state *state,
-                              nnclr_error *e) {
-    source from = {.reader = reader};
+bool nnclr_initial_state_load(nnclr_tensor_reader *reader, const char *prefix,
+                              const nnclr_json *identity, nnclr_parameters *p, nnclr_support_set *s,
+                              nnclr_initial_state *state, nnclr_error *e) {
+    source from = {.reader = reader, .prefix = prefix};
     *state = (nnclr_initial_state){0};
     bool ok = nnclr_layout_make(p->net, p->engine->table->real, false, s, &from.layout, e) &&
               load_backbone(&from, p, e) &&

@@ -21,15 +21,16 @@ typedef struct nnclr_initial_state {
     bool strange_rows; /* the queue is of other data: its rows show no picture of these */
 } nnclr_initial_state;
 
-/* A safetensors file of kind "checkpoint", or of none. */
-nnclr_tensor_reader *nnclr_initial_state_open(const char *path, nnclr_error *e);
+/* A safetensors file of kind "checkpoint", or of none, which holds a backbone below `prefix` (as
+ * nnclr_weight_names_find wants it). */
+nnclr_tensor_reader *nnclr_initial_state_open(const char *path, const char *prefix, nnclr_error *e);
 
 /* Loads over what `p` and `s` (may be NULL) hold: the backbone with its running statistics, which
  * must fit, then the heads and the queue as far as they do. Rows of the queue become as old as the
  * start of the run; unless they come from the data of `identity`, or from a file that does not tell
  * its data, they lose their record and label. Momentum is not taken. */
-bool nnclr_initial_state_load(nnclr_tensor_reader *reader, const nnclr_json *identity,
-                              nnclr_parameters *p, nnclr_support_set *s, nnclr_initial_state *state,
-                              nnclr_error *e);
+bool nnclr_initial_state_load(nnclr_tensor_reader *reader, const char *prefix,
+                              const nnclr_json *identity, nnclr_parameters *p, nnclr_support_set *s,
+                              nnclr_initial_state *state, nnclr_error *e);
 
 #endif

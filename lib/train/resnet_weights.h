@@ -1,8 +1,8 @@
 /* A ResNet's weights in a tensor file that is no checkpoint: under torchvision's names, which are
- * timm's too, with "module.", "backbone." or "encoder." in front or without, as F32, F64, F16 or
- * BF16. What nnclr-export writes is such a file, and tells its configuration; of any other the
- * network follows from names and shapes. `fc.*` is not looked at; num_batches_tracked may be
- * missing. Every refusal names the file, the tensor and the reason. */
+ * timm's too, or lightly's, below any prefix (weight_names.h), as F32, F64, F16 or BF16. What
+ * nnclr-export writes is such a file, and tells its configuration; of any other the network follows
+ * from names and shapes. A classifier is not looked at; num_batches_tracked may be missing. Every
+ * refusal names the file, the tensor and the reason. */
 #ifndef NNCLR_TRAIN_RESNET_WEIGHTS_H
 #define NNCLR_TRAIN_RESNET_WEIGHTS_H
 
@@ -12,23 +12,15 @@
 #include "io/tensor_file.h"
 #include "net/parameters.h"
 #include "train/config.h"
-
-typedef struct nnclr_weights_prefix {
-    char text[32]; /* "", "backbone.", "module.encoder.", ... */
-} nnclr_weights_prefix;
-
-/* What stands in front of the backbone's names. More than one choice is an input error, as is
- * none. */
-bool nnclr_weights_find_prefix(const nnclr_tensor_reader *reader, nnclr_weights_prefix *prefix,
-                               nnclr_error *e);
+#include "train/weight_names.h"
 
 /* Depth, width and stem from names and shapes; size and heads are left alone. Looks at what tells
  * them, so that what is recognised need not be complete (nnclr_weights_check). */
-bool nnclr_weights_recognise(const nnclr_tensor_reader *reader, const nnclr_weights_prefix *prefix,
+bool nnclr_weights_recognise(const nnclr_tensor_reader *reader, const nnclr_weight_names *names,
                              nnclr_model_spec *model, nnclr_error *e);
 
 typedef struct nnclr_weights_info {
-    nnclr_weights_prefix prefix;
+    nnclr_weight_names names;
     nnclr_config config; /* the file's; else the recognised network, for pictures as torchvision has
                             them: size 224 (32 with the 32x32 stem), bilinear, ImageNet's mean and
                             std; the rest is of no meaning then */
@@ -36,16 +28,16 @@ typedef struct nnclr_weights_info {
     int64_t step;        /* steps of training; -1: not told */
 } nnclr_weights_info;
 
-/* Of a file without nnclr.kind. */
-bool nnclr_weights_describe(const nnclr_tensor_reader *reader, nnclr_weights_info *info,
-                            nnclr_error *e);
+/* Of a file without nnclr.kind; `prefix` as nnclr_weight_names_find wants it. */
+bool nnclr_weights_describe(const nnclr_tensor_reader *reader, const char *prefix,
+                            nnclr_weights_info *info, nnclr_error *e);
 
 /* Whether the file has all of the backbone of `net`, in its shapes, and nothing else below the same
  * prefix that a backbone could have. */
-bool nnclr_weights_check(const nnclr_tensor_reader *reader, const nnclr_weights_prefix *prefix,
+bool nnclr_weights_check(const nnclr_tensor_reader *reader, const nnclr_weight_names *names,
                          const nnclr_network *net, nnclr_error *e);
 /* Loads the backbone of p->net with its running statistics, after the same check. */
-bool nnclr_weights_load(nnclr_tensor_reader *reader, const nnclr_weights_prefix *prefix,
+bool nnclr_weights_load(nnclr_tensor_reader *reader, const nnclr_weight_names *names,
                         nnclr_parameters *p, nnclr_error *e);
 
 #endif

@@ -166,8 +166,9 @@ static bool start(nnclr_trainer *t, nnclr_error *e) {
     if (t->finetunes)
         nnclr_parameters_clear(&t->parameters, "fc.");
     return !t->options.init ||
-           nnclr_initial_state_load(t->options.init, t->info.identity, &t->parameters,
-                                    t->has_support ? &t->support : NULL, &t->initial, e);
+           nnclr_initial_state_load(t->options.init, t->options.init_prefix, t->info.identity,
+                                    &t->parameters, t->has_support ? &t->support : NULL,
+                                    &t->initial, e);
 }
 
 static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,

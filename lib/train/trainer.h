@@ -51,6 +51,7 @@ typedef struct nnclr_trainer_options {
     const nnclr_config *config;
     const nnclr_training_data *data;
     nnclr_tensor_reader *init; /* weights to start a new run from; NULL: random ones */
+    const char *init_prefix;   /* of their names; NULL: the one that there is */
     nnclr_engine *engine;
     nnclr_run *run;      /* NULL: only to be rehearsed */
     const char *program; /* name and version */

@@ -59,7 +59,8 @@ rows() { # EMBEDDING
         cmp <(rows checkpoint.emb) <(rows plain.emb)
     done
     make_weights known
-    for prefix in module. backbone. encoder. module.backbone. module.encoder.; do
+    for prefix in module. backbone. encoder. module.backbone. module.encoder. encoder_q. net. model. \
+        student.backbone. module.encoder_q. some.thing_else.0.; do
         change exported.safetensors named.safetensors plain "prefix=$prefix" add=head.weight "add=${prefix}fc.bias" \
             "drop=${prefix}bn1.num_batches_tracked"
         [ $prefix != module. ] || change named.safetensors named.safetensors drop=head.weight
@@ -68,6 +69,85 @@ rows() { # EMBEDDING
     done
     zstd -q named.safetensors
     nnclr-embed -q -m - train.tar.zst <named.safetensors.zst | nnclr-export --format npy - | cmp - <(rows checkpoint.emb)
+}
+
+@test "lightly's numbers and names: the same network, from both kinds of Sequential" {
+    need python3
+    make_weights known
+    local changes
+    for changes in children=4 "children=4 prefix=backbone." "children=4 prefix=module.student.backbone." \
+        "rename=downsample:shortcut prefix=backbone." \
+        "children=2 rename=downsample:shortcut prefix=backbone. add=projection_head.layers.0.weight"; do
+        # shellcheck disable=SC2086
+        change exported.safetensors named.safetensors plain $changes
+        expect 0 nnclr-embed -q -m named.safetensors -o named.emb train.tar.zst
+        cmp <(rows checkpoint.emb) <(rows named.emb)
+    done
+    change exported.safetensors plain.safetensors plain
+    # shellcheck disable=SC2086
+    expect 0 nnclr-pretrain -q $SMALL --init plain.safetensors -o wanted train.tar.zst
+    # shellcheck disable=SC2086
+    expect 0 nnclr-pretrain -q $SMALL --init named.safetensors -o got train.tar.zst
+    cmp wanted/checkpoint.safetensors.zst got/checkpoint.safetensors.zst
+}
+
+@test "--prefix takes one of several networks, in every program that takes weights" {
+    need python3
+    make_weights known
+    change exported.safetensors other.safetensors plain first=conv1.weight:7
+    change exported.safetensors plain.safetensors plain
+    change exported.safetensors both.safetensors plain prefix=encoder_q. copy=x. \
+        rename=x.encoder_q.:encoder_k. first=encoder_k.conv1.weight:7
+    expect 2 nnclr-embed -q -m both.safetensors -o x.emb train.tar.zst
+    expect_message nnclr-embed "both.safetensors: it holds more than one network: give --prefix encoder_q. or --prefix encoder_k."
+    # shellcheck disable=SC2086
+    expect 2 nnclr-pretrain -q $SMALL --init both.safetensors -o x train.tar.zst
+    expect_message nnclr-pretrain "both.safetensors: it holds more than one network"
+    expect 2 nnclr-finetune -q -m both.safetensors -o x train.tar.zst
+    expect_message nnclr-finetune "both.safetensors: it holds more than one network"
+    expect 2 nnclr-embed -q -m both.safetensors --prefix teacher -o x.emb train.tar.zst
+    expect_message nnclr-embed 'both.safetensors: there is no ResNet below "teacher": give --prefix encoder_q. or --prefix encoder_k.'
+    local prefix
+    for prefix in encoder_q. encoder_q; do
+        expect 0 nnclr-embed -q -m both.safetensors --prefix $prefix -o q.emb train.tar.zst
+        cmp <(rows checkpoint.emb) <(rows q.emb)
+    done
+    nnclr-embed -q -m other.safetensors -o k.emb train.tar.zst
+    expect 0 nnclr-embed -q -m both.safetensors --prefix encoder_k. -o got.emb train.tar.zst
+    cmp <(rows k.emb) <(rows got.emb)
+    run ! cmp -s <(rows k.emb) <(rows q.emb)
+    # A network without a prefix is named by the empty text.
+    change plain.safetensors nested.safetensors copy=inner.
+    change nested.safetensors nested.safetensors first=inner.conv1.weight:7
+    expect 2 nnclr-embed -q -m nested.safetensors -o x.emb train.tar.zst
+    expect_message nnclr-embed "give --prefix '' or --prefix inner."
+
+    for prefix in encoder_q encoder_k; do
+        # shellcheck disable=SC2086
+        expect 0 nnclr-pretrain -q $SMALL --init both.safetensors --prefix $prefix -o run-$prefix \
+            train.tar.zst
+        expect 0 nnclr-finetune -q -m both.safetensors --prefix $prefix --batch 10 --epochs 1 \
+            -o tuned-$prefix train.tar.zst
+        nnclr-lineval -q --augment -m both.safetensors --prefix $prefix --epochs 1 train.tar.zst \
+            train.tar.zst | cut -f 2-4,6- >judged-$prefix
+    done
+    # shellcheck disable=SC2086
+    nnclr-pretrain -q $SMALL --init plain.safetensors -o run train.tar.zst
+    nnclr-finetune -q -m plain.safetensors --batch 10 --epochs 1 -o tuned train.tar.zst
+    nnclr-lineval -q --augment -m plain.safetensors --epochs 1 train.tar.zst train.tar.zst |
+        cut -f 2-4,6- >judged
+    for prefix in run tuned; do
+        cmp $prefix/checkpoint.safetensors.zst $prefix-encoder_q/checkpoint.safetensors.zst
+        run ! cmp -s $prefix/checkpoint.safetensors.zst $prefix-encoder_k/checkpoint.safetensors.zst
+    done
+    cmp judged judged-encoder_q
+
+    expect 2 nnclr-embed -q -m checkpoint.zst --prefix backbone. -o x.emb train.tar.zst
+    expect_message nnclr-embed 'leave --prefix out'
+    # shellcheck disable=SC2086
+    expect 2 nnclr-pretrain -q $SMALL --prefix x. -o x train.tar.zst
+    expect_message nnclr-pretrain '--prefix goes with --init'
+    [ ! -e x.emb ]
 }
 
 @test "its embedding says which network, and nothing of a method that it does not know" {
@@ -142,9 +222,12 @@ PY
         rm -rf new
         [ ! -e x.emb ]
     done <<'TABLE'
-exported|rename=conv1.weight:patch_embed.proj.weight|there is no tensor conv1.weight (with or without module., backbone. or encoder. in front): these are no weights of a ResNet
-exported|prefix=encoder_q.|there is no tensor conv1.weight
-exported|prefix=module. add=conv1.weight|module.conv1.weight and conv1.weight are the beginnings of two networks
+exported|rename=conv1.weight:patch_embed.proj.weight|there is no tensor layer1.0.conv1.weight, below any prefix, nor 4.0.conv1.weight as lightly numbers it: these are not the weights of a ResNet under torchvision's names; its names begin with patch_embed., bn1., layer1., layer2., layer3., layer4.
+exported|prefix=vit.blocks. drop=vit.blocks.layer1.0.conv1.weight|there is no tensor layer1.0.conv1.weight, below any prefix, nor 4.0.conv1.weight as lightly numbers it: these are not the weights of a ResNet under torchvision's names; its names begin with vit.
+exported|prefix=encoder_q. drop=encoder_q.conv1.weight|there is no tensor encoder_q.conv1.weight, which a ResNet has
+exported|children=4 prefix=backbone. drop=backbone.0.weight|there is no tensor backbone.0.weight, which a ResNet has
+exported|children=4 prefix=backbone. drop=backbone.1.bias|there is no tensor backbone.1.bias, of shape [8]
+exported|children=4 prefix=backbone. drop=backbone.7.1.bn2.running_var|there is no tensor backbone.7.1.bn2.running_var, of shape [64]
 exported|rename=bn1.bias:bn1.beta|there is no tensor bn1.bias, of shape [8]
 exported|drop=layer4.1.bn2.running_var|there is no tensor layer4.1.bn2.running_var, of shape [64]
 exported|drop=layer4.1.conv1.weight|2, 2, 2 and 1 basic blocks below layer1 to layer4 are no ResNet of depth 18
@@ -155,7 +238,7 @@ exported|shape=conv1.weight:8,3,5,5|tensor conv1.weight of shape [8,3,5,5]: the 
 exported|shape=conv1.weight:8,1,3,3|tensor conv1.weight of shape [8,1,3,3]: the stem is neither
 exported|shape=conv1.weight:4104,3,3,3|tensor conv1.weight of shape [4104,3,3,3]: the width is no multiple of 8 from 8 to 4096
 exported|shape=conv1.weight:8|tensor conv1.weight of shape [8]: the stem
-exported|rename=conv1.weight:conv1.0.weight|tensor conv1.0.weight of shape [8,3,3,3]: a stem of several convolutions (timm's ResNet-D) is not supported
+exported|drop=conv1.weight add=conv1.0.weight|tensor conv1.0.weight of shape [1]: a stem of several convolutions (timm's ResNet-D) is not supported
 exported|add=layer1.0.se.fc1.weight|tensor layer1.0.se.fc1.weight has no place in this network
 exported|add=attnpool.positional_embedding|tensor attnpool.positional_embedding has no place in this network
 exported|first=layer1.0.conv1.weight:nan|tensor layer1.0.conv1.weight holds nan, which is no finite number

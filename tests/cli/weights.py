@@ -3,6 +3,9 @@
     weights.py IN OUT CHANGE...    changes in their order:
         plain            without metadata
         prefix=P         P in front of every name
+        copy=P           once more all that is there, with P in front of the names
+        children=N       numbers for names, as the children of a Sequential have them: conv1 is 0,
+                         bn1 is 1, layer1 is N
         cut=P            only names that start with P, without it
         drop=NAME        without the tensor
         without=SUFFIX   without all whose names end so
@@ -59,6 +62,12 @@ def change(about, tensors, kind, value):
         return None, tensors
     if kind == "prefix":
         return about, {value + n: t for n, t in tensors.items()}
+    if kind == "copy":
+        return about, {**tensors, **{value + n: t for n, t in tensors.items()}}
+    if kind == "children":
+        numbers = {"conv1": 0, "bn1": 1, **{f"layer{i}": int(value) - 1 + i for i in range(1, 5)}}
+        split = {n: n.split(".", 1) for n in tensors}
+        return about, {f"{numbers[a]}.{b}": tensors[n] for n, (a, b) in split.items()}
     if kind == "cut":
         return about, {n[len(value):]: t for n, t in tensors.items() if n.startswith(value)}
     if kind == "without":

@@ -80,14 +80,14 @@ static void inspect(const char *path) {
 static void describe_weights(const nnclr_tensor_reader *reader) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_weights_info weights;
-    if (!nnclr_weights_describe(reader, &weights, &e)) {
+    if (!nnclr_weights_describe(reader, NULL, &weights, &e)) {
         fuzz_refused(&e);
         return;
     }
     FUZZ_REQUIRE(weights.step >= -1);
     weights.config.model.projector.count = weights.config.model.predictor.count = 0;
     nnclr_network *net = nnclr_model_build(&weights.config.model, &e);
-    if (!net || !nnclr_weights_check(reader, &weights.prefix, net, &e))
+    if (!net || !nnclr_weights_check(reader, &weights.names, net, &e))
         FUZZ_REQUIRE(e.message[0] != '\0' && e.code != NNCLR_ERROR_MEMORY);
     nnclr_network_free(net);
 }
