@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,41 @@ bool nnclr_parse_real(const char *text, double low, double high, double *out) {
         return false;
     *out = value;
     return true;
+}
+
+/* "1e+05" -> "1e5" */
+static void trim_exponent(char *text) {
+    char *at = strchr(text, 'e');
+    if (!at)
+        return;
+    char *digits = at + 1, *to = at + 1;
+    if (*digits == '-')
+        to++;
+    digits += *digits == '-' || *digits == '+';
+    digits += strspn(digits, "0");
+    memmove(to, digits, strlen(digits) + 1);
+}
+
+/* DBL_DIG digits tell all decimals of so many apart, and %g drops zeros at their end, so that fewer
+ * need not be tried; but numbers near 0 have fewer. */
+void nnclr_print_shortest(double value, char text[NNCLR_REAL_TEXT]) {
+    int digits = fabs(value) >= DBL_MIN || value == 0 ? DBL_DIG : 1;
+    do
+        snprintf(text, NNCLR_REAL_TEXT, "%.*g", digits, value);
+    while (strtod(text, NULL) != value && digits++ < DBL_DECIMAL_DIG);
+    trim_exponent(text);
+}
+
+double nnclr_shortest(float value) {
+    char text[NNCLR_REAL_TEXT];
+    double read = (double)value;
+    for (int digits = 1; digits <= FLT_DECIMAL_DIG && isfinite(value); digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        read = strtod(text, NULL);
+        if ((float)read == value)
+            break;
+    }
+    return read;
 }
 
 bool nnclr_parse_bytes(const char *text, int64_t low, int64_t high, int64_t *out) {

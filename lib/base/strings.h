@@ -24,6 +24,13 @@ bool nnclr_buffer_printf(nnclr_buffer *buffer, nnclr_error *e, const char *forma
 /* The whole text must be one decimal number inside [low, high]; else false. */
 bool nnclr_parse_int(const char *text, int64_t low, int64_t high, int64_t *out);
 bool nnclr_parse_real(const char *text, double low, double high, double *out); /* finite */
+/* A finite number with the fewest significant digits (correctly rounded) that read back the same:
+ * 0.1, 3, 1e22. */
+enum { NNCLR_REAL_TEXT = 32 };
+void nnclr_print_shortest(double value, char text[NNCLR_REAL_TEXT]);
+/* The number that the fewest digits which read back as this float are: of 0.1f it is 0.1, and not
+ * 0.10000000149. What is not finite stays. */
+double nnclr_shortest(float value);
 /* An integer with an optional suffix K, M, G, T (powers of 1024). */
 bool nnclr_parse_bytes(const char *text, int64_t low, int64_t high, int64_t *out);
 

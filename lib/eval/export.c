@@ -39,14 +39,17 @@ static bool copy_tensor(nnclr_tensor_reader *reader, const nnclr_tensor_info *in
 /* ---- weights ---- */
 
 static bool put_real(nnclr_json *metadata, const char *key, double x, nnclr_error *e) {
-    char text[32];
-    snprintf(text, sizeof text, "%.9g", x);
+    char text[NNCLR_REAL_TEXT];
+    nnclr_print_shortest(x, text);
     return nnclr_json_put_string(metadata, key, text, e);
 }
 
 static bool put_channels(nnclr_json *metadata, const char *key, const float x[3], nnclr_error *e) {
-    char text[96];
-    snprintf(text, sizeof text, "%.7g,%.7g,%.7g", (double)x[0], (double)x[1], (double)x[2]);
+    char text[3 * NNCLR_REAL_TEXT], number[NNCLR_REAL_TEXT];
+    for (size_t i = 0, used = 0; i < 3; i++) {
+        nnclr_print_shortest(nnclr_shortest(x[i]), number);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? "," : "", number);
+    }
     return nnclr_json_put_string(metadata, key, text, e);
 }
 

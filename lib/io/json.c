@@ -240,6 +240,11 @@ bool nnclr_json_real(const nnclr_json *value, double *out) {
     return true;
 }
 
+bool nnclr_json_bool(const nnclr_json *value, bool *out) {
+    *out = json_is_true(value);
+    return json_is_boolean(value);
+}
+
 nnclr_json *nnclr_json_each(const nnclr_json *object, void **iterator, const char **key) {
     json_t *walked = (json_t *)object; /* jansson's iterators want it so, and change nothing */
     void *here = *iterator ? json_object_iter_next(walked, *iterator) : json_object_iter(walked);
@@ -250,7 +255,7 @@ nnclr_json *nnclr_json_each(const nnclr_json *object, void **iterator, const cha
     return json_object_iter_value(here);
 }
 
-/* ---- printing ---- */
+/* ---- printing: jansson knows no shortest numbers, and so prints strings alone ---- */
 
 typedef struct sink {
     nnclr_buffer *out;
@@ -266,13 +271,71 @@ static int collect(const char *text, size_t size, void *context) {
     return -1;
 }
 
-bool nnclr_json_print(const nnclr_json *value, bool pretty, nnclr_buffer *out, nnclr_error *e) {
+static bool print_string(const char *text, nnclr_buffer *out, nnclr_error *e) {
     sink s = {out, e, false};
-    size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(17);
-    flags |= pretty ? JSON_INDENT(2) : JSON_COMPACT;
-    if (json_dump_callback(value, collect, &s, flags) == 0)
-        return true;
-    return s.full ? false : nnclr_fail(e, NNCLR_ERROR_MEMORY, "not enough memory to print JSON");
+    json_t *value = json_string_nocheck(text);
+    const bool ok = value && json_dump_callback(value, collect, &s, JSON_ENCODE_ANY) == 0;
+    json_decref(value);
+    return ok || (!s.full && nnclr_fail(e, NNCLR_ERROR_MEMORY, "not enough memory to print JSON"));
+}
+
+/* A point or an exponent stays in it, so that it is read as a real again. */
+static bool print_real(double value, nnclr_buffer *out, nnclr_error *e) {
+    char text[NNCLR_REAL_TEXT];
+    nnclr_print_shortest(value, text);
+    return nnclr_buffer_printf(out, e, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
+}
+
+typedef struct printing {
+    nnclr_buffer *out;
+    bool pretty;
+} printing;
+
+static bool print_value(const printing *p, const json_t *value, int depth, nnclr_error *e);
+
+/* A new line of that depth, where there are lines. */
+static bool print_break(const printing *p, int depth, nnclr_error *e) {
+    return !p->pretty || nnclr_buffer_printf(p->out, e, "\n%*s", 2 * depth, "");
+}
+
+/* Members with their keys, or elements. */
+static bool print_parts(const printing *p, const json_t *value, int depth, nnclr_error *e) {
+    const size_t count = nnclr_json_count(value);
+    void *iterator = NULL;
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++) {
+        const char *key = NULL;
+        const json_t *part = json_is_object(value) ? nnclr_json_each(value, &iterator, &key)
+                                                   : json_array_get(value, i);
+        ok = (i == 0 || nnclr_buffer_append(p->out, ",", 1, e)) && print_break(p, depth + 1, e) &&
+             (!key || (print_string(key, p->out, e) &&
+                       nnclr_buffer_append(p->out, ": ", p->pretty ? 2 : 1, e))) &&
+             print_value(p, part, depth + 1, e);
+    }
+    return ok && (count == 0 || print_break(p, depth, e));
+}
+
+static bool print_value(const printing *p, const json_t *value, int depth, nnclr_error *e) {
+    const bool object = json_is_object(value);
+    if (object || json_is_array(value))
+        return nnclr_buffer_append(p->out, object ? "{" : "[", 1, e) &&
+               print_parts(p, value, depth, e) &&
+               nnclr_buffer_append(p->out, object ? "}" : "]", 1, e);
+    if (json_is_string(value))
+        return print_string(json_string_value(value), p->out, e);
+    if (json_is_real(value))
+        return print_real(json_real_value(value), p->out, e);
+    if (json_is_integer(value))
+        return nnclr_buffer_printf(p->out, e, "%lld", (long long)json_integer_value(value));
+    return nnclr_buffer_printf(p->out, e, "%s",
+                               json_is_null(value)   ? "null"
+                               : json_is_true(value) ? "true"
+                                                     : "false");
+}
+
+bool nnclr_json_print(const nnclr_json *value, bool pretty, nnclr_buffer *out, nnclr_error *e) {
+    const printing p = {out, pretty};
+    return print_value(&p, value, 0, e);
 }
 
 bool nnclr_json_put_text(nnclr_json *object, const char *key, const nnclr_json *value,

@@ -21,7 +21,7 @@ nnclr_json *nnclr_json_array(nnclr_error *e);
 void nnclr_json_free(nnclr_json *value); /* NULL is fine */
 
 /* Members are written in the order in which they were put. A real that is not finite is put as
- * null; reals are written with 17 significant digits, so that they read back exactly. A string
+ * null; reals are written with the fewest digits that read back the same. A string
  * with bytes that are no UTF-8 is put with U+FFFD in their place. */
 bool nnclr_json_put_string(nnclr_json *object, const char *key, const char *value, nnclr_error *e);
 bool nnclr_json_put_int(nnclr_json *object, const char *key, int64_t value, nnclr_error *e);
@@ -56,6 +56,7 @@ nnclr_json *nnclr_json_at(const nnclr_json *array, size_t i);
 const char *nnclr_json_string(const nnclr_json *value); /* NULL: not a string */
 bool nnclr_json_int(const nnclr_json *value, int64_t low, int64_t high, int64_t *out);
 bool nnclr_json_real(const nnclr_json *value, double *out);
+bool nnclr_json_bool(const nnclr_json *value, bool *out);
 /* Walks the members in order: *iterator NULL starts, and is NULL again behind the last. */
 nnclr_json *nnclr_json_each(const nnclr_json *object, void **iterator, const char **key);
 

@@ -105,7 +105,8 @@ _Static_assert(sizeof(nnclr_arch) == sizeof(int), "choices are ints");
 /* ---- writing ---- */
 
 static double real_at(const field *f, const void *place, int i) {
-    return f->type == FIELD_FLOAT ? (double)((const float *)place)[i] : ((const double *)place)[i];
+    return f->type == FIELD_FLOAT ? nnclr_shortest(((const float *)place)[i])
+                                  : ((const double *)place)[i];
 }
 
 static bool put_reals(nnclr_json *object, const field *f, const void *place, nnclr_error *e) {

@@ -136,7 +136,7 @@ assert np.abs(np.roll(ours, 1, 0) - y).max(1).min() > 1e-3 * np.abs(y).max()
 PY
     done
     # A fine-tuned network, run from nothing but its file.
-    nnclr-finetune -q -m run --batch 20 --epochs 2 --lr 0.02 --head-lr 0.1 --test train.tar.zst \
+    nnclr-finetune -q -m run --batch 20 --epochs 12 --lr-scale none --lr 0.05 --test train.tar.zst \
         -o tuned train.tar.zst >judged.tsv
     nnclr-export -o b.onnx tuned
     expect 0 "$python" - "$(shapes 100)" <<'PY'
@@ -155,7 +155,7 @@ features, logits = session.run(None, {"input": x.transpose(0, 3, 1, 2).astype("f
 assert logits.shape == (100, len(classes))
 right = np.mean([classes[i] == r[2] for i, r in zip(logits.argmax(1), rows)])
 judged = float(open("judged.tsv").read().splitlines()[1].split("\t")[1])
-assert abs(right - judged) < 0.011 and right > 0.2, (right, judged)
+assert abs(right - judged) < 0.011 and right > 0.15, (right, judged)
 PY
 }
 

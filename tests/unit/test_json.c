@@ -31,7 +31,7 @@ static void members_keep_their_order(void) {
     CHECK(nnclr_json_put(object, "a", array, &e));
     check_print(object, false,
                 "{\"z\":\"a\\\"\\n\xC3\xA9\",\"big\":-9223372036854775808,"
-                "\"third\":0.33333333333333331,\"nan\":null,\"yes\":true,\"none\":null,"
+                "\"third\":0.3333333333333333,\"nan\":null,\"yes\":true,\"none\":null,"
                 "\"a\":[7,\"s\",null,0.5]}");
     nnclr_json_free(object);
 
@@ -56,6 +56,44 @@ static void reals_read_back_exactly(void) {
         nnclr_json_free(again);
         nnclr_json_free(object);
         nnclr_buffer_free(&out);
+    }
+}
+
+/* What Python's repr and json.dumps print, but for zeros and signs in exponents. */
+static void reals_have_as_few_digits_as_they_need(void) {
+    const struct {
+        double value;
+        const char *text;
+    } cases[] = {{0.1, "0.1"},
+                 {0.1 + 0.2, "0.30000000000000004"},
+                 {1.0 / 3, "0.3333333333333333"},
+                 {2, "2.0"},
+                 {100000, "100000.0"},
+                 {1e22, "1e22"},
+                 {2.5e-7, "2.5e-7"},
+                 {5e-324, "5e-324"},
+                 {2.2250738585072014e-308, "2.2250738585072014e-308"},
+                 {1.7976931348623157e308, "1.7976931348623157e308"},
+                 {nnclr_shortest(0.1f), "0.1"},
+                 {nnclr_shortest(0.4914f), "0.4914"},
+                 {nnclr_shortest(16777216.0f), "16777216.0"},
+                 {nnclr_shortest(1e-45f), "1e-45"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nnclr_error e = NNCLR_NO_ERROR;
+        nnclr_json *array = nnclr_json_array(&e);
+        char must[60];
+        CHECK(nnclr_json_push_real(array, cases[i].value, &e));
+        snprintf(must, sizeof must, "[%s]", cases[i].text);
+        check_print(array, false, must);
+        nnclr_json_free(array);
+    }
+    /* Of any float, the digits read back as it does itself. */
+    uint32_t bits = 1;
+    for (int i = 0; i < 100000; i++) {
+        float value;
+        bits = bits * 1664525 + 1013904223;
+        memcpy(&value, &bits, sizeof value);
+        CHECK(!isfinite(value) || (float)nnclr_shortest(value) == value);
     }
 }
 
@@ -180,6 +218,7 @@ static void members_are_checked(void) {
 int main(void) {
     RUN(members_keep_their_order);
     RUN(reals_read_back_exactly);
+    RUN(reals_have_as_few_digits_as_they_need);
     RUN(bytes_that_are_no_utf8_are_replaced);
     RUN(wrong_text_is_refused);
     RUN(many_values_are_refused);
