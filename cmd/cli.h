@@ -149,6 +149,9 @@ void nnclr_table_text(nnclr_table *table, const char *text); /* NULL: empty, nul
 void nnclr_table_int(nnclr_table *table, int64_t value);
 void nnclr_table_real(nnclr_table *table, double value,
                       int digits); /* behind the point; not finite: empty, null */
+/* How a result was made: an object, which is taken, in JSON as it is, else "key=value key=value",
+ * with "yes", "no" and "a,b". */
+void nnclr_table_settings(nnclr_table *table, nnclr_json *settings);
 void nnclr_table_row_end(nnclr_table *table);
 void nnclr_table_end(nnclr_table *table); /* frees; ends the process when stdout fails */
 /* A table with a header line and cells by tabs, as the library prints one, of which numbers become

@@ -178,13 +178,17 @@ static void show_progress(void *context, int64_t views, int64_t total, double lo
     nnclr_cli_progress(context, "views", (uint64_t)views, (uint64_t)total, text);
 }
 
-static void tell(const augmented *a, const settings *s, int d, method_result *result) {
-    report_tell(result, " augment=crop,flip crop=%g,%g flip=%g views=%lld", s->crop[0], s->crop[1],
-                s->flip, (long long)a->rows);
-    if (s->label_fraction < 1)
-        report_tell(result, " label_fraction=%g", s->label_fraction);
-    report_tell(result, " train=%lld d=%d classes=%zu", (long long)a->rows, d,
-                nnclr_shard_set_class_count(a->train));
+static bool tell(const augmented *a, const settings *s, int d, method_result *result,
+                 nnclr_error *e) {
+    nnclr_json *augment = nnclr_json_array(e);
+    return augment && nnclr_json_push_string(augment, "crop", e) &&
+           nnclr_json_push_string(augment, "flip", e) &&
+           nnclr_json_put(result->settings, "augment", augment, e) &&
+           put_pair(result->settings, "crop", s->crop[0], s->crop[1], e) &&
+           nnclr_json_put_real(result->settings, "flip", s->flip, e) &&
+           nnclr_json_put_int(result->settings, "views", a->rows, e) &&
+           report_tell_rows(s, a->rows, d, (int64_t)nnclr_shard_set_class_count(a->train), result,
+                            e);
 }
 
 static bool evaluate(augmented *a, nnclr_cli *cli, const settings *s, nnclr_frozen_network *n,
@@ -214,11 +218,9 @@ static bool evaluate(augmented *a, nnclr_cli *cli, const settings *s, nnclr_froz
     a->result.seconds = nnclr_now() - start;
     ok = ok &&
          (!s->output || keep_classifier(a, s, n, &options.augment, &classifier, &fit, program, e));
-    if (ok) {
-        a->rows = fit.rows;
-        report_tell_sgd(cli, s, &fit, &a->result);
-        tell(a, s, classifier.d, &a->result);
-    }
+    a->rows = ok ? fit.rows : 0;
+    ok = ok && (a->result.settings = nnclr_json_object(e)) &&
+         report_tell_sgd(cli, s, &fit, &a->result, e) && tell(a, s, classifier.d, &a->result, e);
     nnclr_classifier_free(&classifier);
     return ok;
 }
@@ -249,7 +251,7 @@ bool augmented_run(augmented *a, nnclr_cli *cli, const settings *s, const char *
     return ok;
 }
 
-report augmented_report(const augmented *a, const settings *s) {
+report augmented_report(augmented *a, const settings *s) {
     return (report){.classes = a->classes,
                     .class_count = nnclr_shard_set_class_count(a->train),
                     .rows = (int64_t)nnclr_shard_set_count(a->test),
@@ -261,6 +263,7 @@ report augmented_report(const augmented *a, const settings *s) {
 }
 
 void augmented_free(augmented *a) {
+    nnclr_json_free(a->result.settings);
     nnclr_free(a->result.predictions);
     nnclr_free(a->label);
     nnclr_free(a->train_label);

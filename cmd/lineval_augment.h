@@ -28,7 +28,7 @@ typedef struct augmented {
 /* *a is zeroed, and to be freed on failure, too. `program` is told in the classifier's file. */
 bool augmented_run(augmented *a, nnclr_cli *cli, const settings *s, const char *program,
                    nnclr_error *e);
-report augmented_report(const augmented *a, const settings *s);
+report augmented_report(augmented *a, const settings *s);
 void augmented_free(augmented *a);
 
 #endif

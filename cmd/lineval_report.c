@@ -1,6 +1,5 @@
 #include "cmd/lineval_report.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,22 +9,26 @@
 
 const char *const solver_names[] = {"sgd", "lbfgs", NULL};
 
-void report_tell(method_result *result, const char *format, ...) {
-    const size_t used = strlen(result->settings);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(result->settings + used, sizeof result->settings - used, format, arguments);
-    va_end(arguments);
-}
-
-void report_tell_sgd(nnclr_cli *cli, const settings *s, const nnclr_linear_fit *fit,
-                     method_result *result) {
-    report_tell(result,
-                "solver=sgd epochs=%lld lr=%g batch=%lld weight_decay=%g standardize=%s seed=%lld",
-                (long long)s->epochs, s->lr, (long long)s->batch, s->weight_decay,
-                s->standardize ? "yes" : "no", (long long)s->seed);
+bool report_tell_sgd(nnclr_cli *cli, const settings *s, const nnclr_linear_fit *fit,
+                     method_result *result, nnclr_error *e) {
     nnclr_cli_detail(cli, "linear: %lld steps, mean cross-entropy %.6f", (long long)fit->steps,
                      fit->loss);
+    return nnclr_json_put_string(result->settings, "solver", solver_names[s->solver], e) &&
+           nnclr_json_put_int(result->settings, "epochs", s->epochs, e) &&
+           nnclr_json_put_real(result->settings, "lr", s->lr, e) &&
+           nnclr_json_put_int(result->settings, "batch", s->batch, e) &&
+           nnclr_json_put_real(result->settings, "weight_decay", s->weight_decay, e) &&
+           nnclr_json_put_bool(result->settings, "standardize", s->standardize, e) &&
+           nnclr_json_put_int(result->settings, "seed", s->seed, e);
+}
+
+bool report_tell_rows(const settings *s, int64_t rows, int64_t d, int64_t classes,
+                      method_result *result, nnclr_error *e) {
+    return (s->label_fraction >= 1 ||
+            nnclr_json_put_real(result->settings, "label_fraction", s->label_fraction, e)) &&
+           nnclr_json_put_int(result->settings, "train", rows, e) &&
+           nnclr_json_put_int(result->settings, "d", d, e) &&
+           nnclr_json_put_int(result->settings, "classes", classes, e);
 }
 
 nnclr_json *report_describe(const settings *s, const nnclr_linear_fit *fit, nnclr_error *e) {
@@ -53,18 +56,21 @@ static const char *class_name(const report *r, int64_t label) {
 }
 
 void report_accuracy(nnclr_cli *cli, const report *r) {
-    static const char *const columns[] = {"method", "top1", "top5", "n", "seconds", "settings"};
+    static const char *const columns[] = {"method", "top1",    "top1_se", "top5",
+                                          "n",      "seconds", "settings"};
     nnclr_table *table =
         nnclr_table_begin(cli, r->json, columns, (int)(sizeof columns / sizeof *columns));
     for (int i = 0; i < r->count; i++) {
-        const method_result *result = &r->results[i];
+        method_result *result = &r->results[i];
         const nnclr_accuracy accuracy = nnclr_prediction_accuracy(result->predictions, r->rows);
         nnclr_table_text(table, result->method);
         nnclr_table_real(table, accuracy.top1, 6);
+        nnclr_table_real(table, nnclr_accuracy_error(&accuracy), 6);
         nnclr_table_real(table, accuracy.top5, 6);
         nnclr_table_int(table, accuracy.n);
         nnclr_table_real(table, result->seconds, 3);
-        nnclr_table_text(table, result->settings);
+        nnclr_table_settings(table, result->settings);
+        result->settings = NULL;
         nnclr_table_row_end(table);
     }
     nnclr_table_end(table);

@@ -14,15 +14,15 @@ typedef struct method_result {
     const char *method;
     nnclr_prediction *predictions; /* [test rows], owned by whoever made it */
     double seconds;
-    char settings[300];
+    nnclr_json *settings; /* an object, owned by whoever made it, until report_accuracy takes it */
 } method_result;
 
-/* Appends to the settings of a result; a text that is too long is cut. */
-void report_tell(method_result *result, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-/* The settings of SGD, in the table, and in messages how it went. */
-void report_tell_sgd(nnclr_cli *cli, const settings *s, const nnclr_linear_fit *fit,
-                     method_result *result);
+/* Adds the settings of SGD, and says in messages how it went. */
+bool report_tell_sgd(nnclr_cli *cli, const settings *s, const nnclr_linear_fit *fit,
+                     method_result *result, nnclr_error *e);
+/* Adds what was learned from: so many rows of TRAIN, of d numbers. */
+bool report_tell_rows(const settings *s, int64_t rows, int64_t d, int64_t classes,
+                      method_result *result, nnclr_error *e);
 /* What a reader of the classifier may want to know: the caller's. */
 nnclr_json *report_describe(const settings *s, const nnclr_linear_fit *fit, nnclr_error *e);
 
@@ -32,7 +32,7 @@ typedef struct report {
     int64_t rows;             /* of TEST */
     const char *const *names; /* [rows] */
     const int64_t *label;     /* [rows], as labels of TRAIN; -1: none */
-    const method_result *results;
+    method_result *results;
     int count;
     bool json;
 } report;

@@ -203,26 +203,42 @@ static void close_test(training_session *t) {
 
 /* ---- the report ---- */
 
-static void print_accuracy(session *n, int64_t steps) {
-    static const char *const columns[] = {"method", "top1",    "top5",    "n",
-                                          "loss",   "seconds", "settings"};
+/* What the accuracy was reached with. */
+static nnclr_json *describe(const session *n, int64_t steps, nnclr_error *e) {
     const nnclr_config *c = &n->training.settings->config;
+    nnclr_json *settings = nnclr_json_object(e);
+    if (settings && nnclr_json_put_real(settings, "label_fraction", c->label_fraction, e) &&
+        nnclr_json_put_int(settings, "train", (int64_t)nnclr_training_data_count(&n->training.data),
+                           e) &&
+        nnclr_json_put_int(settings, "classes", c->model.classes, e) &&
+        nnclr_json_put_int(settings, "steps", steps, e) &&
+        nnclr_json_put_int(settings, "batch", c->batch, e) &&
+        nnclr_json_put_real(settings, "lr", c->lr, e) &&
+        nnclr_json_put_real(settings, "head_lr", c->head_lr, e) &&
+        nnclr_json_put_int(settings, "seed", (int64_t)c->data_seed, e))
+        return settings;
+    nnclr_json_free(settings);
+    return NULL;
+}
+
+static void print_accuracy(session *n, int64_t steps) {
+    static const char *const columns[] = {"method", "top1", "top1_se", "top5",
+                                          "n",      "loss", "seconds", "settings"};
     const nnclr_class_test_result *r = &n->result;
-    char settings[200];
-    snprintf(
-        settings, sizeof settings,
-        "label_fraction=%g train=%zu classes=%d steps=%lld batch=%d lr=%g head_lr=%g seed=%llu",
-        c->label_fraction, nnclr_training_data_count(&n->training.data), c->model.classes,
-        (long long)steps, c->batch, c->lr, c->head_lr, (unsigned long long)c->data_seed);
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_json *settings = describe(n, steps, &e);
+    if (!settings)
+        nnclr_cli_die(n->training.cli, &e);
     nnclr_table *table = nnclr_table_begin(n->training.cli, n->training.settings->json, columns,
                                            (int)(sizeof columns / sizeof *columns));
     nnclr_table_text(table, "finetune");
     nnclr_table_real(table, r->accuracy.top1, 6);
+    nnclr_table_real(table, nnclr_accuracy_error(&r->accuracy), 6);
     nnclr_table_real(table, r->accuracy.top5, 6);
     nnclr_table_int(table, r->accuracy.n);
     nnclr_table_real(table, r->loss, 6);
     nnclr_table_real(table, nnclr_now() - n->began, 3);
-    nnclr_table_text(table, settings);
+    nnclr_table_settings(table, settings);
     nnclr_table_row_end(table);
     nnclr_table_end(table);
 }

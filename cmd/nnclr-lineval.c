@@ -69,8 +69,10 @@ static bool open_files(evaluation *v, nnclr_error *e) {
 }
 
 static void close_files(evaluation *v) {
-    for (int i = 0; i < METHODS; i++)
+    for (int i = 0; i < METHODS; i++) {
         nnclr_free(v->results[i].predictions);
+        nnclr_json_free(v->results[i].settings);
+    }
     nnclr_free(v->label);
     nnclr_embedding_close(&v->test);
     nnclr_embedding_close(&v->train);
@@ -81,19 +83,17 @@ static void close_files(evaluation *v) {
 static bool run_knn(evaluation *v, method_result *result, nnclr_error *e) {
     const settings *s = v->settings;
     const nnclr_knn_options options = {.k = (int)s->k, .temperature = s->temperature};
-    report_tell(result, "k=%lld temperature=%g", (long long)s->k, s->temperature);
-    return nnclr_knn_predict(&v->engine, &v->train.rows, v->train.label, &v->test.rows, v->label,
+    return nnclr_json_put_int(result->settings, "k", s->k, e) &&
+           nnclr_json_put_real(result->settings, "temperature", s->temperature, e) &&
+           nnclr_knn_predict(&v->engine, &v->train.rows, v->train.label, &v->test.rows, v->label,
                              (int64_t)v->train.class_count, &options, result->predictions, e);
 }
 
-static void tell_linear(const evaluation *v, const nnclr_linear_fit *fit, method_result *result) {
+static bool tell_linear(const evaluation *v, const nnclr_linear_fit *fit, method_result *result,
+                        nnclr_error *e) {
     const settings *s = v->settings;
-    if (s->solver == NNCLR_SOLVER_SGD) {
-        report_tell_sgd(v->cli, s, fit, result);
-        return;
-    }
-    report_tell(result, "solver=%s lambda=%g seed=%lld", solver_names[s->solver], fit->lambda,
-                (long long)s->seed);
+    if (s->solver == NNCLR_SOLVER_SGD)
+        return report_tell_sgd(v->cli, s, fit, result, e);
     nnclr_cli_detail(v->cli,
                      "linear: %lld iterations, mean cross-entropy %.6f, objective %.6f (at "
                      "most %.1g above the least)",
@@ -103,6 +103,9 @@ static void tell_linear(const evaluation *v, const nnclr_linear_fit *fit, method
                        "linear: L-BFGS ended before it was sure to be within %g of the optimum; a "
                        "larger --lambda is easier",
                        tolerated_gap);
+    return nnclr_json_put_string(result->settings, "solver", solver_names[s->solver], e) &&
+           nnclr_json_put_real(result->settings, "lambda", fit->lambda, e) &&
+           nnclr_json_put_int(result->settings, "seed", s->seed, e);
 }
 
 /* Also how the rows of TRAIN were made. */
@@ -156,9 +159,8 @@ static bool run_linear(evaluation *v, method_result *result, nnclr_error *e) {
     ok = ok &&
          nnclr_linear_predict(&v->engine, &classifier, &v->test.rows, v->label, result->predictions,
                               e) &&
-         (!s->output || keep_classifier(v, &classifier, &fit, e));
-    if (ok)
-        tell_linear(v, &fit, result);
+         (!s->output || keep_classifier(v, &classifier, &fit, e)) &&
+         tell_linear(v, &fit, result, e);
     nnclr_classifier_free(&classifier);
     return ok;
 }
@@ -179,14 +181,12 @@ static runner find_runner(const char *name) {
 static bool run_method(evaluation *v, method_result *result, nnclr_error *e) {
     const double start = nnclr_now();
     result->predictions = nnclr_alloc((size_t)v->test.rows.n, sizeof *result->predictions, e);
-    if (!result->predictions || !find_runner(result->method)(v, result, e))
+    if (!result->predictions || !(result->settings = nnclr_json_object(e)) ||
+        !find_runner(result->method)(v, result, e))
         return false;
     result->seconds = nnclr_now() - start;
-    if (v->settings->label_fraction < 1)
-        report_tell(result, " label_fraction=%g", v->settings->label_fraction);
-    report_tell(result, " train=%lld d=%d classes=%zu", (long long)v->rows, v->train.rows.d,
-                v->train.class_count);
-    return true;
+    return report_tell_rows(v->settings, v->rows, v->train.rows.d, (int64_t)v->train.class_count,
+                            result, e);
 }
 
 static bool run(evaluation *v, nnclr_error *e) {

@@ -77,6 +77,45 @@ void nnclr_table_real(nnclr_table *table, double value, int digits) {
     table_check(table, good, &e);
 }
 
+static bool append_value(nnclr_buffer *out, const nnclr_json *value, nnclr_error *e) {
+    const char *text = nnclr_json_string(value);
+    char number[NNCLR_REAL_TEXT];
+    int64_t whole;
+    double real;
+    bool yes, ok = true;
+    if (text)
+        return nnclr_escape(out, text, strlen(text), e);
+    if (nnclr_json_bool(value, &yes))
+        return nnclr_buffer_printf(out, e, "%s", yes ? "yes" : "no");
+    if (nnclr_json_int(value, INT64_MIN, INT64_MAX, &whole))
+        return nnclr_buffer_printf(out, e, "%lld", (long long)whole);
+    if (nnclr_json_real(value, &real)) {
+        nnclr_print_shortest(real, number);
+        return nnclr_buffer_printf(out, e, "%s", number);
+    }
+    for (size_t i = 0; ok && i < nnclr_json_count(value); i++)
+        ok = (i == 0 || nnclr_buffer_append(out, ",", 1, e)) &&
+             append_value(out, nnclr_json_at(value, i), e);
+    return ok;
+}
+
+void nnclr_table_settings(nnclr_table *table, nnclr_json *settings) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    const char *name = next_cell(table, &e), *key, *space = "";
+    if (table->json) {
+        table_check(table, nnclr_json_put(table->object, name, settings, &e), &e);
+        return;
+    }
+    void *iterator = NULL;
+    for (const nnclr_json *value; (value = nnclr_json_each(settings, &iterator, &key)) != NULL;
+         space = " ")
+        table_check(table,
+                    nnclr_buffer_printf(&table->buffer, &e, "%s%s=", space, key) &&
+                        append_value(&table->buffer, value, &e),
+                    &e);
+    nnclr_json_free(settings);
+}
+
 void nnclr_table_row_end(nnclr_table *table) {
     nnclr_error e = NNCLR_NO_ERROR;
     const char *lead = "";

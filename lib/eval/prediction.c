@@ -23,6 +23,10 @@ nnclr_prediction nnclr_predict(const double *scores, int64_t classes, int64_t tr
     return p;
 }
 
+double nnclr_accuracy_error(const nnclr_accuracy *accuracy) {
+    return sqrt(accuracy->top1 * (1 - accuracy->top1) / (double)accuracy->n);
+}
+
 nnclr_accuracy nnclr_prediction_accuracy(const nnclr_prediction *predictions, int64_t n) {
     int64_t labelled = 0, first = 0, five = 0;
     for (int64_t i = 0; i < n; i++) {

@@ -23,6 +23,9 @@ typedef struct nnclr_accuracy {
     double top1, top5; /* shares of n; NaN where n is 0 */
 } nnclr_accuracy;
 
+/* Standard error of top1, of which each row is one draw: sqrt(p (1 - p) / n). */
+double nnclr_accuracy_error(const nnclr_accuracy *accuracy);
+
 nnclr_accuracy nnclr_prediction_accuracy(const nnclr_prediction *predictions, int64_t n);
 
 #endif

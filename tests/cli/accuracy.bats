@@ -73,7 +73,7 @@ write('used.safetensors', tensors['embedding'][used], tensors['label'][used], le
             nnclr-lineval -q $options --predictions $train.tsv $train.safetensors test.safetensors >$train.table
         done
         cmp all.tsv used.tsv
-        diff <(cut -f 1-4,6 all.table) <(cut -f 1-4,6 used.table)
+        diff <(cut -f 1-5,7 all.table) <(cut -f 1-5,7 used.table)
     done
 }
 
@@ -85,8 +85,8 @@ write('used.safetensors', tensors['embedding'][used], tensors['label'][used], le
         "--methods knn --label-fraction 0.1" "--methods linear --solver lbfgs --label-fraction 0.1"; do
         nnclr-lineval -q $options --predictions answers train.safetensors some.safetensors >table
         right=$(awk -F '\t' 'NR > 1 && $2 != "" { n++; right += $2 == $3 } END { printf "%.6f\t%d", right / n, n }' answers)
-        [ "$(sed -n 2p table | cut -f 2,4)" = "$right" ]
-        [ "$(cut -f 4 <<<"$(sed -n 2p table)")" -eq 50 ]
+        [ "$(sed -n 2p table | cut -f 2,5)" = "$right" ]
+        [ "$(cut -f 5 <<<"$(sed -n 2p table)")" -eq 50 ]
         nnclr-lineval -q --json $options --predictions answers train.safetensors none.safetensors >table.json
         $python - <<'END'
 import json

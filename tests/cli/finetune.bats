@@ -47,10 +47,11 @@ weights() { # RUN: what it learned, without its data and names
     [ "$(head -1 run/metrics.jsonl | jq '(.loss - 2.302585092994046 | fabs) < 1e-6')" = true ]
     [ "$(jq -r '.shards[0], .test, .init, .config.method, .config.classes, .total_steps' \
         run/run.json | tr '\n' ' ')" = "$PWD/s.tar.zst $PWD/s.tar.zst $from finetune 10 7 " ]
-    [ "${lines[0]}" = $'method\ttop1\ttop5\tn\tloss\tseconds\tsettings' ]
-    [ "$(cut -f 2-4 <<<"${lines[1]}")" = \
+    [ "${lines[0]}" = $'method\ttop1\ttop1_se\ttop5\tn\tloss\tseconds\tsettings' ]
+    [ "$(cut -f 2,4,5 <<<"${lines[1]}")" = \
         "$(tail -1 run/metrics.jsonl | jq -r '[.test_top1, .test_top5, .test_n] | map(tostring) | @tsv' |
             awk '{printf "%.6f\t%.6f\t%d", $1, $2, $3}')" ]
+    [ "$(cut -f 3 <<<"${lines[1]}")" = "$(awk -F '\t' 'NR == 2 { printf "%.6f", sqrt($2 * (1 - $2) / $5) }' <<<"$output")" ]
     # The classes' counts add up to the whole.
     awk -F '\t' 'NR > 2 && $2 == 4 { n += $2; correct += $3 } END { exit n != 40 || correct < 1 }' <<<"$output"
     [ "$(awk -F '\t' '$2 == 4 { c += $3 } END { printf "%.6f", c / 40 }' <<<"$output")" = \
@@ -60,6 +61,7 @@ weights() { # RUN: what it learned, without its data and names
 @test "--json: the tables as one object" {
     expect 0 finetune -q --steps 2 --test s.tar.zst --per-class --json -o run s.tar.zst
     [ "$(jq -c '[.accuracy[0].method, .accuracy[0].n, (.classes | length)]' <<<"$output")" = '["finetune",40,10]' ]
+    [ "$(jq -c '.accuracy[0].settings | [.classes, .steps, .label_fraction == 1]' <<<"$output")" = '[10,2,true]' ]
 }
 
 @test "without --test nothing is printed, and what was learned is the same" {
@@ -75,7 +77,7 @@ weights() { # RUN: what it learned, without its data and names
     finetune -q -j 1 --steps 12 --test s.tar.zst -o whole s.tar.zst >table
     finetune -q -j 2 --steps 12 --test s.tar.zst -o two s.tar.zst >table-2
     expect_same whole two
-    diff <(cut -f 1-5,7 table) <(cut -f 1-5,7 table-2)
+    diff <(cut -f 1-6,8 table) <(cut -f 1-6,8 table-2)
     for threads in 1 2; do
         rm -rf cut
         code=0
@@ -87,10 +89,10 @@ weights() { # RUN: what it learned, without its data and names
             nnclr-finetune -q -j $((3 - threads)) --max-time 0.001s --resume -o cut >table-3 || code=$?
         done
         expect_same whole cut
-        diff <(cut -f 1-5,7 table) <(cut -f 1-5,7 table-3)
+        diff <(cut -f 1-6,8 table) <(cut -f 1-6,8 table-3)
     done
     expect 0 nnclr-finetune --resume -o cut
-    expect_message nnclr-finetune "cut: this run is finished (12 steps)"
+    expect_message nnclr-finetune "cut: this run is finished (12 of 12 steps): to train further, start a new one with -m cut -o cut2"
 }
 
 @test "a kill before each call that writes, names or removes a file of the run" {
@@ -111,7 +113,7 @@ weights() { # RUN: what it learned, without its data and names
         # Killed behind DONE, there is nothing left to print.
         done=$([ -e cut/DONE ] && echo yes || true)
         expect 0 nnclr-finetune -q -j 2 --resume -o cut
-        [ -n "$done" ] || diff <(cut -f 1-5,7 table) <(cut -f 1-5,7 <<<"$output")
+        [ -n "$done" ] || diff <(cut -f 1-6,8 table) <(cut -f 1-6,8 <<<"$output")
         expect_same whole cut
     done
     [ "$status" -eq 0 ]
@@ -247,7 +249,7 @@ make_other() { # NAME RECORD...
     nnclr-export -o s.npy s.emb
     nnclr-export -o s.tsv s.emb
     nnclr-export -o weights.safetensors run/$CHECKPOINT
-    "$python" - "$(cut -f 2,5 table | tail -1)" <<'PY'
+    "$python" - "$(cut -f 2,6 table | tail -1)" <<'PY'
 import json, sys
 import numpy as np
 data = open("weights.safetensors", "rb").read()

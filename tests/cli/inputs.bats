@@ -27,7 +27,7 @@ setup_file() {
         nnclr-queue-inspect -q --html out/page.html "$model" "$shard" >/dev/null
         nnclr-queue-inspect -q --query "$model" out/rows.emb 2>out/widths || [ $? -eq 1 ]
         nnclr-lineval -q --augment -m "$model" --epochs 1 "$shard" "$shard" |
-            cut -f1-4 >out/accuracy.tsv
+            cut -f1-5 >out/accuracy.tsv
         nnclr-pretrain -q --preset tiny --size 16 --batch 10 --queue 16 --proj 16,8 --pred 16 \
             --steps 1 --init "$model" -o out/again "$shard"
         nnclr-finetune -q -m "$model" --batch 10 --epochs 1 -o out/tuned "$shard"
@@ -131,13 +131,13 @@ END
     nnclr-embed -q -m "$run" -o q.emb "$folder"
     nnclr-queue-inspect -q --query q.emb --query-shard "$folder" --sheet sheet.png q.emb "$shard" \
         >/dev/null
-    nnclr-lineval -q --augment -m "$run" --epochs 1 "$shard" "$shard" | cut -f1-4 >shard.tsv
-    nnclr-lineval -q --augment -m "$run" --epochs 1 "$folder" "$folder" | cut -f1-4 >folder.tsv
+    nnclr-lineval -q --augment -m "$run" --epochs 1 "$shard" "$shard" | cut -f1-5 >shard.tsv
+    nnclr-lineval -q --augment -m "$run" --epochs 1 "$folder" "$folder" | cut -f1-5 >folder.tsv
     cmp shard.tsv folder.tsv
     nnclr-finetune -q -m "$run" --epochs 1 --batch 10 --test "$shard" -o tuned "$shard" |
-        cut -f1-5 >shard.tsv
+        cut -f1-6 >shard.tsv
     nnclr-finetune -q -m "$run" --epochs 1 --batch 10 --test "$folder" -o tuned-2 "$folder" |
-        cut -f1-5 >folder.tsv
+        cut -f1-6 >folder.tsv
     cmp shard.tsv folder.tsv
     cmp tuned/checkpoint.safetensors.zst tuned-2/checkpoint.safetensors.zst
     # Interrupted, and resumed without a word about where the data are.

@@ -51,7 +51,7 @@ END
         nnclr-lineval -q --augment -m "$checkpoint" --crop 1,1 --flip 0 $options -o is.safetensors --predictions is train.tar.zst test.tar.zst >is.tsv
         compare_classifiers is.safetensors must.safetensors
         diff <(cut -f 1-3 is) <(cut -f 1-3 must)
-        diff <(cut -f 1-4 is.tsv) <(cut -f 1-4 must.tsv)
+        diff <(cut -f 1-5 is.tsv) <(cut -f 1-5 must.tsv)
     done <<'END'
 --epochs 3
 --epochs 2 --standardize --lr 0.5 --batch 17 --seed 3
@@ -119,7 +119,7 @@ END
     make_run
     for j in 1 2 3; do
         nnclr-lineval -q -j $j --augment -m "$checkpoint" --epochs 2 --batch 30 --predictions $j.tsv -o $j.safetensors \
-            train.tar.zst test.tar.zst | cut -f 1-4,6 >$j.table
+            train.tar.zst test.tar.zst | cut -f 1-5,7 >$j.table
     done
     for j in 2 3; do
         cmp 1.tsv $j.tsv
@@ -140,16 +140,19 @@ END
     need python3
     make_run
     expect 0 nnclr-lineval --augment -m "$checkpoint" --epochs 2 -o c.safetensors train.tar.zst test.tar.zst
-    [ "${lines[0]}" = "method	top1	top5	n	seconds	settings" ]
+    [ "${lines[0]}" = "method	top1	top1_se	top5	n	seconds	settings" ]
     [ "${#lines[@]}" -eq 2 ]
-    [[ ${lines[1]} =~ ^linear$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'50$'\t'[0-9.]+$'\t'solver=sgd\ epochs=2\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ augment=crop,flip\ crop=0.08,1\ flip=0.5\ views=100\ train=100\ d=64\ classes=10$ ]]
+    [[ ${lines[1]} =~ ^linear$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'50$'\t'[0-9.]+$'\t'solver=sgd\ epochs=2\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ augment=crop,flip\ crop=0.08,1\ flip=0.5\ views=100\ train=100\ d=64\ classes=10$ ]]
     [ -z "$stderr" ]
     nnclr-lineval --json --augment -m "$checkpoint" --epochs 2 --crop 0.2,0.9 --flip 0.25 --label-fraction 0.2 train.tar.zst test.tar.zst >json
     python3 - <<'END'
 import json
 row, = json.load(open("json"))
 assert row["method"] == "linear" and row["n"] == 50 and 0 <= row["top1"] <= row["top5"] <= 1
-assert " augment=crop,flip crop=0.2,0.9 flip=0.25 views=20 label_fraction=0.2 train=20 " in row["settings"]
+assert row["settings"] == {
+    "solver": "sgd", "epochs": 2, "lr": 0.1, "batch": 256, "weight_decay": 0, "standardize": False, "seed": 0,
+    "augment": ["crop", "flip"], "crop": [0.2, 0.9], "flip": 0.25, "views": 20, "label_fraction": 0.2,
+    "train": 20, "d": 64, "classes": 10}
 data = open("c.safetensors", "rb").read()
 about = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]
 config = json.loads(about["nnclr.config"])
@@ -183,7 +186,7 @@ END
     expect 1 nnclr-lineval --augment -m "$checkpoint" train.tar.zst few.tar.zst
     [ "$stderr" = 'nnclr-lineval: few.tar.zst: the class "zebra" is not among the 10 of train.tar.zst' ]
     expect 0 nnclr-lineval --augment -m "$checkpoint" --epochs 1 train.tar.zst flat.tar.zst
-    [[ ${lines[1]} == "linear			0	"* ]]
+    [[ ${lines[1]} == "linear				0	"* ]]
     expect 1 nnclr-lineval --augment -m "$checkpoint" flat.tar.zst flat.tar.zst
     expect_message nnclr-lineval "no picture of TRAIN has a label"
     # What has no label is not learnt from.
@@ -281,6 +284,6 @@ END
     nnclr-pretrain -q --preset tiny --steps 20 -o run train.tar.zst
     nnclr-lineval -q --augment -m run/checkpoint.safetensors.zst --crop 0.3,1 --standardize --label-fraction 0.3 --epochs 3 train.tar.zst test.tar.zst >table
     cat table
-    awk -F '\t' 'NR == 2 { good = $2 > 0.18 && $2 < 0.5 && $3 > 0.6 && $4 == 2000 } END { exit !good }' table
-    [[ $(cut -f 6 table) == *" views=3000 label_fraction=0.3 train=3000 "* ]]
+    awk -F '\t' 'NR == 2 { good = $2 > 0.18 && $2 < 0.5 && $4 > 0.6 && $5 == 2000 } END { exit !good }' table
+    [[ $(cut -f 7 table) == *" views=3000 label_fraction=0.3 train=3000 "* ]]
 }

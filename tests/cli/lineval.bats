@@ -18,7 +18,7 @@ equals_numpy() { # K TEMPERATURE TRAIN TEST
     zstdcat "$4" >test.safetensors
     $python "$NNCLR_ROOT/tests/reference/knn_numpy.py" "$1" "$2" train.safetensors test.safetensors >theirs
     diff <(tail -n +2 ours | cut -f 1-3) <(head -n -1 theirs)
-    diff <(tail -n 1 theirs) <(tail -n 1 table | cut -f 2,3 | tr '\t' ' ')
+    diff <(tail -n 1 theirs) <(tail -n 1 table | cut -f 2,4 | tr '\t' ' ')
 }
 
 @test "predictions equal a plain NumPy computation, each of them" {
@@ -41,17 +41,17 @@ equals_numpy() { # K TEMPERATURE TRAIN TEST
         nnclr-embed -q --pixels 32 -o $part.emb $part.tar.zst
     done
     equals_numpy 200 0.1 train.emb test.emb
-    [ "$(tail -n 1 table | cut -f 1,2,4)" = "knn	0.389000	2000" ]
+    [ "$(tail -n 1 table | cut -f 1,2,5)" = "knn	0.389000	2000" ]
     equals_numpy 20 0.1 train.emb test.emb
-    [ "$(tail -n 1 table | cut -f 1,2,4)" = "knn	0.412500	2000" ]
+    [ "$(tail -n 1 table | cut -f 1,2,5)" = "knn	0.412500	2000" ]
 }
 
 @test "the table, its settings, and JSON" {
     make_pixels train 100
     make_pixels test 20
     expect 0 nnclr-lineval --methods knn -k 5 train.emb test.emb
-    [ "${lines[0]}" = "method	top1	top5	n	seconds	settings" ]
-    [[ ${lines[1]} =~ ^knn$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'20$'\t'[0-9.]+$'\t'k=5\ temperature=0.1\ train=100\ d=768\ classes=10$ ]]
+    [ "${lines[0]}" = "method	top1	top1_se	top5	n	seconds	settings" ]
+    [[ ${lines[1]} =~ ^knn$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'20$'\t'[0-9.]+$'\t'k=5\ temperature=0.1\ train=100\ d=768\ classes=10$ ]]
     [ -z "$stderr" ]
     accuracy=$(cut -f 2 <<<"${lines[1]}")
     need python3
@@ -59,13 +59,19 @@ equals_numpy() { # K TEMPERATURE TRAIN TEST
 import json, sys
 table = json.load(sys.stdin)
 assert len(table) == 1 and table[0]["method"] == "knn" and table[0]["n"] == 20
-assert abs(table[0]["top1"] - float(sys.argv[1])) < 1e-6 <= table[0]["top5"] <= 1' "$accuracy"
+p = table[0]["top1"]
+assert abs(p - float(sys.argv[1])) < 1e-6 <= table[0]["top5"] <= 1
+assert 0 < p < 1 and abs(table[0]["top1_se"] - (p * (1 - p) / 20) ** 0.5) < 1e-12
+assert table[0]["settings"] == {"k": 5, "temperature": 0.1, "train": 100, "d": 768, "classes": 10}' "$accuracy"
+    # A whole accuracy has no error, and none without labels.
+    nnclr-lineval --methods knn -k 1 train.emb train.emb >table
+    [ "$(tail -n 1 table | cut -f 2,3)" = $'1.000000\t0.000000' ]
 }
 
 @test "every row is its own nearest neighbour; results do not depend on -j or on pipes" {
     make_pixels train 100
     expect 0 nnclr-lineval --methods knn -k 1 train.emb train.emb
-    [[ ${lines[1]} == "knn	1.000000	1.000000	100	"* ]]
+    [[ ${lines[1]} == "knn	1.000000	0.000000	1.000000	100	"* ]]
     for j in 1 2 3; do
         nnclr-lineval -j $j --methods knn -k 30 --predictions $j.tsv train.emb train.emb >/dev/null
     done
@@ -90,7 +96,7 @@ classifier_equals_numpy() { # CLASSIFIER TEST; of nnclr-lineval: table, ours
     zstdcat "$2" >test.safetensors
     $python "$NNCLR_ROOT/tests/reference/linear_numpy.py" predict test.safetensors "$1" >theirs
     diff <(tail -n +2 ours | cut -f 1-3) <(head -n -1 theirs)
-    diff <(tail -n 1 theirs) <(sed -n 2p table | cut -f 2,3 | tr '\t' ' ')
+    diff <(tail -n 1 theirs) <(sed -n 2p table | cut -f 2,4 | tr '\t' ' ')
 }
 
 @test "linear: the kept classifier predicts what was reported, as NumPy computes it" {
@@ -129,7 +135,7 @@ classifier_equals_numpy() { # CLASSIFIER TEST; of nnclr-lineval: table, ours
     done
     sha256sum train.emb test.emb >before
     nnclr-lineval -q --methods linear train.emb test.emb >table
-    awk -F '\t' 'NR == 2 { good = $2 > 0.35 && $2 < 0.45 && $3 > 0.8 } END { exit !good }' table
+    awk -F '\t' 'NR == 2 { good = $2 > 0.35 && $2 < 0.45 && $4 > 0.8 } END { exit !good }' table
     sha256sum -c before
 }
 
@@ -138,7 +144,7 @@ classifier_equals_numpy() { # CLASSIFIER TEST; of nnclr-lineval: table, ours
     make_pixels test 50
     expect 0 nnclr-lineval -k 5 --predictions ours train.emb test.emb
     [ "${#lines[@]}" -eq 3 ]
-    [[ ${lines[1]} =~ ^linear$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'50$'\t'[0-9.]+$'\t'solver=sgd\ epochs=90\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ train=100\ d=768\ classes=10$ ]]
+    [[ ${lines[1]} =~ ^linear$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'50$'\t'[0-9.]+$'\t'solver=sgd\ epochs=90\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ train=100\ d=768\ classes=10$ ]]
     [[ ${lines[2]} == knn* ]]
     [ -z "$stderr" ]
     nnclr-lineval --methods linear --predictions linear train.emb test.emb >/dev/null
@@ -246,7 +252,7 @@ END
     done
     mv train.emb all.emb
     expect 0 nnclr-lineval --methods knn -k 1 all.emb more.emb
-    [[ ${lines[1]} == "knn	1.000000	1.000000	4	"* ]]
+    [[ ${lines[1]} == "knn	1.000000	0.000000	1.000000	4	"* ]]
     expect 1 nnclr-lineval --methods knn all.emb few.emb
     [ "$stderr" = 'nnclr-lineval: few.emb: the class "zebra" is not among the 10 of all.emb' ]
 }
@@ -256,7 +262,7 @@ END
     make_pixels train 20
     nnclr-prep -q "$(shapes 20)/bars" | nnclr-embed -q --pixels 16 -o flat.emb -
     expect 0 nnclr-lineval --methods knn --predictions answers train.emb flat.emb
-    [[ ${lines[1]} == "knn			0	"* ]]
+    [[ ${lines[1]} == "knn				0	"* ]]
     [ "$(cut -f 2 answers | sort -u | tr '\n' ,)" = ",label," ]
     nnclr-lineval --json --methods knn train.emb flat.emb | python3 -c '
 import json, sys

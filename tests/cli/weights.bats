@@ -129,13 +129,13 @@ rows() { # EMBEDDING
         expect 0 nnclr-finetune -q -m both.safetensors --prefix $prefix --batch 10 --epochs 1 \
             -o tuned-$prefix train.tar.zst
         nnclr-lineval -q --augment -m both.safetensors --prefix $prefix --epochs 1 train.tar.zst \
-            train.tar.zst | cut -f 2-4,6- >judged-$prefix
+            train.tar.zst | cut -f 2-5,7- >judged-$prefix
     done
     # shellcheck disable=SC2086
     nnclr-pretrain -q $SMALL --init plain.safetensors -o run train.tar.zst
     nnclr-finetune -q -m plain.safetensors --batch 10 --epochs 1 -o tuned train.tar.zst
     nnclr-lineval -q --augment -m plain.safetensors --epochs 1 train.tar.zst train.tar.zst |
-        cut -f 2-4,6- >judged
+        cut -f 2-5,7- >judged
     for prefix in run tuned; do
         cmp $prefix/checkpoint.safetensors.zst $prefix-encoder_q/checkpoint.safetensors.zst
         run ! cmp -s $prefix/checkpoint.safetensors.zst $prefix-encoder_k/checkpoint.safetensors.zst
@@ -291,7 +291,7 @@ TABLE
 
 @test "linear evaluation on augmented views passes them through such weights too" {
     make_weights known
-    nnclr-lineval --augment -m checkpoint.zst --epochs 1 train.tar.zst train.tar.zst | cut -f 1-4 >wanted
+    nnclr-lineval --augment -m checkpoint.zst --epochs 1 train.tar.zst train.tar.zst | cut -f 1-5 >wanted
     expect 0 nnclr-lineval --augment -m exported.safetensors --epochs 1 train.tar.zst train.tar.zst
-    diff wanted <(cut -f 1-4 <<<"$output")
+    diff wanted <(cut -f 1-5 <<<"$output")
 }
