@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/available_memory.h"
 #include "base/memory.h"
@@ -40,8 +41,22 @@ bool training_open_new(training_session *n, nnclr_error *e) {
 }
 
 static _Noreturn void end_finished(training_session *n) {
-    nnclr_cli_note(n->cli, "%s: this run is finished (%lld steps)", n->settings->folder,
-                   (long long)n->info.step);
+    const char *folder = n->settings->folder;
+    char length[60];
+    int size = (int)strlen(folder);
+    while (size > 1 && folder[size - 1] == '/')
+        size--;
+    if (n->info.config.steps > 0)
+        snprintf(length, sizeof length, "%lld of %lld steps", (long long)n->info.step,
+                 (long long)n->info.total_steps);
+    else
+        snprintf(length, sizeof length, "%g of %g epochs", n->info.config.epochs,
+                 n->info.config.epochs);
+    nnclr_cli_note(n->cli,
+                   "%s: this run is finished (%s): to train further, start a new one with %s %.*s "
+                   "-o %.*s2",
+                   folder, length, n->program->finetunes ? "-m" : "--init", size, folder, size,
+                   folder);
     nnclr_cli_end(n->cli, NNCLR_EXIT_DONE);
 }
 

@@ -269,7 +269,7 @@ END
     expect 0 tiny -q --steps 2 -o run s.tar.zst
     cp run/$CHECKPOINT before
     expect 0 nnclr-pretrain --resume -o run
-    expect_message nnclr-pretrain "run: this run is finished (2 steps)"
+    expect_message nnclr-pretrain "run: this run is finished (2 of 2 steps): to train further, start a new one with --init run -o run2"
     cmp before run/$CHECKPOINT
 }
 
