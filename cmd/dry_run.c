@@ -1,6 +1,7 @@
 #include "cmd/dry_run.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -10,7 +11,7 @@
 
 static const double seconds_of_steps = 10; /* that are measured */
 
-bool dry_run_network(const dry_run_tables *t, nnclr_error *e) {
+static bool print_network(const dry_run *t, nnclr_error *e) {
     nnclr_buffer text = {0};
     nnclr_network *net = nnclr_model_build(&t->config->model, e);
     bool ok = net && nnclr_network_print(net, &text, e);
@@ -25,7 +26,7 @@ bool dry_run_network(const dry_run_tables *t, nnclr_error *e) {
 
 /* ---- memory ---- */
 
-static bool print_plan(const dry_run_tables *t, const nnclr_trainer *trainer, bool backbone,
+static bool print_plan(const dry_run *t, const nnclr_trainer *trainer, bool backbone,
                        nnclr_error *e) {
     nnclr_buffer text = {0};
     bool ok = nnclr_trainer_print_plan(trainer, backbone, &text, e);
@@ -42,14 +43,17 @@ static size_t cached_bytes(const nnclr_training_data *data, uint64_t cache) {
     return (size_t)(bytes < cache ? bytes : cache);
 }
 
+enum { PARTS = 11 };
+
+typedef struct memory_part {
+    const char *name;
+    size_t bytes;
+} memory_part;
+
 /* Returns the sum. */
-static size_t print_memory(const dry_run_tables *t, const nnclr_trainer_memory *m, size_t cache,
-                           size_t probe) {
-    static const char *const columns[] = {"part", "bytes"};
-    const struct {
-        const char *part;
-        size_t bytes;
-    } parts[] = {
+static size_t list_memory(const nnclr_trainer_memory *m, size_t cache, size_t probe,
+                          memory_part out[PARTS]) {
+    const memory_part parts[PARTS] = {
         {"weights", m->weights},
         {"gradients", m->gradients},
         {"momentum", m->momentum},
@@ -63,19 +67,26 @@ static size_t print_memory(const dry_run_tables *t, const nnclr_trainer_memory *
         {"probe", probe},
     };
     size_t total = 0;
+    for (size_t i = 0; i < PARTS; i++) {
+        out[i] = parts[i];
+        total += parts[i].bytes;
+    }
+    return total;
+}
+
+static void print_memory(const dry_run *t, const memory_part parts[PARTS], size_t total) {
+    static const char *const columns[] = {"part", "bytes"};
     nnclr_table_section(t->cli, t->json, "memory");
     nnclr_table *table = nnclr_table_begin(t->cli, t->json, columns, 2);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        nnclr_table_text(table, parts[i].part);
+    for (size_t i = 0; i < PARTS; i++) {
+        nnclr_table_text(table, parts[i].name);
         nnclr_table_int(table, (int64_t)parts[i].bytes);
         nnclr_table_row_end(table);
-        total += parts[i].bytes;
     }
     nnclr_table_text(table, "total");
     nnclr_table_int(table, (int64_t)total);
     nnclr_table_row_end(table);
     nnclr_table_end(table);
-    return total;
 }
 
 /* ---- cost ---- */
@@ -88,7 +99,7 @@ typedef struct cost {
     size_t checkpoint, total, peak, available;
 } cost;
 
-static bool measure(const dry_run_tables *t, nnclr_trainer *trainer, nnclr_probe *probe, cost *c,
+static bool measure(const dry_run *t, nnclr_trainer *trainer, nnclr_probe *probe, cost *c,
                     nnclr_error *e) {
     const nnclr_plan *plan = &c->plan;
     nnclr_cli_note(t->cli, "measuring the speed; nothing is written");
@@ -122,7 +133,7 @@ static void put_bytes(nnclr_table *table, size_t bytes) {
         nnclr_table_text(table, NULL);
 }
 
-static void print_cost(const dry_run_tables *t, const cost *c) {
+static void print_cost(const dry_run *t, const cost *c) {
     static const char *const columns[] = {"pictures",         "batch",
                                           "steps_per_epoch",  "steps",
                                           "epochs",           "measured_steps",
@@ -157,23 +168,78 @@ static void print_cost(const dry_run_tables *t, const cost *c) {
     nnclr_table_section(t->cli, t->json, NULL);
 }
 
-/* The same for people. */
-static void tell(const dry_run_tables *t, const cost *c) {
-    char time[40], probes[100] = "";
-    double seconds = c->hours * 3600;
-    if (c->probes > 0) {
-        seconds += c->probe_hours * 3600;
-        snprintf(probes, sizeof probes, ", with %lld probes of %.3g s", (long long)c->probes,
+/* ---- the summary ---- */
+
+__attribute__((format(printf, 3, 4))) static void put_line(nnclr_table *table, const char *item,
+                                                           const char *format, ...) {
+    char text[200];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    nnclr_table_text(table, item);
+    nnclr_table_text(table, text);
+    nnclr_table_row_end(table);
+}
+
+static void put_method(nnclr_table *table, const nnclr_config *c) {
+    const char *method = nnclr_method_names[c->method.kind];
+    if (c->method.kind == NNCLR_METHOD_FINETUNE)
+        put_line(table, "method", "%s: a classifier of %d classes, and the whole network", method,
+                 c->model.classes);
+    else if (c->method.kind == NNCLR_METHOD_NNCLR)
+        put_line(table, "method", "%s, with a support set of %d rows", method, c->method.queue);
+    else
+        put_line(table, "method", "%s", method);
+}
+
+static void put_memory(nnclr_table *table, const cost *c) {
+    if (c->available == SIZE_MAX)
+        put_line(table, "memory", "%zu MiB", c->total >> 20);
+    else
+        put_line(table, "memory", "%zu MiB of %zu MiB available: %s", c->total >> 20,
+                 c->available >> 20, c->total > c->available ? "does not fit" : "fits");
+}
+
+static void print_summary(const dry_run *t, const nnclr_training_data *data, int64_t parameters,
+                          const cost *c) {
+    static const char *const columns[] = {"item", "value"};
+    const nnclr_config *config = t->config;
+    const nnclr_model_spec *model = &config->model;
+    const size_t classes = nnclr_training_data_class_count(data);
+    const double probes = c->probes > 0 ? c->probe_hours : 0;
+    char time[40], labels[60] = "without labels", micro[60] = "", judged[60] = "";
+    if (classes > 0)
+        snprintf(labels, sizeof labels, "with labels of %zu class%s", classes,
+                 classes == 1 ? "" : "es");
+    if (config->micro_batch > 0)
+        snprintf(micro, sizeof micro, ", %d at a time", config->micro_batch);
+    if (c->probes > 0)
+        snprintf(judged, sizeof judged, ", with %lld probes of %.3g s", (long long)c->probes,
                  c->seconds_per_probe);
-    }
-    nnclr_cli_duration(seconds, time, sizeof time);
-    nnclr_cli_note(t->cli, "%lld steps of %.3g s (%.4g pictures/s)%s: %s in all",
-                   (long long)c->plan.total, c->speed.seconds, c->pictures_per_s, probes, time);
-    char available[60] = "";
-    if (c->available < SIZE_MAX)
-        snprintf(available, sizeof available, ", %zu MiB were available", c->available >> 20);
-    nnclr_cli_note(t->cli, "%zu MiB of memory planned, %zu MiB used%s", c->total >> 20,
-                   c->peak >> 20, available);
+    nnclr_cli_duration((c->hours + probes) * 3600, time, sizeof time);
+    nnclr_table_section(t->cli, false, "summary");
+    nnclr_table *table = nnclr_table_begin(t->cli, false, columns, 2);
+    put_line(table, "pictures", "%lld, %s", (long long)c->pictures, labels);
+    put_line(table, "network", "%s of width %g, stem for %s, pictures of %d x %d",
+             nnclr_arch_names[model->arch], model->width, nnclr_stem_names[model->stem],
+             model->size, model->size);
+    put_line(table, "parameters", "%lld", (long long)parameters);
+    put_method(table, config);
+    put_line(table, "batch", "%d%s", config->batch, micro);
+    put_line(table, "length", "%lld steps, %.4g epochs", (long long)c->plan.total,
+             (double)c->plan.total / (double)c->plan.steps_per_epoch);
+    put_line(table, "engine", "%s, %s, %d thread%s", t->engine->table->name,
+             t->engine->table->precision, t->cli->threads, t->cli->threads == 1 ? "" : "s");
+    put_memory(table, c);
+    put_line(table, "speed", "%.4g pictures/s, a step of %.3g s", c->pictures_per_s,
+             c->speed.seconds);
+    put_line(table, "time", "%s in all%s", time, judged);
+    nnclr_table_end(table);
+}
+
+/* What a person is to do something about. */
+static void advise(const dry_run *t, const cost *c) {
     if (c->speed.waiting > 0.1)
         nnclr_cli_note(t->cli,
                        "the network waited for pictures for %.0f %% of the time: give a larger "
@@ -185,18 +251,28 @@ static void tell(const dry_run_tables *t, const cost *c) {
                        "--batch or --queue, or --micro-batch");
 }
 
-bool dry_run_cost(const dry_run_tables *t, const nnclr_training_data *data, uint64_t cache,
-                  nnclr_trainer *trainer, nnclr_probe *probe, nnclr_error *e) {
+bool dry_run_print(const dry_run *t, const nnclr_training_data *data, nnclr_trainer *trainer,
+                   nnclr_probe *probe, nnclr_error *e) {
     const nnclr_trainer_memory m = nnclr_trainer_memory_of(trainer);
+    const int64_t parameters =
+        (int64_t)nnclr_network_parameter_count(nnclr_trainer_parameters(trainer)->net);
+    const bool all = t->json || t->cli->verbosity > 0;
+    memory_part parts[PARTS];
     cost c = {.pictures = (int64_t)nnclr_training_data_count(data), .available = t->available};
-    if (!nnclr_plan_make(t->config, c.pictures, &c.plan, e) || !print_plan(t, trainer, true, e) ||
-        !print_plan(t, trainer, false, e))
-        return false;
     c.checkpoint = m.weights + m.momentum + m.statistics + m.support;
-    c.total = print_memory(t, &m, cached_bytes(data, cache), probe ? nnclr_probe_bytes(probe) : 0);
-    if (!measure(t, trainer, probe, &c, e))
+    c.total =
+        list_memory(&m, cached_bytes(data, t->cache), probe ? nnclr_probe_bytes(probe) : 0, parts);
+    if (!nnclr_plan_make(t->config, c.pictures, &c.plan, e) || !measure(t, trainer, probe, &c, e))
         return false;
-    print_cost(t, &c);
-    tell(t, &c);
+    if (!t->json)
+        print_summary(t, data, parameters, &c);
+    if (all) {
+        if (!print_network(t, e) || !print_plan(t, trainer, true, e) ||
+            !print_plan(t, trainer, false, e))
+            return false;
+        print_memory(t, parts, c.total);
+        print_cost(t, &c);
+    }
+    advise(t, &c);
     return true;
 }

@@ -1,5 +1,5 @@
-/* What nnclr-pretrain --dry-run tells before anything is spent: the network, the memory, and what
- * the run would cost, measured on a few real steps. */
+/* What --dry-run tells before anything is spent: what a run would train, the memory that it would
+ * take and how long, measured on a few real steps. */
 #ifndef NNCLR_CMD_DRY_RUN_H
 #define NNCLR_CMD_DRY_RUN_H
 
@@ -7,17 +7,17 @@
 #include "eval/probe.h"
 #include "train/trainer.h"
 
-typedef struct dry_run_tables {
+typedef struct dry_run {
     nnclr_cli *cli;
-    bool json;
+    bool json; /* all tables in one object */
     const nnclr_config *config;
+    const nnclr_engine *engine;
     size_t available; /* bytes, before the run takes any; SIZE_MAX: not known */
-} dry_run_tables;
+    uint64_t cache;   /* the most that the data may keep */
+} dry_run;
 
-/* The operators: before memory is taken, so that they show also where there is too little. */
-bool dry_run_network(const dry_run_tables *t, nnclr_error *e);
-/* Memory, then speed and time. `cache` is the most that the data may keep; `probe` may be NULL. */
-bool dry_run_cost(const dry_run_tables *t, const nnclr_training_data *data, uint64_t cache,
-                  nnclr_trainer *trainer, nnclr_probe *probe, nnclr_error *e);
+/* Measures, and prints a summary, or with -v and in JSON every table. `probe` may be NULL. */
+bool dry_run_print(const dry_run *t, const nnclr_training_data *data, nnclr_trainer *trainer,
+                   nnclr_probe *probe, nnclr_error *e);
 
 #endif

@@ -237,11 +237,14 @@ void training_rehearse(training_session *n, nnclr_probe *const *probe) {
     const training_settings *s = n->settings;
     nnclr_cli *cli = n->cli;
     nnclr_error e = NNCLR_NO_ERROR;
-    const dry_run_tables tables = {
-        .cli = cli, .json = s->json, .config = &s->config, .available = nnclr_memory_available()};
-    const bool ok =
-        p->prepare_new(n, &e) && dry_run_network(&tables, &e) && p->make_trainer(n, &e) &&
-        dry_run_cost(&tables, &n->data, (uint64_t)s->cache, n->trainer, probe ? *probe : NULL, &e);
+    const dry_run rehearsal = {.cli = cli,
+                               .json = s->json,
+                               .config = &s->config,
+                               .engine = &n->engine,
+                               .available = nnclr_memory_available(),
+                               .cache = (uint64_t)s->cache};
+    const bool ok = p->prepare_new(n, &e) && p->make_trainer(n, &e) &&
+                    dry_run_print(&rehearsal, &n->data, n->trainer, probe ? *probe : NULL, &e);
     close_session(n);
     if (!ok)
         nnclr_cli_die(cli, &e);
