@@ -57,12 +57,13 @@ static nnclr_cli cli;
 static void parse(int argc, char **argv) {
     static nnclr_option options[PRETRAIN_OPTIONS_MOST];
     static nnclr_program program;
-    settings = pretrain_defaults(argc, argv);
+    const size_t count = pretrain_options(&settings, options);
+    settings = pretrain_defaults(&(nnclr_command_line){options, count, argc, argv});
     program = (nnclr_program){.name = "nnclr-pretrain",
                               .summary = "",
                               .usage = "",
                               .options = options,
-                              .option_count = pretrain_options(&settings, options)};
+                              .option_count = count};
     nnclr_cli_begin(&cli, &program, argc, argv);
     pretrain_conclude(&cli, &settings);
 }
