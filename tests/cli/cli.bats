@@ -95,7 +95,7 @@ END
     done <<'END'
 nnclr-prep --l x|--l: is ambiguous: it may be --list or --list-contents
 nnclr-prep --s=3|--s: is ambiguous: it may be --size, --seed, --shard-size or 2 others
-nnclr-pretrain --pre tiny|--pre: is ambiguous: it may be --preset, --pred or --precision
+nnclr-pretrain --pre tiny|--pre: is ambiguous: it may be --preset, --pred, --prefix or --precision
 nnclr-lineval --m=|--m: is ambiguous: it may be --methods or --model
 END
 }
