@@ -182,6 +182,7 @@ END
     echo 'no pictures' >text
     : >empty
     mkdir void
+    ln -s "$BATS_FILE_TMPDIR/run" run
     head -c 3000 "$BATS_FILE_TMPDIR/s.tar.zst" >cut
     nnclr-embed -q --pixels 4 -o rows.emb "$BATS_FILE_TMPDIR/s.tar.zst"
     local file words
@@ -195,6 +196,7 @@ void|void: no files there
 cut|cut: truncated
 rows.emb|rows.emb: is an embedding file, not a shard
 missing|missing: No such file or directory
+run|run: is a RUN, not a folder of pictures
 END
     [ ! -e x.emb ]
 }
