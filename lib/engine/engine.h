@@ -139,8 +139,14 @@ typedef struct nnclr_sieve {
     void *workspace; /* sift_bytes */
 } nnclr_sieve;
 
+/* Which rows of a support set are no candidates of a query: those with its number. Host. */
+typedef struct nnclr_exclusion {
+    const int64_t *query; /* [queries]; below 0: none */
+    const int64_t *row;   /* [m] */
+} nnclr_exclusion;
+
 typedef struct nnclr_engine nnclr_engine;
-typedef struct nnclr_search nnclr_search; /* the engine's copy of the support set */
+typedef struct nnclr_search nnclr_search; /* the engine's copy of the support set's rows */
 
 typedef struct nnclr_engine_table {
     const char *name;      /* "cpu" */
@@ -225,20 +231,19 @@ typedef struct nnclr_engine_table {
     void (*sift)(nnclr_engine *g, const nnclr_sieve *sieve); /* complete when it returns */
 
     /* ---- support set ---- */
-    /* m rows of d; rows are unit vectors or zeros (the caller's care). Row records start as -1. */
+    /* m rows of d; rows are unit vectors or zeros (the caller's care). */
     nnclr_search *(*search_create)(nnclr_engine *g, int m, int d, nnclr_error *e);
     void (*search_free)(nnclr_engine *g, nnclr_search *search);
     const void *(*search_rows)(nnclr_engine *g, const nnclr_search *search); /* reals [m][d] */
-    /* Rows first..first+count-1 (no wrap) take `rows` (reals, engine memory) and `records`
-     * (host).*/
+    /* Rows first..first+count-1 (no wrap) take `rows` (reals, engine memory). */
     void (*search_update)(nnclr_engine *g, nnclr_search *search, int first, int count,
-                          const void *rows, const int64_t *records);
+                          const void *rows);
     /* For each of n queries (reals [n][d]) the k <= 64 rows with the largest dot product, best
      * first, equal ones by the lower index: picks int32 [n][k] and scores reals [n][k], both
-     * engine memory. If `exclude` (host, [n]) is given, rows whose record equals exclude[i]
-     * (>= 0) are no candidates. If fewer than k rows are candidates the rest is -1 and 0. */
+     * engine memory. `exclude` NULL: every row is a candidate. If fewer than k rows are candidates
+     * the rest is -1 and 0. */
     void (*search_nearest)(nnclr_engine *g, nnclr_search *search, const void *queries, int n, int k,
-                           const int64_t *exclude, void *picks, void *scores);
+                           const nnclr_exclusion *exclude, void *picks, void *scores);
     void (*get_picks)(nnclr_engine *g, const void *picks, size_t count, int32_t *host);
 
     /* ---- optimiser ---- */

@@ -151,7 +151,7 @@ static bool load_bank(graph *g, int64_t first, int count, nnclr_error *e) {
     if (!g->index)
         return false;
     table->put(g->engine, g->arena, (size_t)g->bank_count * (size_t)d, NNCLR_F32, g->unit);
-    table->search_update(g->engine, g->index, 0, g->bank_count, g->arena, g->bank_record);
+    table->search_update(g->engine, g->index, 0, g->bank_count, g->arena);
     return true;
 }
 
@@ -196,8 +196,9 @@ static bool search_queries(graph *g, int64_t first, int count, nnclr_error *e) {
     if (!g->index)
         return true;
     table->put(g->engine, g->arena, (size_t)count * (size_t)d, NNCLR_F32, g->unit);
+    const nnclr_exclusion exclude = {o->exclude ? o->exclude + first : NULL, g->bank_record};
     table->search_nearest(g->engine, g->index, g->arena, count, g->picks,
-                          o->exclude ? o->exclude + first : NULL, arena_picks(g), arena_scores(g));
+                          o->exclude ? &exclude : NULL, arena_picks(g), arena_scores(g));
     table->get_picks(g->engine, arena_picks(g), lists, g->pick);
     table->get(g->engine, arena_scores(g), lists, NNCLR_F32, g->score);
     if (!table->sync(g->engine, e))

@@ -193,9 +193,10 @@ static void find_neighbours(nnclr_method *method, const nnclr_method_batch *batc
     nnclr_engine *engine = method->parts.engine;
     const nnclr_engine_table *table = engine->table;
     nnclr_search *search = method->parts.support->search;
+    const nnclr_exclusion own = {batch->record, method->parts.support->record};
     int n = method->parts.n, k = method->options.neighbours, d = method->d;
     table->search_nearest(engine, search, unit_projection(method, view), n, k,
-                          method->options.exclude_self ? batch->record : NULL, method->picks[view],
+                          method->options.exclude_self ? &own : NULL, method->picks[view],
                           method->scores[view]);
     table->get_picks(engine, method->picks[view], (size_t)n * (size_t)k,
                      method->found + (size_t)view * (size_t)n * (size_t)k);

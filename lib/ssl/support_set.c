@@ -40,7 +40,7 @@ static bool fill_with_initial_rows(nnclr_support_set *s, uint64_t seed, nnclr_er
         for (int i = 0; i < count; i++)
             draw_unit_row(seed, first + i, s->d, rows + (size_t)i * (size_t)s->d);
         table->put(s->engine, place, (size_t)count * (size_t)s->d, NNCLR_F64, rows);
-        table->search_update(s->engine, s->search, first, count, place, s->record + first);
+        table->search_update(s->engine, s->search, first, count, place);
     }
     ok = ok && table->sync(s->engine, e);
     if (place)
@@ -89,7 +89,7 @@ static void put_rows(nnclr_support_set *s, int first, int count, const void *row
     memcpy(s->label + first, label, (size_t)count * sizeof *label);
     for (int i = 0; i < count; i++)
         s->step[first + i] = step;
-    s->engine->table->search_update(s->engine, s->search, first, count, rows, s->record + first);
+    s->engine->table->search_update(s->engine, s->search, first, count, rows);
 }
 
 bool nnclr_support_set_enqueue(nnclr_support_set *s, const void *rows, int n, const int64_t *record,
@@ -126,11 +126,19 @@ bool nnclr_support_set_restore(nnclr_support_set *s, nnclr_dtype type, const voi
         size_t before = (size_t)first * (size_t)s->d;
         table->put(s->engine, place, (size_t)count * (size_t)s->d, type,
                    (const unsigned char *)embedding + before * nnclr_dtype_bytes(type));
-        table->search_update(s->engine, s->search, first, count, place, s->record + first);
+        table->search_update(s->engine, s->search, first, count, place);
     }
     bool ok = table->sync(s->engine, e);
     table->arena_free(s->engine, place, bytes);
     return ok;
+}
+
+void nnclr_support_set_renew(nnclr_support_set *s, bool foreign) {
+    for (int row = 0; row < s->m; row++) {
+        if (foreign)
+            s->record[row] = s->label[row] = -1;
+        s->step[row] = s->record[row] < 0 ? -1 : 0;
+    }
 }
 
 void nnclr_support_set_embeddings(const nnclr_support_set *s, nnclr_dtype type, void *host) {
@@ -140,7 +148,7 @@ void nnclr_support_set_embeddings(const nnclr_support_set *s, nnclr_dtype type, 
 }
 
 size_t nnclr_support_set_bytes(const nnclr_support_set *s) {
-    size_t row = (size_t)s->d * nnclr_real_bytes(s->engine) +
-                 4 * sizeof(int64_t); /* record, label, step, and the index's own record */
+    size_t row =
+        (size_t)s->d * nnclr_real_bytes(s->engine) + 3 * sizeof(int64_t); /* record, label, step */
     return (size_t)s->m * row;
 }

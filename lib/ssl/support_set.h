@@ -1,6 +1,7 @@
 /* The support set: a FIFO ring of m past embeddings (Dwibedi et al. 2021, sec. 3.2), and for each
  * row the record it shows, its label and the step it came from. The embeddings live in the engine's
- * search index; ring and metadata live here, on the host.
+ * search index; ring and metadata live here, on the host, and nowhere else: an engine is shown the
+ * records at each search that excludes some.
  *
  *      row  0        cursor                     m-1
  *          +--------+-----------------------------+
@@ -40,6 +41,9 @@ bool nnclr_support_set_enqueue(nnclr_support_set *s, const void *rows, int n, co
 bool nnclr_support_set_restore(nnclr_support_set *s, nnclr_dtype type, const void *embedding,
                                const int64_t *record, const int64_t *label, const int64_t *step,
                                int cursor, nnclr_error *e);
+/* Makes the rows those that a new run starts from: as old as its start, and if they are `foreign`,
+ * of other data than the run's, without record and label. */
+void nnclr_support_set_renew(nnclr_support_set *s, bool foreign);
 /* Of the rows and what is known of them, without the scratch of a search. */
 size_t nnclr_support_set_bytes(const nnclr_support_set *s);
 /* Embeddings to the host, [m][d] of `type`. */

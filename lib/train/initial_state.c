@@ -132,11 +132,7 @@ static bool load_queue(const source *from, const nnclr_json *identity, nnclr_sup
     if (!nnclr_checkpoint_load_support_set(from->reader, NULL, s, e) ||
         !of_other_data(from->reader, identity, &state->strange_rows, e))
         return false;
-    for (int row = 0; row < s->m; row++) {
-        if (state->strange_rows)
-            s->record[row] = s->label[row] = -1;
-        s->step[row] = s->record[row] < 0 ? -1 : 0;
-    }
+    nnclr_support_set_renew(s, state->strange_rows);
     return true;
 }
 

@@ -80,11 +80,9 @@ static void open_ours(ours *o, nnclr_precision precision, nnclr_pool *pool, cons
     o->search = o->g.table->search_create(&o->g, M, D, &e);
     o->picks = nnclr_alloc(N, sizeof *o->picks, &e);
     o->scores = nnclr_alloc(N, sizeof *o->scores, &e);
-    int64_t *records = nnclr_alloc_zero(M, sizeof *records, &e);
-    if (!o->search || !o->picks || !o->scores || !records)
+    if (!o->search || !o->picks || !o->scores)
         fail(e.message);
-    o->g.table->search_update(&o->g, o->search, 0, M, rows, records);
-    nnclr_free(records);
+    o->g.table->search_update(&o->g, o->search, 0, M, rows);
 }
 
 static double run_ours(ours *o, const float *queries) {

@@ -124,11 +124,11 @@ static void gather(nnclr_engine *g, const void *table, int d, const void *picks,
     TIMED(OP_HEADS, gather(g, table, d, picks, stride, n, y));
 }
 static void search_update(nnclr_engine *g, nnclr_search *search, int first, int count,
-                          const void *rows, const int64_t *records) {
-    TIMED(OP_HEADS, search_update(g, search, first, count, rows, records));
+                          const void *rows) {
+    TIMED(OP_HEADS, search_update(g, search, first, count, rows));
 }
 static void search_nearest(nnclr_engine *g, nnclr_search *search, const void *queries, int n, int k,
-                           const int64_t *exclude, void *picks, void *scores) {
+                           const nnclr_exclusion *exclude, void *picks, void *scores) {
     TIMED(OP_HEADS, search_nearest(g, search, queries, n, k, exclude, picks, scores));
 }
 

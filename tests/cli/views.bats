@@ -414,3 +414,18 @@ END
     [ "$(tensor $start queue.record | od -An -v -w8 -td8 | tr -d ' ' | sort -u)" = -1 ]
     [ "$(tensor $start queue.label | od -An -v -w8 -td8 | tr -d ' ' | sort -u)" = -1 ]
 }
+
+@test "--init: rows of another data's queue are not excluded, before a resume or after it" {
+    # The same pictures under the same numbers, in other bytes: each row is its query's nearest.
+    nnclr-prep -q --pixels -o t.tar.zst "$(shapes 40)"
+    local still="--queue 200 --augment none --lr 0"
+    expect 0 tiny $still --epochs 4 -o old t.tar.zst
+    local options="$still --steps 4 --exclude-self --init old/$CHECKPOINT"
+    expect 0 tiny $options -o whole s.tar.zst
+    expect 75 tiny $options --max-time 0.001s -o run s.tar.zst
+    expect 0 nnclr-pretrain -q --resume -o run
+    cmp whole/$CHECKPOINT run/$CHECKPOINT
+    # The first neighbours are those of a run that excludes nothing.
+    expect 0 tiny ${options/--exclude-self/} -o all s.tar.zst
+    [ "$(jq .nn_sim whole/metrics.jsonl | head -n 1)" = "$(jq .nn_sim all/metrics.jsonl | head -n 1)" ]
+}

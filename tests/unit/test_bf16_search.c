@@ -77,6 +77,7 @@ static void free_problem(problem *p) {
 static void compute(fixture *f, const problem *p, int32_t *picks, double *scores) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_engine *g = &f->g;
+    const nnclr_exclusion own = {p->exclude, p->records};
     const size_t lists = (size_t)(p->n * p->k);
     nnclr_search *s = f->t->search_create(g, p->m, p->d, &e);
     CHECK_SAYS(s, "%s", e.message);
@@ -84,13 +85,13 @@ static void compute(fixture *f, const problem *p, int32_t *picks, double *scores
     void *queries = fixture_reals(f, p->queries, (size_t)(p->n * p->d));
     void *found = fixture_alloc(f, lists * sizeof(int32_t));
     void *similar = fixture_reals(f, NULL, lists);
-    f->t->search_update(g, s, 0, p->m, rows, p->records);
+    f->t->search_update(g, s, 0, p->m, rows);
     for (int turn = 0; turn < 2; turn++) {
-        f->t->search_nearest(g, s, queries, p->n, p->k, p->exclude, found, similar);
+        f->t->search_nearest(g, s, queries, p->n, p->k, p->exclude ? &own : NULL, found, similar);
         f->t->get_picks(g, found, lists, picks + (size_t)turn * lists);
         f->t->get(g, similar, lists, NNCLR_F64, scores + (size_t)turn * lists);
         const int count = p->m / 3, first = p->m - count - (p->m > 9 ? 3 : 0);
-        f->t->search_update(g, s, first, count, rows, p->records);
+        f->t->search_update(g, s, first, count, rows);
     }
     f->t->search_free(g, s);
 }

@@ -404,7 +404,7 @@ static void rows_beyond_the_data(void) {
 static void put_queue_row(state *s, int row, double value) {
     double numbers[32] = {value};
     void *place = fixture_reals(&s->f, numbers, 32);
-    s->f.t->search_update(&s->f.g, s->support.search, row, 1, place, &s->support.record[row]);
+    s->f.t->search_update(&s->f.g, s->support.search, row, 1, place);
 }
 
 static void batches_that_cannot_be_counted_on(void) {

@@ -35,6 +35,7 @@ static void free_problem(problem *p) {
 static void compute(fixture *f, const problem *p, int32_t *picks, double *scores) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_engine *g = &f->g;
+    const nnclr_exclusion own = {p->exclude, p->records};
     size_t lists = (size_t)(p->n * p->k);
     nnclr_search *s = f->t->search_create(g, p->m, p->d, &e);
     CHECK_SAYS(s, "%s", e.message);
@@ -43,11 +44,10 @@ static void compute(fixture *f, const problem *p, int32_t *picks, double *scores
     void *found = fixture_alloc(f, lists * sizeof(int32_t));
     void *similar = fixture_reals(f, NULL, lists);
     int split = p->m / 3;
-    f->t->search_update(g, s, split, p->m - split, nnclr_real_at(g, rows, (size_t)(split * p->d)),
-                        p->records + split);
-    f->t->search_update(g, s, 0, split, rows, p->records);
+    f->t->search_update(g, s, split, p->m - split, nnclr_real_at(g, rows, (size_t)(split * p->d)));
+    f->t->search_update(g, s, 0, split, rows);
     CHECK(memcmp(f->t->search_rows(g, s), rows, (size_t)(p->m * p->d) * nnclr_real_bytes(g)) == 0);
-    f->t->search_nearest(g, s, queries, p->n, p->k, p->exclude, found, similar);
+    f->t->search_nearest(g, s, queries, p->n, p->k, p->exclude ? &own : NULL, found, similar);
     f->t->get_picks(g, found, lists, picks);
     f->t->get(g, similar, lists, NNCLR_F64, scores);
     f->t->search_free(g, s);
@@ -187,24 +187,28 @@ static void golden_neighbours(void) {
     fixture_close(&f);
 }
 
-/* Nothing is excluded by a record of -1, and a fresh set has only such. */
-static void fresh_rows_have_no_record(void) {
+/* Numbers below 0 exclude nothing, and the caller's count at the moment of the search. */
+static void only_equal_numbers_exclude(void) {
     fixture f;
     fixture_open(&f, NNCLR_PRECISION_F32, 1);
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_search *s = f.t->search_create(&f.g, 10, 2, &e);
     CHECK_SAYS(s, "%s", e.message);
     const double one[2] = {1, 0};
-    const int64_t record = 5, exclude[3] = {-1, 5, 0};
+    const int64_t numbers[2][10] = {{-1, -1, -1, -1, 5}, {-1, -1, -1, -1, 0}},
+                  exclude[3] = {-1, 5, 0};
     void *row = fixture_reals(&f, one, 2);
-    f.t->search_update(&f.g, s, 4, 1, row, &record);
+    f.t->search_update(&f.g, s, 4, 1, row);
     const double three[6] = {1, 0, 1, 0, 1, 0};
     void *queries = fixture_reals(&f, three, 6), *scores = fixture_reals(&f, NULL, 3);
     void *picks = fixture_alloc(&f, 3 * sizeof(int32_t));
-    f.t->search_nearest(&f.g, s, queries, 3, 1, exclude, picks, scores);
-    int32_t host[3];
-    f.t->get_picks(&f.g, picks, 3, host);
-    CHECK(host[0] == 4 && host[1] == 0 && host[2] == 4);
+    for (int i = 0; i < 2; i++) {
+        const nnclr_exclusion own = {exclude, numbers[i]};
+        f.t->search_nearest(&f.g, s, queries, 3, 1, &own, picks, scores);
+        int32_t host[3];
+        f.t->get_picks(&f.g, picks, 3, host);
+        CHECK(host[0] == 4 && host[1] == (i ? 4 : 0) && host[2] == (i ? 0 : 4));
+    }
     f.t->search_free(&f.g, s);
     fixture_close(&f);
 }
@@ -239,7 +243,7 @@ int main(void) {
     RUN(copies_tie_whatever_the_rounding);
     RUN(equal_rows_are_picked_from_the_first_on);
     RUN(golden_neighbours);
-    RUN(fresh_rows_have_no_record);
+    RUN(only_equal_numbers_exclude);
     RUN(threads_change_no_bit);
     RUN(impossible_sizes_are_refused);
     return check_done();

@@ -53,7 +53,8 @@ static void nearest(ring *r, const double *query, const int64_t *exclude, int k,
     void *place = fixture_reals(&r->f, query, (size_t)r->s.d);
     void *found = fixture_alloc(&r->f, (size_t)k * sizeof(int32_t));
     void *cosines = fixture_reals(&r->f, NULL, (size_t)k);
-    t->search_nearest(&r->f.g, r->s.search, place, 1, k, exclude, found, cosines);
+    const nnclr_exclusion own = {exclude, r->s.record};
+    t->search_nearest(&r->f.g, r->s.search, place, 1, k, exclude ? &own : NULL, found, cosines);
     t->get_picks(&r->f.g, found, (size_t)k, picks);
     t->get(&r->f.g, cosines, (size_t)k, NNCLR_F64, scores);
 }
@@ -159,6 +160,34 @@ static void the_own_record_is_excluded(void) {
     unit_row(1, D, query);
     nearest(&r, query, &self, 3, picks, scores);
     CHECK(picks[0] >= 0 && picks[0] != 1 && picks[1] >= 0 && picks[1] != 1 && picks[2] == -1);
+    close_ring(&r);
+}
+
+static int32_t nearest_but(ring *r, int64_t item, int64_t exclude) {
+    double query[D], score;
+    int32_t pick;
+    unit_row(item, D, query);
+    nearest(r, query, &exclude, 1, &pick, &score);
+    return pick;
+}
+
+/* Rows of other data have numbers that mean other pictures: a search excludes none of them, and
+ * what a new run starts from is as old as its start. */
+static void foreign_rows_are_not_excluded(void) {
+    ring r;
+    open_ring(&r, 6, D);
+    enqueue_items(&r, 0, 4, 7); /* rows 4 and 5 are initial */
+    nnclr_support_set_renew(&r.s, false);
+    CHECK(nearest_but(&r, 2, 2) != 2);
+    for (int i = 0; i < 6; i++)
+        CHECK(r.s.record[i] == (i < 4 ? i : -1) && r.s.label[i] == (i < 4 ? i % 3 : -1) &&
+              r.s.step[i] == (i < 4 ? 0 : -1));
+    nnclr_support_set_renew(&r.s, true);
+    CHECK(nearest_but(&r, 2, 2) == 2);
+    for (int i = 0; i < 6; i++)
+        CHECK(r.s.record[i] == -1 && r.s.label[i] == -1 && r.s.step[i] == -1);
+    enqueue_items(&r, 2, 1, 1); /* into row 4: one of the run's own */
+    CHECK(nearest_but(&r, 2, 2) == 2 && nearest_but(&r, 2, 3) == 2);
     close_ring(&r);
 }
 
@@ -275,6 +304,7 @@ int main(void) {
     RUN(more_than_m_is_refused);
     RUN(equal_rows_go_to_the_lowest_index);
     RUN(the_own_record_is_excluded);
+    RUN(foreign_rows_are_not_excluded);
     RUN(restoring_brings_the_same_state_back);
     RUN(picks_are_measured);
     RUN(rank_counts_directions);

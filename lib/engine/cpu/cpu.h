@@ -201,9 +201,9 @@ nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e);
 void CPU(search_free)(nnclr_engine *g, nnclr_search *search);
 const void *CPU(search_rows)(nnclr_engine *g, const nnclr_search *search);
 void CPU(search_update)(nnclr_engine *g, nnclr_search *search, int first, int count,
-                        const void *rows, const int64_t *records);
+                        const void *rows);
 void CPU(search_nearest)(nnclr_engine *g, nnclr_search *search, const void *queries, int n, int k,
-                         const int64_t *exclude, void *picks, void *scores);
+                         const nnclr_exclusion *exclude, void *picks, void *scores);
 
 void CPU(update)(nnclr_engine *g, const nnclr_update *update);
 

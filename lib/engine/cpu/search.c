@@ -34,9 +34,8 @@ nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e) 
     size_t row_bytes = (size_t)d * sizeof(real);
     s->rows_bytes = (size_t)s->tiles * (size_t)s->tile_rows * row_bytes;
     s->rows = nnclr_block_alloc(s->rows_bytes, e);
-    s->records = s->rows ? nnclr_alloc((size_t)m, sizeof *s->records, e) : NULL;
     s->scratch_bytes = CPU(sift_bytes)(g, d);
-    s->scratch = s->records ? nnclr_block_alloc(s->scratch_bytes, e) : NULL;
+    s->scratch = s->rows ? nnclr_block_alloc(s->scratch_bytes, e) : NULL;
     if (s->scratch)
         s->best_scores = nnclr_alloc(lists, MOST_PICKS * sizeof(real), e);
     if (s->best_scores)
@@ -45,7 +44,6 @@ nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e) 
         CPU(search_free)(g, s);
         return NULL;
     }
-    memset(s->records, -1, (size_t)m * sizeof *s->records);
     return s;
 }
 
@@ -59,7 +57,6 @@ void CPU(search_free)(nnclr_engine *g, nnclr_search *s) {
     nnclr_free(s->best_scores);
     if (s->scratch)
         nnclr_block_free(s->scratch, s->scratch_bytes);
-    nnclr_free(s->records);
     if (s->rows)
         nnclr_block_free(s->rows, s->rows_bytes);
     nnclr_free(s);
@@ -70,15 +67,13 @@ const void *CPU(search_rows)(nnclr_engine *g, const nnclr_search *s) {
     return s->rows;
 }
 
-void CPU(search_update)(nnclr_engine *g, nnclr_search *s, int first, int count, const void *rows,
-                        const int64_t *records) {
+void CPU(search_update)(nnclr_engine *g, nnclr_search *s, int first, int count, const void *rows) {
     (void)g;
     assert(first >= 0 && count >= 0 && count <= s->m - first);
     if (count == 0)
         return;
     memcpy(s->rows + (size_t)first * (size_t)s->d, rows,
            (size_t)count * (size_t)s->d * sizeof(real));
-    memcpy(s->records + first, records, (size_t)count * sizeof *records);
     if (s->sieve)
         s->sieve->update(s, first, count);
 }
@@ -138,6 +133,7 @@ typedef struct list {
 /* The lists of a block of queries, for rows from `first` on. */
 typedef struct lists {
     const nnclr_search *search;
+    const int64_t *numbers; /* of all rows, which exclude them; NULL: none is excluded */
     int first;
     int64_t scored; /* rows, over all queries */
     list list[SEARCH_QUERIES];
@@ -169,7 +165,7 @@ static void take(void *context, int query, const int32_t *rows, const double *pr
         const int row = all->first + rows[i];
         if (!((real)products[i] > *worst - l->doubt) || products[i] < needed ||
             (real)products[i] < l->least - l->doubt ||
-            (l->exclude >= 0 && s->records[row] == l->exclude))
+            (l->exclude >= 0 && all->numbers[row] == l->exclude))
             continue;
         all->scored++;
         real score = dot(l->query, s->rows + (size_t)row * (size_t)s->d, s->d);
@@ -186,8 +182,8 @@ typedef struct search_call {
     nnclr_search *search;
     bool own_sieve;
     bool parted; /* parts of the rows for all queries; else blocks of the queries, for all rows */
-    const real *queries; /* of this block */
-    const int64_t *exclude;
+    const real *queries;     /* of this block */
+    nnclr_exclusion exclude; /* of this block; NULLs: none */
     int n, k;
     real *scores;
     int32_t *picks;
@@ -203,7 +199,7 @@ static void begin_lists(const search_call *call, real *scores, int32_t *picks, i
     for (int i = 0; i < call->n; i++) {
         all->list[i] =
             (list){.query = call->queries + (size_t)i * (size_t)call->search->d,
-                   .exclude = call->exclude ? call->exclude[i] : -1,
+                   .exclude = call->exclude.query ? call->exclude.query[i] : -1,
                    .k = call->k,
                    .least = call->parted ? atomic_load(&call->search->reached[i]) : (real)-INFINITY,
                    .scores = scores + (size_t)i * (size_t)stride,
@@ -230,7 +226,7 @@ static bool set_doubts(const search_call *call, bool own, lists *all) {
 static void search_tiles(const search_call *call, int tile, int end, int worker, real *scores,
                          int32_t *picks, int stride) {
     nnclr_search *s = call->search;
-    lists all = {.search = s, .first = tile * s->tile_rows};
+    lists all = {.search = s, .numbers = call->exclude.row, .first = tile * s->tile_rows};
     begin_lists(call, scores, picks, stride, &all);
     nnclr_sieve sieve = {.queries = call->queries,
                          .rows = s->rows + (size_t)all.first * (size_t)s->d,
@@ -294,7 +290,8 @@ static search_call block_of(const search_call *whole, int first) {
     search_call block = *whole;
     size_t at = (size_t)first;
     block.queries += at * (size_t)whole->search->d;
-    block.exclude = whole->exclude ? whole->exclude + at : NULL;
+    if (whole->exclude.query)
+        block.exclude.query += at;
     block.n = whole->n - first < SEARCH_QUERIES ? whole->n - first : SEARCH_QUERIES;
     block.scores += at * (size_t)whole->k;
     block.picks += at * (size_t)whole->k;
@@ -313,13 +310,13 @@ static void search_block(void *context, int index, int worker) {
 /* Either way gives the same picks: scores are summed in one order, and of equal ones the lower row
  * wins. */
 void CPU(search_nearest)(nnclr_engine *g, nnclr_search *s, const void *queries, int n, int k,
-                         const int64_t *exclude, void *picks, void *scores) {
+                         const nnclr_exclusion *exclude, void *picks, void *scores) {
     assert(k >= 1 && k <= MOST_PICKS);
     search_call whole = {.engine = g,
                          .search = s,
                          .own_sieve = s->sieve && s->sieve->begin(s),
                          .queries = queries,
-                         .exclude = exclude,
+                         .exclude = exclude ? *exclude : (nnclr_exclusion){NULL, NULL},
                          .n = n,
                          .k = k,
                          .scores = scores,

@@ -31,8 +31,7 @@ struct nnclr_search {
     int tiles_in_part, parts;
     real *rows; /* [tiles * tile_rows][d] */
     size_t rows_bytes;
-    int64_t *records; /* [m] */
-    real *scratch;    /* of the sieve: [workers][sift_reals] */
+    real *scratch; /* of the sieve: [workers][sift_reals] */
     size_t scratch_bytes;
     real *best_scores;                    /* [parts][SEARCH_QUERIES][most picks] */
     int32_t *best_picks;                  /* the same */
