@@ -56,16 +56,22 @@ typedef struct nnclr_conv_plan {
 } nnclr_conv_plan;
 
 /* One batch norm: eps 1e-5, running = 0.9 running + 0.1 batch with the unbiased variance, updated
- * for group 0, then group 1, ... `sums` is what conv_forward or batchnorm_sums yielded. */
+ * for group 0, then group 1, ... `sums` is what conv_forward or batchnorm_sums yielded.
+ *
+ * A batch may come in parts, each normalised by itself: with `pool` the statistics of x join those
+ * of the parts before it, and the running ones, if given, are updated from all of them together. */
 typedef struct nnclr_batchnorm {
     const nnclr_tensor *x;
     const void *gamma, *beta;         /* reals [c] */
     void *running_mean, *running_var; /* reals [c]; training with NULL leaves them alone */
     void *sums;                       /* statistics [groups] of x: see statistics_bytes */
     void *saved;                      /* statistics [groups]: mean, inverse deviation */
-    void *dgamma, *dbeta;             /* backward: reals [c], overwritten, */
-    bool add_parameters;              /* or added to */
-    const nnclr_tensor *dx;           /* backward: overwritten; may be the tensor dy is in */
+    void *pool; /* statistics [groups] of the parts so far: mean, sum of squared distances from it;
+                   NULL: x is the whole batch */
+    int pooled; /* pictures of a group that the pool has before x; 0: it begins anew */
+    void *dgamma, *dbeta;   /* backward: reals [c], overwritten, */
+    bool add_parameters;    /* or added to */
+    const nnclr_tensor *dx; /* backward: overwritten; may be the tensor dy is in */
 } nnclr_batchnorm;
 
 /* y = relu?( bn(main) + rest ), in which rest is nothing, a tensor, or a second batch norm (the

@@ -114,6 +114,7 @@ static size_t block_bytes(const nnclr_execution *x, nnclr_use use, int value) {
         return x->plans[v->producer - x->lifetimes.begin]->packed_bytes;
     case NNCLR_USE_SUMS:
     case NNCLR_USE_SAVED:
+    case NNCLR_USE_POOL:
         return table->statistics_bytes(x->engine, x->groups, v->c);
     case NNCLR_USE_NORMS:
         return (size_t)x->groups * (size_t)x->n * nnclr_real_bytes(x->engine);
@@ -184,6 +185,7 @@ static void bind_weights(const nnclr_execution *x, nnclr_op_run *run, int i, int
     run->running_var[i] = segment_of(x, statistics, p->statistics, running + 1);
     run->sums[i] = block_of(x, NNCLR_USE_SUMS, normalised);
     run->saved[i] = block_of(x, NNCLR_USE_SAVED, normalised);
+    run->pool[i] = block_of(x, NNCLR_USE_POOL, normalised);
     int producer = value_at(x, normalised)->producer;
     run->sums_given[i] =
         producer >= x->lifetimes.begin && op_at(x, producer)->kind == NNCLR_OP_CONV;
@@ -207,6 +209,7 @@ static void bind_op(const nnclr_execution *x, int i, nnclr_op_run *run) {
         .workspace = place(x, NNCLR_USES * x->values),
         .sums_of_y = block_of(x, NNCLR_USE_SUMS, op->y),
         .norms = block_of(x, NNCLR_USE_NORMS, op->y),
+        .parts = 1,
     };
     bind_weights(x, run, 0, op->weight, op->bias, op->running, op->x);
     bind_weights(x, run, 1, op->weight2, op->bias2, op->running2, op->second);
@@ -265,7 +268,8 @@ nnclr_execution *nnclr_execution_create_range(nnclr_parameters *parameters, nncl
     x->groups = groups;
     x->n = n;
     x->values = nnclr_network_value_count(parameters->net);
-    x->lifetimes.training = mode == NNCLR_TRAINING;
+    x->lifetimes.training = mode != NNCLR_EVALUATION;
+    x->lifetimes.parts = mode == NNCLR_TRAINING_PARTS;
     if (!create(x, first, last, e)) {
         nnclr_execution_free(x);
         return NULL;
@@ -320,7 +324,7 @@ static void find_range(const nnclr_execution *x, int from, int to, int *begin, i
     assert(*begin >= 0 && *begin <= *end && *end <= op_count(x));
 }
 
-static void forward(nnclr_execution *x, int from, int to, bool repeated) {
+static void forward(nnclr_execution *x, int from, int to, bool repeated, int part, int parts) {
     int begin, end;
     find_range(x, from, to, &begin, &end);
     for (int i = begin; i < end; i++) {
@@ -328,19 +332,26 @@ static void forward(nnclr_execution *x, int from, int to, bool repeated) {
         x->tensors[y].place = block_of(x, NNCLR_USE_VALUE, y);
         x->remade[y] = false;
         x->runs[i].repeated = repeated;
+        x->runs[i].part = part;
+        x->runs[i].parts = parts;
         nnclr_op_types[x->runs[i].op->kind]->forward(&x->runs[i], x->lifetimes.training);
     }
 }
 
-void nnclr_execution_forward(nnclr_execution *x, int from, int to) {
-    forward(x, from, to, false);
-    if (x->lifetimes.training && from == 0)
+void nnclr_execution_forward_part(nnclr_execution *x, int from, int to, int part, int parts) {
+    assert(part >= 0 && part < parts && (parts == 1 || x->lifetimes.parts));
+    forward(x, from, to, false, part, parts);
+    if (x->lifetimes.training && from == 0 && part == parts - 1)
         x->parameters->batches += x->groups;
+}
+
+void nnclr_execution_forward(nnclr_execution *x, int from, int to) {
+    nnclr_execution_forward_part(x, from, to, 0, 1);
 }
 
 void nnclr_execution_repeat(nnclr_execution *x, int from, int to) {
     assert(x->lifetimes.training);
-    forward(x, from, to, true);
+    forward(x, from, to, true, 0, 1);
 }
 
 void nnclr_execution_accumulate(nnclr_execution *x, bool accumulate) {

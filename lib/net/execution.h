@@ -11,8 +11,9 @@
 typedef struct nnclr_execution nnclr_execution;
 
 typedef enum nnclr_mode {
-    NNCLR_TRAINING,  /* batch statistics, activations kept for backward */
-    NNCLR_EVALUATION /* running statistics; a value's memory is reused after its last reader */
+    NNCLR_TRAINING,       /* batch statistics, activations kept for backward */
+    NNCLR_TRAINING_PARTS, /* the same, for batches that may come in parts */
+    NNCLR_EVALUATION      /* running statistics; a value's memory is reused after its last reader */
 } nnclr_mode;
 
 /* For `groups` groups of at most n pictures. Ops [0, until) are planned, where `until` is the op
@@ -35,6 +36,11 @@ void nnclr_execution_input(nnclr_execution *x, const float *pictures, int n);
 /* Runs the ops from the producer of the value after `from` up to the producer of `to`: (0, last)
  * is everything; (features, z) the projector. In training, running statistics are updated. */
 void nnclr_execution_forward(nnclr_execution *x, int from, int to);
+
+/* The same for one of the equal parts of a batch, which come in order (NNCLR_TRAINING_PARTS). Each
+ * part is normalised by itself, but running statistics and the count of batches are updated once,
+ * with the last: as by the whole batch. */
+void nnclr_execution_forward_part(nnclr_execution *x, int from, int to, int part, int parts);
 
 /* The same forward once more on a batch that running statistics have seen: they stay, and so does
  * the count of batches. Training only. */

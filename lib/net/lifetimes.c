@@ -7,7 +7,7 @@
 const char *const nnclr_use_names[NNCLR_USES] = {
     [NNCLR_USE_VALUE] = "value",   [NNCLR_USE_GRADIENT] = "gradient", [NNCLR_USE_REMADE] = "remade",
     [NNCLR_USE_PACKED] = "packed", [NNCLR_USE_SUMS] = "sums",         [NNCLR_USE_SAVED] = "saved",
-    [NNCLR_USE_NORMS] = "norms",
+    [NNCLR_USE_POOL] = "pool",     [NNCLR_USE_NORMS] = "norms",
 };
 
 int nnclr_lifetimes_moments(const nnclr_lifetimes *l) {
@@ -66,6 +66,12 @@ static void touch_gradient(const finder *f, int value) {
         touch(f, NNCLR_USE_GRADIENT, value, f->backward);
 }
 
+/* From the first moment to the last. */
+static void touch_throughout(const finder *f, nnclr_use use, int value) {
+    touch(f, use, value, 0);
+    touch(f, use, value, nnclr_lifetimes_moments(f->lifetimes) - 1);
+}
+
 /* What the batch norm of `value` works with. */
 static void touch_statistics(const finder *f, int value) {
     if (value < 0 || !f->lifetimes->training)
@@ -77,6 +83,8 @@ static void touch_statistics(const finder *f, int value) {
     touch(f, NNCLR_USE_SUMS, value, f->forward);
     touch(f, NNCLR_USE_SAVED, value, f->forward);
     touch(f, NNCLR_USE_SAVED, value, f->backward);
+    if (f->lifetimes->parts)
+        touch_throughout(f, NNCLR_USE_POOL, value);
 }
 
 static void touch_op(const finder *f, const nnclr_op *op) {
@@ -92,10 +100,8 @@ static void touch_op(const finder *f, const nnclr_op *op) {
     }
     if (type->backward_reads_y)
         touch_again(f, op->y);
-    if (op->kind == NNCLR_OP_CONV) { /* packed once, used in every pass */
-        touch(f, NNCLR_USE_PACKED, op->y, 0);
-        touch(f, NNCLR_USE_PACKED, op->y, nnclr_lifetimes_moments(f->lifetimes) - 1);
-    }
+    if (op->kind == NNCLR_OP_CONV) /* packed once, used in every pass */
+        touch_throughout(f, NNCLR_USE_PACKED, op->y);
     if (op->kind == NNCLR_OP_BATCHNORM) {
         touch_statistics(f, op->x);
         touch_statistics(f, op->second);

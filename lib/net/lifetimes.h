@@ -19,6 +19,7 @@ typedef enum nnclr_use {
     NNCLR_USE_PACKED, /* weights of the convolution that writes the value */
     NNCLR_USE_SUMS,   /* of a value that a batch norm normalises */
     NNCLR_USE_SAVED,  /* likewise: mean and inverse deviation */
+    NNCLR_USE_POOL,   /* likewise, over the parts of a batch */
     NNCLR_USE_NORMS,  /* of the rows that the value normalised */
     NNCLR_USES
 } nnclr_use;
@@ -30,6 +31,7 @@ typedef struct nnclr_lifetimes {
     int begin, end;  /* ops planned */
     int first, last; /* values at both ends of the range */
     bool training;
+    bool parts; /* a batch of the running statistics comes in parts */
 } nnclr_lifetimes;
 
 /* Whether the value is made again, rather than kept, for the backward pass. */

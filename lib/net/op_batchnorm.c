@@ -23,14 +23,18 @@ static bool shape(const nnclr_network *net, const nnclr_op *op, nnclr_value *y, 
 }
 
 static nnclr_batchnorm side(const nnclr_op_run *run, int i) {
+    bool updates = !run->repeated && run->part == run->parts - 1;
+    bool pools = !run->repeated && run->parts > 1;
     return (nnclr_batchnorm){
         .x = i ? run->second : run->x,
         .gamma = run->weight[i],
         .beta = run->bias[i],
-        .running_mean = run->repeated ? NULL : run->running_mean[i],
-        .running_var = run->repeated ? NULL : run->running_var[i],
+        .running_mean = updates ? run->running_mean[i] : NULL,
+        .running_var = updates ? run->running_var[i] : NULL,
         .sums = run->sums[i],
         .saved = run->saved[i],
+        .pool = pools ? run->pool[i] : NULL,
+        .pooled = run->part * run->x->shape.n,
         .dgamma = run->dweight[i],
         .dbeta = run->dbias[i],
         .add_parameters = run->add_parameters,

@@ -16,12 +16,14 @@ typedef struct nnclr_op_run {
     bool add_x, add_residual; /* set before each backward: another reader has contributed already */
     bool add_parameters;      /* likewise: gradients of parameters are added to, not overwritten */
     bool repeated;            /* set before each forward: running statistics have seen this batch */
+    int part, parts;          /* likewise: which part of a batch this is, of how many */
     const void *weight[2], *bias[2];
     void *dweight[2], *dbias[2];
     void *running_mean[2], *running_var[2];
     void *sums[2];      /* batch norm in training: sums of x and of second */
     bool sums_given[2]; /* a convolution yields them */
     void *saved[2];
+    void *pool[2];               /* NULL: batches come whole */
     const nnclr_conv_plan *plan; /* convolution, as are the next three */
     void *packed, *workspace;
     void *sums_of_y; /* NULL: nobody wants them */

@@ -14,7 +14,7 @@ typedef struct nnclr_parameters {
     void *gradients;  /* the same; NULL if opened for evaluation */
     void *velocity;   /* momentum; NULL if opened for evaluation */
     void *statistics; /* reals [nnclr_network_statistic_count] */
-    int64_t batches;  /* num_batches_tracked of every batch norm: training forwards x groups */
+    int64_t batches;  /* num_batches_tracked of every batch norm: batches trained on x groups */
     void *arena;
     size_t arena_bytes;
 } nnclr_parameters;

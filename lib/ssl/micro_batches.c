@@ -28,7 +28,7 @@ static bool create(nnclr_micro_batches *m, nnclr_parameters *parameters, nnclr_e
     m->row = (size_t)features->c * nnclr_real_bytes(m->engine);
     m->picture = (size_t)input->h * (size_t)input->w * (size_t)input->c;
     m->backbone =
-        nnclr_execution_create(parameters, NNCLR_TRAINING, m->views, m->size, m->features, e);
+        nnclr_execution_create(parameters, NNCLR_TRAINING_PARTS, m->views, m->size, m->features, e);
     if (!m->backbone)
         return false;
     size_t count; /* the execution has checked far larger products */
@@ -90,7 +90,7 @@ void nnclr_micro_batches_forward(nnclr_micro_batches *m, const float *pictures,
     const nnclr_tensor *own = nnclr_execution_tensor(m->backbone, m->features);
     for (int first = 0; first < m->n; first += m->size) {
         input(m, pictures, first);
-        nnclr_execution_forward(m->backbone, 0, m->features);
+        nnclr_execution_forward_part(m->backbone, 0, m->features, first / m->size, m->n / m->size);
         for (int view = 0; view < m->views; view++)
             m->engine->table->copy(m->engine, batch_rows(m, features, view, first),
                                    own_rows(m, own, view), (size_t)m->size * m->row);

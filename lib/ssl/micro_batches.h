@@ -5,8 +5,9 @@
  *   backward   for each micro-batch: backbone once more, then backwards from its share of it
  *
  * The gradient is exact for a network whose backbone normalises each micro-batch of each view by
- * itself; the price is a second forward pass. Running statistics are updated in the first pass
- * alone, micro-batch after micro-batch, view 1 then view 2. One thread drives it. */
+ * itself; the price is a second forward pass. Running statistics are those of the whole batch: each
+ * micro-batch of the first pass joins a pool, and the last updates them once for each view, view 1
+ * then view 2. One thread drives it. */
 #ifndef NNCLR_SSL_MICRO_BATCHES_H
 #define NNCLR_SSL_MICRO_BATCHES_H
 

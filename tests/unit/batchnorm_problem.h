@@ -10,8 +10,9 @@ typedef enum branch { NO_REST, RESIDUAL, SECOND } branch;
 typedef struct problem {
     nnclr_shape shape;
     branch rest;
-    bool relu, add_residual, in_place;                    /* in_place: dx is written over dy */
-    bool add_parameters, repeated;                        /* repeated: no running statistics */
+    bool relu, add_residual, in_place; /* in_place: dx is written over dy */
+    bool add_parameters, repeated;     /* repeated: no running statistics */
+    bool in_parts; /* running statistics see one picture, then two, then three, ... */
     double *x[2], *gamma[2], *beta[2], *mean[2], *var[2]; /* of main and second */
     double *residual, *dy, *old_dresidual, *old_dgamma, *old_dbeta;
 } problem;
@@ -177,6 +178,54 @@ static inline nnclr_batchnorm make_branch(fixture *f, const problem *p, int k, n
                              .dx = dx};
 }
 
+/* Pictures [first, first + n) of each group as a tensor of their own. */
+static inline nnclr_tensor part_of(fixture *f, const problem *p, int k, int first, int n) {
+    nnclr_shape part = p->shape;
+    part.n = n;
+    size_t picture = shape_reals(p->shape) / (size_t)nnclr_shape_pictures(p->shape);
+    double *reals = zero_reals(shape_reals(part));
+    for (int group = 0; group < part.groups; group++)
+        memcpy(reals + (size_t)(group * n) * picture,
+               p->x[k] + (size_t)(group * p->shape.n + first) * picture,
+               (size_t)n * picture * sizeof *reals);
+    nnclr_tensor x = fixture_tensor(f, part, reals);
+    free(reals);
+    return x;
+}
+
+/* The running statistics of `bn` by parts of the batch, the last pictures first. */
+static inline void train_in_parts(fixture *f, const problem *p, const nnclr_batchnorm bn[2]) {
+    int branches = p->rest == SECOND ? 2 : 1;
+    size_t bytes = f->t->statistics_bytes(&f->g, p->shape.groups, p->shape.c);
+    void *pool[2] = {fixture_alloc(f, bytes), fixture_alloc(f, bytes)};
+    for (int k = 0; k < branches; k++) /* of a step before, which must not matter */
+        f->t->copy(&f->g, pool[k], bn[k].sums, bytes);
+    for (int done = 0, size = 1; done < p->shape.n; done += size++) {
+        if (size > p->shape.n - done)
+            size = p->shape.n - done;
+        nnclr_tensor x[2];
+        nnclr_batchnorm part[2] = {bn[0], bn[1]};
+        for (int k = 0; k < branches; k++) {
+            x[k] = part_of(f, p, k, p->shape.n - done - size, size);
+            part[k].x = &x[k];
+            part[k].pool = pool[k];
+            part[k].pooled = done;
+            part[k].saved = fixture_alloc(f, bytes);
+            if (done + size < p->shape.n)
+                part[k].running_mean = part[k].running_var = NULL;
+            f->t->batchnorm_sums(&f->g, &x[k], part[k].sums);
+        }
+        nnclr_shape shape = x[0].shape;
+        nnclr_tensor y = fixture_tensor(f, shape, NULL), zeros = fixture_tensor(f, shape, NULL);
+        nnclr_batchnorm_call call = {.main = part[0],
+                                     .residual = p->rest == RESIDUAL ? &zeros : NULL,
+                                     .second = p->rest == SECOND ? &part[1] : NULL,
+                                     .relu = p->relu,
+                                     .y = &y};
+        f->t->batchnorm_train(&f->g, &call);
+    }
+}
+
 static inline results compute(fixture *f, const problem *p) {
     nnclr_engine *g = &f->g;
     size_t c = (size_t)p->shape.c;
@@ -201,11 +250,13 @@ static inline results compute(fixture *f, const problem *p) {
     results r = {0};
     f->t->batchnorm_evaluate(g, &call);
     r.evaluated = host_tensor(f, &y);
+    if (p->in_parts && !p->repeated)
+        train_in_parts(f, p, bn);
     for (int k = 0; k < branches; k++)
         f->t->batchnorm_sums(g, &x[k], bn[k].sums);
     nnclr_batchnorm_call train = call;
     nnclr_batchnorm second = bn[1];
-    if (p->repeated) {
+    if (p->repeated || p->in_parts) {
         train.main.running_mean = train.main.running_var = NULL;
         second.running_mean = second.running_var = NULL;
         train.second = call.second ? &second : NULL;

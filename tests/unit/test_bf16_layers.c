@@ -34,6 +34,7 @@ static void batchnorm_agrees_with_the_formulas(void) {
         p.in_place = i / 12 % 2;
         p.add_parameters = i / 3 % 4 == 1;
         p.repeated = i % 7 == 2;
+        p.in_parts = i % 3 != i / 8 % 3;
         double *pictures[] = {p.x[0], p.x[1], p.residual, p.dy, p.old_dresidual};
         for (int k = 0; k < 5; k++)
             make_short(pictures[k], shape_reals(p.shape));

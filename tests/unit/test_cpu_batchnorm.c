@@ -12,6 +12,7 @@ static void agrees_with_the_formulas(void) {
         p.in_place = i / 12 % 2;
         p.add_parameters = i / 3 % 4 == 1;
         p.repeated = i % 7 == 2;
+        p.in_parts = i % 3 != i / 8 % 3;
         bool exact = i % 5 != 0;
         fixture f;
         fixture_open(&f, exact ? NNCLR_PRECISION_F64 : NNCLR_PRECISION_F32, 2);
@@ -109,6 +110,10 @@ static void large_means_keep_their_variance(void) {
     results want = reference(&p), got = compute(&f, &p);
     check_close("y", got.y, want.y, shape_reals(p.shape), 1e-3);
     check_close("var", got.var[0], want.var[0], 3, 1e-6);
+    free_results(&got);
+    p.in_parts = true;
+    got = compute(&f, &p);
+    check_close("var of parts", got.var[0], want.var[0], 3, 1e-6);
     free_results(&want);
     free_results(&got);
     free_problem(&p);

@@ -164,7 +164,7 @@ static distances follow(const nnclr_config *config) {
     d.running = compare(nnclr_network_statistic_segments(r.net),
                         nnclr_network_statistic_segment_count(r.net), torch_running,
                         COUNT(torch_running), running, 1e-8);
-    CHECK(r.parameters.batches == STEPS * (config->micro_batch > 0 ? N / config->micro_batch : 1));
+    CHECK(r.parameters.batches == STEPS);
     free(running);
     free(update);
     free(end);
@@ -219,6 +219,27 @@ static void micro_batches(void) {
     check_wrong(&config, 3);
 }
 
+/* What goes into the first batch norm is the same pictures, however they are cut. */
+static void running_statistics_are_those_of_the_batch(void) {
+    static run r[2];
+    double *running[2];
+    nnclr_config config = right_config();
+    for (int i = 0; i < 2; i++) {
+        config.micro_batch = i ? N / 4 : 0;
+        open_run(&r[i], &config, NNCLR_PRECISION_F64);
+        nnclr_metrics_line line;
+        take_step(&r[i], 0, &line);
+        running[i] = host_reals(&r[i].f, r[i].parameters.statistics,
+                                nnclr_network_statistic_count(r[i].net));
+    }
+    const nnclr_segment *mean = nnclr_network_statistic_segments(r[0].net);
+    check_close("running statistics", running[1], running[0], 2 * mean->count, 1e-14);
+    for (int i = 0; i < 2; i++) {
+        free(running[i]);
+        close_run(&r[i]);
+    }
+}
+
 static void a_whole_micro_batch_is_the_batch(void) {
     static run r[2];
     nnclr_config config = right_config();
@@ -264,6 +285,7 @@ int main(void) {
     RUN(plain_momentum_is_told_from_nesterovs);
     RUN(rates_and_decay_are_told);
     RUN(micro_batches);
+    RUN(running_statistics_are_those_of_the_batch);
     RUN(a_whole_micro_batch_is_the_batch);
     RUN(the_loss_of_a_label);
     RUN(a_label_outside_of_the_classes_is_refused);

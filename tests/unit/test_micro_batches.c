@@ -1,6 +1,6 @@
 /* Ten steps whose backbone runs in micro-batches, in double precision, against the same steps with
- * a backbone that takes all pictures at once in as many batch norm groups; and, where there is one
- * micro-batch alone, against the plain step bit for bit. */
+ * a backbone that takes all pictures at once in as many batch norm groups, and running statistics
+ * by the formulas; and, if there is one micro-batch alone, against the plain step bit for bit. */
 #include "ssl/micro_batches.h"
 #include "tests/unit/ten_steps.h"
 
@@ -12,6 +12,7 @@ typedef struct split_run {
     nnclr_micro_batches *backbone; /* the library's way */
     nnclr_execution *groups;       /* by hand: groups [micro-batch][view] of `size` */
     float pictures[PIXELS];        /* in that order */
+    nnclr_execution *single;       /* likewise: one of these groups */
     nnclr_execution *whole;        /* of the run, not used here */
 } split_run;
 
@@ -59,12 +60,17 @@ static void open_by_hand(split_run *s, int size) {
     s->groups = nnclr_execution_create(&s->r.parameters, NNCLR_TRAINING, VIEWS * N / size, size,
                                        features_of(&s->r), &s->r.e);
     CHECK_SAYS(s->groups, "%s", s->r.e.message);
+    s->single = nnclr_execution_create(&s->r.parameters, NNCLR_TRAINING, 1, size,
+                                       features_of(&s->r), &s->r.e);
+    CHECK_SAYS(s->single, "%s", s->r.e.message);
     nnclr_execution_pack(s->groups);
+    nnclr_execution_pack(s->single);
 }
 
 static void close_split(split_run *s) {
     nnclr_micro_batches_free(s->backbone);
     nnclr_execution_free(s->groups);
+    nnclr_execution_free(s->single);
     nnclr_execution_free(s->whole);
     close_run(&s->r);
 }
@@ -87,6 +93,60 @@ static void copy_rows(split_run *s, const nnclr_tensor *heads, const nnclr_tenso
         }
 }
 
+/* ---- running statistics by the formulas ---- */
+
+static double *statistics_of(run *r) {
+    return host_reals(&r->f, r->parameters.statistics, nnclr_network_statistic_count(r->net));
+}
+
+static void put_statistics(run *r, const double *statistics) {
+    r->f.t->put(&r->f.g, r->parameters.statistics, nnclr_network_statistic_count(r->net), NNCLR_F64,
+                statistics);
+}
+
+/* One batch norm's from `parts`: per micro-batch a tenth of mean and unbiased variance, each of
+ * `rows` numbers a channel. */
+static void pool_norm(double *const *parts, int count, double rows, const nnclr_segment *mean,
+                      double *statistics) {
+    size_t c = mean->count, at = mean->offset;
+    for (size_t i = at; i < at + c; i++) {
+        double sum = 0, squares = 0;
+        for (int k = 0; k < count; k++)
+            sum += 10 * parts[k][i];
+        for (int k = 0; k < count; k++)
+            squares +=
+                10 * parts[k][c + i] * (rows - 1) + rows * pow(10 * parts[k][i] - sum / count, 2);
+        statistics[i] = 0.9 * statistics[i] + 0.1 * sum / count;
+        statistics[c + i] = 0.9 * statistics[c + i] + 0.1 * squares / (rows * count - 1);
+    }
+}
+
+static void pool_view(split_run *s, int view, double *statistics) {
+    run *r = &s->r;
+    const nnclr_segment *segments = nnclr_network_statistic_segments(r->net);
+    double *parts[N], *zeros = zero_reals(nnclr_network_statistic_count(r->net));
+    int count = N / s->size;
+    for (int k = 0; k < count; k++) {
+        put_statistics(r, zeros);
+        nnclr_execution_input(s->single, s->pictures + place_of(s, view, k * s->size) * PICTURE,
+                              s->size);
+        nnclr_execution_forward(s->single, 0, features_of(r));
+        parts[k] = statistics_of(r);
+    }
+    for (size_t i = 0; i < nnclr_network_op_count(r->net); i++) {
+        const nnclr_op *op = nnclr_network_op(r->net, i);
+        const nnclr_value *y = nnclr_network_value(r->net, (size_t)op->y);
+        const int running[] = {op->running, op->running2};
+        for (int j = 0; j < 2; j++)
+            if (running[j] >= 0 && strncmp(segments[running[j]].name, "backbone.", 9) == 0)
+                pool_norm(parts, count, (double)s->size * y->h * y->w, &segments[running[j]],
+                          statistics);
+    }
+    for (int k = 0; k < count; k++)
+        free(parts[k]);
+    free(zeros);
+}
+
 static void compute_in_groups(split_run *s) {
     run *r = &s->r;
     int features = features_of(r), last = nnclr_network_find(r->net, "prediction_unit");
@@ -106,6 +166,26 @@ static void compute_in_groups(split_run *s) {
               nnclr_execution_gradient(s->groups, features), false);
     nnclr_execution_backward(s->groups, features, 0);
     CHECK_SAYS(r->f.t->sync(&r->f.g, &r->e), "%s", r->e.message);
+}
+
+/* The backbone's statistics of all micro-batches at once; those of the heads are right. */
+static void compute_split_by_hand(split_run *s) {
+    run *r = &s->r;
+    int64_t batches = r->parameters.batches;
+    double *before = statistics_of(r);
+    compute_in_groups(s);
+    double *after = statistics_of(r);
+    const nnclr_segment *segments = nnclr_network_statistic_segments(r->net);
+    for (size_t i = 0; i < nnclr_network_statistic_segment_count(r->net); i++)
+        if (strncmp(segments[i].name, "backbone.", 9) == 0)
+            memcpy(after + segments[i].offset, before + segments[i].offset,
+                   segments[i].count * sizeof *after);
+    for (int view = 0; view < VIEWS; view++)
+        pool_view(s, view, after);
+    put_statistics(r, after);
+    r->parameters.batches = batches + VIEWS;
+    free(before);
+    free(after);
 }
 
 static void check_same(run *a, const void *p, run *b, const void *q, size_t count, double tolerance,
@@ -149,13 +229,14 @@ static void follow(int size) {
         begin_step(&library.r);
         draw_views(&hand.r);
         hand.r.step++;
-        compute_in_groups(&hand);
+        compute_split_by_hand(&hand);
         end_step(&library.r);
         update(&hand.r);
         nnclr_execution_pack(hand.groups);
+        nnclr_execution_pack(hand.single);
         enqueue_rows(&hand.r, value_rows(&hand.r, "projection_unit", 0));
         check_state(&library.r, &hand.r, 1e-9);
-        CHECK(library.r.parameters.batches == (int64_t)step * VIEWS * N / size);
+        CHECK(library.r.parameters.batches == (int64_t)step * VIEWS);
     }
     double *end = host_reals(&hand.r.f, hand.r.parameters.weights, hand.r.count);
     CHECK(relative_distance(end, start, hand.r.count) > 0.01);
@@ -202,6 +283,29 @@ static void other_sizes_are_other_steps(void) {
     close_split(&four);
 }
 
+/* What goes into the first batch norm does not depend on how the batch is cut. */
+static void a_batch_has_its_own_statistics(void) {
+    double *whole = NULL;
+    for (int size = N; size >= 2; size /= 2) {
+        static split_run s;
+        open_library(&s, size);
+        const nnclr_segment *mean = nnclr_network_statistic_segments(s.r.net);
+        CHECK_TEXT(mean->name, "backbone.bn1.running_mean");
+        for (int step = 0; step < 3; step++)
+            begin_step(&s.r);
+        double *now = statistics_of(&s.r);
+        if (whole)
+            check_close("statistics", now, whole, 2 * mean->count, 1e-13);
+        else
+            whole = now;
+        CHECK(s.r.parameters.batches == 3 * VIEWS);
+        if (now != whole)
+            free(now);
+        close_split(&s);
+    }
+    free(whole);
+}
+
 static void what_does_not_divide_is_refused(void) {
     static split_run s;
     open_library(&s, 4);
@@ -216,6 +320,7 @@ int main(void) {
     RUN(micro_batches_are_groups);
     RUN(one_micro_batch_is_the_plain_step);
     RUN(other_sizes_are_other_steps);
+    RUN(a_batch_has_its_own_statistics);
     RUN(what_does_not_divide_is_refused);
     return check_done();
 }

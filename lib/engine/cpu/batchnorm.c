@@ -161,21 +161,40 @@ void CPU(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
 
 /* ---- forward ---- */
 
+/* Mean and variance of `count` numbers join a pool of `before` others, and become those of all
+ * (Chan, Golub and LeVeque 1983). */
+static void join_pool(double before, double count, double *pool_mean, double *pool_squares,
+                      double *mean, double *variance) {
+    if (before == 0) {
+        *pool_mean = *mean;
+        *pool_squares = 0;
+    }
+    double total = before + count, apart = *mean - *pool_mean;
+    *pool_mean += apart * count / total;
+    *pool_squares += *variance * count + apart * apart * before * count / total;
+    *mean = *pool_mean;
+    *variance = *pool_squares / total;
+}
+
 void CPU(finish_statistics)(const nnclr_batchnorm *bn) {
     nnclr_shape shape = bn->x->shape;
     size_t c = (size_t)shape.c;
     double count = (double)group_rows(shape);
-    double unbiased = count > 1 ? count / (count - 1) : 1;
+    double before = bn->pool ? count / shape.n * bn->pooled : 0, total = before + count;
+    double unbiased = total > 1 ? total / (total - 1) : 1;
     real *running_mean = bn->running_mean, *running_var = bn->running_var;
     for (size_t group = 0; group < (size_t)shape.groups; group++) {
         const double *sums = (const double *)bn->sums + group * 2 * c;
         double *saved = (double *)bn->saved + group * 2 * c;
+        double *pool = bn->pool ? (double *)bn->pool + group * 2 * c : NULL;
         for (size_t i = 0; i < c; i++) {
             double mean = sums[i] / count, variance = sums[c + i] / count - mean * mean;
             if (variance < 0)
                 variance = 0;
             saved[i] = mean;
             saved[c + i] = 1 / sqrt(variance + epsilon);
+            if (pool)
+                join_pool(before, count, &pool[i], &pool[c + i], &mean, &variance);
             if (!running_mean)
                 continue;
             running_mean[i] = (real)(keep * (double)running_mean[i] + (1 - keep) * mean);
