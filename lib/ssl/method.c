@@ -260,29 +260,33 @@ static void add_nnclr_terms(nnclr_method *method, int view) {
     nnclr_contrast(engine, &columns);
 }
 
-/* Equation 2 of the paper for one assignment, or one view's half of NT-Xent: the candidates are
- * then both views (which lie one behind the other), but for the row itself. */
-static void add_simclr_terms(nnclr_method *method, int view) {
+static bool is_ntxent(const nnclr_method *method) {
+    return method->options.kind == NNCLR_METHOD_SIMCLR &&
+           method->options.negatives == NNCLR_NEGATIVES_ALL;
+}
+
+/* Equation 2 of the paper for one assignment: this worker's rows of the view against the other
+ * view's candidates. */
+static nnclr_contrast_term simclr_term(const nnclr_method *method, int view, double weight) {
     nnclr_engine *engine = method->parts.engine;
     size_t own =
         (size_t)method->parts.communicator->rank * (size_t)method->parts.n * (size_t)method->d;
-    int other = 1 - view, all = method->all;
-    bool both = method->options.negatives == NNCLR_NEGATIVES_ALL;
-
-    nnclr_contrast_term term = plain_term(method, both ? 0.5 : 1.0 / method->assignments);
+    nnclr_contrast_term term = plain_term(method, weight);
     term.rows = nnclr_real_at(engine, method->candidates[view], own);
     term.rows_gradient = nnclr_real_at(engine, method->gradients[view], own);
-    term.columns = method->candidates[other];
-    term.columns_gradient = method->gradients[other];
+    term.columns = method->candidates[1 - view];
+    term.columns_gradient = method->gradients[1 - view];
     term.correct = scalar(method, CORRECT);
-    if (both) {
-        /* What contrast_acc counts has the opposite view's candidates alone. */
-        nnclr_contrast_term count = term;
-        count.weight = 0;
-        count.loss = scalar(method, UNUSED_LOSS);
-        count.rows_gradient = count.columns_gradient = NULL;
-        nnclr_contrast(engine, &count);
+    return term;
+}
 
+/* The same, or one view's half of NT-Xent: the candidates are then both views (which lie one after
+ * the other), but for the row itself. */
+static void add_simclr_terms(nnclr_method *method, int view) {
+    int other = 1 - view, all = method->all;
+    bool both = is_ntxent(method);
+    nnclr_contrast_term term = simclr_term(method, view, both ? 0.5 : 1.0 / method->assignments);
+    if (both) {
         term.correct = NULL;
         term.skip = term.target + view * all;
         term.target += other * all;
@@ -290,7 +294,7 @@ static void add_simclr_terms(nnclr_method *method, int view) {
         term.columns_gradient = method->gradients[0];
         term.column_count = VIEWS * all;
     }
-    nnclr_contrast(engine, &term);
+    nnclr_contrast(method->parts.engine, &term);
 }
 
 static void gather_candidates(nnclr_method *method) {
@@ -353,8 +357,7 @@ bool nnclr_method_compute(nnclr_method *method, const nnclr_method_batch *batch,
             find_neighbours(method, batch, view);
     }
     gather_candidates(method);
-    int assignments =
-        simclr && method->options.negatives == NNCLR_NEGATIVES_ALL ? VIEWS : method->assignments;
+    int assignments = is_ntxent(method) ? VIEWS : method->assignments;
     for (int view = 0; view < assignments; view++)
         (simclr ? add_simclr_terms : add_nnclr_terms)(method, view);
     backward(method, batch->views);
@@ -463,18 +466,35 @@ static bool measure_neighbours(nnclr_method *method, const nnclr_method_batch *b
     return true;
 }
 
+/* contrast_acc has the opposite view's candidates alone. Where the loss has them so too, it has
+ * counted on the way; NT-Xent has others, so that this takes products of its own. */
+static double count_correct(nnclr_method *method) {
+    nnclr_engine *engine = method->parts.engine;
+    nnclr_communicator *communicator = method->parts.communicator;
+    void *count_at = scalar(method, CORRECT);
+    double correct;
+    if (is_ntxent(method)) {
+        engine->table->zero(engine, count_at, nnclr_real_bytes(engine));
+        for (int view = 0; view < VIEWS; view++) {
+            nnclr_contrast_term count = simclr_term(method, view, 0);
+            count.loss = scalar(method, UNUSED_LOSS);
+            count.rows_gradient = count.columns_gradient = NULL;
+            nnclr_contrast(engine, &count);
+        }
+        communicator->table->all_reduce_mean(communicator, engine, count_at, 1);
+    }
+    engine->table->get(engine, count_at, 1, NNCLR_F64, &correct);
+    return correct;
+}
+
 bool nnclr_method_measure(nnclr_method *method, const nnclr_method_batch *batch,
                           nnclr_method_metrics *metrics, nnclr_error *e) {
     *metrics =
         (nnclr_method_metrics){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     const nnclr_support_set *support = method->parts.support;
-    nnclr_engine *engine = method->parts.engine;
     int n = method->parts.n;
-    bool ntxent = method->options.kind == NNCLR_METHOD_SIMCLR &&
-                  method->options.negatives == NNCLR_NEGATIVES_ALL;
-    double correct;
-    engine->table->get(engine, scalar(method, CORRECT), 1, NNCLR_F64, &correct);
-    metrics->contrast_acc = correct / n / (ntxent ? VIEWS : method->assignments);
+    metrics->contrast_acc =
+        count_correct(method) / n / (is_ntxent(method) ? VIEWS : method->assignments);
     if (!measure_deviation(method, method->features, &metrics->h_std, e) ||
         !measure_deviation(method, method->prediction, &metrics->p_std, e))
         return false;

@@ -109,6 +109,39 @@ static void contrast_acc_asks_the_opposite_view_alone(void) {
     golden_close(&t.g);
 }
 
+static const nnclr_engine_table *counted;
+static int softmaxes;
+
+static void count_softmax(nnclr_engine *g, const nnclr_cross_entropy *call) {
+    softmaxes++;
+    counted->cross_entropy(g, call);
+}
+
+/* NT-Xent's loss has one softmax for each view. Those with the opposite view alone are made for a
+ * line of the metrics, as often as one asks for it. */
+static void contrast_acc_costs_nothing_unless_it_is_measured(void) {
+    nnclr_method_options options = golden_options;
+    options.kind = NNCLR_METHOD_SIMCLR;
+    options.negatives = NNCLR_NEGATIVES_ALL;
+    golden g;
+    golden_open(&g, NNCLR_PRECISION_F64, &options, false);
+    nnclr_engine_table table = *g.f.g.table;
+    counted = g.f.g.table;
+    table.cross_entropy = count_softmax;
+    g.f.g.table = &table;
+    golden_loss(&g);
+    CHECK(softmaxes == 2);
+    const nnclr_method_batch batch = golden_batch(1);
+    nnclr_method_metrics metrics[2];
+    for (int i = 0; i < 2; i++) {
+        CHECK(nnclr_method_measure(g.method, &batch, &metrics[i], &g.e));
+        CHECK(softmaxes == 2 * (i + 2));
+    }
+    CHECK(metrics[0].contrast_acc == metrics[1].contrast_acc && metrics[0].contrast_acc > 0);
+    g.f.g.table = counted;
+    golden_close(&g);
+}
+
 /* ---- deviations and the gradient ---- */
 
 static void deviations_before_any_normalisation(void) {
@@ -413,6 +446,7 @@ static void what_is_not_finite_is_null(void) {
 int main(void) {
     RUN(contrast_acc_of_nnclr);
     RUN(contrast_acc_of_simclr);
+    RUN(contrast_acc_costs_nothing_unless_it_is_measured);
     RUN(contrast_acc_asks_the_opposite_view_alone);
     RUN(deviations_before_any_normalisation);
     RUN(the_norm_of_the_gradient);
