@@ -5,10 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "eval/linear.h"
+
 typedef struct settings {
     const char *methods, *predictions, *output;
     int64_t k, epochs, batch, seed;
-    double temperature, label_fraction, lr, weight_decay, lambda;
+    double temperature, label_fraction, lr, weight_decay;
+    nnclr_lambdas lambdas;
     int solver; /* nnclr_solver */
     bool standardize, confusion, json;
     /* of --augment */

@@ -15,11 +15,14 @@
 #include "eval/knn.h"
 #include "eval/label_draw.h"
 #include "eval/linear.h"
+#include "train/config_text.h"
 
 #define PROGRAM "nnclr-lineval " NNCLR_VERSION
 
 /* Above the least objective; beyond this it is told. */
 static const double tolerated_gap = 1e-4;
+
+static const double least_lambda = 1e-8, most_lambda = 1e6;
 
 enum { METHODS = 2 };
 
@@ -89,11 +92,35 @@ static bool run_knn(evaluation *v, method_result *result, nnclr_error *e) {
                              (int64_t)v->train.class_count, &options, result->predictions, e);
 }
 
+static const char *lambda_choice(const settings *s, const nnclr_linear_fit *fit) {
+    return s->lambdas.count == 1 ? "given"
+           : fit->end > 0        ? "largest"
+           : fit->end < 0        ? "smallest"
+                                 : "inner";
+}
+
+/* A choice that lies at an end may lie beyond it. */
+static void tell_end(nnclr_cli *cli, const nnclr_linear_fit *fit) {
+    const double x = fit->lambda;
+    if (fit->end > 0 && x * 100 <= most_lambda)
+        nnclr_cli_note(
+            cli,
+            "linear: of the lambdas tried the largest, %g, was the best, and larger ones "
+            "were not tried: see --lambda %g,%g,%g",
+            x, x * 100, x * 10, x);
+    else if (fit->end < 0 && x / 100 >= least_lambda)
+        nnclr_cli_note(cli,
+                       "linear: of the lambdas tried the smallest, %g, was the best, and smaller "
+                       "ones were not tried: see --lambda %g,%g,%g",
+                       x, x, x / 10, x / 100);
+}
+
 static bool tell_linear(const evaluation *v, const nnclr_linear_fit *fit, method_result *result,
                         nnclr_error *e) {
     const settings *s = v->settings;
     if (s->solver == NNCLR_SOLVER_SGD)
         return report_tell_sgd(v->cli, s, fit, result, e);
+    tell_end(v->cli, fit);
     nnclr_cli_detail(v->cli,
                      "linear: %lld iterations, mean cross-entropy %.6f, objective %.6f (at "
                      "most %.1g above the least)",
@@ -105,6 +132,7 @@ static bool tell_linear(const evaluation *v, const nnclr_linear_fit *fit, method
                        tolerated_gap);
     return nnclr_json_put_string(result->settings, "solver", solver_names[s->solver], e) &&
            nnclr_json_put_real(result->settings, "lambda", fit->lambda, e) &&
+           nnclr_json_put_string(result->settings, "lambda_choice", lambda_choice(s, fit), e) &&
            nnclr_json_put_int(result->settings, "seed", s->seed, e);
 }
 
@@ -146,7 +174,7 @@ static bool run_linear(evaluation *v, method_result *result, nnclr_error *e) {
                                           .batch = (int)s->batch,
                                           .lr = s->lr,
                                           .weight_decay = s->weight_decay,
-                                          .lambda = s->lambda,
+                                          .lambdas = s->lambdas,
                                           .progress = show_progress,
                                           .context = v->cli};
     nnclr_classifier classifier = {0};
@@ -201,6 +229,33 @@ static bool run(evaluation *v, nnclr_error *e) {
 }
 
 /* ---- the program ---- */
+
+/* Falling, as fits follow one another. */
+static bool parse_lambdas(const char *text, void *target, nnclr_error *e) {
+    nnclr_lambdas all = {.count = 1};
+    for (const char *c = text; *c; c++)
+        all.count += *c == ',';
+    if (all.count > NNCLR_LINEAR_LAMBDAS ||
+        !nnclr_parse_reals(text, all.value, all.count, least_lambda, most_lambda, e))
+        return nnclr_fail(
+            e, NNCLR_ERROR_USAGE,
+            "needs 1 to %d numbers from %g to %g with commas between them, not \"%s\"",
+            NNCLR_LINEAR_LAMBDAS, least_lambda, most_lambda, text);
+    for (int i = 1; i < all.count; i++) {
+        const double value = all.value[i];
+        int at = i;
+        for (; at > 0 && all.value[at - 1] < value; at--)
+            all.value[at] = all.value[at - 1];
+        all.value[at] = value;
+    }
+    *(nnclr_lambdas *)target = all;
+    return true;
+}
+
+static void show_lambdas(const void *target, char *text, size_t size) {
+    const nnclr_lambdas *all = target;
+    nnclr_print_reals(all->value, all->count, text, size);
+}
 
 /* One method of the list, of which each may be given once. */
 static void add_method(evaluation *v, const char *name, size_t size) {
@@ -315,7 +370,7 @@ int main(int argc, char **argv) {
                   .epochs = 90,
                   .lr = 0.1,
                   .batch = 256,
-                  .lambda = -1,
+                  .lambdas = nnclr_usual_lambdas,
                   .crop = {0.08, 1},
                   .flip = 0.5};
     const nnclr_option options[] = {
@@ -350,9 +405,10 @@ int main(int argc, char **argv) {
          .help = "sgd: rows a step; at most all labelled rows of TRAIN"},
         {"weight-decay", 0, NNCLR_OPTION_REAL, &s.weight_decay, "W", .low = 0, .high = 1e6,
          .help = "sgd: W times the weights, the bias apart, is added to the gradient"},
-        {"lambda", 0, NNCLR_OPTION_REAL, &s.lambda, "L", .low = 1e-8, .high = 1e6,
-         .help = "lbfgs: L times the squared weights, the bias apart, is added to the mean "
-                 "cross-entropy; else the best of 1e-2, 1e-3, 1e-4 on a tenth of TRAIN"},
+        CUSTOM("lambda", &s.lambdas, "L,...",
+               "lbfgs: L times the squared weights, the bias apart, is added to the mean "
+               "cross-entropy; of several the best on a tenth of TRAIN is taken",
+               parse_lambdas, show_lambdas),
         {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
          .help = "keep the classifier"},
         {NULL, 0, NNCLR_OPTION_GROUP, .help = "linear on augmented views"},

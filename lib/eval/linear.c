@@ -17,7 +17,8 @@ enum { ITERATIONS = 2000, CHOOSING_ITERATIONS = 200 };
  * gradient g it is at most |g|^2 / (4 lambda) above its minimum. Lambdas are told apart by shares
  * of right answers, which asks for less. */
 static const double objective_gap = 1e-5, choosing_gap = 1e-3;
-static const double lambdas[] = {1e-2, 1e-3, 1e-4};
+
+const nnclr_lambdas nnclr_usual_lambdas = {3, {1e-2, 1e-3, 1e-4}};
 
 typedef struct trainer {
     nnclr_engine *engine;
@@ -149,30 +150,36 @@ static bool score(trainer *t, int64_t fit_rows, int64_t *right, double *loss, nn
     return ok;
 }
 
-/* Each fit starts from the one before, which is close. */
-static bool choose_lambda(trainer *t, int64_t fit_rows, double *lambda, nnclr_error *e) {
+/* The place of the best. Each fit starts from the one before, which is close. */
+static bool choose_lambda(trainer *t, int64_t fit_rows, int *chosen, nnclr_error *e) {
+    const nnclr_lambdas *lambdas = &t->options->lambdas;
     int64_t best = -1;
     double best_loss = INFINITY;
-    for (size_t i = 0; i < sizeof lambdas / sizeof *lambdas; i++) {
+    for (int i = 0; i < lambdas->count; i++) {
         nnclr_linear_fit fit;
         int64_t right;
         double loss;
-        if (!minimise(t, fit_rows, lambdas[i], choosing_gap, CHOOSING_ITERATIONS, &fit, e) ||
+        if (!minimise(t, fit_rows, lambdas->value[i], choosing_gap, CHOOSING_ITERATIONS, &fit, e) ||
             !score(t, fit_rows, &right, &loss, e))
             return false;
         if (right > best || (right == best && loss < best_loss)) {
             best = right;
             best_loss = loss;
-            *lambda = lambdas[i];
+            *chosen = i;
         }
     }
     return true;
 }
 
 static bool optimise(trainer *t, int64_t held_out, nnclr_linear_fit *fit, nnclr_error *e) {
-    double lambda = t->options->lambda;
-    return (lambda >= 0 || choose_lambda(t, t->data.n - held_out, &lambda, e)) &&
-           minimise(t, t->data.n, lambda, objective_gap, ITERATIONS, fit, e);
+    const nnclr_lambdas *lambdas = &t->options->lambdas;
+    int chosen = 0;
+    if (lambdas->count > 1) {
+        if (!choose_lambda(t, t->data.n - held_out, &chosen, e))
+            return false;
+        fit->end = chosen == 0 ? 1 : chosen == lambdas->count - 1 ? -1 : 0;
+    }
+    return minimise(t, t->data.n, lambdas->value[chosen], objective_gap, ITERATIONS, fit, e);
 }
 
 /* ---- both ---- */
@@ -182,7 +189,7 @@ static bool hold_out(const nnclr_linear_options *o, const int64_t *label, int64_
                      bool *marks, int64_t *count, nnclr_error *e) {
     *count = 0;
     memset(marks, 0, (size_t)n * sizeof *marks);
-    if (o->solver != NNCLR_SOLVER_LBFGS || o->lambda >= 0)
+    if (o->solver != NNCLR_SOLVER_LBFGS || o->lambdas.count == 1)
         return true;
     if (!nnclr_label_hold_out(label, n, classes, o->seed, marks, count, e))
         return false;

@@ -10,9 +10,17 @@
 #include "eval/neighbours.h"
 #include "eval/prediction.h"
 
-enum { NNCLR_LINEAR_CLASSES = 1 << 20 }; /* at most */
+enum { NNCLR_LINEAR_CLASSES = 1 << 20, NNCLR_LINEAR_LAMBDAS = 16 }; /* at most */
 
 typedef enum nnclr_solver { NNCLR_SOLVER_SGD, NNCLR_SOLVER_LBFGS } nnclr_solver;
+
+/* One, or those to choose from: above 0, falling. */
+typedef struct nnclr_lambdas {
+    int count;
+    double value[NNCLR_LINEAR_LAMBDAS];
+} nnclr_lambdas;
+
+extern const nnclr_lambdas nnclr_usual_lambdas; /* 1e-2, 1e-3, 1e-4 */
 
 typedef struct nnclr_linear_options {
     nnclr_solver solver;
@@ -24,10 +32,10 @@ typedef struct nnclr_linear_options {
     int epochs, batch;
     double lr;
     double weight_decay; /* adds weight_decay * weight to the gradient, not for the bias */
-    /* L-BFGS minimises mean cross-entropy + lambda * |weight|^2. Where lambda is not given it is
-     * that of 1e-2, 1e-3, 1e-4 with the best top-1 on a tenth of the rows, fitted on the others;
-     * of equal ones that with the lowest cross-entropy there. */
-    double lambda; /* < 0: not given */
+    /* L-BFGS minimises mean cross-entropy + lambda * |weight|^2. Of several lambdas it takes that
+     * with the best top-1 on a tenth of the rows, fitted on the others; of equal ones that with the
+     * lowest cross-entropy there. */
+    nnclr_lambdas lambdas;
     /* May be NULL. Told after each epoch of SGD. */
     void (*progress)(void *context, int64_t epoch, int64_t epochs, double loss);
     void *context;
@@ -39,6 +47,8 @@ typedef struct nnclr_linear_fit {
     double objective; /* loss + lambda |weight|^2; SGD: loss */
     double gap;       /* L-BFGS: no more than this above the least objective; SGD: 0 */
     double lambda;    /* L-BFGS: given or chosen */
+    int end;          /* 1: that is the largest to choose from, -1: the smallest, and what lies
+                         beyond was not tried; 0: neither, or there was no choice */
     int64_t steps;    /* of SGD, or iterations of the last fit */
 } nnclr_linear_fit;
 

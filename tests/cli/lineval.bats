@@ -214,6 +214,23 @@ assert row["method"] == "linear" and row["top1"] is None and row["top5"] is None
     [ -z "$output" ]
 }
 
+@test "lbfgs: a lambda chosen at an end of those tried is told" {
+    make_pixels train 400
+    choice() { # LAMBDAS: what settings and message say
+        expect 0 nnclr-lineval --methods linear --solver lbfgs --lambda "$1" train.emb train.emb
+        sed -nE 's/.* lambda=([^ ]*) lambda_choice=([a-z]*) .*/\1 \2/p' <<<"$output"
+    }
+    # By its own rows as TEST; with so few, the most regular one is never the best at 1e6.
+    [ "$(choice 0.001)" = "0.001 given" ]
+    best=$(choice 1e6,1,0.1,0.01,0.001,0.0001,0.00001,1e-8)
+    best=${best% *}
+    [ "$(choice "$best,1e6")" = "$best smallest" ]
+    expect 0 nnclr-lineval --methods linear --solver lbfgs --lambda "$best,1e6" train.emb train.emb
+    expect_message nnclr-lineval "linear: of the lambdas tried the smallest, $best, was the best, and smaller ones were not tried: see --lambda $best,"
+    expect 0 nnclr-lineval --methods linear --solver lbfgs --lambda "$best" train.emb train.emb
+    [ -z "$stderr" ]
+}
+
 @test "options that would have no effect are refused" {
     while IFS='|' read -r options words; do
         expect 2 nnclr-lineval $options a b
@@ -225,6 +242,9 @@ assert row["method"] == "linear" and row["top1"] is None and row["top5"] is None
 --methods knn -o c|--output is for the method linear, which --methods leaves out
 --methods knn --solver sgd|--solver is for the method linear, which --methods leaves out
 --lambda 0.1|--lambda is not for --solver sgd
+--solver lbfgs --lambda 1,x|--lambda: needs 1 to 16 numbers from 1e-08 to 1e+06 with commas between them, not "1,x"
+--solver lbfgs --lambda 1,|--lambda: needs 1 to 16 numbers
+--solver lbfgs --lambda 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17|--lambda: needs 1 to 16 numbers
 --solver lbfgs --epochs 3|--epochs is not for --solver lbfgs
 --solver newton|newton
 -o -|--output: standard output is the table's: give a file

@@ -209,8 +209,7 @@ static void check_equals_embeddings(bench *b, bool standardize) {
                                         .epochs = EPOCHS,
                                         .batch = BATCH,
                                         .lr = options.sgd.lr,
-                                        .weight_decay = options.sgd.weight_decay,
-                                        .lambda = -1};
+                                        .weight_decay = options.sgd.weight_decay};
     nnclr_classifier must, is;
     nnclr_linear_fit must_fit, is_fit;
     nnclr_prediction must_say[RECORDS], say[RECORDS];

@@ -34,10 +34,9 @@ static const nnclr_linear_options sgd = {.solver = NNCLR_SOLVER_SGD,
                                          .epochs = 3,
                                          .batch = 32,
                                          .lr = 0.8,
-                                         .weight_decay = 0.01,
-                                         .lambda = -1};
+                                         .weight_decay = 0.01};
 static const nnclr_linear_options lbfgs = {
-    .solver = NNCLR_SOLVER_LBFGS, .seed = SEED, .lambda = 1e-3};
+    .solver = NNCLR_SOLVER_LBFGS, .seed = SEED, .lambdas = {1, {1e-3}}};
 
 static bool train(const data *x, const nnclr_linear_options *options, int threads,
                   nnclr_classifier *classifier, nnclr_linear_fit *fit, nnclr_error *e) {
@@ -198,7 +197,7 @@ static void lbfgs_reaches_the_optimum(void) {
     CHECK(fit.rows == LABELLED);
     CHECK_NEAR(fit.objective, optimum_value, 1e-5);
     CHECK(fit.gap >= 0 && fit.gap <= 1e-5);
-    CHECK_NEAR(plain_objective(&x, &w, lbfgs.lambda), fit.objective, 1e-6);
+    CHECK_NEAR(plain_objective(&x, &w, lbfgs.lambdas.value[0]), fit.objective, 1e-6);
     CHECK(fit.objective > optimum_value - 1e-6 && fit.loss < fit.objective);
     /* 2 lambda is the least curvature: at most sqrt(1e-5 / lambda) away. */
     check_weights(&w, optimum_weight, optimum_bias, 0.1);
@@ -257,7 +256,7 @@ static void lambda_is_chosen_on_rows_that_were_held_out(void) {
         rest = x;
         for (int i = 0; i < ROWS; i++)
             rest.label[i] = held_out[i] ? -1 : x.label[i];
-        options.lambda = lambdas[l];
+        options.lambdas = (nnclr_lambdas){1, {lambdas[l]}};
         must_train(&rest, &options, 1, &w, &fit);
         predict(&x, &w, p);
         for (int i = 0; i < ROWS; i++)
@@ -282,12 +281,36 @@ static void lambda_is_chosen_on_rows_that_were_held_out(void) {
         }
         nnclr_classifier_free(&w);
     }
-    options.lambda = -1;
+    options.lambdas = nnclr_usual_lambdas;
     must_train(&x, &options, 1, &w, &fit);
     CHECK_NEAR(fit.lambda, best, 1e-12);
+    CHECK(fit.end == (best == 1e-2 ? 1 : best == 1e-4 ? -1 : 0));
     CHECK(fit.rows == LABELLED); /* and the last fit is of all rows */
     CHECK_NEAR(plain_objective(&x, &w, fit.lambda), fit.objective, 1e-6);
     nnclr_classifier_free(&w);
+}
+
+/* What is best is told to be at an end of what was tried, and no more when that is wider. */
+static void a_choice_at_an_end_is_told(void) {
+    data x;
+    nnclr_classifier w;
+    nnclr_linear_fit fit;
+    nnclr_linear_options options = lbfgs;
+    make(&x);
+    options.lambdas = nnclr_usual_lambdas;
+    must_train(&x, &options, 1, &w, &fit);
+    nnclr_classifier_free(&w);
+    const double best = fit.lambda;
+    const struct {
+        nnclr_lambdas lambdas;
+        int end;
+    } cases[] = {{{2, {best * 100, best}}, -1}, {{2, {best, best / 1e4}}, 1}, {{1, {best}}, 0}};
+    for (int i = 0; i < 3; i++) {
+        options.lambdas = cases[i].lambdas;
+        must_train(&x, &options, 1, &w, &fit);
+        CHECK(fit.lambda == best && fit.end == cases[i].end);
+        nnclr_classifier_free(&w);
+    }
 }
 
 static void one_row_a_class_leaves_nothing_to_hold_out(void) {
@@ -299,7 +322,7 @@ static void one_row_a_class_leaves_nothing_to_hold_out(void) {
     make(&x);
     for (int i = CLASSES; i < ROWS; i++)
         x.label[i] = -1;
-    options.lambda = -1;
+    options.lambdas = nnclr_usual_lambdas;
     CHECK(!train(&x, &options, 1, &w, &fit, &e));
     CHECK_TEXT(e.message, "no class of TRAIN has two labelled rows to choose lambda with, so it "
                           "must be given");
@@ -313,7 +336,7 @@ static void same_bits_for_any_number_of_threads(void) {
     data x;
     make(&x);
     nnclr_linear_options choosing = lbfgs;
-    choosing.lambda = -1;
+    choosing.lambdas = nnclr_usual_lambdas;
     const nnclr_linear_options *const options[] = {&sgd, &lbfgs, &choosing};
     for (int i = 0; i < 3; i++) {
         nnclr_classifier one, many;
@@ -452,6 +475,7 @@ int main(void) {
     RUN(lbfgs_reaches_the_optimum);
     RUN(standardised_sgd_has_mean_and_deviation);
     RUN(lambda_is_chosen_on_rows_that_were_held_out);
+    RUN(a_choice_at_an_end_is_told);
     RUN(one_row_a_class_leaves_nothing_to_hold_out);
     RUN(same_bits_for_any_number_of_threads);
     RUN(predictions_are_those_of_the_classifier);
