@@ -4,18 +4,49 @@
 #include <stdio.h>
 #include <string.h>
 
-static void format_message(nnclr_error *e, const char *format, va_list arguments)
-    __attribute__((format(printf, 2, 0)));
+enum { LONGEST = 1 << 14 }; /* of a message before it is shortened */
 
-static void format_message(nnclr_error *e, const char *format, va_list arguments) {
-    if (vsnprintf(e->message, sizeof e->message, format, arguments) < 0)
-        e->message[0] = '\0';
+static bool inside_character(char byte) {
+    return ((unsigned char)byte & 0xc0) == 0x80; /* of UTF-8 */
+}
+
+/* Beginning and end of a text that does not fit, of which the end is the longer part. */
+static void shorten(char *to, size_t size, const char *text, size_t length) {
+    static const char gap[] = "...";
+    size_t begin = size / 3, left = size - 1 - begin - (sizeof gap - 1);
+    const char *end = text + length - left;
+    while (begin > size / 3 - 4 && inside_character(text[begin]))
+        begin--;
+    for (int i = 0; i < 3 && inside_character(*end); i++)
+        end++;
+    memcpy(to, text, begin);
+    memcpy(to + begin, gap, sizeof gap - 1);
+    strcpy(to + begin + sizeof gap - 1, end);
+}
+
+/* The formatted text, and after ": " a reason unless that is NULL, which may be e's own message. */
+static void format_message(nnclr_error *e, const char *reason, const char *format,
+                           va_list arguments) __attribute__((format(printf, 3, 0)));
+
+static void format_message(nnclr_error *e, const char *reason, const char *format,
+                           va_list arguments) {
+    char text[LONGEST];
+    const size_t most = sizeof text - (reason ? strlen(reason) + strlen(": ") : 0);
+    int length = vsnprintf(text, most, format, arguments);
+    size_t used = length < 0 ? 0 : (size_t)length < most ? (size_t)length : most - 1;
+    text[used] = '\0';
+    if (reason)
+        used += (size_t)sprintf(text + used, ": %s", reason);
+    if (used < sizeof e->message)
+        memcpy(e->message, text, used + 1);
+    else
+        shorten(e->message, sizeof e->message, text, used);
 }
 
 bool nnclr_fail(nnclr_error *e, nnclr_code code, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    format_message(e, format, arguments);
+    format_message(e, NULL, format, arguments);
     va_end(arguments);
     e->code = code;
     return false;
@@ -49,16 +80,13 @@ static const char *advice(int number) {
 
 bool nnclr_fail_errno(nnclr_error *e, const char *format, ...) {
     int number = errno;
+    char text[128], reason[200];
     va_list arguments;
     va_start(arguments, format);
-    format_message(e, format, arguments);
-    va_end(arguments);
-
-    char reason[128];
-    size_t used = strlen(e->message);
     /* GNU strerror_r: returns the text, which need not lie in the buffer. */
-    snprintf(e->message + used, sizeof e->message - used, ": %s%s",
-             strerror_r(number, reason, sizeof reason), advice(number));
+    snprintf(reason, sizeof reason, "%s%s", strerror_r(number, text, sizeof text), advice(number));
+    format_message(e, reason, format, arguments);
+    va_end(arguments);
     e->code = code_of(number);
     return false;
 }
@@ -69,14 +97,9 @@ bool nnclr_is_fault_of_input(const nnclr_error *e) {
 }
 
 bool nnclr_fail_at(nnclr_error *e, const char *format, ...) {
-    nnclr_error inner = *e;
     va_list arguments;
     va_start(arguments, format);
-    format_message(e, format, arguments);
+    format_message(e, e->message, format, arguments);
     va_end(arguments);
-
-    size_t used = strlen(e->message);
-    snprintf(e->message + used, sizeof e->message - used, ": %.*s", (int)sizeof inner.message,
-             inner.message);
     return false;
 }

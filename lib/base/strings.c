@@ -34,12 +34,11 @@ bool nnclr_buffer_append(nnclr_buffer *buffer, const void *bytes, size_t size, n
     return true;
 }
 
-bool nnclr_buffer_printf(nnclr_buffer *buffer, nnclr_error *e, const char *format, ...) {
-    va_list arguments, again;
-    va_start(arguments, format);
+bool nnclr_buffer_vprintf(nnclr_buffer *buffer, nnclr_error *e, const char *format,
+                          va_list arguments) {
+    va_list again;
     va_copy(again, arguments);
     int size = vsnprintf(NULL, 0, format, arguments);
-    va_end(arguments);
     bool ok = size >= 0 && nnclr_buffer_reserve(buffer, (size_t)size, e);
     if (size < 0)
         nnclr_fail(e, NNCLR_ERROR_INPUT, "a text cannot be formatted");
@@ -48,6 +47,14 @@ bool nnclr_buffer_printf(nnclr_buffer *buffer, nnclr_error *e, const char *forma
         buffer->size += (size_t)size;
     }
     va_end(again);
+    return ok;
+}
+
+bool nnclr_buffer_printf(nnclr_buffer *buffer, nnclr_error *e, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    bool ok = nnclr_buffer_vprintf(buffer, e, format, arguments);
+    va_end(arguments);
     return ok;
 }
 

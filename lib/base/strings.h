@@ -2,6 +2,7 @@
 #ifndef NNCLR_BASE_STRINGS_H
 #define NNCLR_BASE_STRINGS_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,8 @@ bool nnclr_buffer_reserve(nnclr_buffer *buffer, size_t more, nnclr_error *e); /*
 bool nnclr_buffer_append(nnclr_buffer *buffer, const void *bytes, size_t size, nnclr_error *e);
 bool nnclr_buffer_printf(nnclr_buffer *buffer, nnclr_error *e, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+bool nnclr_buffer_vprintf(nnclr_buffer *buffer, nnclr_error *e, const char *format,
+                          va_list arguments) __attribute__((format(printf, 3, 0)));
 
 /* The whole text must be one decimal number inside [low, high]; else false. */
 bool nnclr_parse_int(const char *text, int64_t low, int64_t high, int64_t *out);

@@ -1,6 +1,5 @@
 #include "eval/markup.h"
 
-#include <stdio.h>
 #include <string.h>
 
 bool nnclr_markup_fail(nnclr_markup *m, const nnclr_error *e) {
@@ -21,12 +20,12 @@ void nnclr_markup_add(nnclr_markup *m, const char *html) {
 }
 
 void nnclr_markup_printf(nnclr_markup *m, const char *format, ...) {
-    char text[1000];
+    nnclr_error e = NNCLR_NO_ERROR;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    if (!m->failed && !nnclr_buffer_vprintf(&m->out, &e, format, arguments))
+        nnclr_markup_fail(m, &e);
     va_end(arguments);
-    nnclr_markup_add(m, text);
 }
 
 static const char *entity(unsigned char letter) {

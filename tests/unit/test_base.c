@@ -42,12 +42,33 @@ static void errors_keep_their_reason(void) {
     CHECK(nnclr_is_fault_of_input(&e));
 }
 
-static void long_messages_are_cut_not_overrun(void) {
-    char big[3000];
+static bool ends_with(const char *text, const char *end) {
+    const size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+/* Paths may be longer than a message: what was done, and why it failed, is said all the same. */
+static void long_messages_lose_their_middle(void) {
+    char big[3000], wide[3001];
     memset(big, 'a', sizeof big - 1);
     big[sizeof big - 1] = '\0';
-    nnclr_fail(&e, NNCLR_ERROR_INPUT, "%s", big);
-    nnclr_fail_at(&e, "%s", big);
+    nnclr_fail(&e, NNCLR_ERROR_INPUT, "open %s: why", big);
+    CHECK(strlen(e.message) == sizeof e.message - 1);
+    CHECK(strncmp(e.message, "open aaa", 8) == 0 && strstr(e.message, "a...a"));
+    CHECK(ends_with(e.message, "aaa: why"));
+    nnclr_fail_at(&e, "at %s", big);
+    CHECK(strlen(e.message) == sizeof e.message - 1 && ends_with(e.message, "aaa: why"));
+    CHECK(strncmp(e.message, "at aaa", 6) == 0);
+    errno = ENOSPC;
+    nnclr_fail_errno(&e, "%s", big);
+    CHECK(ends_with(e.message, "aaa: No space left on device"));
+    for (size_t first = 0; first < 3; first++) { /* no character of UTF-8 is torn */
+        for (size_t i = 0; i + 3 < sizeof wide; i += 3)
+            memcpy(wide + i, "\xe2\x82\xac", 4);
+        nnclr_fail(&e, NNCLR_ERROR_INPUT, "%.*s%s", (int)first, "xy", wide);
+        CHECK(nnclr_is_utf8(e.message) && strlen(e.message) > sizeof e.message - 8);
+    }
+    nnclr_fail(&e, NNCLR_ERROR_INPUT, "%20000d", 7); /* beyond all bounds */
     CHECK(strlen(e.message) == sizeof e.message - 1);
 }
 
@@ -262,7 +283,7 @@ int main(void) {
     if (!mkdtemp(folder))
         return 1;
     RUN(errors_keep_their_reason);
-    RUN(long_messages_are_cut_not_overrun);
+    RUN(long_messages_lose_their_middle);
     RUN(size_overflow_is_seen);
     RUN(blocks_are_aligned_and_zero);
     RUN(numbers_are_parsed_whole);
