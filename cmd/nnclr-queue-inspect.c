@@ -94,6 +94,10 @@ static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error 
     if (ok && path.data[0]) {
         ok = nnclr_history_read((const char *)path.data, history, e);
         options.history = history;
+        if (ok && history->damaged > 0)
+            nnclr_cli_note(x->cli, "%s: %lld of %lld lines are damaged and left out",
+                           (const char *)path.data, (long long)history->damaged,
+                           (long long)history->lines);
     }
     ok = ok && nnclr_page(found, &options, &html, e) && write_file(x->settings->html, &html, e);
     nnclr_buffer_free(&html);

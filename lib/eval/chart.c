@@ -5,6 +5,23 @@
 
 enum { WIDTH = 360, HEIGHT = 190, LEFT = 44, RIGHT = 12, TOP = 10, BOTTOM = 24, TICKS = 4 };
 
+/* NAN, a gap, where arithmetic with the number could leave what a double holds. */
+static double drawable(double x) {
+    return fabs(x) < 1e-300 ? 0 : fabs(x) <= 1e300 ? x : NAN;
+}
+
+typedef struct range {
+    double low, high; /* low above high: it is empty */
+} range;
+
+static void widen(range *r, double x) {
+    x = drawable(x);
+    if (isnan(x))
+        return;
+    r->low = fmin(r->low, x);
+    r->high = fmax(r->high, x);
+}
+
 typedef struct axis {
     double low, high, step; /* ticks at multiples of step */
 } axis;
@@ -77,12 +94,12 @@ static void draw_line(nnclr_markup *m, const axis *across, const axis *up, const
     char pen = 'M';
     nnclr_markup_printf(m, "<path class=\"%s\" d=\"", line->class);
     for (int i = 0; i < count; i++) {
-        if (!isfinite(line->value[i])) {
+        const double value = drawable(line->value[i]), at = drawable(x[i]);
+        if (isnan(value) || isnan(at)) {
             pen = 'M';
             continue;
         }
-        nnclr_markup_printf(m, "%c%.1f %.1f", pen, place_x(across, x[i]),
-                            place_y(up, line->value[i]));
+        nnclr_markup_printf(m, "%c%.1f %.1f", pen, place_x(across, at), place_y(up, value));
         pen = 'L';
     }
     nnclr_markup_add(m, "\"/>");
@@ -90,17 +107,16 @@ static void draw_line(nnclr_markup *m, const axis *across, const axis *up, const
 
 bool nnclr_chart_lines(nnclr_markup *m, const char *label, const double *x, int count,
                        const nnclr_chart_line *lines, int line_count, bool from_zero) {
-    double low = INFINITY, high = -INFINITY;
-    for (int l = 0; l < line_count; l++)
-        for (int i = 0; i < count; i++)
-            if (isfinite(lines[l].value[i])) {
-                low = fmin(low, lines[l].value[i]);
-                high = fmax(high, lines[l].value[i]);
-            }
-    if (!isfinite(low))
+    range values = {INFINITY, -INFINITY}, places = values;
+    for (int i = 0; i < count; i++) {
+        widen(&places, x[i]);
+        for (int l = 0; l < line_count; l++)
+            widen(&values, lines[l].value[i]);
+    }
+    if (values.low > values.high || places.low > places.high)
         return false;
-    const axis up = make_axis(from_zero ? fmin(low, 0) : low, high, false);
-    const axis across = make_axis(x[0], x[count - 1], true);
+    const axis up = make_axis(from_zero ? fmin(values.low, 0) : values.low, values.high, false);
+    const axis across = make_axis(places.low, places.high, true);
     begin(m, label);
     draw_y(m, &up);
     draw_x(m, &across);

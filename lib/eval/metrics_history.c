@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "io/json.h"
+#include "train/schedule.h"
 
 static const size_t most_bytes = (size_t)1 << 30;
 
@@ -20,34 +21,32 @@ typedef struct point {
     int lines, known[NNCLR_CURVES];
 } point;
 
-static bool add_line(const char *text, size_t size, point *p, double *last, nnclr_error *e) {
-    nnclr_json *line = nnclr_json_parse(text, size, "this line", e);
-    double step;
-    if (!line)
-        return false;
-    bool ok = nnclr_json_is_object(line) ? nnclr_json_get_real(line, "step", &step, e)
-                                         : nnclr_fail(e, NNCLR_ERROR_INPUT, "this is no object");
-    if (ok) {
-        *last = step;
-        p->step += step;
-        p->lines++;
-        for (int c = 0; c < NNCLR_CURVES; c++) {
-            double value;
-            const nnclr_json *member = nnclr_json_get(line, keys[c]);
-            if (member && nnclr_json_real(member, &value) && isfinite(value)) {
-                p->value[c] += value;
-                p->known[c]++;
-            }
+/* The line's step; false: it has none, and is no line of a run. */
+static bool step_of(const nnclr_json *line, double *step) {
+    nnclr_error ignored = NNCLR_NO_ERROR;
+    return nnclr_json_is_object(line) && nnclr_json_get_real(line, "step", step, &ignored) &&
+           *step >= 0 && *step <= (double)NNCLR_MOST_STEPS;
+}
+
+static void add_line(const nnclr_json *line, double step, point *p) {
+    p->step += step;
+    p->lines++;
+    for (int c = 0; c < NNCLR_CURVES; c++) {
+        double value;
+        const nnclr_json *member = nnclr_json_get(line, keys[c]);
+        if (member && nnclr_json_real(member, &value) && isfinite(value)) {
+            p->value[c] += value;
+            p->known[c]++;
         }
     }
-    nnclr_json_free(line);
-    return ok;
 }
 
 static void finish_point(nnclr_history *out, point *p) {
     out->step[out->count] = p->step / p->lines;
-    for (int c = 0; c < NNCLR_CURVES; c++)
-        out->value[c][out->count] = p->known[c] ? p->value[c] / p->known[c] : NAN;
+    for (int c = 0; c < NNCLR_CURVES; c++) {
+        const double mean = p->known[c] ? p->value[c] / p->known[c] : NAN;
+        out->value[c][out->count] = isfinite(mean) ? mean : NAN;
+    }
     out->count++;
     *p = (point){0};
 }
@@ -63,11 +62,21 @@ bool nnclr_history_read(const char *path, nnclr_history *out, nnclr_error *e) {
     const int64_t each = (out->lines + NNCLR_HISTORY_POINTS - 1) / NNCLR_HISTORY_POINTS;
     for (int64_t line = 1; ok && line <= out->lines; line++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
-        ok = add_line(at, (size_t)(newline - at), &p, &out->last_step, e);
-        if (!ok)
-            nnclr_fail_at(e, "%s, line %lld", path, (long long)line);
+        nnclr_error damage = NNCLR_NO_ERROR;
+        nnclr_json *object = nnclr_json_parse(at, (size_t)(newline - at), "this line", &damage);
+        double step;
+        if (step_of(object, &step)) {
+            add_line(object, step, &p);
+            out->last_step = step;
+        } else if (damage.code == NNCLR_ERROR_MEMORY) {
+            *e = damage;
+            ok = false;
+        } else {
+            out->damaged++;
+        }
+        nnclr_json_free(object);
         at = newline + 1;
-        if (ok && (p.lines == each || line == out->lines))
+        if (p.lines > 0 && (p.lines == each || line == out->lines))
             finish_point(out, &p);
     }
     nnclr_buffer_free(&text);

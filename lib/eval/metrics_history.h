@@ -22,15 +22,16 @@ typedef enum nnclr_curve {
 } nnclr_curve;
 
 typedef struct nnclr_history {
-    int count; /* of points: each the mean of as many lines that follow one another */
-    int64_t lines;
+    int count;              /* of points: each the mean of as many lines that follow one another */
+    int64_t lines, damaged; /* whole lines, and those of them that were left out */
     double last_step;
     double step[NNCLR_HISTORY_POINTS];
-    double value[NNCLR_CURVES][NNCLR_HISTORY_POINTS]; /* NAN: null or absent in all of its lines */
+    double value[NNCLR_CURVES][NNCLR_HISTORY_POINTS]; /* NAN: null or absent in all of its lines,
+                                                         or too large to tell */
 } nnclr_history;
 
-/* Lines must be JSON objects with a step. A last line without newline is being written, and left
- * out. */
+/* A line that is no JSON object with a step that a run can have is left out, and counted. A last
+ * line without newline is being written: it is left out, too. */
 bool nnclr_history_read(const char *path, nnclr_history *out, nnclr_error *e);
 
 #endif

@@ -221,9 +221,12 @@ static void put_history(page *p) {
     nnclr_markup_printf(
         &p->m,
         "<section id=\"curves\"><h2>How training went</h2>\n<p class=\"about\">%lld "
-        "logged steps, up to step %.0f; across: steps.</p>\n<div "
-        "class=\"charts\">\n",
-        (long long)h->lines, h->last_step);
+        "logged steps, up to step %.0f; across: steps.",
+        (long long)(h->lines - h->damaged), h->last_step);
+    if (h->damaged > 0)
+        nnclr_markup_printf(&p->m, " %lld damaged line%s left out.", (long long)h->damaged,
+                            h->damaged == 1 ? " is" : "s are");
+    nnclr_markup_add(&p->m, "</p>\n<div class=\"charts\">\n");
     for (size_t i = 0; i < sizeof curve_charts / sizeof *curve_charts; i++)
         put_curves(p, &curve_charts[i]);
     nnclr_markup_add(&p->m, "</div></section>\n");

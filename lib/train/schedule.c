@@ -2,8 +2,6 @@
 
 #include <math.h>
 
-static const double longest = 1e15; /* steps */
-
 static double peak_rate(const nnclr_config *config) {
     switch (config->lr_scale) {
     case NNCLR_SCALE_LINEAR:
@@ -26,10 +24,10 @@ static bool plan_length(const nnclr_config *config, int64_t records, nnclr_plan 
                           config->batch, (long long)records);
     double total = config->steps ? (double)config->steps
                                  : round(config->epochs * (double)plan->steps_per_epoch);
-    if (!(total >= 1 && total <= longest))
+    if (!(total >= 1 && total <= (double)NNCLR_MOST_STEPS))
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
                           "%g epochs of %lld steps make no run of 1 to %g steps", config->epochs,
-                          (long long)plan->steps_per_epoch, longest);
+                          (long long)plan->steps_per_epoch, (double)NNCLR_MOST_STEPS);
     plan->total = (int64_t)total;
     return true;
 }

@@ -9,6 +9,8 @@
 
 #include "train/config.h"
 
+#define NNCLR_MOST_STEPS INT64_C(1000000000000000) /* of a run: sums with it fit, and doubles */
+
 typedef struct nnclr_plan {
     int64_t steps_per_epoch; /* the last partial batch is dropped */
     int64_t total, warmup;   /* steps */

@@ -399,13 +399,19 @@ END
     grep -q "ids classes duplicates labels leaks neighbours" held
 }
 
+@test "--html: a damaged line of the metrics costs that line" {
+    make_run
+    sed -i '3s/.*/{"step":9223372036854775807,"loss":1e308}/; 4s/.$//' run/metrics.jsonl
+    expect 0 nnclr-queue-inspect --html a.html $checkpoint train.tar.zst
+    [[ $stderr == *"run/metrics.jsonl: 2 of 6 lines are damaged and left out"* ]]
+    check_page a.html | grep -q curves
+    grep -q "4 logged steps, up to step 6; across: steps. 2 damaged lines are left out" a.html
+}
+
 @test "--html: what it cannot read or write is one sentence and no file" {
     make_run
     expect 1 nnclr-queue-inspect --html a.html --metrics nowhere $checkpoint train.tar.zst
     expect_message nnclr-queue-inspect "nowhere"
-    echo "{" >>run/metrics.jsonl
-    expect 1 nnclr-queue-inspect --html a.html $checkpoint train.tar.zst
-    expect_message nnclr-queue-inspect "metrics.jsonl, line 7: "
     [ ! -e a.html ]
     expect 2 nnclr-queue-inspect --html a.html $checkpoint
     expect_message nnclr-queue-inspect "--html needs the pictures"

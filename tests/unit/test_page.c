@@ -1,5 +1,7 @@
 /* What the page of nnclr-queue-inspect is made of: escaping, data URIs, charts, the history of a
  * run, and pictures for terminals. */
+#include <float.h>
+
 #include "tests/unit/check.h"
 #include "tests/unit/scratch.h"
 
@@ -49,6 +51,11 @@ static int count_of(const char *text, const char *what) {
     return count;
 }
 
+/* Numbers alone. */
+static bool is_drawn(const char *svg) {
+    return !strstr(svg, "nan") && !strstr(svg, "inf");
+}
+
 static void charts_have_gaps_and_end(void) {
     const double x[] = {1, 2, 3, 4, 5}, gap[] = {1, 2, NAN, 4, 5},
                  none[] = {NAN, NAN, NAN, NAN, NAN};
@@ -64,14 +71,23 @@ static void charts_have_gaps_and_end(void) {
     CHECK(!nnclr_chart_lines(&m, "", x, 5, &nothing, 1, true));
     nnclr_buffer_free(&m.out);
 
-    const double extreme[][2] = {
-        {1e300, -1e300}, {1e20, 1e20 + 65536}, {5, 5}, {0, 0}, {1e-300, 2e-300}};
+    const double extreme[][2] = {{1e300, -1e300}, {1e20, 1e20 + 65536}, {5, 5},
+                                 {0, 0},          {1e-300, 2e-300},     {5e-324, 5e-324},
+                                 {DBL_MAX, 1},    {1, INFINITY},        {-INFINITY, 1e-323},
+                                 {1e300, 1e300}};
     for (size_t i = 0; i < sizeof extreme / sizeof *extreme; i++) {
         const nnclr_chart_line two = {extreme[i], "two", "first"};
         nnclr_markup one = {0};
         CHECK(nnclr_chart_lines(&one, "", x, 2, &two, 1, i % 2));
-        CHECK(one.out.size < 3000 && !strstr(text_of(&one), "nan"));
+        CHECK(one.out.size < 3000 && is_drawn(text_of(&one)));
         nnclr_buffer_free(&one.out);
+        /* The same along the other axis, if all of it can be. */
+        nnclr_markup other = {0};
+        const double values[] = {1, 2};
+        const nnclr_chart_line along = {values, "along", "first"};
+        CHECK(nnclr_chart_lines(&other, "", extreme[i], 2, &along, 1, false));
+        CHECK(other.out.size < 3000 && is_drawn(text_of(&other)));
+        nnclr_buffer_free(&other.out);
     }
     const int64_t bars[] = {0, 3, INT64_C(1) << 60};
     nnclr_markup b = {0};
@@ -100,13 +116,51 @@ static void history_is_thinned(void) {
 
     scratch_write(scratch("m"), "", 0);
     CHECK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0);
-    static const char *const broken[] = {"{\"step\":1}\n[1]\n", "{\"step\":1}\n{\"loss\":1}\n",
-                                         "{\"step\":1}\n\n", "{\"step\":1}\nx\n"};
-    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
-        scratch_write(scratch("m"), broken[i], strlen(broken[i]));
-        CHECK(!nnclr_history_read(scratch("m"), &h, &e));
-        CHECK_SAYS(strstr(e.message, "m, line 2: "), "%s", e.message);
+}
+
+/* It costs itself: the others' curves are drawn. */
+static void a_damaged_line_is_left_out(void) {
+    static const char *const damaged[] = {"[1]",
+                                          "{\"loss\":1}",
+                                          "",
+                                          "x",
+                                          "{\"step\":-1,\"loss\":9}",
+                                          "{\"step\":1e308,\"loss\":9}",
+                                          "{\"step\":9223372036854775807,\"loss\":9}"};
+    static nnclr_history h;
+    for (size_t i = 0; i < 3 * sizeof damaged / sizeof *damaged; i++) {
+        const char *lines[] = {"{\"step\":1,\"loss\":4}", "{\"step\":2,\"loss\":3}", NULL};
+        const char *bad = damaged[i / 3];
+        nnclr_error e = NNCLR_NO_ERROR;
+        nnclr_buffer text = {0};
+        for (size_t at = 0; at < 3; at++) /* the damaged one at each place */
+            CHECK(nnclr_buffer_printf(&text, &e, "%s\n",
+                                      at == i % 3 ? bad : lines[at - (at > i % 3)]));
+        scratch_write(scratch("m"), text.data, text.size);
+        CHECK_SAYS(nnclr_history_read(scratch("m"), &h, &e), "%s", e.message);
+        CHECK(h.lines == 3 && h.damaged == 1 && h.count == 2 && h.last_step == 2);
+        CHECK(h.step[0] == 1 && h.value[NNCLR_CURVE_LOSS][1] == 3);
+        nnclr_buffer_free(&text);
     }
+    nnclr_error e = NNCLR_NO_ERROR;
+    scratch_write(scratch("m"), "x\n", 2);
+    CHECK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0 && h.damaged == 1);
+    static char huge[NNCLR_HISTORY_POINTS * 60]; /* two lines a point: their sum is not finite */
+    size_t used = 0;
+    for (int i = 0; i < NNCLR_HISTORY_POINTS + 2; i++)
+        used += (size_t)sprintf(huge + used, "{\"step\":%d,\"loss\":1.7e308}\n", i);
+    scratch_write(scratch("m"), huge, used);
+    CHECK(nnclr_history_read(scratch("m"), &h, &e) && isnan(h.value[NNCLR_CURVE_LOSS][0]));
+}
+
+static void long_text_is_whole(void) {
+    char text[5000];
+    nnclr_markup m = {0};
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    nnclr_markup_printf(&m, "<b>%s</b>", text);
+    CHECK(!m.failed && m.out.size == sizeof text - 1 + 7 && strstr(text_of(&m), "a</b>"));
+    nnclr_buffer_free(&m.out);
 }
 
 static void half_blocks_show_two_pixels_each(void) {
@@ -148,6 +202,8 @@ int main(void) {
     RUN(data_is_base64);
     RUN(charts_have_gaps_and_end);
     RUN(history_is_thinned);
+    RUN(a_damaged_line_is_left_out);
+    RUN(long_text_is_whole);
     RUN(half_blocks_show_two_pixels_each);
     RUN(shrinking_keeps_the_aspect);
     return check_done();
