@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "train/checkpoint_layout.h"
+#include "train/schedule.h"
 #include "train/training_data.h"
 
 enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
@@ -83,8 +84,8 @@ static bool read_number(const nnclr_tensor_reader *reader, const char *key, int6
     if (!text)
         return false;
     return nnclr_parse_int(text, 0, high, out) ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s of the checkpoint is no number from 0 to %" PRId64,
-                      key, high);
+           nnclr_fail(e, NNCLR_ERROR_INPUT,
+                      "%s of the checkpoint is not a number from 0 to %" PRId64, key, high);
 }
 
 static bool read_name(const nnclr_tensor_reader *reader, const char *key, char out[16],
@@ -160,7 +161,7 @@ static bool read_metadata(const nnclr_tensor_reader *reader, nnclr_checkpoint_in
                           nnclr_error *e) {
     if (!nnclr_tensor_reader_expect(reader, "checkpoint", e))
         return false;
-    if (!read_number(reader, "nnclr.total_steps", INT64_MAX, &info->total_steps, e) ||
+    if (!read_number(reader, "nnclr.total_steps", NNCLR_MOST_STEPS, &info->total_steps, e) ||
         !read_number(reader, "nnclr.step", info->total_steps, &info->step, e) ||
         !read_name(reader, "nnclr.engine", info->engine, e) ||
         !read_name(reader, "nnclr.precision", info->precision, e) ||

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "train/checkpoint_layout.h"
+#include "train/schedule.h"
 
 #define BACKBONE "backbone."
 
@@ -143,8 +144,9 @@ bool nnclr_weights_describe(const nnclr_tensor_reader *reader, const char *prefi
         return guess_config(reader, &info->names, &info->config, e);
     if (!read_config(config, &info->config, e))
         return nnclr_fail_at(e, "%s", path);
-    return !step || nnclr_parse_int(step, 0, INT64_MAX, &info->step) ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: nnclr.step is no number from 0 on", path);
+    return !step || nnclr_parse_int(step, 0, NNCLR_MOST_STEPS, &info->step) ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: nnclr.step is not a number from 0 to %lld", path,
+                      (long long)NNCLR_MOST_STEPS);
 }
 
 /* ---- loading ---- */

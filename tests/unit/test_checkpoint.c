@@ -5,6 +5,7 @@
 #include "net/model.h"
 #include "tests/unit/engine_fixture.h"
 #include "train/checkpoint.h"
+#include "train/schedule.h"
 
 static char folder[] = "/tmp/nnclr-test-checkpoint-XXXXXX";
 static char path[100], other[100], plain[100];
@@ -323,6 +324,21 @@ static void check_not_loaded(state *s, const char *why) {
                s->e.message, why);
 }
 
+/* What is counted on from there must not overflow. */
+static void steps_that_no_run_has(void) {
+    nnclr_config config = small_config();
+    const int64_t steps[] = {NNCLR_MOST_STEPS + 1, INT64_MAX};
+    for (int i = 0; i < 2; i++) {
+        state s;
+        open_state(&s, NNCLR_PRECISION_F32, &config);
+        fill_state(&s, &config);
+        s.info.step = s.info.total_steps = steps[i];
+        check_not_loaded(&s, "nnclr.total_steps of the checkpoint is not a number from 0 to "
+                             "1000000000000000");
+        close_state(&s);
+    }
+}
+
 /* A number of the state, another in the file: a checkpoint is not written with what is of no use.
  */
 static void check_flipped(state *s, void *place, float in_file, const char *why) {
@@ -523,6 +539,7 @@ int main(void) {
     RUN(tensors_that_do_not_fit_their_config);
     RUN(a_huge_network_is_refused_before_it_is_made);
     RUN(a_deeper_file_than_its_config);
+    RUN(steps_that_no_run_has);
     RUN(numbers_that_nothing_goes_on_from);
     RUN(rows_beyond_the_data);
     RUN(batches_that_cannot_be_counted_on);
