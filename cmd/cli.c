@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/strings.h"
 #include "base/threads.h"
 #include "cmd/cli_internal.h"
 
@@ -17,13 +18,16 @@
 /* One line on stderr. Bytes that would steer a terminal may come from a hostile file name. */
 __attribute__((format(printf, 2, 0))) static void say(nnclr_cli *cli, const char *format,
                                                       va_list arguments) {
-    char text[2048];
-    vsnprintf(text, sizeof text, format, arguments);
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer whole = {0};
+    char *text =
+        nnclr_buffer_vprintf(&whole, &e, format, arguments) ? (char *)whole.data : e.message;
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
     nnclr_cli_clear_progress(cli);
     fprintf(stderr, "%s: %s\n", cli->program->name, text);
+    nnclr_buffer_free(&whole);
 }
 
 void nnclr_cli_error(nnclr_cli *cli, const char *format, ...) {
@@ -73,12 +77,15 @@ _Noreturn void nnclr_cli_die(nnclr_cli *cli, const nnclr_error *e) {
 }
 
 _Noreturn void nnclr_cli_usage(nnclr_cli *cli, const char *format, ...) {
-    char text[1500];
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer text = {0};
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    bool ok = nnclr_buffer_vprintf(&text, &e, format, arguments);
     va_end(arguments);
-    nnclr_cli_error(cli, "%s (try %s --help)", text, cli->program->name);
+    nnclr_cli_error(cli, "%s (try %s --help)", ok ? (char *)text.data : e.message,
+                    cli->program->name);
+    nnclr_buffer_free(&text);
     exit(NNCLR_EXIT_USAGE);
 }
 

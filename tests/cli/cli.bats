@@ -222,3 +222,13 @@ END
     echo "$output"
     [ "$status" -eq 0 ]
 }
+
+@test "a message with a long name is whole" {
+    name=$(printf 'a%.0s' {1..3000})
+    expect 2 nnclr-prep -o "$name.npy" pictures
+    expect_message nnclr-prep "not as in $name.npy; "
+    [[ $stderr == *"(try nnclr-prep --help)" ]]
+    # The library's are shortened in the middle: what and why stay.
+    expect 1 nnclr-prep -q -o out.tar.zst "$name"
+    [[ $stderr == "nnclr-prep: aaa"*"aaa...aaa"*"aaa: File name too long" ]]
+}
