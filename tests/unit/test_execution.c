@@ -361,7 +361,7 @@ static void heads_run_alone(void) {
     CHECK(largest(want, count) > 0 && same(want, got, count));
     /* a cut that a residual steps over is none */
     CHECK(!nnclr_execution_create_range(&b.parameters, NNCLR_TRAINING, 2, 4, 3, -1, &e));
-    CHECK(strstr(e.message, "no cut"));
+    CHECK(strstr(e.message, "not a cut"));
     nnclr_execution_free(heads);
     nnclr_free(rows);
     nnclr_free(output);
