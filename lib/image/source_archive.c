@@ -53,8 +53,10 @@ static bool is_visible(const char *path) {
 
 static bool is_below_root(const reading *r, const char *path) {
     const size_t size = r->root.size;
-    return size == 0 || (strncmp(path, (char *)r->root.data, size) == 0 && path[size] == '/' &&
-                         is_visible(path + size + 1));
+    if (size == 0)
+        return is_visible(path);
+    return strncmp(path, (char *)r->root.data, size) == 0 && path[size] == '/' &&
+           is_visible(path + size + 1);
 }
 
 /* What a member that is not below the root is to it: a file of many pictures that the root names,
@@ -126,7 +128,7 @@ static bool add_member(reading *r, const char *name, const char *link, nnclr_err
         return false;
     if (kind != NNCLR_TREE_FILE || !*path)
         return true;
-    const bool wanted = (is_visible(path) && is_below_root(r, path)) || is_beside(r, path, &role);
+    const bool wanted = is_below_root(r, path) || is_beside(r, path, &role);
     return !wanted || keep_member(r, &r->tree.members[r->tree.count - 1], path, e);
 }
 

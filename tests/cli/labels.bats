@@ -248,6 +248,15 @@ bird no. 001" ]
     cmp archive.tar.zst folder.tar.zst
 }
 
+@test "a root may be hidden, in a tar from a pipe too" {
+    mkdir -p .d/a
+    LC_ALL=C draw .d/a/1.ppm
+    tar cf d.tar .d
+    expect 0 nnclr-prep --root .d -o folder.tar.zst .
+    expect 0 nnclr-prep --root .d -o pipe.tar.zst - <d.tar
+    cmp folder.tar.zst pipe.tar.zst
+}
+
 @test "links that lead nowhere are named, and do not stop it" {
     mkdir -p d/a
     LC_ALL=C draw d/a/1.ppm out.ppm
