@@ -233,9 +233,10 @@ static bool can_read_again(const reading *r) {
 
 static bool gather(reading *r, nnclr_error *e) {
     const char *root = (char *)r->root.data;
-    if (!read_members(r, true, e) || !nnclr_tree_settle(&r->tree, e) ||
-        !nnclr_tree_walk(&r->tree, root, note_missing, r, e))
+    if (!read_members(r, true, e) || !nnclr_tree_settle(&r->tree, e))
         return false;
+    if (!nnclr_tree_walk(&r->tree, root, note_missing, r, e))
+        return nnclr_fail_at(e, "%s", r->source->bases[r->input]);
     if (r->missing > 0 && can_read_again(r) && !read_members(r, false, e))
         return false;
     return nnclr_tree_walk(&r->tree, root, add_below, r, e) && add_beside(r, e) &&

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 
 /* Links can make a small tree look endless although no branch of it is a circle. */
-enum { MOST_FOLDERS = 4000000, MOST_DEPTH = 1000, MOST_LINKS = 40 };
+enum { MOST_LINKED = 100000, MOST_DEPTH = 1000, MOST_LINKS = 40 };
 
 void nnclr_tree_free(nnclr_tree *tree) {
     nnclr_free(tree->members);
@@ -27,6 +27,8 @@ static bool add_text(nnclr_tree *tree, const char *text, size_t *at, nnclr_error
 bool nnclr_tree_add(nnclr_tree *tree, const char *path, const char *target, nnclr_tree_kind kind,
                     nnclr_error *e) {
     nnclr_tree_member member = {.kind = kind, .content = tree->count};
+    for (const char *c = path; *c; c++)
+        tree->folders += *c == '/';
     if (!nnclr_reserve(&tree->members, &tree->capacity, tree->count + 1, sizeof member, e) ||
         !add_text(tree, path, &member.path, e) ||
         (target && !add_text(tree, target, &member.target, e)))
@@ -238,9 +240,10 @@ static bool visit_folder(walk *w, const char *real, const level *above, nnclr_er
     for (const level *l = above; l; l = l->above)
         if (strcmp(l->real, real) == 0)
             return true;
-    if (++w->folders > MOST_FOLDERS || here.depth > MOST_DEPTH)
-        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "over %d folders, or %d inside each other",
-                          MOST_FOLDERS, MOST_DEPTH);
+    if (here.depth > MOST_DEPTH)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "over %d folders inside each other", MOST_DEPTH);
+    if (++w->folders > w->tree->folders + MOST_LINKED)
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "links make over %d folders of it", MOST_LINKED);
     const size_t shown = w->shown.size, lead = strlen(real) + (*real != '\0');
     nnclr_buffer path = {0}; /* of one child after the other */
     bool ok = nnclr_buffer_printf(&path, e, "%s%s", real, *real ? "/" : "");
@@ -250,7 +253,7 @@ static bool visit_folder(walk *w, const char *real, const level *above, nnclr_er
         const size_t size = strcspn(name, "/");
         const bool folder = name[size] == '/';
         ok = nnclr_buffer_append(&path, name, size, e);
-        if (ok && !nnclr_source_is_clutter(name, size)) {
+        if (ok && size > 0 && !nnclr_source_is_clutter(name, size)) {
             ok = (shown == 0 || nnclr_buffer_append(&w->shown, "/", 1, e)) &&
                  nnclr_buffer_append(&w->shown, name, size, e) &&
                  visit_child(w, (char *)path.data, folder, &here, e);

@@ -40,6 +40,7 @@ typedef struct nnclr_tree {
     nnclr_buffer texts;
     nnclr_tree_place *places; /* sorted by path; of several members of one path the last */
     size_t place_count;
+    size_t folders; /* at most so many are there without links */
 } nnclr_tree;
 
 void nnclr_tree_free(nnclr_tree *tree);

@@ -248,6 +248,25 @@ bird no. 001" ]
     cmp archive.tar.zst folder.tar.zst
 }
 
+@test "links that multiply folders, and folders without end, are refused in time" {
+    need python3
+    python3 - <<'END'
+import io, tarfile
+def pack(name, entries):
+    with tarfile.open(name, "w") as tar:
+        for path, link in entries:
+            member = tarfile.TarInfo(path)
+            member.type, member.linkname = (tarfile.SYMTYPE, link) if link else (tarfile.REGTYPE, "")
+            tar.addfile(member)
+pack("bomb.tar", [(f"l{i}/{j}", f"../l{i + 1}") for i in range(9) for j in range(9)] + [("l9/x.ppm", None)])
+pack("deep.tar", [("a/" * 2000 + "x.ppm", None)])
+END
+    expect 1 nnclr-prep -o x.tar.zst bomb.tar
+    expect_message nnclr-prep "bomb.tar: links make over 100000 folders of it"
+    expect 1 nnclr-prep -o x.tar.zst deep.tar
+    expect_message nnclr-prep "deep.tar: over 1000 folders inside each other"
+}
+
 @test "a root may be hidden, in a tar from a pipe too" {
     mkdir -p .d/a
     LC_ALL=C draw .d/a/1.ppm
