@@ -79,7 +79,7 @@ setup() {
     truncate -s 200M in/c/film.mp4
     printf 'GIF89a' >in/c/b.gif
     truncate -s 200M in/c/b.gif
-    tar -cf - in | zstd -q >films.tar.zst
+    tar -cf - -C in . | zstd -q >films.tar.zst
     export TMPDIR=$PWD/tmp
     mkdir tmp
     for picture in films.tar.zst in; do
