@@ -64,8 +64,10 @@ static void put_measure(nnclr_table *table, const char *measure, const char *par
 static bool print_health(inspector *x, nnclr_error *e) {
     nnclr_health h;
     char part[60];
-    if (!nnclr_measure_health(&x->oracle, &x->bank, (uint64_t)x->settings->seed, &h, e))
+    if (!nnclr_measure_health(&x->oracle, &x->bank, (uint64_t)x->settings->seed, &x->progress, &h,
+                              e))
         return false;
+    inspector_progress_end(x);
     nnclr_cli_note(x->cli, "effective rank %.1f of %d dimensions; %.1f %% initial rows",
                    h.effective_rank, h.d, 100 * h.initial);
     nnclr_table *table = BEGIN(x, "measure", "part", "value");
@@ -206,14 +208,33 @@ static bool print_labels(const inspector *x, const nnclr_row_graph *graph, nnclr
     return ok;
 }
 
-static bool print_duplicates(const inspector *x, const nnclr_row_graph *graph, nnclr_error *e) {
+/* ---- reports on copies ---- */
+
+static nnclr_copy_options copy_options(const inspector *x) {
+    return (nnclr_copy_options){.threshold = x->settings->threshold,
+                                .shards = x->shards,
+                                .query_shards = x->query_shards,
+                                .progress = &x->progress};
+}
+
+static const char *bytes_unknown(const nnclr_duplicate_report *report) {
+    return report->bytes_known ? "" : "; which are the same bytes is not known without the SHARDs";
+}
+
+static bool print_duplicates(inspector *x, nnclr_error *e) {
+    const nnclr_copy_options options = copy_options(x);
     nnclr_duplicate_report report;
-    if (!nnclr_report_duplicates(graph, x->settings->threshold, &report, e))
+    if (!nnclr_report_duplicates(&x->engine, &x->bank, &options, &report, e))
         return false;
-    nnclr_cli_note(x->cli, "%zu rows in %lld groups of cosine %g and more", report.count,
-                   (long long)report.groups, x->settings->threshold);
+    inspector_progress_end(x);
+    nnclr_cli_note(x->cli,
+                   "groups of the same bytes: %lld, of %zu rows; groups of near copies (cosine %g "
+                   "and more): %lld, of %zu rows%s",
+                   (long long)report.byte_groups, report.same_bytes, x->settings->threshold,
+                   (long long)(report.groups - report.byte_groups),
+                   report.count - report.same_bytes, bytes_unknown(&report));
     nnclr_table *table =
-        BEGIN(x, "group", "row", "record", "label", "name", "twin", "cosine", "twin_name");
+        BEGIN(x, "group", "row", "record", "label", "name", "twin", "cosine", "twin_name", "same");
     for (size_t i = 0; i < report.count; i++) {
         const nnclr_duplicate *one = &report.rows[i];
         nnclr_table_int(table, one->group + 1);
@@ -221,6 +242,7 @@ static bool print_duplicates(const inspector *x, const nnclr_row_graph *graph, n
         nnclr_table_int(table, x->bank.record[one->twin.row]);
         nnclr_table_real(table, one->twin.cosine, 6);
         nnclr_table_text(table, bank_name(x, one->twin.row));
+        nnclr_table_text(table, nnclr_sameness_name(one->same));
         nnclr_table_row_end(table);
     }
     nnclr_table_end(table);
@@ -228,14 +250,19 @@ static bool print_duplicates(const inspector *x, const nnclr_row_graph *graph, n
     return true;
 }
 
-static bool print_leaks(const inspector *x, const nnclr_row_graph *graph, nnclr_error *e) {
+static bool print_leaks(inspector *x, nnclr_error *e) {
+    const nnclr_copy_options options = copy_options(x);
     nnclr_duplicate_report report;
-    if (!nnclr_report_leaks(graph, x->settings->threshold, &report, e))
+    if (!nnclr_report_leaks(&x->engine, &x->bank, &x->asking, &options, &report, e))
         return false;
-    nnclr_cli_note(x->cli, "%zu of %lld queries have a neighbour of cosine %g or more",
-                   report.count, (long long)x->asking.rows.n, x->settings->threshold);
+    inspector_progress_end(x);
+    nnclr_cli_note(x->cli,
+                   "%zu of %lld queries are here byte for byte, %zu more have a near copy of "
+                   "cosine %g or more%s",
+                   report.same_bytes, (long long)x->asking.rows.n, report.count - report.same_bytes,
+                   x->settings->threshold, bytes_unknown(&report));
     nnclr_table *table = BEGIN(x, "cosine", "query", "neighbour", "query_label", "neighbour_label",
-                               "query_name", "neighbour_name");
+                               "query_name", "neighbour_name", "same");
     for (size_t i = 0; i < report.count; i++) {
         const nnclr_duplicate *one = &report.rows[i];
         nnclr_table_real(table, one->twin.cosine, 6);
@@ -245,6 +272,7 @@ static bool print_leaks(const inspector *x, const nnclr_row_graph *graph, nnclr_
         nnclr_table_text(table, nnclr_row_set_class(&x->bank, one->twin.row));
         nnclr_table_text(table, asking_name(x, one->row));
         nnclr_table_text(table, bank_name(x, one->twin.row));
+        nnclr_table_text(table, nnclr_sameness_name(one->same));
         nnclr_table_row_end(table);
     }
     nnclr_table_end(table);
@@ -252,19 +280,29 @@ static bool print_leaks(const inspector *x, const nnclr_row_graph *graph, nnclr_
     return true;
 }
 
-bool print_report(inspector *x, nnclr_error *e) {
-    static bool (*const prints[])(const inspector *, const nnclr_row_graph *, nnclr_error *) = {
-        [REPORT_CLASSES] = print_classes,       [REPORT_HUBS] = print_hubs,
-        [REPORT_DUPLICATES] = print_duplicates, [REPORT_OUTLIERS] = print_outliers,
-        [REPORT_LABELS] = print_labels,         [REPORT_LEAKS] = print_leaks};
-    const int report = x->settings->report;
+/* ---- all reports ---- */
+
+static bool print_from_graph(inspector *x, nnclr_error *e) {
+    static bool (*const prints[])(const inspector *, const nnclr_row_graph *,
+                                  nnclr_error *) = {[REPORT_CLASSES] = print_classes,
+                                                    [REPORT_HUBS] = print_hubs,
+                                                    [REPORT_OUTLIERS] = print_outliers,
+                                                    [REPORT_LABELS] = print_labels};
     nnclr_row_graph graph;
-    if (report == REPORT_HEALTH)
-        return print_health(x, e);
-    if (!nnclr_row_graph_make(&x->engine, &x->bank, inspector_asking(x),
-                              report == REPORT_LEAKS ? 1 : (int)x->settings->k, &graph, e))
+    if (!nnclr_row_graph_make(&x->engine, &x->bank, &x->bank, (int)x->settings->k, &x->progress,
+                              &graph, e))
         return false;
-    bool ok = prints[report](x, &graph, e);
+    inspector_progress_end(x);
+    bool ok = prints[x->settings->report](x, &graph, e);
     nnclr_row_graph_free(&graph);
     return ok;
+}
+
+bool print_report(inspector *x, nnclr_error *e) {
+    static bool (*const prints[])(inspector *, nnclr_error *) = {
+        [REPORT_HEALTH] = print_health,       [REPORT_CLASSES] = print_from_graph,
+        [REPORT_HUBS] = print_from_graph,     [REPORT_DUPLICATES] = print_duplicates,
+        [REPORT_OUTLIERS] = print_from_graph, [REPORT_LABELS] = print_from_graph,
+        [REPORT_LEAKS] = print_leaks};
+    return prints[x->settings->report](x, e);
 }

@@ -51,10 +51,33 @@ static bool open_pictures(inspector *x, nnclr_error *e) {
     return x->query_shards || !s->query_shard;
 }
 
+static bool learn_bytes(inspector *x, nnclr_error *e) {
+    return nnclr_row_set_learn_bytes(&x->bank, x->shards, e) &&
+           (!x->settings->query || nnclr_row_set_learn_bytes(&x->asking, x->query_shards, e));
+}
+
+/* A new piece of work begins its rates anew. */
+static bool tell(void *context, const char *what, uint64_t done, uint64_t total) {
+    inspector *x = context;
+    if (!x->work || strcmp(x->work, what) != 0 || done < x->done)
+        nnclr_cli_progress_end(x->cli);
+    x->work = what;
+    x->done = done;
+    nnclr_cli_progress(x->cli, what, done, total, NULL);
+    return nnclr_cli_stop == 0;
+}
+
+void inspector_progress_end(inspector *x) {
+    if (x->work)
+        nnclr_cli_progress_end(x->cli);
+    x->work = NULL;
+}
+
 bool inspector_open(inspector *x, nnclr_cli *cli, const settings *s, nnclr_error *e) {
     x->cli = cli;
     x->settings = s;
-    return open_sets(x, e) && open_pictures(x, e) &&
+    x->progress = (nnclr_progress){.tell = tell, .context = x};
+    return open_sets(x, e) && open_pictures(x, e) && learn_bytes(x, e) &&
            (x->pool = nnclr_pool_create(cli->threads, e)) != NULL &&
            nnclr_engine_open(&x->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, x->pool, e) &&
            nnclr_engine_open(&x->oracle, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F64, x->pool, e);
@@ -136,7 +159,7 @@ bool inspector_ask(inspector *x, nnclr_inspection *out, nnclr_error *e) {
               (!s->query_name || choose_names(set, x->query_shards, s->query_name, chosen, e)) &&
               nnclr_inspect(&x->engine, &x->bank, set, chosen,
                             named && !nnclr_cli_given(x->cli, "queries") ? set->rows.n : s->queries,
-                            (int)s->k, (uint64_t)s->seed, out, e);
+                            (int)s->k, (uint64_t)s->seed, &x->progress, out, e);
     nnclr_free(chosen);
     return ok;
 }

@@ -3,6 +3,7 @@
 #define NNCLR_CMD_INSPECTOR_H
 
 #include "cmd/cli.h"
+#include "eval/duplicates.h"
 #include "eval/graph_reports.h"
 #include "eval/health.h"
 #include "eval/inspection.h"
@@ -34,6 +35,9 @@ typedef struct inspector {
     nnclr_shard_set *shards, *query_shards; /* query_shards may be `shards` */
     nnclr_pool *pool;
     nnclr_engine engine, oracle; /* of f32, and of f64 */
+    nnclr_progress progress;     /* on the terminal; a signal ends the work */
+    const char *work;            /* what is under way; NULL: nothing */
+    uint64_t done;
 } inspector;
 
 /* Where queries come from: --query's rows, or those searched. */
@@ -44,6 +48,9 @@ static inline const nnclr_row_set *inspector_asking(const inspector *x) {
 /* Opens all that the settings and operands name; close it in any case. */
 bool inspector_open(inspector *x, nnclr_cli *cli, const settings *s, nnclr_error *e);
 void inspector_close(inspector *x);
+
+/* Takes the line of progress off the terminal, before something else is printed. */
+void inspector_progress_end(inspector *x);
 
 /* The queries that the settings choose, and their neighbours. */
 bool inspector_ask(inspector *x, nnclr_inspection *out, nnclr_error *e);

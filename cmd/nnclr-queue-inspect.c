@@ -88,6 +88,7 @@ static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error 
                                   .seed = (uint64_t)x->settings->seed,
                                   .engine = &x->engine,
                                   .oracle = &x->oracle,
+                                  .progress = &x->progress,
                                   .query_shards = x->query_shards,
                                   .shards = x->shards};
     bool ok = history && metrics_path(x, &path, e);
@@ -153,6 +154,7 @@ static bool show_neighbours(inspector *x, nnclr_error *e) {
     nnclr_inspection found = {0};
     bool ok = inspector_ask(x, &found, e) && (!x->settings->sheet || write_sheet(x, &found, e)) &&
               (!x->settings->html || write_page(x, &found, e));
+    inspector_progress_end(x);
     if (ok) {
         print_summary(x, found.count);
         if (x->settings->ansi)
@@ -165,6 +167,14 @@ static bool show_neighbours(inspector *x, nnclr_error *e) {
 }
 
 /* ---- the program ---- */
+
+/* Where a signal asked for the end, the shell sees it. */
+static void end_badly(inspector *x, const nnclr_error *e) {
+    inspector_progress_end(x);
+    if (e->code == NNCLR_ERROR_STOPPED)
+        nnclr_cli_die_of(nnclr_cli_stop);
+    nnclr_cli_die(x->cli, e);
+}
 
 static void check(nnclr_cli *cli, const settings *s) {
     if (cli->operand_count == 0)
@@ -254,9 +264,10 @@ int main(int argc, char **argv) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
     check(&cli, &s);
+    nnclr_cli_catch();
     if (!inspector_open(&x, &cli, &s, &e) ||
         !(s.report >= 0 ? print_report(&x, &e) : show_neighbours(&x, &e)))
-        nnclr_cli_die(&cli, &e);
+        end_badly(&x, &e);
     inspector_close(&x);
     nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
 }

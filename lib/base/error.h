@@ -21,7 +21,8 @@ typedef enum nnclr_code {
     NNCLR_ERROR_LIMIT,  /* sound input, but larger than a stated bound */
     NNCLR_ERROR_USAGE,  /* options that contradict each other or the data */
     NNCLR_ERROR_MISSING, /* not built in, or not offered by this machine */
-    NNCLR_ERROR_NUMERIC  /* a number is not finite any more */
+    NNCLR_ERROR_NUMERIC, /* a number is not finite any more */
+    NNCLR_ERROR_STOPPED  /* who watched the work asked it to end */
 } nnclr_code;
 
 typedef struct nnclr_error {

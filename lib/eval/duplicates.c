@@ -1,117 +1,339 @@
+#include "eval/duplicates.h"
+
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
-#include "eval/graph_reports.h"
+#include "eval/neighbour_heap.h"
 
-/* ---- groups: a forest in which each row points to an earlier one of its group ---- */
+const char *nnclr_sameness_name(nnclr_sameness sameness) {
+    static const char *const names[] = {[NNCLR_SAME_BYTES] = "bytes",
+                                        [NNCLR_SAME_NEAR] = "near",
+                                        [NNCLR_SAME_MIRRORED] = "mirrored"};
+    return names[sameness];
+}
 
-static int64_t root_of(int64_t *parent, int64_t row) {
-    while (parent[row] != row) {
-        parent[row] = parent[parent[row]];
-        row = parent[row];
+/* ---- the same bytes ---- */
+
+/* What the index tells of a row's picture. */
+typedef struct print {
+    int64_t bytes, crc32, record, row;
+} print;
+
+static int by_print(const void *a, const void *b) {
+    const int64_t *x = a, *y = b; /* member by member */
+    for (size_t i = 0; i < sizeof(print) / sizeof *x; i++)
+        if (x[i] != y[i])
+            return x[i] < y[i] ? -1 : 1;
+    return 0;
+}
+
+static print print_of(const nnclr_row_set *set, int64_t row) {
+    return (print){set->bytes[row], set->crc32[row], set->record[row], row};
+}
+
+static bool same_print(const print *a, const print *b) {
+    return a->bytes == b->bytes && a->crc32 == b->crc32;
+}
+
+/* The pictures of a set, sorted by their prints; the caller's. */
+static print *list_prints(const nnclr_row_set *set, size_t *count, nnclr_error *e) {
+    print *prints = nnclr_alloc((size_t)set->rows.n, sizeof *prints, e);
+    *count = 0;
+    for (int64_t i = 0; prints && i < set->rows.n; i++)
+        if (set->record[i] >= 0 && set->bytes[i] > 0)
+            prints[(*count)++] = print_of(set, i);
+    if (prints)
+        qsort(prints, *count, sizeof *prints, by_print);
+    return prints;
+}
+
+/* A row and the set and shards that it belongs to. */
+typedef struct placed_row {
+    const nnclr_row_set *set;
+    nnclr_shard_set *shards;
+    int64_t row;
+} placed_row;
+
+static bool rows_agree(const placed_row *a, const placed_row *b, bool *agree, nnclr_error *e) {
+    const int d = a->set->rows.d;
+    float *rows = nnclr_alloc(2, (size_t)d * sizeof *rows, e);
+    bool ok = rows && a->set->rows.read(&a->set->rows, a->row, 1, rows, e) &&
+              b->set->rows.read(&b->set->rows, b->row, 1, rows + d, e);
+    if (ok) {
+        const double ab = nnclr_row_dot(rows, rows + d, d), aa = nnclr_row_dot(rows, rows, d),
+                     bb = nnclr_row_dot(rows + d, rows + d, d);
+        *agree = aa + bb - 2 * ab <= 1e-4 * (aa + bb);
     }
-    return row;
-}
-
-static void join(int64_t *parent, int64_t a, int64_t b) {
-    a = root_of(parent, a);
-    b = root_of(parent, b);
-    if (a < b)
-        parent[b] = a;
-    else
-        parent[a] = b;
-}
-
-static void join_edges(const nnclr_row_graph *g, double threshold, int64_t *parent) {
-    for (int64_t row = 0; row < g->set->rows.n; row++)
-        parent[row] = row;
-    for (int64_t row = 0; row < g->set->rows.n; row++) {
-        const nnclr_neighbour *of = nnclr_row_graph_of(g, row);
-        if (g->set->record[row] < 0)
-            continue;
-        for (int i = 0; i < g->k && of[i].row >= 0 && of[i].cosine >= threshold; i++)
-            join(parent, row, of[i].row);
-    }
-}
-
-/* A member on its way into the list: its group is the root row. */
-typedef struct member {
-    int64_t size, root, row;
-} member;
-
-static int by_group(const void *a, const void *b) {
-    const member *x = a, *y = b;
-    if (x->size != y->size)
-        return x->size > y->size ? -1 : 1;
-    if (x->root != y->root)
-        return x->root < y->root ? -1 : 1;
-    return (x->row > y->row) - (x->row < y->row);
-}
-
-/* The members of groups of two and more, largest groups first. */
-static size_t list_members(int64_t *parent, int64_t *size, int64_t n, member *members) {
-    size_t count = 0;
-    for (int64_t row = 0; row < n; row++)
-        size[root_of(parent, row)]++;
-    for (int64_t row = 0; row < n; row++) {
-        int64_t root = root_of(parent, row);
-        if (size[root] > 1)
-            members[count++] = (member){size[root], root, row};
-    }
-    qsort(members, count, sizeof *members, by_group);
-    return count;
-}
-
-bool nnclr_report_duplicates(const nnclr_row_graph *g, double threshold,
-                             nnclr_duplicate_report *out, nnclr_error *e) {
-    const size_t n = (size_t)g->set->rows.n;
-    *out = (nnclr_duplicate_report){0};
-    bool ok = false;
-    int64_t *parent = nnclr_alloc(n, sizeof *parent, e);
-    int64_t *size = nnclr_alloc_zero(n, sizeof *size, e);
-    member *members = nnclr_alloc(n, sizeof *members, e);
-    if (!parent || !size || !members)
-        goto done;
-    join_edges(g, threshold, parent);
-    size_t count = list_members(parent, size, g->set->rows.n, members);
-    out->rows = nnclr_alloc(count, sizeof *out->rows, e);
-    if (!out->rows)
-        goto done;
-    for (; out->count < count; out->count++) {
-        const member *m = &members[out->count];
-        if (out->count == 0 || m->root != m[-1].root)
-            out->groups++;
-        out->rows[out->count] = (nnclr_duplicate){
-            .group = out->groups - 1, .row = m->row, .twin = *nnclr_row_graph_of(g, m->row)};
-    }
-    ok = true;
-done:
-    nnclr_free(members);
-    nnclr_free(size);
-    nnclr_free(parent);
+    nnclr_free(rows);
     return ok;
 }
 
-static int by_cosine(const void *a, const void *b) {
+static bool pictures_agree(const placed_row *a, const placed_row *b, bool *agree, nnclr_error *e) {
+    nnclr_buffer x = {0}, y = {0};
+    const bool ok = nnclr_shard_set_read(a->shards, (size_t)a->set->record[a->row], &x, e) &&
+                    nnclr_shard_set_read(b->shards, (size_t)b->set->record[b->row], &y, e);
+    if (ok)
+        *agree = x.size == y.size && memcmp(x.data, y.data, x.size) == 0;
+    nnclr_buffer_free(&y);
+    nnclr_buffer_free(&x);
+    return ok;
+}
+
+/* Sizes and checksums agree by chance too, where pictures are many and of one size; so the bytes
+ * are read where they are at hand, or else the rows that were made from them are compared. Those of
+ * a support set were made from different views. */
+static bool are_same(const placed_row *a, const placed_row *b, bool *same, nnclr_error *e) {
+    *same = true;
+    if (a->shards && b->shards)
+        return pictures_agree(a, b, same, e);
+    return a->set->step || b->set->step || rows_agree(a, b, same, e);
+}
+
+/* ---- duplicates ---- */
+
+typedef struct finding {
+    const nnclr_row_set *set;
+    const nnclr_copy_options *options;
+    bool *candidate; /* [n]: rows that are compared by what they say */
+    nnclr_near *near;
+    nnclr_duplicate_report *out; /* there is room for all rows in both kinds of groups */
+} finding;
+
+static void put(finding *f, nnclr_duplicate one) {
+    f->out->rows[f->out->count++] = one;
+}
+
+/* Prints that are equal, those of one record side by side: a group of the records that are the same
+ * as the first, of each its first row. */
+static bool put_same(finding *f, const print *prints, size_t count, nnclr_error *e) {
+    nnclr_shard_set *shards = f->options->shards;
+    const placed_row first = {f->set, shards, prints[0].row};
+    size_t members = 0;
+    bool same = false;
+    for (size_t i = 1; i < count; i++) {
+        const placed_row other = {f->set, shards, prints[i].row};
+        const bool new_record = prints[i].record != prints[i - 1].record;
+        if (prints[i].record == prints[0].record)
+            continue;
+        if (new_record && !are_same(&first, &other, &same, e))
+            return false;
+        if (!same)
+            continue;
+        f->candidate[other.row] = false;
+        if (!new_record)
+            continue;
+        const int64_t group = f->out->groups;
+        if (members++ == 0)
+            put(f, (nnclr_duplicate){group, first.row, {1, other.row}, NNCLR_SAME_BYTES});
+        put(f, (nnclr_duplicate){group, other.row, {1, first.row}, NNCLR_SAME_BYTES});
+    }
+    f->out->groups += members > 0;
+    return true;
+}
+
+static int by_group(const void *a, const void *b) {
     const nnclr_duplicate *x = a, *y = b;
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* Groups are found in the order of their prints, and numbered by their first row. */
+static bool number_groups(nnclr_duplicate_report *out, nnclr_error *e) {
+    int64_t *first = nnclr_alloc((size_t)out->groups, sizeof *first, e);
+    if (!first)
+        return false;
+    for (size_t i = out->count; i-- > 0;)
+        first[out->rows[i].group] = out->rows[i].row;
+    for (size_t i = 0; i < out->count; i++)
+        out->rows[i].group = first[out->rows[i].group];
+    nnclr_free(first);
+    qsort(out->rows, out->count, sizeof *out->rows, by_group);
+    int64_t number = -1, last = -1;
+    for (size_t i = 0; i < out->count; i++) {
+        number += out->rows[i].group != last;
+        last = out->rows[i].group;
+        out->rows[i].group = number;
+    }
+    return true;
+}
+
+static bool find_same(finding *f, nnclr_error *e) {
+    size_t count;
+    f->out->bytes_known = f->set->bytes != NULL;
+    if (!f->out->bytes_known)
+        return true;
+    print *prints = list_prints(f->set, &count, e);
+    bool ok = prints != NULL;
+    for (size_t i = 0, end; ok && i < count; i = end) {
+        for (end = i + 1; end < count && same_print(&prints[end], &prints[i]);)
+            end++;
+        ok = put_same(f, prints + i, end - i, e);
+    }
+    nnclr_free(prints);
+    ok = ok && number_groups(f->out, e);
+    f->out->same_bytes = f->out->count;
+    f->out->byte_groups = f->out->groups;
+    return ok;
+}
+
+/* A member of a group of near copies on its way into the list. */
+typedef struct member {
+    double best, cosine; /* of the group; to its leader */
+    int64_t leader, row;
+    bool mirrored;
+} member;
+
+static int by_cosine(const void *a, const void *b) {
+    const member *x = a, *y = b;
+    if (x->best != y->best)
+        return x->best > y->best ? -1 : 1;
+    if (x->leader != y->leader)
+        return x->leader < y->leader ? -1 : 1;
+    if (x->cosine != y->cosine)
+        return x->cosine > y->cosine ? -1 : 1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* members [n]; best [n] is scratch, of each leader its largest cosine. */
+static size_t list_members(const finding *f, double *best, member *members) {
+    const int64_t n = f->set->rows.n;
+    size_t count = 0;
+    for (int64_t i = 0; i < n; i++)
+        best[i] = -2;
+    for (int64_t i = 0; i < n; i++)
+        if (f->near[i].row >= 0 && f->near[i].cosine > best[f->near[i].row])
+            best[f->near[i].row] = f->near[i].cosine;
+    for (int64_t i = 0; i < n; i++)
+        if (f->near[i].row >= 0)
+            members[count++] = (member){.best = best[f->near[i].row],
+                                        .cosine = f->near[i].cosine,
+                                        .leader = f->near[i].row,
+                                        .row = i,
+                                        .mirrored = f->near[i].mirrored};
+    qsort(members, count, sizeof *members, by_cosine);
+    return count;
+}
+
+static void put_members(finding *f, const member *members, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const member *m = &members[i];
+        const nnclr_sameness same = m->mirrored ? NNCLR_SAME_MIRRORED : NNCLR_SAME_NEAR;
+        if (i == 0 || m->leader != m[-1].leader)
+            put(f, (nnclr_duplicate){f->out->groups++, m->leader, {m->cosine, m->row}, same});
+        put(f, (nnclr_duplicate){f->out->groups - 1, m->row, {m->cosine, m->leader}, same});
+    }
+}
+
+bool nnclr_report_duplicates(nnclr_engine *engine, const nnclr_row_set *set,
+                             const nnclr_copy_options *options, nnclr_duplicate_report *out,
+                             nnclr_error *e) {
+    const size_t n = (size_t)set->rows.n;
+    finding f = {.set = set, .options = options, .out = out};
+    *out = (nnclr_duplicate_report){.rows = nnclr_alloc(n, 2 * sizeof *out->rows, e)};
+    member *members = nnclr_alloc(n, sizeof *members, e);
+    double *best = nnclr_alloc(n, sizeof *best, e);
+    f.candidate = nnclr_alloc(n, sizeof *f.candidate, e);
+    f.near = nnclr_alloc(n, sizeof *f.near, e);
+    const nnclr_near_options near = {.threshold = options->threshold,
+                                     .progress = options->progress};
+    bool ok = out->rows && members && best && f.candidate && f.near;
+    for (size_t i = 0; ok && i < n; i++)
+        f.candidate[i] = set->record[i] >= 0;
+    ok = ok && find_same(&f, e) && nnclr_near_groups(engine, set, f.candidate, &near, f.near, e);
+    if (ok)
+        put_members(&f, members, list_members(&f, best, members));
+    nnclr_free(f.near);
+    nnclr_free(f.candidate);
+    nnclr_free(best);
+    nnclr_free(members);
+    if (!ok)
+        nnclr_duplicate_report_free(out);
+    return ok;
+}
+
+/* ---- leaks ---- */
+
+static int by_sameness(const void *a, const void *b) {
+    const nnclr_duplicate *x = a, *y = b;
+    const bool same_x = x->same == NNCLR_SAME_BYTES, same_y = y->same == NNCLR_SAME_BYTES;
+    if (same_x != same_y)
+        return same_x ? -1 : 1;
     if (x->twin.cosine != y->twin.cosine)
         return x->twin.cosine > y->twin.cosine ? -1 : 1;
     return (x->row > y->row) - (x->row < y->row);
 }
 
-bool nnclr_report_leaks(const nnclr_row_graph *g, double threshold, nnclr_duplicate_report *out,
-                        nnclr_error *e) {
-    const int64_t n = g->set->rows.n;
-    *out = (nnclr_duplicate_report){.rows = nnclr_alloc((size_t)n, sizeof *out->rows, e)};
-    if (!out->rows)
-        return false;
-    for (int64_t row = 0; row < n; row++) {
-        const nnclr_neighbour *nearest = nnclr_row_graph_of(g, row);
-        if (g->set->record[row] >= 0 && nearest->row >= 0 && nearest->cosine >= threshold)
-            out->rows[out->count++] = (nnclr_duplicate){.row = row, .twin = *nearest};
+/* The first of the prints that is not before `one`. */
+static size_t find_print(const print *prints, size_t count, const print *one) {
+    size_t low = 0, high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (by_print(&prints[middle], one) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    qsort(out->rows, out->count, sizeof *out->rows, by_cosine);
-    return true;
+    return low;
+}
+
+/* The queries whose bytes the bank has are put into the report, and are no candidates any more. */
+static bool leak_same(finding *f, const nnclr_row_set *bank, nnclr_error *e) {
+    size_t count;
+    f->out->bytes_known = bank->bytes && f->set->bytes;
+    if (!f->out->bytes_known)
+        return true;
+    print *prints = list_prints(bank, &count, e);
+    bool ok = prints != NULL;
+    for (int64_t row = 0; ok && row < f->set->rows.n; row++) {
+        print one = print_of(f->set, row);
+        bool same = false;
+        if (!f->candidate[row] || one.bytes == 0)
+            continue;
+        one.record = one.row = -1;
+        for (size_t i = find_print(prints, count, &one);
+             ok && !same && i < count && same_print(&prints[i], &one); i++) {
+            ok = are_same(&(placed_row){bank, f->options->shards, prints[i].row},
+                          &(placed_row){f->set, f->options->query_shards, row}, &same, e);
+            if (ok && same)
+                put(f, (nnclr_duplicate){0, row, {1, prints[i].row}, NNCLR_SAME_BYTES});
+        }
+        f->candidate[row] = !same;
+    }
+    nnclr_free(prints);
+    f->out->same_bytes = f->out->count;
+    return ok;
+}
+
+bool nnclr_report_leaks(nnclr_engine *engine, const nnclr_row_set *bank,
+                        const nnclr_row_set *queries, const nnclr_copy_options *options,
+                        nnclr_duplicate_report *out, nnclr_error *e) {
+    const size_t n = (size_t)queries->rows.n;
+    finding f = {.set = queries, .options = options, .out = out};
+    *out = (nnclr_duplicate_report){.rows = nnclr_alloc(n, sizeof *out->rows, e)};
+    f.candidate = nnclr_alloc(n, sizeof *f.candidate, e);
+    f.near = nnclr_alloc(n, sizeof *f.near, e);
+    const nnclr_near_options near = {.threshold = options->threshold,
+                                     .progress = options->progress};
+    bool ok = out->rows && f.candidate && f.near;
+    for (size_t i = 0; ok && i < n; i++)
+        f.candidate[i] = queries->record[i] >= 0;
+    ok = ok && leak_same(&f, bank, e) &&
+         nnclr_near_leaks(engine, bank, queries, f.candidate, &near, f.near, e);
+    for (size_t i = 0; ok && i < n; i++) {
+        const nnclr_near *one = &f.near[i];
+        const nnclr_sameness same = one->mirrored ? NNCLR_SAME_MIRRORED : NNCLR_SAME_NEAR;
+        if (one->row >= 0)
+            put(&f, (nnclr_duplicate){0, (int64_t)i, {one->cosine, one->row}, same});
+    }
+    nnclr_free(f.near);
+    nnclr_free(f.candidate);
+    if (!ok)
+        nnclr_duplicate_report_free(out);
+    else if (out->count > 1)
+        qsort(out->rows, out->count, sizeof *out->rows, by_sameness);
+    return ok;
 }
 
 void nnclr_duplicate_report_free(nnclr_duplicate_report *report) {

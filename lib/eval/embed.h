@@ -47,7 +47,7 @@ bool nnclr_embed_network(nnclr_parameters *parameters, int cut, nnclr_shard_set 
                          nnclr_error *e);
 
 /* size x size x 3 pixels in [0,1], stretched, less the mean over all of the picture's numbers:
- * d = 3 * size * size. */
+ * d = 3 * size * size. The row of a flat picture is zeros. */
 bool nnclr_embed_pixels(nnclr_shard_set *set, int size, nnclr_filter filter, int threads,
                         const nnclr_row_sink *sink, nnclr_error *e);
 

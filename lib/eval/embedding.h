@@ -22,10 +22,12 @@ typedef struct nnclr_embedding {
     int64_t *label;        /* [n], index into classes; -1: none */
     char **classes;        /* in label order */
     size_t class_count;
-    char **names;       /* [n], into name_bytes */
-    char *name_bytes;   /* the names, NUL-terminated, back to back */
-    const char *config; /* nnclr.config: how the rows were made; NULL: not told */
-    nnclr_json *data;   /* nnclr.data: identity of the shards; NULL: not told */
+    int64_t *bytes, *crc32; /* [n]: size of the encoded picture and zlib's checksum of it; NULL: an
+                               older file, which does not tell */
+    char **names;           /* [n], into name_bytes */
+    char *name_bytes;       /* the names, NUL-terminated, back to back */
+    const char *config;     /* nnclr.config: how the rows were made; NULL: not told */
+    nnclr_json *data;       /* nnclr.data: identity of the shards; NULL: not told */
     nnclr_tensor_reader *reader;
 } nnclr_embedding;
 

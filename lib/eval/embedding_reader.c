@@ -159,6 +159,18 @@ done:
     return ok;
 }
 
+/* Which bytes the rows were made from. */
+static bool load_pictures(nnclr_embedding *x, nnclr_error *e) {
+    if (!nnclr_tensor_reader_find(x->reader, "bytes") ||
+        !nnclr_tensor_reader_find(x->reader, "crc32"))
+        return true;
+    x->bytes = nnclr_tensor_reader_load(x->reader, "bytes", NNCLR_I64, 1, &x->rows.n, NULL, e);
+    if (!x->bytes)
+        return false;
+    x->crc32 = nnclr_tensor_reader_load(x->reader, "crc32", NNCLR_I64, 1, &x->rows.n, NULL, e);
+    return x->crc32 != NULL;
+}
+
 static bool load_metadata(nnclr_embedding *x, const char *path, nnclr_error *e) {
     x->config = nnclr_tensor_reader_metadata(x->reader, "nnclr.config");
     const char *data = nnclr_tensor_reader_metadata(x->reader, "nnclr.data");
@@ -176,8 +188,8 @@ bool nnclr_embedding_open_reader(nnclr_embedding *x, nnclr_tensor_reader *reader
     if (!x->record)
         goto fail;
     x->label = nnclr_tensor_reader_load(reader, "label", NNCLR_I64, 1, &x->rows.n, NULL, e);
-    if (!x->label || !load_metadata(x, path, e) || !check_numbers(x, path, e) ||
-        !load_names(x, path, e))
+    if (!x->label || !load_pictures(x, e) || !load_metadata(x, path, e) ||
+        !check_numbers(x, path, e) || !load_names(x, path, e))
         goto fail;
     return true;
 fail:
@@ -198,6 +210,8 @@ void nnclr_embedding_close(nnclr_embedding *x) {
     nnclr_json_free(x->data);
     nnclr_free(x->names);
     nnclr_free(x->name_bytes);
+    nnclr_free(x->crc32);
+    nnclr_free(x->bytes);
     nnclr_free(x->label);
     nnclr_free(x->record);
     nnclr_tensor_reader_close(x->reader);

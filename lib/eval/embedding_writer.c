@@ -43,6 +43,20 @@ static int64_t label_value(const nnclr_shard_set *set, size_t i, int64_t before)
     return record.label;
 }
 
+static int64_t bytes_value(const nnclr_shard_set *set, size_t i, int64_t before) {
+    (void)before;
+    nnclr_record record;
+    nnclr_shard_set_record(set, i, &record);
+    return (int64_t)record.size;
+}
+
+static int64_t crc32_value(const nnclr_shard_set *set, size_t i, int64_t before) {
+    (void)before;
+    nnclr_record record;
+    nnclr_shard_set_record(set, i, &record);
+    return record.crc32;
+}
+
 static int64_t name_end_value(const nnclr_shard_set *set, size_t i, int64_t before) {
     return before + (int64_t)strlen(name_of(set, i));
 }
@@ -58,6 +72,8 @@ nnclr_embedding_writer *nnclr_embedding_writer_open(const char *path, const char
     const nnclr_tensor_info infos[] = {
         {.name = "record", .dtype = NNCLR_I64, .rank = 1, .dims = {n}},
         {.name = "label", .dtype = NNCLR_I64, .rank = 1, .dims = {n}},
+        {.name = "bytes", .dtype = NNCLR_I64, .rank = 1, .dims = {n}},
+        {.name = "crc32", .dtype = NNCLR_I64, .rank = 1, .dims = {n}},
         {.name = "name_end", .dtype = NNCLR_I64, .rank = 1, .dims = {n}},
         {.name = "embedding", .dtype = NNCLR_F32, .rank = 2, .dims = {n, d}},
         {.name = "name", .dtype = NNCLR_U8, .rank = 1, .dims = {name_bytes}},
@@ -71,7 +87,8 @@ nnclr_embedding_writer *nnclr_embedding_writer_open(const char *path, const char
     writer->file = nnclr_tensor_writer_open(path, "embedding", program, metadata, infos,
                                             sizeof infos / sizeof *infos, e);
     if (!writer->file || !put_column(writer, record_value, e) ||
-        !put_column(writer, label_value, e) || !put_column(writer, name_end_value, e))
+        !put_column(writer, label_value, e) || !put_column(writer, bytes_value, e) ||
+        !put_column(writer, crc32_value, e) || !put_column(writer, name_end_value, e))
         goto fail;
     nnclr_json_free(metadata);
     return writer;

@@ -65,29 +65,4 @@ bool nnclr_report_labels(const nnclr_row_graph *graph, double temperature, nnclr
                          nnclr_error *e);
 void nnclr_label_report_free(nnclr_label_report *report);
 
-/* ---- duplicates and leaks: pairs of at least `threshold` ---- */
-
-typedef struct nnclr_duplicate {
-    int64_t group; /* from 0 */
-    int64_t row;
-    nnclr_neighbour twin; /* the row most like it; it is of the same group */
-} nnclr_duplicate;
-
-typedef struct nnclr_duplicate_report {
-    nnclr_duplicate *rows; /* by group, largest groups first, then by row */
-    size_t count;
-    int64_t groups;
-} nnclr_duplicate_report;
-
-/* Rows that an edge of the graph with such a cosine joins are one group, and so on along edges: so
- * every row that has a duplicate is in a group. */
-bool nnclr_report_duplicates(const nnclr_row_graph *graph, double threshold,
-                             nnclr_duplicate_report *out, nnclr_error *e);
-void nnclr_duplicate_report_free(nnclr_duplicate_report *report);
-
-/* Rows of a graph between two sets with such a neighbour, by its cosine, largest first; `group` is
- * 0. */
-bool nnclr_report_leaks(const nnclr_row_graph *graph, double threshold, nnclr_duplicate_report *out,
-                        nnclr_error *e);
-
 #endif

@@ -48,6 +48,12 @@ static bool read_unit(const nnclr_row_set *set, int64_t row, float *raw, float *
                       (long long)row);
 }
 
+static bool tell_rows(const nnclr_progress *progress, int64_t done, int64_t count, nnclr_error *e) {
+    enum { EVERY = 256 };
+    return done % EVERY != 0 ||
+           nnclr_tell(progress, "rows measured", (uint64_t)done, (uint64_t)count, e);
+}
+
 static int by_row(const void *a, const void *b) {
     int64_t x = ((const keyed_row *)a)->row, y = ((const keyed_row *)b)->row;
     return (x > y) - (x < y);
@@ -76,7 +82,7 @@ static size_t number_keys(keyed_row *list, int64_t count, double *pairs) {
 /* Mean of |x - y|^2 over ordered pairs of different rows with equal keys, from sums: over the n
  * unit rows of one key, whose sum is S, it adds up to 2 (n sum |x|^2 - |S|^2). */
 static bool align(const nnclr_row_set *set, const int64_t *key, keyed_row *list, double *out,
-                  float *rows, nnclr_error *e) {
+                  float *rows, const nnclr_progress *progress, nnclr_error *e) {
     const int d = set->rows.d;
     float *unit = rows + d;
     double pairs, total = 0;
@@ -95,7 +101,7 @@ static bool align(const nnclr_row_set *set, const int64_t *key, keyed_row *list,
         double *sum = sums + (list[i].key < 0 ? 0 : (size_t)list[i].key * ((size_t)d + 2));
         if (list[i].key < 0)
             continue;
-        ok = read_unit(set, list[i].row, rows, unit, e);
+        ok = tell_rows(progress, i, count, e) && read_unit(set, list[i].row, rows, unit, e);
         for (int c = 0; ok && c < d; c++)
             sum[c] += (double)unit[c];
         sum[d] += ok ? nnclr_row_dot(unit, unit, d) : 0;
@@ -114,13 +120,15 @@ static bool align(const nnclr_row_set *set, const int64_t *key, keyed_row *list,
 
 /* Deviation of each dimension over the rows of the list, in two passes. */
 static bool deviate(const nnclr_row_set *set, const keyed_row *list, int64_t count,
-                    nnclr_health *out, float *rows, double *mean, nnclr_error *e) {
+                    nnclr_health *out, float *rows, double *mean, const nnclr_progress *progress,
+                    nnclr_error *e) {
     const int d = set->rows.d;
     float *unit = rows + d;
     memset(mean, 0, (size_t)d * sizeof *mean);
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < count; i++) {
-            if (!read_unit(set, list[i].row, rows, unit, e))
+            if (!tell_rows(progress, pass * count + i, 2 * count, e) ||
+                !read_unit(set, list[i].row, rows, unit, e))
                 return false;
             for (int c = 0; c < d; c++) {
                 double off = (double)unit[c] - mean[c];
@@ -296,7 +304,7 @@ static bool measure_sample(nnclr_engine *engine, const nnclr_row_set *set, const
 }
 
 bool nnclr_measure_health(nnclr_engine *oracle, const nnclr_row_set *set, uint64_t seed,
-                          nnclr_health *out, nnclr_error *e) {
+                          const nnclr_progress *progress, nnclr_health *out, nnclr_error *e) {
     const size_t n = (size_t)set->rows.n, d = (size_t)set->rows.d;
     nnclr_row_summary summary;
     *out = (nnclr_health){.rows = set->rows.n, .d = set->rows.d};
@@ -312,12 +320,12 @@ bool nnclr_measure_health(nnclr_engine *oracle, const nnclr_row_set *set, uint64
     out->records = summary.distinct;
     out->initial = (double)summary.initial / (double)set->rows.n;
     count_ages(set, out);
-    if (!align(set, set->label, list, &out->class_alignment, rows, e) ||
-        !align(set, set->record, list, &out->alignment, rows, e))
+    if (!align(set, set->label, list, &out->class_alignment, rows, progress, e) ||
+        !align(set, set->record, list, &out->alignment, rows, progress, e))
         goto done;
     const int64_t count = list_rows(set, set->record, list);
     out->std_most = 0;
-    if (count > 0 && !deviate(set, list, count, out, rows, sum, e))
+    if (count > 0 && !deviate(set, list, count, out, rows, sum, progress, e))
         goto done;
     ok = measure_sample(oracle, set, list, count, seed, rows, out, e);
 done:

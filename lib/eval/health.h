@@ -28,7 +28,7 @@ typedef struct nnclr_health {
 /* The sample is drawn from (seed, NNCLR_DRAW_SAMPLE). Called from the thread that drives `oracle`,
  * an engine whose reals are f64. */
 bool nnclr_measure_health(nnclr_engine *oracle, const nnclr_row_set *set, uint64_t seed,
-                          nnclr_health *out, nnclr_error *e);
+                          const nnclr_progress *progress, nnclr_health *out, nnclr_error *e);
 void nnclr_health_free(nnclr_health *health);
 
 #endif

@@ -49,8 +49,8 @@ static bool gather(const nnclr_inspection *x, float *rows, int64_t *exclude, nnc
 }
 
 bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *queries,
-                   const bool *chosen, int64_t count, int k, uint64_t seed, nnclr_inspection *out,
-                   nnclr_error *e) {
+                   const bool *chosen, int64_t count, int k, uint64_t seed,
+                   const nnclr_progress *progress, nnclr_inspection *out, nnclr_error *e) {
     const int d = bank->rows.d;
     float *rows = NULL;
     int64_t *exclude = NULL;
@@ -66,7 +66,8 @@ bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_
     exclude = nnclr_alloc((size_t)out->count, sizeof *exclude, e);
     if (!out->neighbours || !rows || !exclude || !gather(out, rows, exclude, e))
         goto done;
-    const nnclr_nearest_options options = {.k = k, .bank_record = bank->record, .exclude = exclude};
+    const nnclr_nearest_options options = {
+        .k = k, .bank_record = bank->record, .exclude = exclude, .progress = progress};
     ok = nnclr_nearest(engine, &bank->rows, rows, out->count, &options, out->neighbours, e);
 done:
     nnclr_free(exclude);

@@ -21,8 +21,8 @@ typedef struct nnclr_inspection {
  * from (seed, NNCLR_DRAW_SAMPLE). Where `queries` is `bank`, rows of the query's own record are no
  * neighbours. Called from the thread that drives `engine`. */
 bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *queries,
-                   const bool *chosen, int64_t count, int k, uint64_t seed, nnclr_inspection *out,
-                   nnclr_error *e);
+                   const bool *chosen, int64_t count, int k, uint64_t seed,
+                   const nnclr_progress *progress, nnclr_inspection *out, nnclr_error *e);
 void nnclr_inspection_free(nnclr_inspection *inspection); /* a zeroed one is fine */
 
 #endif

@@ -8,10 +8,11 @@
 enum {
     BANK_BYTES = 128 << 20, /* of one block of bank rows */
     QUERY_BYTES = 32 << 20, /* of one block of queries */
-    MOST_QUERIES = 8192,
+    MOST_QUERIES = 2048,    /* so that the caller can end the work every second or so */
     AGAIN_BYTES = 32 << 20, /* of queries that are searched again at once */
-    MORE_PICKS = 6,         /* proposed beyond k */
-    MOST_PICKS = 64,        /* the engine's bound */
+    MOST_AGAIN = 8192,
+    MORE_PICKS = 6,  /* proposed beyond k */
+    MOST_PICKS = 64, /* the engine's bound */
     TASK_QUERIES = 64
 };
 
@@ -162,11 +163,15 @@ static void measure(const graph *g, int in_block) {
     const float *row = g->query_rows + (size_t)in_block * (size_t)d;
     const int32_t *pick = g->pick + (size_t)in_block * (size_t)g->picks;
     const float *score = g->score + (size_t)in_block * (size_t)g->picks;
+    if (g->query_norm[in_block] == 0) { /* products do not tell which rows are zeros */
+        g->ceiling[query] = INFINITY;
+        return;
+    }
     for (int i = 0; i < g->picks && pick[i] >= 0; i++) {
-        double norms = g->query_norm[in_block] * g->bank_norm[pick[i]];
         double product = nnclr_row_dot(row, g->bank_rows + (size_t)pick[i] * (size_t)d, d);
         nnclr_heap_push(g->best + query * k, &g->held[query], k,
-                        (nnclr_neighbour){.cosine = norms > 0 ? product / norms : 0,
+                        (nnclr_neighbour){.cosine = nnclr_cosine(product, g->query_norm[in_block],
+                                                                 g->bank_norm[pick[i]]),
                                           .row = g->bank_row[pick[i]]});
     }
     if (pick[g->picks - 1] >= 0 && (double)score[g->picks - 1] > g->ceiling[query])
@@ -239,7 +244,7 @@ static bool search_chunk_again(const graph *g, const int64_t *chunk, int count, 
 /* Queries that are certain are sorted, the others searched again. */
 static bool finish(graph *g, int64_t *again, nnclr_error *e) {
     const int k = g->options->k;
-    const int most = block_rows(0, AGAIN_BYTES, MOST_QUERIES, g->queries->n, g->bank->d);
+    const int most = block_rows(0, AGAIN_BYTES, MOST_AGAIN, g->queries->n, g->bank->d);
     bool ok = false;
     int count = 0;
     int64_t *chunk = nnclr_alloc((size_t)most, 2 * sizeof *chunk, e);
@@ -296,10 +301,13 @@ bool nnclr_neighbour_graph(nnclr_engine *engine, const nnclr_row_source *bank,
         goto done;
     }
     for (int64_t at = 0; at < bank->n; at += g.bank_block) {
-        if (!load_bank(&g, at, smaller(g.bank_block, bank->n - at), e))
+        const int rows = smaller(g.bank_block, bank->n - at);
+        if (!load_bank(&g, at, rows, e))
             goto done;
         for (int64_t i = 0; i < queries->n; i += g.query_block)
-            if (!search_queries(&g, i, smaller(g.query_block, queries->n - i), e))
+            if (!nnclr_tell(options->progress, "pairs", (uint64_t)(at * queries->n + i * rows),
+                            (uint64_t)(bank->n * queries->n), e) ||
+                !search_queries(&g, i, smaller(g.query_block, queries->n - i), e))
                 goto done;
     }
     ok = finish(&g, &twice, e);

@@ -26,6 +26,14 @@ static inline int nnclr_unit_rows(const float *rows, int count, int d, double *n
     return -1;
 }
 
+/* The cosine of two rows, from their product and norms. A row of zeros has no direction: it is like
+ * other rows of zeros, and like nothing else. */
+static inline double nnclr_cosine(double product, double a_norm, double b_norm) {
+    if (a_norm > 0 && b_norm > 0)
+        return product / (a_norm * b_norm);
+    return a_norm == b_norm ? 1 : 0;
+}
+
 /* How far a product of unit rows in f32 can be from the true cosine: a dot product of d products
  * rounds at most d times, by 2^-24 of at most |a||b| = 1 each, and each unit number twice. */
 static inline double nnclr_proposal_slack(int d) {

@@ -11,6 +11,7 @@ enum {
     BANK_ROWS = 1 << 18,    /* at most */
     PIECE_BYTES = 4 << 20,  /* of rows that are prepared at once */
     MOST_QUERIES = 1 << 20, /* that go through the sieve at once */
+    LEAST_QUERIES = 1024,   /* fewer are slower */
     TASK_ROWS = 64          /* that one task prepares or measures */
 };
 
@@ -18,6 +19,9 @@ enum {
  * an order that unsigned numbers have, and below them its row in the bank block, or `measured`,
  * where the cosine has been computed already. */
 static const uint32_t measured = UINT32_MAX;
+
+/* Numbers multiplied in one call of the sieve, some tenths of a second. */
+static const int64_t CALL_PRODUCTS = INT64_C(1) << 34;
 
 typedef struct search {
     nnclr_engine *engine;
@@ -41,7 +45,8 @@ typedef struct search {
     uint64_t *proposal;    /* [n][room]: the k largest so far, and those that may still matter */
     int *proposals;        /* [n]: their number */
     int room;
-    double *floor; /* [n]: no row with a smaller product is among the k best */
+    double *floor; /* [n]: no row with a smaller product is among the k best, or, for a query of
+                      zeros, none is to be proposed */
 
     /* in work */
     int64_t bank_first, query_first;
@@ -146,6 +151,12 @@ static void fetch(const float *row, int d) {
         __builtin_prefetch(row + i);
 }
 
+static void push(const search *s, int64_t query, int in_block, double cosine) {
+    nnclr_heap_push(
+        s->best + query * s->k, &s->held[query], s->k,
+        (nnclr_neighbour){.cosine = cosine, .row = s->bank_first + s->bank_row[in_block]});
+}
+
 /* Computes the cosines of what is proposed, and keeps of the proposals the k largest products. They
  * stand in front. */
 static void measure(const search *s, int64_t query) {
@@ -157,15 +168,18 @@ static void measure(const search *s, int64_t query) {
         next = next_to_measure(x, count, i + 1);
         if (next < count)
             fetch(proposed_row(s, x[next]), s->d);
-        const double norms = s->query_norm[query] * s->bank_norm[at];
         const double product = nnclr_row_dot(row, proposed_row(s, x[i]), s->d);
-        nnclr_heap_push(s->best + query * s->k, &s->held[query], s->k,
-                        (nnclr_neighbour){.cosine = norms > 0 ? product / norms : 0,
-                                          .row = s->bank_first + s->bank_row[at]});
+        push(s, query, (int)at, nnclr_cosine(product, s->query_norm[query], s->bank_norm[at]));
         x[i] |= measured;
     }
     if (count > s->k)
         s->proposals[query] = s->k;
+}
+
+static bool is_excluded(const search *s, int64_t query, int in_block) {
+    const int64_t *exclude = s->options->exclude;
+    return exclude && exclude[query] >= 0 &&
+           s->options->bank_record[s->bank_first + s->bank_row[in_block]] == exclude[query];
 }
 
 /* Of the sieve. Where so many products are nearly equal that there is no room, they are measured
@@ -174,11 +188,9 @@ static void take(void *context, int in_block, const int32_t *rows, const double 
                  int hits) {
     const search *s = context;
     const int64_t query = s->query_first + in_block;
-    const int64_t *exclude = s->options->exclude;
     uint64_t *x = s->proposal + query * s->room;
     for (int i = 0; i < hits; i++) {
-        const int64_t row = s->bank_first + s->bank_row[rows[i]];
-        if (!exclude || exclude[query] < 0 || s->options->bank_record[row] != exclude[query])
+        if (!is_excluded(s, query, rows[i]))
             x[s->proposals[query]++] = make_proposal((float)products[i], (uint32_t)rows[i]);
     }
     if (s->proposals[query] <= s->room - NNCLR_SIEVE_MOST)
@@ -188,6 +200,22 @@ static void take(void *context, int in_block, const int32_t *rows, const double 
         measure(s, query);
 }
 
+/* ---- rows of zeros ---- */
+
+/* A query of zeros needs no products: rows of zeros have cosine 1 to it, the others 0, and of equal
+ * ones the lower row counts. */
+static void measure_zeros(const search *s, int64_t query) {
+    for (int pass = 0; pass < 2; pass++) {
+        const double cosine = pass == 0;
+        for (int i = 0; i < s->bank_count; i++) {
+            if (s->held[query] == s->k && s->best[query * s->k].cosine >= cosine)
+                break;
+            if ((s->bank_norm[i] == 0) == (pass == 0) && !is_excluded(s, query, i))
+                push(s, query, i, cosine);
+        }
+    }
+}
+
 /* ---- blocks ---- */
 
 static void measure_task(void *context, int task, int worker) {
@@ -195,6 +223,10 @@ static void measure_task(void *context, int task, int worker) {
     const search *s = context;
     const int64_t first = (int64_t)task * TASK_ROWS;
     for (int64_t i = first; i < first + TASK_ROWS && i < s->count; i++) {
+        if (s->query_norm[i] == 0) {
+            measure_zeros(s, i);
+            continue;
+        }
         raise_floor(s, i);
         measure(s, i);
     }
@@ -249,6 +281,8 @@ static bool load_queries(search *s, int64_t n, nnclr_error *e) {
         if (!prepare(s, s->queries + first * s->d, count, s->query_norm + first, "query", first, e))
             return false;
         put_rows(s, count, s->query_unit, first);
+        for (int i = 0; i < count; i++)
+            s->floor[first + i] = s->query_norm[first + i] > 0 ? -INFINITY : INFINITY;
     }
     return true;
 }
@@ -290,8 +324,15 @@ static bool load_bank(search *s, const nnclr_row_source *bank, int rows, nnclr_e
     return true;
 }
 
+/* So many queries that the sieve takes some tenths of a second, and the caller can end the work. */
+static int call_queries(const search *s, int query_block) {
+    const int64_t fit = CALL_PRODUCTS / ((int64_t)(s->bank_count ? s->bank_count : 1) * s->d);
+    return fit < query_block ? (fit < LEAST_QUERIES ? LEAST_QUERIES : (int)fit) : query_block;
+}
+
 /* The block of the bank against all queries, so many at once. */
-static void search_bank(search *s, int64_t n, int query_block) {
+static bool search_bank(search *s, int64_t n, int64_t bank_rows, int query_block, nnclr_error *e) {
+    query_block = call_queries(s, query_block);
     for (s->query_first = 0; s->query_first < n; s->query_first += query_block) {
         const int64_t left = n - s->query_first;
         const nnclr_sieve sieve = {.queries = nnclr_real_at(s->engine, s->query_unit,
@@ -305,8 +346,13 @@ static void search_bank(search *s, int64_t n, int query_block) {
                                    .context = s,
                                    .workspace = s->workspace};
         s->engine->table->sift(s->engine, &sieve);
+        const int64_t done = s->bank_first * n + s->query_first * s->bank_count;
+        if (!nnclr_tell(s->options->progress, "pairs", (uint64_t)done, (uint64_t)(bank_rows * n),
+                        e))
+            return false;
     }
     for_rows(s, n, measure_task);
+    return true;
 }
 
 static int rows_of(size_t bytes, int d) {
@@ -338,8 +384,6 @@ static bool allocate(search *s, int64_t n, int bank_block, nnclr_error *e) {
     if (!s->bank_rows || !s->unit_rows || !s->bank_norm || !s->bank_row || !s->bad ||
         !s->query_norm || !s->held || !s->proposals || !s->proposal || !s->floor)
         return false;
-    for (int64_t i = 0; i < n; i++)
-        s->floor[i] = -INFINITY;
     if (!nnclr_size_mul(rows, d, &reals) || !nnclr_size_mul(reals, real, &s->arena_bytes) ||
         !nnclr_size_add(s->arena_bytes, workspace, &s->arena_bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld queries of %d numbers are too many",
@@ -396,8 +440,7 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
     for (s.bank_first = 0; s.bank_first < bank->n; s.bank_first += bank_block) {
         if (!load_bank(&s, bank, (int)min_size(bank_block, bank->n - s.bank_first), e))
             goto done;
-        search_bank(&s, n, query_block);
-        if (!engine->table->sync(engine, e))
+        if (!search_bank(&s, n, bank->n, query_block, e) || !engine->table->sync(engine, e))
             goto done;
     }
     for_rows(&s, n, sort_task);

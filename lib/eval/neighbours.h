@@ -3,7 +3,8 @@
  * The engine's sieve on unit rows only proposes: whatever its rounding could still lift into the
  * k best is computed again in double, and only those cosines are compared. So the result is that
  * of a plain double computation over all rows, whatever the block sizes, the engine's precision
- * (f32 or better) or the number of threads. A row of zeros has cosine 0 to everything. */
+ * (f32 or better) or the number of threads. A row of zeros, as --pixels
+ * makes one of a flat picture, has cosine 1 to other rows of zeros and 0 to all else. */
 #ifndef NNCLR_EVAL_NEIGHBOURS_H
 #define NNCLR_EVAL_NEIGHBOURS_H
 
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "engine/engine.h"
 
 /* Rows of d f32 that are read in pieces; need not be unit vectors. */
@@ -33,13 +35,14 @@ typedef struct nnclr_neighbour {
 } nnclr_neighbour;
 
 typedef struct nnclr_nearest_options {
-    int k;                      /* >= 1, may exceed the bank */
-    const bool *candidate;      /* [bank rows]; NULL: all are candidates */
-    const int64_t *bank_record; /* [bank rows], with `exclude` */
-    const int64_t *exclude;     /* [queries]: bank rows of this record (>= 0) are no candidates;
-                                   NULL: none */
-    int bank_block;             /* bank rows in memory at once; 0: about 64 MiB of them */
-    int query_block;            /* queries that go through the sieve at once; 0: very many */
+    int k;                          /* >= 1, may exceed the bank */
+    const bool *candidate;          /* [bank rows]; NULL: all are candidates */
+    const int64_t *bank_record;     /* [bank rows], with `exclude` */
+    const int64_t *exclude;         /* [queries]: bank rows of this record (>= 0) are no candidates;
+                                       NULL: none */
+    int bank_block;                 /* bank rows in memory at once; 0: about 64 MiB of them */
+    int query_block;                /* queries that go through the sieve at once; 0: very many */
+    const nnclr_progress *progress; /* NULL: nobody watches */
 } nnclr_nearest_options;
 
 /* out [n][k], for each of `n` queries [n][d] the candidates with the largest cosine, best first,

@@ -15,15 +15,18 @@ static const double collapsed_spread = 0.2, collapsed_rank = 2;
 
 static bool measure(page *p, nnclr_error *e) {
     const nnclr_page_options *o = p->options;
-    return nnclr_measure_health(o->oracle, p->bank, o->seed, &p->health, e) &&
-           nnclr_row_graph_make(o->engine, p->bank, p->bank, p->k, &p->graph, e) &&
+    const nnclr_copy_options copies = {.threshold = o->threshold,
+                                       .shards = o->shards,
+                                       .query_shards = o->query_shards,
+                                       .progress = o->progress};
+    return nnclr_measure_health(o->oracle, p->bank, o->seed, o->progress, &p->health, e) &&
+           nnclr_row_graph_make(o->engine, p->bank, p->bank, p->k, o->progress, &p->graph, e) &&
            nnclr_report_classes(&p->graph, &p->classes, e) &&
            nnclr_report_labels(&p->graph, o->temperature, &p->labels, e) &&
            nnclr_report_outliers(&p->graph, &p->outliers, e) &&
-           nnclr_report_duplicates(&p->graph, o->threshold, &p->duplicates, e) &&
+           nnclr_report_duplicates(o->engine, p->bank, &copies, &p->duplicates, e) &&
            (!page_has_queries(p) ||
-            (nnclr_row_graph_make(o->engine, p->bank, p->queries, 1, &p->between, e) &&
-             nnclr_report_leaks(&p->between, o->threshold, &p->leaks, e)));
+            nnclr_report_leaks(o->engine, p->bank, p->queries, &copies, &p->leaks, e));
 }
 
 static void release(page *p) {
@@ -33,7 +36,6 @@ static void release(page *p) {
     nnclr_ranking_free(&p->outliers);
     nnclr_label_report_free(&p->labels);
     nnclr_class_report_free(&p->classes);
-    nnclr_row_graph_free(&p->between);
     nnclr_row_graph_free(&p->graph);
     nnclr_health_free(&p->health);
 }

@@ -18,6 +18,7 @@ typedef struct nnclr_page_options {
     uint64_t seed;                          /* of nnclr_measure_health */
     nnclr_engine *engine, *oracle;          /* of f32 and of f64 */
     nnclr_shard_set *query_shards, *shards; /* the pictures */
+    const nnclr_progress *progress;         /* NULL: nobody watches */
 } nnclr_page_options;
 
 /* Appends the page of the inspection's bank and queries. Called from the thread that drives the

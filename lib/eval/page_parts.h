@@ -3,6 +3,7 @@
 #ifndef NNCLR_EVAL_PAGE_PARTS_H
 #define NNCLR_EVAL_PAGE_PARTS_H
 
+#include "eval/duplicates.h"
 #include "eval/graph_reports.h"
 #include "eval/health.h"
 #include "eval/markup.h"
@@ -18,7 +19,7 @@ typedef struct page {
     int k;
 
     nnclr_health health;
-    nnclr_row_graph graph, between; /* between: the bank's nearest rows of all queries, k 1 */
+    nnclr_row_graph graph;
     nnclr_class_report classes;
     nnclr_label_report labels;
     nnclr_ranking outliers;

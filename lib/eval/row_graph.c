@@ -4,7 +4,8 @@
 #include "eval/neighbour_graph.h"
 
 bool nnclr_row_graph_make(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *set,
-                          int k, nnclr_row_graph *out, nnclr_error *e) {
+                          int k, const nnclr_progress *progress, nnclr_row_graph *out,
+                          nnclr_error *e) {
     *out = (nnclr_row_graph){.bank = bank, .set = set, .k = k};
     bool ok = false;
     bool *candidate = nnclr_alloc((size_t)bank->rows.n, sizeof *candidate, e);
@@ -18,6 +19,7 @@ bool nnclr_row_graph_make(nnclr_engine *engine, const nnclr_row_set *bank, const
     const nnclr_nearest_options options = {.k = k,
                                            .candidate = candidate,
                                            .bank_record = bank->record,
+                                           .progress = progress,
                                            .exclude = bank == set ? bank->record : NULL};
     ok = nnclr_neighbour_graph(engine, &bank->rows, &set->rows, &options, out->neighbours, NULL, e);
 done:

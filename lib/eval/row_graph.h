@@ -14,7 +14,8 @@ typedef struct nnclr_row_graph {
 
 /* Initial rows of the bank are no neighbours. Called from the thread that drives `engine`. */
 bool nnclr_row_graph_make(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *set,
-                          int k, nnclr_row_graph *out, nnclr_error *e);
+                          int k, const nnclr_progress *progress, nnclr_row_graph *out,
+                          nnclr_error *e);
 void nnclr_row_graph_free(nnclr_row_graph *graph); /* a zeroed one is fine */
 
 /* Neighbours of `row`, best first, behind the last one those with row -1. */

@@ -6,7 +6,24 @@
 #include "base/memory.h"
 #include "base/sorted.h"
 
-enum { QUEUE_EMBEDDING, QUEUE_RECORD, QUEUE_LABEL, QUEUE_STEP };
+enum { QUEUE_EMBEDDING, QUEUE_RECORD, QUEUE_LABEL, QUEUE_STEP, LEARNT_BYTES, LEARNT_CRC32 };
+
+/* The side of the pictures whose pixels nnclr-embed --pixels made rows of; 0: it did not. */
+static bool read_pixels(const nnclr_embedding *x, int *side, nnclr_error *e) {
+    int64_t size;
+    if (!x->config)
+        return true;
+    nnclr_json *config = nnclr_json_parse(x->config, strlen(x->config), "nnclr.config", e);
+    if (!config)
+        return false;
+    const char *output = nnclr_json_string(nnclr_json_get(config, "output"));
+    if (output && strcmp(output, "pixels") == 0 &&
+        nnclr_json_int(nnclr_json_get(config, "size"), 1, 1 << 10, &size) &&
+        3 * size * size == x->rows.d)
+        *side = (int)size;
+    nnclr_json_free(config);
+    return true;
+}
 
 static bool open_embedding(nnclr_row_set *set, nnclr_tensor_reader *reader, nnclr_error *e) {
     nnclr_embedding *x = &set->embedding;
@@ -19,7 +36,10 @@ static bool open_embedding(nnclr_row_set *set, nnclr_tensor_reader *reader, nncl
     set->class_count = x->class_count;
     set->names = x->names;
     set->data = x->data;
-    return true;
+    set->bytes = x->bytes;
+    set->crc32 = x->crc32;
+    return read_pixels(x, &set->pixels, e) ||
+           nnclr_fail_at(e, "%s", nnclr_tensor_reader_path(reader));
 }
 
 /* queue.embedding as F32; an f64 run keeps it as F64. */
@@ -105,6 +125,26 @@ void nnclr_row_set_close(nnclr_row_set *set) {
     nnclr_tensor_reader_close(set->reader);
     nnclr_embedding_close(&set->embedding);
     *set = (nnclr_row_set){0};
+}
+
+bool nnclr_row_set_learn_bytes(nnclr_row_set *set, const nnclr_shard_set *shards, nnclr_error *e) {
+    const size_t n = (size_t)set->rows.n;
+    if (set->bytes || !shards)
+        return true;
+    int64_t *bytes = set->owned[LEARNT_BYTES] = nnclr_alloc(n, sizeof *bytes, e);
+    int64_t *crc32 = set->owned[LEARNT_CRC32] = nnclr_alloc(n, sizeof *crc32, e);
+    if (!bytes || !crc32)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        nnclr_record record = {0};
+        if (set->record[i] >= 0 && (uint64_t)set->record[i] < nnclr_shard_set_count(shards))
+            nnclr_shard_set_record(shards, (size_t)set->record[i], &record);
+        bytes[i] = (int64_t)record.size;
+        crc32[i] = record.crc32;
+    }
+    set->bytes = bytes;
+    set->crc32 = crc32;
+    return true;
 }
 
 const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row) {

@@ -19,20 +19,27 @@ typedef struct nnclr_row_set {
     int64_t newest;        /* largest step; -1: none */
     char *const *classes;
     size_t class_count;
-    char *const *names;     /* [n]; NULL: not known */
+    char *const *names; /* [n]; NULL: not known */
+    /* Size and zlib's checksum of the picture's bytes [n]; NULL: not known. */
+    const int64_t *bytes, *crc32;
+    int pixels;             /* N: rows of N x N x 3 pixels, less their mean; 0: of a network */
     const nnclr_json *data; /* identity of the shards that `record` counts in; NULL: not known */
 
     /* what the above points into */
     nnclr_embedding embedding;
     nnclr_checkpoint_info info;
     nnclr_tensor_reader *reader; /* of a checkpoint */
-    void *owned[4];              /* queue: embedding, record, label, step */
+    void *owned[6];              /* queue: embedding, record, label, step; then bytes, crc32 */
 } nnclr_row_set;
 
 /* PATH may be a RUN. A checkpoint without support set and a file of another kind are refused. *set
  * must not move while it is open. */
 bool nnclr_row_set_open(nnclr_row_set *set, const char *path, nnclr_error *e);
 void nnclr_row_set_close(nnclr_row_set *set); /* a zeroed one is fine */
+
+/* Where the set does not know its pictures' bytes, as a support set, it learns them from the shards
+ * that its records count in. */
+bool nnclr_row_set_learn_bytes(nnclr_row_set *set, const nnclr_shard_set *shards, nnclr_error *e);
 
 /* The row's class; NULL: not known. */
 const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row);

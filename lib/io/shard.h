@@ -23,7 +23,8 @@ typedef struct nnclr_record {
     int64_t label;     /* index into the classes; -1: none */
     int width, height; /* after EXIF orientation */
     nnclr_codec codec;
-    size_t size; /* of the encoded picture, bytes */
+    size_t size;    /* of the encoded picture, bytes */
+    uint32_t crc32; /* zlib's, of these bytes; a writer computes it anew */
 } nnclr_record;
 
 /* ---- writing ---- */

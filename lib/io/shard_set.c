@@ -247,6 +247,7 @@ void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *
         .height = entry->height,
         .codec = entry->codec,
         .size = (size_t)entry->length,
+        .crc32 = entry->crc32,
     };
 }
 

@@ -237,10 +237,11 @@ END
 @test "--report duplicates, labels and leaks find what was planted" {
     make_planted
     expect 0 nnclr-queue-inspect --report duplicates --threshold 0.999 planted.safetensors
-    expect_message nnclr-queue-inspect "6 rows in 3 groups of cosine 0.999 and more"
-    [ "${lines[0]}" = "group	row	record	label	name	twin	cosine	twin_name" ]
+    expect_message nnclr-queue-inspect "groups of the same bytes: 0, of 0 rows; groups of near copies (cosine 0.999 and more): 3, of 6 rows; which are the same bytes is not known without the SHARDs"
+    [ "${lines[0]}" = "group	row	record	label	name	twin	cosine	twin_name	same" ]
+    [ "$(tail -n +2 <<<"$output" | cut -f 9 | uniq)" = near ]
     [ "$(tail -n +2 <<<"$output" | cut -f 1,3,6,8 | tr '\t\n' ' ;')" = \
-        "1 5 205 a/205.jpg;1 205 5 a/005.jpg;2 6 206 a/206.jpg;2 206 6 a/006.jpg;3 7 207 a/207.jpg;3 207 7 a/007.jpg;" ]
+        "1 7 207 a/207.jpg;1 207 7 a/007.jpg;2 6 206 a/206.jpg;2 206 6 a/006.jpg;3 5 205 a/205.jpg;3 205 5 a/005.jpg;" ]
 
     expect 0 nnclr-queue-inspect -k 10 --report labels planted.safetensors
     [ "${lines[0]}" = "doubt	row	record	label	name	suggested	share	suggested_share	neighbour	cosine	neighbour_name" ]
@@ -248,10 +249,37 @@ END
     tail -n +2 <<<"$output" | head -n 10 | awk -F '\t' '$6 != "c" $3 % 5 || $4 == $6 { print; bad = 1 } END { exit bad }'
 
     expect 0 nnclr-queue-inspect --report leaks --threshold 0.999 --query test.safetensors planted.safetensors
-    expect_message nnclr-queue-inspect "3 of 60 queries have a neighbour of cosine 0.999 or more"
-    [ "${lines[0]}" = "cosine	query	neighbour	query_label	neighbour_label	query_name	neighbour_name" ]
+    expect_message nnclr-queue-inspect "0 of 60 queries are here byte for byte, 3 more have a near copy of cosine 0.999 or more; which are the same bytes is not known without the SHARDs"
+    [ "${lines[0]}" = "cosine	query	neighbour	query_label	neighbour_label	query_name	neighbour_name	same" ]
     [ "$(tail -n +2 <<<"$output" | cut -f 2,3,6,7 | sort -n | tr '\t\n' ' ;')" = \
         "3 33 t/03.jpg a/033.jpg;14 44 t/14.jpg a/044.jpg;25 55 t/25.jpg a/055.jpg;" ]
+}
+
+# Flat pictures have rows of zeros: only their bytes tell which of them are the same.
+@test "flat pictures: the same bytes are duplicates and leaks, and rows of zeros vote for each other" {
+    ppm() { printf 'P6\n8 8\n255\n'; awk -v v="$1" 'BEGIN { for (i = 0; i < 192; i++) printf "%c", v + i * '"${2:-0}"' }'; }
+    mkdir -p gray train/noise train/flat test/flat
+    for v in 0 15 30 45 60 90 120; do ppm $v >gray/$v.ppm; done
+    cp gray/0.ppm gray/again.ppm
+    nnclr-prep -q gray | nnclr-embed -q --pixels 16 -o gray.emb -
+    expect 0 nnclr-queue-inspect --report duplicates gray.emb
+    expect_message nnclr-queue-inspect "groups of the same bytes: 1, of 2 rows; groups of near copies (cosine 0.99 and more): 0, of 0 rows"
+    [ "$(tail -n +2 <<<"$output" | cut -f 1,5,8,9)" = "$(printf '1\t0.ppm\tagain.ppm\tbytes\n1\tagain.ppm\t0.ppm\tbytes')" ]
+    expect 0 nnclr-queue-inspect --report leaks --query gray.emb gray.emb
+    [ "$(tail -n +2 <<<"$output" | cut -f 6,7 | awk '$1 == $2' | wc -l)" -eq 7 ]
+    [ "$(tail -n +2 <<<"$output" | cut -f 8 | uniq)" = bytes ]
+    expect 0 nnclr-queue-inspect -q -k 1 --query-name again.ppm gray.emb
+    [ "$(tail -n 1 <<<"$output" | cut -f 4)" = 1.000000 ]
+
+    for i in 1 2 3; do
+        ppm 1 0.$i >train/noise/$i.ppm
+        ppm 0 >train/flat/$i.ppm
+    done
+    ppm 7 >test/flat/t.ppm
+    nnclr-prep -q train | nnclr-embed -q --pixels 16 -o train.emb -
+    nnclr-prep -q test | nnclr-embed -q --pixels 16 -o test.emb -
+    expect 0 nnclr-lineval -q --methods knn --k 1 train.emb test.emb
+    [ "$(tail -n 1 <<<"$output" | cut -f 1,2)" = "knn	1.000000" ]
 }
 
 @test "--report health, classes, hubs and outliers: tables that add up, -j changes nothing" {

@@ -132,6 +132,9 @@ static void nearly_equal_rows_are_told_apart(void) {
     CHECK(compare(f.queries, QUERIES, (nnclr_nearest_options){.k = K}) == QUERIES);
     for (int i = 0; i < QUERIES * K; i++)
         CHECK(f.found[i].row == i % K);
+    memset(f.bank + 300 * DIMS, 0, DIMS * sizeof *f.bank);
+    compare(f.queries, QUERIES, (nnclr_nearest_options){.k = K});
+    CHECK(f.found[3 * K].row == 300 && f.found[3 * K].cosine == 1 && f.found[3 * K + 1].row == 0);
     stop();
 }
 

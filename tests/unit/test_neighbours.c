@@ -42,7 +42,7 @@ static double cosine(const float *a, const float *b) {
         aa += (double)a[j] * a[j];
         bb += (double)b[j] * b[j];
     }
-    return aa > 0 && bb > 0 ? ab / sqrt(aa) / sqrt(bb) : 0;
+    return aa > 0 && bb > 0 ? ab / sqrt(aa) / sqrt(bb) : aa == bb;
 }
 
 static void nearest(fixture *f, const float *bank, const float *queries,
@@ -182,20 +182,38 @@ static void candidates_and_records_are_obeyed(void) {
     stop(&f);
 }
 
-static void zeros_have_cosine_zero(void) {
+/* A row of zeros is like other rows of zeros and nothing else, whatever the blocks; one that is
+ * excluded is not among them. */
+static void zeros_are_like_zeros_alone(void) {
+    static const int blocks[] = {0, 1, 5, 40};
     fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * BANK];
+    int64_t record[BANK], exclude[QUERIES];
     fill(bank, BANK, 8);
     fill(queries, QUERIES, 9);
     memset(bank + 3 * DIMS, 0, DIMS * sizeof *bank);
+    memset(bank + 150 * DIMS, 0, DIMS * sizeof *bank);
     memset(queries, 0, DIMS * sizeof *queries);
-    start(&f, 1);
-    nearest(&f, bank, queries, (nnclr_nearest_options){.k = BANK}, out);
-    for (int rank = 0; rank < BANK; rank++)
-        CHECK(out[rank].row == rank && out[rank].cosine == 0);
-    for (int rank = 0; rank < BANK; rank++)
-        CHECK(out[BANK + rank].row != 3 || out[BANK + rank].cosine == 0);
+    memset(queries + 40 * DIMS, 0, DIMS * sizeof *queries);
+    for (int i = 0; i < BANK; i++)
+        record[i] = i;
+    for (int i = 0; i < QUERIES; i++)
+        exclude[i] = i == 40 ? 3 : -1;
+    start(&f, 2);
+    for (int b = 0; b < 4; b++) {
+        nearest(&f, bank, queries, (nnclr_nearest_options){.k = K, .bank_block = blocks[b]}, out);
+        check_plain(bank, queries, out);
+        nearest(&f, bank, queries,
+                (nnclr_nearest_options){
+                    .k = BANK, .bank_block = blocks[b], .bank_record = record, .exclude = exclude},
+                out);
+        CHECK(out[0].row == 3 && out[1].row == 150 && out[1].cosine == 1);
+        CHECK(out[2].row == 0 && out[BANK - 1].row == BANK - 1 && out[2].cosine == 0);
+        CHECK(out[40 * BANK].row == 150 && out[40 * BANK].cosine == 1);
+        CHECK(out[40 * BANK + 1].row == 0 && out[41 * BANK - 2].row == BANK - 1);
+        CHECK(out[41 * BANK - 1].row == -1);
+    }
     stop(&f);
 }
 
@@ -224,7 +242,7 @@ int main(void) {
     RUN(nearly_equal_rows_are_told_apart);
     RUN(equal_rows_come_by_number);
     RUN(candidates_and_records_are_obeyed);
-    RUN(zeros_have_cosine_zero);
+    RUN(zeros_are_like_zeros_alone);
     RUN(not_finite_rows_are_refused);
     return check_done();
 }

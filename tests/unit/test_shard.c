@@ -624,7 +624,7 @@ static void mixed_classes(void) {
     options.class_count = 4;
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
     for (int k = 0; k < 4; k++) {
-        nnclr_record record = {"n", k, 1, 1, NNCLR_CODEC_PNG, 1};
+        nnclr_record record = {"n", k, 1, 1, NNCLR_CODEC_PNG, 1, 0};
         CHECK(nnclr_shard_writer_add(writer, -1, &record, "x", &e));
     }
     CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
