@@ -185,8 +185,12 @@ static bool print_labels(const inspector *x, const nnclr_row_graph *graph, nnclr
         ok = nnclr_fail(e, NNCLR_ERROR_INPUT,
                         "no row and neighbour have labels, so there is none to doubt");
     if (ok) {
-        nnclr_cli_note(x->cli, "%zu of %lld labels have more votes against than for them",
-                       report.count, (long long)report.rows);
+        nnclr_cli_note(x->cli, "%zu of %lld labels have more votes against than for them%s",
+                       report.count, (long long)report.rows,
+                       nnclr_labels_unsure(&report)
+                           ? ": too early to tell, these rows tell pictures apart too little to "
+                             "judge the labels by"
+                           : "");
         nnclr_table *table =
             BEGIN(x, "doubt", "row", "record", "label", "name", "suggested", "share",
                   "suggested_share", "neighbour", "cosine", "neighbour_name");

@@ -25,7 +25,7 @@ typedef struct settings {
     const char *query, *query_shard, *query_record, *query_name;
     const char *sheet, *html, *metrics;
     int report; /* -1: none */
-    bool json, ansi;
+    bool json, ansi, table;
 } settings;
 
 typedef struct inspector {

@@ -47,16 +47,24 @@ static bool page_path(const char *path, int page, int pages, nnclr_buffer *out, 
     return nnclr_buffer_printf(out, e, "%.*s-%d%s", (int)(dot - path), path, page + 1, dot);
 }
 
-static bool write_sheet(const inspector *x, const nnclr_inspection *found, nnclr_error *e) {
+static bool write_sheet(inspector *x, const nnclr_inspection *found, nnclr_error *e) {
     const int pages = nnclr_neighbour_pages(found);
     nnclr_buffer png = {0}, path = {0};
     bool ok = true;
     for (int page = 0; ok && page < pages; page++) {
         png.size = 0;
-        ok = nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x), &png, e) &&
+        ok = nnclr_tell(&x->progress, "pages drawn", (uint64_t)page, (uint64_t)pages, e) &&
+             nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x), &png, e) &&
              page_path(x->settings->sheet, page, pages, &path, e) &&
              write_file((const char *)path.data, &png, e);
+        if (ok && pages == 1)
+            nnclr_cli_note(x->cli, "wrote %s: %lld queries", (const char *)path.data,
+                           (long long)found->count);
     }
+    inspector_progress_end(x);
+    if (ok && pages > 1)
+        nnclr_cli_note(x->cli, "wrote %d pages, the last of them %s: %lld queries", pages,
+                       (const char *)path.data, (long long)found->count);
     nnclr_buffer_free(&path);
     nnclr_buffer_free(&png);
     return ok;
@@ -79,6 +87,7 @@ static bool metrics_path(const inspector *x, nnclr_buffer *out, nnclr_error *e) 
 
 static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error *e) {
     nnclr_buffer path = {0}, html = {0};
+    int pictures = 0;
     nnclr_history *history = nnclr_alloc(1, sizeof *history, e);
     nnclr_page_options options = {.title = title(x),
                                   .program = "nnclr-queue-inspect " NNCLR_VERSION,
@@ -100,7 +109,12 @@ static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error 
                            (const char *)path.data, (long long)history->damaged,
                            (long long)history->lines);
     }
-    ok = ok && nnclr_page(found, &options, &html, e) && write_file(x->settings->html, &html, e);
+    ok = ok && nnclr_page(found, &options, &html, &pictures, e) &&
+         write_file(x->settings->html, &html, e);
+    inspector_progress_end(x);
+    if (ok)
+        nnclr_cli_note(x->cli, "wrote %s: %lld queries, %d pictures, %.1f MB", x->settings->html,
+                       (long long)found->count, pictures, (double)html.size / 1e6);
     nnclr_buffer_free(&html);
     nnclr_buffer_free(&path);
     nnclr_free(history);
@@ -150,6 +164,12 @@ static bool print_pictures(const inspector *x, const nnclr_inspection *found, nn
     return ok;
 }
 
+/* Who asks for a picture or a page and looks at the terminal does not want the table too. */
+static bool wants_table(const inspector *x) {
+    const settings *s = x->settings;
+    return (!s->sheet && !s->html) || s->table || s->json || !isatty(STDOUT_FILENO);
+}
+
 static bool show_neighbours(inspector *x, nnclr_error *e) {
     nnclr_inspection found = {0};
     bool ok = inspector_ask(x, &found, e) && (!x->settings->sheet || write_sheet(x, &found, e)) &&
@@ -159,7 +179,7 @@ static bool show_neighbours(inspector *x, nnclr_error *e) {
         print_summary(x, found.count);
         if (x->settings->ansi)
             ok = print_pictures(x, &found, e);
-        else
+        else if (wants_table(x))
             print_neighbours(x, &found);
     }
     nnclr_inspection_free(&found);
@@ -247,6 +267,8 @@ int main(int argc, char **argv) {
          .help = "neighbours vote on labels with exp(cosine/T)"},
         {"seed", 0, NNCLR_OPTION_INT, &s.seed, "N", .low = 0, .high = 9e18,
          .help = "which rows are drawn"},
+        {"table", 0, NNCLR_OPTION_FLAG, &s.table,
+         .help = "print the table on a terminal too, with --sheet or --html"},
         {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
     };
     const nnclr_program program = {

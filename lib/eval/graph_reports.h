@@ -65,4 +65,10 @@ bool nnclr_report_labels(const nnclr_row_graph *graph, double temperature, nnclr
                          nnclr_error *e);
 void nnclr_label_report_free(nnclr_label_report *report);
 
+/* So many doubts that the rows rather than the labels are to be doubted: it is too early to judge
+ * the data by them. */
+static inline bool nnclr_labels_unsure(const nnclr_label_report *report) {
+    return (int64_t)report->count > report->rows / 4;
+}
+
 #endif

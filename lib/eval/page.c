@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "eval/chart.h"
 #include "eval/page_parts.h"
 #include "eval/page_text.h"
@@ -31,6 +32,7 @@ static bool measure(page *p, nnclr_error *e) {
 
 static void release(page *p) {
     page_pictures_free(p);
+    nnclr_free(p->query_of);
     nnclr_duplicate_report_free(&p->leaks);
     nnclr_duplicate_report_free(&p->duplicates);
     nnclr_ranking_free(&p->outliers);
@@ -43,11 +45,34 @@ static void release(page *p) {
 /* So many bytes may each picture have, for base64 and the words around it to stay below the page's
  * bound. */
 static size_t picture_budget(const page *p) {
-    enum { WORDS = 400 };
-    const size_t queries = (size_t)p->x->count * (size_t)(p->k + 1);
-    const size_t pictures = queries + PAGE_GROUPS * PAGE_GROUP_ROWS + 5 * PAGE_RANKED;
-    const size_t each = NNCLR_PAGE_BYTES / pictures;
-    return each > WORDS ? (each - WORDS) / 4 * 3 : 0;
+    enum { WORDS = 500 };
+    const size_t shown =
+        (size_t)p->x->count * (size_t)(p->k + 1) + PAGE_GROUPS * PAGE_GROUP_ROWS + 5 * PAGE_RANKED;
+    size_t all = nnclr_shard_set_count(p->options->shards);
+    if (page_has_queries(p))
+        all += nnclr_shard_set_count(p->options->query_shards);
+    const size_t words = shown * WORDS, pictures = shown < all ? shown : all;
+    return words < NNCLR_PAGE_BYTES ? (NNCLR_PAGE_BYTES - words) / pictures / 4 * 3 : 0;
+}
+
+static bool number_queries(page *p, nnclr_error *e) {
+    const size_t count = nnclr_shard_set_count(p->options->query_shards);
+    p->query_of = nnclr_alloc(count, sizeof *p->query_of, e);
+    for (size_t i = 0; p->query_of && i < count; i++)
+        p->query_of[i] = -1;
+    for (int64_t i = p->x->count; p->query_of && i-- > 0;) {
+        const int64_t record = p->queries->record[p->x->query[i]];
+        if ((uint64_t)record >= count)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "record %lld is not among the %zu of the shards", (long long)record,
+                              count);
+        p->query_of[record] = i;
+    }
+    return p->query_of != NULL;
+}
+
+bool page_is_chance(double share, double chance, int64_t rows) {
+    return share <= chance + 2 * sqrt(chance * (1 - chance) / (double)rows);
 }
 
 /* ---- four answers ---- */
@@ -84,12 +109,15 @@ static void answer_alive(page *p) {
 
 static void answer_similar(page *p) {
     const nnclr_class_report *r = &p->classes;
-    begin_answer(p, "neighbours", "What does it find similar?", false);
+    const bool chance = r->rows > 0 && page_is_chance(r->purity, r->chance, r->rows);
+    begin_answer(p, "neighbours", "What does it find similar?", chance);
     if (r->rows > 0)
         nnclr_markup_printf(&p->m,
-                            "%.0f&nbsp;%% of neighbours share the class</strong><span>Chance would "
-                            "give %.0f&nbsp;%%. Mean cosine of the %d nearest: %.2f.</span></li>\n",
-                            100 * r->purity, 100 * r->chance, p->k, 1 - p->outliers.mean);
+                            "%s%.0f&nbsp;%% of neighbours share the class</strong><span>Chance "
+                            "would give %.0f&nbsp;%%. Mean cosine of the %d nearest: "
+                            "%.2f.</span></li>\n",
+                            chance ? "No better than chance: " : "", 100 * r->purity,
+                            100 * r->chance, p->k, 1 - p->outliers.mean);
     else
         nnclr_markup_printf(&p->m,
                             "Mean cosine %.2f</strong><span>of a row and its %d nearest. There are "
@@ -128,33 +156,50 @@ static void answer_wrong(page *p) {
 
 /* Where the network takes many pictures for others, what it says of the data means little. */
 static bool is_unsure(const page *p) {
-    const int64_t rows = (int64_t)p->outliers.count;
-    return (int64_t)p->labels.count > p->labels.rows / 4 ||
-           (int64_t)p->duplicates.count > rows / 10 ||
-           (int64_t)p->leaks.count > p->queries->rows.n / 10;
+    const size_t near = p->duplicates.count - p->duplicates.same_bytes;
+    const size_t leaks = p->leaks.count - p->leaks.same_bytes;
+    return nnclr_labels_unsure(&p->labels) || near > p->outliers.count / 10 ||
+           (int64_t)leaks > p->queries->rows.n / 10;
 }
 
+static const char *plural(int64_t count) {
+    return count == 1 ? "" : "s";
+}
+
+/* The same bytes are a fact; all else is said only if the rows can be trusted. */
 static void answer_clean(page *p) {
-    const long long groups = (long long)p->duplicates.groups;
-    const bool unsure = is_unsure(p);
-    begin_answer(p, page_has_queries(p) && p->leaks.count ? "leaks" : "duplicates",
-                 "Is my data clean?", !unsure && p->leaks.count > 0);
-    if (unsure)
+    const nnclr_duplicate_report *d = &p->duplicates, *l = &p->leaks;
+    const bool unsure = is_unsure(p), fact = l->same_bytes > 0 || d->byte_groups > 0;
+    const int64_t near = d->groups - d->byte_groups;
+    begin_answer(p, page_has_queries(p) && l->count ? "leaks" : "duplicates", "Is my data clean?",
+                 l->same_bytes > 0 || (!unsure && l->count > 0));
+    if (l->same_bytes > 0)
+        nnclr_markup_printf(&p->m, "%zu quer%s here already, byte for byte", l->same_bytes,
+                            l->same_bytes == 1 ? "y is" : "ies are");
+    else if (d->byte_groups > 0)
+        nnclr_markup_printf(&p->m, "%lld group%s of the same bytes", (long long)d->byte_groups,
+                            plural(d->byte_groups));
+    else if (unsure)
         nnclr_markup_add(&p->m, "Too early to tell");
-    else if (p->leaks.count > 0)
-        nnclr_markup_printf(&p->m, "%zu queries are here already", p->leaks.count);
-    else if (groups > 0)
-        nnclr_markup_printf(&p->m, "%lld group%s of near copies", groups, groups == 1 ? "" : "s");
+    else if (l->count > 0)
+        nnclr_markup_printf(&p->m, "%zu quer%s here already", l->count,
+                            l->count == 1 ? "y is" : "ies are");
+    else if (near > 0)
+        nnclr_markup_printf(&p->m, "%lld group%s of near copies", (long long)near, plural(near));
     else
-        nnclr_markup_add(&p->m, "No near copies");
+        nnclr_markup_add(&p->m, "No copies");
     nnclr_markup_add(&p->m, "</strong><span>");
     if (unsure)
-        nnclr_markup_add(&p->m, "These rows tell pictures apart too little to judge the data by. ");
+        nnclr_markup_printf(&p->m, "%s rows tell pictures apart too little to judge the data by. ",
+                            fact ? "Beyond that it is too early to tell: these" : "These");
+    else if (fact && near > 0)
+        nnclr_markup_printf(&p->m, "And %lld group%s of near copies. ", (long long)near,
+                            plural(near));
     if (p->labels.rows > 0)
         nnclr_markup_printf(&p->m, "Neighbours doubt %zu of %lld labels. ", p->labels.count,
                             (long long)p->labels.rows);
     if (unsure)
-        nnclr_markup_printf(&p->m, "%zu rows are much like another.", p->duplicates.count);
+        nnclr_markup_printf(&p->m, "%zu rows are much like another.", d->count - d->same_bytes);
     else if (p->outliers.count > 0)
         nnclr_markup_printf(&p->m,
                             "The loneliest picture is %.2f from its neighbours, the mean %.2f.",
@@ -163,6 +208,13 @@ static void answer_clean(page *p) {
 }
 
 /* ---- charts ---- */
+
+/* The last number of a curve, or NAN. */
+static double last_of(const double *value, int count) {
+    while (count > 1 && !isfinite(value[count - 1]))
+        count--;
+    return value[count - 1];
+}
 
 typedef struct curve_chart {
     nnclr_curve first;
@@ -203,13 +255,14 @@ static void put_curves(page *p, const curve_chart *c) {
         return;
     nnclr_markup_printf(&p->m, "<figure><h3>%s</h3><figcaption>", c->title);
     for (int l = 0; l < count; l++) {
-        int last = h->count - 1;
-        while (last > 0 && !isfinite(lines[l].value[last]))
-            last--;
-        nnclr_markup_printf(&p->m, "<span class=\"key %s\">%s", lines[l].class, lines[l].name);
-        if (isfinite(lines[l].value[last]))
-            nnclr_markup_printf(&p->m, " <b class=\"num\">%.3g</b>", lines[l].value[last]);
-        nnclr_markup_add(&p->m, "</span>");
+        const double last = last_of(lines[l].value, h->count);
+        const bool chance =
+            l == 0 && c->second == NNCLR_CURVE_CHANCE && last <= last_of(lines[1].value, h->count);
+        nnclr_markup_printf(&p->m, "<span class=\"key %s%s\">%s", lines[l].class,
+                            chance ? " bad" : "", lines[l].name);
+        if (isfinite(last))
+            nnclr_markup_printf(&p->m, " <b class=\"num\">%.3g</b>", last);
+        nnclr_markup_add(&p->m, chance ? ", no better than chance</span>" : "</span>");
     }
     nnclr_markup_add(&p->m, "</figcaption>");
     nnclr_chart_lines(&p->m, c->title, h->step, h->count, lines, count, c->from_zero);
@@ -274,28 +327,32 @@ static void put_health(page *p) {
 
 /* ---- the page ---- */
 
-static void put_head(page *p) {
-    nnclr_markup *m = &p->m;
+/* What comes before the pictures. */
+static void put_head(const page *p, nnclr_markup *m) {
     nnclr_markup_add(
         m, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta "
            "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
            "style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action "
            "'none'\">\n<meta name=\"viewport\" content=\"width=device-width, "
-           "initial-scale=1\">\n<link rel=\"icon\" href=\"data:,\">\n<title>");
+           "initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<link "
+           "rel=\"icon\" href=\"data:,\">\n<title>");
     nnclr_markup_text(m, p->options->title);
     nnclr_markup_add(m, ": neighbours</title>\n<style>\n");
     nnclr_markup_add(m, nnclr_page_css);
-    nnclr_markup_add(m, "</style></head><body>\n<header><h1><bdi>");
-    nnclr_markup_text(m, p->options->title);
-    nnclr_markup_printf(m, "</bdi></h1>\n<p class=\"soft\">%s of %lld rows of %d numbers",
+}
+
+static void put_top(page *p) {
+    nnclr_markup *m = &p->m;
+    nnclr_markup_add(m, "</style></head><body>\n<header><h1>");
+    page_name_text(p, p->options->title);
+    nnclr_markup_printf(m, "</h1>\n<p class=\"soft\">%s of %lld rows of %d numbers",
                         page_is_queue(p) ? "A support set" : "Embeddings",
                         (long long)p->health.rows, p->health.d);
     if (page_is_queue(p))
         nnclr_markup_printf(m, ", at step %lld", (long long)p->bank->info.step);
     if (page_has_queries(p)) {
-        nnclr_markup_add(m, ", asked about <bdi>");
-        nnclr_markup_text(m, p->options->query_path);
-        nnclr_markup_add(m, "</bdi>");
+        nnclr_markup_add(m, ", asked about ");
+        page_name_text(p, p->options->query_path);
     }
     nnclr_markup_add(m, ".</p>\n<ul class=\"answers\">\n");
     answer_alive(p);
@@ -306,7 +363,7 @@ static void put_head(page *p) {
 }
 
 static void put_page(page *p) {
-    put_head(p);
+    put_top(p);
     put_health(p);
     put_history(p);
     page_neighbours(p);
@@ -325,18 +382,25 @@ static void put_page(page *p) {
 }
 
 bool nnclr_page(const nnclr_inspection *x, const nnclr_page_options *options, nnclr_buffer *html,
-                nnclr_error *e) {
+                int *pictures, nnclr_error *e) {
     page p = {.x = x, .options = options, .bank = x->bank, .queries = x->queries, .k = x->k};
+    nnclr_markup head = {0};
     p.picture_bytes = picture_budget(&p);
-    bool ok = measure(&p, e);
+    bool ok = number_queries(&p, e) && measure(&p, e);
     if (ok) {
         put_page(&p);
-        ok = !p.m.failed;
-        if (!ok)
-            *e = p.m.error;
+        put_head(&p, &head);
     }
-    if (ok)
-        ok = nnclr_buffer_append(html, p.m.out.data, p.m.out.size, e);
+    if (ok && (p.m.failed || head.failed)) {
+        *e = p.m.failed ? p.m.error : head.error;
+        ok = false;
+    }
+    ok = ok && nnclr_buffer_append(html, head.out.data, head.out.size, e) &&
+         nnclr_buffer_append(html, p.pictures.out.data, p.pictures.out.size, e) &&
+         nnclr_buffer_append(html, p.m.out.data, p.m.out.size, e);
+    if (ok && pictures)
+        *pictures = p.stored;
+    nnclr_buffer_free(&head.out);
     nnclr_buffer_free(&p.m.out);
     release(&p);
     return ok;

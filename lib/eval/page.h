@@ -21,9 +21,9 @@ typedef struct nnclr_page_options {
     const nnclr_progress *progress;         /* NULL: nobody watches */
 } nnclr_page_options;
 
-/* Appends the page of the inspection's bank and queries. Called from the thread that drives the
- * engines. */
+/* Appends the page of the inspection's bank and queries. *pictures (may be NULL) becomes the number
+ * of pictures in it. Called from the thread that drives the engines. */
 bool nnclr_page(const nnclr_inspection *inspection, const nnclr_page_options *options,
-                nnclr_buffer *html, nnclr_error *e);
+                nnclr_buffer *html, int *pictures, nnclr_error *e);
 
 #endif

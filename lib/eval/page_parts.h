@@ -9,7 +9,14 @@
 #include "eval/markup.h"
 #include "eval/page.h"
 
-enum { PAGE_GROUPS = 24, PAGE_GROUP_ROWS = 6, PAGE_RANKED = 24 };
+enum {
+    PAGE_GROUPS = 24,
+    PAGE_GROUP_ROWS = 6,
+    PAGE_RANKED = 24,
+    PAGE_OPEN_QUERIES = 24, /* more are folded, */
+    PAGE_OPEN_GROUPS = 8,   /* and so is what comes after these */
+    PAGE_OPEN_CLASSES = 12
+};
 
 typedef struct page {
     nnclr_markup m;
@@ -25,10 +32,14 @@ typedef struct page {
     nnclr_ranking outliers;
     nnclr_duplicate_report duplicates, leaks;
 
+    int64_t *query_of; /* [records of query_shards]: the first query of that picture, or -1 */
+
+    /* Each picture is stored once, in a rule of the style sheet. */
+    nnclr_markup pictures;
+    int stored;
+    int *numbers[2]; /* [records of `shards` and of `query_shards`]: from 1; 0: not stored yet */
     size_t picture_bytes; /* encoded, of each at most */
     nnclr_buffer encoded; /* scratch */
-    nnclr_buffer
-        *smaller[2]; /* [records of `shards` and of `query_shards`]: what was encoded again */
 } page;
 
 static inline bool page_is_queue(const page *p) {
@@ -45,8 +56,19 @@ static inline const char *page_name(const page *p, const nnclr_row_set *set, int
     return nnclr_row_set_name(set, page_shards(p, set), row);
 }
 
-/* <div class="box"> with the row's picture, or with a word for an initial row. */
+/* The query that shows the row's picture, whose place on the page is #qN; -1: there is none. */
+static inline int64_t page_query_of(const page *p, const nnclr_row_set *set, int64_t row) {
+    const int64_t record = set->record[row];
+    return set == p->queries && record >= 0 ? p->query_of[record] : -1;
+}
+
+/* No better than chance would do, within two standard errors of it over so many rows. */
+bool page_is_chance(double share, double chance, int64_t rows);
+
+/* An element of class "box" with the row's picture, or with a word for an initial row. */
 void page_picture(page *p, const nnclr_row_set *set, int64_t row);
+/* A name from outside, in which lines may break after a slash. */
+void page_name_text(page *p, const char *name);
 void page_pictures_free(page *p);
 
 void page_neighbours(page *p);

@@ -39,86 +39,91 @@ static bool encode_png(nnclr_buffer *bytes, nnclr_error *e) {
     return ok;
 }
 
-/* A place for the smaller picture of a record, which may hold it already; NULL on failure. */
-static nnclr_buffer *place_of(page *p, const nnclr_row_set *set, int64_t record, nnclr_error *e) {
-    nnclr_shard_set *shards = page_shards(p, set);
-    nnclr_buffer **places = &p->smaller[set != p->bank];
-    if ((uint64_t)record >= nnclr_shard_set_count(shards)) {
-        nnclr_fail(e, NNCLR_ERROR_INPUT, "record %lld is not among the %zu of the shards",
-                   (long long)record, nnclr_shard_set_count(shards));
-        return NULL;
-    }
-    if (!*places)
-        *places = nnclr_alloc_zero(nnclr_shard_set_count(shards), sizeof **places, e);
-    return *places ? *places + record : NULL;
-}
-
-void page_pictures_free(page *p) {
-    for (int i = 0; i < 2; i++) {
-        nnclr_shard_set *shards = i ? p->options->query_shards : p->options->shards;
-        for (size_t record = 0; p->smaller[i] && record < nnclr_shard_set_count(shards); record++)
-            nnclr_buffer_free(&p->smaller[i][record]);
-        nnclr_free(p->smaller[i]);
-    }
-    nnclr_buffer_free(&p->encoded);
-}
-
-/* The record's bytes as they are, where they fit and browsers know them; NULL on failure. */
-static const nnclr_buffer *load(page *p, const nnclr_row_set *set, int64_t record,
-                                const char **type, int *side, nnclr_error *e) {
+/* The record's bytes as they are, if they fit and browsers know them, or encoded again. */
+static bool load(page *p, nnclr_shard_set *shards, int64_t record, const char **type, int *side,
+                 nnclr_error *e) {
     static const char *const types[] = {[NNCLR_CODEC_JPEG] = "image/jpeg",
                                         [NNCLR_CODEC_PNG] = "image/png",
                                         [NNCLR_CODEC_PPM] = "image/png"};
     const nnclr_decode_limits limits = nnclr_decode_limits_default();
     nnclr_codec codec;
     int width, height;
-    nnclr_buffer *smaller = place_of(p, set, record, e);
-    if (!smaller)
-        return NULL;
-    *type = types[NNCLR_CODEC_JPEG];
-    *side = SMALL_SIDE + 1;
-    if (smaller->size > 0)
-        return smaller;
-    if (!nnclr_shard_set_read(page_shards(p, set), (size_t)record, &p->encoded, e) ||
+    if (!nnclr_shard_set_read(shards, (size_t)record, &p->encoded, e) ||
         !nnclr_probe(p->encoded.data, p->encoded.size, &limits, &codec, &width, &height, e) ||
         (codec == NNCLR_CODEC_PPM && !encode_png(&p->encoded, e)))
-        return NULL;
-    if (p->encoded.size > p->picture_bytes) {
-        if (!nnclr_buffer_append(smaller, p->encoded.data, p->encoded.size, e) ||
-            !encode_smaller(smaller, p->picture_bytes, e)) {
-            nnclr_buffer_free(smaller);
-            return NULL;
-        }
-        return smaller;
-    }
+        return false;
     *type = types[codec];
     *side = width > height ? width : height;
-    return &p->encoded;
+    if (p->encoded.size <= p->picture_bytes)
+        return true;
+    *type = types[NNCLR_CODEC_JPEG];
+    return encode_smaller(&p->encoded, p->picture_bytes, e);
+}
+
+/* The rule of the style sheet that holds a picture. */
+static bool store(page *p, nnclr_shard_set *shards, int64_t record, int number, nnclr_error *e) {
+    const char *type = NULL;
+    int side = 0;
+    if (!load(p, shards, record, &type, &side, e))
+        return nnclr_fail_at(e, "record %lld", (long long)record);
+    nnclr_markup_printf(&p->pictures, ".p%d{background-image:url(", number);
+    nnclr_markup_data(&p->pictures, type, p->encoded.data, p->encoded.size);
+    nnclr_markup_printf(&p->pictures, ")%s}\n",
+                        side <= SMALL_SIDE ? ";image-rendering:pixelated" : "");
+    return !p->pictures.failed ||
+           nnclr_fail(e, p->pictures.error.code, "%s", p->pictures.error.message);
+}
+
+/* Of the record's picture, from 1, which is stored when it is shown first; 0 on failure. */
+static int number_of(page *p, const nnclr_row_set *set, int64_t record, nnclr_error *e) {
+    nnclr_shard_set *shards = page_shards(p, set);
+    int **numbers = &p->numbers[set != p->bank];
+    if ((uint64_t)record >= nnclr_shard_set_count(shards)) {
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "record %lld is not among the %zu of the shards",
+                   (long long)record, nnclr_shard_set_count(shards));
+        return 0;
+    }
+    if (!*numbers)
+        *numbers = nnclr_alloc_zero(nnclr_shard_set_count(shards), sizeof **numbers, e);
+    if (!*numbers)
+        return 0;
+    int *number = *numbers + record;
+    if (*number == 0 && store(p, shards, record, p->stored + 1, e))
+        *number = ++p->stored;
+    return *number;
+}
+
+void page_pictures_free(page *p) {
+    nnclr_free(p->numbers[0]);
+    nnclr_free(p->numbers[1]);
+    nnclr_buffer_free(&p->encoded);
+    nnclr_buffer_free(&p->pictures.out);
 }
 
 void page_picture(page *p, const nnclr_row_set *set, int64_t row) {
     const int64_t record = set->record[row];
-    const char *type = NULL, *name = page_name(p, set, row);
+    const char *name = page_name(p, set, row);
+    const int64_t query = page_query_of(p, set, row);
     nnclr_error e = NNCLR_NO_ERROR;
-    int side = 0;
     if (record < 0) {
-        nnclr_markup_add(&p->m, "<div class=\"box\">random row</div>");
+        nnclr_markup_add(&p->m, "<span class=\"box\">random row</span>");
         return;
     }
     if (p->m.failed)
         return;
-    const nnclr_buffer *bytes = load(p, set, record, &type, &side, &e);
-    if (!bytes) {
-        nnclr_fail_at(&e, "record %lld", (long long)record);
+    const int number = number_of(p, set, record, &e);
+    if (number == 0) {
         nnclr_markup_fail(&p->m, &e);
         return;
     }
-    nnclr_markup_printf(&p->m, "<div class=\"box\"><img%s alt=\"",
-                        side <= SMALL_SIDE ? " class=\"small\"" : "");
-    nnclr_markup_text(&p->m, name ? name : "");
-    nnclr_markup_add(&p->m, "\" title=\"");
-    nnclr_markup_text(&p->m, name ? name : "");
-    nnclr_markup_add(&p->m, "\" loading=\"lazy\" src=\"");
-    nnclr_markup_data(&p->m, type, bytes->data, bytes->size);
-    nnclr_markup_add(&p->m, "\"></div>");
+    /* Without script a click leads to the picture's own neighbours, where these are shown. */
+    const char *tag = query >= 0 ? "a" : "span";
+    nnclr_markup_printf(&p->m, "<%s class=\"box p%d\"", tag, number);
+    if (query >= 0)
+        nnclr_markup_printf(&p->m, " href=\"#q%lld\"", (long long)query);
+    else
+        nnclr_markup_add(&p->m, " role=\"img\"");
+    nnclr_markup_add(&p->m, " title=\"");
+    nnclr_markup_text(&p->m, name ? name : "picture");
+    nnclr_markup_printf(&p->m, "\"></%s>", tag);
 }

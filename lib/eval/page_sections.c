@@ -1,6 +1,8 @@
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "eval/page_parts.h"
 
 static const char *class_of(const nnclr_row_set *set, int64_t label) {
@@ -8,9 +10,23 @@ static const char *class_of(const nnclr_row_set *set, int64_t label) {
 }
 
 /* <bdi>: a name in another direction of writing does not turn what stands around it. */
-static void put_name(page *p, const char *name) {
+void page_name_text(page *p, const char *name) {
+    nnclr_buffer part = {0};
+    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_markup_add(&p->m, "<bdi>");
-    nnclr_markup_text(&p->m, name);
+    while (name && *name && !p->m.failed) {
+        const char *slash = strchr(name, '/');
+        const size_t size = slash ? (size_t)(slash + 1 - name) : strlen(name);
+        part.size = 0;
+        if (!nnclr_buffer_append(&part, name, size, &e))
+            nnclr_markup_fail(&p->m, &e);
+        else
+            nnclr_markup_text(&p->m, (const char *)part.data);
+        if (slash)
+            nnclr_markup_add(&p->m, "<wbr>");
+        name += size;
+    }
+    nnclr_buffer_free(&part);
     nnclr_markup_add(&p->m, "</bdi>");
 }
 
@@ -21,7 +37,7 @@ static void put_class(page *p, const nnclr_row_set *set, int64_t row, const char
         return;
     nnclr_markup_printf(&p->m, "<b>%s", mark);
     if (class)
-        put_name(p, class);
+        page_name_text(p, class);
     else
         nnclr_markup_add(&p->m, "no label");
     nnclr_markup_add(&p->m, "</b><br>");
@@ -77,22 +93,31 @@ static void put_facts(page *p, int64_t query, const nnclr_neighbour *of) {
                             compare(p, query, of[0].row) == OTHER ? "other" : "");
 }
 
-static void put_query(page *p, int64_t query, const nnclr_neighbour *of) {
-    nnclr_markup_add(&p->m, "<article class=\"query\"");
+static void put_query(page *p, int64_t number) {
+    const int64_t query = p->x->query[number];
+    const nnclr_neighbour *of = p->x->neighbours + number * p->k;
+    nnclr_markup_printf(&p->m, "<article class=\"query\" id=\"q%lld\"", (long long)number);
     put_facts(p, query, of);
     nnclr_markup_add(&p->m, "><figure class=\"pic asks\">");
     page_picture(p, p->queries, query);
     nnclr_markup_add(&p->m, "<figcaption>");
     put_class(p, p->queries, query, "");
     nnclr_markup_printf(&p->m, "record %lld<br>", (long long)p->queries->record[query]);
-    put_name(p, page_name(p, p->queries, query));
+    page_name_text(p, page_name(p, p->queries, query));
     nnclr_markup_add(&p->m, "</figcaption></figure><div class=\"row\">\n");
     for (int i = 0; i < p->k && of[i].row >= 0; i++)
         put_neighbour(p, query, of[i]);
     nnclr_markup_add(&p->m, "</div></article>\n");
 }
 
+/* What comes after the first ones; </details> ends it. */
+static void begin_fold(page *p, int64_t count, const char *what) {
+    nnclr_markup_printf(&p->m, "<details class=\"more\"><summary>%lld more %s</summary>",
+                        (long long)count, what);
+}
+
 void page_neighbours(page *p) {
+    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_markup_printf(
         &p->m,
         "<section id=\"neighbours\"><h2>What the network thinks is similar</h2>\n<p "
@@ -101,42 +126,87 @@ void page_neighbours(page *p) {
         (long long)p->x->count, p->k,
         p->classes.rows ? " A green frame means the same class, a red one another." : "",
         page_is_queue(p) ? " Age counts training steps behind the newest row." : "");
-    for (int64_t i = 0; i < p->x->count; i++)
-        put_query(p, p->x->query[i], p->x->neighbours + i * p->k);
+    for (int64_t i = 0; i < p->x->count; i++) {
+        if (!nnclr_tell(p->options->progress, "queries", (uint64_t)i, (uint64_t)p->x->count, &e)) {
+            nnclr_markup_fail(&p->m, &e);
+            return;
+        }
+        if (i == PAGE_OPEN_QUERIES)
+            begin_fold(p, p->x->count - i, "queries");
+        put_query(p, i);
+    }
+    nnclr_markup_add(&p->m, p->x->count > PAGE_OPEN_QUERIES ? "</details>" : "");
     nnclr_markup_add(&p->m, "</div></section>\n");
 }
 
 /* ---- classes ---- */
 
-/* The row of one class, whose pairs are [first, end), by share. */
-static void put_class_row(page *p, size_t first, size_t end) {
-    const nnclr_class_pair *pairs = p->classes.pairs;
-    const nnclr_class_pair *own = &pairs[first];
+/* One class, whose pairs are [first, end), by share; own: that of the class with itself. */
+typedef struct class_row {
+    size_t first, end, own;
+    double share;
+} class_row;
+
+static int by_purity(const void *a, const void *b) {
+    const class_row *x = a, *y = b;
+    if (x->share != y->share)
+        return x->share < y->share ? -1 : 1;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+/* rows [pairs]: the classes, the worst first. */
+static size_t list_classes(const nnclr_class_report *r, class_row *rows) {
+    size_t count = 0;
+    for (size_t i = 0, end; i < r->count; i = end) {
+        class_row row = {.first = i, .own = i};
+        for (end = i; end < r->count && r->pairs[end].label == r->pairs[i].label; end++)
+            if (r->pairs[end].neighbour_label == r->pairs[end].label)
+                row.own = end;
+        row.end = end;
+        row.share = r->pairs[row.own].share;
+        rows[count++] = row;
+    }
+    qsort(rows, count, sizeof *rows, by_purity);
+    return count;
+}
+
+static void put_class_row(page *p, const class_row *row) {
+    const nnclr_class_pair *pairs = p->classes.pairs, *own = &pairs[row->own];
+    const bool chance = page_is_chance(own->share, own->chance, own->rows);
     int others = 0;
-    for (size_t i = first; i < end; i++)
-        if (pairs[i].neighbour_label == pairs[i].label)
-            own = &pairs[i];
     nnclr_markup_add(&p->m, "<tr><td>");
-    put_name(p, class_of(p->bank, own->label));
-    nnclr_markup_printf(&p->m,
-                        "</td><td class=\"num wide-only\" data-value=\"%lld\">%lld</td><td "
-                        "class=\"num\" data-value=\"%.6f\">%.0f %%</td><td class=\"meter "
-                        "wide-only\"><i><b style=\"width:%.1f%%\"></b><u "
-                        "style=\"left:%.1f%%\"></u></i></td><td>",
-                        (long long)own->rows, (long long)own->rows, own->share, 100 * own->share,
-                        100 * own->share, 100 * own->chance);
-    for (size_t i = first; i < end && others < 3; i++) {
-        if (pairs[i].neighbour_label == pairs[i].label)
+    page_name_text(p, class_of(p->bank, own->label));
+    nnclr_markup_printf(
+        &p->m,
+        "</td><td class=\"num wide-only\" data-value=\"%lld\">%lld</td><td class=\"num%s\" "
+        "data-value=\"%.6f\"%s>%.0f&nbsp;%%</td><td class=\"meter%s wide-only\"><i><b "
+        "style=\"width:%.1f%%\"></b><u style=\"left:%.1f%%\"></u></i></td><td>",
+        (long long)own->rows, (long long)own->rows, chance ? " bad" : "", own->share,
+        chance ? " title=\"no better than chance\"" : "", 100 * own->share, chance ? " bad" : "",
+        100 * own->share, 100 * own->chance);
+    for (size_t i = row->first; i < row->end && others < 3; i++) {
+        if (i == row->own)
             continue;
         nnclr_markup_add(&p->m, others++ ? ", " : "");
-        put_name(p, class_of(p->bank, pairs[i].neighbour_label));
+        page_name_text(p, class_of(p->bank, pairs[i].neighbour_label));
         nnclr_markup_printf(&p->m, "&nbsp;%.0f&nbsp;%%", 100 * pairs[i].share);
     }
     nnclr_markup_add(&p->m, "</td></tr>\n");
 }
 
+static void put_class_table(page *p, const class_row *rows, size_t count) {
+    nnclr_markup_add(&p->m,
+                     "<div class=\"scroll\"><table class=\"sorts\"><thead><tr><th>Class</th><th "
+                     "class=\"num wide-only\">Rows</th><th class=\"num\">Purity</th><th "
+                     "class=\"wide-only\"></th><th>Most often beside</th></tr></thead><tbody>\n");
+    for (size_t i = 0; i < count; i++)
+        put_class_row(p, &rows[i]);
+    nnclr_markup_add(&p->m, "</tbody></table></div>\n");
+}
+
 void page_classes(page *p) {
     const nnclr_class_report *r = &p->classes;
+    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_markup_add(&p->m, "<section id=\"classes\"><h2>Where it is wrong</h2>\n");
     if (r->rows == 0) {
         nnclr_markup_add(&p->m,
@@ -144,21 +214,28 @@ void page_classes(page *p) {
                          "about classes.</p></section>\n");
         return;
     }
+    class_row *rows = nnclr_alloc(r->count, sizeof *rows, &e);
+    if (!rows) {
+        nnclr_markup_fail(&p->m, &e);
+        return;
+    }
+    const size_t count = list_classes(r, rows);
+    const size_t open = count > 2 * PAGE_OPEN_CLASSES ? PAGE_OPEN_CLASSES : count;
     nnclr_markup_printf(
         &p->m,
-        "<p class=\"about\">Which classes the %d nearest rows of each class have. Purity is the "
-        "share of its own; the dark mark is what chance would give. A class that is often next to "
-        "another is one that the network does not tell apart yet.</p>\n<div "
-        "class=\"scroll\"><table class=\"sorts\"><thead><tr><th>Class</th><th class=\"num "
-        "wide-only\">Rows</th><th class=\"num\">Purity</th><th class=\"wide-only\"></th><th>Most "
-        "often beside</th></tr></thead><tbody>\n",
+        "<p class=\"about\">Which classes the %d nearest rows of each class have, the worst class "
+        "first. Purity is the share of its own; the mark is what chance would give, and a class "
+        "that does no better is red. A class that is often next to another is one that the network "
+        "does not tell apart yet.</p>\n",
         p->k);
-    for (size_t i = 0, end; i < r->count; i = end) {
-        for (end = i + 1; end < r->count && r->pairs[end].label == r->pairs[i].label;)
-            end++;
-        put_class_row(p, i, end);
+    put_class_table(p, rows, open);
+    if (open < count) {
+        begin_fold(p, (int64_t)(count - open), "classes");
+        put_class_table(p, rows + open, count - open);
+        nnclr_markup_add(&p->m, "</details>");
     }
-    nnclr_markup_add(&p->m, "</tbody></table></div></section>\n");
+    nnclr_markup_add(&p->m, "</section>\n");
+    nnclr_free(rows);
 }
 
 /* ---- small groups of pictures ---- */
@@ -169,12 +246,30 @@ static void put_picture(page *p, const nnclr_row_set *set, int64_t row, const ch
     nnclr_markup_add(&p->m, "<figcaption>");
     put_class(p, set, row, "");
     nnclr_markup_printf(&p->m, "record %lld<br>", (long long)set->record[row]);
-    put_name(p, page_name(p, set, row));
+    page_name_text(p, page_name(p, set, row));
     nnclr_markup_add(&p->m, "</figcaption></figure>\n");
 }
 
-static void end_section(page *p, size_t shown, size_t all, const char *what, const char *report) {
+/* Sections of small groups: the first ones open, `shown` of them in all. */
+static void begin_groups(page *p, const char *class) {
+    nnclr_markup_printf(&p->m, "<div class=\"%s\">\n", class);
+}
+
+/* Before group `at` of `count` that are shown. */
+static void fold_groups(page *p, size_t at, size_t count, const char *class, const char *what) {
+    if (at != PAGE_OPEN_GROUPS)
+        return;
     nnclr_markup_add(&p->m, "</div>");
+    begin_fold(p, (int64_t)(count - at), what);
+    begin_groups(p, class);
+}
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static void end_section(page *p, size_t shown, size_t all, const char *what, const char *report) {
+    nnclr_markup_add(&p->m, shown > PAGE_OPEN_GROUPS ? "</div></details>" : "</div>");
     if (shown < all)
         nnclr_markup_printf(&p->m,
                             "<p class=\"note soft\">The first %zu of %zu %s; <code>--report "
@@ -183,20 +278,34 @@ static void end_section(page *p, size_t shown, size_t all, const char *what, con
     nnclr_markup_add(&p->m, "</section>\n");
 }
 
+/* What a group's pictures have in common. */
+static void put_sameness(page *p, const nnclr_duplicate *rows, size_t count) {
+    double least_cosine = 1;
+    bool mirrored = false;
+    for (size_t i = 0; i < count; i++) {
+        least_cosine = fmin(least_cosine, rows[i].twin.cosine);
+        mirrored = mirrored || rows[i].same == NNCLR_SAME_MIRRORED;
+    }
+    if (rows[0].same == NNCLR_SAME_BYTES)
+        nnclr_markup_add(&p->m, "the same bytes");
+    else
+        nnclr_markup_printf(&p->m, "cosine %.4f%s%s", least_cosine, count > 2 ? " and more" : "",
+                            mirrored ? ", mirrored" : "");
+}
+
 static void put_group(page *p, const nnclr_duplicate *rows, size_t count) {
     bool differ = false;
-    double least = 1;
     for (size_t i = 0; i < count; i++) {
         const char *a = nnclr_row_set_class(p->bank, rows[0].row);
         const char *b = nnclr_row_set_class(p->bank, rows[i].row);
         differ = differ || (a && b && strcmp(a, b) != 0);
-        least = fmin(least, rows[i].twin.cosine);
     }
     nnclr_markup_printf(&p->m,
-                        "<div class=\"group%s\"><h3>%zu pictures</h3><div class=\"note "
-                        "soft\">cosine %.4f and more%s</div><div class=\"row\">\n",
-                        count > 2 ? " wide" : "", count, least,
-                        differ ? "; <b>their labels differ</b>" : "");
+                        "<div class=\"group%s\"><h3>%zu pictures</h3><div class=\"note soft\">",
+                        count > 2 ? " wide" : "", count);
+    put_sameness(p, rows, count);
+    nnclr_markup_printf(&p->m, "%s</div><div class=\"row\">\n",
+                        differ ? "; <b class=\"bad\">their labels differ</b>" : "");
     for (size_t i = 0; i < count && i < PAGE_GROUP_ROWS; i++)
         put_picture(p, p->bank, rows[i].row, "");
     nnclr_markup_add(&p->m, "</div>");
@@ -208,19 +317,29 @@ static void put_group(page *p, const nnclr_duplicate *rows, size_t count) {
 
 void page_duplicates(page *p) {
     const nnclr_duplicate_report *r = &p->duplicates;
+    const size_t count = least((size_t)r->groups, PAGE_GROUPS);
     size_t shown = 0;
-    nnclr_markup_printf(
-        &p->m,
-        "<section id=\"duplicates\"><h2>Is my data clean? Pictures that are there twice</h2>\n<p "
-        "class=\"about\">%s of rows with a cosine of %g or more.%s</p>\n<div class=\"groups\">\n",
-        r->groups ? "Groups" : "There are no groups", p->options->threshold,
-        r->groups
-            ? " A network that is still learning sees many pictures alike, so look before you "
-              "delete."
-            : "");
-    for (size_t i = 0, end; i < r->count && shown < PAGE_GROUPS; i = end, shown++) {
+    nnclr_markup_add(&p->m, "<section id=\"duplicates\"><h2>Is my data clean? Pictures that are "
+                            "there twice</h2>\n<p class=\"about\">");
+    if (r->groups == 0)
+        nnclr_markup_printf(&p->m,
+                            "No two pictures are the same bytes, nor near copies (cosine %g "
+                            "and more, less what all rows share).",
+                            p->options->threshold);
+    else
+        nnclr_markup_printf(&p->m,
+                            "%lld group%s of the same bytes first; then %lld of near copies "
+                            "(cosine %g and more, less what all rows share). A network that is "
+                            "still learning sees many pictures alike, so look at near copies "
+                            "before you delete any.",
+                            (long long)r->byte_groups, r->byte_groups == 1 ? "" : "s",
+                            (long long)(r->groups - r->byte_groups), p->options->threshold);
+    nnclr_markup_add(&p->m, "</p>\n");
+    begin_groups(p, "groups");
+    for (size_t i = 0, end; i < r->count && shown < count; i = end, shown++) {
         for (end = i + 1; end < r->count && r->rows[end].group == r->rows[i].group;)
             end++;
+        fold_groups(p, shown, count, "groups", "groups");
         put_group(p, r->rows + i, end - i);
     }
     end_section(p, shown, (size_t)r->groups, "groups", "duplicates");
@@ -228,9 +347,9 @@ void page_duplicates(page *p) {
 
 static void put_doubt(page *p, const nnclr_label_doubt *one) {
     nnclr_markup_add(&p->m, "<div class=\"group\"><h3>");
-    put_name(p, nnclr_row_set_class(p->bank, one->row));
+    page_name_text(p, nnclr_row_set_class(p->bank, one->row));
     nnclr_markup_add(&p->m, ", or rather ");
-    put_name(p, class_of(p->bank, one->suggested));
+    page_name_text(p, class_of(p->bank, one->suggested));
     nnclr_markup_printf(&p->m,
                         "?</h3><div class=\"note soft\">%.0f %% of the votes for it, %.0f %% for "
                         "the label</div><div class=\"row\">\n",
@@ -251,12 +370,15 @@ void page_labels(page *p) {
         "class=\"about\">%zu of %lld labels have more votes against them than for them among the "
         "%d "
         "nearest rows%s. On the left the picture in doubt, on the right its nearest neighbour of "
-        "the class that they suggest.</p>\n<div class=\"groups\">\n",
+        "the class that they suggest.</p>\n",
         r->count, (long long)r->rows, p->k,
-        (int64_t)r->count > r->rows / 4 ? ": so many that the network is rather what is wrong, yet"
-                                        : "");
-    for (; shown < r->count && shown < PAGE_RANKED; shown++)
+        nnclr_labels_unsure(r) ? ": so many that the network is rather what is wrong, yet" : "");
+    const size_t count = least(r->count, PAGE_RANKED);
+    begin_groups(p, "groups");
+    for (; shown < count; shown++) {
+        fold_groups(p, shown, count, "groups", "labels");
         put_doubt(p, &r->doubts[shown]);
+    }
     end_section(p, shown, r->count, "labels", "labels");
 }
 
@@ -267,17 +389,19 @@ void page_outliers(page *p) {
         &p->m,
         "<section id=\"outliers\"><h2>Is my data clean? Pictures like no other</h2>\n<p "
         "class=\"about\">The rows farthest from their %d neighbours (mean of 1 &minus; cosine; all "
-        "rows: %.3f). Often the wrong kind of picture, sometimes only a rare one.</p>\n<div "
-        "class=\"row wraps\">\n",
+        "rows: %.3f). Often the wrong kind of picture, sometimes only a rare one.</p>\n",
         p->k, r->mean);
-    for (; shown < r->count && shown < PAGE_RANKED; shown++) {
+    const size_t count = least(r->count, PAGE_RANKED);
+    begin_groups(p, "row wraps");
+    for (; shown < count; shown++) {
         const int64_t row = r->rows[shown].row;
+        fold_groups(p, shown, count, "row wraps", "rows");
         nnclr_markup_add(&p->m, "<figure class=\"pic\">");
         page_picture(p, p->bank, row);
         nnclr_markup_add(&p->m, "<figcaption>");
         put_class(p, p->bank, row, "");
         nnclr_markup_printf(&p->m, "<span class=\"num\">%.3f</span><br>", r->rows[shown].value);
-        put_name(p, page_name(p, p->bank, row));
+        page_name_text(p, page_name(p, p->bank, row));
         nnclr_markup_add(&p->m, "</figcaption></figure>\n");
     }
     end_section(p, shown, r->count, "rows", "outliers");
@@ -291,17 +415,21 @@ void page_leaks(page *p) {
     nnclr_markup_printf(
         &p->m,
         "<section id=\"leaks\"><h2>Is my data clean? Queries that the rows hold already</h2>\n<p "
-        "class=\"about\">%zu of the %lld rows of <bdi>",
+        "class=\"about\">%zu of the %lld rows of ",
         r->count, (long long)p->queries->rows.n);
-    nnclr_markup_text(&p->m, p->options->query_path);
-    nnclr_markup_printf(
-        &p->m,
-        "</bdi> have a row of cosine %g or more here: a test on them would flatter. "
-        "On the left the query.</p>\n<div class=\"groups\">\n",
-        p->options->threshold);
-    for (; shown < r->count && shown < PAGE_RANKED; shown++) {
-        nnclr_markup_printf(&p->m, "<div class=\"group\"><h3>cosine %.4f</h3><div class=\"row\">\n",
-                            r->rows[shown].twin.cosine);
+    page_name_text(p, p->options->query_path);
+    nnclr_markup_printf(&p->m,
+                        " are here too: %zu byte for byte, %zu as near copies (cosine %g and more, "
+                        "less what all rows share). A test on them would flatter. On the left the "
+                        "query.</p>\n",
+                        r->same_bytes, r->count - r->same_bytes, p->options->threshold);
+    const size_t count = least(r->count, PAGE_RANKED);
+    begin_groups(p, "groups");
+    for (; shown < count; shown++) {
+        fold_groups(p, shown, count, "groups", "queries");
+        nnclr_markup_add(&p->m, "<div class=\"group\"><h3>");
+        put_sameness(p, &r->rows[shown], 1);
+        nnclr_markup_add(&p->m, "</h3><div class=\"row\">\n");
         put_picture(p, p->queries, r->rows[shown].row, "");
         put_picture(p, p->bank, r->rows[shown].twin.row, "");
         nnclr_markup_add(&p->m, "</div></div>\n");

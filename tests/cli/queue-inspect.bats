@@ -358,15 +358,20 @@ END
 check_page() { # FILE
     need python3
     python3 - "$1" <<'END'
-import sys
+import re, sys
 from html.parser import HTMLParser
-VOID = {"meta", "link", "img", "br", "input"}
+VOID = {"meta", "link", "img", "br", "input", "wbr"}
 class Page(HTMLParser):
     def __init__(self):
         super().__init__()
         self.open, self.ids, self.hrefs, self.count, self.attributes = [], set(), [], {}, set()
+        self.pictures = set()
     def handle_starttag(self, tag, attrs):
         self.count[tag] = self.count.get(tag, 0) + 1
+        box = re.fullmatch(r"box (p[0-9]+)", dict(attrs).get("class") or "")
+        if box:
+            self.count["picture"] = self.count.get("picture", 0) + 1
+            self.pictures.add(box[1])
         for name, value in attrs:
             self.attributes.add(name)
             if name in ("src", "href", "action", "srcset", "data"):
@@ -391,10 +396,13 @@ assert not page.open, page.open
 assert set(page.hrefs) <= page.ids, (page.hrefs, page.ids)
 assert not any(name.startswith("on") for name in page.attributes), page.attributes
 assert "http://" not in text.replace("http-equiv", "") and "https://" not in text and "@import" not in text
+stored = re.findall(r"(?m)^\.(p[0-9]+)\{background-image:url\(data:", text)
+assert len(stored) == len(set(stored)) and set(stored) == page.pictures, (stored, page.pictures)
 assert page.count["script"] == 1 and "Content-Security-Policy" in text
-for key in ("article", "figure", "img", "svg", "table"):
+for key in ("article", "figure", "picture", "svg", "table", "details"):
     print(key, page.count.get(key, 0))
-print("ids", *sorted(page.ids))
+print("stored", len(stored))
+print("ids", *sorted(i for i in page.ids if not re.fullmatch("q[0-9]+", i)))
 END
 }
 
@@ -411,7 +419,7 @@ END
     # the stored bytes of a query's picture
     record=$(cut -f 1 <<<"${lines[1]}")
     zstdcat train.tar.zst | tar -xO --wildcards "$(printf '%09d' "$record").[jp]*g" | base64 -w 0 >bytes
-    grep -qF -f bytes a.html
+    [ "$(grep -oF -f bytes a.html | wc -l)" -eq 1 ]
 
     nnclr-embed -q --pixels 8 -o a.emb train.tar.zst
     nnclr-queue-inspect -q -n 3 --html e.html --metrics run/metrics.jsonl a.emb train.tar.zst >/dev/null
@@ -449,14 +457,52 @@ END
     expect_message nnclr-queue-inspect "--metrics goes with --html"
 }
 
-@test "--html: ten thousand large pictures stay under 60 MB" {
-    "$NNCLR_SHAPES" --count 10 --test 0 --size 320 large
-    nnclr-prep -q -o large.tar.zst large/train
-    nnclr-embed -q --pixels 8 -o large.emb large.tar.zst
-    nnclr-queue-inspect -q -n 100 -k 99 --html a.html large.emb large.tar.zst >/dev/null
-    check_page a.html | awk '$1 == "img" && $2 >= 10000 { good = 1 } END { exit !good }'
-    [ "$(stat -c %s a.html)" -lt 60000000 ]
-    [ "$(stat -c %s a.html)" -gt 20000000 ]
+@test "--html: pictures too large for the page are stored smaller" {
+    mkdir noise
+    for i in 1 2 3 4; do
+        { printf 'P6\n1960 1960\n255\n'; head -c $((3 * 1960 * 1960)) /dev/urandom; } >noise/$i.ppm
+    done
+    nnclr-prep -q noise -o noise.tar.zst
+    nnclr-embed -q --pixels 8 -o noise.emb noise.tar.zst
+    nnclr-queue-inspect -q -k 3 --html a.html noise.emb noise.tar.zst >/dev/null
+    check_page a.html | grep -qx "stored 4"
+    [ "$(stat -c %s a.html)" -lt 2000000 ]
+    [ "$(grep -c '^\.p[0-9]*{background-image:url(data:image/jpeg' a.html)" -eq 4 ]
+}
+
+@test "--html: long sections are folded, classes no better than chance are red, pictures are there once" {
+    make_shard all 600
+    nnclr-embed -q --pixels 8 -o all.emb all.tar.zst
+    expect 0 nnclr-queue-inspect -n 200 -k 5 --html a.html all.emb all.tar.zst
+    [[ $stderr == *"nnclr-queue-inspect: wrote a.html: 200 queries, "*" pictures, "*" MB"* ]]
+    check_page a.html >held
+    grep -qx "article 200" held
+    [ "$(awk '$1 == "picture" { print $2 }' held)" -ge 1200 ]
+    [ "$(awk '$1 == "stored" { print $2 }' held)" -le 600 ]
+    grep -q "<summary>176 more queries</summary>" a.html
+    grep -q 'href="#q[0-9]*" title=' a.html
+    run -1 grep -q 'class="num bad"' a.html
+
+    # labels that have nothing to do with the pictures: every class is at chance
+    nnclr-prep --list-contents all.tar.zst | awk -F '\t' 'NR > 1 { print $4 "\tc" (NR * 7919) % 97 % 4 }' >mixed
+    nnclr-prep -q --list mixed -o mixed.tar.zst "$(shapes 600)"
+    nnclr-embed -q --pixels 8 -o mixed.emb mixed.tar.zst
+    nnclr-queue-inspect -q -n 9 --html b.html mixed.emb mixed.tar.zst >/dev/null
+    grep -q '<li class="warn"><a href="#neighbours">.*No better than chance' b.html
+    [ "$(grep -c 'class="num bad"' b.html)" -ge 2 ]
+    expect 0 nnclr-queue-inspect --report labels mixed.emb
+    expect_message nnclr-queue-inspect "votes against than for them: too early to tell"
+}
+
+@test "--html and --sheet on a terminal: what was written, and the table only if asked for" {
+    make_shard a 50
+    nnclr-embed -q --pixels 8 -o a.emb a.tar.zst
+    script -qec "nnclr-queue-inspect -n 2 --html a.html a.emb a.tar.zst" /dev/null </dev/null >shown
+    grep -q "wrote a.html: 2 queries" shown
+    run -1 grep "neighbour_label" shown
+    script -qec "nnclr-queue-inspect -n 2 --sheet a.png --table a.emb a.tar.zst" /dev/null </dev/null >shown
+    grep -q "wrote a.png: 2 queries" shown
+    grep -q "neighbour_label" shown
 }
 
 # Pictures and classes whose names are meant to break out of the page or the terminal.
@@ -496,8 +542,15 @@ make_hostile() {
     }
     browse a.html >dom 2>log || skip "chromium does not run here"
     run -1 grep CONSOLE log
-    grep -q '<output>9 of 9</output>' dom
+    grep -q '<output>[0-9]* pictures</output>' dom
     grep -q '<button type="button">Purity</button>' dom
+    # a search keeps what shows such a picture, and a click shows one large
+    sed 's|</body>|<script>var s = document.querySelector(".find input"); s.value = "record 1"; s.dispatchEvent(new Event("input")); document.querySelector(".hit .box").click();</script></body>|' a.html >b.html
+    browse b.html >dom 2>log
+    run -1 grep CONSOLE log
+    grep -q 'class="[^"]*pic[^"]* hit"' dom
+    grep -q '<article [^>]*hidden=""' dom
+    grep -q '<dialog class="view" open="">' dom
     # the console is seen at all, and so is a request
     sed 's|</body>|<img src="http://nowhere.test/x.png"></body>|' a.html >b.html
     browse b.html >/dev/null 2>log
@@ -535,7 +588,14 @@ make_hostile() {
     nnclr-prep -q -o flat.tar.zst flat
     nnclr-embed -q --pixels 16 -o flat.emb flat.tar.zst
     nnclr-queue-inspect -q -n 2 --threshold 0.9999 --html a.html flat.emb flat.tar.zst >/dev/null
-    grep -q "<strong>1 group of near copies</strong>" a.html
+    grep -q "<strong>1 group of the same bytes</strong>" a.html
+    run -1 grep -q "oo early to tell" a.html
+    nnclr-queue-inspect -q -n 2 --threshold 0.1 --html a.html flat.emb flat.tar.zst >/dev/null
+    grep -q "<strong>1 group of the same bytes</strong>" a.html
+    grep -q "Beyond that it is too early to tell" a.html
+    rm flat/copy.*
+    nnclr-prep -q -o flat.tar.zst flat
+    nnclr-embed -q --pixels 16 -o flat.emb flat.tar.zst
     nnclr-queue-inspect -q -n 2 --threshold 0.1 --html a.html flat.emb flat.tar.zst >/dev/null
     grep -q "<strong>Too early to tell</strong>" a.html
     grep -Eq 'and [0-9]+ more</div>' a.html
