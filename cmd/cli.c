@@ -129,6 +129,14 @@ void nnclr_cli_catch(void) {
     sigaction(SIGINT, &action, NULL);
 }
 
+void nnclr_cli_release(void) {
+    static const int caught[] = {SIGUSR1, SIGTERM, SIGINT};
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
+        signal(caught[i], SIG_DFL);
+    if (nnclr_cli_stop)
+        nnclr_cli_die_of(nnclr_cli_stop);
+}
+
 /* ---- options ---- */
 
 static struct {

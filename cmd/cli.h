@@ -165,5 +165,8 @@ void nnclr_table_section(nnclr_cli *cli, bool json, const char *name);
  * second SIGINT ends the process at once. */
 extern volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop; /* stop: the signal's number */
 void nnclr_cli_catch(void);
+/* They act as before nnclr_cli_catch again; one that came meanwhile and asked for the end gets it.
+ */
+void nnclr_cli_release(void);
 
 #endif

@@ -56,9 +56,12 @@ static bool learn_bytes(inspector *x, nnclr_error *e) {
            (!x->settings->query || nnclr_row_set_learn_bytes(&x->asking, x->query_shards, e));
 }
 
-/* A new piece of work begins its rates anew. */
+/* A new piece of work begins its rates anew. From the first word on signals are caught, so that the
+ * work ends cleanly; before it and after inspector_progress_end they act at once. */
 static bool tell(void *context, const char *what, uint64_t done, uint64_t total) {
     inspector *x = context;
+    if (!x->work)
+        nnclr_cli_catch();
     if (!x->work || strcmp(x->work, what) != 0 || done < x->done)
         nnclr_cli_progress_end(x->cli);
     x->work = what;
@@ -68,9 +71,11 @@ static bool tell(void *context, const char *what, uint64_t done, uint64_t total)
 }
 
 void inspector_progress_end(inspector *x) {
-    if (x->work)
-        nnclr_cli_progress_end(x->cli);
+    if (!x->work)
+        return;
     x->work = NULL;
+    nnclr_cli_progress_end(x->cli);
+    nnclr_cli_release();
 }
 
 bool inspector_open(inspector *x, nnclr_cli *cli, const settings *s, nnclr_error *e) {

@@ -188,11 +188,9 @@ static bool show_neighbours(inspector *x, nnclr_error *e) {
 
 /* ---- the program ---- */
 
-/* Where a signal asked for the end, the shell sees it. */
+/* Where a signal asked for the end, inspector_progress_end lets the shell see it. */
 static void end_badly(inspector *x, const nnclr_error *e) {
     inspector_progress_end(x);
-    if (e->code == NNCLR_ERROR_STOPPED)
-        nnclr_cli_die_of(nnclr_cli_stop);
     nnclr_cli_die(x->cli, e);
 }
 
@@ -286,7 +284,6 @@ int main(int argc, char **argv) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
     check(&cli, &s);
-    nnclr_cli_catch();
     if (!inspector_open(&x, &cli, &s, &e) ||
         !(s.report >= 0 ? print_report(&x, &e) : show_neighbours(&x, &e)))
         end_badly(&x, &e);
