@@ -112,7 +112,7 @@ bool nnclr_view_maker_views(nnclr_view_maker *maker, nnclr_shard_set *set,
                             float *const out[NNCLR_VIEWS], nnclr_error *e) {
     size_t record = (size_t)key.record;
     round r = {.augment = augment, .key = key, .wanted = {out[0] != NULL, out[1] != NULL}};
-    if (!nnclr_shard_set_read(set, record, &maker->encoded, e))
+    if (!nnclr_shard_set_read_in_epoch(set, record, key.epoch, &maker->encoded, e))
         return false;
     bool ok = true;
     while (ok && (r.wanted[0] || r.wanted[1]))

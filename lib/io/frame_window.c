@@ -10,7 +10,8 @@
 typedef struct slot {
     atomic_flag busy;
     unsigned char *content; /* NULL: not here */
-    uint32_t records, left; /* that the frame has; that are still to be read */
+    uint32_t records, left; /* that the frame has; that `epoch` has still to read */
+    uint32_t epoch;         /* the latest that asked for the frame */
     uint32_t readers;
 } slot;
 
@@ -33,7 +34,7 @@ nnclr_frame_window *nnclr_frame_window_create(const uint32_t *records, size_t fr
     window->count = frames;
     for (size_t i = 0; i < frames; i++) {
         atomic_flag_clear(&window->slots[i].busy);
-        window->slots[i].records = records[i];
+        window->slots[i].records = window->slots[i].left = records[i];
     }
     return window;
 }
@@ -54,12 +55,22 @@ static slot *lock(nnclr_frame_window *window, size_t frame) {
     return s;
 }
 
+/* One that comes to the frame. What an earlier epoch left unread nobody waits for any longer. */
+static void enter(slot *s, uint32_t epoch) {
+    if (epoch > s->epoch) {
+        s->epoch = epoch;
+        s->left = s->records;
+    }
+}
+
 static void unlock(slot *s) {
     atomic_flag_clear_explicit(&s->busy, memory_order_release);
 }
 
-const unsigned char *nnclr_frame_window_get(nnclr_frame_window *window, size_t frame) {
+const unsigned char *nnclr_frame_window_get(nnclr_frame_window *window, size_t frame,
+                                            uint32_t epoch) {
     slot *s = lock(window, frame);
+    enter(s, epoch);
     const unsigned char *content = s->content;
     if (content)
         s->readers++;
@@ -73,7 +84,6 @@ const unsigned char *nnclr_frame_window_put(nnclr_frame_window *window, size_t f
     unsigned char *dropped = s->content ? content : NULL;
     if (!s->content) {
         s->content = content;
-        s->left = s->records;
         atomic_fetch_add(&window->held, 1);
     }
     s->readers++;
@@ -83,11 +93,11 @@ const unsigned char *nnclr_frame_window_put(nnclr_frame_window *window, size_t f
     return kept;
 }
 
-void nnclr_frame_window_done(nnclr_frame_window *window, size_t frame) {
+void nnclr_frame_window_done(nnclr_frame_window *window, size_t frame, uint32_t epoch) {
     slot *s = lock(window, frame);
     unsigned char *dropped = NULL;
     s->readers--;
-    if (s->left > 0)
+    if (epoch == s->epoch && s->left > 0)
         s->left--;
     if (s->left == 0 && s->readers == 0) {
         dropped = s->content;

@@ -90,13 +90,16 @@ void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *
 /* Puts the encoded picture of record i into `out` (emptied first), its crc32 verified. Any number
  * of threads may call it, each with its own buffer. */
 bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnclr_error *e);
+/* The same for a reader of epochs, who asks for each record once in each (nnclr_shard_set_dwell).
+ */
+bool nnclr_shard_set_read_in_epoch(nnclr_shard_set *set, size_t i, uint32_t epoch,
+                                   nnclr_buffer *out, nnclr_error *e);
 /* Frames of all files, and the one that record i lies in, numbered in the order of the files. Some
  * hold no record. */
 size_t nnclr_shard_set_frame_count(const nnclr_shard_set *set);
 size_t nnclr_shard_set_frame(const nnclr_shard_set *set, size_t i);
-/* From now on a frame is kept, whatever cache_bytes says, until as many of its records were read as
- * it has: for an order that dwells on few frames and reads each record once. Before any thread
- * reads. */
+/* From now on a frame is kept, whatever cache_bytes says, until an epoch has read all its records:
+ * for an order that dwells on few frames and reads each record once. Before any thread reads. */
 bool nnclr_shard_set_dwell(nnclr_shard_set *set, nnclr_error *e);
 /* Frames that are kept so, now. */
 size_t nnclr_shard_set_frames_held(const nnclr_shard_set *set);

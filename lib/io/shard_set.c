@@ -356,9 +356,10 @@ static unsigned char *load_frame(nnclr_shard_set *set, const placed_part *place,
 }
 
 static bool read_through_window(nnclr_shard_set *set, const placed_part *place,
-                                const nnclr_index_entry *entry, nnclr_buffer *out, nnclr_error *e) {
+                                const nnclr_index_entry *entry, uint32_t epoch, nnclr_buffer *out,
+                                nnclr_error *e) {
     size_t slot = place->first_frame + entry->frame;
-    const unsigned char *content = nnclr_frame_window_get(set->window, slot);
+    const unsigned char *content = nnclr_frame_window_get(set->window, slot, epoch);
     if (!content) {
         unsigned char *loaded = load_frame(set, place, entry->frame, e);
         if (!loaded)
@@ -366,7 +367,7 @@ static bool read_through_window(nnclr_shard_set *set, const placed_part *place,
         content = nnclr_frame_window_put(set->window, slot, loaded);
     }
     bool ok = nnclr_buffer_append(out, content + entry->offset, (size_t)entry->length, e);
-    nnclr_frame_window_done(set->window, slot);
+    nnclr_frame_window_done(set->window, slot, epoch);
     return ok;
 }
 
@@ -399,11 +400,16 @@ static bool read_plain(const placed_part *place, const nnclr_index_entry *entry,
 }
 
 bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnclr_error *e) {
+    return nnclr_shard_set_read_in_epoch(set, i, 0, out, e);
+}
+
+bool nnclr_shard_set_read_in_epoch(nnclr_shard_set *set, size_t i, uint32_t epoch,
+                                   nnclr_buffer *out, nnclr_error *e) {
     const nnclr_index_entry *entry;
     const placed_part *place = locate(set, i, &entry);
     out->size = 0;
     bool ok = place->file->plain ? read_plain(place, entry, out, e)
-              : set->window      ? read_through_window(set, place, entry, out, e)
+              : set->window      ? read_through_window(set, place, entry, epoch, out, e)
                                  : read_from_frame(set, place, entry, out, e);
     if (!ok)
         return false;
