@@ -43,6 +43,19 @@ static inline bool kind_at(int i, bf16_kind *kind) {
     return true;
 }
 
+/* For main, of programs whose tests go over the kinds: a word for those that they pass by. */
+static inline void every_kind_runs_here(void) {
+    char missing[100] = "";
+    bf16_kind kind;
+    for (int k = 0; k < KINDS; k++)
+        if (!kind_at(k, &kind) && kind.kernels) {
+            size_t used = strlen(missing);
+            snprintf(missing + used, sizeof missing - used, " %s", kind.name);
+        }
+    if (missing[0])
+        SKIP("this CPU does not run%s", missing);
+}
+
 /* Never an emulated one. */
 static inline void fastest_kind(bf16_kind *kind) {
     for (int i = KINDS - 1; !kind_at(i, kind) || kind->emulated; i--)

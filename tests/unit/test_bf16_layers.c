@@ -257,6 +257,7 @@ static void nan_stays_nan(void) {
 }
 
 int main(void) {
+    RUN(every_kind_runs_here);
     RUN(batchnorm_agrees_with_the_formulas);
     RUN(batchnorm_has_the_same_bits_for_all_kinds_and_threads);
     RUN(pooling_agrees_with_the_definition);

@@ -204,6 +204,7 @@ static void many_queries_are_found_alike(void) {
 }
 
 int main(void) {
+    RUN(every_kind_runs_here);
     RUN(picks_are_those_of_float);
     RUN(rounding_at_its_worst_hides_no_row);
     RUN(what_is_not_finite_hides_nothing);

@@ -84,6 +84,7 @@ static void convolutions_have_the_precision_of_three_products(void) {
 }
 
 int main(void) {
+    RUN(every_kind_runs_here);
     RUN(convolutions_have_the_precision_of_three_products);
     return check_done();
 }
