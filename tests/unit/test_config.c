@@ -1,128 +1,130 @@
 /* Presets against the table of the manual, nnclr.config there and back, and options as text. */
+#include <stdarg.h>
+
 #include "tests/unit/check.h"
 #include "train/config.h"
 #include "train/config_text.h"
 #include "train/schedule.h"
 
-typedef struct row {
-    nnclr_arch arch;
-    double width;
-    nnclr_stem stem;
-    int size;
-    const char *proj, *pred;
-    double temperature;
-    int queue;
-    bool exclude_self;
-    int batch;
-    double epochs, warmup;
-    nnclr_optimizer optimizer;
-    nnclr_lars lars;
-    double lr, weight_decay, trust, area, brightness, saturation, hue;
-    double blur1, blur2, solarize2;
-} row;
+/* ---- the manual's table ---- */
 
-static void presets(void) {
-    static const row rows[] = {
-        {NNCLR_RESNET50,
-         1,
-         NNCLR_STEM_IMAGENET,
-         224,
-         "2048,2048,256",
-         "4096",
-         0.1,
-         98304,
-         false,
-         4096,
-         1000,
-         10,
-         NNCLR_LARS,
-         NNCLR_LARS_BYOL,
-         0.3,
-         1e-6,
-         0.001,
-         0.08,
-         0.4,
-         0.2,
-         0.1,
-         1,
-         0.1,
-         0.2},
-        {NNCLR_RESNET18,
-         1,
-         NNCLR_STEM_CIFAR,
-         32,
-         "2048,2048,256",
-         "4096",
-         0.2,
-         16384,
-         false,
-         256,
-         1000,
-         10,
-         NNCLR_LARS,
-         NNCLR_LARS_SOLO,
-         0.4,
-         1e-5,
-         0.02,
-         0.08,
-         0.4,
-         0.2,
-         0.1,
-         0,
-         0,
-         0.2},
-        {NNCLR_RESNET18,
-         0.125,
-         NNCLR_STEM_CIFAR,
-         32,
-         "64,64,32",
-         "64",
-         0.2,
-         512,
-         true,
-         64,
-         20,
-         2,
-         NNCLR_SGD,
-         NNCLR_LARS_BYOL,
-         0.24,
-         5e-4,
-         0.001,
-         0.2,
-         0.2,
-         0.1,
-         0.05,
-         0,
-         0,
-         0},
-    };
+enum { CELL_SIZE = 100, MOST_ROWS = 40 };
+
+typedef struct table_row {
+    char label[CELL_SIZE], cell[CELL_SIZE];
+} table_row;
+
+typedef struct table {
+    table_row rows[MOST_ROWS];
+    int count;
+} table;
+
+/* The column of preset i in the table of man/nnclr-pretrain.1; tests run in the folder above man/.
+ */
+static void read_manual(int preset, table *t) {
+    FILE *file = fopen("man/nnclr-pretrain.1", "r");
+    CHECK_SAYS(file, "man/nnclr-pretrain.1 cannot be opened from here");
+    char line[300];
+    bool inside = false;
+    t->count = 0;
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, ".It Ta Cm imagenet Ta Cm cifar Ta Cm tiny", sizeof line) == 0) {
+            inside = true;
+        } else if (inside && strncmp(line, ".It ", 4) != 0) {
+            break;
+        } else if (inside) {
+            table_row *row = &t->rows[t->count++];
+            CHECK(t->count <= MOST_ROWS);
+            const char *end = strstr(line, " Ta"), *cell = end;
+            CHECK_SAYS(end, "no cell in \"%s\"", line);
+            snprintf(row->label, sizeof row->label, "%.*s", (int)(end - line - 4), line + 4);
+            for (int i = 0; i < preset && cell; i++)
+                cell = strstr(cell + 1, " Ta");
+            CHECK_SAYS(cell, "too few cells in \"%s\"", line);
+            cell += cell[3] == ' ' ? 4 : 3;
+            end = strstr(cell, " Ta");
+            snprintf(row->cell, sizeof row->cell, "%.*s",
+                     (int)(end ? (size_t)(end - cell) : strlen(cell)), cell);
+        }
+    }
+    fclose(file);
+}
+
+static void put(table *t, const char *label, const char *format, ...) {
+    va_list arguments;
+    table_row *row = &t->rows[t->count++];
+    snprintf(row->label, sizeof row->label, "%s", label);
+    va_start(arguments, format);
+    vsnprintf(row->cell, sizeof row->cell, format, arguments);
+    va_end(arguments);
+}
+
+static void tell_preset(const nnclr_config *c, table *t) {
+    const nnclr_augment *a = &c->augment;
+    bool lars = c->optimizer == NNCLR_LARS;
+    char text[CELL_SIZE];
+    t->count = 0;
+    if (c->model.width == 1)
+        put(t, "backbone", "%s", nnclr_arch_names[c->model.arch]);
+    else
+        put(t, "backbone", "%s x %.17g", nnclr_arch_names[c->model.arch], c->model.width);
+    put(t, "stem", "%s", nnclr_stem_names[c->model.stem]);
+    put(t, "size", "%d", c->model.size);
+    nnclr_print_layers(&c->model.projector, text, sizeof text);
+    put(t, "projector", "%s", text);
+    nnclr_print_layers(&c->model.predictor, text, sizeof text);
+    put(t, "predictor", "%s", text);
+    put(t, "temperature", "%.17g", c->method.temperature);
+    put(t, "queue", "%d", c->method.queue);
+    put(t, "exclude self", "%s", c->method.exclude_self ? "yes" : "no");
+    put(t, "batch", "%d", c->batch);
+    put(t, "epochs", "%.17g", c->epochs);
+    put(t, "warm-up", "%.17g", c->warmup_epochs);
+    put(t, "optimiser", lars ? "LARS, %s" : "SGD", nnclr_lars_names[c->lars]);
+    put(t, "trust", lars ? "%.17g" : "", c->trust);
+    put(t, "momentum", "%.17g", c->momentum);
+    put(t, "base rate", "%.17g", c->lr);
+    put(t, "weight decay", "%.17g", c->weight_decay);
+    put(t, "crop area", "%.17g,%.17g", a->area_low, a->area_high);
+    put(t, "jitter p", "%.17g", a->jitter);
+    put(t, "jitter", "%.17g,%.17g,%.17g,%.17g", a->brightness, a->contrast, a->saturation, a->hue);
+    put(t, "gray", "%.17g", a->gray);
+    put(t, "flip", "%.17g", a->flip);
+    put(t, "blur", "%.17g,%.17g", a->blur[0], a->blur[1]);
+    put(t, "solarize", "%.17g,%.17g", a->solarize[0], a->solarize[1]);
+}
+
+/* As texts, or number by number: "5e-4" is 0.0005. */
+static bool same_cell(const char *a, const char *b) {
+    while (*a && *b) {
+        char *after_a, *after_b;
+        double x = strtod(a, &after_a), y = strtod(b, &after_b);
+        if (after_a > a && after_b > b) {
+            if (x != y)
+                return false;
+            a = after_a, b = after_b;
+        } else if (*a++ != *b++) {
+            return false;
+        }
+    }
+    return *a == *b;
+}
+
+static void presets_are_those_of_the_manual(void) {
+    static table manual, here;
     for (int i = 0; nnclr_preset_names[i]; i++) {
         const nnclr_config c = nnclr_config_preset((nnclr_preset)i);
-        const row *r = &rows[i];
-        nnclr_error e = NNCLR_NO_ERROR;
-        char text[100];
-        CHECK(c.model.arch == r->arch && c.model.width == r->width && c.model.stem == r->stem);
-        CHECK(c.model.size == r->size && c.augment.size == r->size);
-        nnclr_print_layers(&c.model.projector, text, sizeof text);
-        CHECK_TEXT(text, r->proj);
-        nnclr_print_layers(&c.model.predictor, text, sizeof text);
-        CHECK_TEXT(text, r->pred);
-        CHECK(c.method.temperature == r->temperature && c.method.queue == r->queue);
-        CHECK(c.method.exclude_self == r->exclude_self && c.method.swap);
-        CHECK(c.method.kind == NNCLR_METHOD_NNCLR && c.method.loss == NNCLR_LOSS_ROW);
-        CHECK(c.method.neighbours == 1 && c.method.enqueue == NNCLR_ENQUEUE_VIEW1);
-        CHECK(c.batch == r->batch && c.epochs == r->epochs && c.warmup_epochs == r->warmup);
-        CHECK(c.optimizer == r->optimizer && c.lars == r->lars && c.momentum == 0.9);
-        CHECK(c.lr == r->lr && c.lr_scale == NNCLR_SCALE_LINEAR);
-        CHECK(c.weight_decay == r->weight_decay && c.trust == r->trust);
-        CHECK(c.schedule == NNCLR_COSINE && c.final_lr == 0);
-        CHECK(c.augment.area_low == r->area && c.augment.area_high == 1);
-        CHECK(c.augment.jitter == 0.8 && c.augment.gray == 0.2 && c.augment.flip == 0.5);
-        CHECK(c.augment.brightness == r->brightness && c.augment.contrast == r->brightness);
-        CHECK(c.augment.saturation == r->saturation && c.augment.hue == r->hue);
-        CHECK(c.augment.blur[0] == r->blur1 && c.augment.blur[1] == r->blur2);
-        CHECK(c.augment.solarize[0] == 0 && c.augment.solarize[1] == r->solarize2);
-        CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
+        read_manual(i, &manual);
+        tell_preset(&c, &here);
+        CHECK_SAYS(manual.count == here.count, "the manual's table has %d rows, not %d",
+                   manual.count, here.count);
+        for (int row = 0; row < here.count; row++) {
+            CHECK_TEXT(manual.rows[row].label, here.rows[row].label);
+            CHECK_SAYS(same_cell(manual.rows[row].cell, here.rows[row].cell),
+                       "%s, %s: the manual says %s, the preset %s", nnclr_preset_names[i],
+                       here.rows[row].label, manual.rows[row].cell, here.rows[row].cell);
+        }
     }
 }
 
@@ -141,10 +143,15 @@ static void presets_in_common(void) {
     for (int i = 0; nnclr_preset_names[i]; i++) {
         const nnclr_config c = nnclr_config_preset((nnclr_preset)i);
         nnclr_error e = NNCLR_NO_ERROR;
-        CHECK(c.method.positive == NNCLR_POSITIVE_NN && !c.method.queue_frozen);
+        CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
+        CHECK(c.method.kind == NNCLR_METHOD_NNCLR && c.method.loss == NNCLR_LOSS_ROW);
+        CHECK(c.method.neighbours == 1 && c.method.enqueue == NNCLR_ENQUEUE_VIEW1);
+        CHECK(c.method.positive == NNCLR_POSITIVE_NN && !c.method.queue_frozen && c.method.swap);
+        CHECK(c.lr_scale == NNCLR_SCALE_LINEAR && c.schedule == NNCLR_COSINE && c.final_lr == 0);
         CHECK(c.method.negatives == NNCLR_NEGATIVES_ALL);
         CHECK(c.steps == 0 && c.warmup_steps == -1 && c.init_seed == 0 && c.data_seed == 0);
         const nnclr_augment *a = &c.augment;
+        CHECK(a->size == c.model.size);
         CHECK(a->filter == NNCLR_BICUBIC && a->aspect_low == 0.75 && a->aspect_high == 4.0 / 3);
         CHECK(a->blur_low == 0.1 && a->blur_high == 2);
         CHECK(memcmp(a->mean, rows[i].mean, sizeof a->mean) == 0);
@@ -356,7 +363,7 @@ static void durations(void) {
 }
 
 int main(void) {
-    RUN(presets);
+    RUN(presets_are_those_of_the_manual);
     RUN(presets_in_common);
     RUN(augmentations);
     RUN(there_and_back);
