@@ -62,7 +62,7 @@ UNIT     := $(notdir $(basename $(wildcard tests/unit/test_*.c)))
 FUZZ     := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 EXAMPLES := $(basename $(wildcard examples/*/*.c))
 
-SCRIPTS  := tests/floors tests/fuzz/fuzz
+SCRIPTS  := tests/floors tests/lint tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
 
 .PHONY: all help completions install uninstall dist tests examples fuzz fuzz-targets fuzz-build deps deps-check demo check run-checks \

@@ -83,18 +83,18 @@ mean_loss() { # RUN FROM TO
 @test "gradients at bf16 are no further from float than PyTorch's under autocast" {
     local batch files=() precision
     need_python numpy,torch,torchvision
-    options="-q --method simclr --arch resnet18 --width 1 --stem cifar --size 16 --proj 256,256,64 --batch 32 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --temperature 0.1"
-    expect 0 nnclr-pretrain --preset tiny $options --steps 15 -o trained s.tar.zst
+    common=(-q --method simclr --arch resnet18 --width 1 --stem cifar --size 16 --proj '256,256,64' --batch 32 --mean '0.485,0.456,0.406' --std '0.229,0.224,0.225' --temperature 0.1)
+    expect 0 nnclr-pretrain --preset tiny "${common[@]}" --steps 15 -o trained s.tar.zst
     zstd -q -d trained/$CHECKPOINT -o trained.safetensors
     for batch in 1 2 3 4; do
         nnclr-views -q -n 32 --preset tiny --size 16 --seed $batch -o $batch.safetensors s.tar.zst
         for precision in f32 bf16; do
-            expect 0 nnclr-pretrain --preset tiny $options --init trained.safetensors --precision $precision \
+            expect 0 nnclr-pretrain --preset tiny "${common[@]}" --init trained.safetensors --precision $precision \
                 --optimizer sgd --momentum 0 --weight-decay 0 --lr 1 --lr-scale none --schedule constant \
                 --warmup 0 --steps 1 -o $batch.$precision --views $batch.safetensors
             zstd -q -d $batch.$precision/$CHECKPOINT -o $batch.safetensors.$precision
         done
-        files+=($batch.safetensors)
+        files+=("$batch.safetensors")
     done
     expect 0 "$python" "$NNCLR_ROOT/tests/reference/bf16_gradient.py" trained.safetensors "${files[@]}"
     echo "# ${lines[-1]}" >&3

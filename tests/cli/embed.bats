@@ -224,7 +224,7 @@ END
     [ -c /dev/full ] || skip "no /dev/full"
     expect 1 nnclr-embed -q --pixels 32 -o /dev/full a.tar.zst
     expect_message nnclr-embed "No space left on device"
-    run bash -c 'nnclr-embed -q --pixels 256 a.tar.zst 2>err | head -c 10 >/dev/null; echo "${PIPESTATUS[0]}"'
+    run -0 bash -c 'nnclr-embed -q --pixels 256 a.tar.zst 2>err | head -c 10 >/dev/null; echo "${PIPESTATUS[0]}"'
     [ "$output" = 141 ]
     [ ! -s err ]
     need script

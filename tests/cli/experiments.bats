@@ -90,7 +90,7 @@ END
     mkdir out
     example "${run[@]}" >/dev/null 2>&1 &
     maker=$!
-    for i in $(seq 600); do
+    for _ in $(seq 600); do
         [ "$(cat out/nnclr.run/metrics.jsonl 2>/dev/null | wc -l)" -lt 3 ] || break
         sleep 0.1
     done

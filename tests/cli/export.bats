@@ -75,7 +75,7 @@ PY
     make_run
     expect 1 nnclr-export -o x.npy $checkpoint
     expect_message nnclr-export checkpoint
-    head -c 5000 $checkpoint >cut
+    head -c 5000 $checkpoint >./cut
     expect 1 nnclr-export -o x.safetensors cut
     expect_message nnclr-export cut
     [ ! -e x.npy ]

@@ -274,6 +274,6 @@ END
     mkfifo fifo
     cat a.tar.zst >fifo &
     nnclr-prep --list-contents fifo | cmp - alone
-    expect 1 nnclr-prep --list-contents <(zstdcat a.tar.zst | head -c 20000)
+    expect 1 nnclr-prep --list-contents <(head -c 20000 <(zstdcat a.tar.zst))
     expect_message nnclr-prep "truncated"
 }

@@ -160,6 +160,11 @@ injected() { # PLAN COMMAND...
         ASAN_OPTIONS="verify_asan_link_order=0:${ASAN_OPTIONS-}" "$@"
 }
 
+# Runs a shell command whose standard output is a pipe that nobody reads any more.
+into_closed_pipe() { # COMMAND
+    bash -c "exec 3> >(:); wait \$!; exec $1 >&3 3>&-"
+}
+
 # Runs a shell command with a terminal as its standard output, and prints what it showed.
 in_terminal() { # COMMAND
     script -qec "$1" /dev/null </dev/null

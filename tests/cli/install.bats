@@ -85,7 +85,7 @@ sources() { # the programs, by their sources
 @test "bash finds the installed completions by itself" {
     library=/usr/share/bash-completion/bash_completion
     [ -r "$library" ] || skip "no bash-completion"
-    run env XDG_DATA_DIRS="$INSTALLED/share" bash -c ". $library; _completion_loader nnclr-embed; complete -p nnclr-embed"
+    run -0 env XDG_DATA_DIRS="$INSTALLED/share" bash -c ". $library; _completion_loader nnclr-embed; complete -p nnclr-embed"
     [ "$output" = 'complete -o default -F _nnclr_embed nnclr-embed' ]
 }
 

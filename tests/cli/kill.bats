@@ -30,13 +30,13 @@ writes_checkpoint() { # PID
 
 @test "fifty kills at random moments of one run: each resume goes on, and the end is the same" {
     local seed=${NNCLR_TEST_SEED:-$(($(now) % 32768))} steps=1000 kills=50
-    local start took life delay code before=-1 at=0 writing=0 moved=0
+    local start took delay code before=-1 at=0 writing=0 moved=0
     nnclr-pretrain -q -j 1 $TINY --steps $steps -o whole s.tar.zst
     start=$(now)
     nnclr-pretrain -q -j 1 $TINY --steps 2 -o short s.tar.zst
     took=$((($(now) - start) / 1000000))
     RANDOM=$seed
-    for life in $(seq $kills); do
+    for _ in $(seq $kills); do
         if [ -e cut/$CHECKPOINT ]; then
             nnclr-pretrain -q -j 1 --save-every 1steps --resume -o cut 2>>errors 3>&- &
         else

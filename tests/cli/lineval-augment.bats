@@ -2,6 +2,8 @@
 # nnclr-lineval --augment: linear evaluation on augmented views through the frozen network.
 load helpers
 
+tab=$'\t'
+
 setup() {
     cd "$BATS_TEST_TMPDIR"
 }
@@ -142,7 +144,7 @@ END
     expect 0 nnclr-lineval --augment -m "$checkpoint" --epochs 2 -o c.safetensors train.tar.zst test.tar.zst
     [ "${lines[0]}" = "method	top1	top1_se	top5	n	seconds	settings" ]
     [ "${#lines[@]}" -eq 2 ]
-    [[ ${lines[1]} =~ ^linear$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'50$'\t'[0-9.]+$'\t'solver=sgd\ epochs=2\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ augment=crop,flip\ crop=0.08,1\ flip=0.5\ views=100\ train=100\ d=64\ classes=10$ ]]
+    [[ ${lines[1]} =~ ^linear${tab}[01]\.[0-9]{6}${tab}[01]\.[0-9]{6}${tab}[01]\.[0-9]{6}${tab}50${tab}[0-9.]+${tab}solver=sgd\ epochs=2\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ augment=crop,flip\ crop=0.08,1\ flip=0.5\ views=100\ train=100\ d=64\ classes=10$ ]]
     [ -z "$stderr" ]
     nnclr-lineval --json --augment -m "$checkpoint" --epochs 2 --crop 0.2,0.9 --flip 0.25 --label-fraction 0.2 train.tar.zst test.tar.zst >json
     python3 - <<'END'

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 load helpers
 
+tab=$'\t'
+
 setup() {
     cd "$BATS_TEST_TMPDIR"
 }
@@ -51,7 +53,7 @@ equals_numpy() { # K TEMPERATURE TRAIN TEST
     make_pixels test 20
     expect 0 nnclr-lineval --methods knn -k 5 train.emb test.emb
     [ "${lines[0]}" = "method	top1	top1_se	top5	n	seconds	settings" ]
-    [[ ${lines[1]} =~ ^knn$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'20$'\t'[0-9.]+$'\t'k=5\ temperature=0.1\ train=100\ d=768\ classes=10$ ]]
+    [[ ${lines[1]} =~ ^knn${tab}[01]\.[0-9]{6}${tab}[01]\.[0-9]{6}${tab}[01]\.[0-9]{6}${tab}20${tab}[0-9.]+${tab}k=5\ temperature=0.1\ train=100\ d=768\ classes=10$ ]]
     [ -z "$stderr" ]
     accuracy=$(cut -f 2 <<<"${lines[1]}")
     need python3
@@ -144,7 +146,7 @@ classifier_equals_numpy() { # CLASSIFIER TEST; of nnclr-lineval: table, ours
     make_pixels test 50
     expect 0 nnclr-lineval -k 5 --predictions ours train.emb test.emb
     [ "${#lines[@]}" -eq 3 ]
-    [[ ${lines[1]} =~ ^linear$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'[01]\.[0-9]{6}$'\t'50$'\t'[0-9.]+$'\t'solver=sgd\ epochs=90\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ train=100\ d=768\ classes=10$ ]]
+    [[ ${lines[1]} =~ ^linear${tab}[01]\.[0-9]{6}${tab}[01]\.[0-9]{6}${tab}[01]\.[0-9]{6}${tab}50${tab}[0-9.]+${tab}solver=sgd\ epochs=90\ lr=0.1\ batch=256\ weight_decay=0\ standardize=no\ seed=0\ train=100\ d=768\ classes=10$ ]]
     [[ ${lines[2]} == knn* ]]
     [ -z "$stderr" ]
     nnclr-lineval --methods linear --predictions linear train.emb test.emb >/dev/null

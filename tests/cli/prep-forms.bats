@@ -295,15 +295,15 @@ END
         $packer <a.tar >a.packed
         size=$(stat -c %s a.packed)
         for cut in 1 9 $((size / 2)); do
-            head -c $((size - cut)) a.packed >cut
+            head -c $((size - cut)) a.packed >./cut
             expect 1 nnclr-prep -o out/a.tar.zst cut
             expect_message nnclr-prep 'cut: '
         done
-        expect 1 nnclr-prep -o out/a.tar.zst - <cut
+        expect 1 nnclr-prep -o out/a.tar.zst - <./cut
         expect_message nnclr-prep 'standard input: '
     done
     for size in 1700 5000 $(($(stat -c %s a.tar) - 10240)); do
-        head -c "$size" a.tar >cut
+        head -c "$size" a.tar >./cut
         expect 1 nnclr-prep -o out/a.tar.zst cut
         expect_message nnclr-prep 'cut: '
     done

@@ -114,7 +114,7 @@ END
     expect 0 nnclr-pretrain -q --resume -o cut
     cmp one/$CHECKPOINT cut/$CHECKPOINT
     diff <(timeless one) <(timeless cut)
-    [ "$(zstdcat one/$CHECKPOINT | head -c 60000 | grep -ao '\\"micro_batch\\":[0-9]*')" = '\"micro_batch\":4' ]
+    [ "$(zstdcat one/$CHECKPOINT | grep -ao '\\"micro_batch\\":[0-9]*')" = '\"micro_batch\":4' ]
     expect 0 tiny -q --steps 4 -o plain s.tar.zst
     differ <(timeless one) <(timeless plain)
     expect 0 tiny -q --steps 4 --micro-batch 8 -o whole s.tar.zst
@@ -127,7 +127,7 @@ END
     for negatives in all opposite; do
         expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --method simclr \
             --negatives $negatives --steps 2 -o $negatives s.tar.zst
-        [ "$(zstdcat $negatives/$CHECKPOINT | head -c 60000 | grep -ac 'queue.embedding\|predictor')" = 0 ]
+        [ "$(zstdcat $negatives/$CHECKPOINT | grep -ac 'queue.embedding\|predictor')" = 0 ]
         tail -1 $negatives/metrics.jsonl | jq -e '.nn_sim == null and .self_present == null and .z_rank == null and .contrast_acc != null' >/dev/null
     done
     differ all/$CHECKPOINT opposite/$CHECKPOINT
@@ -250,7 +250,7 @@ END
     [ $status -eq 75 ]
     diff <(step_of term/$CHECKPOINT) <(lines term)
     # A shell starts background commands with INT ignored; python gives it back.
-    run --separate-stderr python3 - <<'END'
+    run -0 --separate-stderr python3 - <<'END'
 import os, signal, subprocess, time
 run = subprocess.Popen("nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 20 --steps 100000 -o int s.tar.zst".split(),
                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
@@ -297,16 +297,16 @@ END
         value=
         case $argument in
         "") ;;
-        N,*) value==8 ;;
-        R,G,B*) value==0.5,0.5,0.5 ;;
-        B,C,S,H*) value==0.1,0.1,0.1,0.1 ;;
-        *,*) value==0.1,0.2 ;;
+        N,*) value="=8" ;;
+        R,G,B*) value="=0.5,0.5,0.5" ;;
+        B,C,S,H*) value="=0.1,0.1,0.1,0.1" ;;
+        *,*) value="=0.1,0.2" ;;
         *'|'*) value="=${argument%%|*}" ;;
-        N) value==8 ;;
-        [A-Z]*) value==1 ;;
+        N) value="=8" ;;
+        [A-Z]*) value="=1" ;;
         *) value="=$argument" ;;
         esac
-        [[ $argument != torch* ]] || value==torch
+        [[ $argument != torch* ]] || value="=torch"
         expect 2 nnclr-pretrain --resume "$name$value" -o run
         expect_message nnclr-pretrain "$name cannot be given with --resume"
         refused=$((refused + 1))

@@ -100,7 +100,7 @@ ends_with() { # STATUS: that of a shell, 128 + N for signal N
     send INT
     ends_with 130
     [ "$(step_of run/$CHECKPOINT)" = "$before" ]
-    [ "$(lines run)" = $((before + 1)) ]
+    [ "$(lines run)" -eq $((before + 1)) ]
     expect 0 nnclr-pretrain -q --resume -o run
     [ "$(jq -c .step run/metrics.jsonl | tr '\n' ' ')" = "1 2 3 4 5 6 7 8 9 " ]
 }

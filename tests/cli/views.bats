@@ -60,7 +60,7 @@ integers() { od -An -v -w8 -td8 | tr -d ' ' | tr '\n' ' '; }
         and .view2.shape == .view1.shape and .record.shape == [40] and .label.dtype == "I64"
         and (.__metadata__["nnclr.classes"] | fromjson | length) == 10
         and (.__metadata__["nnclr.config"] | fromjson | .size == 16 and .epoch == 0 and .crop == [0.2, 1])'
-    [ "$(tensor v.safetensors record | integers)" = "$(seq -s ' ' 0 39) " ]
+    diff <(tensor v.safetensors record | integers) <(seq 0 39 | tr '\n' ' ')
     diff <(tensor v.safetensors label | integers) \
         <(nnclr-prep --list-contents s.tar.zst | tail -n +2 | cut -f 2 | tr '\n' ' ')
     differ <(tensor v.safetensors view1) <(tensor v.safetensors view2)
@@ -73,7 +73,7 @@ integers() { od -An -v -w8 -td8 | tr -d ' ' | tr '\n' ' '; }
     local bytes=$((16 * 16 * 3 * 4)) name
     for name in view1 view2; do
         cmp <(tensor few.safetensors $name | tail -c +$((1 + 3 * bytes))) \
-            <(tensor all.safetensors $name | tail -c +$((1 + 30 * bytes)) | head -c $bytes)
+            <(head -c $bytes <(tensor all.safetensors $name | tail -c +$((1 + 30 * bytes))))
     done
     views -q -n 4000 -o more.safetensors s.tar.zst
     cmp all.safetensors more.safetensors
@@ -144,7 +144,7 @@ END
     /usr/bin/python3 -c 'import PIL' 2>/dev/null || skip "no Pillow"
     /usr/bin/python3 -c 'import sys; from PIL import Image
 sys.stdout.buffer.write(Image.open("000000001.png").convert("RGB").tobytes())' >pixels
-    cmp <(tensor v.safetensors view1 | tail -c +3073 | head -c 3072) pixels
+    cmp <(head -c 3072 <(tensor v.safetensors view1 | tail -c +3073)) pixels
 }
 
 @test "views: --u8 is F32 rounded" {
