@@ -103,7 +103,7 @@ END
         printf '. ../setup.bash\n'
         until [ -e ../ready ]; do sleep 0.1; done
         printf 'nnclr-prep --pix\t--ord\tso\t--order=ra\t--size my\t --root my\tm\t\nexit\n'
-    } | timeout 20 script -qec 'bash --norc --noprofile -i' /dev/null >../log
+    } | timeout 100 script -qec 'bash --norc --noprofile -i' /dev/null >../log
     cat ../log
     [ "$(cat ../typed)" = '<--pixels><--order><sorted><--order=random><--size><my><--root><my shard.tar><my shard.tar>' ]
 }

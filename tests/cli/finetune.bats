@@ -119,39 +119,47 @@ weights() { # RUN: what it learned, without its data and names
     [ "$kept" -ge 8 ]
 }
 
+# A kill that comes late, because the machine is busy, may find the run at its end.
 @test "killed at random moments, resumed each time: the end is the same" {
+    local kills=0
     finetune -q -j 1 --steps 1000 --save-every 7steps -o whole s.tar.zst
     finetune -q -j 1 --steps 1000 --save-every 7steps --max-time 0.001s -o cut s.tar.zst || [ $? -eq 75 ]
     for delay in 0.05 0.21 0.13 0.3 0.17 0.4; do
         nnclr-finetune -q -j 1 --save-every 7steps --resume -o cut 3>&- &
         pid=$!
         sleep $delay
-        kill -KILL $pid
+        kill -KILL $pid 2>/dev/null || true
         code=0
         wait $pid || code=$?
         pid=
-        [ $code -eq 137 ]
         zstd -tq cut/$CHECKPOINT
+        [ ! -e cut/DONE ] || break
+        [ $code -eq 137 ]
+        kills=$((kills + 1))
     done
-    [ ! -e cut/DONE ]
+    [ $kills -ge 1 ]
     expect 0 nnclr-finetune -q --resume -o cut
     expect_same whole cut
 }
 
 @test "TERM and INT: a checkpoint, 75 or death by the signal, and on with --resume" {
-    finetune -q --steps 400 -o whole s.tar.zst
+    finetune -q --steps 40 -o whole s.tar.zst
     for signal in TERM INT; do
         rm -rf cut
+        # It stops itself before it writes a line of the metrics, so that it is not at its end already.
         python3 -c '
 import signal, os, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])' nnclr-finetune -q -m "$from" --batch 8 --lr 0.5 --steps 400 -o cut s.tar.zst 3>&- &
+os.execvp(sys.argv[1], sys.argv[1:])' env NNCLR_INJECT=write:14:stop NNCLR_INJECT_FOLDER="$PWD/cut" LD_PRELOAD="$INJECT" \
+            ASAN_OPTIONS="verify_asan_link_order=0:${ASAN_OPTIONS-}" \
+            nnclr-finetune -q -m "$from" --batch 8 --lr 0.5 --steps 40 -o cut s.tar.zst 3>&- &
         pid=$!
-        for _ in $(seq 400); do
-            [ ! -s cut/metrics.jsonl ] || break
+        for _ in $(seq 5000); do
+            if grep -q '^State:.T' "/proc/$pid/status"; then break; fi
             sleep 0.02
         done
         kill -$signal $pid
+        kill -CONT $pid
         code=0
         wait $pid || code=$?
         pid=

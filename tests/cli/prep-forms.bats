@@ -227,7 +227,7 @@ END
     ln -s nowhere in/star/dangling.jpg
     mkfifo in/star/fifo.jpg
     (cd in/star && python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket.jpg")')
-    expect 3 timeout 20 nnclr-prep -o a.tar.zst in
+    expect 3 timeout 200 nnclr-prep -o a.tar.zst in
     [ "${#stderr_lines[@]}" -eq 5 ]
     [[ $stderr == *'star/loop.jpg: Too many levels of symbolic links'* ]]
     [[ $stderr == *'star/dangling.jpg: No such file or directory'* ]]
@@ -237,7 +237,7 @@ END
     printf 'ring\tring/0001.png\nstar\tstar/0000.jpg\n' | diff - got
     # named in a list: the same
     printf 'star/%s\n' 0000.jpg folder.jpg fifo.jpg dangling.jpg up >list
-    expect 3 timeout 20 nnclr-prep --list list -o b.tar.zst in
+    expect 3 timeout 200 nnclr-prep --list list -o b.tar.zst in
     [ "${#stderr_lines[@]}" -eq 5 ]
     [[ $stderr == *'star/folder.jpg: not a regular file'* ]]
 }

@@ -303,7 +303,7 @@ END
     cp "$folder/star/0000.jpg" in/star
     mkfifo in/star/fifo.jpg
     ln -s nowhere in/star/dangling.jpg
-    expect 3 timeout 20 nnclr-prep -o a.tar.zst in
+    expect 3 timeout 200 nnclr-prep -o a.tar.zst in
     [[ $stderr == *'star/fifo.jpg: '* && $stderr == *'star/dangling.jpg: '* ]]
     [ "$(names a.tar.zst)" = star/0000.jpg ]
 }

@@ -122,7 +122,7 @@ some_classes() { # NAME COUNT CLASS...
     for _ in $(seq 400); do cat s.tar.zst; done >long.tar.zst
     nnclr-pretrain $TINY --steps 5 --probe long.tar.zst -o run s.tar.zst 2>messages 3>&- &
     run_pid=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 5000); do
         [ ! -s run/$CHECKPOINT ] || break
         sleep 0.05
     done
