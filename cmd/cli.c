@@ -15,25 +15,31 @@
 
 /* ---- messages ---- */
 
-/* One line on stderr. Bytes that would steer a terminal may come from a hostile file name. */
-__attribute__((format(printf, 2, 0))) static void say(nnclr_cli *cli, const char *format,
+/* One line on stderr, however long. A file's name may hold what would steer a terminal. */
+__attribute__((format(printf, 3, 0))) static void say(nnclr_cli *cli, bool hint, const char *format,
                                                       va_list arguments) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    nnclr_buffer whole = {0};
+    nnclr_error e = NNCLR_NO_ERROR, unshown = NNCLR_NO_ERROR;
+    nnclr_buffer whole = {0}, shown = {0};
     char *text =
         nnclr_buffer_vprintf(&whole, &e, format, arguments) ? (char *)whole.data : e.message;
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
+    if (!nnclr_make_printable(&shown, text, strlen(text), &unshown)) /* without memory */
+        for (char *c = text; *c; c++)
+            if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
+                *c = '?';
     nnclr_cli_clear_progress(cli);
-    fprintf(stderr, "%s: %s\n", cli->program->name, text);
+    fprintf(stderr, "%s: %s", cli->program->name,
+            unshown.code == NNCLR_OK ? (const char *)shown.data : text);
+    if (hint)
+        fprintf(stderr, " (try %s --help)", cli->program->name);
+    fputc('\n', stderr);
+    nnclr_buffer_free(&shown);
     nnclr_buffer_free(&whole);
 }
 
 void nnclr_cli_error(nnclr_cli *cli, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    say(cli, format, arguments);
+    say(cli, false, format, arguments);
     va_end(arguments);
 }
 
@@ -42,7 +48,7 @@ void nnclr_cli_note(nnclr_cli *cli, const char *format, ...) {
         return;
     va_list arguments;
     va_start(arguments, format);
-    say(cli, format, arguments);
+    say(cli, false, format, arguments);
     va_end(arguments);
 }
 
@@ -51,7 +57,7 @@ void nnclr_cli_detail(nnclr_cli *cli, const char *format, ...) {
         return;
     va_list arguments;
     va_start(arguments, format);
-    say(cli, format, arguments);
+    say(cli, false, format, arguments);
     va_end(arguments);
 }
 
@@ -77,15 +83,10 @@ _Noreturn void nnclr_cli_die(nnclr_cli *cli, const nnclr_error *e) {
 }
 
 _Noreturn void nnclr_cli_usage(nnclr_cli *cli, const char *format, ...) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    nnclr_buffer text = {0};
     va_list arguments;
     va_start(arguments, format);
-    bool ok = nnclr_buffer_vprintf(&text, &e, format, arguments);
+    say(cli, true, format, arguments);
     va_end(arguments);
-    nnclr_cli_error(cli, "%s (try %s --help)", ok ? (char *)text.data : e.message,
-                    cli->program->name);
-    nnclr_buffer_free(&text);
     exit(NNCLR_EXIT_USAGE);
 }
 

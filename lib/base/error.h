@@ -34,7 +34,8 @@ typedef struct nnclr_error {
     { NNCLR_OK, "" }
 
 /* Fills *e and returns false, so that `return nnclr_fail(e, ...)` reads well. A message longer
- * than the buffer, as one with a long path may be, loses its middle to "...": what and why stay. */
+ * than the buffer, as one with a long path may be, loses its middle to "...": what and why stay.
+ * `e` may be among the arguments. */
 bool nnclr_fail(nnclr_error *e, nnclr_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

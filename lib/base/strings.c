@@ -186,29 +186,51 @@ bool nnclr_is_utf8(const char *text) {
     return true;
 }
 
-bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e) {
-    const unsigned char *p = (const unsigned char *)name, *end = p + size;
+/* The value of a character of `length` bytes, which is UTF-8. */
+static uint32_t code_point(const unsigned char *p, size_t length) {
+    static const unsigned char first[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    uint32_t code = p[0] & first[length];
+    for (size_t i = 1; i < length; i++)
+        code = code << 6 | (p[i] & 0x3F);
+    return code;
+}
+
+/* Whether a terminal obeys the character instead of showing it, or shows nothing. */
+static bool is_hidden(uint32_t code) {
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},       {0x61C, 0x61C},
+        {0x180E, 0x180E}, {0x200B, 0x200F}, {0x2028, 0x202E},   {0x2060, 0x206F},
+        {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (code >= ranges[i].first && code <= ranges[i].last)
+            return true;
+    return false;
+}
+
+static bool escape_byte(nnclr_buffer *out, unsigned char byte, nnclr_error *e) {
+    static const char names[] = "t\tn\nr\r\\\\";
+    for (const char *n = names; *n; n += 2)
+        if ((unsigned char)n[1] == byte)
+            return nnclr_buffer_printf(out, e, "\\%c", n[0]);
+    return nnclr_buffer_printf(out, e, "\\x%02x", byte);
+}
+
+static bool escape(nnclr_buffer *out, const char *text, size_t size, bool backslash,
+                   nnclr_error *e) {
+    const unsigned char *p = (const unsigned char *)text, *end = p + size;
     while (p < end) {
         size_t length = nnclr_utf8_length((const char *)p, (size_t)(end - p));
-        /* U+0080..U+009F are control characters too: terminals obey them. */
-        bool control =
-            length == 1 ? *p < 0x20 || *p == 0x7f : length == 2 && p[0] == 0xC2 && p[1] < 0xA0;
-        bool ok;
-        if (*p == '\\' || *p == '\t' || *p == '\n' || *p == '\r') {
-            const char *escaped = *p == '\\'   ? "\\\\"
-                                  : *p == '\t' ? "\\t"
-                                  : *p == '\n' ? "\\n"
-                                               : "\\r";
-            ok = nnclr_buffer_append(out, escaped, 2, e);
+        bool shown = length > 0 && !is_hidden(code_point(p, length)) && !(backslash && *p == '\\');
+        if (length == 0)
             length = 1;
-        } else if (length == 0 || control) {
-            ok = nnclr_buffer_printf(out, e, "\\x%02x", *p);
-            length = 1;
-        } else {
-            ok = nnclr_buffer_append(out, p, length, e);
-        }
-        if (!ok)
+        if (shown && !nnclr_buffer_append(out, p, length, e))
             return false;
+        for (size_t i = 0; !shown && i < length; i++)
+            if (!escape_byte(out, p[i], e))
+                return false;
         p += length;
     }
     return nnclr_buffer_append(out, "", 0, e);
@@ -275,6 +297,14 @@ char *nnclr_utf8_copy(const char *name, size_t size, nnclr_error *e) {
 bool nnclr_ends_in(const char *name, const char *ending) {
     size_t size = strlen(name), tail = strlen(ending);
     return size >= tail && strcasecmp(name + size - tail, ending) == 0;
+}
+
+bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e) {
+    return escape(out, name, size, true, e);
+}
+
+bool nnclr_make_printable(nnclr_buffer *out, const char *text, size_t size, nnclr_error *e) {
+    return escape(out, text, size, false, e);
 }
 
 uint32_t nnclr_load_u32(const unsigned char *p) {

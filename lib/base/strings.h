@@ -42,9 +42,13 @@ bool nnclr_parse_bytes(const char *text, int64_t low, int64_t high, int64_t *out
 size_t nnclr_utf8_length(const char *text, size_t size);
 bool nnclr_is_utf8(const char *text);
 
-/* A name from outside, fit for a message or a TSV field: backslash, control characters, and bytes
- * that are no UTF-8 become \\, \t, \n, \xNN. Appends to `out`. */
+/* A name from outside, fit for a TSV field: what a terminal would obey or not show (control
+ * characters, those that turn the direction of writing, those without width), and bytes that are
+ * not UTF-8, become \t, \n, \r or \xNN, and a backslash becomes two, so that the name can be had
+ * back. Appends to `out`. */
 bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e);
+/* The same for a sentence, in which names may stand escaped already: a backslash stays one. */
+bool nnclr_make_printable(nnclr_buffer *out, const char *text, size_t size, nnclr_error *e);
 /* Appends the name that nnclr_escape writes as this text. *exact false: it writes no name so, and
  * what was appended is the text itself. */
 bool nnclr_unescape(nnclr_buffer *out, const char *text, size_t size, bool *exact, nnclr_error *e);

@@ -205,6 +205,18 @@ END
     [[ $stderr != *$'\033'* ]]
 }
 
+@test "what a terminal obeys or hides is escaped in messages, and a long one keeps its end" {
+    # A control character of two bytes and of one, a turn of the direction, one without width.
+    local name=$'a\xc2\x9bb\x9bc\xe2\x80\xaed\xe2\x80\x8de\xe2\x81\xa6\xc3\xa4'
+    expect 1 nnclr-prep -o "$BATS_TEST_TMPDIR/x" "$name"
+    expect_message nnclr-prep 'a\xc2\x9bb\x9bc\xe2\x80\xaed\xe2\x80\x8de\xe2\x81\xa6'$'\xc3\xa4: No such file'
+    expect 1 nnclr-prep -o "$BATS_TEST_TMPDIR/x" "$(printf 'deep/%.0s' $(seq 600))end"
+    expect_message nnclr-prep "deep/deep/"
+    [[ $stderr == *" ... "*"deep/end: No such file or directory" ]]
+    expect 2 nnclr-prep "--list-$(printf 'long%.0s' $(seq 1000))" x
+    [[ $stderr == *"(try nnclr-prep --help)" ]]
+}
+
 @test "every program has a manual page that names every option of --help" {
     need mandoc
     for program in $(programs); do

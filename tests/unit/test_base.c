@@ -70,6 +70,13 @@ static void long_messages_lose_their_middle(void) {
     }
     nnclr_fail(&e, NNCLR_ERROR_INPUT, "%20000d", 7); /* beyond all bounds */
     CHECK(strlen(e.message) == sizeof e.message - 1);
+    /* The reason is at the end. */
+    errno = ENOSPC;
+    nnclr_fail_errno(&e, "begin %s", big);
+    const char reason[] = "aaa: No space left on device";
+    CHECK(strlen(e.message) == sizeof e.message - 1);
+    CHECK(strncmp(e.message, "begin aaa", 9) == 0 && strstr(e.message, "aa ... aa"));
+    CHECK_TEXT(e.message + strlen(e.message) - strlen(reason), reason);
 }
 
 static void size_overflow_is_seen(void) {
@@ -122,6 +129,14 @@ static void names_are_escaped(void) {
         {"overlong \xc0\xaf", "overlong \\xc0\\xaf"},
         {"surrogate \xed\xa0\x80", "surrogate \\xed\\xa0\\x80"},
         {"c1 \xc2\x9b", "c1 \\xc2\\x9b"},
+        {"turned \xe2\x80\xae", "turned \\xe2\\x80\\xae"},
+        {"isolated \xe2\x81\xa6", "isolated \\xe2\\x81\\xa6"},
+        {"joined \xe2\x80\x8d", "joined \\xe2\\x80\\x8d"},
+        {"next line \xc2\x85, paragraph \xe2\x80\xa9",
+         "next line \\xc2\\x85, paragraph \\xe2\\x80\\xa9"},
+        {"tag \xf3\xa0\x81\x81", "tag \\xf3\\xa0\\x81\\x81"},
+        {"not hidden \xe2\x80\x90 \xe2\x81\x9f \xc2\xa1",
+         "not hidden \xe2\x80\x90 \xe2\x81\x9f \xc2\xa1"},
         {"cut \xf0\x9f\x98", "cut \\xf0\\x9f\\x98"},
         {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
     };
