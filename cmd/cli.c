@@ -222,6 +222,7 @@ void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, cha
     }
     cli->verbosity = common.quiet ? -1 : common.verbose ? 1 : 0;
     cli->threads = (int)common.threads;
+    nnclr_cli_check_files(cli);
     words = nnclr_words_of(program->options, program->option_count, argc, argv);
     while (nnclr_words_next(&words) != NNCLR_WORD_NONE)
         if (words.old)

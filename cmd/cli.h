@@ -24,13 +24,14 @@ enum {
 };
 
 typedef enum nnclr_option_type {
-    NNCLR_OPTION_FLAG,    /* bool *: set true */
-    NNCLR_OPTION_INT,     /* int64_t *, in [low, high] */
-    NNCLR_OPTION_REAL,    /* double *, in [low, high] */
-    NNCLR_OPTION_BYTES,   /* int64_t *, in [low, high], suffixes K M G T */
-    NNCLR_OPTION_TEXT,    /* const char ** */
-    NNCLR_OPTION_CHOICE,  /* int *: index into choices */
-    NNCLR_OPTION_CUSTOM,  /* any: parse and show */
+    NNCLR_OPTION_FLAG,   /* bool *: set true */
+    NNCLR_OPTION_INT,    /* int64_t *, in [low, high] */
+    NNCLR_OPTION_REAL,   /* double *, in [low, high] */
+    NNCLR_OPTION_BYTES,  /* int64_t *, in [low, high], suffixes K M G T */
+    NNCLR_OPTION_TEXT,   /* const char ** */
+    NNCLR_OPTION_INPUT,  /* the same: a file that is read; "-" is standard input. So are operands */
+    NNCLR_OPTION_CHOICE, /* int *: index into choices */
+    NNCLR_OPTION_CUSTOM, /* any: parse and show */
     NNCLR_OPTION_RENAMED, /* an option's old name, which still works and says so; not in --help. The
                              new name is in `help`. With choices, only these values are meant: the
                              name may be that of another option by now */
@@ -95,6 +96,9 @@ typedef struct nnclr_cli {
  * sentence on wrong usage. SIGPIPE is ignored from then on: a write to a closed pipe fails instead,
  * and nnclr_cli_die ends a filter by that signal, quietly. */
 void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, char **argv);
+/* Wrong usage where the file is one that the program reads: for names that are made of an option's.
+ * Options that name files (INPUT, .makes) are checked against each other in nnclr_cli_begin. */
+void nnclr_cli_check_output(nnclr_cli *cli, const char *path);
 bool nnclr_cli_given(const nnclr_cli *cli, const char *option);
 
 /* A command line before it is parsed, whose options need no targets yet. */
@@ -161,8 +165,8 @@ void nnclr_table_print(nnclr_cli *cli, bool json, const nnclr_buffer *tsv);
  * between them, or, in JSON, each is the member NAME of one object. */
 void nnclr_table_section(nnclr_cli *cli, bool json, const char *name);
 
-/* SIGUSR1, SIGTERM and SIGINT only set these (volatile sig_atomic_t) after nnclr_cli_catch; a
- * second SIGINT ends the process at once. */
+/* SIGUSR1, SIGTERM, SIGHUP (unless it is ignored) and SIGINT only set these (volatile sig_atomic_t)
+ * after nnclr_cli_catch; a second SIGINT ends the process at once. */
 extern volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop; /* stop: the signal's number */
 void nnclr_cli_catch(void);
 /* They act as before nnclr_cli_catch again; one that came meanwhile and asked for the end gets it.

@@ -5,6 +5,8 @@
 #include "cmd/cli.h"
 
 void nnclr_cli_clear_progress(nnclr_cli *cli);
+/* Ends the process where two files of the command line must not be one. */
+void nnclr_cli_check_files(nnclr_cli *cli);
 /* After a write to stdout has failed, errno its reason. */
 _Noreturn void nnclr_cli_die_of_stdout(nnclr_cli *cli);
 

@@ -41,10 +41,10 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
     nnclr_config *c = &s->run.config;
     const nnclr_option options[] = {
         GROUP("Data"),
-        {"model", 'm', NNCLR_OPTION_TEXT, &s->model, "CHECKPOINT",
+        {"model", 'm', NNCLR_OPTION_INPUT, &s->model, "CHECKPOINT",
          .help = "the RUN or checkpoint whose backbone is fine-tuned, or a ResNet's weights"},
         PREFIX_OPTION(&s->run.prefix),
-        TEXT("test", &s->test, "SHARD", "judge the network on these labelled pictures"),
+        INPUT("test", &s->test, "SHARD", "judge the network on these labelled pictures"),
         REAL("label-fraction", &c->label_fraction, "F",
              "train on this share of each class's pictures, drawn by --seed", 1e-9, 1),
         CUSTOM("crop", &c->augment.area_low, "LOW,HIGH",

@@ -43,7 +43,8 @@ static void show_default(const nnclr_option *option, char *text, size_t size) {
         double value = *(const double *)option->target;
         if (value >= low && value <= high)
             snprintf(text, size, "%.10g", value);
-    } else if (option->type == NNCLR_OPTION_TEXT && *(const char *const *)option->target) {
+    } else if ((option->type == NNCLR_OPTION_TEXT || option->type == NNCLR_OPTION_INPUT) &&
+               *(const char *const *)option->target) {
         snprintf(text, size, "%s", *(const char *const *)option->target);
     } else if (option->type == NNCLR_OPTION_CHOICE && *(const int *)option->target >= 0) {
         snprintf(text, size, "%s", option->choices[*(const int *)option->target]);

@@ -137,7 +137,7 @@ static void check(nnclr_cli *cli, const settings *s) {
 int main(int argc, char **argv) {
     settings s = {.engine = NNCLR_ENGINE_AUTO, .precision = NNCLR_PRECISION_F32};
     nnclr_option options[OWN_OPTIONS + VIEW_OPTIONS] = {
-        {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
+        {"model", 'm', NNCLR_OPTION_INPUT, &s.model, "CHECKPOINT",
          .help = "the RUN or checkpoint whose network is asked, or a ResNet's weights under "
                  "torchvision's names"},
         PREFIX_OPTION(&s.prefix),

@@ -415,7 +415,7 @@ int main(int argc, char **argv) {
         {"augment", 0, NNCLR_OPTION_FLAG, &s.augment,
          .help = "TRAIN and TEST are shards: learn from a new random view of each picture in each "
                  "epoch, as usually published"},
-        {"model", 'm', NNCLR_OPTION_TEXT, &s.model, "CHECKPOINT",
+        {"model", 'm', NNCLR_OPTION_INPUT, &s.model, "CHECKPOINT",
          .help = "the RUN or checkpoint, or a ResNet's weights under torchvision's names, "
                  "through whose frozen network the views pass"},
         PREFIX_OPTION(&s.prefix),

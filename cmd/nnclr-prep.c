@@ -1,6 +1,7 @@
 /* nnclr-prep: packs pictures into a shard, and lists what a shard holds. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/pictures.h"
 #include "image/packer.h"
@@ -139,6 +140,21 @@ static int list_contents(nnclr_cli *cli, bool json) {
 
 /* ---- options ---- */
 
+/* The files of a set that is there already would be replaced. */
+static void check_set(nnclr_cli *cli, const settings *s) {
+    nnclr_buffer name = {0};
+    nnclr_error e = NNCLR_NO_ERROR;
+    for (size_t i = 0;; i++) {
+        name.size = 0;
+        if (!nnclr_shard_name_of(s->output, i, s->plain, &name, &e))
+            nnclr_cli_die(cli, &e);
+        if (access((const char *)name.data, F_OK) != 0)
+            break;
+        nnclr_cli_check_output(cli, (const char *)name.data);
+    }
+    nnclr_buffer_free(&name);
+}
+
 /* The ending names the format; the number of a file of several stands before it. */
 static void settle_output(settings *s) {
     const char *ending = s->output ? nnclr_output_ending(s->output) : "";
@@ -162,6 +178,8 @@ static void check_packing(nnclr_cli *cli, settings *s) {
     if (to_stdout)
         nnclr_cli_refuse_terminal(cli, "a shard");
     settle_output(s);
+    if (s->shard_size > 0)
+        check_set(cli, s);
 }
 
 static void check_listing(nnclr_cli *cli) {
@@ -184,7 +202,7 @@ int main(int argc, char **argv) {
         {"root", 0, NNCLR_OPTION_TEXT, &s.root, "PATH",
          .help = "take only what lies below PATH in the input; the next component is the class. "
                  "With files of CIFAR, STL-10 and MNIST it may end in train, test or unlabeled"},
-        {"list", 0, NNCLR_OPTION_TEXT, &s.list, "FILE",
+        {"list", 0, NNCLR_OPTION_INPUT, &s.list, "FILE",
          .help = "take the files that FILE names, a line each: path, and behind a tab the label; "
                  "- is standard input"},
         {"size", 0, NNCLR_OPTION_INT, &s.size, "N", .low = 1, .high = 65535,

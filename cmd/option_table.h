@@ -9,6 +9,7 @@
 #define RENAMED(name, now)  {name, 0, NNCLR_OPTION_RENAMED, NULL, NULL, now, 0, 0, NULL, NULL, NULL, 0}
 #define FLAG(name, target, help)  {name, 0, NNCLR_OPTION_FLAG, target, NULL, help, 0, 0, NULL, NULL, NULL, 0}
 #define TEXT(name, target, argument, help)  {name, 0, NNCLR_OPTION_TEXT, target, argument, help, 0, 0, NULL, NULL, NULL, 0}
+#define INPUT(name, target, argument, help)  {name, 0, NNCLR_OPTION_INPUT, target, argument, help, 0, 0, NULL, NULL, NULL, 0}
 #define OUTPUT(name, target, argument, makes, help)  {name, 0, NNCLR_OPTION_TEXT, target, argument, help, 0, 0, NULL, NULL, NULL, makes}
 #define CHOICE(name, target, names, help)  {name, 0, NNCLR_OPTION_CHOICE, target, NULL, help, 0, 0, names, NULL, NULL, 0}
 #define NUMBER(type, name, target, argument, help, low, high)  {name, 0, type, target, argument, help, low, high, NULL, NULL, NULL, 0}

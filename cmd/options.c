@@ -333,6 +333,7 @@ void nnclr_option_set(nnclr_cli *cli, const nnclr_option *option, const char *sh
         snprintf(wanted, sizeof wanted, "a number of bytes%s, such as 512K, 20M or 2G", range);
         break;
     case NNCLR_OPTION_TEXT:
+    case NNCLR_OPTION_INPUT:
         good = value[0] != '\0'; /* a script's variable that was not set */
         *(const char **)option->target = value;
         snprintf(wanted, sizeof wanted, "%s", option->argument ? option->argument : "a text");

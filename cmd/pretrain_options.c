@@ -37,8 +37,8 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                 "draw records from N frames of the shards at a time, for disks too slow for the "
                 "exact shuffle; 0: exact",
                 0, 1 << 30),
-        TEXT("views", &s->views, "FILE",
-             "train on the pairs of views in this file, in their order, in place of SHARDs"),
+        INPUT("views", &s->views, "FILE",
+              "train on the pairs of views in this file, in their order, in place of SHARDs"),
         GROUP("Model"),
         CHOICE("arch", &c->model.arch, nnclr_arch_names, "the backbone"),
         REAL("width", &c->model.width, "F",
@@ -101,16 +101,16 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                 9e18),
         INTEGER("data-seed", &s->data_seed, "N",
                 "of order and augmentation alone, in place of --seed", 0, 9e18),
-        TEXT("init", &s->init, "FILE",
-             "a RUN or checkpoint to start from: its backbone, and heads and queue as far as they "
-             "fit"),
+        INPUT("init", &s->init, "FILE",
+              "a RUN or checkpoint to start from: its backbone, and heads and queue as far as they "
+              "fit"),
         PREFIX_OPTION(&s->run.prefix),
         TRAINING_RUN_OPTIONS(&s->run),
-        TEXT("probe", &s->probe, "SHARD",
-             "classify these labelled pictures before, after each epoch, and at the end, each by "
-             "its nearest others"),
-        TEXT("probe-bank", &s->probe_bank, "SHARD",
-             "classify those of --probe by their nearest labelled pictures here"),
+        INPUT("probe", &s->probe, "SHARD",
+              "classify these labelled pictures before, after each epoch, and at the end, each by "
+              "its nearest others"),
+        INPUT("probe-bank", &s->probe_bank, "SHARD",
+              "classify those of --probe by their nearest labelled pictures here"),
         FLAG("dry-run", &s->run.dry_run,
              "train nothing: print the network, the memory, and the time that the run would take"),
         FLAG("json", &s->run.json, "print the tables of --dry-run as JSON"),

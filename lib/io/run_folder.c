@@ -430,13 +430,36 @@ static bool replace_file(const nnclr_run *run, const char *name, const char *tex
     return false;
 }
 
+typedef struct file_sight {
+    void (*see)(void *context, const char *path);
+    void *context;
+} file_sight;
+
+static bool see_file(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
+    const file_sight *sight = context;
+    nnclr_buffer path = {0};
+    bool ok = !is_own(name) || path_of(run, name, &path, e);
+    if (ok && path.size > 0)
+        sight->see(sight->context, (const char *)path.data);
+    nnclr_buffer_free(&path);
+    return ok;
+}
+
+void nnclr_run_each_file(const char *folder, void (*see)(void *context, const char *path),
+                         void *context) {
+    const nnclr_run run = {.folder = (char *)folder};
+    file_sight sight = {see, context};
+    nnclr_error unused = NNCLR_NO_ERROR;
+    (void)each_name(&run, see_file, &sight, &unused);
+}
+
 bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_error *e) {
     const nnclr_run run = {.folder = (char *)folder};
     if (!path_of(&run, CHECKPOINT, out, e))
         return false;
     if (exists(&run, CHECKPOINT))
         return true;
-    if (exists(&run, "run.json"))
+    if (exists(&run, "run.json") || exists(&run, STAGE))
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "%s: this run has no checkpoint yet; it writes one when its program gets "
                           "the signal USR1",

@@ -42,6 +42,11 @@ void nnclr_run_close(nnclr_run *run); /* NULL is fine */
  * into `out`. A folder that is not a RUN, and a RUN without a checkpoint yet, are input errors. */
 bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_error *e);
 
+/* Calls `see` with the path of each file in `folder` that a run has, or would replace. A folder
+ * that is not there has none. */
+void nnclr_run_each_file(const char *folder, void (*see)(void *context, const char *path),
+                         void *context);
+
 /* Both are owned by `run` and valid until close; the path changes when a run begins. */
 const char *nnclr_run_folder(const nnclr_run *run);
 const char *nnclr_run_checkpoint_path(const nnclr_run *run);

@@ -43,6 +43,10 @@ typedef struct nnclr_shard_options {
     int level;           /* zstd's, 3 */
 } nnclr_shard_options;
 
+/* The name of file `number` of a set that is begun as `prefix`; appended to `out`. */
+bool nnclr_shard_name_of(const char *prefix, size_t number, bool plain, nnclr_buffer *out,
+                         nnclr_error *e);
+
 /* Everything in `options` is copied. A class name that is no UTF-8 is kept as nnclr_escape writes
  * it; names must differ. */
 nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, nnclr_error *e);

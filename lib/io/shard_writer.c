@@ -69,10 +69,14 @@ static uint64_t bound(const nnclr_shard_writer *writer, size_t more, size_t inde
 
 /* ---- files ---- */
 
+bool nnclr_shard_name_of(const char *prefix, size_t number, bool plain, nnclr_buffer *out,
+                         nnclr_error *e) {
+    return nnclr_buffer_printf(out, e, "%s-%06zu.tar%s", prefix, number, plain ? "" : ".zst");
+}
+
 static char *split_name(const nnclr_shard_writer *writer, size_t number, nnclr_error *e) {
     nnclr_buffer path = {0};
-    if (nnclr_buffer_printf(&path, e, "%s-%06zu.tar%s", writer->path, number,
-                            writer->plain ? "" : ".zst"))
+    if (nnclr_shard_name_of(writer->path, number, writer->plain, &path, e))
         return (char *)path.data;
     nnclr_buffer_free(&path);
     return NULL;

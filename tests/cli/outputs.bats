@@ -195,3 +195,60 @@ END
     expect 1 nnclr-embed -q --pixels 2 -o "out/b$ascii" s.tar.zst
     expect_message nnclr-embed "File name too long"
 }
+
+# Refused before anything is written, with the file as it was.
+refused() { # FILE COMMAND...
+    local file=$1 before
+    shift
+    before=$(md5sum "$file")
+    expect 2 "$@"
+    echo "$*: $stderr"
+    [ "$(md5sum "$file")" = "$before" ]
+}
+
+@test "an output that is an input: exit 2, and the file stays" {
+    local checkpoint=run/checkpoint.safetensors.zst
+    cp s.tar.zst out/shard
+    ln -s shard out/soft
+    ln out/shard out/hard
+    cp $checkpoint out/c.safetensors.zst
+    cp e.safetensors.zst out/e.safetensors.zst
+    for name in shard soft hard ../out/shard; do
+        refused out/shard nnclr-embed -q --pixels 2 -o "out/$name" out/shard
+        [[ $stderr == *"is read, and would be written over"* ]]
+        refused out/shard nnclr-prep -q -o out/shard "out/$name"
+        refused out/shard nnclr-views -q --preset tiny -o "out/$name" out/shard
+    done
+    refused out/shard bash -c 'nnclr-embed -q --pixels 2 - <out/shard 1<>out/shard'
+    refused out/c.safetensors.zst nnclr-embed -q -m out/c.safetensors.zst -o out/c.safetensors.zst s.tar.zst
+    refused $checkpoint nnclr-embed -q -m run -o $checkpoint s.tar.zst
+    refused out/e.safetensors.zst nnclr-lineval -q --epochs 1 -o out/e.safetensors.zst out/e.safetensors.zst e.safetensors.zst
+    refused out/c.safetensors.zst nnclr-export -q -o out/c.safetensors.zst --format safetensors out/c.safetensors.zst
+    refused run/metrics.jsonl nnclr-queue-inspect -q --html run/metrics.jsonl --metrics run/metrics.jsonl run s.tar.zst
+    expect 0 nnclr-embed -q -m run -o run/e.emb s.tar.zst
+    rm run/e.emb
+    nnclr-prep -q --shard-size 60K -o out/set "$(shapes 40)"
+    refused out/set-000001.tar.zst nnclr-prep -q --shard-size 60K -o out/set out/set-000001.tar.zst
+}
+
+@test "two outputs of one name: exit 2" {
+    ln -s a out/b
+    for name in out/a out/../out/a out/b; do
+        expect 2 nnclr-lineval -q --epochs 1 -o $name --predictions out/a e.safetensors.zst e.safetensors.zst
+        [[ $stderr == *"would both write"* ]]
+        expect 2 bash -c "nnclr-lineval -q --epochs 1 -o $name e.safetensors.zst e.safetensors.zst >out/a"
+        [[ $stderr == *"and standard output would both write"* ]]
+        rm out/a
+    done
+    expect 0 nnclr-lineval -q --epochs 1 -o /dev/null --predictions /dev/null e.safetensors.zst e.safetensors.zst
+}
+
+@test "a RUN that is read is not replaced" {
+    local tiny="-q $TINY --steps 1 --force -o run"
+    for init in run run/checkpoint.safetensors.zst run/../run/checkpoint.safetensors.zst; do
+        refused run/checkpoint.safetensors.zst nnclr-pretrain $tiny --init $init s.tar.zst
+        refused run/checkpoint.safetensors.zst nnclr-finetune -q --steps 1 --force -o run -m $init s.tar.zst
+        [[ $stderr == *"is a file of the RUN run: give another -o RUN"* ]] || [[ $stderr == *"run is read"* ]]
+    done
+    [ -e run/DONE ]
+}

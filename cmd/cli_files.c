@@ -1,0 +1,126 @@
+/* Before anything is written: no output is an input, and no two outputs are one file. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "cmd/cli_internal.h"
+#include "io/run_folder.h"
+
+static const char *target_of(const nnclr_option *option) {
+    return *(const char *const *)option->target;
+}
+
+/* The file that an option writes; NULL: not given, or none with a name. */
+static const char *output_of(const nnclr_option *option) {
+    const char *path = option->makes & ~(unsigned)NNCLR_MAKES_RUN ? target_of(option) : NULL;
+    return path && strcmp(path, "-") != 0 ? path : NULL;
+}
+
+static bool names_input(const char *path, const nnclr_file_id *id) {
+    nnclr_file_id own;
+    struct stat status;
+    if (strcmp(path, "-") == 0) {
+        if (fstat(STDIN_FILENO, &status) != 0)
+            return false;
+        own = nnclr_file_id_of(&status);
+        return nnclr_file_same(&own, id);
+    }
+    if (nnclr_file_identify(path, &own) && nnclr_file_same(&own, id))
+        return true;
+    /* A RUN stands for its checkpoint. */
+    nnclr_buffer checkpoint = {0};
+    nnclr_error unused = NNCLR_NO_ERROR;
+    bool same = stat(path, &status) == 0 && S_ISDIR(status.st_mode) &&
+                nnclr_run_find_checkpoint(path, &checkpoint, &unused) &&
+                nnclr_file_identify((const char *)checkpoint.data, &own) &&
+                nnclr_file_same(&own, id);
+    nnclr_buffer_free(&checkpoint);
+    return same;
+}
+
+/* The input that is this file; NULL: none. */
+static const char *find_input(const nnclr_cli *cli, const nnclr_file_id *id) {
+    for (int i = 0; i < cli->operand_count; i++)
+        if (names_input(cli->operands[i], id))
+            return cli->operands[i];
+    for (size_t i = 0; i < cli->program->option_count; i++) {
+        const nnclr_option *option = &cli->program->options[i];
+        const char *path = option->type == NNCLR_OPTION_INPUT ? target_of(option) : NULL;
+        if (path && names_input(path, id))
+            return path;
+    }
+    return NULL;
+}
+
+static void check_stdout(nnclr_cli *cli) {
+    struct stat status;
+    if (fstat(STDOUT_FILENO, &status) != 0 || !S_ISREG(status.st_mode))
+        return;
+    const nnclr_file_id id = nnclr_file_id_of(&status);
+    const char *input = find_input(cli, &id);
+    if (input)
+        nnclr_cli_usage(cli, "%s is read, and standard output goes to it",
+                        strcmp(input, "-") == 0 ? "standard input" : input);
+    for (size_t i = 0; i < cli->program->option_count; i++) {
+        const nnclr_option *option = &cli->program->options[i];
+        const char *path = output_of(option);
+        nnclr_file_id other;
+        if (path && nnclr_file_identify(path, &other) && nnclr_file_same(&id, &other))
+            nnclr_cli_usage(cli, "--%s and standard output would both write %s", option->name,
+                            path);
+    }
+}
+
+void nnclr_cli_check_output(nnclr_cli *cli, const char *path) {
+    nnclr_file_id id;
+    const char *input = nnclr_file_identify(path, &id) ? find_input(cli, &id) : NULL;
+    if (input)
+        nnclr_cli_usage(cli, "%s is read, and would be written over%s%s: give another name",
+                        strcmp(input, "-") == 0 ? "standard input" : input,
+                        strcmp(input, path) == 0 ? "" : " as ",
+                        strcmp(input, path) == 0 ? "" : path);
+}
+
+static void check_pair(nnclr_cli *cli, const nnclr_option *a, const nnclr_option *b) {
+    const char *first = output_of(a), *second = output_of(b);
+    nnclr_file_id one, other;
+    if (first && second && nnclr_file_identify(first, &one) &&
+        nnclr_file_identify(second, &other) && nnclr_file_same(&one, &other))
+        nnclr_cli_usage(cli, "--%s and --%s would both write %s: give two names", a->name, b->name,
+                        second);
+}
+
+typedef struct run_check {
+    nnclr_cli *cli;
+    const char *folder;
+} run_check;
+
+static void check_run_file(void *context, const char *path) {
+    const run_check *c = context;
+    nnclr_file_id id;
+    const char *input = nnclr_file_identify(path, &id) ? find_input(c->cli, &id) : NULL;
+    if (input)
+        nnclr_cli_usage(c->cli, "%s is read, and is a file of the RUN %s: give another -o RUN",
+                        input, c->folder);
+}
+
+static void check_run(nnclr_cli *cli, const char *folder) {
+    run_check check = {cli, folder};
+    check_run_file(&check, folder); /* a RUN as the checkpoint to start from */
+    nnclr_run_each_file(folder, check_run_file, &check);
+}
+
+void nnclr_cli_check_files(nnclr_cli *cli) {
+    const nnclr_option *options = cli->program->options;
+    check_stdout(cli);
+    for (size_t i = 0; i < cli->program->option_count; i++) {
+        const char *file = output_of(&options[i]);
+        if (file)
+            nnclr_cli_check_output(cli, file);
+        for (size_t j = 0; file && j < i; j++)
+            check_pair(cli, &options[j], &options[i]);
+        if (options[i].makes & NNCLR_MAKES_RUN && target_of(&options[i]))
+            check_run(cli, target_of(&options[i]));
+    }
+}
