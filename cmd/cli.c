@@ -126,6 +126,10 @@ void nnclr_cli_catch(void) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* nohup ignores it, and is to be obeyed. */
+    struct sigaction inherited;
+    if (sigaction(SIGHUP, NULL, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
     action.sa_flags |= (int)SA_RESETHAND; /* the second one ends the process */
     sigaction(SIGINT, &action, NULL);
 }

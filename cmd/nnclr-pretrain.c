@@ -187,7 +187,7 @@ int main(int argc, char **argv) {
                  "--resume -o RUN [SHARD...]",
         .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input. "
                  "Folders, tars and pictures in their place are packed on the way.\n"
-                 "SIGUSR1 writes a checkpoint; SIGTERM and SIGINT write one and stop.",
+                 "SIGUSR1 writes a checkpoint; SIGTERM, SIGHUP and SIGINT write one and stop.",
         .options = options,
         .option_count = option_count,
     };

@@ -31,6 +31,7 @@ struct nnclr_trainer {
     nnclr_watch watch;
     nnclr_buffer line, scratch;
     double waited;         /* seconds, for views */
+    bool starved;          /* the data failed, when the step before was whole */
     double started, saved; /* nnclr_now */
     double logged;
     int64_t logged_step;
@@ -283,6 +284,7 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
     double asked = nnclr_now();
     const nnclr_batch *batch = nnclr_loader_next(t->loader, e);
     t->waited += nnclr_now() - asked;
+    t->starved = !batch;
     if (!batch)
         return e->code == NNCLR_OK &&
                nnclr_fail(e, NNCLR_ERROR_INPUT, "the data ended before step %lld",
@@ -427,6 +429,27 @@ static void tell(const nnclr_trainer *t) {
         callbacks->on_step(callbacks->context, &report);
 }
 
+/* The data failed: what was learnt until then is saved before the run ends. */
+static bool save_and_fail(nnclr_trainer *t, nnclr_error *e) {
+    const nnclr_error why = *e;
+    nnclr_error failure = NNCLR_NO_ERROR;
+    bool saved = t->saved_step == t->info.step;
+    if (!t->starved)
+        return false;
+    if (!saved) {
+        sync_metrics(t);
+        saved = save(t, &failure);
+        if (saved)
+            keep_older(t);
+    }
+    return saved ? nnclr_fail(e, why.code,
+                              "%s; the checkpoint of step %lld is written: when that is put right, "
+                              "--resume goes on from it",
+                              why.message, (long long)t->saved_step)
+                 : nnclr_fail(e, why.code, "%s; nor can a checkpoint be written: %s", why.message,
+                              failure.message);
+}
+
 bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_error *e) {
     t->started = t->saved = t->logged = nnclr_now();
     t->logged_step = t->info.step;
@@ -446,7 +469,7 @@ bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_err
         return false;
     while (!stop && t->info.step < t->plan.total) {
         if (!step(t, e))
-            return false;
+            return save_and_fail(t, e);
         tell(t);
         probed = probe(t, false, e);
         nnclr_request request = ask(t);

@@ -92,8 +92,9 @@ typedef struct nnclr_trainer_result {
 } nnclr_trainer_result;
 
 /* Trains to the end or to a stop, and writes the last checkpoint and, when finished, DONE. False on
- * what cannot go on: a record that does not decode, a loss or weights that are not finite (the last
- * checkpoint is kept), a probe that fails before the first step. A checkpoint that cannot be
+ * what cannot go on: a record that cannot be read or decoded (a checkpoint is written before), a
+ * loss or weights that are not finite (the last checkpoint is kept), a probe that fails before the
+ * first step. A checkpoint that cannot be
  * written is reported, and tried again when the next is due; so is a probe that fails later. */
 bool nnclr_trainer_run(nnclr_trainer *trainer, nnclr_trainer_result *result, nnclr_error *e);
 

@@ -82,6 +82,38 @@ ends_with() { # STATUS: that of a shell, 128 + N for signal N
     [ "$(lines run)" = 9 ]
 }
 
+@test "HUP does what TERM does, and nohup keeps it away" {
+    start link:3:stop nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
+    send HUP
+    ends_with 75
+    [ "$(step_of run/$CHECKPOINT)" = "$(lines run)" ]
+    [ ! -e run/DONE ]
+    rm -r run
+    need nohup
+    start link:3:stop nohup nnclr-pretrain $TINY --steps 4 --save-every 1steps -o run s.tar.zst
+    send HUP
+    ends_with 0
+    [ -e run/DONE ]
+}
+
+@test "a shard that is cut short on the way: what was learnt is saved, exit 1; --resume goes on from it" {
+    local tiny="$TINY --steps 40 --save-every 2steps --cache 0 -o run s.tar.zst" step
+    cp s.tar.zst whole.tar.zst
+    start link:3:stop nnclr-pretrain $tiny 2>messages
+    truncate -s 1000 s.tar.zst
+    send
+    ends_with 1
+    cat messages
+    [ "$(wc -l <messages)" = 1 ]
+    step=$(step_of run/$CHECKPOINT)
+    grep -q "s.tar.zst: .*; the checkpoint of step $step is written: when that is put right, --resume goes on" messages
+    [ "$step" -ge 2 ]
+    [ "$step" = "$(lines run)" ]
+    cp whole.tar.zst s.tar.zst
+    expect 0 nnclr-pretrain -q -j 1 --resume -o run
+    [ "$(lines run)" = 40 ]
+}
+
 @test "INT: a checkpoint, then death by SIGINT, which the parent sees" {
     start link:3:stop nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
     send INT
