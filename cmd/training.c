@@ -10,6 +10,7 @@
 #include "cmd/augment_options.h"
 #include "cmd/dry_run.h"
 #include "train/run_description.h"
+#include "train/run_memory.h"
 
 /* ---- preparing ---- */
 
@@ -33,7 +34,9 @@ static bool open_engine(training_session *n, int choice, int precision, nnclr_er
 
 bool training_open_new(training_session *n, nnclr_error *e) {
     const training_settings *s = n->settings;
-    if (!engine_asked_for(open_engine(n, s->engine, s->precision, e), e))
+    if (!engine_asked_for(open_engine(n, s->engine, s->precision, e), e) ||
+        !nnclr_run_fits(&s->config, nnclr_training_data_count(&n->data), &n->engine,
+                        nnclr_memory_available(), e))
         return false;
     if (!s->dry_run)
         n->run = nnclr_run_open(s->folder, s->force ? NNCLR_RUN_FORCE : NNCLR_RUN_NEW, e);

@@ -45,7 +45,8 @@ struct training_session {
 
 /* The operands, or where there are none the files that the run in the folder was made of. */
 bool training_name_files(training_session *n, bool views, nnclr_error *e);
-/* Engine and, but for a dry run, folder of a new run; nothing was touched on disk before. */
+/* Engine and, but for a dry run, folder of a new run; nothing was touched on disk before. A run
+ * that memory does not hold is refused. */
 bool training_open_new(training_session *n, nnclr_error *e);
 /* The checkpoint of a run that goes on, and its configuration. Ends the process where the run is
  * finished. */

@@ -239,9 +239,13 @@ static bool allocate_tables(nnclr_execution *x, nnclr_error *e) {
     return x->intervals != NULL;
 }
 
+static bool plan(nnclr_execution *x, int first, int last, nnclr_error *e) {
+    return choose_range(x, first, last, e) && check_sizes(x, e) && allocate_tables(x, e) &&
+           plan_convolutions(x, e) && plan_memory(x, e);
+}
+
 static bool create(nnclr_execution *x, int first, int last, nnclr_error *e) {
-    if (!choose_range(x, first, last, e) || !check_sizes(x, e) || !allocate_tables(x, e) ||
-        !plan_convolutions(x, e) || !plan_memory(x, e))
+    if (!plan(x, first, last, e))
         return false;
     x->arena = x->engine->table->arena_create(x->engine, x->arena_bytes, e);
     if (!x->arena)
@@ -252,10 +256,9 @@ static bool create(nnclr_execution *x, int first, int last, nnclr_error *e) {
     return true;
 }
 
-nnclr_execution *nnclr_execution_create_range(nnclr_parameters *parameters, nnclr_mode mode,
-                                              int groups, int n, int first, int last,
-                                              nnclr_error *e) {
-    assert(mode == NNCLR_EVALUATION || parameters->gradients);
+/* Nothing of it is planned yet. */
+static nnclr_execution *begin(nnclr_parameters *parameters, nnclr_mode mode, int groups, int n,
+                              nnclr_error *e) {
     if (groups < 1 || n < 1) {
         nnclr_fail(e, NNCLR_ERROR_USAGE, "a batch of %d groups of %d is impossible", groups, n);
         return NULL;
@@ -270,11 +273,29 @@ nnclr_execution *nnclr_execution_create_range(nnclr_parameters *parameters, nncl
     x->values = nnclr_network_value_count(parameters->net);
     x->lifetimes.training = mode != NNCLR_EVALUATION;
     x->lifetimes.parts = mode == NNCLR_TRAINING_PARTS;
-    if (!create(x, first, last, e)) {
-        nnclr_execution_free(x);
-        return NULL;
-    }
     return x;
+}
+
+nnclr_execution *nnclr_execution_create_range(nnclr_parameters *parameters, nnclr_mode mode,
+                                              int groups, int n, int first, int last,
+                                              nnclr_error *e) {
+    assert(mode == NNCLR_EVALUATION || parameters->gradients);
+    nnclr_execution *x = begin(parameters, mode, groups, n, e);
+    if (x && create(x, first, last, e))
+        return x;
+    nnclr_execution_free(x);
+    return NULL;
+}
+
+bool nnclr_execution_measure(const nnclr_network *net, nnclr_engine *engine, nnclr_mode mode,
+                             int groups, int n, int first, int last, size_t *bytes,
+                             nnclr_error *e) {
+    nnclr_parameters none = {.net = net, .engine = engine};
+    nnclr_execution *x = begin(&none, mode, groups, n, e);
+    bool ok = x && plan(x, first, last, e);
+    *bytes = ok ? x->arena_bytes : 0;
+    nnclr_execution_free(x);
+    return ok;
 }
 
 nnclr_execution *nnclr_execution_create(nnclr_parameters *parameters, nnclr_mode mode, int groups,

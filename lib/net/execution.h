@@ -27,6 +27,10 @@ nnclr_execution *nnclr_execution_create_range(nnclr_parameters *parameters, nncl
                                               nnclr_error *e);
 void nnclr_execution_free(nnclr_execution *x); /* NULL is fine */
 
+/* Bytes that such an execution would take; none is made. */
+bool nnclr_execution_measure(const nnclr_network *net, nnclr_engine *engine, nnclr_mode mode,
+                             int groups, int n, int first, int last, size_t *bytes, nnclr_error *e);
+
 /* Derives the packed weights; to be called after the parameters changed. */
 void nnclr_execution_pack(nnclr_execution *x);
 

@@ -9,9 +9,10 @@
 #include "image/loader.h"
 #include "train/metrics_line.h"
 #include "train/objective.h"
+#include "train/run_memory.h"
 #include "train/watch.h"
 
-enum { BATCHES_AHEAD = 2, REHEARSED_MOST = 20 };
+enum { REHEARSED_MOST = 20 };
 
 struct nnclr_trainer {
     nnclr_trainer_options options;
@@ -150,7 +151,7 @@ static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
         .first_step = t->info.step,
         .steps = t->plan.total - t->info.step,
         .threads = t->options.threads,
-        .ahead = BATCHES_AHEAD,
+        .ahead = NNCLR_BATCHES_AHEAD,
         .window = (size_t)config->shuffle_window,
         .single = t->finetunes,
         .whole = true,
@@ -519,7 +520,7 @@ bool nnclr_trainer_rehearse(nnclr_trainer *t, double limit, nnclr_trainer_speed 
         return true;
     /* The first step touches all memory, and those behind it take what the loader made meanwhile.
      */
-    while (warm < left - 1 && warm <= BATCHES_AHEAD && seconds < limit) {
+    while (warm < left - 1 && warm <= NNCLR_BATCHES_AHEAD && seconds < limit) {
         if (!step(t, e))
             return false;
         warm++;

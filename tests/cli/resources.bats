@@ -63,3 +63,12 @@ within() { # KB COMMAND...
     done
     cmp p.tar.zst s.tar.zst
 }
+
+@test "a run that memory does not hold is refused before a RUN is made, with what would fit" {
+    for way in "" --dry-run; do
+        expect 1 nnclr-pretrain -q $way --batch 40 --size 4000 -o large s.tar.zst
+        expect_message nnclr-pretrain "GiB are available: give "
+        [[ $stderr == *"--preset cifar ("* ]]
+        [ ! -e large ]
+    done
+}

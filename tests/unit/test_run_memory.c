@@ -1,0 +1,87 @@
+/* What a run would hold of memory, and what is offered to one that does not fit. */
+#include "train/run_memory.h"
+
+#include "net/execution.h"
+#include "net/model.h"
+#include "tests/unit/check.h"
+
+static nnclr_error e;
+static nnclr_pool *pool;
+static nnclr_engine engine;
+
+static nnclr_config small_config(void) {
+    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
+    c.model.size = c.augment.size = 64;
+    c.batch = 96;
+    return c;
+}
+
+static size_t need(const nnclr_config *c) {
+    size_t bytes;
+    CHECK_SAYS(nnclr_run_memory(c, 1000, &engine, &bytes, &e), "%s", e.message);
+    return bytes;
+}
+
+/* Measured and made are the same plan; the views and the weights come on top. */
+static void the_plan_is_that_of_the_network(void) {
+    const nnclr_config c = small_config();
+    nnclr_network *net = nnclr_model_build(&c.model, &e);
+    nnclr_parameters p;
+    CHECK(net && nnclr_parameters_create(&p, net, &engine, true, &e));
+    nnclr_execution *x = nnclr_execution_create(&p, NNCLR_TRAINING, 2, c.batch, -1, &e);
+    size_t bytes;
+    CHECK(x && nnclr_execution_measure(net, &engine, 2, c.batch, 0, -1, &bytes, &e));
+    CHECK(bytes == nnclr_execution_bytes(x));
+    size_t views = 3 * 2 * 96 * 3 * 64 * 64 * sizeof(float),
+           weights = 3 * nnclr_network_parameter_count(net) * sizeof(float);
+    CHECK(need(&c) > bytes + views + weights);
+    CHECK(need(&c) < bytes + views + weights + (16 << 20));
+    nnclr_execution_free(x);
+    nnclr_parameters_free(&p);
+    nnclr_network_free(net);
+}
+
+/* Whatever there is: the micro-batch that is named fits, and the next larger divisor does not. */
+static void the_largest_micro_batch_is_offered(void) {
+    static const int divisors[] = {8, 12, 16, 24, 32, 48, 96};
+    const nnclr_config whole = small_config();
+    nnclr_config c = whole;
+    CHECK(nnclr_run_fits(&whole, 1000, &engine, need(&whole), &e));
+    for (int i = 0; i < 6; i++) {
+        c.micro_batch = divisors[i];
+        const size_t least = need(&c);
+        c.micro_batch = divisors[i + 1];
+        const size_t next = i == 5 ? need(&whole) : need(&c);
+        CHECK(least < next);
+        for (int k = 0; k < 2; k++) {
+            char wanted[60];
+            snprintf(wanted, sizeof wanted, "give --micro-batch %d (", divisors[i]);
+            CHECK(!nnclr_run_fits(&whole, 1000, &engine, k ? next - 1 : least, &e));
+            CHECK(e.code == NNCLR_ERROR_MEMORY);
+            CHECK_SAYS(strstr(e.message, wanted), "%s: %s", wanted, e.message);
+        }
+    }
+    CHECK(!nnclr_run_fits(&whole, 1000, &engine, 1 << 20, &e));
+    CHECK_SAYS(strstr(e.message, "give a smaller --batch, or a smaller network"), "%s", e.message);
+}
+
+static void a_preset_that_fits_is_offered(void) {
+    const nnclr_config large = nnclr_config_preset(NNCLR_PRESET_IMAGENET),
+                       cifar = nnclr_config_preset(NNCLR_PRESET_CIFAR);
+    size_t available = need(&cifar);
+    CHECK(!nnclr_run_fits(&large, 1000, &engine, available, &e));
+    CHECK_SAYS(strstr(e.message, "--preset cifar ("), "%s", e.message);
+    CHECK(!nnclr_run_fits(&large, 1000, &engine, available - 1, &e));
+    CHECK_SAYS(strstr(e.message, "--preset tiny ("), "%s", e.message);
+}
+
+int main(void) {
+    pool = nnclr_pool_create(1, &e);
+    CHECK(pool && nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
+    RUN(the_plan_is_that_of_the_network);
+    RUN(the_largest_micro_batch_is_offered);
+    RUN(a_preset_that_fits_is_offered);
+    nnclr_engine_close(&engine);
+    nnclr_pool_free(pool);
+    return check_done();
+}
