@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/threads.h"
 
@@ -63,4 +64,11 @@ int nnclr_cpu_count(void) {
     if (quota > 0 && quota < cpus)
         cpus = quota;
     return cpus < 1 ? 1 : cpus;
+}
+
+bool nnclr_thread_failed(int number, int threads, int error, nnclr_error *e) {
+    return nnclr_fail(e, NNCLR_ERROR_IO, "thread %d of %d cannot be started: %s: %s", number,
+                      threads, strerror(error),
+                      threads > 1 ? "give a smaller -j"
+                                  : "it needs memory (ulimit -v) and a process (ulimit -u)");
 }

@@ -84,9 +84,7 @@ nnclr_pipeline *nnclr_pipeline_start(int threads, int depth, uint64_t first, uin
         p->producers[i] = (producer){.pipeline = p, .number = i};
         int error = pthread_create(&p->producers[i].thread, NULL, produce, &p->producers[i]);
         if (error != 0) {
-            nnclr_fail(e, NNCLR_ERROR_IO,
-                       "thread %d of %d cannot be started: %s: give a smaller -j", i + 1, threads,
-                       strerror(error));
+            nnclr_thread_failed(i + 1, threads, error, e);
             goto fail;
         }
         p->threads++;

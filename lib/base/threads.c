@@ -91,9 +91,7 @@ nnclr_pool *nnclr_pool_create(int threads, nnclr_error *e) {
         pool->workers[i] = (worker){.pool = pool, .number = i};
         int error = pthread_create(&pool->workers[i].thread, NULL, work, &pool->workers[i]);
         if (error != 0) {
-            nnclr_fail(e, NNCLR_ERROR_IO,
-                       "thread %d of %d cannot be started: %s: give a smaller -j", i + 1, threads,
-                       strerror(error));
+            nnclr_thread_failed(i + 1, threads, error, e);
             goto fail;
         }
         pool->threads++;

@@ -103,7 +103,7 @@ weights() { # RUN: what it learned, without its data and names
             --save-every 1steps --test s.tar.zst -o cut s.tar.zst
         [ "$status" -ne 0 ] || break
         [ "$status" -eq 137 ]
-        if [ ! -e cut/$CHECKPOINT ]; then
+        if [ ! -e cut/$CHECKPOINT ] && [ ! -e cut/.begun ]; then
             expect 2 nnclr-finetune --resume -o cut
             expect_message nnclr-finetune "no checkpoint"
             continue

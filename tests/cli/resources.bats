@@ -72,3 +72,11 @@ within() { # KB COMMAND...
         [ ! -e large ]
     done
 }
+
+@test "a thread that cannot be started is named, with what to do" {
+    need_limits
+    within 44000 nnclr-prep -q -j 4 -o none.tar.zst "$(shapes 40)"
+    [ "$status" -eq 1 ] || skip "there was room"
+    expect_message nnclr-prep "cannot be started: Resource temporarily unavailable: give a smaller -j"
+    [ ! -e none.tar.zst ]
+}
