@@ -169,3 +169,27 @@ PY
     nnclr-prep --list-contents --json train.tar.zst >contents.json
     python3 "$NNCLR_ROOT/tests/cli/onnx.py"
 }
+
+@test "a label that is a number is that row of the exported classifier" {
+    need python3
+    local folder
+    folder=$(shapes 100)
+    (cd "$folder" && printf '%s\t10\n' disc/* && printf '%s\t2\n' star/* && printf '%s\t3\n' ring/*) >list
+    nnclr-prep -q --list list -o train.tar.zst "$folder"
+    nnclr-pretrain -q --preset tiny --size 16 --batch 10 --queue 16 --steps 1 -o run train.tar.zst
+    nnclr-finetune -q -m run --batch 10 --epochs 1 -o tuned train.tar.zst
+    nnclr-export -o tuned.safetensors tuned
+    nnclr-embed -q --pixels 2 train.tar.zst | nnclr-export --format tsv -o rows.tsv -
+    python3 - <<'END'
+import json
+data = open("tuned.safetensors", "rb").read()
+header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+classes = json.loads(header["__metadata__"]["classes"])
+assert classes == [str(i) for i in range(11)] and header["fc.weight"]["shape"][0] == 11
+rows = [line.split("\t") for line in open("rows.tsv").read().splitlines()[1:]]
+wanted = {"disc": "10", "star": "2", "ring": "3"}
+assert len(rows) == 30
+for _, label, name, file in rows:
+    assert label == name == wanted[file.split("/")[0]] == classes[int(label)], (label, name, file)
+END
+}
