@@ -8,7 +8,7 @@
 enum {
     BANK_BYTES = 128 << 20, /* of one block of bank rows */
     QUERY_BYTES = 32 << 20, /* of one block of queries */
-    MOST_QUERIES = 2048,    /* so that the caller can end the work every second or so */
+    MOST_QUERIES = 1024,    /* so that the caller can end the work every second or so */
     AGAIN_BYTES = 32 << 20, /* of queries that are searched again at once */
     MOST_AGAIN = 8192,
     MORE_PICKS = 6,  /* proposed beyond k */

@@ -465,7 +465,8 @@ END
     nnclr-prep -q noise -o noise.tar.zst
     nnclr-embed -q --pixels 8 -o noise.emb noise.tar.zst
     nnclr-queue-inspect -q -k 3 --html a.html noise.emb noise.tar.zst >/dev/null
-    check_page a.html | grep -qx "stored 4"
+    check_page a.html >held
+    grep -qx "stored 4" held
     [ "$(stat -c %s a.html)" -lt 2000000 ]
     [ "$(grep -c '^\.p[0-9]*{background-image:url(data:image/jpeg' a.html)" -eq 4 ]
 }
