@@ -13,6 +13,8 @@
 #include "base/threads.h"
 #include "cmd/cli_internal.h"
 
+volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop;
+
 /* ---- messages ---- */
 
 /* One line on stderr, however long. A file's name may hold what would steer a terminal. */
@@ -78,6 +80,8 @@ _Noreturn void nnclr_cli_die(nnclr_cli *cli, const nnclr_error *e) {
     nnclr_cli_clear_progress(cli);
     if (e->code == NNCLR_ERROR_CLOSED)
         nnclr_cli_die_of(SIGPIPE);
+    if (e->code == NNCLR_ERROR_STOPPED && nnclr_cli_stop)
+        nnclr_cli_die_of(nnclr_cli_stop);
     nnclr_cli_error(cli, "%s", e->message);
     exit(e->code == NNCLR_ERROR_USAGE ? NNCLR_EXIT_USAGE : NNCLR_EXIT_FAILED);
 }
@@ -112,16 +116,34 @@ void nnclr_cli_refuse_terminal(nnclr_cli *cli, const char *what) {
 
 /* ---- signals ---- */
 
-volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop;
+static char interrupt_answer[200];
+static size_t interrupt_answer_size; /* 0: none */
 
 static void on_signal(int number) {
+    const int kept = errno;
     if (number == SIGUSR1)
         nnclr_cli_usr1 = 1;
     else
         nnclr_cli_stop = number;
+    if (number == SIGINT && interrupt_answer_size > 0 &&
+        write(STDERR_FILENO, interrupt_answer, interrupt_answer_size) < 0)
+        interrupt_answer_size = 0; /* nobody is there to read it */
+    errno = kept;
 }
 
-void nnclr_cli_catch(void) {
+/* On a terminal the answer takes the place of the line of progress and of the ^C after it. */
+static void prepare_answer(const nnclr_cli *cli, const char *answer) {
+    const char *clear = nnclr_cli_shows_progress() ? NNCLR_CLEAR_LINE : "";
+    interrupt_answer_size = 0;
+    if (!answer || cli->verbosity < 0)
+        return;
+    snprintf(interrupt_answer, sizeof interrupt_answer, "%s%s: %s\n", clear, cli->program->name,
+             answer);
+    interrupt_answer_size = strlen(interrupt_answer);
+}
+
+void nnclr_cli_catch(const nnclr_cli *cli, const char *answer) {
+    prepare_answer(cli, answer);
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGUSR1, &action, NULL);
@@ -135,9 +157,11 @@ void nnclr_cli_catch(void) {
 }
 
 void nnclr_cli_release(void) {
-    static const int caught[] = {SIGUSR1, SIGTERM, SIGINT};
+    static const int caught[] = {SIGUSR1, SIGTERM, SIGHUP, SIGINT};
+    struct sigaction now;
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
-        signal(caught[i], SIG_DFL);
+        if (sigaction(caught[i], NULL, &now) == 0 && now.sa_handler == on_signal)
+            signal(caught[i], SIG_DFL);
     if (nnclr_cli_stop)
         nnclr_cli_die_of(nnclr_cli_stop);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/strings.h"
 #include "io/json.h"
 
@@ -83,10 +84,14 @@ typedef struct nnclr_cli {
     bool *given;   /* per option of the table */
     int operand_count;
     char **operands;
-    double progress_start, progress_last; /* seconds of nnclr_now; start 0: none under way */
-    uint64_t progress_first;              /* what was done at the start */
-    bool progress_shown;                  /* a line stands on the terminal */
-    int sections;                         /* of tables that follow one another */
+    struct {
+        double start, last;  /* seconds of nnclr_now: of this work, of the last line */
+        int64_t first, done; /* at the start, and by now */
+        const char *unit;    /* NULL: none under way */
+        char opening[400];   /* to be said before the first line; "": nothing */
+        bool shown;          /* a line stands on the terminal */
+    } progress;
+    int sections; /* of tables that follow one another */
     bool skipped; /* an input was left out: NNCLR_EXIT_DONE becomes NNCLR_EXIT_SKIPPED */
 } nnclr_cli;
 
@@ -120,7 +125,8 @@ void nnclr_cli_note(nnclr_cli *cli, const char *format, ...) __attribute__((form
 void nnclr_cli_detail(nnclr_cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Prints e->message and ends the process: exit 2 for usage errors, 1 else; an output that was
- * closed by its reader (NNCLR_ERROR_CLOSED) ends by SIGPIPE, quietly. */
+ * closed by its reader (NNCLR_ERROR_CLOSED) ends by SIGPIPE, quietly, and what was stopped by a
+ * signal (NNCLR_ERROR_STOPPED) by that. */
 _Noreturn void nnclr_cli_die(nnclr_cli *cli, const nnclr_error *e);
 /* Exit 2 with "PROGRAM: text" and a hint at --help. */
 _Noreturn void nnclr_cli_usage(nnclr_cli *cli, const char *format, ...)
@@ -128,11 +134,22 @@ _Noreturn void nnclr_cli_usage(nnclr_cli *cli, const char *format, ...)
 /* Flushes and closes stdout, checked, then exits with `code`. */
 _Noreturn void nnclr_cli_end(nnclr_cli *cli, int code);
 
-/* Rate, share done and time left: rewritten in place on a terminal, one plain line a minute
- * elsewhere, nothing with -q. `total` 0: unknown. */
-void nnclr_cli_progress(nnclr_cli *cli, const char *unit, uint64_t done, uint64_t total,
-                        const char *extra);
+/* Rate, share done and time left: rewritten in place on a terminal, where the line is as long as
+ * fits; one plain line a minute elsewhere, nothing with -q. `unit` is a constant, `total` 0 is
+ * unknown, `note` may be NULL; both texts are ASCII. Another unit, or less than was done before,
+ * begins a new work. */
+void nnclr_cli_progress(nnclr_cli *cli, const char *unit, int64_t done, int64_t total,
+                        const char *note);
 void nnclr_cli_progress_end(nnclr_cli *cli);
+/* Says what the work is, as a note; before the first line of progress, so that work which is soon
+ * done goes without. */
+void nnclr_cli_opening(nnclr_cli *cli, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The same for the library, which is told to stop after a signal that nnclr_cli_catch caught: its
+ * NNCLR_ERROR_STOPPED is for nnclr_cli_die. */
+nnclr_progress nnclr_cli_watch(nnclr_cli *cli);
+/* Of the terminal on a descriptor; else COLUMNS, else 80. */
+int nnclr_cli_columns(int fd);
 /* "12 s", "3 min 05 s", "7 h 30 min" */
 void nnclr_cli_duration(double seconds, char *text, size_t size);
 
@@ -166,9 +183,10 @@ void nnclr_table_print(nnclr_cli *cli, bool json, const nnclr_buffer *tsv);
 void nnclr_table_section(nnclr_cli *cli, bool json, const char *name);
 
 /* SIGUSR1, SIGTERM, SIGHUP (unless it is ignored) and SIGINT only set these (volatile sig_atomic_t)
- * after nnclr_cli_catch; a second SIGINT ends the process at once. */
+ * after nnclr_cli_catch; a second SIGINT ends the process at once. The first is answered with
+ * `answer`, unless that is NULL: for work that does not end within a moment. */
 extern volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop; /* stop: the signal's number */
-void nnclr_cli_catch(void);
+void nnclr_cli_catch(const nnclr_cli *cli, const char *answer);
 /* They act as before nnclr_cli_catch again; one that came meanwhile and asked for the end gets it.
  */
 void nnclr_cli_release(void);

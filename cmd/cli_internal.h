@@ -7,6 +7,9 @@
 void nnclr_cli_clear_progress(nnclr_cli *cli);
 /* Ends the process where two files of the command line must not be one. */
 void nnclr_cli_check_files(nnclr_cli *cli);
+/* Whether standard error is a terminal on which a line can be rewritten. */
+bool nnclr_cli_shows_progress(void);
+#define NNCLR_CLEAR_LINE "\r\033[K"
 /* After a write to stdout has failed, errno its reason. */
 _Noreturn void nnclr_cli_die_of_stdout(nnclr_cli *cli);
 

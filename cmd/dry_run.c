@@ -109,10 +109,9 @@ static bool measure(const dry_run *t, nnclr_trainer *trainer, nnclr_probe *probe
     c->hours = c->speed.seconds * (double)plan->total / 3600;
     c->seconds_per_probe = c->probe_hours = NAN;
     if (probe) {
-        nnclr_probe_call call = {.should_stop = NULL};
         nnclr_accuracy accuracy;
         double began = nnclr_now();
-        if (!nnclr_probe_run(probe, &call, &accuracy, e))
+        if (!nnclr_probe_run(probe, NULL, &accuracy, e))
             return nnclr_fail_at(e, "the probe");
         c->seconds_per_probe = nnclr_now() - began;
         /* Before the first step, after each epoch and, where it ends within one, at the end. */

@@ -56,24 +56,21 @@ static bool learn_bytes(inspector *x, nnclr_error *e) {
            (!x->settings->query || nnclr_row_set_learn_bytes(&x->asking, x->query_shards, e));
 }
 
-/* A new piece of work begins its rates anew. From the first word on signals are caught, so that the
- * work ends cleanly; before it and after inspector_progress_end they act at once. */
-static bool tell(void *context, const char *what, uint64_t done, uint64_t total) {
+/* From the first word on signals are caught, so that the work ends cleanly; before it and after
+ * inspector_progress_end they act at once. */
+static bool tell(void *context, const char *unit, int64_t done, int64_t total, const char *note) {
     inspector *x = context;
-    if (!x->work)
-        nnclr_cli_catch();
-    if (!x->work || strcmp(x->work, what) != 0 || done < x->done)
-        nnclr_cli_progress_end(x->cli);
-    x->work = what;
-    x->done = done;
-    nnclr_cli_progress(x->cli, what, done, total, NULL);
+    if (!x->watched)
+        nnclr_cli_catch(x->cli, NULL);
+    x->watched = true;
+    nnclr_cli_progress(x->cli, unit, done, total, note);
     return nnclr_cli_stop == 0;
 }
 
 void inspector_progress_end(inspector *x) {
-    if (!x->work)
+    if (!x->watched)
         return;
-    x->work = NULL;
+    x->watched = false;
     nnclr_cli_progress_end(x->cli);
     nnclr_cli_release();
 }

@@ -36,8 +36,7 @@ typedef struct inspector {
     nnclr_pool *pool;
     nnclr_engine engine, oracle; /* of f32, and of f64 */
     nnclr_progress progress;     /* on the terminal; a signal ends the work */
-    const char *work;            /* what is under way; NULL: nothing */
-    uint64_t done;
+    bool watched;                /* signals are caught */
 } inspector;
 
 /* Where queries come from: --query's rows, or those searched. */

@@ -172,12 +172,6 @@ static bool keep_classifier(const augmented *a, const settings *s, const nnclr_f
     return ok;
 }
 
-static void show_progress(void *context, int64_t views, int64_t total, double loss) {
-    char text[60];
-    snprintf(text, sizeof text, "loss %.4f", loss);
-    nnclr_cli_progress(context, "views", (uint64_t)views, (uint64_t)total, text);
-}
-
 static bool tell(const augmented *a, const settings *s, int d, method_result *result,
                  nnclr_error *e) {
     nnclr_json *augment = nnclr_json_array(e);
@@ -194,6 +188,7 @@ static bool tell(const augmented *a, const settings *s, int d, method_result *re
 static bool evaluate(augmented *a, nnclr_cli *cli, const settings *s, nnclr_frozen_network *n,
                      const char *program, nnclr_error *e) {
     const double start = nnclr_now();
+    const nnclr_progress progress = nnclr_cli_watch(cli);
     const int value = nnclr_network_find(n->list, cut),
               classes = (int)nnclr_shard_set_class_count(a->train);
     const nnclr_evaluation_options view = nnclr_embed_view(&n->config, cli->threads);
@@ -205,16 +200,21 @@ static bool evaluate(augmented *a, nnclr_cli *cli, const settings *s, nnclr_froz
         .seed = (uint64_t)s->seed,
         .augment = choose_augment(s, &n->config),
         .standardize = s->standardize,
-        .progress = show_progress,
-        .context = cli,
+        .progress = &progress,
     };
     nnclr_classifier classifier = {0};
     nnclr_linear_fit fit;
+    nnclr_cli_opening(cli,
+                      "training a linear classifier on views of %zu pictures of %s with %s of "
+                      "%s: %d epochs, %d classes",
+                      nnclr_shard_set_count(a->train), cli->operands[0],
+                      nnclr_arch_names[n->config.model.arch], s->model, (int)s->epochs, classes);
+    nnclr_cli_catch(cli, NULL);
     bool ok = nnclr_augmented_train(&n->parameters, value, &view, a->train, a->train_label, classes,
                                     &options, &classifier, &fit, e);
-    nnclr_cli_progress_end(cli);
     ok = ok && nnclr_augmented_predict(&n->parameters, value, &view, a->test, a->label, &classifier,
-                                       a->result.predictions, e);
+                                       &progress, a->result.predictions, e);
+    nnclr_cli_progress_end(cli);
     a->result.seconds = nnclr_now() - start;
     ok = ok &&
          (!s->output || keep_classifier(a, s, n, &options.augment, &classifier, &fit, program, e));

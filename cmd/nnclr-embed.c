@@ -30,16 +30,21 @@ typedef struct settings {
 typedef struct target {
     nnclr_cli *cli;
     nnclr_embedding_writer *writer;
-    uint64_t total;
+    nnclr_progress progress;
+    int64_t total;
 } target;
+
+static target target_of(nnclr_cli *cli, nnclr_shard_set *set) {
+    nnclr_cli_catch(cli, NULL);
+    return (target){
+        .cli = cli, .progress = nnclr_cli_watch(cli), .total = (int64_t)nnclr_shard_set_count(set)};
+}
 
 static bool put_rows(void *context, int64_t first, int64_t count, const float *rows,
                      nnclr_error *e) {
     target *t = context;
-    if (!nnclr_embedding_writer_put(t->writer, rows, count, e))
-        return false;
-    nnclr_cli_progress(t->cli, "pictures", (uint64_t)(first + count), t->total, NULL);
-    return true;
+    return nnclr_embedding_writer_put(t->writer, rows, count, e) &&
+           nnclr_progress_tell(&t->progress, "pictures", first + count, t->total, NULL, e);
 }
 
 static const char *output_path(const settings *s) {
@@ -59,7 +64,7 @@ static bool finish(target *t, bool ok, nnclr_error *e) {
 
 static bool embed_pixels(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
     const int size = (int)s->pixels;
-    target t = {.cli = cli, .total = nnclr_shard_set_count(set)};
+    target t = target_of(cli, set);
     nnclr_json *config = nnclr_json_object(e);
     if (config && nnclr_json_put_string(config, "output", "pixels", e) &&
         nnclr_json_put_int(config, "size", size, e) &&
@@ -69,6 +74,9 @@ static bool embed_pixels(nnclr_cli *cli, const settings *s, nnclr_shard_set *set
     nnclr_json_free(config);
     if (!t.writer)
         return false;
+    nnclr_cli_opening(cli, "embedding %lld pictures of %s%s: %d x %d pixels of each",
+                      (long long)t.total, cli->operands[0],
+                      cli->operand_count > 1 ? " and others" : "", size, size);
     const nnclr_row_sink sink = {.put = put_rows, .context = &t};
     return finish(&t, nnclr_embed_pixels(set, size, NNCLR_BICUBIC, cli->threads, &sink, e), e);
 }
@@ -91,16 +99,23 @@ static bool open_network(nnclr_frozen_network *n, const nnclr_cli *cli, const se
 static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
     nnclr_frozen_network n;
     nnclr_json *config = NULL;
-    target t = {.cli = cli, .total = nnclr_shard_set_count(set)};
+    target t = {0};
     bool ok = false;
     if (!open_network(&n, cli, s, e) ||
         !(config = nnclr_frozen_network_describe(&n, cut_names[s->cut], e)))
         goto done;
     const int cut = nnclr_network_find(n.list, cut_names[s->cut]);
+    t = target_of(cli, set);
     t.writer = nnclr_embedding_writer_open(output_path(s), PROGRAM, set,
                                            nnclr_network_value(n.list, (size_t)cut)->c, config, e);
     if (!t.writer)
         goto done;
+    nnclr_cli_opening(cli, "embedding %lld pictures of %s%s with %s of %s: %d %s of each",
+                      (long long)t.total, cli->operands[0],
+                      cli->operand_count > 1 ? " and others" : "",
+                      nnclr_arch_names[n.config.model.arch], s->model,
+                      nnclr_network_value(n.list, (size_t)cut)->c,
+                      s->cut ? "numbers of the projection" : "features");
     const nnclr_row_sink sink = {.put = put_rows, .context = &t};
     const nnclr_evaluation_options view = nnclr_embed_view(&n.config, cli->threads);
     ok = finish(&t, nnclr_embed_network(&n.parameters, cut, set, &view, &sink, e), e);

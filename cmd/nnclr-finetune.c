@@ -31,13 +31,14 @@ static session *session_of(void *training) {
 
 static nnclr_probe_end on_test(void *context, nnclr_probe_line *line, nnclr_error *e) {
     session *n = session_of(context);
-    nnclr_probe_call call = {.should_stop = training_is_told_to_stop};
+    const nnclr_progress progress = nnclr_cli_watch(n->training.cli);
     const nnclr_class_test_result *r = &n->result;
     n->judged = -1;
-    if (!nnclr_class_test_run(n->test, &call, &n->result, e)) {
-        if (!call.stopped)
-            nnclr_fail_at(e, "the test after step %lld", (long long)line->step);
-        return call.stopped ? NNCLR_PROBE_INTERRUPTED : NNCLR_PROBE_FAILED;
+    if (!nnclr_class_test_run(n->test, &progress, &n->result, e)) {
+        if (e->code == NNCLR_ERROR_STOPPED)
+            return NNCLR_PROBE_INTERRUPTED;
+        nnclr_fail_at(e, "the test after step %lld", (long long)line->step);
+        return NNCLR_PROBE_FAILED;
     }
     n->judged = line->step;
     line->n = r->accuracy.n;
@@ -263,10 +264,10 @@ static void print_classes(session *n) {
 static bool report(training_session *t, const nnclr_trainer_result *result, nnclr_error *e) {
     session *n = session_of(t);
     const finetune_settings *s = n->settings;
-    nnclr_probe_call call = {.should_stop = NULL};
+    const nnclr_progress progress = nnclr_cli_watch(n->training.cli);
     if (!n->test || !result->finished)
         return true;
-    if (n->judged != result->step && !nnclr_class_test_run(n->test, &call, &n->result, e))
+    if (n->judged != result->step && !nnclr_class_test_run(n->test, &progress, &n->result, e))
         return false;
     if (s->per_class)
         nnclr_table_section(n->training.cli, s->run.json, "accuracy");

@@ -32,6 +32,7 @@ typedef struct evaluation {
     nnclr_embedding train, test;
     int64_t *label; /* of TEST, as labels of TRAIN */
     int64_t rows;   /* of TRAIN with a label that is used */
+    nnclr_progress progress;
     nnclr_engine engine;
     nnclr_pool *pool;
     method_result results[METHODS]; /* in the order of --methods */
@@ -85,7 +86,8 @@ static void close_files(evaluation *v) {
 
 static bool run_knn(evaluation *v, method_result *result, nnclr_error *e) {
     const settings *s = v->settings;
-    const nnclr_knn_options options = {.k = (int)s->k, .temperature = s->temperature};
+    const nnclr_knn_options options = {
+        .k = (int)s->k, .temperature = s->temperature, .progress = &v->progress};
     return nnclr_json_put_int(result->settings, "k", s->k, e) &&
            nnclr_json_put_real(result->settings, "temperature", s->temperature, e) &&
            nnclr_knn_predict(&v->engine, &v->train.rows, v->train.label, &v->test.rows, v->label,
@@ -158,11 +160,21 @@ static bool keep_classifier(const evaluation *v, const nnclr_classifier *classif
     return ok;
 }
 
-static void show_progress(void *context, int64_t epoch, int64_t epochs, double loss) {
-    nnclr_cli *cli = context;
-    char text[60];
-    snprintf(text, sizeof text, "loss %.4f", loss);
-    nnclr_cli_progress(cli, "epochs", (uint64_t)epoch, (uint64_t)epochs, text);
+/* Rows whose reading is told. */
+typedef struct told_rows {
+    const nnclr_row_source *rows;
+    const nnclr_progress *progress;
+} told_rows;
+
+static bool read_told(const nnclr_row_source *source, int64_t first, int64_t count, float *rows,
+                      nnclr_error *e) {
+    const told_rows *t = source->context;
+    return t->rows->read(t->rows, first, count, rows, e) &&
+           nnclr_progress_tell(t->progress, "rows", first + count, source->n, NULL, e);
+}
+
+static nnclr_row_source tell_rows(told_rows *t) {
+    return (nnclr_row_source){.n = t->rows->n, .d = t->rows->d, .read = read_told, .context = t};
 }
 
 static bool run_linear(evaluation *v, method_result *result, nnclr_error *e) {
@@ -175,18 +187,17 @@ static bool run_linear(evaluation *v, method_result *result, nnclr_error *e) {
                                           .lr = s->lr,
                                           .weight_decay = s->weight_decay,
                                           .lambdas = s->lambdas,
-                                          .progress = show_progress,
-                                          .context = v->cli};
+                                          .progress = &v->progress};
+    told_rows told[] = {{&v->train.rows, &v->progress}, {&v->test.rows, &v->progress}};
+    const nnclr_row_source train = tell_rows(&told[0]), test = tell_rows(&told[1]);
     nnclr_classifier classifier = {0};
     nnclr_linear_fit fit;
     if (v->train.class_count > INT_MAX)
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu classes are too many", v->train.class_count);
-    bool ok = nnclr_linear_train(&v->engine, &v->train.rows, v->train.label,
-                                 (int)v->train.class_count, &options, &classifier, &fit, e);
-    nnclr_cli_progress_end(v->cli);
+    bool ok = nnclr_linear_train(&v->engine, &train, v->train.label, (int)v->train.class_count,
+                                 &options, &classifier, &fit, e);
     ok = ok &&
-         nnclr_linear_predict(&v->engine, &classifier, &v->test.rows, v->label, result->predictions,
-                              e) &&
+         nnclr_linear_predict(&v->engine, &classifier, &test, v->label, result->predictions, e) &&
          (!s->output || keep_classifier(v, &classifier, &fit, e)) &&
          tell_linear(v, &fit, result, e);
     nnclr_classifier_free(&classifier);
@@ -221,8 +232,13 @@ static bool run(evaluation *v, nnclr_error *e) {
     v->pool = nnclr_pool_create(v->cli->threads, e);
     bool ok =
         v->pool && nnclr_engine_open(&v->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, v->pool, e);
+    nnclr_cli_opening(v->cli, "judging %lld rows of %s by %lld of %s: %d numbers each, %zu classes",
+                      (long long)v->test.rows.n, v->cli->operands[1], (long long)v->rows,
+                      v->cli->operands[0], v->train.rows.d, v->train.class_count);
+    nnclr_cli_catch(v->cli, NULL);
     for (int i = 0; ok && i < v->count; i++)
         ok = run_method(v, &v->results[i], e);
+    nnclr_cli_progress_end(v->cli);
     nnclr_engine_close(&v->engine);
     nnclr_pool_free(v->pool);
     return ok;
@@ -434,7 +450,7 @@ int main(int argc, char **argv) {
     };
     nnclr_cli cli;
     nnclr_cli_begin(&cli, &program, argc, argv);
-    evaluation v = {.cli = &cli, .settings = &s};
+    evaluation v = {.cli = &cli, .settings = &s, .progress = nnclr_cli_watch(&cli)};
     check(&cli, &s, &v);
     if (s.augment)
         evaluate_augmented(&cli, &s);

@@ -37,12 +37,6 @@ static bool leave_out(void *context, const nnclr_error *why) {
     return true;
 }
 
-static bool on_progress(void *context, uint64_t done, uint64_t total) {
-    packing *p = context;
-    nnclr_cli_progress(p->cli, "pictures", done, total, NULL);
-    return !nnclr_cli_stop;
-}
-
 static bool start(packing *p, nnclr_error *e) {
     const settings *s = p->settings;
     const nnclr_source_options options = {
@@ -58,12 +52,13 @@ static bool start(packing *p, nnclr_error *e) {
     nnclr_cli_detail(p->cli, "%zu files of %zu classes found", nnclr_source_count(p->source),
                      nnclr_source_class_count(p->source));
     p->beside = pictures_note(p->cli, p->source);
-    nnclr_cli_catch();
+    nnclr_cli_catch(p->cli, NULL);
     return true;
 }
 
 static bool pack_source(packing *p, nnclr_error *e) {
     const settings *s = p->settings;
+    const nnclr_progress progress = nnclr_cli_watch(p->cli);
     const nnclr_pack_request request = {
         .source = p->source,
         .shard =
@@ -79,8 +74,8 @@ static bool pack_source(packing *p, nnclr_error *e) {
         .seed = (uint64_t)s->seed,
         .threads = p->cli->threads,
         .leave_out = leave_out,
-        .on_progress = on_progress,
         .context = p,
+        .progress = &progress,
     };
     return nnclr_pack(&request, &p->report, e);
 }
@@ -92,8 +87,6 @@ static int pack(nnclr_cli *cli, const settings *s) {
     size_t classes = done ? nnclr_source_class_count(p.source) : 0;
     nnclr_source_close(p.source);
     nnclr_cli_progress_end(cli);
-    if (!done && nnclr_cli_stop)
-        nnclr_cli_die_of(nnclr_cli_stop);
     if (!done)
         nnclr_cli_die(cli, &e);
     const uint64_t left_out = p.report.left_out + p.beside;

@@ -27,13 +27,14 @@ static void on_warning(void *context, const char *text) {
 
 static nnclr_probe_end on_probe(void *context, nnclr_probe_line *line, nnclr_error *e) {
     session *n = session_of(context);
-    nnclr_probe_call call = {.should_stop = training_is_told_to_stop};
+    const nnclr_progress progress = nnclr_cli_watch(n->training.cli);
     nnclr_accuracy accuracy;
     double began = nnclr_now();
-    if (!nnclr_probe_run(n->probe, &call, &accuracy, e)) {
-        if (!call.stopped)
-            nnclr_fail_at(e, "the probe after step %lld", (long long)line->step);
-        return call.stopped ? NNCLR_PROBE_INTERRUPTED : NNCLR_PROBE_FAILED;
+    if (!nnclr_probe_run(n->probe, &progress, &accuracy, e)) {
+        if (e->code == NNCLR_ERROR_STOPPED)
+            return NNCLR_PROBE_INTERRUPTED;
+        nnclr_fail_at(e, "the probe after step %lld", (long long)line->step);
+        return NNCLR_PROBE_FAILED;
     }
     line->n = accuracy.n;
     line->top1 = accuracy.top1;

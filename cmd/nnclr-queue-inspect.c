@@ -1,8 +1,6 @@
 /* nnclr-queue-inspect: which pictures are neighbours, in a support set or an embedding file. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -53,7 +51,7 @@ static bool write_sheet(inspector *x, const nnclr_inspection *found, nnclr_error
     bool ok = true;
     for (int page = 0; ok && page < pages; page++) {
         png.size = 0;
-        ok = nnclr_tell(&x->progress, "pages drawn", (uint64_t)page, (uint64_t)pages, e) &&
+        ok = nnclr_progress_tell(&x->progress, "pages drawn", page, pages, NULL, e) &&
              nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x), &png, e) &&
              page_path(x->settings->sheet, page, pages, &path, e) &&
              write_file((const char *)path.data, &png, e);
@@ -140,23 +138,13 @@ static void print_summary(const inspector *x, int64_t queries) {
             (long long)summary.distinct, (long long)queries);
 }
 
-/* Columns of the terminal, of COLUMNS where there is none, or 80. */
-static int terminal_columns(void) {
-    struct winsize size;
-    int64_t columns;
-    const char *given = getenv("COLUMNS");
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    return given && nnclr_parse_int(given, 1, 10000, &columns) ? (int)columns : 80;
-}
-
 static bool print_pictures(const inspector *x, const nnclr_inspection *found, nnclr_error *e) {
     nnclr_buffer text = {0};
     bool ok = true;
     for (int64_t i = 0; ok && i < found->count && !ferror(stdout); i++) {
         text.size = 0;
-        ok = nnclr_neighbour_text(found, i, x->query_shards, x->shards, terminal_columns(), &text,
-                                  e);
+        ok = nnclr_neighbour_text(found, i, x->query_shards, x->shards,
+                                  nnclr_cli_columns(STDOUT_FILENO), &text, e);
         if (ok)
             fwrite(text.data, 1, text.size, stdout);
     }

@@ -75,23 +75,13 @@ static nnclr_json *describe(const settings *s, nnclr_error *e) {
     return NULL;
 }
 
-typedef struct progress {
-    nnclr_cli *cli;
-    uint64_t total;
-} progress;
-
-static void on_progress(void *context, size_t done) {
-    progress *p = context;
-    nnclr_cli_progress(p->cli, "views", done, p->total, NULL);
-}
-
 static bool write_views(nnclr_cli *cli, const settings *s, nnclr_shard_set *set,
                         nnclr_views_request *request, nnclr_error *e) {
-    progress p = {cli, 2 * request->count};
+    const nnclr_progress progress = nnclr_cli_watch(cli);
     nnclr_json *config = describe(s, e);
     request->config = config;
-    request->on_progress = on_progress;
-    request->context = &p;
+    request->progress = &progress;
+    nnclr_cli_catch(cli, NULL);
     bool ok = config && nnclr_views_write(s->output, set, request, e);
     nnclr_cli_progress_end(cli);
     nnclr_json_free(config);

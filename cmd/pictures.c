@@ -40,23 +40,19 @@ static bool leave_out(void *context, const nnclr_error *why) {
     return true;
 }
 
-static bool on_progress(void *context, uint64_t done, uint64_t total) {
-    nnclr_cli_progress(context, "pictures", done, total, NULL);
-    if (done == total)
-        nnclr_cli_progress_end(context);
-    return true;
-}
-
 nnclr_shard_set *pictures_open(nnclr_cli *cli, const char *const *paths, size_t count,
                                uint64_t cache_bytes, nnclr_error *e) {
+    const nnclr_progress progress = nnclr_cli_watch(cli);
     const nnclr_pictures_options options = {
         .cache_bytes = cache_bytes,
         .program = PICTURES_PACKER,
         .threads = cli->threads,
         .on_packing = on_packing,
         .leave_out = leave_out,
-        .on_progress = on_progress,
         .context = cli,
+        .progress = &progress,
     };
-    return nnclr_pictures_open(paths, count, &options, e);
+    nnclr_shard_set *set = nnclr_pictures_open(paths, count, &options, e);
+    nnclr_cli_progress_end(cli);
+    return set;
 }

@@ -1,22 +1,35 @@
+/* The line that tells how far the work is. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/files.h"
 #include "cmd/cli_internal.h"
 
+enum { PLAIN_SECONDS = 60, COLUMNS_MOST = 500, PARTS = 4 };
+static const double seconds_in_place = 0.2;
+
 void nnclr_cli_clear_progress(nnclr_cli *cli) {
-    if (cli->progress_shown)
-        fputs("\r\033[K", stderr);
-    cli->progress_shown = false;
+    if (cli->progress.shown)
+        fputs(NNCLR_CLEAR_LINE, stderr);
+    cli->progress.shown = false;
 }
 
-enum { PROGRESS_PLAIN_SECONDS = 60 };
-
-static bool terminal_takes_progress(void) {
+bool nnclr_cli_shows_progress(void) {
     const char *kind = getenv("TERM");
     return isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
+}
+
+int nnclr_cli_columns(int fd) {
+    struct winsize size;
+    int64_t columns;
+    const char *given = getenv("COLUMNS");
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return given && nnclr_parse_int(given, 1, 10000, &columns) ? (int)columns : 80;
 }
 
 void nnclr_cli_duration(double seconds, char *text, size_t size) {
@@ -29,43 +42,120 @@ void nnclr_cli_duration(double seconds, char *text, size_t size) {
         snprintf(text, size, "%lld h %02d min", (long long)(s / 3600), (int)(s % 3600 / 60));
 }
 
-void nnclr_cli_progress(nnclr_cli *cli, const char *unit, uint64_t done, uint64_t total,
-                        const char *extra) {
-    double now = nnclr_now();
+/* ---- what is said ---- */
+
+/* The most important first; "" is none. */
+typedef struct parts {
+    char text[PARTS][100];
+} parts;
+
+static parts describe(const nnclr_cli *cli, int64_t total, double now, const char *note) {
+    const int64_t done = cli->progress.done;
+    const double rate = (double)(done - cli->progress.first) / (now - cli->progress.start);
+    parts p = {0};
+    char left[40];
+    if (total > 0) {
+        nnclr_cli_duration(done < total ? (double)(total - done) / rate : 0, left, sizeof left);
+        snprintf(p.text[0], sizeof p.text[0], "%lld %s of %lld (%.0f %%)", (long long)done,
+                 cli->progress.unit, (long long)total, 100.0 * (double)done / (double)total);
+        snprintf(p.text[1], sizeof p.text[1], "%s left", left);
+    } else {
+        snprintf(p.text[0], sizeof p.text[0], "%lld %s", (long long)done, cli->progress.unit);
+    }
+    snprintf(p.text[2], sizeof p.text[2], rate >= 0.5 ? "%.4g/s" : "%.3g s each",
+             rate >= 0.5 ? rate : 1 / rate);
+    snprintf(p.text[3], sizeof p.text[3], "%s", note ? note : "");
+    return p;
+}
+
+/* The first parts, with the program's name before them or without. */
+static void join(const parts *p, int count, const char *program, char *line, size_t size) {
+    size_t used = (size_t)snprintf(line, size, "%s%s", program, program[0] ? ": " : "");
+    for (int i = 0; i < count && used < size; i++)
+        if (p->text[i][0])
+            used +=
+                (size_t)snprintf(line + used, size - used, "%s%s", i > 0 ? ", " : "", p->text[i]);
+}
+
+/* Cuts the line, which is ASCII, to so many columns; returns whether it was longer. */
+static bool cut(char *line, int columns) {
+    const size_t most = columns > 0 ? (size_t)columns : 0;
+    if (strlen(line) <= most)
+        return false;
+    line[most] = '\0';
+    return true;
+}
+
+/* As much as fits: parts go from the end on, and the program's name before the last two. */
+static void fit(const parts *p, const char *program, int columns, char *line, size_t size) {
+    for (int count = PARTS; count >= 2; count--) {
+        join(p, count, program, line, size);
+        if (!cut(line, columns))
+            return;
+    }
+    for (int count = 2; count >= 1; count--) {
+        join(p, count, "", line, size);
+        if (!cut(line, columns))
+            return;
+    }
+}
+
+/* ---- when it is said ---- */
+
+void nnclr_cli_progress(nnclr_cli *cli, const char *unit, int64_t done, int64_t total,
+                        const char *note) {
+    const double now = nnclr_now();
     if (cli->verbosity < 0)
         return;
-    if (cli->progress_start == 0) {
-        cli->progress_start = cli->progress_last = now;
-        cli->progress_first = done;
-        return;
+    if (!cli->progress.unit || strcmp(unit, cli->progress.unit) != 0 || done < cli->progress.done) {
+        if (!cli->progress.unit)
+            cli->progress.last = now;
+        cli->progress.unit = unit;
+        cli->progress.start = now;
+        cli->progress.first = done;
     }
-    bool in_place = terminal_takes_progress();
-    if (now - cli->progress_last < (in_place ? 0.2 : (double)PROGRESS_PLAIN_SECONDS))
+    cli->progress.done = done;
+    const bool in_place = nnclr_cli_shows_progress();
+    if (done == cli->progress.first || now - cli->progress.start < seconds_in_place ||
+        now - cli->progress.last < (in_place ? seconds_in_place : (double)PLAIN_SECONDS))
         return;
-    cli->progress_last = now;
+    cli->progress.last = now;
+    if (cli->progress.opening[0])
+        nnclr_cli_note(cli, "%s", cli->progress.opening);
+    cli->progress.opening[0] = '\0';
 
-    double rate = (double)(done - cli->progress_first) / (now - cli->progress_start);
-    char text[400], left[40], speed[40], share[100] = "";
-    if (total > 0 && rate > 0) {
-        nnclr_cli_duration((double)(total - done) / rate, left, sizeof left);
-        snprintf(share, sizeof share, " of %llu (%.0f %%), %s left", (unsigned long long)total,
-                 100.0 * (double)done / (double)total, left);
-    }
-    if (rate >= 0.5 || rate <= 0)
-        snprintf(speed, sizeof speed, "%.4g/s", rate);
-    else
-        snprintf(speed, sizeof speed, "%.3g s each", 1 / rate);
-    snprintf(text, sizeof text, "%llu %s%s, %s%s%s", (unsigned long long)done, unit, share, speed,
-             extra && extra[0] ? ", " : "", extra ? extra : "");
+    char line[COLUMNS_MOST];
+    const parts p = describe(cli, total, now, note);
     if (in_place) {
-        fprintf(stderr, "\r%s: %.150s\033[K", cli->program->name, text);
-        cli->progress_shown = true;
+        /* The last column stays free: some terminals go to the next line behind it. */
+        fit(&p, cli->program->name, nnclr_cli_columns(STDERR_FILENO) - 1, line, sizeof line);
+        fprintf(stderr, "\r%s\033[K", line);
+        cli->progress.shown = true;
     } else {
-        nnclr_cli_note(cli, "%s", text);
+        join(&p, PARTS, "", line, sizeof line);
+        nnclr_cli_note(cli, "%s", line);
     }
+}
+
+void nnclr_cli_opening(nnclr_cli *cli, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(cli->progress.opening, sizeof cli->progress.opening, format, arguments);
+    va_end(arguments);
 }
 
 void nnclr_cli_progress_end(nnclr_cli *cli) {
     nnclr_cli_clear_progress(cli);
-    cli->progress_start = 0;
+    cli->progress.opening[0] = '\0';
+    cli->progress.unit = NULL;
+    cli->progress.done = 0;
+}
+
+static bool tell(void *context, const char *unit, int64_t done, int64_t total, const char *note) {
+    nnclr_cli_progress(context, unit, done, total, note);
+    return nnclr_cli_stop == 0;
+}
+
+nnclr_progress nnclr_cli_watch(nnclr_cli *cli) {
+    return (nnclr_progress){.tell = tell, .context = cli};
 }

@@ -1,5 +1,6 @@
 #include "cmd/training.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,9 +97,12 @@ bool training_reopen_engine(training_session *n, nnclr_error *e) {
 
 static void on_step(void *context, const nnclr_trainer_report *report) {
     training_session *n = context;
-    char loss[40];
-    snprintf(loss, sizeof loss, "loss %.4f", report->loss);
-    nnclr_cli_progress(n->cli, "steps", (uint64_t)report->step, (uint64_t)report->total, loss);
+    char note[80];
+    const int used = snprintf(note, sizeof note, "loss %.4f", report->loss);
+    if (isfinite(report->accuracy))
+        snprintf(note + used, sizeof note - (size_t)used, ", %s %.3f",
+                 n->program->finetunes ? "batch_acc" : "nn_acc", report->accuracy);
+    nnclr_cli_progress(n->cli, "steps", report->step, report->total, note);
 }
 
 static void on_message(void *context, const char *text) {
@@ -115,11 +119,6 @@ static nnclr_request should_stop(void *unused) {
         return NNCLR_GO_ON;
     nnclr_cli_usr1 = 0;
     return NNCLR_SAVE_NOW;
-}
-
-bool training_is_told_to_stop(void *unused) {
-    (void)unused;
-    return nnclr_cli_stop != 0;
 }
 
 /* When checkpoints are due. */
@@ -182,6 +181,31 @@ static bool describe_run(training_session *n, nnclr_error *e) {
     return nnclr_run_describe(n->run, &description, e);
 }
 
+/* Says what is trained on what. */
+static void tell_opening(const training_session *n) {
+    const nnclr_config *c = &n->settings->config;
+    const nnclr_plan *plan = &n->plan;
+    const double epochs = (double)plan->total / (double)plan->steps_per_epoch;
+    char width[40] = "", more[40] = "", length[120], every[60];
+    if (c->model.width != 1)
+        snprintf(width, sizeof width, " x%g", c->model.width);
+    if (n->file_count > 1)
+        snprintf(more, sizeof more, " and %zu more", n->file_count - 1);
+    if (n->info.step > 0)
+        snprintf(length, sizeof length, "on from step %lld of %lld", (long long)n->info.step,
+                 (long long)plan->total);
+    else
+        snprintf(length, sizeof length, "%.*f epoch%s, %lld step%s of %d",
+                 fmod(epochs, 1) == 0 ? 0 : 2, epochs, epochs == 1 ? "" : "s",
+                 (long long)plan->total, plan->total == 1 ? "" : "s", c->batch);
+    training_show_duration(&n->settings->save_every, every, sizeof every);
+    nnclr_cli_note(n->cli,
+                   "training %s%s on %zu %spictures of %s%s: %s; a checkpoint every %s in %s",
+                   nnclr_arch_names[c->model.arch], width, nnclr_training_data_count(&n->data),
+                   n->program->finetunes ? "labelled " : "", n->files[0], more, length, every,
+                   n->settings->folder);
+}
+
 /* Says how the run ended; the exit code. */
 static int conclude(nnclr_cli *cli, const char *folder, const nnclr_trainer_result *result) {
     if (result->save_failed || result->metrics_failed || result->keep_failed) {
@@ -222,8 +246,11 @@ void training_run(training_session *n) {
     bool ok = (n->settings->resume ? p->prepare_resumed(n, &e) : p->prepare_new(n, &e)) &&
               p->make_trainer(n, &e);
     /* A signal ends what came before as it ends any program: no file of a run has changed yet. */
-    nnclr_cli_catch();
-    ok = ok && describe_run(n, &e) && nnclr_trainer_run(n->trainer, &result, &e);
+    nnclr_cli_catch(cli, "finishing this step; again: quit now");
+    ok = ok && describe_run(n, &e);
+    if (ok)
+        tell_opening(n);
+    ok = ok && nnclr_trainer_run(n->trainer, &result, &e);
     nnclr_cli_progress_end(cli);
     ok = ok && (!p->report || p->report(n, &result, &e));
     const int code = ok ? conclude(cli, n->settings->folder, &result) : NNCLR_EXIT_FAILED;

@@ -58,8 +58,6 @@ bool training_reopen_engine(training_session *n, nnclr_error *e);
 bool training_make_trainer(training_session *n, nnclr_trainer_callbacks callbacks,
                            int64_t probe_every, nnclr_error *e);
 
-bool training_is_told_to_stop(void *unused); /* by a signal */
-
 /* A whole run, or a rehearsal of it, whose `probe` make_trainer may have opened; the process ends.
  */
 _Noreturn void training_run(training_session *n);

@@ -22,7 +22,7 @@ typedef enum nnclr_code {
     NNCLR_ERROR_USAGE,  /* options that contradict each other or the data */
     NNCLR_ERROR_MISSING, /* not built in, or not offered by this machine */
     NNCLR_ERROR_NUMERIC, /* a number is not finite any more */
-    NNCLR_ERROR_STOPPED  /* who watched the work asked it to end */
+    NNCLR_ERROR_STOPPED  /* whoever asked for the work wants it no more (progress.h) */
 } nnclr_code;
 
 typedef struct nnclr_error {

@@ -1,25 +1,24 @@
-/* How long work says how far it is, and how it is asked to end. */
+/* How far a long piece of work is: told by whoever does it to whoever asked for it, who may end it.
+ */
 #ifndef NNCLR_BASE_PROGRESS_H
 #define NNCLR_BASE_PROGRESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
 
-/* The caller's, in the options of the work. Called from the thread that called the work, several
- * times a second or more. */
 typedef struct nnclr_progress {
-    /* `done` of `total` units of `what`, a plural; a new word begins a new piece of work. False:
-     * end. */
-    bool (*tell)(void *context, const char *what, uint64_t done, uint64_t total);
+    /* `done` of `total` (0: unknown) `unit`, a constant such as "rows"; `note` is what else there
+     * is to say, or NULL; both are ASCII. False: the work is to end. Called from the thread that
+     * asked for the work, several times a second where the work allows it. */
+    bool (*tell)(void *context, const char *unit, int64_t done, int64_t total, const char *note);
     void *context;
 } nnclr_progress;
 
-/* False, with NNCLR_ERROR_STOPPED, where the work is to end. NULL: nobody watches. */
-static inline bool nnclr_tell(const nnclr_progress *progress, const char *what, uint64_t done,
-                              uint64_t total, nnclr_error *e) {
-    return !progress || progress->tell(progress->context, what, done, total) ||
-           nnclr_fail(e, NNCLR_ERROR_STOPPED, "stopped");
-}
+/* Tells it; a `progress` of NULL, or without `tell`, listens to nothing. False, with
+ * NNCLR_ERROR_STOPPED, where the work is to end. */
+bool nnclr_progress_tell(const nnclr_progress *progress, const char *unit, int64_t done,
+                         int64_t total, const char *note, nnclr_error *e);
 
 #endif

@@ -1,5 +1,7 @@
 #include "eval/augmented_linear.h"
 
+#include <stdio.h>
+
 #include "base/memory.h"
 #include "eval/embed.h"
 #include "eval/labelled_rows.h"
@@ -70,20 +72,23 @@ static void free_trainer(trainer *t) {
 typedef struct measurement {
     nnclr_moments moments;
     const int64_t *label;
+    const nnclr_progress *progress;
+    int64_t total;
 } measurement;
 
 static bool measure_rows(void *context, int64_t first, int64_t count, const float *rows,
                          nnclr_error *e) {
     measurement *m = context;
-    (void)e;
     for (int64_t i = 0; i < count; i++)
         if (m->label[first + i] >= 0)
             nnclr_moments_add(&m->moments, rows + i * m->moments.d);
-    return true;
+    return nnclr_progress_tell(m->progress, "pictures", first + count, m->total, NULL, e);
 }
 
 static bool standardize(trainer *t, nnclr_error *e) {
-    measurement m = {.label = t->label};
+    measurement m = {.label = t->label,
+                     .progress = t->options->progress,
+                     .total = (int64_t)nnclr_shard_set_count(t->set)};
     const nnclr_row_sink sink = {.put = measure_rows, .context = &m};
     bool ok = nnclr_moments_begin(&m.moments, t->d, e) &&
               nnclr_embedder_run(t->embedder, t->set, &sink, e);
@@ -128,6 +133,13 @@ static nnclr_loader *open_loader(const trainer *t, nnclr_error *e) {
     return nnclr_loader_open(t->set, &options, e);
 }
 
+/* The loss is that of the last step. */
+static bool tell_views(const trainer *t, int64_t views, int64_t total, nnclr_error *e) {
+    char note[60];
+    snprintf(note, sizeof note, "loss %.4f", nnclr_softmax_sgd_state_of(t->sgd).batch_loss);
+    return nnclr_progress_tell(t->options->progress, "views", views, total, note, e);
+}
+
 static bool learn(trainer *t, nnclr_error *e) {
     const nnclr_augmented_options *o = t->options;
     const int64_t total = o->sgd.epochs * (int64_t)t->count;
@@ -140,10 +152,8 @@ static bool learn(trainer *t, nnclr_error *e) {
     nnclr_embedder_pack(t->embedder);
     bool ok = true;
     while (ok && (batch = nnclr_loader_next(loader, &loading))) {
-        ok = take_batch(t, batch, e);
         views += batch->n;
-        if (ok && o->progress)
-            o->progress(o->context, views, total, nnclr_softmax_sgd_state_of(t->sgd).batch_loss);
+        ok = take_batch(t, batch, e) && tell_views(t, views, total, e);
     }
     if (ok && loading.code != NNCLR_OK) {
         *e = loading;
@@ -192,6 +202,8 @@ typedef struct judge {
     const nnclr_classifier *classifier;
     const int64_t *label;
     nnclr_prediction *predictions;
+    const nnclr_progress *progress;
+    int64_t total;
 } judge;
 
 static bool judge_rows(void *context, int64_t first, int64_t count, const float *rows,
@@ -199,17 +211,21 @@ static bool judge_rows(void *context, int64_t first, int64_t count, const float 
     const judge *j = context;
     const nnclr_row_source source = nnclr_rows_in_memory(rows, count, j->classifier->d);
     return nnclr_linear_predict(j->engine, j->classifier, &source, j->label + first,
-                                j->predictions + first, e);
+                                j->predictions + first, e) &&
+           nnclr_progress_tell(j->progress, "pictures", first + count, j->total, NULL, e);
 }
 
 bool nnclr_augmented_predict(nnclr_parameters *parameters, int cut,
                              const nnclr_evaluation_options *view, nnclr_shard_set *test,
                              const int64_t *label, const nnclr_classifier *classifier,
-                             nnclr_prediction *predictions, nnclr_error *e) {
+                             const nnclr_progress *progress, nnclr_prediction *predictions,
+                             nnclr_error *e) {
     judge j = {.engine = parameters->engine,
                .classifier = classifier,
                .label = label,
-               .predictions = predictions};
+               .predictions = predictions,
+               .progress = progress,
+               .total = (int64_t)nnclr_shard_set_count(test)};
     const nnclr_row_sink sink = {.put = judge_rows, .context = &j};
     return nnclr_embed_network(parameters, cut, test, view, &sink, e);
 }

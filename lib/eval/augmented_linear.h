@@ -30,9 +30,7 @@ typedef struct nnclr_augmented_options {
     nnclr_augment augment;
     bool standardize; /* each feature to mean 0 and deviation 1 over the evaluation views of the
                          labelled records */
-    /* May be NULL. Told after each batch of views; the loss is that of the last step. */
-    void (*progress)(void *context, int64_t views, int64_t total, double loss);
-    void *context;
+    const nnclr_progress *progress; /* told after each batch of views; may be NULL */
 } nnclr_augmented_options;
 
 /* The network of `parameters` up to the value `cut`, whose channels are the features. `view`: the
@@ -47,10 +45,11 @@ bool nnclr_augmented_train(nnclr_parameters *parameters, int cut,
                            nnclr_linear_fit *fit, nnclr_error *e);
 
 /* Predicts every record of `test` from its evaluation view; label and predictions [records of
- * `test`], a label of -1 is not known. */
+ * `test`], a label of -1 is not known. `progress` is told of pictures; may be NULL. */
 bool nnclr_augmented_predict(nnclr_parameters *parameters, int cut,
                              const nnclr_evaluation_options *view, nnclr_shard_set *test,
                              const int64_t *label, const nnclr_classifier *classifier,
-                             nnclr_prediction *predictions, nnclr_error *e);
+                             const nnclr_progress *progress, nnclr_prediction *predictions,
+                             nnclr_error *e);
 
 #endif

@@ -18,7 +18,7 @@ struct nnclr_class_test {
     nnclr_class_result *classes; /* [class_count] */
     int64_t n, first, five;
     double loss; /* sum */
-    nnclr_probe_call *call;
+    const nnclr_progress *progress;
 };
 
 /* map [classes of the test]: labels of train. */
@@ -107,20 +107,18 @@ static void judge(nnclr_class_test *t, const float *logits, int64_t label) {
 
 static bool put_rows(void *context, int64_t first, int64_t count, const float *rows,
                      nnclr_error *e) {
-    (void)e;
     nnclr_class_test *t = context;
     for (int64_t i = 0; i < count; i++)
         if (t->label[first + i] >= 0)
             judge(t, rows + i * t->class_count, t->label[first + i]);
-    t->call->stopped = t->call->should_stop && t->call->should_stop(t->call->context);
-    return !t->call->stopped;
+    return nnclr_progress_tell(t->progress, "pictures", first + count,
+                               (int64_t)nnclr_shard_set_count(t->set), NULL, e);
 }
 
-bool nnclr_class_test_run(nnclr_class_test *t, nnclr_probe_call *call,
+bool nnclr_class_test_run(nnclr_class_test *t, const nnclr_progress *progress,
                           nnclr_class_test_result *result, nnclr_error *e) {
     const nnclr_row_sink sink = {.put = put_rows, .context = t};
-    t->call = call;
-    call->stopped = false;
+    t->progress = progress;
     t->n = t->first = t->five = 0;
     t->loss = 0;
     memset(t->classes, 0, (size_t)t->class_count * sizeof *t->classes);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "eval/prediction.h"
 #include "eval/probe.h"
 #include "io/shard.h"
@@ -41,7 +42,7 @@ typedef struct nnclr_class_test_result {
 } nnclr_class_test_result;
 
 /* Judges the parameters as they are, as nnclr_probe_run. */
-bool nnclr_class_test_run(nnclr_class_test *test, nnclr_probe_call *call,
+bool nnclr_class_test_run(nnclr_class_test *test, const nnclr_progress *progress,
                           nnclr_class_test_result *result, nnclr_error *e);
 
 #endif

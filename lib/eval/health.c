@@ -51,7 +51,7 @@ static bool read_unit(const nnclr_row_set *set, int64_t row, float *raw, float *
 static bool tell_rows(const nnclr_progress *progress, int64_t done, int64_t count, nnclr_error *e) {
     enum { EVERY = 256 };
     return done % EVERY != 0 ||
-           nnclr_tell(progress, "rows measured", (uint64_t)done, (uint64_t)count, e);
+           nnclr_progress_tell(progress, "rows measured", done, count, NULL, e);
 }
 
 static int by_row(const void *a, const void *b) {

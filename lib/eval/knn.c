@@ -60,6 +60,19 @@ static void predict_task(void *context, int task, int worker) {
     }
 }
 
+/* A chunk's part of the progress. */
+typedef struct chunk_progress {
+    const nnclr_progress *all;
+    int64_t first, total;
+} chunk_progress;
+
+static bool tell_chunk(void *context, const char *unit, int64_t done, int64_t total,
+                       const char *note) {
+    (void)total;
+    const chunk_progress *p = context;
+    return p->all->tell(p->all->context, unit, p->first + done, p->total, note);
+}
+
 bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
                        const int64_t *train_label, const nnclr_row_source *test,
                        const int64_t *test_label, int64_t classes, const nnclr_knn_options *options,
@@ -93,7 +106,12 @@ bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
     votes = nnclr_alloc(workers, (size_t)classes * sizeof *votes, e);
     if (!neighbours || !rows || !votes)
         goto done;
-    nnclr_nearest_options nearest = {.k = k, .candidate = labelled, .bank_record = number};
+    chunk_progress told = {.all = options->progress, .total = test->n};
+    const nnclr_progress progress = {.tell = tell_chunk, .context = &told};
+    nnclr_nearest_options nearest = {.k = k,
+                                     .candidate = labelled,
+                                     .bank_record = number,
+                                     .progress = told.all && told.all->tell ? &progress : NULL};
     chunk c = {.neighbours = neighbours,
                .classes = classes,
                .k = k,
@@ -104,6 +122,7 @@ bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
                .predictions = predictions};
     for (; c.first < test->n; c.first += c.count) {
         c.count = test->n - c.first < most ? test->n - c.first : most;
+        told.first = c.first;
         nearest.exclude = number ? number + c.first : NULL;
         if (!test->read(test, c.first, c.count, rows, e) ||
             !nnclr_nearest(engine, train, rows, c.count, &nearest, neighbours, e))

@@ -23,8 +23,9 @@ enum { NNCLR_KNN_K = 200 };
 typedef struct nnclr_knn_options {
     int k; /* of which at most the labelled rows of TRAIN are taken */
     double temperature;
-    int64_t chunk;      /* test rows in memory at once; 0: about 128 MiB of them */
-    bool leave_one_out; /* TEST is TRAIN: a row is no neighbour of itself */
+    int64_t chunk;                  /* test rows in memory at once; 0: about 128 MiB of them */
+    bool leave_one_out;             /* TEST is TRAIN: a row is no neighbour of itself */
+    const nnclr_progress *progress; /* told of test rows; may be NULL */
 } nnclr_knn_options;
 
 /* Predicts every row of `test`. train_label [train rows] and test_label [test rows] are in

@@ -1,6 +1,7 @@
 #include "eval/linear.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -31,13 +32,25 @@ typedef struct trainer {
     /* of the objective that L-BFGS sees */
     int64_t fit_rows; /* the first rows of `data` */
     double lambda;
+    int64_t looks; /* so often it was computed */
 } trainer;
 
 /* ---- SGD ---- */
 
+static bool tell_step(const trainer *t, const nnclr_softmax_sgd *sgd, nnclr_error *e) {
+    const nnclr_linear_options *o = t->options;
+    const nnclr_softmax_sgd_state state = nnclr_softmax_sgd_state_of(sgd);
+    const int64_t batch = o->batch < t->data.n ? o->batch : t->data.n;
+    char note[60];
+    snprintf(note, sizeof note, "loss %.4f", state.batch_loss);
+    return nnclr_progress_tell(o->progress, "steps", state.steps,
+                               (t->data.n + batch - 1) / batch * o->epochs, note, e);
+}
+
 static bool descend_epoch(const trainer *t, nnclr_softmax_sgd *sgd, const uint32_t *order,
                           nnclr_error *e) {
     const size_t columns = (size_t)t->data.columns;
+    int64_t steps = nnclr_softmax_sgd_state_of(sgd).steps;
     for (int64_t i = 0; i < t->data.n; i++) {
         const uint32_t row = order[i];
         t->engine->table->copy(t->engine, nnclr_softmax_sgd_place(sgd),
@@ -45,6 +58,9 @@ static bool descend_epoch(const trainer *t, nnclr_softmax_sgd *sgd, const uint32
                                columns * nnclr_real_bytes(t->engine));
         if (!nnclr_softmax_sgd_take(sgd, t->data.label[row], e))
             return false;
+        if (nnclr_softmax_sgd_state_of(sgd).steps > steps && !tell_step(t, sgd, e))
+            return false;
+        steps = nnclr_softmax_sgd_state_of(sgd).steps;
     }
     return true;
 }
@@ -67,9 +83,6 @@ static bool descend(trainer *t, nnclr_linear_fit *fit, nnclr_error *e) {
     for (int epoch = 0; ok && epoch < o->epochs; epoch++) {
         nnclr_permutation(o->seed, NNCLR_DRAW_ORDER, (uint32_t)epoch, (uint32_t)n, order);
         ok = descend_epoch(t, sgd, order, e);
-        if (ok && o->progress)
-            o->progress(o->context, epoch + 1, o->epochs,
-                        nnclr_softmax_sgd_state_of(sgd).epoch_loss);
     }
     if (ok)
         fit->steps = nnclr_softmax_sgd_state_of(sgd).steps;
@@ -80,6 +93,17 @@ static bool descend(trainer *t, nnclr_linear_fit *fit, nnclr_error *e) {
 }
 
 /* ---- L-BFGS ---- */
+
+/* Within a look at all rows. How many there will be is not known. */
+static bool tell_look(void *context, const char *unit, int64_t done, int64_t total,
+                      const char *note) {
+    const trainer *t = context;
+    const nnclr_progress *p = t->options->progress;
+    char text[60];
+    (void)unit, (void)done, (void)total, (void)note;
+    snprintf(text, sizeof text, "lambda %g", t->lambda);
+    return p->tell(p->context, "evaluations", t->looks, 0, text);
+}
 
 /* |weight|^2, the bias apart; with a gradient, adds that of lambda |weight|^2. */
 static double penalise(const trainer *t, const double *weights, double *gradient) {
@@ -97,7 +121,8 @@ static double penalise(const trainer *t, const double *weights, double *gradient
 
 static bool objective(void *context, const double *weights, double *value, double *gradient,
                       nnclr_error *e) {
-    const trainer *t = context;
+    trainer *t = context;
+    t->looks++;
     if (!nnclr_softmax_loss(t->softmax, t->data.rows, t->data.label, t->fit_rows, weights, value,
                             gradient, e))
         return false;
@@ -173,7 +198,9 @@ static bool choose_lambda(trainer *t, int64_t fit_rows, int *chosen, nnclr_error
 
 static bool optimise(trainer *t, int64_t held_out, nnclr_linear_fit *fit, nnclr_error *e) {
     const nnclr_lambdas *lambdas = &t->options->lambdas;
+    const nnclr_progress looks = {.tell = tell_look, .context = t};
     int chosen = 0;
+    nnclr_softmax_watch(t->softmax, t->options->progress ? &looks : NULL);
     if (lambdas->count > 1) {
         if (!choose_lambda(t, t->data.n - held_out, &chosen, e))
             return false;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/progress.h"
 #include "eval/classifier.h"
 #include "eval/neighbours.h"
 #include "eval/prediction.h"
@@ -36,9 +37,8 @@ typedef struct nnclr_linear_options {
      * with the best top-1 on a tenth of the rows, fitted on the others; of equal ones that with the
      * lowest cross-entropy there. */
     nnclr_lambdas lambdas;
-    /* May be NULL. Told after each epoch of SGD. */
-    void (*progress)(void *context, int64_t epoch, int64_t epochs, double loss);
-    void *context;
+    const nnclr_progress *progress; /* told after each step of SGD, and each time that L-BFGS looks
+                                       at all rows; may be NULL */
 } nnclr_linear_options;
 
 typedef struct nnclr_linear_fit {

@@ -147,8 +147,7 @@ static bool sketch_side(join *j, side *s, nnclr_error *e) {
         return false;
     for (int64_t first = 0; first < s->count; first += j->block) {
         const int64_t count = s->count - first < j->block ? s->count - first : j->block;
-        if (!nnclr_tell(j->options->progress, "rows sketched", (uint64_t)first, (uint64_t)s->count,
-                        e) ||
+        if (!nnclr_progress_tell(j->options->progress, "rows sketched", first, s->count, NULL, e) ||
             !read_rows(s, first, count, j->rows, e))
             return false;
         const int bad = sketch_rows(j, j->rows, count, s->place + first, j->host);
@@ -217,7 +216,8 @@ static bool compare(join *j, const void *sketches, int64_t count, nnclr_error *e
                                        .context = j,
                                        .workspace = j->query_arena};
             j->engine->table->sift(j->engine, &sieve);
-            if (!nnclr_tell(j->options->progress, "pairs", j->pairs_done, j->pairs, e))
+            if (!nnclr_progress_tell(j->options->progress, "pairs", (int64_t)j->pairs_done,
+                                     (int64_t)j->pairs, NULL, e))
                 return false;
         }
     return j->engine->table->sync(j->engine, e);

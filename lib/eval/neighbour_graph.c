@@ -305,8 +305,8 @@ bool nnclr_neighbour_graph(nnclr_engine *engine, const nnclr_row_source *bank,
         if (!load_bank(&g, at, rows, e))
             goto done;
         for (int64_t i = 0; i < queries->n; i += g.query_block)
-            if (!nnclr_tell(options->progress, "pairs", (uint64_t)(at * queries->n + i * rows),
-                            (uint64_t)(bank->n * queries->n), e) ||
+            if (!nnclr_progress_tell(options->progress, "pairs", (at * queries->n + i * rows),
+                                     (bank->n * queries->n), NULL, e) ||
                 !search_queries(&g, i, smaller(g.query_block, queries->n - i), e))
                 goto done;
     }

@@ -26,6 +26,7 @@ static const int64_t CALL_PRODUCTS = INT64_C(1) << 34;
 typedef struct search {
     nnclr_engine *engine;
     const nnclr_nearest_options *options;
+    int64_t bank_n;
     int d, k;
     double slack; /* no product of unit rows is further from the true cosine */
 
@@ -330,8 +331,15 @@ static int call_queries(const search *s, int query_block) {
     return fit < query_block ? (fit < LEAST_QUERIES ? LEAST_QUERIES : (int)fit) : query_block;
 }
 
-/* The block of the bank against all queries, so many at once. */
-static bool search_bank(search *s, int64_t n, int64_t bank_rows, int query_block, nnclr_error *e) {
+/* After `count` queries have met the block of the bank, of `rows` rows. */
+static bool tell(const search *s, int64_t n, int64_t count, int rows, nnclr_error *e) {
+    const double pairs = (double)n * (double)s->bank_first + (double)count * rows;
+    return nnclr_progress_tell(s->options->progress, "rows", (int64_t)(pairs / (double)s->bank_n),
+                               n, NULL, e);
+}
+
+/* The block of the bank, of `rows` rows, against all queries, so many at once. */
+static bool search_bank(search *s, int64_t n, int query_block, int rows, nnclr_error *e) {
     query_block = call_queries(s, query_block);
     for (s->query_first = 0; s->query_first < n; s->query_first += query_block) {
         const int64_t left = n - s->query_first;
@@ -346,13 +354,11 @@ static bool search_bank(search *s, int64_t n, int64_t bank_rows, int query_block
                                    .context = s,
                                    .workspace = s->workspace};
         s->engine->table->sift(s->engine, &sieve);
-        const int64_t done = s->bank_first * n + s->query_first * s->bank_count;
-        if (!nnclr_tell(s->options->progress, "pairs", (uint64_t)done, (uint64_t)(bank_rows * n),
-                        e))
+        if (!tell(s, n, s->query_first + sieve.n, rows, e))
             return false;
     }
     for_rows(s, n, measure_task);
-    return true;
+    return s->engine->table->sync(s->engine, e);
 }
 
 static int rows_of(size_t bytes, int d) {
@@ -422,6 +428,7 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
         (int)min_size(options->query_block ? options->query_block : MOST_QUERIES, n ? n : 1);
     search s = {.engine = engine,
                 .options = options,
+                .bank_n = bank->n,
                 .d = d,
                 .k = options->k,
                 .slack = nnclr_proposal_slack(d),
@@ -438,9 +445,8 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
     if (!allocate(&s, n, bank_block, e) || !load_queries(&s, n, e))
         goto done;
     for (s.bank_first = 0; s.bank_first < bank->n; s.bank_first += bank_block) {
-        if (!load_bank(&s, bank, (int)min_size(bank_block, bank->n - s.bank_first), e))
-            goto done;
-        if (!search_bank(&s, n, bank->n, query_block, e) || !engine->table->sync(engine, e))
+        const int rows = (int)min_size(bank_block, bank->n - s.bank_first);
+        if (!load_bank(&s, bank, rows, e) || !search_bank(&s, n, query_block, rows, e))
             goto done;
     }
     for_rows(&s, n, sort_task);

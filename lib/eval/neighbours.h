@@ -42,7 +42,8 @@ typedef struct nnclr_nearest_options {
                                        NULL: none */
     int bank_block;                 /* bank rows in memory at once; 0: about 64 MiB of them */
     int query_block;                /* queries that go through the sieve at once; 0: very many */
-    const nnclr_progress *progress; /* NULL: nobody watches */
+    const nnclr_progress *progress; /* told of queries, as many as the pairs of query and bank row
+                                       that were compared make; may be NULL */
 } nnclr_nearest_options;
 
 /* out [n][k], for each of `n` queries [n][d] the candidates with the largest cosine, best first,

@@ -127,7 +127,7 @@ void page_neighbours(page *p) {
         p->classes.rows ? " A green frame means the same class, a red one another." : "",
         page_is_queue(p) ? " Age counts training steps behind the newest row." : "");
     for (int64_t i = 0; i < p->x->count; i++) {
-        if (!nnclr_tell(p->options->progress, "queries", (uint64_t)i, (uint64_t)p->x->count, &e)) {
+        if (!nnclr_progress_tell(p->options->progress, "queries", i, p->x->count, NULL, &e)) {
             nnclr_markup_fail(&p->m, &e);
             return;
         }

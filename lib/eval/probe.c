@@ -137,33 +137,32 @@ size_t nnclr_probe_bytes(const nnclr_probe *p) {
 typedef struct target {
     side *side;
     int d;
-    nnclr_probe_call *call;
+    const nnclr_progress *progress;
 } target;
 
 static bool put_rows(void *context, int64_t first, int64_t count, const float *rows,
                      nnclr_error *e) {
-    (void)e;
     target *t = context;
     memcpy(t->side->rows + first * t->d, rows, (size_t)count * (size_t)t->d * sizeof *rows);
-    t->call->stopped = t->call->should_stop && t->call->should_stop(t->call->context);
-    return !t->call->stopped;
+    return nnclr_progress_tell(t->progress, "pictures", first + count,
+                               (int64_t)nnclr_shard_set_count(t->side->set), NULL, e);
 }
 
-static bool embed(nnclr_probe *p, side *s, nnclr_probe_call *call, nnclr_error *e) {
-    target t = {.side = s, .d = p->d, .call = call};
+static bool embed(nnclr_probe *p, side *s, const nnclr_progress *progress, nnclr_error *e) {
+    target t = {.side = s, .d = p->d, .progress = progress};
     const nnclr_row_sink sink = {.put = put_rows, .context = &t};
     return nnclr_embedder_run(p->embedder, s->set, &sink, e);
 }
 
-bool nnclr_probe_run(nnclr_probe *p, nnclr_probe_call *call, nnclr_accuracy *accuracy,
+bool nnclr_probe_run(nnclr_probe *p, const nnclr_progress *progress, nnclr_accuracy *accuracy,
                      nnclr_error *e) {
     side *bank = p->bank.set ? &p->bank : &p->judged;
-    call->stopped = false;
-    if ((p->bank.set && !embed(p, &p->bank, call, e)) || !embed(p, &p->judged, call, e))
+    if ((p->bank.set && !embed(p, &p->bank, progress, e)) || !embed(p, &p->judged, progress, e))
         return false;
     const nnclr_knn_options options = {.k = NNCLR_KNN_K,
                                        .temperature = NNCLR_KNN_TEMPERATURE,
-                                       .leave_one_out = bank == &p->judged};
+                                       .leave_one_out = bank == &p->judged,
+                                       .progress = progress};
     const nnclr_row_source train = nnclr_rows_in_memory(bank->rows, bank->n, p->d),
                            test = nnclr_rows_in_memory(p->judged.rows, p->judged.n, p->d);
     if (!nnclr_knn_predict(p->engine, &train, bank->label, &test, p->judged.label,

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "eval/prediction.h"
 #include "io/shard.h"
 #include "net/parameters.h"
@@ -36,15 +37,9 @@ bool nnclr_probe_plan(nnclr_probe *probe, nnclr_parameters *parameters, const nn
                       int threads, nnclr_error *e);
 size_t nnclr_probe_bytes(const nnclr_probe *probe); /* of that */
 
-typedef struct nnclr_probe_call {
-    bool (*should_stop)(void *context); /* asked after each batch of pictures; NULL: goes on */
-    void *context;
-    bool stopped; /* result: it was told to, and there is no accuracy */
-} nnclr_probe_call;
-
-/* Judges the parameters as they are. False on a failure, and when it was stopped (*e is left alone
- * then). Called from the thread that drives the parameters' engine. */
-bool nnclr_probe_run(nnclr_probe *probe, nnclr_probe_call *call, nnclr_accuracy *accuracy,
+/* Judges the parameters as they are. `progress` is told of pictures and of rows, and may be NULL.
+ * Called from the thread that drives the parameters' engine. */
+bool nnclr_probe_run(nnclr_probe *probe, const nnclr_progress *progress, nnclr_accuracy *accuracy,
                      nnclr_error *e);
 
 #endif

@@ -36,7 +36,7 @@ static bool sum_rows(const nnclr_row_source *rows, const bool *candidate, double
     bool ok = read != NULL;
     for (int64_t first = 0; ok && first < rows->n; first += piece) {
         const int64_t some = rows->n - first < piece ? rows->n - first : piece;
-        ok = nnclr_tell(progress, "rows read", (uint64_t)first, (uint64_t)rows->n, e) &&
+        ok = nnclr_progress_tell(progress, "rows read", first, rows->n, NULL, e) &&
              rows->read(rows, first, some, read, e);
         for (int64_t i = 0; ok && i < some; i++) {
             const float *row = read + i * rows->d;

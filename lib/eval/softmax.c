@@ -11,6 +11,7 @@ enum { CHUNK_ROWS = 2048, CHUNK_LOGITS = 4 << 20, TASK_ROWS = 64 };
 
 struct nnclr_softmax {
     nnclr_engine *engine;
+    const nnclr_progress *progress;
     int columns, classes, chunk;
     void *arena, *weights, *logits, *gradient; /* engine memory */
     size_t arena_bytes;
@@ -80,6 +81,10 @@ void nnclr_softmax_free(nnclr_softmax *s) {
     nnclr_free(s->part);
     nnclr_free(s->host);
     nnclr_free(s);
+}
+
+void nnclr_softmax_watch(nnclr_softmax *s, const nnclr_progress *progress) {
+    s->progress = progress;
 }
 
 /* probability = softmax(logits), and returns log(sum(exp(logits))). */
@@ -167,6 +172,8 @@ bool nnclr_softmax_loss(nnclr_softmax *s, const void *rows, const int64_t *label
             sum += s->loss[i];
         if (gradient)
             add_gradient(s, chunk, gradient);
+        if (!nnclr_progress_tell(s->progress, "rows", first + s->count, n, NULL, e))
+            return false;
     }
     *loss = sum / (double)n;
     for (size_t i = 0; gradient && i < size; i++)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/progress.h"
 #include "engine/engine.h"
 
 typedef struct nnclr_softmax nnclr_softmax;
@@ -15,6 +16,9 @@ typedef struct nnclr_softmax nnclr_softmax;
  * uses it at a time. */
 nnclr_softmax *nnclr_softmax_create(nnclr_engine *engine, int columns, int classes, nnclr_error *e);
 void nnclr_softmax_free(nnclr_softmax *s); /* NULL is fine */
+
+/* Told of rows as a loss goes over them; NULL: nobody listens. */
+void nnclr_softmax_watch(nnclr_softmax *s, const nnclr_progress *progress);
 
 /* *loss = mean over the rows of -log softmax(weights row)[label]. rows: reals [n][columns], n >= 1;
  * label [n] in [0, classes). gradient [classes][columns] is overwritten; NULL: not wanted. */

@@ -73,8 +73,9 @@ static bool consume_all(packing *p, nnclr_pipeline *pipeline, consume take, void
         drop_large(&p->slots[slot].bytes);
         nnclr_pipeline_release(pipeline);
         p->done++;
-        if (!p->request->on_progress(p->request->context, p->done, p->total))
-            return nnclr_fail(e, NNCLR_ERROR_IO, "stopped");
+        if (!nnclr_progress_tell(p->request->progress, "pictures", (int64_t)p->done,
+                                 (int64_t)p->total, NULL, e))
+            return false;
     }
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "image/picture_source.h"
 #include "image/stored_picture.h"
 #include "io/shard.h"
@@ -23,9 +24,8 @@ typedef struct nnclr_pack_request {
     int threads;
     /* A picture that cannot be read: true to leave it out and go on. */
     bool (*leave_out)(void *context, const nnclr_error *why);
-    /* After each picture; `done` of `total` steps. False: stop. */
-    bool (*on_progress)(void *context, uint64_t done, uint64_t total);
     void *context;
+    const nnclr_progress *progress; /* told after each picture; may be NULL */
 } nnclr_pack_request;
 
 typedef struct nnclr_pack_report {

@@ -73,8 +73,8 @@ static bool pack_source(nnclr_source *source, const nnclr_pictures_options *opti
                   .level = NNCLR_PACK_LEVEL},
         .threads = options->threads,
         .leave_out = options->leave_out,
-        .on_progress = options->on_progress,
         .context = options->context,
+        .progress = options->progress,
     };
     nnclr_pack_report report;
     return nnclr_pack(&request, &report, e) || nnclr_fail_at(e, "%s", name);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "image/picture_source.h"
 #include "io/shard.h"
 
@@ -22,10 +23,9 @@ typedef struct nnclr_pictures_options {
     int threads;
     /* What lies in `count` inputs, the first of which is `name`, is about to be packed. */
     void (*on_packing)(void *context, const char *name, size_t count, const nnclr_source *source);
-    /* As nnclr_pack has them; `done` starts anew for each shard that is made. */
-    bool (*leave_out)(void *context, const nnclr_error *why);
-    bool (*on_progress)(void *context, uint64_t done, uint64_t total);
+    bool (*leave_out)(void *context, const nnclr_error *why); /* as nnclr_pack has it */
     void *context;
+    const nnclr_progress *progress; /* the same; starts anew for each shard that is made */
 } nnclr_pictures_options;
 
 /* A set of shards, folders, archives, pictures and files of many pictures, in this order; "-"

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "image/augment.h"
 #include "io/json.h"
 #include "io/shard.h"
@@ -49,11 +50,9 @@ typedef struct nnclr_views_request {
     size_t count;
     bool bytes; /* U8, rounded, else F32 */
     int threads;
-    const nnclr_json *config; /* nnclr.config: how they are made */
-    const char *program;      /* name and version */
-    /* May be NULL; `done` of 2 * count views are written. */
-    void (*on_progress)(void *context, size_t done);
-    void *context;
+    const nnclr_json *config;       /* nnclr.config: how they are made */
+    const char *program;            /* name and version */
+    const nnclr_progress *progress; /* told of views that are written; may be NULL */
 } nnclr_views_request;
 
 /* Pictures are decoded once for each view, in place of a copy of all second views. */

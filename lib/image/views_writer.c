@@ -73,8 +73,9 @@ static bool put_views(const work *w, nnclr_tensor_writer *writer, nnclr_pipeline
             return false;
         nnclr_pipeline_release(pipeline);
         done += records;
-        if (request->on_progress)
-            request->on_progress(request->context, done);
+        if (!nnclr_progress_tell(request->progress, "views", (int64_t)done,
+                                 2 * (int64_t)request->count, NULL, e))
+            return false;
     }
     return true;
 }

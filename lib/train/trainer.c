@@ -31,6 +31,7 @@ struct nnclr_trainer {
     nnclr_loader *loader; /* NULL: no step is left */
     nnclr_watch watch;
     nnclr_buffer line, scratch;
+    double accuracy;       /* for the report */
     double waited;         /* seconds, for views */
     bool starved;          /* the data failed, when the step before was whole */
     double started, saved; /* nnclr_now */
@@ -196,6 +197,7 @@ nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
         return NULL;
     t->options = *options;
     t->finetunes = options->config->method.kind == NNCLR_METHOD_FINETUNE;
+    t->accuracy = NAN;
     if (begin(t, resume, info, e))
         return t;
     nnclr_trainer_free(t);
@@ -312,6 +314,8 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
     if (!nnclr_objective_conclude(objective, &views, e))
         return false;
     t->info.step++;
+    if (measured)
+        t->accuracy = t->finetunes ? line.batch_acc : line.method.nn_acc;
     if (log && !log_line(t, &line, e))
         return false;
     if (measured && !t->finetunes)
@@ -425,6 +429,7 @@ static void tell(const nnclr_trainer *t) {
         .step = t->info.step,
         .total = t->plan.total,
         .loss = nnclr_objective_loss(&t->objective),
+        .accuracy = t->accuracy,
     };
     if (callbacks->on_step)
         callbacks->on_step(callbacks->context, &report);

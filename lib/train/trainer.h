@@ -31,6 +31,8 @@ typedef enum nnclr_probe_end {
 typedef struct nnclr_trainer_report {
     int64_t step, total; /* steps done */
     double loss;
+    double accuracy; /* of the last step that was measured: nn_acc, in fine-tuning batch_acc; NAN:
+                        there are no labels, or no such step yet */
 } nnclr_trainer_report;
 
 typedef struct nnclr_trainer_callbacks {

@@ -224,7 +224,9 @@ END
 
 @test "--max-time stops with a checkpoint and says how to go on" {
     expect 75 tiny --steps 100000 --max-time 0.3s -o run s.tar.zst
-    expect_message nnclr-pretrain "--resume -o run"
+    [ "${#stderr_lines[@]}" -eq 2 ]
+    [ "$stderr" = "nnclr-pretrain: training resnet18 x0.125 on 40 pictures of s.tar.zst: 20000 epochs, 100000 steps of 8; a checkpoint every 10m in run
+nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go on with --resume -o run" ]
     diff <(step_of run/$CHECKPOINT) <(lines run)
     [ ! -e run/DONE ]
 }
@@ -420,7 +422,7 @@ END
 # ---- what goes wrong on the way ----
 
 @test "a loss that is not finite ends the run and keeps the last checkpoint" {
-    expect 1 tiny --steps 50 --lr 1e30 --lr-scale none --warmup 0 --save-every 1steps -o run s.tar.zst
+    expect 1 tiny -q --steps 50 --lr 1e30 --lr-scale none --warmup 0 --save-every 1steps -o run s.tar.zst
     # The update of step 1 already made weights of no use: the checkpoint before them stays.
     expect_message nnclr-pretrain "the weights after step 1 are not finite, or far too large"
     expect_message nnclr-pretrain "start again with a lower --lr (now 1e+30)"
@@ -430,12 +432,12 @@ END
     [ ! -e run/DONE ]
     run -1 grep null,\"lr\" run/metrics.jsonl
     # Not saved in between, the loss shows it.
-    expect 1 tiny --steps 50 --lr 1e30 --lr-scale none --warmup 0 -o unsaved s.tar.zst
+    expect 1 tiny -q --steps 50 --lr 1e30 --lr-scale none --warmup 0 -o unsaved s.tar.zst
     expect_message nnclr-pretrain "is not finite: start again with a lower --lr (now 1e+30)"
     [ "$(step_of unsaved/$CHECKPOINT)" = 0 ]
     # At any rate, the step behind the checkpoint that is kept is one that worked.
     for lr in 1e8 1e12 1e16 1e18 1e20; do
-        expect 1 tiny --steps 50 --lr $lr --lr-scale none --warmup 0 --save-every 1steps -o run$lr \
+        expect 1 tiny -q --steps 50 --lr $lr --lr-scale none --warmup 0 --save-every 1steps -o run$lr \
             s.tar.zst
         expect_message nnclr-pretrain "start again with a lower --lr"
         [ "$(tail -1 run$lr/metrics.jsonl | jq .step)" -gt "$(step_of run$lr/$CHECKPOINT)" ]

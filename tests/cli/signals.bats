@@ -124,15 +124,18 @@ ends_with() { # STATUS: that of a shell, 128 + N for signal N
 
 @test "a second INT ends the program at once, without another checkpoint" {
     # It is stopped again where it names the checkpoint that the first INT asked for.
-    start link:3:stop:all nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
+    start link:3:stop:all nnclr-pretrain ${TINY#-q } --steps 9 --save-every 1steps -o run s.tar.zst 2>said
+    [ "$(wc -l <said)" -eq 1 ]
     send INT
     until_stopped
+    [ "$(tail -n +2 said)" = 'nnclr-pretrain: finishing this step; again: quit now' ]
     local before
     before=$(step_of run/$CHECKPOINT)
     send INT
     ends_with 130
     [ "$(step_of run/$CHECKPOINT)" = "$before" ]
     [ "$(lines run)" -eq $((before + 1)) ]
+    [ "$(wc -l <said)" -eq 2 ]
     expect 0 nnclr-pretrain -q --resume -o run
     [ "$(jq -c .step run/metrics.jsonl | tr '\n' ' ')" = "1 2 3 4 5 6 7 8 9 " ]
 }

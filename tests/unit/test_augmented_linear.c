@@ -162,7 +162,7 @@ static void the_network_is_left_as_it_is(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     train(&b, &options, &classifier, &fit);
     CHECK_SAYS(nnclr_augmented_predict(&b.parameters, b.cut, &b.view, b.set, b.label, &classifier,
-                                       predictions, &e),
+                                       NULL, predictions, &e),
                "%s", e.message);
     float *weights_after = host_copy(&b, b.parameters.weights, weights),
           *statistics_after = host_copy(&b, b.parameters.statistics, statistics);
@@ -220,9 +220,9 @@ static void check_equals_embeddings(bench *b, bool standardize) {
     train(b, &options, &is, &is_fit);
     CHECK(must_fit.steps == is_fit.steps);
     check_alike(&is, &must);
-    CHECK_SAYS(
-        nnclr_augmented_predict(&b->parameters, b->cut, &b->view, b->set, b->label, &is, say, &e),
-        "%s", e.message);
+    CHECK_SAYS(nnclr_augmented_predict(&b->parameters, b->cut, &b->view, b->set, b->label, &is,
+                                       NULL, say, &e),
+               "%s", e.message);
     for (int i = 0; i < RECORDS; i++) {
         CHECK(say[i].label == must_say[i].label && say[i].place == must_say[i].place);
         CHECK_NEAR(say[i].score, must_say[i].score, 1e-4);
@@ -330,28 +330,34 @@ static void same_bits_for_any_number_of_threads_other_bits_for_another_seed(void
 
 typedef struct told {
     int64_t views, total;
-    int calls;
+    int calls, most;
 } told;
 
-static void note(void *context, int64_t views, int64_t total, double loss) {
+static bool note(void *context, const char *unit, int64_t views, int64_t total, const char *text) {
     told *t = context;
-    if (views > t->views && loss >= 0)
-        *t = (told){views, total, t->calls + 1};
+    if (strcmp(unit, "views") == 0 && views > t->views && strncmp(text, "loss ", 5) == 0)
+        *t = (told){views, total, t->calls + 1, t->most};
+    return t->calls < t->most;
 }
 
-static void progress_counts_views(void) {
+static void progress_counts_views_and_stops(void) {
     bench b;
     open_bench(&b, 1);
-    told t = {0};
+    told t = {.most = 1000};
+    const nnclr_progress progress = {note, &t};
+    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_augmented_options options = options_of(&b, 0.08, 0.5);
-    options.progress = note;
-    options.context = &t;
+    options.progress = &progress;
     nnclr_classifier classifier;
     nnclr_linear_fit fit;
     train(&b, &options, &classifier, &fit);
     CHECK(t.views == EPOCHS * LABELLED && t.total == t.views);
     CHECK(t.calls == EPOCHS * ((LABELLED + b.view.batch - 1) / b.view.batch));
     nnclr_classifier_free(&classifier);
+    t = (told){.most = 2};
+    CHECK(!nnclr_augmented_train(&b.parameters, b.cut, &b.view, b.set, b.label, CLASSES, &options,
+                                 &classifier, &fit, &e));
+    CHECK(e.code == NNCLR_ERROR_STOPPED && t.calls == 2);
     close_bench(&b);
 }
 
@@ -384,7 +390,7 @@ int main(void) {
     RUN(without_augmentation_it_is_sgd_on_embeddings);
     RUN(views_are_those_of_seed_epoch_and_record);
     RUN(same_bits_for_any_number_of_threads_other_bits_for_another_seed);
-    RUN(progress_counts_views);
+    RUN(progress_counts_views_and_stops);
     RUN(what_cannot_be_learnt_is_refused);
     return check_done();
 }

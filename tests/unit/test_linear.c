@@ -231,6 +231,42 @@ static void standardised_sgd_has_mean_and_deviation(void) {
     nnclr_classifier_free(&w);
 }
 
+typedef struct told {
+    int64_t done, total;
+    int calls, most;
+} told;
+
+static bool hear(void *context, const char *unit, int64_t done, int64_t total, const char *note) {
+    told *t = context;
+    (void)unit, (void)note;
+    *t = (told){done, total, t->calls + 1, t->most};
+    return t->calls < t->most;
+}
+
+static void both_solvers_tell_and_stop(void) {
+    const nnclr_linear_options *const solvers[] = {&sgd, &lbfgs};
+    data x;
+    make(&x);
+    for (int i = 0; i < 2; i++) {
+        nnclr_classifier w;
+        nnclr_linear_fit fit;
+        nnclr_error e = NNCLR_NO_ERROR;
+        told t = {.most = 10000};
+        const nnclr_progress progress = {hear, &t};
+        nnclr_linear_options options = *solvers[i];
+        options.progress = &progress;
+        must_train(&x, &options, 1, &w, &fit);
+        nnclr_classifier_free(&w);
+        if (options.solver == NNCLR_SOLVER_SGD)
+            CHECK(t.done == fit.steps && t.total == fit.steps && t.calls == fit.steps);
+        else
+            CHECK(t.done > fit.steps && t.calls == t.done); /* one chunk an evaluation */
+        t = (told){.most = 2};
+        CHECK(!train(&x, &options, 1, &w, &fit, &e));
+        CHECK(e.code == NNCLR_ERROR_STOPPED && t.calls == 2);
+    }
+}
+
 /* ---- lambda ---- */
 
 /* As the header says, by hand: fit on nine tenths, judge on the tenth. */
@@ -468,6 +504,7 @@ static void a_tenth_is_held_out_never_the_only_row(void) {
 }
 
 int main(void) {
+    RUN(both_solvers_tell_and_stop);
     RUN(gradient_is_that_of_the_loss);
     RUN(lbfgs_finds_the_end_of_a_valley);
     RUN(lbfgs_refuses_what_is_not_finite);

@@ -88,6 +88,43 @@ static void agrees_with_a_plain_search(void) {
     stop(&f);
 }
 
+typedef struct told {
+    int64_t done;
+    int calls, most;
+    bool falls;
+} told;
+
+static bool hear(void *context, const char *unit, int64_t done, int64_t total, const char *note) {
+    told *t = context;
+    (void)note;
+    t->falls |= done < t->done || total != QUERIES || strcmp(unit, "rows") != 0;
+    t->done = done;
+    return ++t->calls < t->most;
+}
+
+static void progress_reaches_all_queries_and_stops(void) {
+    fixture f;
+    float bank[BANK * DIMS], queries[QUERIES * DIMS];
+    nnclr_neighbour out[QUERIES * K];
+    nnclr_error e = NNCLR_NO_ERROR;
+    enum { BLOCKS = 4, BLOCK = (BANK + BLOCKS - 1) / BLOCKS };
+    told t = {.most = 1000};
+    const nnclr_progress progress = {hear, &t};
+    const nnclr_nearest_options options = {
+        .k = K, .bank_block = BLOCK, .query_block = (QUERIES + 1) / 2, .progress = &progress};
+    fill(bank, BANK, 1);
+    fill(queries, QUERIES, 2);
+    start(&f, 2);
+    nearest(&f, bank, queries, options, out);
+    CHECK(t.done == QUERIES && t.calls == 2 * BLOCKS && !t.falls);
+    check_plain(bank, queries, out);
+    t = (told){.most = 3};
+    const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
+    CHECK(!nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e));
+    CHECK(e.code == NNCLR_ERROR_STOPPED && t.calls == 3);
+    stop(&f);
+}
+
 /* The cosines differ by less than a float's rounding: the proposals of the gemm must not decide. */
 static void nearly_equal_rows_are_told_apart(void) {
     fixture f;
@@ -238,6 +275,7 @@ static void not_finite_rows_are_refused(void) {
 
 int main(void) {
     RUN(agrees_with_a_plain_search);
+    RUN(progress_reaches_all_queries_and_stops);
     RUN(blocks_and_threads_change_nothing);
     RUN(nearly_equal_rows_are_told_apart);
     RUN(equal_rows_come_by_number);
