@@ -28,7 +28,7 @@ void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
         if (nnclr_cli_given(cli, of_augment[i]))
             nnclr_cli_usage(cli,
                             "--%s is for --augment: without it TRAIN and TEST are embeddings, "
-                            "which no network is needed for",
+                            "for which no network is needed",
                             of_augment[i]);
     if (!s->augment)
         return;

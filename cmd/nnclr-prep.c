@@ -196,7 +196,7 @@ int main(int argc, char **argv) {
          .help = "take only what lies below PATH in the input; the next component is the class. "
                  "With files of CIFAR, STL-10 and MNIST it may end in train, test or unlabeled"},
         {"list", 0, NNCLR_OPTION_INPUT, &s.list, "FILE",
-         .help = "take the files that FILE names, a line each: path, and behind a tab the label; "
+         .help = "take the files that FILE names, a line each: path, and after a tab the label; "
                  "- is standard input"},
         {"size", 0, NNCLR_OPTION_INT, &s.size, "N", .low = 1, .high = 65535,
          .help = "shrink the shorter side to N and store a JPEG of quality 95; smaller pictures "

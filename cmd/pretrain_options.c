@@ -68,8 +68,9 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         CHOICE("enqueue", &c->method.enqueue, nnclr_enqueue_names,
                "which views' projections enter the support set"),
         FLAG("exclude-self", &c->method.exclude_self,
-             "a picture's own earlier embeddings are no neighbours of it (on with --preset tiny)"),
-        FLAG("include-self", &s->include_self, "they are, whatever the preset says"),
+             "a picture's own earlier embeddings do not count as its neighbours (on with --preset "
+             "tiny)"),
+        FLAG("include-self", &s->include_self, "they do, whatever the preset says"),
         FLAG("queue-frozen", &c->method.queue_frozen,
              "never update the support set: the noise control"),
         GROUP("Optimiser"),

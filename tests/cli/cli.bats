@@ -227,6 +227,18 @@ END
     done
 }
 
+@test "every option that a message names is one that a program has" {
+    cd "$BATS_TEST_TMPDIR"
+    for program in $(programs); do
+        "$program" --help
+    done | grep -oE '^ +(-., )?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+' | sort -u >known
+    (cd "$NNCLR_ROOT" && grep -rhoE '"([^"\\]|\\.)*"' lib cmd --include='*.[ch]') |
+        grep -oE -- '(^|[^a-z0-9-])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u >named
+    [ "$(wc -l <named)" -ge 50 ]
+    run comm -13 known named
+    [ -z "$output" ]
+}
+
 @test "manual pages are free of warnings" {
     need mandoc
     run mandoc -T lint -W warning "$NNCLR_ROOT"/man/*.[1-9]
