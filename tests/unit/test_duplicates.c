@@ -312,7 +312,9 @@ static void leaks_are_found(void) {
 }
 
 /* Who watches hears of it, and can end it. */
-static bool end_at_pairs(void *context, const char *what, uint64_t done, uint64_t total) {
+static bool end_at_pairs(void *context, const char *what, int64_t done, int64_t total,
+                         const char *note) {
+    (void)note;
     int *told = context;
     ++*told;
     CHECK(done <= total);

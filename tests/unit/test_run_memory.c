@@ -30,7 +30,8 @@ static void the_plan_is_that_of_the_network(void) {
     CHECK(net && nnclr_parameters_create(&p, net, &engine, true, &e));
     nnclr_execution *x = nnclr_execution_create(&p, NNCLR_TRAINING, 2, c.batch, -1, &e);
     size_t bytes;
-    CHECK(x && nnclr_execution_measure(net, &engine, 2, c.batch, 0, -1, &bytes, &e));
+    CHECK(x &&
+          nnclr_execution_measure(net, &engine, NNCLR_TRAINING, 2, c.batch, 0, -1, &bytes, &e));
     CHECK(bytes == nnclr_execution_bytes(x));
     size_t views = 3 * 2 * 96 * 3 * 64 * 64 * sizeof(float),
            weights = 3 * nnclr_network_parameter_count(net) * sizeof(float);
