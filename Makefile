@@ -213,7 +213,7 @@ INSTALLED := $(foreach p,$(PROGRAMS),$(OUT)/$p:bin/$p \
                  $(OUT)/completions/fish/$p:share/fish/vendor_completions.d/$p.fish) \
              $(OUT)/examples/shapes/make-shapes:libexec/nnclr/make-shapes \
              $(foreach page,$(PAGES),$(page):share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
-             $(foreach file,README.md LICENSE $(filter-out %.c,$(wildcard examples/*.mk examples/*/*)), \
+             $(foreach file,README.md CHANGELOG.md LICENSE $(filter-out %.c,$(wildcard examples/*.mk examples/*/*)), \
                  $(file):share/doc/nnclr/$(file))
 
 install: all examples ## programs, manual pages, examples and completions into PREFIX

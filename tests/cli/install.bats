@@ -36,7 +36,7 @@ sources() { # the programs, by their sources
         for page in "$NNCLR_ROOT"/man/*.[57]; do
             echo "share/man/man${page##*.}/$(basename "$page")"
         done
-        (cd "$NNCLR_ROOT" && find README.md LICENSE examples -type f ! -name '*.c' -printf 'share/doc/nnclr/%p\n')
+        (cd "$NNCLR_ROOT" && find README.md CHANGELOG.md LICENSE examples -type f ! -name '*.c' -printf 'share/doc/nnclr/%p\n')
     } | sort >want
     (cd "$INSTALLED" && find . -type f -printf '%P\n') | sort | diff want -
     [ -z "$(find "$STAGE" ! -type d ! -type f)" ]
