@@ -154,14 +154,17 @@ static bool read_label(const nnclr_source *source, const nnclr_source_item *item
         return false;
     }
     text->size = ok ? size : 0;
+    if (!nnclr_buffer_append(text, "", 0, e)) /* there are bytes, if only an end, from here on */
+        return false;
     while (text->size > 0 && strchr(blanks, text->data[text->size - 1]))
         text->size--;
-    const size_t lead = text->size > 0 ? strspn((char *)text->data, blanks) : 0;
-    memmove(text->data, text->data + lead, text->size - lead);
+    text->data[text->size] = '\0';
+    const size_t lead = strspn((char *)text->data, blanks);
     text->size -= lead;
+    memmove(text->data, text->data + lead, text->size + 1);
     if (memchr(text->data, '\0', text->size) || memchr(text->data, '\n', text->size))
         text->size = 0;
-    return nnclr_buffer_append(text, "", 0, e);
+    return true;
 }
 
 /* A picture whose label cannot be read is left out as one that cannot be read itself. */

@@ -192,6 +192,16 @@ bird no. 001" ]
     done
 }
 
+@test "a .cls that cannot be read leaves its picture out" {
+    mkdir w
+    LC_ALL=C draw w/0.ppm w/1.ppm w/2.ppm
+    ln -s nowhere w/0.cls
+    ln -s nowhere w/1.cls
+    expect 3 nnclr-prep -o w.tar.zst w
+    [ "$(grep -c 'its label is no number and no name' <<<"$stderr")" -eq 2 ]
+    [[ $stderr == *"pictures: 1 packed, 2 left out"* ]]
+}
+
 @test "what systems leave in folders is passed over, in archives too" {
     mkdir -p p/a/@eaDir p/__MACOSX/a p/lost+found
     LC_ALL=C draw p/a/1.ppm p/a/@eaDir/thumb.ppm p/__MACOSX/a/2.ppm
