@@ -70,7 +70,8 @@ static bool tell_chunk(void *context, const char *unit, int64_t done, int64_t to
                        const char *note) {
     (void)total;
     const chunk_progress *p = context;
-    return p->all->tell(p->all->context, unit, p->first + done, p->total, note);
+    nnclr_error unused = NNCLR_NO_ERROR;
+    return nnclr_progress_tell(p->all, unit, p->first + done, p->total, note, &unused);
 }
 
 bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
@@ -108,10 +109,8 @@ bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
         goto done;
     chunk_progress told = {.all = options->progress, .total = test->n};
     const nnclr_progress progress = {.tell = tell_chunk, .context = &told};
-    nnclr_nearest_options nearest = {.k = k,
-                                     .candidate = labelled,
-                                     .bank_record = number,
-                                     .progress = told.all && told.all->tell ? &progress : NULL};
+    nnclr_nearest_options nearest = {
+        .k = k, .candidate = labelled, .bank_record = number, .progress = &progress};
     chunk c = {.neighbours = neighbours,
                .classes = classes,
                .k = k,

@@ -98,11 +98,11 @@ static bool descend(trainer *t, nnclr_linear_fit *fit, nnclr_error *e) {
 static bool tell_look(void *context, const char *unit, int64_t done, int64_t total,
                       const char *note) {
     const trainer *t = context;
-    const nnclr_progress *p = t->options->progress;
+    nnclr_error unused = NNCLR_NO_ERROR;
     char text[60];
     (void)unit, (void)done, (void)total, (void)note;
     snprintf(text, sizeof text, "lambda %g", t->lambda);
-    return p->tell(p->context, "evaluations", t->looks, 0, text);
+    return nnclr_progress_tell(t->options->progress, "evaluations", t->looks, 0, text, &unused);
 }
 
 /* |weight|^2, the bias apart; with a gradient, adds that of lambda |weight|^2. */
@@ -200,13 +200,15 @@ static bool optimise(trainer *t, int64_t held_out, nnclr_linear_fit *fit, nnclr_
     const nnclr_lambdas *lambdas = &t->options->lambdas;
     const nnclr_progress looks = {.tell = tell_look, .context = t};
     int chosen = 0;
-    nnclr_softmax_watch(t->softmax, t->options->progress ? &looks : NULL);
+    nnclr_softmax_watch(t->softmax, &looks);
+    bool ok = true;
     if (lambdas->count > 1) {
-        if (!choose_lambda(t, t->data.n - held_out, &chosen, e))
-            return false;
+        ok = choose_lambda(t, t->data.n - held_out, &chosen, e);
         fit->end = chosen == 0 ? 1 : chosen == lambdas->count - 1 ? -1 : 0;
     }
-    return minimise(t, t->data.n, lambdas->value[chosen], objective_gap, ITERATIONS, fit, e);
+    ok = ok && minimise(t, t->data.n, lambdas->value[chosen], objective_gap, ITERATIONS, fit, e);
+    nnclr_softmax_watch(t->softmax, NULL);
+    return ok;
 }
 
 /* ---- both ---- */
