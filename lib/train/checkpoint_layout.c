@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "train/checkpoint.h"
 
 enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
 
