@@ -28,14 +28,11 @@ static bool names_input(const char *path, const nnclr_file_id *id) {
     }
     if (nnclr_file_identify(path, &own) && nnclr_file_same(&own, id))
         return true;
-    /* A RUN stands for its checkpoint. */
-    nnclr_buffer checkpoint = {0};
+    nnclr_buffer name = {0};
     nnclr_error unused = NNCLR_NO_ERROR;
-    bool same = stat(path, &status) == 0 && S_ISDIR(status.st_mode) &&
-                nnclr_run_find_checkpoint(path, &checkpoint, &unused) &&
-                nnclr_file_identify((const char *)checkpoint.data, &own) &&
-                nnclr_file_same(&own, id);
-    nnclr_buffer_free(&checkpoint);
+    bool same = nnclr_run_resolve(path, &name, &unused) &&
+                nnclr_file_identify((const char *)name.data, &own) && nnclr_file_same(&own, id);
+    nnclr_buffer_free(&name);
     return same;
 }
 

@@ -1,8 +1,8 @@
 /* What the ending of an output's name promises, and which program keeps that promise. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/files.h"
 #include "cmd/cli_internal.h"
 
 #define EXPORTS_ROWS    "nnclr-export makes it of embeddings"
@@ -63,11 +63,6 @@ static void say_what(unsigned output, char *text, size_t size) {
         }
 }
 
-static bool is_folder(const char *path) {
-    struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
-
 /* Of the table; ENDINGS: none of it. */
 static size_t find(const char *path) {
     size_t i = 0;
@@ -93,7 +88,7 @@ void nnclr_check_ending(nnclr_cli *cli, unsigned output, const char *shown, cons
     const bool ours = i < ENDINGS;
     if (ours ? (endings[i].outputs & output) != 0 : !is_foreign(path))
         return;
-    if (output == NNCLR_MAKES_RUN && is_folder(path))
+    if (output == NNCLR_MAKES_RUN && nnclr_is_folder(path))
         return;
     char what[200] = "RUN is a folder";
     if (output != NNCLR_MAKES_RUN)

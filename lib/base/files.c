@@ -18,7 +18,8 @@ int nnclr_open_regular(const char *path, int flags, nnclr_error *e) {
     bool opened = fd >= 0 && fstat(fd, &status) == 0;
     if (opened && S_ISREG(status.st_mode))
         return fd;
-    if (opened || errno == EISDIR || errno == ENXIO) /* a folder, a FIFO that nobody reads */
+    const bool link = errno == ELOOP && flags & O_NOFOLLOW;
+    if (opened || link || errno == EISDIR || errno == ENXIO) /* a folder, a FIFO nobody reads */
         nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: not a regular file", path);
     else {
         const int number = errno;
@@ -28,6 +29,11 @@ int nnclr_open_regular(const char *path, int flags, nnclr_error *e) {
     if (fd >= 0)
         close(fd);
     return -1;
+}
+
+bool nnclr_is_folder(const char *path) {
+    struct stat status;
+    return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 bool nnclr_file_read(const char *path, size_t limit, nnclr_buffer *out, nnclr_error *e) {

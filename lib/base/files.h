@@ -11,9 +11,12 @@
 #include "base/strings.h"
 
 /* Opens a regular file with these flags of open(2). What is not one (a FIFO, a device, a folder) is
- * refused, and never waited for. -1 on failure, errno as open left it where the file is not there.
- */
+ * refused, and never waited for; so is a link with O_NOFOLLOW. -1 on failure, errno as open left it
+ * where the file is not there. */
 int nnclr_open_regular(const char *path, int flags, nnclr_error *e);
+
+/* A folder, also through links; "-" is none: it is standard input. */
+bool nnclr_is_folder(const char *path);
 
 /* The whole of a regular file of at most `limit` bytes into `out` (emptied first). */
 bool nnclr_file_read(const char *path, size_t limit, nnclr_buffer *out, nnclr_error *e);

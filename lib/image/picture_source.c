@@ -56,12 +56,6 @@ static bool is_standard_input(const char *path) {
     return strcmp(path, "-") == 0;
 }
 
-/* A folder of the name "-" is not meant by it, nor a file. */
-static bool is_folder(const char *path) {
-    struct stat status;
-    return !is_standard_input(path) && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
-
 /* The first bytes of a regular file, as many as there are; 0 where they cannot be read, which is
  * left to the archive reader: it says why. */
 static size_t read_start(const char *path, uint8_t *start, size_t size) {
@@ -165,7 +159,7 @@ static bool gather_folder(nnclr_source *source, uint32_t input, const char *fold
     const char *part = root ? nnclr_source_part_in(root) : NULL;
     if (root && nnclr_source_pixel_name(whole) && is_file(whole))
         return gather_pixel_file(source, input, e);
-    if (!part || is_folder(whole))
+    if (!part || nnclr_is_folder(whole))
         return nnclr_source_gather_folder(source, input, root, e) &&
                nnclr_source_take_apart(source, input, first, NULL, e);
     char *parent = join(folder, root, e);
@@ -174,7 +168,7 @@ static bool gather_folder(nnclr_source *source, uint32_t input, const char *fold
     parent[strlen(parent) - strlen(part)] = '\0'; /* a slash stays */
     bool ok;
     source->bases[input] = parent;
-    ok = !is_folder(parent) || gather_part(source, input, part, e);
+    ok = !nnclr_is_folder(parent) || gather_part(source, input, part, e);
     if (ok && source->count == first) { /* none there: what is missing is the folder */
         source->bases[input] = whole;
         whole = parent;
@@ -186,7 +180,7 @@ static bool gather_folder(nnclr_source *source, uint32_t input, const char *fold
 
 static bool gather_input(nnclr_source *source, const char *path, const char *root, nnclr_error *e) {
     uint32_t input = (uint32_t)source->base_count;
-    bool folder = is_folder(path);
+    bool folder = nnclr_is_folder(path);
     char *base = folder ? join(path, root, e) : nnclr_strdup(path, e);
     if (!base)
         return false;
@@ -203,7 +197,7 @@ static bool gather_input(nnclr_source *source, const char *path, const char *roo
 
 static bool gather_list(nnclr_source *source, const nnclr_source_options *options, nnclr_error *e) {
     const char *folder = options->input_count > 0 ? options->inputs[0] : "";
-    if (options->input_count > 1 || (*folder && !is_folder(folder)))
+    if (options->input_count > 1 || (*folder && !nnclr_is_folder(folder)))
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
                           "a list goes with one folder, or with no input at all");
     source->bases[0] = join(folder, options->root, e);

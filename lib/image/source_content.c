@@ -57,11 +57,11 @@ static bool open_path(const nnclr_source *source, const char *path, nnclr_item_c
     static const uint8_t gzip[2] = {0x1f, 0x8b};
     struct stat status;
     uint8_t start[2];
-    c->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (c->fd < 0 || fstat(c->fd, &status) != 0)
+    c->fd = nnclr_open_regular(path, O_RDONLY, e);
+    if (c->fd < 0)
+        return false;
+    if (fstat(c->fd, &status) != 0)
         return nnclr_fail_errno(e, "%s", path);
-    if (!S_ISREG(status.st_mode))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: not a regular file", path);
     c->size = (uint64_t)status.st_size;
     if (!nnclr_source_is_idx_name(path) || c->size < sizeof start)
         return true;

@@ -1,9 +1,6 @@
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,123 +12,20 @@
 #include "base/memory.h"
 #include "io/run_parts.h"
 
-#define CHECKPOINT      "checkpoint.safetensors.zst"
-#define NUMBERED_PREFIX "checkpoint-"
-#define NUMBERED_SUFFIX ".safetensors.zst"
-#define LOCK            ".lock"
-#define DONE            "DONE"
-/* Of a run that begins: until its first checkpoint is whole, and then until all is in its place. */
-#define STAGE ".next"
+#define LOCK ".lock"
+/* A run that has begun: until all of it is in its place. */
 #define BEGUN ".begun"
-
-enum { TEMPORARY_DIGITS = NNCLR_TEMPORARY_EXTRA - 2 }; /* nnclr_output's .NAME.XXXXXX */
-
-static const char *const own_names[] = {DONE, CHECKPOINT, "metrics.jsonl", "run.json"};
-enum { OWN_NAMES = sizeof own_names / sizeof *own_names };
-
-/* ---- names ---- */
-
-/* In the folder itself. */
-static bool path_of(const nnclr_run *run, const char *name, nnclr_buffer *out, nnclr_error *e) {
-    out->size = 0;
-    return nnclr_buffer_printf(out, e, "%s/%s", run->folder, name);
-}
 
 /* Where the run's file is now. */
 static bool own_path(const nnclr_run *run, const char *name, nnclr_buffer *out, nnclr_error *e) {
     out->size = 0;
-    return nnclr_buffer_printf(out, e, "%s/%s%s", run->folder, run->staged ? STAGE "/" : "", name);
+    return nnclr_buffer_printf(out, e, "%s/%s%s", run->folder,
+                               run->staged ? NNCLR_RUN_STAGE "/" : "", name);
 }
 
 static bool name_files(nnclr_run *run, nnclr_error *e) {
-    return own_path(run, CHECKPOINT, &run->checkpoint, e) &&
-           own_path(run, "metrics.jsonl", &run->metrics, e);
-}
-
-/* The step of checkpoint-NNNN.safetensors.zst; -1: another name. */
-static int64_t numbered_step(const char *name) {
-    size_t size = strlen(name), prefix = strlen(NUMBERED_PREFIX), suffix = strlen(NUMBERED_SUFFIX);
-    char digits[24];
-    int64_t step;
-    if (size <= prefix + suffix || strncmp(name, NUMBERED_PREFIX, prefix) != 0 ||
-        strcmp(name + size - suffix, NUMBERED_SUFFIX) != 0)
-        return -1;
-    size_t count = size - prefix - suffix;
-    if (count < 4 || count >= sizeof digits || !isdigit((unsigned char)name[prefix]))
-        return -1;
-    memcpy(digits, name + prefix, count);
-    digits[count] = '\0';
-    return nnclr_parse_int(digits, 0, INT64_MAX, &step) ? step : -1;
-}
-
-static bool is_own(const char *name) {
-    for (size_t i = 0; i < OWN_NAMES; i++)
-        if (strcmp(name, own_names[i]) == 0)
-            return true;
-    return numbered_step(name) >= 0;
-}
-
-/* What a writer that was killed leaves behind. */
-static bool is_temporary(const char *name) {
-    size_t size = strlen(name), tail = 1 + TEMPORARY_DIGITS;
-    char inner[NAME_MAX + 1];
-    if (name[0] != '.' || size <= 1 + tail || size > NAME_MAX || name[size - tail] != '.')
-        return false;
-    for (size_t i = size - TEMPORARY_DIGITS; i < size; i++)
-        if (!isalnum((unsigned char)name[i]))
-            return false;
-    memcpy(inner, name + 1, size - 1 - tail);
-    inner[size - 1 - tail] = '\0';
-    return is_own(inner);
-}
-
-typedef bool (*see_name)(nnclr_run *run, const char *name, void *context, nnclr_error *e);
-
-/* Calls `see` for every entry of the folder, or of the one `below` it, until it returns false. A
- * folder `below` that is not there has none; a link is not followed to it. */
-static bool each_name_below(const nnclr_run *run, const char *below, see_name see, void *context,
-                            nnclr_error *e) {
-    nnclr_buffer path = {0};
-    if (!path_of(run, below, &path, e))
-        return false;
-    const char *folder = (const char *)path.data;
-    bool ok = true, own = below[0] != '\0';
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (own ? O_NOFOLLOW : 0));
-    DIR *entries = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
-    if (!entries)
-        ok = (own && errno == ENOENT) || nnclr_fail_errno(e, "%s", folder);
-    while (entries && ok && (errno = 0, entry = readdir(entries)) != NULL)
-        ok = see((nnclr_run *)run, entry->d_name, context, e);
-    if (entries && ok && errno != 0)
-        ok = nnclr_fail_errno(e, "%s", folder);
-    if (entries)
-        closedir(entries);
-    else if (fd >= 0)
-        close(fd);
-    nnclr_buffer_free(&path);
-    return ok;
-}
-
-static bool each_name(const nnclr_run *run, see_name see, void *context, nnclr_error *e) {
-    return each_name_below(run, "", see, context, e);
-}
-
-static bool remove_name(nnclr_run *run, const char *name, nnclr_error *e) {
-    nnclr_buffer path = {0};
-    bool ok = path_of(run, name, &path, e);
-    if (ok && unlink((const char *)path.data) != 0 && errno != ENOENT)
-        ok = nnclr_fail_errno(e, "%s: cannot be removed", (const char *)path.data);
-    nnclr_buffer_free(&path);
-    return ok;
-}
-
-static bool exists(const nnclr_run *run, const char *name) {
-    int folder = open(run->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool there = folder >= 0 && faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-    if (folder >= 0)
-        close(folder);
-    return there;
+    return own_path(run, NNCLR_RUN_CHECKPOINT, &run->checkpoint, e) &&
+           own_path(run, NNCLR_RUN_METRICS, &run->metrics, e);
 }
 
 /* ---- the folder and its lock ---- */
@@ -170,10 +64,6 @@ static bool locked_by_other(const nnclr_run *run, nnclr_error *e) {
     return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: is in use by another process", run->folder);
 }
 
-static bool refuse_kind(const char *path, nnclr_error *e) {
-    return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: not a regular file", path);
-}
-
 /* Whether the descriptor is still that of the name: who makes a run that fails removes the lock. */
 static bool is_current(int lock, const char *path) {
     struct stat held, named;
@@ -181,28 +71,17 @@ static bool is_current(int lock, const char *path) {
            held.st_ino == named.st_ino;
 }
 
-/* The lock's file, which is one of ours and never a link to somebody else's. */
-static bool open_lock(nnclr_run *run, const char *path, nnclr_error *e) {
-    struct stat status;
-    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (run->lock < 0)
-        return errno == ELOOP || errno == EISDIR || errno == ENXIO
-                   ? refuse_kind(path, e)
-                   : nnclr_fail_errno(e, "%s", path);
-    if (fstat(run->lock, &status) != 0)
-        return nnclr_fail_errno(e, "%s", path);
-    return S_ISREG(status.st_mode) || refuse_kind(path, e);
-}
-
 static bool take_lock(nnclr_run *run, nnclr_error *e) {
     nnclr_buffer name = {0};
     char text[24];
-    bool ok = path_of(run, LOCK, &name, e), held = false;
+    bool ok = nnclr_run_path(run, LOCK, &name, e), held = false;
     const char *path = (const char *)name.data;
     while (ok && !held) {
         if (run->lock >= 0)
             close(run->lock);
-        ok = open_lock(run, path, e);
+        /* One of ours, and never a link to somebody else's. */
+        run->lock = nnclr_open_regular(path, O_RDWR | O_CREAT | O_NOFOLLOW, e);
+        ok = run->lock >= 0;
         if (ok && flock(run->lock, LOCK_EX | LOCK_NB) != 0)
             ok = errno == EWOULDBLOCK ? locked_by_other(run, e) : nnclr_fail_errno(e, "%s", path);
         held = ok && is_current(run->lock, path);
@@ -217,14 +96,14 @@ static bool take_lock(nnclr_run *run, nnclr_error *e) {
 
 static bool remove_temporary(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
-    return !is_temporary(name) || remove_name(run, name, e);
+    return !nnclr_run_is_temporary(name) || nnclr_run_remove(run, name, e);
 }
 
 static bool refuse_own(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
-    return !is_own(name) ||
+    return !nnclr_run_is_own(name) ||
            nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds a run already (%s)%s", run->folder, name,
-                      exists(run, CHECKPOINT)
+                      nnclr_run_has(run, NNCLR_RUN_CHECKPOINT)
                           ? "; go on with it by --resume, or replace it by --force"
                           : ", without a checkpoint to go on from; replace it by --force");
 }
@@ -234,10 +113,10 @@ static bool check_kind(nnclr_run *run, const char *name, void *context, nnclr_er
     (void)context;
     struct stat status;
     nnclr_buffer path = {0};
-    bool ok = !is_own(name) || path_of(run, name, &path, e);
+    bool ok = !nnclr_run_is_own(name) || nnclr_run_path(run, name, &path, e);
     if (ok && path.size > 0 && stat((const char *)path.data, &status) == 0 &&
         !S_ISREG(status.st_mode))
-        ok = refuse_kind((const char *)path.data, e);
+        ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: not a regular file", (const char *)path.data);
     nnclr_buffer_free(&path);
     return ok;
 }
@@ -251,16 +130,16 @@ static bool check_kind(nnclr_run *run, const char *name, void *context, nnclr_er
 static bool remove_staged(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
     nnclr_buffer path = {0};
-    bool ok = (!is_own(name) && !is_temporary(name)) ||
-              (nnclr_buffer_printf(&path, e, STAGE "/%s", name) &&
-               remove_name(run, (const char *)path.data, e));
+    bool ok = (!nnclr_run_is_own(name) && !nnclr_run_is_temporary(name)) ||
+              (nnclr_buffer_printf(&path, e, NNCLR_RUN_STAGE "/%s", name) &&
+               nnclr_run_remove(run, (const char *)path.data, e));
     nnclr_buffer_free(&path);
     return ok;
 }
 
 static bool remove_folder(nnclr_run *run, const char *name, nnclr_error *e) {
     nnclr_buffer path = {0};
-    bool ok = path_of(run, name, &path, e);
+    bool ok = nnclr_run_path(run, name, &path, e);
     if (ok && rmdir((const char *)path.data) != 0 && errno != ENOENT)
         ok = nnclr_fail_errno(e, "%s: cannot be removed", (const char *)path.data);
     nnclr_buffer_free(&path);
@@ -268,12 +147,13 @@ static bool remove_folder(nnclr_run *run, const char *name, nnclr_error *e) {
 }
 
 static bool remove_stage(nnclr_run *run, nnclr_error *e) {
-    return each_name_below(run, STAGE, remove_staged, NULL, e) && remove_folder(run, STAGE, e);
+    return nnclr_run_each_below(run, NNCLR_RUN_STAGE, remove_staged, NULL, e) &&
+           remove_folder(run, NNCLR_RUN_STAGE, e);
 }
 
 static bool make_stage(nnclr_run *run, nnclr_error *e) {
     nnclr_buffer path = {0};
-    bool ok = path_of(run, STAGE, &path, e);
+    bool ok = nnclr_run_path(run, NNCLR_RUN_STAGE, &path, e);
     if (ok && mkdir((const char *)path.data, 0777) != 0)
         ok = nnclr_fail_errno(e, "%s: cannot be made", (const char *)path.data);
     nnclr_buffer_free(&path);
@@ -284,15 +164,16 @@ static bool make_stage(nnclr_run *run, nnclr_error *e) {
 /* Of the older run what the new one does not replace. */
 static bool remove_older(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
-    return (strcmp(name, DONE) != 0 && numbered_step(name) < 0) || remove_name(run, name, e);
+    return (strcmp(name, NNCLR_RUN_DONE) != 0 && nnclr_run_numbered_step(name) < 0) ||
+           nnclr_run_remove(run, name, e);
 }
 
 static bool move_begun(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
     nnclr_buffer from = {0}, to = {0};
-    bool ok =
-        !is_own(name) || (nnclr_buffer_printf(&from, e, "%s/" BEGUN "/%s", run->folder, name) &&
-                          path_of(run, name, &to, e));
+    bool ok = !nnclr_run_is_own(name) ||
+              (nnclr_buffer_printf(&from, e, "%s/" BEGUN "/%s", run->folder, name) &&
+               nnclr_run_path(run, name, &to, e));
     if (ok && from.size > 0 && rename((const char *)from.data, (const char *)to.data) != 0)
         ok = nnclr_fail_errno(e, "%s", (const char *)to.data);
     nnclr_buffer_free(&to);
@@ -302,20 +183,22 @@ static bool move_begun(nnclr_run *run, const char *name, void *context, nnclr_er
 
 static bool sync_folder(const nnclr_run *run, nnclr_error *e) {
     nnclr_buffer path = {0};
-    bool ok = path_of(run, LOCK, &path, e) && nnclr_sync_folder_of((const char *)path.data, e);
+    bool ok =
+        nnclr_run_path(run, LOCK, &path, e) && nnclr_sync_folder_of((const char *)path.data, e);
     nnclr_buffer_free(&path);
     return ok;
 }
 
 static bool take_over(nnclr_run *run, nnclr_error *e) {
-    return each_name(run, remove_older, NULL, e) &&
-           each_name_below(run, BEGUN, move_begun, NULL, e) && sync_folder(run, e) &&
+    return nnclr_run_each_name(run, remove_older, NULL, e) &&
+           nnclr_run_each_below(run, BEGUN, move_begun, NULL, e) && sync_folder(run, e) &&
            remove_folder(run, BEGUN, e);
 }
 
 bool nnclr_run_begin(nnclr_run *run, nnclr_error *e) {
     nnclr_buffer from = {0}, to = {0};
-    bool ok = path_of(run, STAGE, &from, e) && path_of(run, BEGUN, &to, e) &&
+    bool ok = nnclr_run_path(run, NNCLR_RUN_STAGE, &from, e) &&
+              nnclr_run_path(run, BEGUN, &to, e) &&
               nnclr_sync_folder_of((const char *)run->checkpoint.data, e);
     if (ok && rename((const char *)from.data, (const char *)to.data) != 0)
         ok = nnclr_fail_errno(e, "%s", (const char *)to.data);
@@ -335,8 +218,9 @@ bool nnclr_run_begin(nnclr_run *run, nnclr_error *e) {
 
 /* What a run that was killed left half done. */
 static bool recover(nnclr_run *run, nnclr_error *e) {
-    return each_name(run, check_kind, NULL, e) && each_name(run, remove_temporary, NULL, e) &&
-           remove_stage(run, e) && (!exists(run, BEGUN) || take_over(run, e));
+    return nnclr_run_each_name(run, check_kind, NULL, e) &&
+           nnclr_run_each_name(run, remove_temporary, NULL, e) && remove_stage(run, e) &&
+           (!nnclr_run_has(run, BEGUN) || take_over(run, e));
 }
 
 /* ---- opening ---- */
@@ -346,11 +230,11 @@ static bool prepare(nnclr_run *run, nnclr_run_mode mode, nnclr_error *e) {
         return false;
     switch (mode) {
     case NNCLR_RUN_NEW:
-        return each_name(run, refuse_own, NULL, e) && make_stage(run, e);
+        return nnclr_run_each_name(run, refuse_own, NULL, e) && make_stage(run, e);
     case NNCLR_RUN_FORCE:
         return make_stage(run, e);
     default:
-        return exists(run, CHECKPOINT) ||
+        return nnclr_run_has(run, NNCLR_RUN_CHECKPOINT) ||
                nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds no checkpoint to resume from",
                           run->folder);
     }
@@ -365,7 +249,8 @@ nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *
     if (!run->folder || !name_files(run, e))
         goto fail;
     /* A mistyped RUN must not leave an empty folder behind. */
-    if (mode == NNCLR_RUN_RESUME && !exists(run, CHECKPOINT) && !exists(run, BEGUN)) {
+    if (mode == NNCLR_RUN_RESUME && !nnclr_run_has(run, NNCLR_RUN_CHECKPOINT) &&
+        !nnclr_run_has(run, BEGUN)) {
         nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds no checkpoint to resume from", folder);
         goto fail;
     }
@@ -384,8 +269,8 @@ static void undo(nnclr_run *run) {
     nnclr_error unused = NNCLR_NO_ERROR;
     if (run->staged)
         remove_stage(run, &unused);
-    bool empty = !exists(run, CHECKPOINT) && !exists(run, BEGUN);
-    if (run->made && empty && remove_name(run, LOCK, &unused))
+    bool empty = !nnclr_run_has(run, NNCLR_RUN_CHECKPOINT) && !nnclr_run_has(run, BEGUN);
+    if (run->made && empty && nnclr_run_remove(run, LOCK, &unused))
         rmdir(run->folder);
 }
 
@@ -430,53 +315,15 @@ static bool replace_file(const nnclr_run *run, const char *name, const char *tex
     return false;
 }
 
-typedef struct file_sight {
-    void (*see)(void *context, const char *path);
-    void *context;
-} file_sight;
-
-static bool see_file(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
-    const file_sight *sight = context;
-    nnclr_buffer path = {0};
-    bool ok = !is_own(name) || path_of(run, name, &path, e);
-    if (ok && path.size > 0)
-        sight->see(sight->context, (const char *)path.data);
-    nnclr_buffer_free(&path);
-    return ok;
-}
-
-void nnclr_run_each_file(const char *folder, void (*see)(void *context, const char *path),
-                         void *context) {
-    const nnclr_run run = {.folder = (char *)folder};
-    file_sight sight = {see, context};
-    nnclr_error unused = NNCLR_NO_ERROR;
-    (void)each_name(&run, see_file, &sight, &unused);
-}
-
-bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_error *e) {
-    const nnclr_run run = {.folder = (char *)folder};
-    if (!path_of(&run, CHECKPOINT, out, e))
-        return false;
-    if (exists(&run, CHECKPOINT))
-        return true;
-    if (exists(&run, "run.json") || exists(&run, STAGE))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: this run has no checkpoint yet; it writes one when its program gets "
-                          "the signal USR1",
-                          folder);
-    return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                      "%s: this folder is not a RUN: there is no " CHECKPOINT " in it", folder);
-}
-
 bool nnclr_run_done(const nnclr_run *run) {
-    return exists(run, DONE);
+    return nnclr_run_has(run, NNCLR_RUN_DONE);
 }
 bool nnclr_run_mark_done(nnclr_run *run, nnclr_error *e) {
-    return replace_file(run, DONE, "", 0, e);
+    return replace_file(run, NNCLR_RUN_DONE, "", 0, e);
 }
 
 bool nnclr_run_write_description(nnclr_run *run, const char *text, size_t size, nnclr_error *e) {
-    return replace_file(run, "run.json", text, size, e);
+    return replace_file(run, NNCLR_RUN_DESCRIPTION, text, size, e);
 }
 
 /* ---- numbered checkpoints ---- */
@@ -489,7 +336,7 @@ typedef struct step_list {
 static bool collect_step(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)run;
     step_list *list = context;
-    if (numbered_step(name) < 0)
+    if (nnclr_run_numbered_step(name) < 0)
         return true;
     if (!nnclr_reserve(&list->names, &list->capacity, list->count + 1, sizeof *list->names, e))
         return false;
@@ -498,14 +345,15 @@ static bool collect_step(nnclr_run *run, const char *name, void *context, nnclr_
 }
 
 static int newest_first(const void *a, const void *b) {
-    int64_t x = numbered_step(*(char *const *)a), y = numbered_step(*(char *const *)b);
+    int64_t x = nnclr_run_numbered_step(*(char *const *)a),
+            y = nnclr_run_numbered_step(*(char *const *)b);
     return x > y ? -1 : x < y;
 }
 
 static bool link_checkpoint(nnclr_run *run, int64_t step, nnclr_error *e) {
     nnclr_buffer path = {0};
     const char *from = (const char *)run->checkpoint.data;
-    bool ok = nnclr_buffer_printf(&path, e, "%s/" NUMBERED_PREFIX "%04" PRId64 NUMBERED_SUFFIX,
+    bool ok = nnclr_buffer_printf(&path, e, "%s/" NNCLR_RUN_PREFIX "%04" PRId64 NNCLR_RUN_SUFFIX,
                                   run->folder, step);
     const char *to = (const char *)path.data;
     if (ok && unlink(to) != 0 && errno != ENOENT)
@@ -520,11 +368,11 @@ bool nnclr_run_keep(nnclr_run *run, int64_t step, int64_t keep, nnclr_error *e) 
     step_list list = {0};
     bool ok = keep <= 1 || link_checkpoint(run, step, e);
     size_t stay = keep <= 1 ? 0 : (size_t)keep;
-    ok = ok && each_name(run, collect_step, &list, e);
+    ok = ok && nnclr_run_each_name(run, collect_step, &list, e);
     if (ok && list.count > 0)
         qsort(list.names, list.count, sizeof *list.names, newest_first);
     for (size_t i = stay; ok && i < list.count; i++)
-        ok = remove_name(run, list.names[i], e);
+        ok = nnclr_run_remove(run, list.names[i], e);
     bool changed = keep > 1 || list.count > 0;
     for (size_t i = 0; i < list.count; i++)
         nnclr_free(list.names[i]);

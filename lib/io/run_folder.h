@@ -42,6 +42,10 @@ void nnclr_run_close(nnclr_run *run); /* NULL is fine */
  * into `out`. A folder that is not a RUN, and a RUN without a checkpoint yet, are input errors. */
 bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_error *e);
 
+/* What is opened for a name that may be a RUN's: of a folder its newest checkpoint, as above, else
+ * the path itself. */
+bool nnclr_run_resolve(const char *path, nnclr_buffer *out, nnclr_error *e);
+
 /* Calls `see` with the path of each file in `folder` that a run has, or would replace. A folder
  * that is not there has none. */
 void nnclr_run_each_file(const char *folder, void (*see)(void *context, const char *path),

@@ -1,6 +1,5 @@
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/files.h"
 #include "base/memory.h"
@@ -191,14 +190,10 @@ static nnclr_tensor_reader *open_input(const nnclr_input *input, nnclr_error *e)
 
 nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e) {
     nnclr_input input;
-    nnclr_buffer checkpoint = {0};
-    struct stat status;
-    const bool folder =
-        strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-    const bool found = !folder || nnclr_run_find_checkpoint(path, &checkpoint, e);
+    nnclr_buffer name = {0};
     const bool ok =
-        found && nnclr_input_open(folder ? (const char *)checkpoint.data : path, &input, e);
-    nnclr_buffer_free(&checkpoint);
+        nnclr_run_resolve(path, &name, e) && nnclr_input_open((const char *)name.data, &input, e);
+    nnclr_buffer_free(&name);
     return ok ? open_input(&input, e) : NULL;
 }
 
