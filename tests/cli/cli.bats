@@ -235,7 +235,7 @@ END
     (cd "$NNCLR_ROOT" && grep -rhoE '"([^"\\]|\\.)*"' lib cmd --include='*.[ch]') |
         grep -oE -- '(^|[^a-z0-9-])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u >named
     [ "$(wc -l <named)" -ge 50 ]
-    run comm -13 known named
+    run -0 comm -13 known named
     [ -z "$output" ]
 }
 

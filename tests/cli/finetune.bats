@@ -51,7 +51,7 @@ weights() { # RUN: what it learned, without its data and names
     diff <(cut -f 2,4,5 <<<"${lines[1]}") \
         <(tail -1 run/metrics.jsonl | jq -r '[.test_top1, .test_top5, .test_n] | map(tostring) | @tsv' |
             awk '{printf "%.6f\t%.6f\t%d\n", $1, $2, $3}')
-    [ "$(cut -f 3 <<<"${lines[1]}")" = "$(awk -F '\t' 'NR == 2 { printf "%.6f", sqrt($2 * (1 - $2) / $5) }' <<<"$output")" ]
+    diff <(cut -f 3 <<<"${lines[1]}") <(awk -F '\t' 'NR == 2 { printf "%.6f\n", sqrt($2 * (1 - $2) / $5) }' <<<"$output")
     # The classes' counts add up to the whole.
     awk -F '\t' 'NR > 2 && $2 == 4 { n += $2; correct += $3 } END { exit n != 40 || correct < 1 }' <<<"$output"
     diff <(awk -F '\t' '$2 == 4 { c += $3 } END { printf "%.6f\n", c / 40 }' <<<"$output") <(cut -f 2 <<<"${lines[1]}")

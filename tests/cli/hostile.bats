@@ -118,7 +118,7 @@ setup() {
     make_shard s 20
     nnclr-embed -q --pixels 2 -o e.safetensors s.tar.zst
     local at
-    at=$(grep -abo 'bars/0000' e.safetensors | head -1 | cut -d: -f1)
+    at=$(grep -abo 'bars/0000' e.safetensors | sed -n 1p | cut -d: -f1)
     printf '\0' | dd of=e.safetensors bs=1 seek=$((at + 4)) conv=notrunc status=none
     expect 1 nnclr-queue-inspect -k 1 e.safetensors
     expect_message nnclr-queue-inspect 'e.safetensors: the name of row 0 holds a zero byte'

@@ -113,12 +113,11 @@ END
 }
 
 @test "INT ends every program that works for long at once, and leaves no file" {
-    local many i
+    local many
     make_shard s 200
     nnclr-embed -q --pixels 16 -o a.emb s.tar.zst
     nnclr-pretrain -q $TINY --steps 1 -o run s.tar.zst
-    many=$(for i in $(seq 100); do echo s.tar.zst; done)
-    many_emb=$(for i in $(seq 100); do echo a.emb; done)
+    many=$(printf 's.tar.zst %.0s' {1..100})
     ends_by_interrupt nnclr-embed -j 1 -m run/checkpoint.safetensors.zst --size 64 -o out/b.emb $many
     ends_by_interrupt nnclr-embed -j 1 --pixels 256 -o out/b.emb $many
     ends_by_interrupt nnclr-views -j 1 --preset cifar --size 128 -o out/v $many

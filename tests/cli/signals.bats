@@ -86,7 +86,7 @@ ends_with() { # STATUS: that of a shell, 128 + N for signal N
     start link:3:stop nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
     send HUP
     ends_with 75
-    [ "$(step_of run/$CHECKPOINT)" = "$(lines run)" ]
+    [ "$(step_of run/$CHECKPOINT)" -eq "$(lines run)" ]
     [ ! -e run/DONE ]
     rm -r run
     need nohup

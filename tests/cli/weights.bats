@@ -115,7 +115,7 @@ rows() { # EMBEDDING
     nnclr-embed -q -m other.safetensors -o k.emb train.tar.zst
     expect 0 nnclr-embed -q -m both.safetensors --prefix encoder_k. -o got.emb train.tar.zst
     cmp <(rows k.emb) <(rows got.emb)
-    run ! cmp -s <(rows k.emb) <(rows q.emb)
+    differ <(rows k.emb) <(rows q.emb)
     # A network without a prefix is named by the empty text.
     change plain.safetensors nested.safetensors copy=inner.
     change nested.safetensors nested.safetensors first=inner.conv1.weight:7
@@ -138,7 +138,7 @@ rows() { # EMBEDDING
         cut -f 2-5,7- >judged
     for prefix in run tuned; do
         cmp $prefix/checkpoint.safetensors.zst $prefix-encoder_q/checkpoint.safetensors.zst
-        run ! cmp -s $prefix/checkpoint.safetensors.zst $prefix-encoder_k/checkpoint.safetensors.zst
+        differ $prefix/checkpoint.safetensors.zst $prefix-encoder_k/checkpoint.safetensors.zst
     done
     cmp judged judged-encoder_q
 

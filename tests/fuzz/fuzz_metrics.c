@@ -1,4 +1,4 @@
-/* metrics.jsonl, of which --resume cuts off what lies behind the checkpoint's step. */
+/* metrics.jsonl, of which --resume cuts off what comes after the checkpoint's step. */
 #include <string.h>
 
 #include "base/files.h"
@@ -44,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_buffer once = {0}, twice = {0};
     if (!run) {
-        run = nnclr_run_open(fuzz_folder(), NNCLR_RUN_FORCE, &e);
+        fuzz_write("checkpoint.safetensors.zst", data, 0);
+        run = nnclr_run_open(fuzz_folder(), NNCLR_RUN_RESUME, &e);
         FUZZ_OK(run != NULL, &e);
         atexit(close_run);
     }

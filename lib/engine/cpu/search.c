@@ -140,8 +140,8 @@ typedef struct lists {
     double floor[SEARCH_QUERIES]; /* what a product must reach to be able to beat the list */
 } lists;
 
-/* A query that is not finite leaves every row in doubt, also once an infinite score was found: which
- * of the rows that score alike comes first is not known before all were seen. */
+/* A query that is not finite leaves every row in doubt, also once an infinite score was found:
+ * which of the rows that score alike comes first is not known before all were seen. */
 static double floor_of(const list *l) {
     const real worst = l->scores[l->k - 1];
     const double floor = (double)((worst > l->least ? worst : l->least) - l->doubt);
