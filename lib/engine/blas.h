@@ -1,6 +1,6 @@
 /* OpenBLAS, the one library that multiplies for the reference engine. It is loaded when the first
- * engine needs it: when it is loaded it starts threads that this library has no use for, and a
- * program that multiplies nothing should not pay for them. */
+ * engine needs it: loading starts threads that this library has no use for, and a program that
+ * multiplies nothing should not pay for them. */
 #ifndef NNCLR_ENGINE_BLAS_H
 #define NNCLR_ENGINE_BLAS_H
 
@@ -13,9 +13,9 @@
 extern __typeof__(cblas_sgemm) *nnclr_sgemm;
 extern __typeof__(cblas_dgemm) *nnclr_dgemm;
 
-/* Loads the library and has it take the buffers that `threads` products at a time need: where it
- * finds no memory for one in the middle of a product it tries again for ever. One thread at a time
- * opens engines; further calls are for more threads. */
+/* Loads the library and has it take the buffers that `threads` products at a time need: if it finds
+ * no memory for one in the middle of a product, it tries again for ever. One thread at a time opens
+ * engines; further calls are for more threads. */
 bool nnclr_blas_open(int threads, nnclr_error *e);
 
 #endif

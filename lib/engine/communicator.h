@@ -1,10 +1,10 @@
-/* How several workers act as one: sums of gradients, concatenation of embeddings. One
- * implementation stands here, `self`, a single worker; the seam is what the method is written
- * against, so that others need no change above.
+/* How several workers act as one: sums of gradients, concatenation of embeddings. There is one
+ * implementation, `self`, a single worker; the method is written against the seam, so that others
+ * need no change above.
  *
  * With W workers of n rows each: all_gather concatenates rows in rank order; its backward sums the
- * incoming gradients over all ranks and keeps the own slice; parameter gradients are averaged.
- * That is exactly the gradient of the global mean loss. */
+ * incoming gradients over all ranks and keeps its own slice; parameter gradients are averaged. That
+ * is exactly the gradient of the global mean loss. */
 #ifndef NNCLR_ENGINE_COMMUNICATOR_H
 #define NNCLR_ENGINE_COMMUNICATOR_H
 
@@ -20,7 +20,7 @@ typedef struct nnclr_communicator_table {
      */
     void (*all_gather)(nnclr_communicator *c, nnclr_engine *g, const void *from, size_t count,
                        void *to);
-    /* to [count] <- own slice of the sum over ranks of from [ranks * count]. */
+    /* to [count] <- the rank's own slice of the sum over ranks of from [ranks * count]. */
     void (*all_gather_backward)(nnclr_communicator *c, nnclr_engine *g, const void *from,
                                 size_t count, void *to);
     /* Host integers (records, labels), as all_gather. */

@@ -14,7 +14,7 @@ static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16,  &nnc
 enum { CHOICES = sizeof choice_names / sizeof choice_names[0] };
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
-/* Whether a table is what was asked for; of an engine without a precision one is. */
+/* Whether a table is what was asked for; if no precision was, the engine's usual one is. */
 static bool agrees(const nnclr_engine_table *table, nnclr_engine_choice choice,
                    nnclr_precision precision) {
     if (precision == NNCLR_PRECISION_AUTO)

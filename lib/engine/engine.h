@@ -145,7 +145,7 @@ typedef struct nnclr_sieve {
     void *workspace; /* sift_bytes */
 } nnclr_sieve;
 
-/* Which rows of a support set are no candidates of a query: those with its number. Host. */
+/* Which rows of a support set are not candidates of a query: those with its number. Host. */
 typedef struct nnclr_exclusion {
     const int64_t *query; /* [queries]; below 0: none */
     const int64_t *row;   /* [m] */
@@ -184,7 +184,7 @@ typedef struct nnclr_engine_table {
     void (*conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan);
     /* OIHW reals -> the packed form that the next three calls take. */
     void (*conv_pack)(nnclr_engine *g, const nnclr_conv_plan *plan, const void *oihw, void *packed);
-    /* The tensors may hold fewer pictures a group than the plan (a last, smaller batch), never
+    /* The tensors may hold fewer pictures per group than the plan (a last, smaller batch), never
      * more. sums: statistics of y, or NULL. */
     void (*conv_forward)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *x,
                          const void *packed, const nnclr_tensor *y, void *sums, void *workspace);
@@ -281,7 +281,7 @@ typedef enum nnclr_precision {
 
 /* Picks the table and opens the engine; what is not built in or not on this machine is refused with
  * what can be given instead. NNCLR_ENGINE_AUTO is what the environment variable NNCLR_ENGINE names;
- * without it amx if the machine has it, else cpu. NNCLR_PRECISION_AUTO is bf16 on amx, f32 on
+ * without it, amx if the machine has it, otherwise cpu. NNCLR_PRECISION_AUTO is bf16 on amx, f32 on
  * cpu. The pool must outlive the engine. */
 bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precision precision,
                        nnclr_pool *pool, nnclr_error *e);

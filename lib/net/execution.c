@@ -256,7 +256,7 @@ static bool create(nnclr_execution *x, int first, int last, nnclr_error *e) {
     return true;
 }
 
-/* Nothing of it is planned yet. */
+/* Nothing in it is planned yet. */
 static nnclr_execution *begin(nnclr_parameters *parameters, nnclr_mode mode, int groups, int n,
                               nnclr_error *e) {
     if (groups < 1 || n < 1) {
@@ -464,7 +464,7 @@ static const char *value_name(const nnclr_execution *x, int value) {
     return producer < 0 ? "input" : op_at(x, producer)->name;
 }
 
-/* A moment in the words of the list: an op's name, and "'" if it is its backward. */
+/* Prints a moment in the words of the list: an op's name, and "'" if it is its backward. */
 static bool print_moment(const nnclr_execution *x, nnclr_buffer *out, int moment, nnclr_error *e) {
     int ops = op_count(x);
     bool backward = moment >= ops;

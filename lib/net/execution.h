@@ -53,7 +53,8 @@ void nnclr_execution_repeat(nnclr_execution *x, int from, int to);
 /* Runs backwards from the producer of `from` down to (not including) the producer of `to` (0:
  * everything), given the gradients that the caller has written into nnclr_execution_gradient of
  * the values it named with nnclr_execution_seed since the last backward. Parameter gradients of
- * these ops are overwritten; an op that no gradient reaches is left out and its are zero. */
+ * these ops are overwritten; an op that no gradient reaches is left out and its gradients are
+ * zero. */
 void nnclr_execution_backward(nnclr_execution *x, int from, int to);
 /* Whether backwards from now on add to the gradients of parameters instead (at first not). */
 void nnclr_execution_accumulate(nnclr_execution *x, bool accumulate);

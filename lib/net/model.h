@@ -4,7 +4,7 @@
  * projector: (linear, batch norm, ReLU) x 2, linear, batch norm; no biases. predictor: linear,
  * batch norm, ReLU, linear with bias. Marks: "features" (pooled), "projection" (z),
  * "projection_unit" (z / |z|), "prediction" (p), "prediction_unit"; "logits" of the classifier, a
- * linear layer with bias after the pooled features. Those of a head that is absent are, too.
+ * linear layer with bias after the pooled features. If a head is absent, so are its marks.
  */
 #ifndef NNCLR_NET_MODEL_H
 #define NNCLR_NET_MODEL_H
@@ -27,7 +27,7 @@ extern const char *const nnclr_arch_names[]; /* "resnet18", ..., NULL */
 extern const char *const nnclr_stem_names[]; /* "imagenet", "cifar", NULL */
 
 enum { NNCLR_STAGES = 4 };
-/* The architecture with so many blocks in its stages, bottlenecks or basic ones; false: none. */
+/* The architecture with this many blocks in its stages, bottlenecks or basic ones; false: none. */
 bool nnclr_arch_find(bool bottleneck, const int blocks[NNCLR_STAGES], nnclr_arch *arch);
 
 typedef struct nnclr_layers {

@@ -1,5 +1,6 @@
 /* A network is a flat list of operators in execution order. Building it appends to the list; it is
- * then run up, run backwards, printed and planned by one loop each (execution.h, memory_plan.h).
+ * then run forwards, run backwards, printed and planned by one loop each (execution.h,
+ * memory_plan.h).
  *
  * Values are what operators read and write; value 0 is the input. A network holds shapes for one
  * picture (h, w, c) and segment tables for parameters and running statistics, but no memory and no
@@ -81,7 +82,7 @@ size_t nnclr_network_value_count(const nnclr_network *net);
 const nnclr_value *nnclr_network_value(const nnclr_network *net, size_t i);
 
 /* Parameters and running statistics: segments of two flat buffers, in the order of torch's
- * state_dict: a block's downsample branch stands after the batch norm that adds it. */
+ * state_dict: a block's downsample branch comes after the batch norm that adds it. */
 size_t nnclr_network_segment_count(const nnclr_network *net);
 const nnclr_segment *nnclr_network_segments(const nnclr_network *net);
 size_t nnclr_network_parameter_count(const nnclr_network *net); /* reals */

@@ -29,7 +29,7 @@ void nnclr_parameters_free(nnclr_parameters *p); /* a zeroed one is fine */
  * U(-1/sqrt(fan_in), 1/sqrt(fan_in)), biases 0, batch norm 1 and 0; running mean 0, variance 1,
  * batches 0, momentum 0. Draws in row-major order: normal2 pairs, or one float each. */
 bool nnclr_parameters_initialize(nnclr_parameters *p, uint64_t seed, nnclr_error *e);
-/* Sets the weights of the segments whose names start so to 0. */
+/* Sets the weights of the segments whose names start with `start` to 0. */
 void nnclr_parameters_clear(nnclr_parameters *p, const char *start);
 
 #endif

@@ -1,5 +1,5 @@
-/* The formulas of batch norm for a stripe of channels, which do not depend on how a tensor lies in
- * memory. */
+/* The formulas of batch norm for a stripe of channels, which do not depend on how a tensor is laid
+ * out in memory. */
 #ifndef NNCLR_ENGINE_CPU_BATCHNORM_H
 #define NNCLR_ENGINE_CPU_BATCHNORM_H
 

@@ -18,8 +18,8 @@ typedef struct CPU(plan) {
     nnclr_conv_plan base;
     taps forward;
     int forward_chunk;
-    /* Backward-weights cuts the columns of dW [co][kernel][kernel][ci] into blocks: all of them,
-     * or for each tap so many channels. */
+    /* Backward-weights cuts the columns of dW [co][kernel][kernel][ci] into blocks: all of them, or
+     * this many channels for each tap. */
     bool by_tap;
     int block_channels, weight_chunk;
     size_t matrix_reals; /* scratch of one worker, at the start of the workspace */
@@ -34,7 +34,7 @@ static inline size_t weight_reals(const CPU(plan) * plan) {
     return (size_t)plan->base.conv.co * (size_t)weight_columns(plan);
 }
 
-/* Scratch of a worker, and what lies after that of all workers. */
+/* Scratch of a worker, and what comes after that of all workers. */
 static inline real *worker_matrix(const CPU(plan) * plan, void *workspace, int worker) {
     return (real *)workspace + plan->matrix_reals * (size_t)worker;
 }

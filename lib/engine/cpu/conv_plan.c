@@ -7,7 +7,7 @@
 #include "base/memory.h"
 
 enum {
-    MATRIX_BYTES = 384 << 10, /* of im2col: stays in L2 beside what GEMM packs */
+    MATRIX_BYTES = 384 << 10, /* of im2col: stays in L2 along with what GEMM packs */
     MOST_ROWS = 4096,
     SMALL_WEIGHTS = 1 << 20,  /* bytes of a dW that stays in L2 */
     PARTIAL_BYTES = 16 << 20, /* of partial sums of dW */
@@ -84,7 +84,7 @@ int CPU(weight_blocks)(const CPU(plan) * plan) {
            ((conv->ci + plan->block_channels - 1) / plan->block_channels);
 }
 
-/* Small partial sums may be many, for large ones there are blocks. */
+/* There may be many small partial sums; for large ones there are blocks. */
 static size_t most_parts(const CPU(plan) * plan) {
     size_t parts = MAX_PIECES / (size_t)CPU(weight_blocks)(plan);
     size_t fitting = (size_t)PARTIAL_BYTES / (weight_reals(plan) * sizeof(real));

@@ -24,7 +24,7 @@ static inline size_t taps_rows(const taps *t, size_t pictures) {
 }
 
 /* Rows [first, first + count) over all pictures: returns the matrix and its row length in *stride.
- * It lies in `scratch`, or in the source itself if that already is the matrix. */
+ * It is in `scratch`, or in the source itself if that already is the matrix. */
 const real *CPU(im2col)(const taps *t, const real *source, size_t first, size_t count,
                         real *scratch, int *stride);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 typedef struct pool_call {
-    const nnclr_tensor *x, *y; /* values, or for backward x and the gradient of y */
+    const nnclr_tensor *x, *y; /* values, or for backward, x and the gradient of y */
     const nnclr_tensor *dx;
     bool add;
 } pool_call;

@@ -1,6 +1,6 @@
 /* Nearest rows of the support set. The sieve's products round the same sum in one way or another,
  * so they only say which rows can be among the best: their scores are summed again, all in one
- * order, and equal rows get equal scores wherever they stand. */
+ * order, and equal rows get equal scores wherever they are. */
 #include "engine/cpu/search.h"
 
 #include <assert.h>
@@ -12,7 +12,7 @@
 enum {
     TILE_ROWS = 512,
     MOST_PARTS = 32,     /* of the rows, each with its own list of best ones */
-    BLOCKS_A_WORKER = 4, /* of queries: from there on workers share queries, not rows */
+    BLOCKS_A_WORKER = 4, /* of queries: from this many on, workers share queries, not rows */
     MOST_PICKS = 64
 };
 
@@ -78,7 +78,7 @@ void CPU(search_update)(nnclr_engine *g, nnclr_search *s, int first, int count, 
         s->sieve->update(s, first, count);
 }
 
-/* ---- lists of the best, highest first; an equal one stands after those before it ---- */
+/* ---- lists of the best, highest first; an equal one comes after those before it ---- */
 
 static void clear_list(real *scores, int32_t *picks, int k) {
     for (int i = 0; i < k; i++) {
@@ -130,7 +130,7 @@ typedef struct list {
     int32_t *picks;
 } list;
 
-/* The lists of a block of queries, for rows from `first` on. */
+/* The lists of a block of queries, for the rows from `first` on. */
 typedef struct lists {
     const nnclr_search *search;
     const int64_t *numbers; /* of all rows, which exclude them; NULL: none is excluded */
@@ -140,8 +140,8 @@ typedef struct lists {
     double floor[SEARCH_QUERIES]; /* what a product must reach to be able to beat the list */
 } lists;
 
-/* A query that is not finite leaves every row in doubt, also once an infinite score was found:
- * which of the rows that score alike comes first is not known before all were seen. */
+/* A query that is not finite leaves every row in doubt, even once an infinite score was found:
+ * which of the rows that score alike comes first is not known until all have been seen. */
 static double floor_of(const list *l) {
     const real worst = l->scores[l->k - 1];
     const double floor = (double)((worst > l->least ? worst : l->least) - l->doubt);
@@ -155,8 +155,8 @@ static double largest(const double *values, int count) {
     return most;
 }
 
-/* The sieve's. If one row is wanted, of many that come at once only those are scored whose
- * product does not say that the largest's score is larger. */
+/* The sieve's. If one row is wanted and many come at once, only those are scored whose product does
+ * not say that the largest's score is larger. */
 static void take(void *context, int query, const int32_t *rows, const double *products, int hits) {
     lists *all = context;
     const nnclr_search *s = all->search;
@@ -196,7 +196,7 @@ static size_t list_at(int part, int query) {
     return ((size_t)part * SEARCH_QUERIES + (size_t)query) * MOST_PICKS;
 }
 
-/* Begins the lists of the call, of which those in `scores` and `picks` are `stride` apart. */
+/* Begins the lists of the call; those in `scores` and `picks` are `stride` apart. */
 static void begin_lists(const search_call *call, real *scores, int32_t *picks, int stride,
                         lists *all) {
     for (int i = 0; i < call->n; i++) {
@@ -224,8 +224,8 @@ static bool set_doubts(const search_call *call, bool own, lists *all) {
     return finite;
 }
 
-/* Tiles [tile, end) for the queries of the call, each with a list in `scores` and `picks`, of which
- * they are `stride` apart. */
+/* Tiles [tile, end) for the queries of the call, each with a list in `scores` and `picks`; the
+ * lists are `stride` apart. */
 static void search_tiles(const search_call *call, int tile, int end, int worker, real *scores,
                          int32_t *picks, int stride) {
     nnclr_search *s = call->search;
@@ -301,7 +301,7 @@ static search_call block_of(const search_call *whole, int first) {
     return block;
 }
 
-/* All tiles for one block of queries, which need no list a part then. */
+/* All tiles for one block of queries, which then need no list for each part. */
 static void search_block(void *context, int index, int worker) {
     const search_call call = block_of(context, index * SEARCH_QUERIES);
     search_tiles(&call, 0, call.search->tiles, worker, call.scores, call.picks, call.k);

@@ -1,4 +1,5 @@
-/* The inside of a support set's search, for engines that find candidates in a way of their own. */
+/* The inside of a support set's search, for engines that have their own way of finding
+ * candidates. */
 #ifndef NNCLR_ENGINE_CPU_SEARCH_H
 #define NNCLR_ENGINE_CPU_SEARCH_H
 
@@ -8,7 +9,7 @@
 
 enum { SEARCH_QUERIES = 256 }; /* taken at a time */
 
-/* Another sieve than the reference engine's, in whose place it hands out rows: scores are summed
+/* A sieve other than the reference engine's, in whose place it hands out rows: scores are summed
  * anew, so that the picks are the same. */
 typedef struct search_sieve {
     /* Rows [first, first + count) of s->rows have changed. */
@@ -17,9 +18,9 @@ typedef struct search_sieve {
     bool (*begin)(nnclr_search *s);
     /* How far its product with any row can be from that row's score; not finite: it cannot tell. */
     real (*doubt)(const nnclr_search *s, const real *query);
-    /* Hands out of rows s->rows[first ..] as engine.h says of nnclr_sieve, whose rows these are;
-     * how many of them are done. May leave off if too many rows are handed out; *scored counts
-     * those that were scored. `first` is a multiple of 64. */
+    /* Hands out some of the rows s->rows[first ..], as engine.h says of nnclr_sieve, whose rows
+     * these are; returns how many of them are done. May stop if too many rows are handed out;
+     * *scored counts those that were scored. `first` is a multiple of 64. */
     int (*sift)(nnclr_search *s, const nnclr_sieve *sieve, int first, const int64_t *scored,
                 int worker);
     void (*free)(nnclr_search *s);

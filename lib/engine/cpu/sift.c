@@ -1,5 +1,5 @@
 /* Which rows have a large product with which query (engine.h, nnclr_sieve): if the CPU has
- * kernels of ours for float, without a matrix of products; else by blocks of one. */
+ * kernels of ours for float, without a matrix of products; otherwise by blocks of one. */
 #include "engine/cpu/cpu.h"
 
 #include "engine/cpu/simd/sift.h"

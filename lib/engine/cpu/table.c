@@ -7,8 +7,8 @@
 #include "engine/cpu/simd/sift.h"
 #include "engine/simd.h"
 
-/* The width that NNCLR_SIMD stands for, in engines of every precision. What is wrong with that
- * is for those to tell that convolve with it. */
+/* The width that NNCLR_SIMD stands for, in engines of every precision. Those that convolve with it
+ * tell what is wrong with it. */
 static const struct sift_kernels *choose_sift(void) {
 #if HAS_SIMD
     nnclr_error wrong = NNCLR_NO_ERROR;

@@ -1,5 +1,5 @@
 /* Convolution forward and backward-data: for each spot of the result the tiles under its taps,
- * those outside of the picture left out, times the weights of each tap. With few channels the row
+ * leaving out those outside the picture, times the weights of each tap. With few channels the row
  * of pixels under a row of taps is one tile (conv_fold.c). Values of three parts are multiplied
  * exactly forward, since a ReLU that flips changes a gradient more than all rounding does;
  * gradients with three products. */

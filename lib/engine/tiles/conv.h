@@ -11,14 +11,14 @@ typedef struct tiled_plan {
     bool fold;              /* forward and backward-weights work on folded rows (conv_fold.c) */
     /* Backward-weights. dW is kept as tiles [ci / 32][co / 32][tap][32 ci][32 co] of floats.
      * Small ones: each part of the rows of pictures has a dW and transposes what it needs, some
-     * rows at a time. Large ones: all pictures of a pass are transposed first, then each task
-     * sums some tiles over all of them. Large ones of 1 x 1 and floats are a single part, of which
-     * each task has a group of tiles. */
+     * rows at a time. Large ones: all pictures of a pass are transposed first, then each task sums
+     * some tiles over all of them. Large ones of 1 x 1 and floats are a single part, in which each
+     * task has a group of tiles. */
     bool whole;
     int pass_blocks;     /* whole: blocks of pictures, over all groups, in a pass */
     int group;           /* parts: blocks of ci, and of co, of one task, */
     int chunk_rows;      /* rows of dy at a time, */
-    int strip;           /* or so many columns of one, */
+    int strip;           /* or this many columns of one, */
     int ring;            /* and rows of x that are kept transposed */
     size_t weights;      /* floats of a dW */
     size_t worker_bytes; /* scratch of one worker, at the start of the workspace */

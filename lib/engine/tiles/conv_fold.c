@@ -1,14 +1,14 @@
 /* Rows of few channels, folded for a kernel: a cell then holds all pixels under one row of the
- * kernel, if it held one, of whose 32 channels most are zeros. With 3 channels and 7 x 7 taps:
+ * kernel instead of one pixel, most of whose 32 channels are zeros. With 3 channels and 7 x 7 taps:
  *
  *     x        | c0 c1 c2 0 ... 0 |   one pixel of 32 pictures; a product for each of 49 taps
  *     folded   | x0: c0 c1 c2 | x1: c0 c1 c2 | ... | x6: c0 c1 c2 | 0 ... 0 |   for each of 7
  *
  * A cell slides over a row of pixels: each pixel moves what is there down by the channels of one
- * and goes after it, and zeros do so outside of the picture. So a pixel is read once for all
- * columns of the kernel and a folded row serves all its rows: of x each pass reads what it read
- * before, once, and its folded rows, kernel * output width * 2 KB (1.6 MB at 224, which is L2 if
- * AMX is), are read once for each block of output channels. */
+ * and goes after it, and so do zeros outside the picture. So a pixel is read once for all columns
+ * of the kernel and a folded row serves all its rows: each pass reads of x what it read before,
+ * once, and its folded rows, kernel * output width * 2 KB (1.6 MB at 224, which is L2 if AMX is),
+ * are read once for each block of output channels. */
 #include "engine/tiles/conv.h"
 
 #include <string.h>

@@ -52,7 +52,7 @@ static int between(size_t value, int least, int most) {
 }
 
 /* How much of dy is multiplied between two visits of dW. What is read in place, under all taps, is
- * kept in L2: so much of a row, from the top of a picture to its bottom, as stays there until the
+ * kept in L2: as much of a row, from the top of a picture to its bottom, as stays there until the
  * next row needs it again. */
 static void plan_chunks(tiled_plan *plan) {
     const nnclr_conv *conv = &plan->base.conv;
@@ -349,8 +349,8 @@ static void transpose_rows(void *context, int task, int worker) {
     rearrange_row(call, call->kernels->pair, call->dy, block, row, call->dy_tiles);
 }
 
-/* Among rows [first, last) of dy those of blocks that are full, or of those that are not, as few
- * pictures take less time. */
+/* Among rows [first, last) of dy those of blocks that are full, or of those that are not, because
+ * few pictures take less time. */
 static int pass_terms(const weights_call *call, int tap, int first, int last, bool full,
                       tile_term *terms) {
     const nnclr_conv *conv = &call->plan->base.conv;

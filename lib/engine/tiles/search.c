@@ -1,5 +1,5 @@
 /* Candidates of a support set's search from products of bfloat16, in half the time of float's or
- * less. The rows lie packed beside their floats, in the form of b, and queries become cells:
+ * less. The rows are kept packed beside their floats, in the form of b, and queries become cells:
  *
  *     rows     [m / 32][d / 32][2 halves of 32 rows][16 pairs of numbers][16 rows][2]
  *     queries  [n / 32][d / 32][32 queries][32 numbers]
@@ -27,9 +27,9 @@
 #include "base/memory.h"
 
 enum {
-    SCORED_SHARE = 64, /* a row of so many may be scored, */
-    SCORED_FIRST = 8,  /* and so many for each query at the beginning; */
-    REST = 15          /* else so many searches begin without this sieve */
+    SCORED_SHARE = 64, /* one row of this many may be scored, */
+    SCORED_FIRST = 8,  /* and this many for each query at the beginning; */
+    REST = 15          /* otherwise this many searches begin without this sieve */
 };
 
 typedef struct packed_rows {
@@ -161,7 +161,7 @@ static void hand_out(const nnclr_sieve *sieve, int query, uint32_t hits, int fir
     *floor = float_below(sieve->floor[query]);
 }
 
-/* All queries with a block of rows, of which `first` is that of the sieve's. */
+/* All queries with a block of rows; `first` is the number of its first row in the sieve. */
 static void sift_block(const packed_rows *p, const nnclr_sieve *sieve, const bf16 *queries,
                        const bf16 *rows, int first, float *floor) {
     const tile_term term = {0, 0};

@@ -1,6 +1,6 @@
 /* The tables of the engines that work on tiles: "cpu" at f32, with AVX-512 or AVX2, and at bf16, on
  * any CPU; "amx" at both. They differ in the kernels alone. Several products of bfloat16 for one of
- * float pay with AMX only. */
+ * float pay only with AMX. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,7 @@ static bool has_avx512_bf16(void) {
            (a & 1u << 5);
 }
 
-/* The CPU has AMX-BF16, and the kernel lets this process keep tiles. */
+/* Whether the CPU has AMX-BF16, and the kernel lets this process keep tiles. */
 static bool has_amx(void) {
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     unsigned a = 0, b = 0, c = 0, d = 0;
@@ -56,7 +56,7 @@ bool TILED(runs)(const tile_kernels *kernels) {
 
 #if NNCLR_TILE_PARTS == 0
 
-/* As NNCLR_SIMD says; none: the reference engine multiplies floats with OpenBLAS. */
+/* As NNCLR_SIMD says; with "none", the reference engine multiplies floats with OpenBLAS. */
 static const tile_kernels *vector_kernels(nnclr_error *e) {
     nnclr_simd simd;
     if (!nnclr_simd_choose(&simd, e))

@@ -1,4 +1,4 @@
-/* Inside of the engines whose activations and packed weights lie in tiles (tiles.h): of floats, of
+/* Inside of the engines whose activations and packed weights are in tiles (tiles.h): of floats, of
  * bfloat16, or of three bfloat16 to a float. Rows, parameters and statistics are as the reference
  * engine has them at f32, whose functions work on them. Each source file here is compiled for all
  * three; TILED(name) keeps the sets of external names apart. */

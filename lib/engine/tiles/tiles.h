@@ -2,8 +2,8 @@
  * that are floats (NNCLR_TILE_PARTS 0, precision f32 on any CPU with AVX2), one bfloat16 (1,
  * precision bf16), or the sum of three (3, precision f32 with AMX).
  *
- * Channels lie in blocks of 32, pictures in blocks of 32 or, of floats, 16, and what neighbours in
- * memory is what one matrix instruction, or a run of vector instructions, takes at once:
+ * Channels are in blocks of 32, pictures in blocks of 32 or, with floats, 16, and what is adjacent
+ * in memory is what one matrix instruction, or a run of vector instructions, takes at once:
  *
  *     activation  [groups][n / PICTURES][h * w][c / 32][parts][PICTURES][32 channels]
  *
@@ -30,10 +30,10 @@
  *                       transposed, b is dy with its pictures in pairs
  *
  * With floats "b" is [32 k][32 columns], rows are 16 forward and backward to data, and if k are
- * pictures, "a" is taken as it lies, [16 k][32 rows]. Blocks of 16 pictures leave less of a small
- * batch empty than 32 would, for two percents of speed.
+ * pictures, "a" is taken as it is, [16 k][32 rows]. Blocks of 16 pictures leave less of a small
+ * batch empty than 32 would, for two percent of the speed.
  *
- * Three parts: a float rounded to bfloat16, what that left off rounded likewise, and the rest:
+ * Three parts: a float rounded to bfloat16, what that left over rounded likewise, and the rest:
  * three times 8 bits, whose sum is the float (Henry, Tang, Heinecke 2019, "Leveraging the bfloat16
  * Artificial Intelligence Datatype For Higher-Precision Computations"). With parts 0, 1, 2 of a and
  * of b the products 02, 01, 11, 10, 00, 20 make a product whose error is that of float; without
@@ -73,19 +73,19 @@ typedef struct tile_term {
     size_t a, b;
 } tile_term;
 
-/* sums = the products of all terms, or these are added. Each term is `chunks` products whose cells
- * follow one another at `a` and at `b`. */
+/* sums = the products of all terms, or these are added to them. Each term is `chunks` products
+ * whose cells follow one another at `a` and at `b`. */
 typedef struct tile_product {
     const tile_term *terms;
     int count, chunks;
     const element *a, *b;
-    /* Beyond these rows of a, columns of b and k of each term's last chunk there are only zeros; of
-     * sums the same rows and columns are wanted, others may be left as they are. */
+    /* Beyond these rows of a, columns of b and k of each term's last chunk there are only zeros;
+     * the same rows and columns of sums are wanted, others may be left as they are. */
     int rows, columns, depth;
     float *sums; /* [32][32], of floats' pictures [16][32] */
     bool add;
-    bool exact;  /* of three parts six products, else three */
-    bool turned; /* of floats: a is [16 k][32 rows] */
+    bool exact;  /* of three parts, six products; otherwise three */
+    bool turned; /* with floats: a is [16 k][32 rows] */
 } tile_product;
 
 /* What becomes of one tile of normalised values; arrays hold BLOCK reals, one for each channel. */
@@ -129,8 +129,8 @@ typedef struct tile_kernels {
                   double *squares);
     /* to[j][i] = from[i][j] */
     void (*transpose)(const element *from, element *to);
-    /* Each row of a cell down by `channels`, and after it, up to `end`, those of a pixel, or of
-     * NULL zeros, as from `end` on. */
+    /* Moves each row of a cell down by `channels`, and puts after it, up to `end`, those of a
+     * pixel, or for NULL zeros, as from `end` on. */
     void (*slide)(element *cell, const element *pixel, int channels, int end);
     /* Rows in pairs: the form of b. */
     void (*pair)(const element *from, element *to);

@@ -1,11 +1,11 @@
-/* Products of rows with queries in registers, of which only large ones are let out: what the sieve
- * of the cpu engine (nnclr_sieve) and its kernels agree on.
+/* Products of rows with queries in registers, from which only large ones are let out: what the
+ * sieve of the cpu engine (nnclr_sieve) and its kernels agree on.
  *
  * A tile is `queries` queries times `rows` rows. Both are packed with their numbers side by side,
  * [number][query] and [number][row]: a query's number is spread over a vector and multiplied with
- * those of the rows. Long rows go through in pieces of SIFT_DEPTH numbers, between which sums rest
- * in memory. A product is one chain of fused multiply-adds from the first number to the last, so
- * kernels of all widths give the same bits, and equal rows equal ones wherever they stand. */
+ * those of the rows. Long rows go through in pieces of SIFT_DEPTH numbers, between which the sums
+ * stay in memory. A product is one chain of fused multiply-adds from the first number to the last,
+ * so kernels of all widths give the same bits, and equal rows get equal ones wherever they are. */
 #ifndef NNCLR_ENGINE_CPU_SIMD_SIFT_H
 #define NNCLR_ENGINE_CPU_SIMD_SIFT_H
 

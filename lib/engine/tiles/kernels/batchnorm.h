@@ -1,6 +1,6 @@
-/* Kernels of batch norm on one cell: nothing of it is read or written twice but x and dy, once for
- * the sums and once for the gradient. Traffic of a cell of n bytes: normalise reads n, n more of
- * what is added, and writes n; sum_gradient reads dy, x and, if a ReLU had more than x to go by,
+/* Kernels of batch norm on one cell: nothing in it is read or written twice except x and dy, once
+ * for the sums and once for the gradient. Traffic of a cell of n bytes: normalise reads n, n more
+ * of what is added, and writes n; sum_gradient reads dy, x and, if a ReLU had more than x to go by,
  * y; gradient reads these again and writes n, or n more if a residual takes its part. */
 #ifndef NNCLR_ENGINE_TILES_KERNELS_BATCHNORM_H
 #define NNCLR_ENGINE_TILES_KERNELS_BATCHNORM_H

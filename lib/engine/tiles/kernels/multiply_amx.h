@@ -17,7 +17,7 @@
 #define EACH_TILE(value)                                                                           \
     { value, value, value, value, value, value, value, value }
 
-/* Constant, because gcc 12 takes _tile_loadconfig for a read of 8 bytes alone and leaves out stores
+/* Constant, because gcc 12 takes _tile_loadconfig for a read of only 8 bytes and leaves out stores
  * to the others. */
 static const struct {
     uint8_t palette, start, zeros[14];

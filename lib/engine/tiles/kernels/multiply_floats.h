@@ -6,8 +6,8 @@
  *     a vector
  *
  * A run of six cells of each side, 36 KB, stays near L1 while one group of rows after another
- * passes over it with its sums in registers; these go into the tile of sums once a run. So of L2
- * each cell is read about once, and a long sum is made of short ones, whose errors are smaller.
+ * passes over it with its sums in registers; these go into the tile of sums once a run. So each
+ * cell is read from L2 about once, and a long sum is made of short ones, whose errors are smaller.
  * Lanes are columns: vectors of any width give the same bits. Rows, columns and k that are zeros
  * anyway take no time.
  */

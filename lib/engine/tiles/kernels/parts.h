@@ -20,7 +20,7 @@ enum {
     SHORT_PAIRS = sizeof short_pairs / sizeof *short_pairs
 };
 
-/* The file's that includes this. */
+/* Defined in the file that includes this. */
 INLINE void multiply_product(const tile_product *p, const tile_pair *pairs, int pair_count);
 
 static void multiply(const tile_product *p) {

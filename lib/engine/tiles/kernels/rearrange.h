@@ -9,7 +9,7 @@ INLINE void fill_up(element *cell, int rows) {
         memset(cell + part + rows * BLOCK, 0, (size_t)(PICTURES - rows) * BLOCK * sizeof *cell);
 }
 
-/* The vectors of columns of which none is within `channels`. */
+/* Clears the vectors of columns none of which is within `channels`. */
 INLINE void clear_lanes(element *cell, int rows, int channels) {
     for (int first = (channels + LANES - 1) / LANES * LANES; first < BLOCK; first += LANES)
         for (int at = first; at < rows * BLOCK; at += BLOCK)
@@ -60,7 +60,7 @@ INLINE void add_statistics(const element *y, int rows, double *total, double *sq
 
 #endif
 
-/* What is at y now; of floats that went past the caches, where it came from. */
+/* What is at y now; for floats that went past the caches, where it came from. */
 INLINE const element *stored(const float *sums, bool add, const element *y) {
 #if NNCLR_TILE_PARTS == 0
     return add ? y : sums;
@@ -90,7 +90,7 @@ static void store_cell(const float *sums, int rows, int columns, bool add, eleme
 
 #ifdef __AVX512BW__
 
-/* The members of two rows in turns: of their lower, or of their upper halves. */
+/* The members of two rows in turns: those of their lower, or of their upper halves. */
 INLINE __m512i interleave(__m512i a, __m512i b, __m512i order) {
     return _mm512_permutex2var_epi16(a, order, b);
 }

@@ -1,5 +1,5 @@
 /* What backward-weights takes of cells of floats, as they are: products of pictures walk along the
- * columns of `a` (tile_product.turned), and `b` has its k in no pairs. */
+ * columns of `a` (tile_product.turned), and the k of `b` are not in pairs. */
 #ifndef NNCLR_ENGINE_TILES_KERNELS_REARRANGE_FLOATS_H
 #define NNCLR_ENGINE_TILES_KERNELS_REARRANGE_FLOATS_H
 
@@ -14,7 +14,7 @@ static void pair(const element *from, element *to) {
     memcpy(to, from, CELL * sizeof *to);
 }
 
-/* Vectors where they are to lie, with the lanes of others masked. */
+/* Vectors where they belong, with the lanes of others masked. */
 static void slide(element *cell, const element *pixel, int channels, int end) {
     const int moved = end - channels;
     for (int row = 0; row < CELL; row += BLOCK)
