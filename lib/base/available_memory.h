@@ -8,7 +8,7 @@
  * that can be dropped count as free. SIZE_MAX if nothing says. */
 size_t nnclr_memory_available(void);
 
-/* The same of the control groups alone: `membership` is /proc/self/cgroup, `root` /sys/fs/cgroup.
+/* The same for the control groups alone: `membership` is /proc/self/cgroup, `root` /sys/fs/cgroup.
  * Both versions, each group up to the root. */
 size_t nnclr_memory_available_in_cgroups(const char *membership, const char *root);
 

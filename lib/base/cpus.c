@@ -6,7 +6,7 @@
 
 #include "base/threads.h"
 
-/* Written once and read-only from then on: a pinned thread could not find it out any more. */
+/* Written once and read-only from then on: a pinned thread could no longer find it out. */
 static cpu_set_t process_mask;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 

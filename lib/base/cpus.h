@@ -1,5 +1,6 @@
-/* What pool and pipeline share: the CPUs of this process, which are its affinity mask as it was
- * before any thread of ours was pinned, and the word about a thread that cannot be had. */
+/* What the pool and the pipeline share: the CPUs of this process, which are its affinity mask as it
+ * was before any thread of ours was pinned, and the message about a thread that cannot be
+ * started. */
 #ifndef NNCLR_BASE_CPUS_H
 #define NNCLR_BASE_CPUS_H
 
@@ -14,7 +15,7 @@ void nnclr_cpu_mask(cpu_set_t *mask);
 /* Lets the calling thread run on any CPU of that mask. */
 void nnclr_cpu_unpin(void);
 
-/* Thread `number` of `threads` could not be started, by that errno; returns false. */
+/* Thread `number` of `threads` could not be started, as that errno says; returns false. */
 bool nnclr_thread_failed(int number, int threads, int error, nnclr_error *e);
 
 #endif

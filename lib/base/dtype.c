@@ -51,8 +51,8 @@ static float value_of_bf16(uint16_t bits) {
 
 void nnclr_dtype_widen(nnclr_dtype half, void *place, size_t count) {
     unsigned char *bytes = place;
-    for (size_t i = count;
-         i-- > 0;) { /* from the end: no float lies on a half that is still to come */
+    /* From the end, so that no float covers a half that is still to be read. */
+    for (size_t i = count; i-- > 0;) {
         uint16_t bits;
         memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
         float value = half == NNCLR_F16 ? value_of_f16(bits) : value_of_bf16(bits);

@@ -24,8 +24,8 @@ typedef enum nnclr_dtype {
 size_t nnclr_dtype_bytes(nnclr_dtype dtype);
 const char *nnclr_dtype_name(nnclr_dtype dtype);              /* "F32" */
 bool nnclr_dtype_parse(const char *name, nnclr_dtype *dtype); /* false: no such type */
-/* F16 (IEEE 754 binary16) or BF16 [count] at `place`, which has room for as many floats, into
- * those: exact, as float has all of their values. */
+/* Widens F16 (IEEE 754 binary16) or BF16 [count] at `place`, which has room for as many floats, to
+ * floats in place: exact, as float has all of their values. */
 void nnclr_dtype_widen(nnclr_dtype half, void *place, size_t count);
 
 #endif

@@ -10,7 +10,7 @@ static bool inside_character(char byte) {
     return ((unsigned char)byte & 0xc0) == 0x80; /* of UTF-8 */
 }
 
-/* Beginning and end of a text that does not fit, of which the end is the longer part. */
+/* Beginning and end of a text that does not fit; the end is the longer part. */
 static void shorten(char *to, size_t size, const char *text, size_t length) {
     static const char gap[] = "...";
     size_t begin = size / 3, left = size - 1 - begin - (sizeof gap - 1);
@@ -73,7 +73,7 @@ static nnclr_code code_of(int number) {
     }
 }
 
-/* What a person can do who reads that. */
+/* What the reader of the message can do. */
 static const char *advice(int number) {
     return number == EMFILE ? " (ulimit -n raises the limit)" : "";
 }
@@ -83,7 +83,7 @@ bool nnclr_fail_errno(nnclr_error *e, const char *format, ...) {
     char text[128], reason[200];
     va_list arguments;
     va_start(arguments, format);
-    /* GNU strerror_r: returns the text, which need not lie in the buffer. */
+    /* GNU strerror_r: returns the text, which need not be in the buffer. */
     snprintf(reason, sizeof reason, "%s%s", strerror_r(number, text, sizeof text), advice(number));
     format_message(e, reason, format, arguments);
     va_end(arguments);

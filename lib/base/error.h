@@ -21,8 +21,8 @@ typedef enum nnclr_code {
     NNCLR_ERROR_LIMIT,  /* sound input, but larger than a stated bound */
     NNCLR_ERROR_USAGE,  /* options that contradict each other or the data */
     NNCLR_ERROR_MISSING, /* not built in, or not offered by this machine */
-    NNCLR_ERROR_NUMERIC, /* a number is not finite any more */
-    NNCLR_ERROR_STOPPED  /* whoever asked for the work wants it no more (progress.h) */
+    NNCLR_ERROR_NUMERIC, /* a number is no longer finite */
+    NNCLR_ERROR_STOPPED  /* whoever asked for the work no longer wants it (progress.h) */
 } nnclr_code;
 
 typedef struct nnclr_error {
@@ -40,12 +40,12 @@ bool nnclr_fail(nnclr_error *e, nnclr_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The same, with ": " and the text of `errno` appended; the code follows from errno: memory,
- * closed, path where the name is at fault, else io. */
+ * closed, path if the name is at fault, otherwise io. */
 bool nnclr_fail_errno(nnclr_error *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Does the failure say something about one file or its bytes, so that the next file may be fine?
- * Else the system is short of memory, descriptors or room, or a disk is broken. */
+ * Otherwise the system is short of memory, descriptors or room, or a disk is broken. */
 bool nnclr_is_fault_of_input(const nnclr_error *e);
 
 /* Puts "WHERE: " in front of the message of an error that is already set; returns false. */

@@ -12,10 +12,10 @@
 
 /* Opens a regular file with these flags of open(2). What is not one (a FIFO, a device, a folder) is
  * refused, and never waited for; so is a link with O_NOFOLLOW. -1 on failure, errno as open left it
- * where the file is not there. */
+ * if the file is not there. */
 int nnclr_open_regular(const char *path, int flags, nnclr_error *e);
 
-/* A folder, also through links; "-" is none: it is standard input. */
+/* Is it a folder, also through links? "-" is not one: it is standard input. */
 bool nnclr_is_folder(const char *path);
 
 /* The whole of a regular file of at most `limit` bytes into `out` (emptied first). */
@@ -34,7 +34,7 @@ int nnclr_temporary_fd(nnclr_error *e);
  * set TMPDIR. */
 enum { NNCLR_TEMPORARY_NAME = 600 };
 void nnclr_temporary_name(char name[NNCLR_TEMPORARY_NAME]);
-/* As nnclr_write_all, to such a file; where that fails the message is that. */
+/* As nnclr_write_all, to such a file; if it fails, that is the message. */
 bool nnclr_temporary_write(int fd, const void *from, size_t size, nnclr_error *e);
 
 /* Which file a path names, however it is written and through whatever links: for one that is not
@@ -51,23 +51,23 @@ bool nnclr_file_same(const nnclr_file_id *a, const nnclr_file_id *b);
 
 /* An output under construction. PATH "-" is standard output. A regular file has no name while it is
  * written (O_TMPFILE), so that whatever ends the process leaves nothing behind; nnclr_output_commit
- * syncs it, names it .NAME.XXXXXX beside its place, renames it over PATH and syncs the folder.
- * Where the file system offers no nameless files, it is .NAME.XXXXXX from the start, and stays
- * there after a kill -9. NAME is cut in it where the whole would be too long. The file keeps the
- * permissions, and where it may the owner, of one that it replaces. Where PATH is a link, the file
- * it leads to is replaced, or made. A path that exists and is not a regular file (a FIFO,
- * /dev/full) is written directly. */
+ * syncs it, names it .NAME.XXXXXX next to its place, renames it over PATH and syncs the folder. If
+ * the file system offers no nameless files, it is .NAME.XXXXXX from the start, and stays there
+ * after a kill -9. NAME is cut in it if the whole would be too long. The file keeps the
+ * permissions, and if it may the owner, of one that it replaces. If PATH is a link, the file it
+ * leads to is replaced, or made. A path that exists and is not a regular file (a FIFO, /dev/full)
+ * is written directly. */
 enum { NNCLR_TEMPORARY_EXTRA = 8 }; /* bytes that the temporary name has beyond NAME */
 typedef struct nnclr_output nnclr_output;
 nnclr_output *nnclr_output_open(const char *path, nnclr_error *e);
-/* An output that is written, from where it stands, to a descriptor, which stays the caller's;
- * `name` is for messages. */
+/* An output that is written to a descriptor, from its current offset; the descriptor stays the
+ * caller's. `name` is for messages. */
 nnclr_output *nnclr_output_open_fd(int fd, const char *name, nnclr_error *e);
 bool nnclr_output_write(nnclr_output *output, const void *bytes, size_t size, nnclr_error *e);
 uint64_t nnclr_output_size(const nnclr_output *output); /* bytes written so far */
 /* For a writer of several files that get their names together, at the end: all of this one is
- * written. Syncs it; with `hold` it stays nameless and its descriptor open, else it takes its
- * temporary name where it has none, and is closed. */
+ * written. Syncs it; with `hold` it stays nameless and its descriptor open, otherwise it takes its
+ * temporary name if it has none, and is closed. */
 bool nnclr_output_finish(nnclr_output *output, bool hold, nnclr_error *e);
 /* All three free `output`, also when they fail; after a failed commit nothing of it is left, unless
  * it was the folder that could not be synced: the whole file has its name then. */

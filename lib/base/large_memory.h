@@ -9,8 +9,8 @@
 enum { NNCLR_LARGE_MEMORY = 64 << 20 }; /* bytes; what takes no more is not counted */
 #define NNCLR_LARGE_MEMORY_AT_ONCE ((size_t)2 << 30)
 
-/* Waits until `bytes` are free, or nothing is held: more than the bound goes alone. Returns what is
- * to be given back, 0 where the bytes are few. A thread that holds some must not ask for more. */
+/* Waits until `bytes` are free, or nothing is held: more than the bound goes alone. Returns what
+ * must be given back, 0 if the bytes are few. A thread that holds some must not ask for more. */
 size_t nnclr_large_memory_take(size_t bytes);
 void nnclr_large_memory_give(size_t taken); /* 0 is fine */
 

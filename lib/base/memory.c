@@ -86,12 +86,12 @@ void *nnclr_block_alloc(size_t bytes, nnclr_error *e) {
     if (!block_size(bytes, &alignment, &rounded))
         return out_of_memory(1, bytes, e);
     /* Linux promises more than it has and kills whoever uses it; a block is used whole, and so are
-     * those that were made before, so that this is the sum of all. */
+     * those that were made before, so this is the sum of all. */
     size_t available = rounded >= LARGE_BLOCK ? nnclr_memory_available() : SIZE_MAX;
     if (rounded > available) {
         nnclr_fail(e, NNCLR_ERROR_MEMORY,
-                   "out of memory: a block of %zu MiB is needed beside %zu MiB that are in use "
-                   "already, and %zu MiB are available",
+                   "out of memory: a block of %zu MiB is needed on top of %zu MiB in use already, "
+                   "and %zu MiB are available",
                    rounded >> 20, nnclr_memory_held() >> 20, available >> 20);
         return NULL;
     }

@@ -30,7 +30,7 @@ static int folder_length(const char *path) {
     return slash ? (int)(slash - path + 1) : 0;
 }
 
-/* Replaces the link `path` by what it says, which is relative to its folder. */
+/* Replaces the link `path` with what it says, which is relative to its folder. */
 static bool follow(nnclr_buffer *path, nnclr_error *e) {
     char text[PATH_MAX];
     const char *link = (const char *)path->data;
@@ -49,7 +49,7 @@ static bool follow(nnclr_buffer *path, nnclr_error *e) {
     return true;
 }
 
-/* `path` with the links at its end followed, also where the last of them leads to nothing yet. */
+/* `path` with the links at its end followed, even if the last of them leads to nothing yet. */
 static char *target_of(const char *path, nnclr_error *e) {
     nnclr_buffer at = {0};
     struct stat status;
@@ -138,9 +138,9 @@ static int open_nameless(const char *path) {
     return -1;
 }
 
-/* One more try at a temporary name: a new file where the output has none open, else a name for the
- * one it has. O_EXCL and not mkostemp, so that the file gets the permissions that the user's umask
- * means. False with EEXIST: another has that name. */
+/* One more try at a temporary name: a new file if the output has none open, otherwise a name for
+ * the one it has. O_EXCL and not mkostemp, so that the file gets the permissions that the user's
+ * umask means. False with EEXIST: another has that name. */
 static bool take_name(nnclr_output *output, const char *name) {
     char nameless[FD_NAME];
     if (output->nameless) {
@@ -151,8 +151,8 @@ static bool take_name(nnclr_output *output, const char *name) {
     return output->fd >= 0;
 }
 
-/* How much of a name its temporary name repeats, so that this one is no longer than a name may be:
- * all of it, but for the longest. A character is not cut in two. */
+/* How much of a name its temporary name repeats, so that the latter is no longer than a name may
+ * be: all of it, except of the longest. A character is not cut in two. */
 static int repeated(const char *name) {
     enum { MOST = NAME_MAX - NNCLR_TEMPORARY_EXTRA };
     size_t size = strlen(name);
@@ -164,7 +164,7 @@ static int repeated(const char *name) {
     return (int)size;
 }
 
-/* Gives the output a name beside its place that no other writer has. */
+/* Gives the output a name next to its place that no other writer has. */
 static bool name_temporary(nnclr_output *output, nnclr_error *e) {
     const int folder = folder_length(output->target);
     const char *own = output->target + folder;
@@ -196,7 +196,7 @@ fail:
 
 /* ---- opening and writing ---- */
 
-/* The file takes the place of another, and its owner and permissions as far as it may. */
+/* The file takes the place of another, and its owner and permissions as far as we may give them. */
 static void take_permissions(int fd, const struct stat *older) {
     if (fchown(fd, older->st_uid, older->st_gid) != 0 && fchown(fd, (uid_t)-1, older->st_gid) != 0)
         errno = 0; /* neither is ours to give: the file stays the user's */
@@ -292,7 +292,7 @@ bool nnclr_output_finish(nnclr_output *output, bool hold, nnclr_error *e) {
     return hold || ((!output->nameless || name_temporary(output, e)) && close_output(output, e));
 }
 
-/* Under its final name, if the output has one of its own. */
+/* Puts the output under its final name, if it has one of its own. */
 static bool place(nnclr_output *output, nnclr_error *e) {
     if (!nnclr_output_finish(output, false, e))
         return false;

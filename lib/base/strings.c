@@ -270,7 +270,7 @@ bool nnclr_unescape(nnclr_buffer *out, const char *text, size_t size, bool *exac
             return false;
         at += length;
     }
-    /* An escape where none is needed is none. */
+    /* An escape that was not needed is not one. */
     bool ok = nnclr_escape(&again, (char *)out->data + start, out->size - start, e);
     *exact = *exact && ok && again.size == size && memcmp(again.data, text, size) == 0;
     nnclr_buffer_free(&again);

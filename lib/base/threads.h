@@ -1,7 +1,7 @@
 /* The only thread code: a pinned pool with a parallel for, and an ordered bounded pipeline.
  *
- * Both hand the worker's number to the function they call, so that scratch memory is one piece a
- * worker, allocated before and passed in the context. Neither influences results: tasks write
+ * Both hand the worker's number to the function they call, so that scratch memory is one piece for
+ * each worker, allocated before and passed in the context. Neither influences results: tasks write
  * disjoint outputs, and partial sums belong to tasks, never to workers.
  */
 #ifndef NNCLR_BASE_THREADS_H
@@ -29,7 +29,7 @@ int nnclr_pool_threads(const nnclr_pool *pool);
  * when all are done. Only the thread that created the pool calls it, and never from a task. */
 void nnclr_pool_for(nnclr_pool *pool, int tasks, nnclr_task task, void *context);
 
-/* An ordered bounded pipeline: own threads work ahead on items first, first+1, ... (up to
+/* An ordered bounded pipeline: threads of its own work ahead on items first, first+1, ... (up to
  * first+count), each into the slot item % depth, and the consumer takes them in order.
  *
  *        taken (1)      ready or in work        free

@@ -17,11 +17,11 @@ enum { BLOCK = 64 * 1024, TAR_BLOCK = 512 };
  *
  *      the file's blocks --(gunzip, or unpacker)--> the tar, decompressed --reader--> members
  *
- * Decompression is apart from reading, so that gzip's checksums are looked at and the end of the
+ * Decompression is separate from reading, so that gzip's checksums are looked at and the end of the
  * tar is seen: libarchive takes a tar that is cut between two members for a whole one. */
 struct nnclr_archive {
     struct archive *reader;   /* of the tar */
-    struct archive *unpacker; /* of everything but gzip; NULL: that */
+    struct archive *unpacker; /* of everything but gzip; NULL: it is gzip */
     nnclr_gunzip *gunzip;
     struct archive_entry *entry;
     char *name; /* for messages */
@@ -37,8 +37,8 @@ struct nnclr_archive {
     bool ended;
 };
 
-/* What libarchive says of its last failure, or what failed below it; memory it has not is told
- * apart by errno. */
+/* What libarchive says of its last failure, or what failed below it; errno tells whether it was
+ * short of memory. */
 static bool archive_failed(const nnclr_archive *archive, struct archive *which, nnclr_error *e) {
     if (archive->failure.code != NNCLR_OK) {
         *e = archive->failure;
@@ -109,7 +109,7 @@ static long next_unpacked(nnclr_archive *archive, const void **bytes) {
     return -1;
 }
 
-/* What the reader reads, whose zeros at the end are counted. */
+/* What the reader reads; zeros at its end are counted. */
 static la_ssize_t next_for_reader(struct archive *reader, void *context, const void **bytes) {
     nnclr_archive *archive = context;
     (void)reader;
@@ -140,7 +140,7 @@ static bool no_memory(nnclr_error *e) {
     return nnclr_fail(e, NNCLR_ERROR_MEMORY, "not enough memory for libarchive");
 }
 
-/* The compressions that libarchive reads by itself; its others start programs. */
+/* The compressions that libarchive reads by itself; for others it starts programs. */
 static bool open_unpacker(nnclr_archive *archive, nnclr_error *e) {
     static support *const supports[] = {
         archive_read_support_filter_bzip2,    archive_read_support_filter_xz,
@@ -265,7 +265,7 @@ static bool open_first(nnclr_archive *archive, nnclr_error *e) {
     return state != NNCLR_ARCHIVE_FAILED;
 }
 
-/* The file at `path`, or where that is NULL an open one. */
+/* The file at `path`, or if that is NULL an open one. */
 static nnclr_archive *open_archive(const char *path, const nnclr_input *input, bool packed,
                                    nnclr_error *e) {
     nnclr_archive *archive = nnclr_alloc_zero(1, sizeof *archive, e);

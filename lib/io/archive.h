@@ -12,7 +12,7 @@
 
 typedef struct nnclr_archive nnclr_archive;
 
-/* PATH "-" is standard input. A file that is no archive is refused. */
+/* PATH "-" is standard input. A file that is not an archive is refused. */
 nnclr_archive *nnclr_archive_open(const char *path, nnclr_error *e);
 /* A second look at a file that is open, from its start. */
 nnclr_archive *nnclr_archive_open_input(const nnclr_input *input, nnclr_error *e);
@@ -27,7 +27,7 @@ typedef enum nnclr_archive_state {
 } nnclr_archive_state;
 
 /* Goes to the next entry that is a regular file, or a link, which has no data of its own: *link is
- * set to the name of an earlier entry, or of a symbolic link to its text; else it is NULL. */
+ * set to the name of an earlier entry, or for a symbolic link to its text; otherwise it is NULL. */
 nnclr_archive_state nnclr_archive_next(nnclr_archive *archive, const char **name, const char **link,
                                        nnclr_error *e);
 bool nnclr_archive_is_symbolic(const nnclr_archive *archive); /* the link that was met last */

@@ -55,7 +55,7 @@ static slot *lock(nnclr_frame_window *window, size_t frame) {
     return s;
 }
 
-/* One that comes to the frame. What an earlier epoch left unread nobody waits for any longer. */
+/* An epoch comes to the frame. Nobody waits any longer for what an earlier one left unread. */
 static void enter(slot *s, uint32_t epoch) {
     if (epoch > s->epoch) {
         s->epoch = epoch;

@@ -1,7 +1,7 @@
 /* Decompressed frames that are kept until an epoch has read all their records, for an order that
  * reads the records of few frames at a time, each once an epoch. A reader says which epoch it is
  * in, because the next one may begin while the last records of this one are still being read. A
- * frame of which an epoch leaves records out stays until the next one has read it.
+ * frame some of whose records an epoch leaves out stays until the next one has read it.
  *
  * Any number of threads may call these. */
 #ifndef NNCLR_IO_FRAME_WINDOW_H

@@ -24,7 +24,7 @@ nnclr_gunzip *nnclr_gunzip_open(nnclr_gunzip_source source, nnclr_error *e) {
     if (!gunzip)
         return NULL;
     gunzip->source = source;
-    gunzip->inside = true; /* an empty stream is no gzip */
+    gunzip->inside = true; /* an empty stream is not gzip */
     if (inflateInit2(&gunzip->z, GZIP_WINDOW) == Z_OK) {
         gunzip->started = true;
         return gunzip;
@@ -42,7 +42,8 @@ void nnclr_gunzip_close(nnclr_gunzip *gunzip) {
     nnclr_free(gunzip);
 }
 
-/* Makes sure that there is input. 1: there is; 0: the stream has ended; -1: it is cut, or unread.
+/* Makes sure that there is input. 1: there is; 0: the stream has ended; -1: it is cut, or cannot be
+ * read.
  */
 static int feed(nnclr_gunzip *gunzip, nnclr_error *e) {
     const void *bytes;

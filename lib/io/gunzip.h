@@ -23,8 +23,8 @@ bool nnclr_is_gzip(const void *bytes, size_t size);
 nnclr_gunzip *nnclr_gunzip_open(nnclr_gunzip_source source, nnclr_error *e);
 void nnclr_gunzip_close(nnclr_gunzip *gunzip); /* NULL is fine */
 
-/* The next decompressed bytes, in the way of a source. Members that follow each other are one
- * stream; zeros behind the last one are padding. */
+/* The next decompressed bytes, as a source gives them. Members that follow each other are one
+ * stream; zeros after the last one are padding. */
 long nnclr_gunzip_next(nnclr_gunzip *gunzip, const void **bytes, nnclr_error *e);
 
 #endif

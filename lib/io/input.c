@@ -33,7 +33,7 @@ static bool copy(int from, const char *name, int to, uint64_t limit, uint64_t *s
     return true;
 }
 
-/* Replaces the descriptor of a pipe by one of a file that holds all it yields. */
+/* Replaces the descriptor of a pipe with one of a file that holds all it yields. */
 static bool spool(nnclr_input *input, nnclr_error *e) {
     bool ok = false;
     int file = -1, memory = memfd_create("nnclr", MFD_CLOEXEC);
@@ -82,7 +82,7 @@ bool nnclr_input_open(const char *path, nnclr_input *input, nnclr_error *e) {
         goto fail;
     }
     input->size = (uint64_t)status.st_size;
-    /* A redirected file of which somebody else has read the start counts as a pipe. */
+    /* A redirected file whose start somebody else has read counts as a pipe. */
     bool whole = S_ISREG(status.st_mode) && lseek(input->fd, 0, SEEK_CUR) == 0;
     if (whole || spool(input, e))
         return true;

@@ -1,5 +1,6 @@
-/* An input file that can be read at offsets and more than once. What is no regular file (standard
- * input from a pipe, a FIFO) is spooled: in memory while it is small, then in an unlinked file. */
+/* An input file that can be read at offsets and more than once. What is not a regular file
+ * (standard input from a pipe, a FIFO) is spooled: in memory while it is small, then in an unlinked
+ * file. */
 #ifndef NNCLR_IO_INPUT_H
 #define NNCLR_IO_INPUT_H
 
@@ -20,21 +21,21 @@ typedef struct nnclr_input {
 bool nnclr_input_open(const char *path, nnclr_input *input, nnclr_error *e);
 /* Refuses paths of which more than one is standard input. */
 bool nnclr_input_check(const char *const *paths, size_t count, nnclr_error *e);
-/* The same content once more; the two are closed by themselves. */
+/* The same content once more; each of the two must be closed. */
 bool nnclr_input_again(const nnclr_input *input, nnclr_input *again, nnclr_error *e);
 /* Also for one that is zeroed or whose opening failed. */
 void nnclr_input_close(nnclr_input *input);
 
-/* Replaces the input's zstd bytes by their content, in an unlinked file. */
+/* Replaces the input's zstd bytes with their content, in an unlinked file. */
 bool nnclr_input_unpack(nnclr_input *input, nnclr_error *e);
-/* Appends the first bytes of the content to `out`, decompressed where the input is zstd, at most
- * `size`; less only where it holds no more. Checksums may not have been seen yet. */
+/* Appends the first bytes of the content to `out`, decompressed if the input is zstd, at most
+ * `size`; fewer only if it holds no more. Checksums may not have been checked yet. */
 bool nnclr_input_peek(const nnclr_input *input, size_t size, nnclr_buffer *out, nnclr_error *e);
 
 #define NNCLR_SHARD_FIRST "__nnclr__/shard" /* name of a shard's first tar member */
 
 /* Is `name` that of the member `wanted` (NNCLR_SHARD_FIRST, ...)? Older shards have ".json" after
- * it, for which some readers of WebDataset take it for a record. */
+ * it, which makes some readers of WebDataset take it for a record. */
 bool nnclr_is_shard_member(const char *name, const char *wanted);
 
 typedef enum nnclr_content {

@@ -33,7 +33,7 @@ static nnclr_json *checked(json_t *value, nnclr_error *e) {
 }
 
 /* A value takes far more memory than its text does ("[]," forty times as much), so that the text's
- * size alone is no bound. Counts what stands before values; in broken text it counts something. */
+ * size alone is no bound. Counts what comes before values; in broken text it counts something. */
 static size_t count_values(const char *text, size_t size) {
     size_t count = 0;
     bool in_string = false;
@@ -65,7 +65,7 @@ nnclr_json *nnclr_json_parse(const char *text, size_t size, const char *what, nn
         nnclr_fail(e,
                    json_error_code(&why) == json_error_out_of_memory ? NNCLR_ERROR_MEMORY
                                                                      : NNCLR_ERROR_INPUT,
-                   "%s: no valid JSON at line %d, column %d: %s", what, why.line, why.column,
+                   "%s: not valid JSON at line %d, column %d: %s", what, why.line, why.column,
                    why.text);
     return value;
 }
@@ -169,7 +169,7 @@ const char *nnclr_json_get_string(const nnclr_json *object, const char *key, nnc
     const nnclr_json *value = member(object, key, e);
     const char *text = json_string_value(value);
     if (value && !text)
-        nnclr_fail(e, NNCLR_ERROR_INPUT, "\"%s\" is no string", key);
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "\"%s\" is not a string", key);
     return text;
 }
 
@@ -179,7 +179,7 @@ bool nnclr_json_get_int(const nnclr_json *object, const char *key, int64_t low, 
     if (!value)
         return false;
     if (!json_is_integer(value))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"%s\" is no integer", key);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"%s\" is not an integer", key);
     if (!nnclr_json_int(value, low, high, out))
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"%s\" is %lld, not in [%lld, %lld]", key,
                           (long long)json_integer_value(value), (long long)low, (long long)high);
@@ -191,7 +191,7 @@ bool nnclr_json_get_real(const nnclr_json *object, const char *key, double *out,
     if (!value)
         return false;
     if (!nnclr_json_real(value, out))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"%s\" is no number", key);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"%s\" is not a number", key);
     return true;
 }
 
@@ -255,7 +255,7 @@ nnclr_json *nnclr_json_each(const nnclr_json *object, void **iterator, const cha
     return json_object_iter_value(here);
 }
 
-/* ---- printing: jansson knows no shortest numbers, and so prints strings alone ---- */
+/* ---- printing: jansson does not know the shortest numbers, and so prints strings alone ---- */
 
 typedef struct sink {
     nnclr_buffer *out;
@@ -293,7 +293,7 @@ typedef struct printing {
 
 static bool print_value(const printing *p, const json_t *value, int depth, nnclr_error *e);
 
-/* A new line of that depth, where there are lines. */
+/* A new line of that depth, if there are lines. */
 static bool print_break(const printing *p, int depth, nnclr_error *e) {
     return !p->pretty || nnclr_buffer_printf(p->out, e, "\n%*s", 2 * depth, "");
 }

@@ -14,20 +14,21 @@
 typedef struct json_t nnclr_json;
 
 /* Strict: one document, no duplicate keys, nesting, size (64 MiB) and count of values (4 Mi)
- * bounded. `what` names the text in the message. Input with NUL bytes or no UTF-8 is refused. */
+ * bounded. `what` names the text in the message. Input with NUL bytes, or that is not UTF-8, is
+ * refused. */
 nnclr_json *nnclr_json_parse(const char *text, size_t size, const char *what, nnclr_error *e);
 nnclr_json *nnclr_json_object(nnclr_error *e);
 nnclr_json *nnclr_json_array(nnclr_error *e);
 void nnclr_json_free(nnclr_json *value); /* NULL is fine */
 
 /* Members are written in the order in which they were put. A real that is not finite is put as
- * null; reals are written with the fewest digits that read back the same. A string
- * with bytes that are no UTF-8 is put with U+FFFD in their place. */
+ * null; reals are written with the fewest digits that read back the same. A string with bytes that
+ * are not UTF-8 is put with U+FFFD in their place. */
 bool nnclr_json_put_string(nnclr_json *object, const char *key, const char *value, nnclr_error *e);
 bool nnclr_json_put_int(nnclr_json *object, const char *key, int64_t value, nnclr_error *e);
 bool nnclr_json_put_real(nnclr_json *object, const char *key, double value, nnclr_error *e);
 bool nnclr_json_put_bool(nnclr_json *object, const char *key, bool value, nnclr_error *e);
-/* The text of `value` as a string, as metadata have it. NULL: failed already, *e stays. */
+/* The text of `value` as a string, as metadata has it. NULL: failed already, *e stays. */
 bool nnclr_json_put_text(nnclr_json *object, const char *key, const nnclr_json *value,
                          nnclr_error *e);
 bool nnclr_json_put_null(nnclr_json *object, const char *key, nnclr_error *e);
@@ -40,7 +41,7 @@ bool nnclr_json_push_real(nnclr_json *array, double value, nnclr_error *e);
 /* Removes a member from the object and hands it to the caller; NULL: absent or null. */
 nnclr_json *nnclr_json_take(nnclr_json *object, const char *key);
 
-/* Members that must be there and of that type; else *e names the key. Borrowed results live as
+/* Members that must be there and of that type; otherwise *e names the key. Borrowed results live as
  * long as the object. An integer must lie inside [low, high]. get_real takes integers too. */
 const char *nnclr_json_get_string(const nnclr_json *object, const char *key, nnclr_error *e);
 bool nnclr_json_get_int(const nnclr_json *object, const char *key, int64_t low, int64_t high,
@@ -57,7 +58,7 @@ const char *nnclr_json_string(const nnclr_json *value); /* NULL: not a string */
 bool nnclr_json_int(const nnclr_json *value, int64_t low, int64_t high, int64_t *out);
 bool nnclr_json_real(const nnclr_json *value, double *out);
 bool nnclr_json_bool(const nnclr_json *value, bool *out);
-/* Walks the members in order: *iterator NULL starts, and is NULL again behind the last. */
+/* Walks the members in order: *iterator NULL starts, and is NULL again after the last. */
 nnclr_json *nnclr_json_each(const nnclr_json *object, void **iterator, const char **key);
 
 /* Appends the text on one line, without a newline; `pretty`: indented by 2, on several lines. */

@@ -64,7 +64,8 @@ static bool locked_by_other(const nnclr_run *run, nnclr_error *e) {
     return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: is in use by another process", run->folder);
 }
 
-/* Whether the descriptor is still that of the name: who makes a run that fails removes the lock. */
+/* Whether the descriptor is still that of the name: whoever makes a run that fails removes the
+ * lock. */
 static bool is_current(int lock, const char *path) {
     struct stat held, named;
     return fstat(lock, &held) == 0 && lstat(path, &named) == 0 && held.st_dev == named.st_dev &&
@@ -104,11 +105,11 @@ static bool refuse_own(nnclr_run *run, const char *name, void *context, nnclr_er
     return !nnclr_run_is_own(name) ||
            nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds a run already (%s)%s", run->folder, name,
                       nnclr_run_has(run, NNCLR_RUN_CHECKPOINT)
-                          ? "; go on with it by --resume, or replace it by --force"
-                          : ", without a checkpoint to go on from; replace it by --force");
+                          ? "; continue it with --resume, or replace it with --force"
+                          : ", without a checkpoint to continue from; replace it with --force");
 }
 
-/* What is read and written as a file is one; a link that leads to one is fine. */
+/* What is read and written as a file must be one; a link that leads to one is fine. */
 static bool check_kind(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
     struct stat status;
@@ -124,7 +125,7 @@ static bool check_kind(nnclr_run *run, const char *name, void *context, nnclr_er
 /* ---- a run that begins ----
  *
  * Its first files are written to .next/. When they are whole, .next becomes .begun, and from that
- * moment on the folder holds the new run: whoever takes the lock next, be it after a kill, moves
+ * moment on the folder holds the new run: whoever takes the lock next, even after a kill, moves
  * what is in .begun/ to its place. Until then the older run is untouched. */
 
 static bool remove_staged(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
@@ -161,7 +162,7 @@ static bool make_stage(nnclr_run *run, nnclr_error *e) {
     return ok && name_files(run, e);
 }
 
-/* Of the older run what the new one does not replace. */
+/* Removes what the new run does not replace of the older one. */
 static bool remove_older(nnclr_run *run, const char *name, void *context, nnclr_error *e) {
     (void)context;
     return (strcmp(name, NNCLR_RUN_DONE) != 0 && nnclr_run_numbered_step(name) < 0) ||
@@ -207,7 +208,7 @@ bool nnclr_run_begin(nnclr_run *run, nnclr_error *e) {
     if (!ok)
         return false;
     run->staged = false;
-    /* It has begun, also where that may not survive a power failure. */
+    /* It has begun, even if that may not survive a power failure. */
     bool synced = sync_folder(run, e);
     nnclr_error failure = NNCLR_NO_ERROR;
     ok = name_files(run, &failure) && take_over(run, &failure);
@@ -216,7 +217,7 @@ bool nnclr_run_begin(nnclr_run *run, nnclr_error *e) {
     return synced && ok;
 }
 
-/* What a run that was killed left half done. */
+/* Puts right what a run that was killed left half done. */
 static bool recover(nnclr_run *run, nnclr_error *e) {
     return nnclr_run_each_name(run, check_kind, NULL, e) &&
            nnclr_run_each_name(run, remove_temporary, NULL, e) && remove_stage(run, e) &&

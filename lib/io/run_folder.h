@@ -5,7 +5,7 @@
  *   metrics.jsonl                    a line for each logged step, and each probe
  *   run.json                         what the run is: options, version, engine, data
  *   DONE                             empty; there when the run is finished
- *   .lock                            process number of who uses the folder
+ *   .lock                            process number of whoever uses the folder
  *   .next/ .begun/                   a run that begins: nnclr_run_begin
  *
  * A run is used by one thread at a time. */
@@ -21,21 +21,21 @@
 typedef struct nnclr_run nnclr_run;
 
 typedef enum nnclr_run_mode {
-    NNCLR_RUN_NEW,    /* refused where the folder already holds a run */
+    NNCLR_RUN_NEW,    /* refused if the folder already holds a run */
     NNCLR_RUN_FORCE,  /* an older run may be there: nnclr_run_begin removes it */
-    NNCLR_RUN_RESUME, /* refused where there is no checkpoint */
+    NNCLR_RUN_RESUME, /* refused if there is no checkpoint */
 } nnclr_run_mode;
 
-/* Makes the folder where needed and takes its lock (an advisory lock on .lock, so that it ends
- * with the process, kill -9 included). A folder locked by another process is refused with its
- * process number, and so is one in which .lock or a file of a run is not a regular file. What a
- * killed run left half done is put right. */
+/* Makes the folder if needed and takes its lock (an advisory lock on .lock, so that it ends with
+ * the process, kill -9 included). A folder locked by another process is refused with its process
+ * number, and so is one in which .lock or a file of a run is not a regular file. What a killed run
+ * left half done is put right. */
 nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *e);
-/* A new run writes its files beside the older one's, and takes their place here, once description,
- * metrics and first checkpoint are there: what fails or is killed before leaves the older run, and
- * what comes after the new one, whole. Our own files are removed, and nothing else. */
+/* A new run writes its files beside the older one's. Here they take the place of those, once
+ * description, metrics and first checkpoint are there: what fails or is killed before this leaves
+ * the older run whole, and after it the new one. Our own files are removed, and nothing else. */
 bool nnclr_run_begin(nnclr_run *run, nnclr_error *e);
-/* The lock ends. A run that was not begun leaves no trace. */
+/* Releases the lock. A run that was not begun leaves no trace. */
 void nnclr_run_close(nnclr_run *run); /* NULL is fine */
 
 /* The newest checkpoint of the run in `folder`, for a reader, which takes no lock: its path is put
@@ -59,16 +59,16 @@ bool nnclr_run_done(const nnclr_run *run); /* DONE exists */
 bool nnclr_run_mark_done(nnclr_run *run, nnclr_error *e);
 /* Replaces run.json atomically. */
 bool nnclr_run_write_description(nnclr_run *run, const char *text, size_t size, nnclr_error *e);
-/* Names the current checkpoint also checkpoint-STEP (a hard link) and removes all but the newest
+/* Names the current checkpoint checkpoint-STEP too (a hard link) and removes all but the newest
  * `keep` of those; keep 1: only the unnumbered one stays. */
 bool nnclr_run_keep(nnclr_run *run, int64_t step, int64_t keep, nnclr_error *e);
 
-/* metrics.jsonl: lines are appended with one write each; what cannot be written whole is not there.
- * Opening with `after_step` >= 0 first cuts off every line whose "step" is above it or that is no
- * object, and a last line without newline; -1 empties it. Synced before each checkpoint, it has all
- * lines up to the checkpoint's step also after a power failure. */
+/* metrics.jsonl: lines are appended with one write each; what cannot be written whole is not
+ * written at all. Opening with `after_step` >= 0 first cuts off every line whose "step" is above it
+ * or that is not an object, and a last line without newline; -1 empties it. Synced before each
+ * checkpoint, it has all lines up to the checkpoint's step even after a power failure. */
 bool nnclr_run_metrics_open(nnclr_run *run, int64_t after_step, nnclr_error *e);
-/* Whether a line of that step has that key. What cannot be read has none. */
+/* Whether a line of that step has that key. A file that cannot be read has none. */
 bool nnclr_run_metrics_has(const nnclr_run *run, int64_t step, const char *key);
 bool nnclr_run_metrics_line(nnclr_run *run, const char *line, size_t size, nnclr_error *e);
 bool nnclr_run_metrics_sync(nnclr_run *run, nnclr_error *e);

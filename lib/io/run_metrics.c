@@ -9,7 +9,7 @@
 #include "io/json.h"
 #include "io/run_parts.h"
 
-/* The file for reading; NULL with *missing where it is not there. */
+/* The file for reading; NULL with *missing if it is not there. */
 static FILE *open_lines(const char *path, bool *missing, nnclr_error *e) {
     int fd = nnclr_open_regular(path, O_RDONLY, e);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
@@ -27,7 +27,7 @@ static bool step_of(const nnclr_json *object, int64_t *step) {
     return object && nnclr_json_get_int(object, "step", INT64_MIN, INT64_MAX, step, &unused);
 }
 
-/* Whether a line stays when the run goes on behind `after_step`. */
+/* Whether a line stays when the run goes on after `after_step`. */
 static bool stays(const char *line, size_t size, int64_t after_step) {
     if (size == 0 || line[size - 1] != '\n')
         return false;
@@ -35,7 +35,7 @@ static bool stays(const char *line, size_t size, int64_t after_step) {
     int64_t step;
     nnclr_json *object = nnclr_json_parse(line, size, "metrics", &unused);
     bool later = object && step_of(object, &step) && step > after_step;
-    bool whole = object != NULL; /* else what a power failure made of it */
+    bool whole = object != NULL; /* otherwise what a power failure made of it */
     nnclr_json_free(object);
     return whole && !later;
 }
@@ -63,7 +63,7 @@ static bool cut_metrics(const nnclr_run *run, int64_t after_step, nnclr_error *e
         if (stays(line, (size_t)size, after_step) &&
             !nnclr_output_write(output, line, (size_t)size, e))
             goto exit;
-    if (!feof(file)) { /* also where memory was short, of which ferror knows nothing */
+    if (!feof(file)) { /* also if memory was short, which ferror does not say */
         nnclr_fail_errno(e, "%s", path);
         goto exit;
     }

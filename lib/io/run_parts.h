@@ -8,7 +8,7 @@ struct nnclr_run {
     char *folder;
     bool made, locked;                /* the folder by this run; the lock is held */
     bool staged;                      /* a new run that has not begun */
-    nnclr_buffer checkpoint, metrics; /* paths of now */
+    nnclr_buffer checkpoint, metrics; /* current paths */
     int lock, metrics_fd;
 };
 

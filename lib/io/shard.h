@@ -1,6 +1,6 @@
 /* Shards: pictures with labels in a WebDataset tar, in zstd frames, with an index and a seek table
- * behind it. nnclr-shard(5) describes the format; shard_writer.c writes it, shard_reader.c reads
- * one file, shard_set.c makes several files one numbered set. */
+ * after it. nnclr-shard(5) describes the format; shard_writer.c writes it, shard_reader.c reads one
+ * file, shard_set.c makes several files one numbered set. */
 #ifndef NNCLR_IO_SHARD_H
 #define NNCLR_IO_SHARD_H
 
@@ -43,19 +43,19 @@ typedef struct nnclr_shard_options {
     int level;           /* zstd's, 3 */
 } nnclr_shard_options;
 
-/* The name of file `number` of a set that is begun as `prefix`; appended to `out`. */
+/* The name of file `number` of a split set with this prefix; appended to `out`. */
 bool nnclr_shard_name_of(const char *prefix, size_t number, bool plain, nnclr_buffer *out,
                          nnclr_error *e);
 
-/* Everything in `options` is copied. A class name that is no UTF-8 is kept as nnclr_escape writes
+/* Everything in `options` is copied. A class name that is not UTF-8 is kept as nnclr_escape writes
  * it; names must differ. */
 nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, nnclr_error *e);
 /* A writer is used by one thread at a time; after a failure it can only be abandoned.
  *
- * Stores a record behind the last one. `number` is its record number within the file, from which
- * its key is made; -1: the count of records before it in the same file. Numbers in another order
- * than the stored one are allowed without shard_size only; commit fails unless they are 0..n-1,
- * each once. A file holds at most 999,999,999 records. */
+ * Stores a record after the last one. `number` is its record number within the file, from which its
+ * key is made; -1: the count of records before it in the same file. Numbers in an order other than
+ * the stored one are allowed only without shard_size; commit fails unless they are 0..n-1, each
+ * once. A file holds at most 999,999,999 records. */
 bool nnclr_shard_writer_add(nnclr_shard_writer *writer, int64_t number, const nnclr_record *record,
                             const void *bytes, nnclr_error *e);
 /* Both free. Commit makes every file of a split set appear under its name, or none; files that an
@@ -67,17 +67,16 @@ void nnclr_shard_writer_abandon(nnclr_shard_writer *writer); /* NULL is fine */
 
 typedef struct nnclr_shard_set nnclr_shard_set;
 
-/* Opens the files, in this order, as one set: record numbers run on. Where the classes of one file
- * begin with those of every other one, as they do where all are the same, they are the set's and
- * labels stay what they are; else class names are united and sorted by code point, and labels
- * renumbered by name. "-" (once) is standard input and is spooled.
- * cache_bytes bounds the decompressed frames that are kept in memory, and so does the memory that
- * there is; what does not fit is read again each time. A file without its end record, with a wrong
- * checksum in index or frames, or of another kind is refused with the reason. An empty set (no
- * record) is refused. */
+/* Opens the files, in this order, as one set: record numbers run on. If the classes of one file
+ * begin with those of every other one, as they do if all are the same, they are the set's and
+ * labels stay what they are; otherwise class names are united and sorted by code point, and labels
+ * renumbered by name. "-" (once) is standard input and is spooled. cache_bytes bounds the
+ * decompressed frames that are kept in memory, and so does the memory that is available; what does
+ * not fit is read again each time. A file without its end record, with a wrong checksum in index or
+ * frames, or of another kind is refused with the reason. An empty set (no record) is refused. */
 nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, uint64_t cache_bytes,
                                       nnclr_error *e);
-/* The same of files that are open; the set takes each of them and leaves it closed, also on
+/* The same for files that are open; the set takes each of them and leaves it closed, also on
  * failure. */
 nnclr_shard_set *nnclr_shard_set_open_inputs(nnclr_input *inputs, size_t count,
                                              uint64_t cache_bytes, nnclr_error *e);
@@ -94,18 +93,18 @@ void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *
 /* Puts the encoded picture of record i into `out` (emptied first), its crc32 verified. Any number
  * of threads may call it, each with its own buffer. */
 bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnclr_error *e);
-/* The same for a reader of epochs, who asks for each record once in each (nnclr_shard_set_dwell).
+/* The same for a reader of epochs, which asks for each record once in each (nnclr_shard_set_dwell).
  */
 bool nnclr_shard_set_read_in_epoch(nnclr_shard_set *set, size_t i, uint32_t epoch,
                                    nnclr_buffer *out, nnclr_error *e);
-/* Frames of all files, and the one that record i lies in, numbered in the order of the files. Some
+/* Frames of all files, and the one that record i is in, numbered in the order of the files. Some
  * hold no record. */
 size_t nnclr_shard_set_frame_count(const nnclr_shard_set *set);
 size_t nnclr_shard_set_frame(const nnclr_shard_set *set, size_t i);
 /* From now on a frame is kept, whatever cache_bytes says, until an epoch has read all its records:
  * for an order that dwells on few frames and reads each record once. Before any thread reads. */
 bool nnclr_shard_set_dwell(nnclr_shard_set *set, nnclr_error *e);
-/* Frames that are kept so, now. */
+/* Frames that are kept like that now. */
 size_t nnclr_shard_set_frames_held(const nnclr_shard_set *set);
 /* What a checkpoint remembers of the data: an array with {"records", "crc32"} of each file (of each
  * part of a concatenated one, so that `cat a b` and a, b are the same data). Owned by the caller.
@@ -115,7 +114,7 @@ nnclr_json *nnclr_shard_set_identity(const nnclr_shard_set *set, nnclr_error *e)
  * nnclr.config. Owned by the caller. */
 nnclr_json *nnclr_shard_set_metadata(const nnclr_shard_set *set, const nnclr_json *config,
                                      nnclr_error *e);
-/* Of all frames, decompressed: what a cache would hold. */
+/* Bytes of all frames, decompressed: what a cache would hold. */
 uint64_t nnclr_shard_set_bytes(const nnclr_shard_set *set);
 /* Frames decompressed so far: a test shows that one record costs one frame. */
 uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set);

@@ -6,8 +6,8 @@
 #include "io/shard_parts.h"
 #include "io/tensor_file.h"
 
-/* The index is a safetensors document of one column a tensor. Wide elements come first, so that
- * all are aligned. */
+/* The index is a safetensors document with a tensor for each column. Wide elements come first, so
+ * that all are aligned. */
 enum column {
     RECORD,
     FRAME,
@@ -19,7 +19,7 @@ enum column {
     WIDTH,
     HEIGHT,
     CODEC,
-    NAME, /* the last, and the only one that is no number a row */
+    NAME, /* the last, and the only one that is not a number for each row */
     COLUMNS
 };
 
@@ -76,9 +76,10 @@ bool nnclr_index_sort(nnclr_index *index, nnclr_error *e) {
     qsort(index->entries, index->count, sizeof *index->entries, by_number);
     for (size_t i = 0; i < index->count; i++)
         if (index->entries[i].number != (int64_t)i)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "record numbers are not 0 to %zu, each once: %lld stands for %zu",
-                              index->count - 1, (long long)index->entries[i].number, i);
+            return nnclr_fail(
+                e, NNCLR_ERROR_INPUT,
+                "record numbers are not 0 to %zu, each once: %lld is in the place of %zu",
+                index->count - 1, (long long)index->entries[i].number, i);
     return true;
 }
 

@@ -1,7 +1,7 @@
 /* What the shard files share among themselves: tar members, the index, one file's parts.
  *
- * A file is one part, or several where shards were concatenated. A part has its own classes,
- * record numbers from 0, and index; nothing in a part refers to another one. */
+ * A file is one part, or several if shards were concatenated. A part has its own classes, record
+ * numbers from 0, and index; nothing in a part refers to another one. */
 #ifndef NNCLR_IO_SHARD_PARTS_H
 #define NNCLR_IO_SHARD_PARTS_H
 
@@ -13,7 +13,7 @@
 
 enum {
     NNCLR_TAR_BLOCK = 512,
-    NNCLR_TAR_END = 2 * NNCLR_TAR_BLOCK, /* the zero blocks behind the last member */
+    NNCLR_TAR_END = 2 * NNCLR_TAR_BLOCK, /* the zero blocks after the last member */
     NNCLR_SHARD_KEY_DIGITS = 9,
     NNCLR_SHARD_MAX_RECORDS = 999999999
 };
@@ -21,7 +21,7 @@ enum {
 /* ---- shard_tar.c ---- */
 
 typedef struct nnclr_tar_header {
-    char name[257]; /* "" where the block is no member that concerns us */
+    char name[257]; /* "" if the block is not a member that concerns us */
     uint64_t size;
     bool regular;
 } nnclr_tar_header;
@@ -36,7 +36,7 @@ uint64_t nnclr_tar_padding(uint64_t size); /* bytes that follow `size` bytes of 
 
 /* ---- shard_index.c ---- */
 
-/* All that is bounded by 32 bits has no more: a set of millions keeps all entries in memory. */
+/* What is bounded by 32 bits takes no more: a set of millions keeps all entries in memory. */
 typedef struct nnclr_index_entry {
     size_t name;     /* where it starts in names */
     int32_t number;  /* of the record, in its part */
@@ -52,7 +52,7 @@ typedef struct nnclr_index_entry {
 typedef struct nnclr_index {
     nnclr_index_entry *entries; /* owned */
     size_t count, capacity;
-    nnclr_buffer names; /* each with a NUL behind it */
+    nnclr_buffer names; /* each with a NUL after it */
 } nnclr_index;
 
 void nnclr_index_free(nnclr_index *index);
@@ -71,7 +71,7 @@ bool nnclr_index_parse(const unsigned char *bytes, size_t size, nnclr_index *out
 bool nnclr_index_pack(const nnclr_buffer *printed, int level, nnclr_buffer *out, nnclr_error *e);
 bool nnclr_index_unpack(const unsigned char *frame, size_t size, nnclr_buffer *content,
                         nnclr_error *e);
-/* Whether a skippable frame is an index by its first 16 bytes. */
+/* Whether a skippable frame is an index, by its first 16 bytes. */
 bool nnclr_index_recognise(const unsigned char *frame, size_t size);
 uint32_t nnclr_crc32(uint32_t crc, const void *bytes, size_t size); /* zlib's; starts from 0 */
 

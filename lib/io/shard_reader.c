@@ -71,7 +71,8 @@ static bool parse_classes(const nnclr_json *array, nnclr_shard_part *part, nnclr
     while (part->class_count < count) {
         const char *name = nnclr_json_string(nnclr_json_at(array, part->class_count));
         if (!name)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"classes\" holds what is no string");
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "\"classes\" holds something that is not a string");
         part->classes[part->class_count] = nnclr_strdup(name, e);
         if (!part->classes[part->class_count])
             return false;
@@ -167,9 +168,10 @@ static bool refuse_other(const char *name, const nnclr_buffer *start, nnclr_erro
         return true;
     if (content == NNCLR_CONTENT_TAR)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: is a tar archive, but no shard (nnclr-prep makes one of it)", name);
+                          "%s: is a tar archive, but not a shard (nnclr-prep makes one of it)",
+                          name);
     if (content == NNCLR_CONTENT_OTHER)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is no shard", name);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is not a shard", name);
 
     nnclr_tensor_header header;
     nnclr_error unused = NNCLR_NO_ERROR;

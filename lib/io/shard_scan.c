@@ -4,12 +4,12 @@
 #include "base/memory.h"
 #include "io/shard_parts.h"
 
-/* Reads a shard from front to back as the tar that it is, and rebuilds its index: where shards
- * were concatenated, or where zstd or a pipe left neither index nor seek table.
+/* Reads a shard from front to back as the tar that it is, and rebuilds its index: if shards were
+ * concatenated, or if zstd or a pipe left neither index nor seek table.
  *
  * Records are placed in frames by the writer's rule (whole records, closed at NNCLR_SHARD_FRAME
- * bytes), whatever the file's own frames are, so that equal data have an equal index. Where the
- * file's own frames turn out to be those, records are later read from the file itself; else from a
+ * bytes), whatever the file's own frames are, so that equal data have an equal index. If the file's
+ * own frames turn out to be those, records are later read from the file itself; otherwise from a
  * decompressed copy. */
 
 enum { TEXT_LIMIT = 64 << 20, PIECE = 1 << 20, FRAME_IN_PLACE = 64 << 20 };
@@ -150,12 +150,12 @@ static bool parse_label(scanner *s, nnclr_error *e) {
         s->text.data[--s->text.size] = '\0';
     int64_t label;
     if (s->text.size == 0 || !nnclr_parse_int((const char *)s->text.data, 0, INT32_MAX, &label))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "its label is no number");
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "its label is not a number");
     s->record.label = (int32_t)label;
     return true;
 }
 
-/* Nine digits, a dot, and one of the suffixes; else a member that does not concern us. */
+/* Nine digits, a dot, and one of the suffixes; otherwise a member that does not concern us. */
 static member_kind record_member(const char *name, int64_t *number, nnclr_codec *codec) {
     for (int i = 0; i < NNCLR_SHARD_KEY_DIGITS; i++) {
         if (name[i] < '0' || name[i] > '9')
@@ -215,7 +215,7 @@ static bool begin_member(scanner *s, nnclr_error *e) {
         return begin_part(s, e);
     }
     if (!newest(s))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "is no shard: it does not start with %s",
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "is not a shard: it does not start with %s",
                           NNCLR_SHARD_FIRST);
     if (nnclr_is_shard_member(header.name, NNCLR_SHARD_LAST)) {
         s->kind = MEMBER_LAST;
@@ -227,13 +227,13 @@ static bool begin_member(scanner *s, nnclr_error *e) {
             return true;
     }
     if (s->ended)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s lies behind the end record", header.name);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s comes after the end record", header.name);
     if (s->kind == MEMBER_LAST)
         return at == s->frame_start || close_frame(s, at, e);
     return begin_record_member(s, &header, number, codec, at, e);
 }
 
-/* The data of a member are complete; `position` is behind its padding. */
+/* The data of a member are complete; `position` is after its padding. */
 static bool end_member(scanner *s, nnclr_error *e) {
     switch (s->kind) {
     case MEMBER_FIRST:
@@ -259,7 +259,7 @@ static bool take_data(scanner *s, const unsigned char *bytes, size_t size, nnclr
     if (s->kind == MEMBER_OTHER || s->kind == MEMBER_PICTURE)
         return true;
     if (s->text.size + size > TEXT_LIMIT)
-        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "a member of over %d bytes that is no picture",
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "a member of over %d bytes that is not a picture",
                           (int)TEXT_LIMIT);
     return nnclr_buffer_append(&s->text, bytes, size, e);
 }
@@ -378,7 +378,7 @@ static bool take_skippable(scanner *s, const nnclr_buffer *frame, nnclr_seek_tab
     return true;
 }
 
-/* *foreign: the frame is none that our writer makes. */
+/* *foreign: the frame is not one that our writer makes. */
 static bool take_data_frame(scanner *s, const nnclr_buffer *frame, nnclr_seek_table *frames,
                             nnclr_buffer *content, bool *foreign, nnclr_error *e) {
     size_t size;

@@ -36,14 +36,14 @@ struct nnclr_shard_set {
      * that no choice of what to drop would do better. A thread that finds its slot taken when it
      * comes with the same frame drops its own copy: nobody ever waits. */
     _Atomic(unsigned char *) *cache;
-    _Atomic uint64_t cache_limit; /* lowered where memory runs short */
+    _Atomic uint64_t cache_limit; /* lowered when memory runs short */
     _Atomic uint64_t cache_used, frames_read;
     nnclr_frame_window *window; /* in place of the cache; NULL: the cache is used */
 };
 
 /* ---- opening ---- */
 
-/* Of names, and of what begins with one. */
+/* Compares names, and what begins with one. */
 static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
@@ -106,7 +106,7 @@ static void sort_classes(nnclr_shard_set *set) {
             set->classes[set->class_count++] = set->classes[c];
 }
 
-/* Where one part has all classes, its labels stay: a label that is a number is that number. */
+/* If one part has all classes, its labels stay: a label that is a number is that number. */
 static bool unite_classes(nnclr_shard_set *set, nnclr_error *e) {
     size_t count = 0;
     const nnclr_shard_part *widest = find_widest(set);
@@ -311,8 +311,9 @@ uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set) {
 
 /* ---- reading ---- */
 
-/* Whoever takes memory that is not there is killed. So each time the cache has grown by GROWTH,
- * what is left to all else is looked at; where that is less than LEFT, the cache stays as it is. */
+/* A process that takes memory that is not there is killed. So each time the cache has grown by
+ * GROWTH, what is left for everything else is looked at; if that is less than LEFT, the cache stays
+ * as it is. */
 enum { GROWTH = 16 << 20, LEFT = 256 << 20 };
 
 static bool may_grow(nnclr_shard_set *set, uint64_t used, uint64_t size) {

@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "io/shard_parts.h"
 
-/* The ustar header (POSIX.1-1988). Numbers are octal digits with a NUL or blank behind them. */
+/* The ustar header (POSIX.1-1988). Numbers are octal digits with a NUL or blank after them. */
 typedef struct ustar {
     char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100];
     char magic[6], version[2], user[32], group[32], major[8], minor[8], prefix[155], rest[12];

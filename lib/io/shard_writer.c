@@ -11,7 +11,7 @@ enum { SEEK_TABLE_FIXED = 17, SEEK_TABLE_ENTRY = 12, INDEX_FIXED = 16 };
 /* The end record, and the zeros of a tar. */
 enum { END_MEMBERS = 2 * NNCLR_TAR_BLOCK + NNCLR_TAR_END };
 
-/* So many finished files of a split set are held open without a name; a process may open 1024. */
+/* This many finished files of a split set are held open without a name; a process may open 1024. */
 enum { HELD_FILES = 256 };
 
 /* A file of a split set, which gets its name when all are finished. */
@@ -27,7 +27,7 @@ struct nnclr_shard_writer {
     bool plain; /* no frames, index and seek table */
     int level;
     size_t class_count;
-    nnclr_buffer first;   /* the member which every file starts with */
+    nnclr_buffer first;   /* the member that every file starts with */
     nnclr_output *output; /* the file under construction; NULL: between two of a split set */
     nnclr_seek_table table;
     nnclr_index index;
@@ -207,7 +207,7 @@ const char *nnclr_codec_name(nnclr_codec codec) {
     return names[codec];
 }
 
-/* {"name":...,"width":...,"height":...}; a name that is no UTF-8 also has its bytes in hex. */
+/* {"name":...,"width":...,"height":...}; a name that is not UTF-8 also has its bytes in hex. */
 static bool describe(const nnclr_record *record, nnclr_buffer *out, nnclr_error *e) {
     nnclr_buffer hex = {0};
     nnclr_json *root = nnclr_json_object(e);

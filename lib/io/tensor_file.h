@@ -28,14 +28,15 @@ typedef struct nnclr_tensor_info {
 int64_t nnclr_tensor_elements(const nnclr_tensor_info *info);
 size_t nnclr_tensor_bytes(const nnclr_tensor_info *info);
 
-/* A safetensors document in memory (the index of a shard): names, shapes, and where data lies. */
+/* A safetensors document in memory (the index of a shard): names, shapes, and where the data
+ * are. */
 typedef struct nnclr_tensor_header {
     nnclr_tensor_info *infos; /* owned, in file order */
     uint64_t *offsets;        /* of each tensor's data, from the end of the header */
     size_t count;
     uint64_t header_bytes; /* 8 + JSON with padding */
     uint64_t data_bytes;
-    nnclr_json *metadata; /* owned; NULL where the document has none */
+    nnclr_json *metadata; /* owned; NULL if the document has none */
 } nnclr_tensor_header;
 
 /* Parses and checks the header at the start of `bytes`, which need not hold the data: sizes match
@@ -62,7 +63,7 @@ nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e);
  * that it read last. */
 nnclr_tensor_reader *nnclr_tensor_reader_again(const nnclr_tensor_reader *reader, nnclr_error *e);
 void nnclr_tensor_reader_close(nnclr_tensor_reader *reader); /* NULL is fine */
-/* Of the file: a RUN's is that of its checkpoint. */
+/* The file's path: a RUN's is that of its checkpoint. */
 const char *nnclr_tensor_reader_path(const nnclr_tensor_reader *reader);
 size_t nnclr_tensor_reader_count(const nnclr_tensor_reader *reader);
 const nnclr_tensor_info *nnclr_tensor_reader_info(const nnclr_tensor_reader *reader, size_t i);
@@ -78,7 +79,7 @@ bool nnclr_tensor_reader_expect(const nnclr_tensor_reader *reader, const char *k
 /* Reads bytes [skip, skip+size) of a tensor's data. */
 bool nnclr_tensor_reader_read(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
                               uint64_t skip, void *to, size_t size, nnclr_error *e);
-/* The whole tensor, which must have this name, dtype, and rank/dims (dims[i] < 0: any); message
+/* The whole tensor, which must have this name, dtype, and rank/dims (dims[i] < 0: any); the message
  * names what differs. The result is the caller's (nnclr_free); *info (may be NULL) is filled. */
 void *nnclr_tensor_reader_load(nnclr_tensor_reader *reader, const char *name, nnclr_dtype dtype,
                                int rank, const int64_t *dims, nnclr_tensor_info *info,

@@ -65,7 +65,7 @@ static bool parse_shape(const nnclr_json *shape, nnclr_tensor_info *info, nnclr_
     info->rank = (int)rank;
     for (size_t i = 0; i < rank; i++)
         if (!nnclr_json_int(nnclr_json_at(shape, i), 0, INT64_MAX, &info->dims[i]))
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"shape\" holds what is no size");
+            return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"shape\" holds something that is not a size");
     return true;
 }
 
@@ -82,7 +82,7 @@ static bool parse_tensor(const nnclr_json *value, placed *out, nnclr_error *e) {
     if (nnclr_json_count(offsets) != 2 ||
         !nnclr_json_int(nnclr_json_at(offsets, 0), 0, INT64_MAX, &begin) ||
         !nnclr_json_int(nnclr_json_at(offsets, 1), begin, INT64_MAX, &end))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"data_offsets\" is no pair of offsets");
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "\"data_offsets\" is not a pair of offsets");
     out->begin = (uint64_t)begin;
     out->end = (uint64_t)end;
     uint64_t bytes;
@@ -121,13 +121,13 @@ static bool check_metadata(const nnclr_json *metadata, nnclr_error *e) {
     if (!metadata)
         return true;
     if (!nnclr_json_is_object(metadata))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s is no object", metadata_key);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s is not an object", metadata_key);
     void *iterator = NULL;
     const char *key;
     nnclr_json *value;
     while ((value = nnclr_json_each(metadata, &iterator, &key)) != NULL)
         if (!nnclr_json_string(value))
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "metadata \"%.200s\" is no string", key);
+            return nnclr_fail(e, NNCLR_ERROR_INPUT, "metadata \"%.200s\" is not a string", key);
     return true;
 }
 
@@ -159,7 +159,7 @@ bool nnclr_tensor_header_parse(const unsigned char *bytes, size_t size, const ch
     }
     uint64_t length = nnclr_load_u64(bytes);
     if (length < 2 || length > HEADER_LIMIT || (size > LENGTH && bytes[LENGTH] != '{'))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: no safetensors document", what);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: not a safetensors document", what);
     if (size - LENGTH < length) {
         *need = LENGTH + (size_t)length;
         return false;
@@ -227,7 +227,7 @@ static bool print_metadata(const nnclr_json *metadata, nnclr_json *root, nnclr_e
     while ((value = nnclr_json_each(metadata, &iterator, &key)) != NULL) {
         const char *text = nnclr_json_string(value);
         if (!text)
-            return nnclr_fail(e, NNCLR_ERROR_USAGE, "metadata \"%s\" is no string", key);
+            return nnclr_fail(e, NNCLR_ERROR_USAGE, "metadata \"%s\" is not a string", key);
         if (!nnclr_json_put_string(copy, key, text, e))
             return false;
     }

@@ -13,7 +13,7 @@ enum { PEEK = 512, NO_FRAME = -1, PIECE = 1 << 20 };
 
 struct nnclr_tensor_reader {
     nnclr_input input;
-    nnclr_seek_table table; /* empty: the document lies in the input as it is */
+    nnclr_seek_table table; /* empty: the document is in the input as it is */
     uint64_t stream_bytes;  /* of the whole document */
     nnclr_tensor_header header;
     unsigned char *frame; /* content of frame number `held` */
@@ -35,7 +35,7 @@ static size_t frame_at(const nnclr_seek_table *table, uint64_t offset) {
     return low;
 }
 
-/* Copies what of [offset, offset+size) lies in frame i; *got is how much that is. A frame that is
+/* Copies the part of [offset, offset+size) that is in frame i; *got is its size. A frame that is
  * wanted in full is not copied twice. */
 static bool read_frame(nnclr_tensor_reader *reader, size_t i, uint64_t offset, unsigned char *to,
                        size_t size, size_t *got, nnclr_error *e) {
@@ -81,12 +81,12 @@ static bool check_frames(const nnclr_tensor_reader *reader, nnclr_error *e) {
     return true;
 }
 
-/* Refuses what is no tensor file by the first bytes of its content. */
+/* Refuses what is not a tensor file by the first bytes of its content. */
 static bool check_content(nnclr_tensor_reader *reader, nnclr_error *e) {
     static const char *const others[] = {
         [NNCLR_CONTENT_SHARD] = "is a shard, not a tensor file",
         [NNCLR_CONTENT_TAR] = "is a tar archive, not a tensor file",
-        [NNCLR_CONTENT_OTHER] = "is no tensor file (safetensors, plain or in zstd)",
+        [NNCLR_CONTENT_OTHER] = "is not a tensor file (safetensors, plain or in zstd)",
     };
     nnclr_buffer start = {0};
     bool ok = false;
@@ -106,7 +106,7 @@ static bool locate(nnclr_tensor_reader *reader, nnclr_error *e) {
     unsigned char start[NNCLR_FRAME_START];
     if (input->size < sizeof start)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: %s", input->name,
-                          input->size == 0 ? "is empty" : "is no tensor file: too short");
+                          input->size == 0 ? "is empty" : "is not a tensor file: too short");
     if (!nnclr_read_at(input->fd, start, sizeof start, 0, input->name, e) ||
         !check_content(reader, e))
         return false;
@@ -123,7 +123,7 @@ static bool locate(nnclr_tensor_reader *reader, nnclr_error *e) {
                           "%s: the seek table does not cover the file: it is damaged, or several "
                           "files in one, which tensor files cannot be",
                           input->name);
-    /* Frames of others may lack checksums and sizes: those are read from front to back. */
+    /* Frames that others made may lack checksums and sizes: those are read from front to back. */
     if (state == NNCLR_SEEK_FOUND && reader->table.count > 0 && nnclr_frame_is_checked(start)) {
         const nnclr_frame *last = &reader->table.frames[reader->table.count - 1];
         reader->stream_bytes = last->start + last->decompressed;
@@ -166,7 +166,7 @@ static bool check_size(const nnclr_tensor_reader *reader, nnclr_error *e) {
                           reader->input.name, (unsigned long long)reader->stream_bytes,
                           (unsigned long long)whole);
     if (reader->stream_bytes > whole)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: %llu bytes follow behind the last tensor",
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: %llu bytes follow the last tensor",
                           reader->input.name, (unsigned long long)(reader->stream_bytes - whole));
     return true;
 }

@@ -51,7 +51,7 @@ static nnclr_json *full_metadata(const char *kind, const char *program, const nn
     while (metadata && (value = nnclr_json_each(metadata, &iterator, &key)) != NULL) {
         const char *text = nnclr_json_string(value);
         if (!text) {
-            nnclr_fail(e, NNCLR_ERROR_USAGE, "metadata \"%s\" is no string", key);
+            nnclr_fail(e, NNCLR_ERROR_USAGE, "metadata \"%s\" is not a string", key);
             goto fail;
         }
         if (!nnclr_json_get(full, key) && !nnclr_json_put_string(full, key, text, e))

@@ -25,7 +25,7 @@ enum {
     FOOTER = 9,
     HAS_CHECKSUMS = 0x80,
     CHECKSUM = 4,
-    HEADER_HAS_CHECKSUM = 0x04, /* in a data frame's descriptor, the byte behind its magic */
+    HEADER_HAS_CHECKSUM = 0x04, /* in a data frame's descriptor, the byte after its magic */
     HEADER_UNUSED = 0x18,       /* bits there that no encoder sets */
     HEADER_DESCRIPTOR = 4
 };
@@ -311,7 +311,8 @@ bool nnclr_seek_table_load(const nnclr_seek_table *table, size_t i, int fd, cons
     if (ok && !table->unchecked &&
         nnclr_load_u32(bytes + frame->compressed - CHECKSUM) != frame->checksum)
         ok = nnclr_fail(e, NNCLR_ERROR_INPUT,
-                        "%s: frame %zu has another checksum than the seek table notes", name, i);
+                        "%s: frame %zu does not have the checksum that the seek table notes", name,
+                        i);
     nnclr_free(bytes);
     return ok;
 }

@@ -60,11 +60,11 @@ typedef struct nnclr_frame {
 typedef struct nnclr_seek_table {
     nnclr_frame *frames; /* owned; in file order; the seek table itself is not among them */
     size_t count, capacity;
-    bool unchecked; /* read from a file of others, whose table holds no checksums */
+    bool unchecked; /* read from a file that others made, whose table holds no checksums */
 } nnclr_seek_table;
 
 void nnclr_seek_table_free(nnclr_seek_table *table);
-/* Notes a frame behind the last one; offset and start follow from those before. */
+/* Notes a frame after the last one; offset and start follow from those before. */
 bool nnclr_seek_table_add(nnclr_seek_table *table, size_t compressed, size_t decompressed,
                           uint32_t checksum, nnclr_error *e);
 /* Compresses src[0..size), appends the frame to `out` and notes it. */
@@ -85,7 +85,7 @@ nnclr_seek_state nnclr_seek_table_read(int fd, uint64_t file_size, const char *n
                                        nnclr_seek_table *table, nnclr_error *e);
 
 /* The same for a table frame in memory (skippable header included): false with *e set unless it is
- * whole and sound. Whether it covers what lies before it is the caller's to check. */
+ * whole and sound. Whether it covers what comes before it is for the caller to check. */
 bool nnclr_seek_table_parse(const unsigned char *bytes, size_t size, nnclr_seek_table *table,
                             nnclr_error *e);
 

@@ -185,11 +185,11 @@ static void members_are_checked(void) {
     CHECK(nnclr_json_get_bool(o, "b", &b, &e) && b);
     CHECK(!nnclr_json_get(o, "n") && !nnclr_json_get(o, "absent"));
     CHECK(!nnclr_json_get_string(o, "i", &e));
-    CHECK_TEXT(e.message, "\"i\" is no string");
+    CHECK_TEXT(e.message, "\"i\" is not a string");
     CHECK(!nnclr_json_get_int(o, "i", 6, 9, &i, &e));
     CHECK_TEXT(e.message, "\"i\" is 5, not in [6, 9]");
     CHECK(!nnclr_json_get_int(o, "r", 0, 9, &i, &e));
-    CHECK_TEXT(e.message, "\"r\" is no integer");
+    CHECK_TEXT(e.message, "\"r\" is not an integer");
     CHECK(!nnclr_json_get_bool(o, "absent", &b, &e));
     CHECK_TEXT(e.message, "\"absent\" is missing");
     CHECK(!nnclr_json_get_real(o, "s", &r, &e) && !nnclr_json_get_string(o, "n", &e));

@@ -86,7 +86,7 @@ static void a_new_run(void) {
     CHECK(nnclr_run_done(run));
     nnclr_run_close(run);
     unlink(scratch("deep/er/run/checkpoint.safetensors.zst"));
-    check_refused(folder, NNCLR_RUN_NEW, "without a checkpoint to go on from");
+    check_refused(folder, NNCLR_RUN_NEW, "without a checkpoint to continue from");
     check_refused(folder, NNCLR_RUN_RESUME, "holds no checkpoint");
 }
 

@@ -667,10 +667,10 @@ static void other_files_are_named(void) {
     check_refused(scratch("absent"), "No such file");
     check_refused(scratch(""), "is a folder");
     scratch_write(scratch("text"), "hello", 5);
-    check_refused(scratch("text"), "is no shard");
+    check_refused(scratch("text"), "is not a shard");
     CHECK(scratch_run("mkdir d && echo 1 >d/x && tar cf other.tar d && gzip -k other.tar"));
-    check_refused(scratch("other.tar"), "is a tar archive, but no shard");
-    check_refused(scratch("other.tar.gz"), "is no shard");
+    check_refused(scratch("other.tar"), "is a tar archive, but not a shard");
+    check_refused(scratch("other.tar.gz"), "is not a shard");
 }
 
 static void newer_formats_are_refused(void) {

@@ -312,7 +312,7 @@ static void hostile_headers_are_refused(void) {
          "not a format number"},
         {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10],\"data_offsets\":[0,10]},"
          "\"__metadata__\":{\"a\":1}}",
-         "metadata \"a\" is no string"},
+         "metadata \"a\" is not a string"},
         {"{\"x\":{\"dtype\":\"U8\",\"shape\":[9],\"data_offsets\":[0,9]}}", "1 bytes follow"},
         {"{\"x\":{\"dtype\":\"U8\",\"shape\":[11],\"data_offsets\":[0,11]}}", "truncated"},
         {"{\"x\":{\"dtype\":\"U8\",\"shape\":[9],\"data_offsets\":[0,10]}}", "does not fit"},
@@ -322,19 +322,19 @@ static void hostile_headers_are_refused(void) {
          "begin at 5, not at 6"},
         {"{\"x\":{\"dtype\":\"U8\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}",
          "does not fit"},
-        {"{\"x\":{\"dtype\":\"U8\",\"shape\":[-10],\"data_offsets\":[0,10]}}", "no size"},
-        {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10.0],\"data_offsets\":[0,10]}}", "no size"},
+        {"{\"x\":{\"dtype\":\"U8\",\"shape\":[-10],\"data_offsets\":[0,10]}}", "not a size"},
+        {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10.0],\"data_offsets\":[0,10]}}", "not a size"},
         {"{\"x\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,10],\"data_offsets\":[0,10]}}",
          "rank 9"},
-        {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10],\"data_offsets\":[10,0]}}", "no pair"},
-        {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10],\"data_offsets\":[0]}}", "no pair"},
+        {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10],\"data_offsets\":[10,0]}}", "not a pair"},
+        {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10],\"data_offsets\":[0]}}", "not a pair"},
         {"{\"x\":{\"dtype\":\"Z9\",\"shape\":[10],\"data_offsets\":[0,10]}}", "\"Z9\""},
         {"{\"x\":{\"shape\":[10],\"data_offsets\":[0,10]}}", "\"dtype\" is missing"},
         {"{\"x\":7}", "\"dtype\" is missing"},
         {"{\"x\":{\"dtype\":\"U8\",\"shape\":[10],\"data_offsets\":[0,10]},"
          "\"x\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}",
-         "no valid JSON"},
-        {"{x", "no valid JSON"},
+         "not valid JSON"},
+        {"{x", "not valid JSON"},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         nnclr_error e = NNCLR_NO_ERROR;
