@@ -9,8 +9,8 @@ static double clamp(double x, double low, double high) {
 }
 
 /* torchvision's RandomResizedCrop.get_params: a rectangle of random area and aspect that fits the
- * picture, or after ten misses the largest central one whose aspect is allowed. TF clamps the first
- * one to the picture. */
+ * picture, or, after ten misses, the largest central one whose aspect is allowed. TF clamps the
+ * first one to the picture. */
 static nnclr_box draw_crop(const nnclr_augment *augment, int width, int height, nnclr_rng *rng) {
     nnclr_box box = {0, 0, 0, 0};
     double area = (double)width * height;
@@ -25,7 +25,7 @@ static nnclr_box draw_crop(const nnclr_augment *augment, int width, int height, 
             h = clamp(h, 1, height);
         }
         if (box.width > 0 || w < 1 || h < 1 || w > width || h > height)
-            continue; /* drawn all the same: what follows must not shift */
+            continue; /* drawn anyway: what follows must not shift */
         /* The high half of a product is uniform over the offsets up to 2^-32 a value. */
         box = (nnclr_box){(double)((uint64_t)left * (uint64_t)(width - (int)w + 1) >> 32),
                           (double)((uint64_t)top * (uint64_t)(height - (int)h + 1) >> 32), w, h};

@@ -15,8 +15,9 @@
 #include "image/image.h"
 #include "image/resize.h"
 
-/* Whose operators. TF: a crop is one draw, clamped to the picture; brightness is added, contrast is
- * about each channel's mean, saturation scales that of HSV; blur is a truncated Gaussian. */
+/* Whose operators are used. TF: a crop is one draw, clamped to the picture; brightness is added,
+ * contrast is about each channel's mean, saturation scales that of HSV; blur is a truncated
+ * Gaussian. */
 typedef enum nnclr_jitter { NNCLR_JITTER_TORCH, NNCLR_JITTER_TF } nnclr_jitter;
 
 typedef struct nnclr_augment {
@@ -35,32 +36,32 @@ typedef struct nnclr_augment {
     float mean[3], std[3];
 } nnclr_augment;
 
-/* What was drawn for one view: the draw is apart from the work, so that distributions can be
- * tested and given parameters be applied. */
+/* What was drawn for one view: the draw is separate from the work, so that distributions can be
+ * tested and given parameters can be applied. */
 typedef struct nnclr_view_parameters {
     nnclr_box crop;
     bool flip, jitter, gray, blur, solarize;
     int order[4];     /* 0 brightness, 1 contrast, 2 saturation, 3 hue: the order of application */
     double factor[4]; /* brightness, contrast, saturation: multiply/blend; hue: share of a turn;
-                       * of TF, brightness: what is added */
+                       * with TF, brightness: what is added */
     double sigma;
 } nnclr_view_parameters;
 
 /* What view 0 or 1 of a width x height picture is made with. The crop is torchvision's
- * RandomResizedCrop: ten draws of (area, aspect), then the central fallback; of TF, the first draw.
- * Every draw is made whether it is used or not, so that neither one probability nor the choice of
- * operators shifts the others. */
+ * RandomResizedCrop: ten draws of (area, aspect), then the central fallback; with TF, the first
+ * draw. Every draw is made whether it is used or not, so that neither one probability nor the
+ * choice of operators shifts the others. */
 nnclr_view_parameters nnclr_augment_draw(const nnclr_augment *augment, int width, int height,
                                          uint64_t seed, uint32_t epoch, uint64_t record, int view);
 
-/* Of a patch that covers the crop. out [size][size][3] in [0,1], not normalised. `scratch`, here
- * and below, keeps its memory between calls: one a thread. */
+/* Makes the view of a patch that covers the crop. out [size][size][3] in [0,1], not normalised.
+ * `scratch`, here and below, keeps its memory between calls: one a thread. */
 bool nnclr_augment_apply(const nnclr_augment *augment, const nnclr_view_parameters *parameters,
                          const nnclr_patch *patch, float *out, nnclr_buffer *scratch,
                          nnclr_error *e);
 
-/* The evaluation view: resized to size x size where `stretch` (32x32 stem, or a size below 64);
- * else the short side goes to round(size*256/224) and the centre is cut. In [0,1]. */
+/* The evaluation view: resized to size x size if `stretch` (32x32 stem, or a size below 64);
+ * otherwise the short side goes to round(size*256/224) and the centre is cut. In [0,1]. */
 bool nnclr_augment_evaluation(int size, bool stretch, nnclr_filter filter, const nnclr_image *image,
                               float *out, nnclr_buffer *scratch, nnclr_error *e);
 
@@ -78,8 +79,8 @@ void nnclr_solarize(float *rgb, int64_t pixels);
 bool nnclr_blur(float *rgb, int width, int height, double sigma, nnclr_buffer *scratch,
                 nnclr_error *e);
 
-/* The same of TF, where they differ: x + delta; the distance from each channel's own mean times
- * `factor`; the saturation of HSV times `factor`, at most 1; all clipped to [0,1]. */
+/* The same as TF has them, where they differ: x + delta; the distance from each channel's own mean
+ * times `factor`; the saturation of HSV times `factor`, at most 1; all clipped to [0,1]. */
 void nnclr_tf_brightness(float *rgb, int64_t pixels, double delta);
 void nnclr_tf_contrast(float *rgb, int64_t pixels, double factor);
 void nnclr_tf_saturation(float *rgb, int64_t pixels, double factor);

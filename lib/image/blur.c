@@ -24,10 +24,11 @@ static box box_of(double sigma) {
 
 /* ---- one pass ----
  *
- * Floats that stand `step` apart are neighbours: `step` is 3 along a row, and the width of a strip
- * down a column. Each sum stands by itself: a running sum would drift, and the boxes are small. */
+ * Floats that are `step` apart are neighbours: `step` is 3 along a row, and the width of a strip
+ * down a column. Each sum is computed by itself: a running sum would drift, and the boxes are
+ * small. */
 
-/* `from` has whole + 1 neighbours before and behind its `count` floats. */
+/* `from` has whole + 1 neighbours before and after its `count` floats. */
 static inline void blur_floats(box b, const float *from, ptrdiff_t step, size_t count, float *to) {
     const float *before = from - (b.whole + 1) * step, *behind = from + (b.whole + 1) * step;
     for (size_t i = 0; i < count; i++)

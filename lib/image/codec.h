@@ -13,7 +13,7 @@
 
 typedef struct nnclr_picture_header {
     int width, height; /* as stored */
-    int orientation;   /* EXIF, 1 to 8; 1 where nothing is said */
+    int orientation;   /* EXIF, 1 to 8; 1 if nothing is said */
     size_t memory;     /* bytes that decoding it takes at most */
     size_t taken; /* of large_memory.h, by nnclr_begin_decoding; whoever called `read` gives it */
 } nnclr_picture_header;
@@ -26,11 +26,12 @@ typedef struct nnclr_picture_codec {
     nnclr_codec codec;
     bool (*matches)(const uint8_t *bytes, size_t size);
     /* Reads the header, which is zeroed, checks it against the limits, and unless `image` is NULL
-     * goes on to fill it, as stored, in its own memory where that is enough. On failure the image
-     * is left empty. */
+     * goes on to fill it, as stored, in its own memory if that is enough. On failure the image is
+     * left empty. */
     bool (*read)(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                  nnclr_picture_header *header, nnclr_image *image, nnclr_error *e);
-    /* The same, but only the part that is chosen, all as stored; NULL: this kind is read whole. */
+    /* The same, but only for the part that is chosen, all as stored; NULL: this kind is read
+     * whole. */
     bool (*read_part)(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                       nnclr_choose_stored choose, void *context, nnclr_picture_header *header,
                       nnclr_patch *patch, nnclr_error *e);

@@ -25,7 +25,7 @@ typedef enum nnclr_frame_color {
     NNCLR_FRAME_GRAY
 } nnclr_frame_color;
 
-/* White; a title line on top where `title` is not NULL. A page over 400 Mpixel is refused. */
+/* White; a title line on top if `title` is not NULL. A page over 400 Mpixel is refused. */
 nnclr_sheet *nnclr_sheet_create(const nnclr_sheet_layout *layout, const char *title,
                                 nnclr_error *e);
 void nnclr_sheet_free(nnclr_sheet *sheet);

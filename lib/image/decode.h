@@ -27,17 +27,18 @@ nnclr_decode_limits nnclr_decode_limits_default(void);
 
 /* Decoding takes at most NNCLR_DECODE_PIXEL_BYTES of memory a pixel (three for the picture, up to
  * eight for the coefficients of a progressive JPEG of four channels), the size of the encoded bytes
- * once more, and NNCLR_DECODE_BYTES. What its header condemns takes nothing a pixel.
+ * once more, and NNCLR_DECODE_BYTES. A file that its header condemns takes nothing per pixel.
  *
- * A file cannot make that many pixels of nothing: it takes at most NNCLR_UNFOLDED times its size,
- * and 256 MiB. Nor can it make work of nothing: see jpeg.c. Pictures that take much memory are
- * decoded at once by as many threads as base/large_memory.h has room for. */
+ * A file cannot make that many pixels out of nothing: it takes at most NNCLR_UNFOLDED times its
+ * size, and 256 MiB. Nor can it make work out of nothing: see jpeg.c. Pictures that take much
+ * memory are decoded at the same time by only as many threads as base/large_memory.h has room
+ * for. */
 enum { NNCLR_DECODE_PIXEL_BYTES = 12, NNCLR_DECODE_BYTES = 4 << 20, NNCLR_UNFOLDED = 1024 };
 
 bool nnclr_decode(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                   nnclr_image *image, nnclr_error *e);
 
-/* Do these first bytes of a file begin a picture of a kind that is read? So many are enough to
+/* Do these first bytes of a file begin a picture of a kind that is read? This many are enough to
  * tell, and for nnclr_decode to say what a file is instead. */
 enum { NNCLR_PICTURE_START = 16 };
 bool nnclr_is_picture(const uint8_t *bytes, size_t size);
@@ -52,11 +53,11 @@ typedef struct nnclr_part {
  * that far. */
 typedef nnclr_part (*nnclr_choose_part)(void *context, int width, int height, int most);
 
-/* Decodes no further than the part needs. Where a JPEG is not shrunk, the pixels are those that
- * nnclr_decode gives; shrunk, they are close to the means of their squares. What lies below the
- * part is not looked at, so that damage there goes unnoticed. Other kinds of files are decoded
- * whole, and their patch is the picture. Memory that patch->image has is used again; a zeroed patch
- * is fine. A thread that is done with the patch calls nnclr_patch_trim, so that a large one is not
+/* Decodes no further than the part needs. If a JPEG is not shrunk, the pixels are those that
+ * nnclr_decode gives; shrunk, they are close to the means of their squares. What is below the part
+ * is not looked at, so that damage there goes unnoticed. Other kinds of files are decoded whole,
+ * and their patch is the picture. Memory that patch->image has is used again; a zeroed patch is
+ * fine. A thread that is done with the patch calls nnclr_patch_trim, so that a large one is not
  * held while others wait for room. */
 bool nnclr_decode_part(const uint8_t *bytes, size_t size, const nnclr_decode_limits *limits,
                        nnclr_choose_part choose, void *context, nnclr_patch *patch, nnclr_error *e);

@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 
-/* The draws from the window are apart from those of the permutation. */
+/* The draws from the window are separate from those of the permutation. */
 enum { DRAW_FROM_WINDOW = 1 };
 
 /* The records of the set, frame after frame. */

@@ -10,8 +10,8 @@
 
 /* out[0 .. records of the set): every record once.
  *
- * window 0: the permutation of (seed, order, epoch). Else frames come in the permutation of (seed,
- * order, epoch) over the frames, `window` of them are held at a time, each record is drawn
+ * window 0: the permutation of (seed, order, epoch). Otherwise frames come in the permutation of
+ * (seed, order, epoch) over the frames, `window` of them are held at a time, each record is drawn
  * uniformly from those that are left in them, and a frame that is used up makes room for the next.
  * So the set is read nearly once from front to back of that order, and memory for `window` frames
  * is enough. */

@@ -1,4 +1,4 @@
-/* The one thing that we want from EXIF: how the picture is to be turned. */
+/* The one thing that we want from EXIF: how the picture must be turned. */
 #ifndef NNCLR_IMAGE_EXIF_H
 #define NNCLR_IMAGE_EXIF_H
 

@@ -12,12 +12,12 @@
 typedef struct nnclr_image {
     int width, height;
     uint8_t *pixels; /* [height][width][3] */
-    size_t capacity; /* bytes that there is room for, as nnclr_image_reuse made it; 0 else */
+    size_t capacity; /* bytes that there is room for, as nnclr_image_reuse made it; otherwise 0 */
 } nnclr_image;
 
 /* Uninitialised pixels; both sides >= 1. */
 bool nnclr_image_create(nnclr_image *image, int width, int height, nnclr_error *e);
-/* The same in the memory that the image has, where it is enough; a zeroed image is fine. After a
+/* The same in the memory that the image has, if it is enough; a zeroed image is fine. After a
  * failure it is empty. */
 bool nnclr_image_reuse(nnclr_image *image, int width, int height, nnclr_error *e);
 void nnclr_image_free(nnclr_image *image); /* leaves an empty image; a zeroed one is fine */
@@ -28,8 +28,8 @@ typedef struct nnclr_patch {
     nnclr_image image;
     int left, top;
     int shrink;             /* 1: as it is */
-    int before_x, before_y; /* less than shrink: squares are counted from the right or the bottom
-                               where the picture was stored mirrored, so that the first is cut */
+    int before_x, before_y; /* less than shrink: squares are counted from the right or the bottom if
+                               the picture was stored mirrored, so the first is cut */
     size_t taken;           /* of base/large_memory.h, until nnclr_patch_trim */
 } nnclr_patch;
 

@@ -13,11 +13,11 @@
 #include "image/encode.h"
 #include "image/exif.h"
 
-/* A scan goes through all blocks of its components, though its bytes may be none: what a file may
- * make us do is bounded by its size. The unit is some nanoseconds. A block costs BLOCK_WORK of it,
- * and with Huffman codes little more than what it takes bits for; with arithmetic coding each
- * coefficient costs one more, and nearly no bits. Progressive photographs ask for some tens a byte,
- * blank ones for 200; a small picture may have any number of scans. */
+/* A scan goes through all blocks of its components, though it may have no bytes: what a file may
+ * make us do is bounded by its size. The unit is a few nanoseconds. A block costs BLOCK_WORK of
+ * them, and with Huffman codes little more than what it takes bits for; with arithmetic coding each
+ * coefficient costs one more, and nearly no bits. Progressive photographs ask for a few tens per
+ * byte, blank ones for 200; a small picture may have any number of scans. */
 enum { WORK_ALWAYS = 32 << 20, WORK_A_BYTE = 512, BLOCK_WORK = 8 };
 
 enum { MOST_SHRINK = 8 };
@@ -42,8 +42,8 @@ _Noreturn static void leave_with_error(j_common_ptr jpeg) {
     longjmp(out->to, 1);
 }
 
-/* Warnings after which the picture is whole all the same. Padding in front of a marker is common
- * in sound files; in front of a restart marker it means that the rows before it are damaged. */
+/* Warnings after which the picture is whole nevertheless. Padding before a marker is common in
+ * intact files; before a restart marker it means that the rows before it are damaged. */
 static bool harmless(const struct jpeg_error_mgr *errors) {
     switch (errors->msg_code) {
     case JWRN_ADOBE_XFORM:
@@ -128,7 +128,7 @@ static size_t count_blocks(const jpeg_component_info *component) {
     return (size_t)component->width_in_blocks * (size_t)component->height_in_blocks;
 }
 
-/* The library calls it for each row of blocks, before it is read. */
+/* The library calls this for each row of blocks, before it is read. */
 static void bound_work(j_common_ptr common) {
     j_decompress_ptr jpeg = (j_decompress_ptr)common;
     reader *job = (reader *)jpeg; /* its first member */
@@ -169,7 +169,7 @@ static bool holds_enough(const struct jpeg_decompress_struct *jpeg, size_t size,
     return true;
 }
 
-/* The picture, once more where it is turned; all coefficients where they come in several scans. */
+/* The picture, twice if it is turned; all coefficients if they come in several scans. */
 static size_t count_memory(j_decompress_ptr jpeg, int orientation) {
     size_t pixels = (size_t)jpeg->image_width * jpeg->image_height;
     size_t memory = (orientation == 1 ? 3 : 6) * pixels;
@@ -217,7 +217,7 @@ static void cmyk_to_rgb(const uint8_t *cmyk, int pixels, uint8_t *rgb) {
 
 /* Makes room for one output row and puts it there as RGB. */
 typedef struct row_reader {
-    JSAMPROW row, inks; /* inks: NULL where the library itself gives RGB */
+    JSAMPROW row, inks; /* inks: NULL if the library itself gives RGB */
     int width;
 } row_reader;
 
@@ -238,7 +238,7 @@ static void read_row(reader *job, const row_reader *rows, uint8_t *to) {
         cmyk_to_rgb(rows->inks, rows->width, to);
 }
 
-/* Where the whole is wanted: the end marker is wanted, too. */
+/* For when the whole is wanted: the end marker is wanted, too. */
 static bool read_whole(reader *job, const row_reader *rows, nnclr_image *image) {
     struct jpeg_decompress_struct *jpeg = &job->jpeg;
     if (!nnclr_image_reuse(image, (int)jpeg->output_width, (int)jpeg->output_height, job->out.e))

@@ -11,7 +11,7 @@
 
 enum {
     VIEWS = NNCLR_VIEWS,
-    ORDERS = 2, /* epochs whose order is kept: a batch ahead may lie in the next one */
+    ORDERS = 2, /* epochs whose order is kept: a batch ahead may be in the next one */
     CHUNK = 32  /* records that one pipeline item makes */
 };
 
@@ -55,7 +55,7 @@ static bool draw_order(nnclr_loader *loader, uint32_t epoch, uint32_t *out, nncl
 }
 
 /* The order of an epoch, drawn once; NULL on failure. Batches in work span at most depth steps, and
- * depth is at most the batches of an epoch plus one, so they lie in two epochs: no producer still
+ * depth is at most the batches of an epoch plus one, so they are in two epochs: no producer still
  * reads the order that is replaced. */
 static const uint32_t *order_of_epoch(nnclr_loader *loader, int64_t epoch, nnclr_error *e) {
     bool ok = true;
@@ -132,7 +132,7 @@ static bool make_chunk(void *context, uint64_t item, int slot, int worker, nnclr
     return true;
 }
 
-/* Given views: the rows that follow one another in the file. */
+/* Given views: rows that follow one another in the file. */
 static bool read_chunk(void *context, uint64_t item, int slot, int worker, nnclr_error *e) {
     (void)worker;
     nnclr_loader *loader = context;
@@ -207,7 +207,7 @@ static nnclr_loader *open_loader(nnclr_shard_set *set, nnclr_views *given, size_
     loader->next_step = options->first_step;
     if (!allocate(loader, e))
         goto fail;
-    /* Items are numbered from step 0, so that a slot is a fixed place of a fixed batch buffer. */
+    /* Items are numbered from step 0, so that a slot is a fixed place in a fixed batch buffer. */
     uint64_t chunks = (uint64_t)loader->chunks;
     loader->pipeline = nnclr_pipeline_start(
         options->threads, loader->depth * loader->chunks, (uint64_t)options->first_step * chunks,

@@ -1,9 +1,9 @@
-/* Shards, or views made before -> batches of normalised views, ahead of time by own threads.
+/* Shards, or views made before -> batches of normalised views, ahead of time by threads of its own.
  *
  * The order of an epoch is the exact permutation of (seed, epoch), unless a window is asked for;
  * the last partial batch is dropped unless `single` (and not `whole`). Step s (from 0) is batch s %
  * (records / batch) of epoch s / (records / batch), so a loader can start at any step and yields
- * there what an uninterrupted one would. Given views have the order of their file in every epoch.
+ * there what an uninterrupted one would. Given views keep the order of their file in every epoch.
  */
 #ifndef NNCLR_IMAGE_LOADER_H
 #define NNCLR_IMAGE_LOADER_H
@@ -38,18 +38,18 @@ typedef struct nnclr_loader_options {
 
 /* One batch; valid until the next call. s = size. */
 typedef struct nnclr_batch {
-    const float *views;    /* [2][n][s][s][3], or where `single` [n][s][s][3]; normalised */
+    const float *views;    /* [2][n][s][s][3], or if `single` [n][s][s][3]; normalised */
     const int64_t *record; /* [n] */
     const int64_t *label;  /* [n]; -1: none */
     int64_t step;
     uint32_t epoch;
-    int n; /* `batch`, or fewer: the last of an epoch where `single` (and not `whole`) */
+    int n; /* `batch`, or fewer: the last of an epoch if `single` (and not `whole`) */
 } nnclr_batch;
 
 /* The set stays the caller's and must outlive the loader. */
 nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options *options,
                                 nnclr_error *e);
-/* The same from views as they are; of options.augment only size, mean and std count. */
+/* The same from views as they are; only size, mean and std of options.augment count. */
 nnclr_loader *nnclr_loader_open_views(nnclr_views *views, const nnclr_loader_options *options,
                                       nnclr_error *e);
 /* NULL with *e set on failure (a record that does not decode names itself), and again on every call

@@ -49,7 +49,7 @@ static bool leave_out(packing *p, const nnclr_error *why) {
     return true;
 }
 
-/* Each slot would in time hold room for the largest file of all. */
+/* Otherwise each slot would in time hold room for the largest file of all. */
 static void drop_large(nnclr_buffer *bytes) {
     enum { LARGE = 8 << 20 };
     if (bytes->capacity > LARGE)
@@ -127,7 +127,7 @@ static size_t keep_numbered(uint32_t *order, size_t count, const int64_t *number
 
 static bool pack_in_random_order(packing *p, size_t count, nnclr_error *e) {
     if (count > UINT32_MAX)
-        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu pictures are more than %u in random order",
+        return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu pictures in random order are more than %u",
                           count, UINT32_MAX);
     bool split = p->request->shard.shard_size > 0;
     uint32_t *order = nnclr_alloc(count, sizeof *order, e);

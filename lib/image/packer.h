@@ -16,9 +16,9 @@ typedef struct nnclr_pack_request {
     nnclr_source *source;
     nnclr_shard_options shard; /* its classes are filled in from the source */
     nnclr_stored_form form;
-    /* Stored in the permutation of (seed, pack). Record numbers are those of the source's order all
-     * the same, for which every picture is read twice; but a split set, whose files number their
-     * own records, numbers them as they are stored. */
+    /* Stored in the permutation of (seed, pack). Record numbers are still those of the source's
+     * order, for which every picture is read twice; but a split set, whose files number their own
+     * records, numbers them as they are stored. */
     bool random;
     uint64_t seed;
     int threads;

@@ -56,8 +56,8 @@ static bool is_standard_input(const char *path) {
     return strcmp(path, "-") == 0;
 }
 
-/* The first bytes of a regular file, as many as there are; 0 where they cannot be read, which is
- * left to the archive reader: it says why. */
+/* The first bytes of a regular file, as many as there are; 0 if they cannot be read, which is left
+ * to the archive reader: it says why. */
 static size_t read_start(const char *path, uint8_t *start, size_t size) {
     struct stat status;
     if (is_standard_input(path) || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
@@ -75,7 +75,7 @@ static bool is_picture(const char *path) {
     return nnclr_is_picture(start, read_start(path, start, sizeof start));
 }
 
-/* A tar may have any name, that of a file of many pictures too. */
+/* A tar may have any name, even that of a file of many pictures. */
 static bool is_archive(const char *path) {
     static const char *const magics[] = {"\037\213", "BZh", "\3757zXZ", "\050\265\057\375"};
     uint8_t start[512];
@@ -330,7 +330,8 @@ const char *nnclr_source_class(const nnclr_source *source, size_t label) {
     return source->classes[label];
 }
 
-/* Of what is no picture only the first bytes are read: a film may lie among the pictures. */
+/* Only the first bytes are read of what is not a picture: there may be a film among the
+ * pictures. */
 static bool read_content(const nnclr_source *source, const nnclr_item_content *c, const char *name,
                          nnclr_buffer *out, nnclr_error *e) {
     if (c->size > source->file_limit)

@@ -20,8 +20,8 @@ typedef struct operand {
 
 /* ---- what there is ---- */
 
-/* Everything that nnclr-prep may have an answer to; what cannot be read at all is left to those who
- * read shards, as is what another program of ours made. */
+/* Everything that nnclr-prep may have an answer to; what cannot be read at all is left to the
+ * reader of shards, as is what another program of ours made. */
 static bool holds_pictures(const nnclr_input *input) {
     nnclr_error ignored = NNCLR_NO_ERROR;
     nnclr_buffer start = {0};
@@ -97,7 +97,7 @@ static nnclr_source *open_source(const operand *operands, size_t count, nnclr_er
     return source;
 }
 
-/* A shard of these neighbours in a file without a name. */
+/* Packs these neighbours into a shard in a file without a name. */
 static bool pack(const operand *operands, size_t count, const nnclr_pictures_options *options,
                  nnclr_input *shard, nnclr_error *e) {
     const char *path = operands[0].path;
@@ -121,7 +121,7 @@ static bool pack(const operand *operands, size_t count, const nnclr_pictures_opt
     return ok;
 }
 
-/* Shards of all operands, at most as many. */
+/* Makes shards of all operands, at most as many. */
 static bool make_shards(operand *operands, size_t count, const nnclr_pictures_options *options,
                         nnclr_input *shards, size_t *made, nnclr_error *e) {
     for (size_t i = 0, end; i < count; i = end) {

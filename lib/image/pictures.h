@@ -1,5 +1,6 @@
-/* Pictures as people have them, as a set: shards as they are, and of all else that nnclr-prep takes
- * a shard on the way, in a temporary file, with the bytes that nnclr-prep would write. */
+/* Pictures as people have them, as a set: shards as they are, and everything else that nnclr-prep
+ * takes as a shard made on the way, in a temporary file, with the bytes that nnclr-prep would
+ * write. */
 #ifndef NNCLR_IMAGE_PICTURES_H
 #define NNCLR_IMAGE_PICTURES_H
 
@@ -21,7 +22,7 @@ typedef struct nnclr_pictures_options {
     uint64_t cache_bytes; /* as nnclr_shard_set_open has it */
     const char *program;  /* that makes shards: name and version */
     int threads;
-    /* What lies in `count` inputs, the first of which is `name`, is about to be packed. */
+    /* What is in `count` inputs, the first of which is `name`, is about to be packed. */
     void (*on_packing)(void *context, const char *name, size_t count, const nnclr_source *source);
     bool (*leave_out)(void *context, const nnclr_error *why); /* as nnclr_pack has it */
     void *context;
@@ -30,7 +31,7 @@ typedef struct nnclr_pictures_options {
 
 /* A set of shards, folders, archives, pictures and files of many pictures, in this order; "-"
  * (once) and FIFOs are shards or archives. Neighbours that are not shards become one shard, as one
- * call of nnclr-prep would make it. A file that is neither is refused with the reason. */
+ * call of nnclr-prep would make it. A file that is none of these is refused with the reason. */
 nnclr_shard_set *nnclr_pictures_open(const char *const *paths, size_t count,
                                      const nnclr_pictures_options *options, nnclr_error *e);
 

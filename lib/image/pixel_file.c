@@ -37,7 +37,7 @@ const nnclr_pixel_layout nnclr_stl10_layout = {.set = "STL-10",
                                                .by_columns = true,
                                                .record = 3 * 96 * 96};
 
-/* idx numbers have their highest byte first. */
+/* Numbers of idx have their highest byte first. */
 static uint32_t load_big(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
@@ -47,11 +47,11 @@ bool nnclr_idx_layout(const uint8_t header[NNCLR_IDX_HEADER], nnclr_pixel_layout
     static const uint8_t mark[4] = {0, 0, 8, 3}; /* bytes, in three dimensions */
     if (memcmp(header, mark, sizeof mark) != 0)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "is no idx file of gray pictures (it does not start with 0 0 8 3)");
+                          "is not an idx file of gray pictures (it does not start with 0 0 8 3)");
     uint32_t height = load_big(header + 8), width = load_big(header + 12);
     if (height == 0 || width == 0 || height > MOST_SIDE || width > MOST_SIDE)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "an idx file of pictures of %u x %u, where sides of 1 to %d are read",
+                          "an idx file of pictures of %u x %u, but sides of 1 to %d are read",
                           width, height, MOST_SIDE);
     *count = load_big(header + 4);
     *layout = (nnclr_pixel_layout){.set = "MNIST",
@@ -70,7 +70,7 @@ bool nnclr_idx_labels(const uint8_t header[NNCLR_IDX_LABELS_HEADER], uint64_t *c
     *count = load_big(header + 4);
     return memcmp(header, mark, sizeof mark) == 0 ||
            nnclr_fail(e, NNCLR_ERROR_INPUT,
-                      "is no idx file of labels (it does not start with 0 0 8 1)");
+                      "is not an idx file of labels (it does not start with 0 0 8 1)");
 }
 
 size_t nnclr_pixel_bytes(const nnclr_pixel_layout *layout) {

@@ -29,7 +29,7 @@ _Noreturn static void leave_writing(png_structp png, png_const_charp reason) {
     png_longjmp(png, 1);
 }
 
-/* libpng warns of what it mends or passes over; what it cannot make good is an error. */
+/* libpng warns of what it repairs or passes over; what it cannot repair is an error. */
 static void pass_over(png_structp png, png_const_charp reason) {
     (void)png;
     (void)reason;
@@ -69,7 +69,7 @@ static chunk next_chunk(const uint8_t *bytes, size_t size, size_t *at) {
     return found;
 }
 
-/* The first chunk of that type; its type is NULL where there is none. */
+/* The first chunk of that type; its type is NULL if there is none. */
 static chunk find_chunk(const uint8_t *bytes, size_t size, const char *type) {
     size_t at = SIGNATURE_BYTES;
     for (;;) {
@@ -86,7 +86,7 @@ static int find_orientation(const uint8_t *bytes, size_t size) {
     return found.type ? nnclr_exif_orientation(found.data, found.length) : 1;
 }
 
-/* The picture, and once more where it is turned or, interlaced with alpha, waits for its last pass
+/* The picture, and once more if it is turned or, interlaced with alpha, waits for its last pass
  * before it is composited. */
 static size_t count_memory(const uint8_t *bytes, size_t size, const nnclr_picture_header *header) {
     enum { ALPHA = 4, COLOR_TYPE = 25, INTERLACED = 28 };
@@ -169,7 +169,7 @@ static int start_reading(reader *job, bool *alpha) {
 }
 
 /* libpng passes over data that follow the last row, and takes its time: they may inflate to
- * anything. Asked before that row, of at most eight bytes a pixel. */
+ * anything. Asked before that row, which has at most eight bytes a pixel. */
 static bool check_surplus(const reader *job, int width) {
     size_t at = SIGNATURE_BYTES, end = 0, most = MOST_SURPLUS + 9 * (size_t)width;
     for (chunk found; (found = next_chunk(job->bytes, job->size, &at)).type;)

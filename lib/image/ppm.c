@@ -10,7 +10,7 @@ static bool is_ppm(const uint8_t *bytes, size_t size) {
            (isspace(bytes[2]) || bytes[2] == '#');
 }
 
-/* Blanks and comments, then a decimal number that the bytes go on behind. */
+/* Blanks and comments, then a decimal number, after which more bytes follow. */
 static bool read_number(const uint8_t *bytes, size_t size, size_t *at, uint32_t *number) {
     bool comment = false;
     size_t i = *at;
@@ -37,8 +37,8 @@ static bool read_ppm(const uint8_t *bytes, size_t size, const nnclr_decode_limit
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "unreadable PPM (its header is cut or damaged)");
     at++;
     if (most != 255)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "a PPM with values up to %u, where only 255 is read", most);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "a PPM with values up to %u, but only 255 is read",
+                          most);
     if (!nnclr_check_limits(limits, width, height, e))
         return false;
     size_t need = (size_t)width * height * 3;

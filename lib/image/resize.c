@@ -96,8 +96,8 @@ static inline void load_columns(const uint8_t *const rows[ROWS], int columns, fl
     }
 }
 
-/* The rows begin at column a->low. `width` pixels of three floats of each, in 0..255, `stride`
- * floats from row to row, each with room for one float more. */
+/* The rows begin at column a->low. Makes `width` pixels of three floats of each, in 0..255,
+ * `stride` floats from row to row, each with room for one float more. */
 NNCLR_WIDE
 static void resample_rows(const axis *a, const uint8_t *const rows[ROWS], int width, bool flip,
                           float *line, block *source, float *out, size_t stride) {

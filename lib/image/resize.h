@@ -23,9 +23,9 @@ typedef struct nnclr_box {
  * keeps its memory between calls: one a thread. `flip`: mirrored left to right. */
 bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
                   int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e);
-/* The same on a box of whole pixels that is cut out first, as torchvision's resized_crop: what lies
+/* The same on a box of whole pixels that is cut out first, as torchvision's resized_crop: what is
  * around it does not count. The patch covers the box, which is given in pixels of the picture;
- * where it is not shrunk, the result is that of the whole picture, bit for bit. */
+ * if it is not shrunk, the result is that of the whole picture, bit for bit. */
 bool nnclr_crop_resize(const nnclr_patch *patch, nnclr_box box, nnclr_filter filter, bool flip,
                        int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e);
 

@@ -1,5 +1,5 @@
-/* The members of an archive: their bytes go to the spool. It is read once, and once more where
- * links lead to members that were not wanted for themselves. */
+/* The members of an archive: their bytes go to the spool. It is read once, and once more if links
+ * lead to members that were not wanted for themselves. */
 #include <string.h>
 #include <sys/stat.h>
 
@@ -16,8 +16,8 @@ typedef struct reading {
     uint32_t input;
     nnclr_tree tree;
     nnclr_buffer root;  /* cleaned */
-    size_t parent_size; /* of it, what comes before the last component */
-    const char *part;   /* the last component, where it names one; NULL: none */
+    size_t parent_size; /* of root, what comes before the last component */
+    const char *part;   /* the last component, if it names one; NULL: none */
     nnclr_archive *archive;
     nnclr_buffer name, target, data; /* scratch */
     size_t missing;                  /* members that a link leads to and that were not kept */
@@ -72,7 +72,7 @@ static bool is_beside(const reading *r, const char *path, nnclr_source_role *rol
 
 /* ---- bytes ---- */
 
-/* How much of a member is kept, by its name or its first bytes, which are in r->data: of one that
+/* How much of a member is kept, by its name or its first bytes, which are in r->data: for one that
  * is not read they say what it is instead. */
 static size_t bytes_wanted(const reading *r, const char *path) {
     if (nnclr_source_is_label_name(path))
@@ -195,7 +195,7 @@ static bool add_below(void *context, const char *name, nnclr_tree_member *conten
     return add_item(context, name, content, why, NNCLR_SOURCE_ASKED, e);
 }
 
-/* What lies beside the root. */
+/* Adds what is beside the root. */
 static bool add_beside(reading *r, nnclr_error *e) {
     for (size_t i = 0; i < r->tree.place_count && r->root.size > 0; i++) {
         const char *path = r->tree.places[i].path;
@@ -212,7 +212,7 @@ static bool add_beside(reading *r, nnclr_error *e) {
     return true;
 }
 
-/* For those who gave a root that is not there: what is. */
+/* For those who gave a root that is not there: something that is there. */
 static bool keep_example(reading *r, nnclr_error *e) {
     for (size_t i = 0; i < r->tree.place_count && !r->source->has_example; i++) {
         const char *path = r->tree.places[i].path;

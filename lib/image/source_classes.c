@@ -23,7 +23,7 @@ static int compare_texts(const char *a, size_t a_size, const char *b, size_t b_s
 }
 
 /* torchvision: sorted classes; in each the sorted folders; in each the sorted files. "a-b" comes
- * before "a/b" among the folders, for there the whole path is one string. */
+ * before "a/b" among the folders, because there the whole path is one string. */
 static int by_class_directory_file(const void *a, const void *b) {
     const sort_key *x = a, *y = b;
     if (x->input != y->input)
@@ -46,7 +46,7 @@ static sort_key make_key(const nnclr_source *source, size_t i) {
                       .item = i};
 }
 
-/* Counts a file beside class folders where it is a picture. */
+/* Counts a file beside class folders if it is a picture. */
 static bool pass_over(nnclr_source *source, const nnclr_source_item *item, nnclr_error *e) {
     bool picture;
     if (!nnclr_item_is_picture(source, item, &picture, e))
@@ -114,7 +114,7 @@ static class_span span_of(const nnclr_source *source, const nnclr_source_item *i
     return (class_span){(char *)source->texts.data + item->class_name, item->class_size};
 }
 
-/* A plain number that would be printed just so; -1: none. */
+/* A plain number that would be printed exactly like that; -1: it is not one. */
 static int64_t number_of(class_span span) {
     if (span.size == 0 || span.size > NUMBER_DIGITS || (span.size > 1 && span.text[0] == '0'))
         return -1;
@@ -155,7 +155,7 @@ static int by_class_text(const void *a, const void *b) {
     return order ? order : (x->span > y->span) - (x->span < y->span);
 }
 
-/* Sorts classes by their names as they are kept, so that a list of those gives the same labels;
+/* Sorts classes by their names as they are kept, so that a list of these gives the same labels;
  * label [count] becomes that of each span. */
 static bool sort_classes(nnclr_source *source, const class_span *spans, size_t count,
                          int64_t *label, nnclr_error *e) {
@@ -200,7 +200,7 @@ static bool name_classes(nnclr_source *source, class_span *spans, size_t count, 
     return ok;
 }
 
-/* Were all labels given as texts? The name of a folder is one where it is a number too, as it is to
+/* Were all labels given as texts? The name of a folder is one even if it is a number, as it is to
  * torchvision's ImageFolder. */
 static bool has_given_labels(const nnclr_source *source) {
     for (size_t i = 0; i < source->count; i++)

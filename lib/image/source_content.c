@@ -28,7 +28,7 @@ bool nnclr_item_path(const nnclr_source *source, const nnclr_source_item *item, 
     return nnclr_buffer_printf(path, e, "%s%s%s", base, slash ? "/" : "", name);
 }
 
-/* Replaces a file that gzip made by its content. */
+/* Replaces a file that gzip made with its content. */
 static bool unpack(const nnclr_source *source, const char *path, nnclr_item_content *c,
                    nnclr_error *e) {
     const char *name, *link;
@@ -77,7 +77,7 @@ static bool open_file(const nnclr_source *source, const nnclr_source_item *item,
     return ok;
 }
 
-/* To be closed also where it fails. */
+/* To be closed even if this fails. */
 bool nnclr_item_open(const nnclr_source *source, const nnclr_source_item *item,
                      nnclr_item_content *c, nnclr_error *e) {
     *c = (nnclr_item_content){.fd = -1};

@@ -19,12 +19,12 @@ const char *nnclr_source_text_at(const nnclr_source *source, size_t at);
 /* Appends a file's path, a member's name. */
 bool nnclr_item_path(const nnclr_source *source, const nnclr_source_item *item, nnclr_buffer *path,
                      nnclr_error *e);
-/* To be closed also where it fails. */
+/* To be closed even if this fails. */
 bool nnclr_item_open(const nnclr_source *source, const nnclr_source_item *item,
                      nnclr_item_content *c, nnclr_error *e);
 void nnclr_item_close(const nnclr_source *source, const nnclr_item_content *c);
-/* Do its first bytes begin a picture? One that cannot be read does not, unless that is the system's
- * fault, which is an error. */
+/* Do its first bytes begin a picture? Those of one that cannot be read do not, unless that is the
+ * system's fault, which is an error. */
 bool nnclr_item_is_picture(const nnclr_source *source, const nnclr_source_item *item, bool *picture,
                            nnclr_error *e);
 

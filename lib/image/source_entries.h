@@ -1,6 +1,6 @@
 /* What picture_source.c, which serves the entries, source_classes.c, which orders them, the three
  * files that gather them (source_folder.c, source_archive.c, source_list.c), the one that knows
- * what lies beside pictures (source_sides.c), and those that know files of many pictures by name
+ * what is beside pictures (source_sides.c), and those that know files of many pictures by name
  * (source_names.c), find their labels (source_labels.c) and take them apart (source_pixels.c)
  * share. */
 #ifndef NNCLR_IMAGE_SOURCE_ENTRIES_H
@@ -16,7 +16,7 @@
 #include "image/pixel_file.h"
 
 typedef enum nnclr_source_kind {
-    NNCLR_SOURCE_FILE,    /* BASE/NAME, or NAME where the input's base is empty */
+    NNCLR_SOURCE_FILE,    /* BASE/NAME, or NAME if the input's base is empty */
     NNCLR_SOURCE_SPOOLED, /* `size` bytes at `offset` of the spool */
     NNCLR_SOURCE_LARGE,   /* an archive member over the limit: not kept */
     NNCLR_SOURCE_MISSING, /* only while an archive is read: a link leads there */
@@ -24,7 +24,7 @@ typedef enum nnclr_source_kind {
     NNCLR_SOURCE_PIXELS   /* the pixels at `offset` of pixel file `size` */
 } nnclr_source_kind;
 
-/* Items that lie beside what was asked for are kept until the files of many pictures are known. */
+/* Items that are beside what was asked for are kept until the files of many pictures are known. */
 typedef enum nnclr_source_role {
     NNCLR_SOURCE_ASKED,    /* an ordinary one */
     NNCLR_SOURCE_CHOSEN,   /* a file of many pictures that itself, or whose part, was named */
@@ -50,7 +50,7 @@ typedef struct nnclr_pixel_file {
     size_t name; /* text, for messages */
 } nnclr_pixel_file;
 
-/* A class that counts also where no entry has it. */
+/* A class that counts even if no entry has it. */
 typedef struct nnclr_source_class_name {
     size_t text, size;
 } nnclr_source_class_name;
@@ -59,9 +59,9 @@ struct nnclr_source {
     nnclr_buffer texts; /* NUL-terminated */
     nnclr_source_item *items;
     size_t count, capacity;
-    char **bases; /* one an input: the folder that its names lie below, or the archive's path */
+    char **bases; /* one an input: the folder that its names are below, or the archive's path */
     size_t base_count;
-    const nnclr_input *opened; /* one an input, in its place where it is open; NULL: none is */
+    const nnclr_input *opened; /* one an input, in its place if it is open; NULL: none is */
     char **classes;
     size_t class_count;
     nnclr_pixel_file *pixel_files;
@@ -72,13 +72,13 @@ struct nnclr_source {
     bool *labels_given;          /* one an input: files beside the pictures say their labels */
     size_t beside, first_beside; /* pictures beside class folders: how many, the first one's name */
     size_t example;              /* text: a file of an archive, */
-    bool has_example;            /* where there is one */
+    bool has_example;            /* if there is one */
     int spool;                   /* -1: none */
     uint64_t spool_size;
     size_t file_limit;
 };
 
-/* Appends a text; *at is where. */
+/* Appends a text; *at is its offset. */
 bool nnclr_source_text(nnclr_source *source, const char *text, size_t size, size_t *at,
                        nnclr_error *e);
 /* Appends an item (label -1, file) with that name; *item may be changed until the next one. */
@@ -95,11 +95,11 @@ bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *
 
 /* Is it what systems leave in folders, or hidden: a part of a path that is passed over? */
 bool nnclr_source_is_clutter(const char *name, size_t size);
-/* Is that the name of a file with the label of a picture? More bytes than these are no label. */
+/* Is that the name of a file with the label of a picture? More bytes than these are not a label. */
 bool nnclr_source_is_label_name(const char *name);
 enum { NNCLR_LABEL_LIMIT = 1000 };
-/* Of all items: takes the labels that files beside the pictures say, and drops what belongs to
- * pictures and is none. */
+/* Takes the labels that files beside the pictures say, and drops the items that belong to pictures
+ * and are none. */
 bool nnclr_source_take_sides(nnclr_source *source, nnclr_error *e);
 
 /* Sorts items as ImageFolder does, takes their folders for classes, and drops files beside these.
@@ -120,12 +120,12 @@ nnclr_pixel_name nnclr_source_pixel_name(const char *name);
 /* Is that the name of a file that may say more of such a file? */
 bool nnclr_source_is_companion_name(const char *name);
 bool nnclr_source_is_idx_name(const char *name); /* and then maybe packed by gzip */
-/* The part of its set ("train", "test", "unlabeled") that a file of many pictures is by its name;
+/* The part of its set ("train", "test", "unlabeled") that a file of many pictures is, by its name;
  * NULL: none. */
 const char *nnclr_source_part_of(const char *name);
-/* The last component of `root` where it names such a part, else NULL. */
+/* The last component of `root` if it names such a part, otherwise NULL. */
 const char *nnclr_source_part_in(const char *root);
-/* Puts the pictures in the place of files of many pictures, of the items of one input: those from
+/* Replaces files of many pictures with their pictures, among the items of one input: those from
  * `first` on. Names of asked items are relative to `root`, those of chosen ones to the folder of
  * `root`, those of companions to neither; NULL: all to the same. */
 bool nnclr_source_take_apart(nnclr_source *source, uint32_t input, size_t first, const char *root,

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "image/source_entries.h"
 
-/* Links can make a small tree look endless although no branch of it is a cycle. */
+/* Links can make a small tree look endless even though no branch of it is a cycle. */
 enum { MAX_FOLDERS = 4000000 };
 
 typedef struct folder {

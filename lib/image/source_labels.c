@@ -8,7 +8,7 @@ enum { NAMES_LIMIT = 1 << 20 };
 
 /* ---- files beside ---- */
 
-/* Where the item lies, whether or not it was asked for. */
+/* Where the item is, whether or not it was asked for. */
 static bool place_of(const nnclr_pixel_input *f, const nnclr_source_item *item, nnclr_buffer *path,
                      nnclr_error *e) {
     size_t whole = strlen(f->root), parent = (size_t)(nnclr_base_name(f->root) - f->root);
@@ -21,7 +21,7 @@ static bool place_of(const nnclr_pixel_input *f, const nnclr_source_item *item, 
                                nnclr_source_text_at(f->source, item->name));
 }
 
-/* The item of that name in the folder of `item`; *found stays NULL where there is none. */
+/* The item of that name in the folder of `item`; *found stays NULL if there is none. */
 static bool find_beside(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,
                         const nnclr_source_item **found, nnclr_error *e) {
     *found = NULL;
@@ -48,7 +48,7 @@ static bool add_class(nnclr_pixel_input *f, const char *name, size_t size, nnclr
     if (f->class_count == NNCLR_MOST_CLASSES)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "more than %d classes", NNCLR_MOST_CLASSES);
     if (size == 0 || memchr(name, '\0', size))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "line %zu is no name of a class",
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "line %zu is not the name of a class",
                           f->class_count + 1);
     for (size_t i = 0; i < f->class_count; i++)
         if (f->classes[i].size == size &&
@@ -127,9 +127,8 @@ bool nnclr_take_labels(nnclr_pixel_input *f, const nnclr_item_content *c, uint64
             return false;
         if (label < low || label - low >= f->class_count)
             return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "%s: picture %llu has label %u, where labels of %s are %u to %zu",
-                              name, (unsigned long long)i, label, set, low,
-                              low + f->class_count - 1);
+                              "%s: picture %llu has label %u, but labels of %s are %u to %zu", name,
+                              (unsigned long long)i, label, set, low, low + f->class_count - 1);
         f->labels.data[i] = (uint8_t)(label - low);
     }
     f->labels.size = (size_t)count;
@@ -144,13 +143,13 @@ bool nnclr_check_coarse(const nnclr_item_content *c, const nnclr_pixel_layout *l
             return false;
         if (label >= layout->coarse)
             return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "%s: picture %llu has coarse label %u, where those of %s are 0 to %u",
+                              "%s: picture %llu has coarse label %u, but those of %s are 0 to %u",
                               name, (unsigned long long)i, label, layout->set, layout->coarse - 1);
     }
     return true;
 }
 
-/* Labels from a file beside, where there is one: `start` bytes, then one for each picture. */
+/* Labels from a file beside, if there is one: `start` bytes, then one for each picture. */
 bool nnclr_labels_beside(nnclr_pixel_input *f, const nnclr_source_item *item,
                          const nnclr_pixel_layout *layout, const char *beside, size_t start,
                          unsigned low, uint64_t count, nnclr_error *e) {
@@ -170,15 +169,15 @@ bool nnclr_labels_beside(nnclr_pixel_input *f, const nnclr_source_item *item,
     ok = nnclr_item_open(f->source, labels, &c, e);
     if (ok && c.size != start + count)
         ok = nnclr_fail(e, NNCLR_ERROR_INPUT,
-                        "%s: %llu bytes, where %llu pictures need %llu of labels",
-                        (char *)name.data, (unsigned long long)c.size, (unsigned long long)count,
+                        "%s: %llu bytes, but %llu pictures need %llu of labels", (char *)name.data,
+                        (unsigned long long)c.size, (unsigned long long)count,
                         (unsigned long long)(start + count));
     uint64_t said = count;
     if (ok && start > 0) {
         ok = nnclr_read_at(c.fd, header, sizeof header, c.start, (char *)name.data, e) &&
              (nnclr_idx_labels(header, &said, e) || nnclr_fail_at(e, "%s", (char *)name.data));
         if (ok && said != count)
-            ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: says %llu labels, and there are %llu",
+            ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: says %llu labels, but there are %llu",
                             (char *)name.data, (unsigned long long)said, (unsigned long long)count);
     }
     ok = ok && nnclr_name_classes(f, item, layout, e) &&

@@ -41,7 +41,7 @@ static bool read_list(const char *list, const char *name, nnclr_buffer *text, nn
 
 /* ---- lines ---- */
 
-/* A line that is read, and what of it may belong to the list or to a name. */
+/* A line that is read, and which parts of it may belong to the list or to a name. */
 typedef struct line {
     nnclr_source *source;
     const char *text;
@@ -63,7 +63,7 @@ static bool is_there(line *l, bool *there, nnclr_error *e) {
 }
 
 /* Reads a name into l->name in one of the ways that there are, the likeliest first: a mark and a
- * carriage return are the list's, and escapes as tables have them stand for what they say. A file
+ * carriage return are the list's, and escapes, as tables have them, stand for what they say. A file
  * may have a name in which they are its own. *made false: there is no such way. */
 static bool read_name(line *l, unsigned way, bool *made, nnclr_error *e) {
     const bool plain = way & 1, marked = way & 2, dos = way & 4;
@@ -78,7 +78,7 @@ static bool read_name(line *l, unsigned way, bool *made, nnclr_error *e) {
                  : nnclr_unescape(&l->name, l->text + start, end - start, &exact, e);
 }
 
-/* The way whose file is there; else the likeliest. */
+/* The way whose file is there; otherwise the likeliest. */
 static bool choose_name(line *l, nnclr_error *e) {
     enum { WAYS = 8 };
     const bool doubtful = l->mark || l->dos || memchr(l->text, '\\', l->size);

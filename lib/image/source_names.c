@@ -1,4 +1,4 @@
-/* What the names of files say of files of many pictures. */
+/* What the names of files say about files of many pictures. */
 #include <string.h>
 
 #include "image/source_entries.h"

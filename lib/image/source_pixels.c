@@ -1,8 +1,8 @@
 /* Files of many pictures (pixel_file.h) among the files of an input.
  *
- * They are known by name, size and labels. An input is either a set of such files or pictures:
- * where one of them is sound, all must be, and a picture among them is an error. Where none is, and
- * there is a picture, such a file is one more picture that cannot be read. */
+ * They are known by name, size and labels. An input is either a set of such files or pictures: if
+ * one of them is sound, all must be, and a picture among them is an error. If none is, and there is
+ * a picture, such a file is one more picture that cannot be read. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +39,7 @@ static bool read_cifar(nnclr_pixel_input *f, const nnclr_source_item *item, cons
     }
     return !fitted &&
            nnclr_fail(e, NNCLR_ERROR_INPUT,
-                      "%s: %llu bytes are no whole number of pictures of CIFAR-10 (%zu "
+                      "%s: %llu bytes are not a whole number of pictures of CIFAR-10 (%zu "
                       "bytes each) or CIFAR-100 (%zu)",
                       name, (unsigned long long)c->size, layouts[0]->record, layouts[1]->record);
 }
@@ -49,7 +49,7 @@ static bool read_stl10(nnclr_pixel_input *f, const nnclr_source_item *item, cons
     *layout = nnclr_stl10_layout;
     if (!fits(c, layout))
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: %llu bytes are no whole number of pictures of STL-10 (%zu bytes "
+                          "%s: %llu bytes are not a whole number of pictures of STL-10 (%zu bytes "
                           "each)",
                           name, (unsigned long long)c->size, layout->record);
     char beside[NAME_MAX + 1];
@@ -77,7 +77,7 @@ static bool read_idx(nnclr_pixel_input *f, const nnclr_source_item *item, const 
         return nnclr_fail_at(e, "%s", name);
     if (count == 0 || c->size != layout->start + count * layout->record)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: %llu bytes, where its header says %llu pictures of %d x %d", name,
+                          "%s: %llu bytes, but its header says %llu pictures of %d x %d", name,
                           (unsigned long long)c->size, (unsigned long long)count, layout->width,
                           layout->height);
     char beside[NAME_MAX + 1];
@@ -138,13 +138,13 @@ static bool add_pictures(nnclr_pixel_input *f, const char *name, const nnclr_ite
     return true;
 }
 
-/* Adds the pictures of item i behind all others. */
+/* Adds the pictures of item i after all others. */
 static bool read_item(nnclr_pixel_input *f, size_t i, nnclr_error *e) {
     const nnclr_source_item item = f->source->items[i];
     nnclr_item_content c = {.fd = -1};
     nnclr_pixel_layout layout;
     nnclr_buffer where = {0}; /* for messages */
-    nnclr_buffer name = {0};  /* a copy, for texts move */
+    nnclr_buffer name = {0};  /* a copy, because texts move */
     bool ok = nnclr_item_path(f->source, &item, &where, e) &&
               nnclr_buffer_printf(&name, e, "%s", nnclr_source_text_at(f->source, item.name)) &&
               nnclr_item_open(f->source, &item, &c, e);
@@ -185,7 +185,7 @@ static bool find_picture(const nnclr_pixel_input *f, const nnclr_source_item **f
     return true;
 }
 
-/* Items of the input that stay: its pixels, or else what was asked for. */
+/* Items of the input that stay: its pixels, or otherwise what was asked for. */
 static void drop_others(nnclr_pixel_input *f, bool pixels) {
     nnclr_source *source = f->source;
     size_t kept = f->first;

@@ -1,9 +1,9 @@
-/* What lies beside the pictures: labels in files of WebDataset (.cls), other files that belong to a
+/* What is beside the pictures: labels in files of WebDataset (.cls), other files that belong to a
  * picture, and what systems leave in folders.
  *
- * Files of one folder whose names agree up to the first dot are a group, as WebDataset has it. What
- * is no picture, in a group with a picture, is not a picture that cannot be read: it is passed
- * over, and a .cls is the label of the pictures of its group. */
+ * Files of one folder whose names agree up to the first dot are a group, as WebDataset has it. A
+ * file that is not a picture, in a group that has one, does not count as a picture that cannot be
+ * read: it is passed over, and a .cls is the label of the pictures of its group. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -33,8 +33,8 @@ bool nnclr_source_is_clutter(const char *name, size_t size) {
     return size > 0 && name[0] == '.';
 }
 
-/* Endings of pictures, of kinds that are not read too: such a file is to be named where it cannot
- * be read. */
+/* Endings of pictures, even of kinds that are not read: such a file must be named if it cannot be
+ * read. */
 static bool is_named_as_picture(const char *name) {
     static const char *const endings[] = {".jpg", ".jpeg", ".jpe",  ".jfif", ".png", ".ppm",
                                           ".pgm", ".pbm",  ".pnm",  ".bmp",  ".gif", ".webp",
@@ -53,8 +53,8 @@ bool nnclr_source_is_label_name(const char *name) {
 
 /* A name is FOLDER/KEY.REST. */
 typedef struct member {
-    const char *name; /* of the source's texts, which stay where they are meanwhile */
-    size_t key_size;  /* up to the first dot of the base name; all of it where there is none */
+    const char *name; /* of the source's texts, which do not move meanwhile */
+    size_t key_size;  /* up to the first dot of the base name; all of it if there is none */
     size_t item;
     uint32_t input;
 } member;
@@ -136,7 +136,7 @@ static bool settle_group(groups *g, size_t first, size_t end, nnclr_error *e) {
 
 /* ---- labels ---- */
 
-/* The text of a .cls without blanks around it; empty: it is none. */
+/* The text of a .cls without blanks around it; empty: it is not a label. */
 static bool read_label(const nnclr_source *source, const nnclr_source_item *item,
                        nnclr_buffer *text, nnclr_error *e) {
     static const char blanks[] = " \t\r\n";
@@ -171,7 +171,7 @@ static bool read_label(const nnclr_source *source, const nnclr_source_item *item
 static bool spoil(nnclr_source *source, size_t item, size_t label, nnclr_error *e) {
     nnclr_buffer why = {0};
     size_t at = 0;
-    bool ok = nnclr_buffer_printf(&why, e, "its label is no number and no name: %s",
+    bool ok = nnclr_buffer_printf(&why, e, "its label is neither a number nor a name: %s",
                                   nnclr_source_text_at(source, source->items[label].name)) &&
               nnclr_source_text(source, (char *)why.data, why.size, &at, e);
     nnclr_buffer_free(&why);
@@ -182,7 +182,7 @@ static bool spoil(nnclr_source *source, size_t item, size_t label, nnclr_error *
     return ok;
 }
 
-/* Where an input has labels in files, its folders are no classes. */
+/* If an input has labels in files, its folders are not classes. */
 static bool take_labels(groups *g, nnclr_error *e) {
     nnclr_source *source = g->source;
     nnclr_buffer text = {0};

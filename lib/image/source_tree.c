@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 
-/* Links can make a small tree look endless although no branch of it is a circle. */
+/* Links can make a small tree look endless even though no branch of it is a circle. */
 enum { MOST_LINKED = 100000, MOST_DEPTH = 1000, MOST_LINKS = 40 };
 
 void nnclr_tree_free(nnclr_tree *tree) {
@@ -225,7 +225,7 @@ static bool visit_link(walk *w, const char *path, const level *above, nnclr_erro
     return ok;
 }
 
-/* What lies at `path`, a folder or a member. */
+/* Visits what is at `path`, a folder or a member. */
 static bool visit_child(walk *w, const char *path, bool folder, const level *above,
                         nnclr_error *e) {
     if (folder)

@@ -22,7 +22,7 @@ typedef struct nnclr_tree_member {
     size_t path, target; /* offsets in the tree's texts; a target as the archive says it */
     nnclr_tree_kind kind;
     size_t content; /* the member that has a file's bytes: itself, or what it is a hard link to */
-    /* For the caller; of a member that has its own bytes. */
+    /* For the caller; in a member that has its own bytes. */
     bool kept;
     nnclr_source_kind form;
     uint64_t offset, size;
@@ -38,9 +38,9 @@ typedef struct nnclr_tree {
     nnclr_tree_member *members; /* in the archive's order */
     size_t count, capacity;
     nnclr_buffer texts;
-    nnclr_tree_place *places; /* sorted by path; of several members of one path the last */
+    nnclr_tree_place *places; /* sorted by path; the last of several members of one path */
     size_t place_count;
-    size_t folders; /* at most so many are there without links */
+    size_t folders; /* at most this many are there without links */
 } nnclr_tree;
 
 void nnclr_tree_free(nnclr_tree *tree);

@@ -6,9 +6,9 @@
 #include "image/resize.h"
 
 /* What is left of a shorter side that is decoded smaller, in halves of the size. Chosen by
- * measuring: grainy photographs of 500x375 to a size of 125 are then within 2.2 steps of 256 of
- * those that were decoded whole (root mean square), where storing them at this quality changes them
- * by 3.4. */
+ * measuring: grainy photographs of 500x375 shrunk to a size of 125 are then within 2.2 steps of 256
+ * of those that were decoded whole (root mean square), while storing them at this quality changes
+ * them by 3.4. */
 enum { SHARPNESS = 3 };
 
 void nnclr_storing_free(nnclr_storing *storing) {

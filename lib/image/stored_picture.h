@@ -13,7 +13,7 @@ enum { NNCLR_STORED_QUALITY = 95 }; /* of the JPEG files that are made */
 
 typedef struct nnclr_stored_form {
     int size;    /* the shorter side is shrunk to it; 0: it is kept */
-    bool pixels; /* as PPM, else as JPEG where it is not kept as it is */
+    bool pixels; /* as PPM, otherwise as JPEG if it is not kept as it is */
 } nnclr_stored_form;
 
 /* Memory that one thread keeps between pictures; zero-initialise. */

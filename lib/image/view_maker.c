@@ -7,7 +7,7 @@
 /* Smaller pictures are decoded whole: there is nothing to gain. */
 enum { SMALL_PIXELS = 128 * 128 };
 
-/* What is left of a shrunk crop, in sizes of the view. Chosen by measuring: views from photographs
+/* What is left of a shrunk crop, in sizes of the view. Chosen by measuring: views of photographs
  * are then within half a step of 256 of those of the whole picture (root mean square). */
 enum { SHARPNESS = 2 };
 

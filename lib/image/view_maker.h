@@ -31,12 +31,12 @@ typedef struct nnclr_view_key {
     uint32_t epoch;
 } nnclr_view_key;
 
-/* The views of a record's picture, in [0,1]: out[view] [size][size][3], NULL where it is not
- * wanted. All that makes views for training, or shows them, makes them here.
+/* The views of a record's picture, in [0,1]: out[view] [size][size][3], NULL if it is not wanted.
+ * Everything that makes views for training, or shows them, makes them here.
  *
- * A JPEG is decoded no further than a view's crop needs. Where the crop is larger than the view so
- * many times that half, a quarter or an eighth of its pixels is still twice as many on each side,
- * it is decoded that small; else the view is the one that the whole picture gives, bit for bit.
+ * A JPEG is decoded no further than a view's crop needs. If the crop is so many times larger than
+ * the view that half, a quarter or an eighth of its pixels is still twice as many on each side, it
+ * is decoded that small; otherwise the view is the one that the whole picture gives, bit for bit.
  * Either way a view depends on nothing but the picture, the key and its own number. */
 bool nnclr_view_maker_views(nnclr_view_maker *maker, nnclr_shard_set *set,
                             const nnclr_augment *augment, nnclr_view_key key,

@@ -5,7 +5,7 @@
 
 #include "image/views_file.h"
 
-/* Appends a PNG to `png`; of the request only what the views depend on counts. */
+/* Appends a PNG to `png`; only what the views depend on counts in the request. */
 bool nnclr_view_sheet(nnclr_shard_set *set, const nnclr_views_request *request, const char *title,
                       nnclr_buffer *png, nnclr_error *e);
 

@@ -65,7 +65,7 @@ static bool load_classes(nnclr_views *views, nnclr_error *e) {
     bool strings = nnclr_json_is_array(views->classes);
     for (size_t i = 0; strings && i < nnclr_json_count(views->classes); i++)
         strings = nnclr_json_string(nnclr_json_at(views->classes, i)) != NULL;
-    return strings || nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: nnclr.classes is no array of names",
+    return strings || nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: nnclr.classes is not an array of names",
                                  nnclr_views_path(views));
 }
 
@@ -159,8 +159,8 @@ nnclr_json *nnclr_views_identity(nnclr_views *views, nnclr_error *e) {
 
 /* ---- pictures ---- */
 
-/* In place: the bytes lie behind the last quarter of `out`, so that none is overwritten before it
- * has been read. */
+/* In place: the bytes are in the last quarter of `out`, so that none is overwritten before it has
+ * been read. */
 static void widen(float *out, size_t count) {
     const unsigned char *bytes = (const unsigned char *)out + count * (sizeof *out - 1);
     for (size_t i = 0; i < count; i++) {

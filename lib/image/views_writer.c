@@ -28,7 +28,7 @@ static size_t chunk_records(const work *w, size_t chunk) {
     return left < w->chunk ? left : w->chunk;
 }
 
-/* Items are the chunks of all first views, then those of all second ones, as they lie in the
+/* Items are the chunks of all first views, then those of all second ones, as they are in the
  * file. */
 static bool make_chunk(void *context, uint64_t item, int slot, int worker, nnclr_error *e) {
     const work *w = context;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# Labels: one number for one class in every program, whoever gives it.
+# Labels: one number for one class in every program, wherever it comes from.
 load helpers
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
-# 8x8 pictures NAME..., each with colours of its own.
+# Draws 8x8 pictures NAME..., each with colours of its own.
 draw() { # NAME...
     local name
     for name in "$@"; do
@@ -73,7 +73,7 @@ assert json.loads(header["__metadata__"]["classes"]) == [str(i) for i in range(1
 END
 }
 
-@test "folders whose names are numbers are classes by name, as to ImageFolder" {
+@test "folders whose names are numbers are classes by name, as for ImageFolder" {
     mkdir -p f/2 f/10 f/3
     LC_ALL=C draw f/2/a f/10/b f/3/c
     nnclr-prep -q -o f.tar.zst f
@@ -82,7 +82,7 @@ END
 2 3" ]
 }
 
-@test "classes of several shards are renumbered by name where none has all in order" {
+@test "classes of several shards are renumbered by name if none has all in order" {
     mkdir -p a/cat a/dog b/bee b/dog
     LC_ALL=C draw a/cat/1 a/dog/1 b/bee/1 b/dog/2
     nnclr-prep -q -o a.tar.zst a
@@ -117,7 +117,7 @@ dog b" ]
     printf '\357\273\277a\r\nb\r\n' >list
     nnclr-prep -q --list list -o d.tar.zst n
     diff <(nnclr-prep --list-contents d.tar.zst | cut -f 3,4 | tail -n +2) <(printf '\ta\n\tb\n')
-    # Where they are part of a name they are that.
+    # If they are part of a name, they stay part of it.
     LC_ALL=C draw $'n/\357\273\277x' $'n/x\r'
     printf '\357\273\277x\nx\r\n' >list
     nnclr-prep -q --list list -o e.tar.zst n
@@ -153,13 +153,13 @@ dog b" ]
     [ "$(nnclr-prep --list-contents found.tar.zst | tail -n +2 | wc -l)" -eq "$(wc -l <list)" ]
 }
 
-@test "a tar of WebDataset: .cls are the labels, and other files beside pictures are no broken ones" {
+@test "a tar of WebDataset: .cls are the labels, and other files beside pictures are not broken ones" {
     mkdir -p w/sub.d
     LC_ALL=C draw w/000.ppm w/001.ppm w/001.mask.ppm w/002.v2.ppm w/sub.d/003.ppm w/004.ppm
     printf 7 >w/000.cls
     printf ' 10\r\n' >w/001.cls
     printf 2 >w/002.v2.cls
-    printf 5 >w/002.cls # farther than that of the same name up to the last dot
+    printf 5 >w/002.cls # less near than that of the same name up to the last dot
     printf 0 >w/sub.d/003.cls
     echo '{}' | tee w/000.json w/001.txt w/002.v2.json >w/sub.d/003.caption.txt
     (cd w && tar cf ../w.tar --sort=name .)
@@ -179,7 +179,7 @@ bird no. 000
 bird no. 001" ]
 }
 
-@test "a .cls that says nothing leaves its picture out; one without a picture is no picture" {
+@test "a .cls that says nothing leaves its picture out; one without a picture is not a picture" {
     mkdir w
     LC_ALL=C draw w/0.ppm w/1.ppm w/2.ppm w/4.ppm
     printf 7 | tee w/0.cls >w/3.cls
@@ -189,7 +189,7 @@ bird no. 001" ]
     tar cf w.tar w
     for input in w w.tar; do
         expect 3 nnclr-prep -o w.tar.zst $input
-        [ "$(grep -c 'its label is no number and no name' <<<"$stderr")" -eq 2 ]
+        [ "$(grep -c 'its label is neither a number nor a name' <<<"$stderr")" -eq 2 ]
         [ "$(grep -c 3.cls <<<"$stderr")" -eq 1 ]
         [ "$(grep -c 4.jpg <<<"$stderr")" -eq 1 ]
         [[ $stderr == *"pictures: 2 packed, 4 left out"* ]]
@@ -217,7 +217,7 @@ bird no. 001" ]
     [ "$(nnclr-prep --list-contents q.tar.zst | cut -f 3,4 | tail -n +2)" = "a	a/1.ppm" ]
 }
 
-@test "pictures beside folders of classes are counted, and what to do is said" {
+@test "pictures beside folders of classes are counted, and the message says what to do" {
     mkdir -p f/a
     LC_ALL=C draw f/1.ppm f/2.ppm f/a/x.ppm
     echo text >f/README
@@ -290,7 +290,7 @@ END
     cmp folder.tar.zst pipe.tar.zst
 }
 
-@test "links that lead nowhere are named, and do not stop it" {
+@test "links that lead nowhere are named, and do not stop the program" {
     mkdir -p d/a
     LC_ALL=C draw d/a/1.ppm out.ppm
     ln -s loop1.ppm d/a/loop2.ppm
@@ -314,7 +314,7 @@ END
     [[ $stderr == *"a/p.ppm: a link to what is not taken, and a pipe is read once; give the archive as a file"* ]]
 }
 
-@test "a root that is missing, or wrong, is hinted at" {
+@test "a root that is missing, or wrong, gets a hint" {
     mkdir -p d/a d/b
     LC_ALL=C draw d/a/1.ppm d/b/2.ppm
     tar cf d.tar d

@@ -101,7 +101,7 @@ END
 @test "a pipe in and a pipe out give the shard of the folder" {
     folder=$(shapes 20)
     nnclr-prep -q -o folder.tar.zst "$folder"
-    mkdir ./- # is not meant by "-"
+    mkdir ./- # "-" does not mean it
     tar -C "$folder" -cf - . | nnclr-prep -q - | cat >pipe.tar.zst
     cmp folder.tar.zst pipe.tar.zst
     nnclr-prep --list-contents - <pipe.tar.zst >from-pipe
@@ -281,7 +281,7 @@ END
     expect 2 nnclr-prep --strict --skip-bad -o out/c.tar.zst in
 }
 
-@test "an empty folder, a missing one, and files that are no pictures: exit 1, no file" {
+@test "an empty folder, a missing one, and files that are not pictures: exit 1, no file" {
     mkdir empty bad out
     echo 'no picture' >bad/a.jpg
     : >bad/b.png
@@ -297,7 +297,7 @@ END
     expect_files out
 }
 
-@test "what is no regular file is left out and does not block" {
+@test "what is not a regular file is left out and does not block" {
     folder=$(shapes 20)
     mkdir -p in/star/folder.jpg
     cp "$folder/star/0000.jpg" in/star
@@ -308,7 +308,7 @@ END
     [ "$(names a.tar.zst)" = star/0000.jpg ]
 }
 
-@test "a truncated, a bit-flipped and a foreign file are no shards" {
+@test "a truncated, a bit-flipped and a foreign file are not shards" {
     make_shard a 20
     size=$(stat -c %s a.tar.zst)
     for part in 0 1 100 $((size / 2)) $((size - 1)); do
@@ -332,7 +332,7 @@ END
     expect_message nnclr-prep text
 }
 
-@test "what is no input is refused with the reason: a shard, standard input twice" {
+@test "what is not an input is refused with the reason: a shard, standard input twice" {
     make_shard a 20
     expect 1 nnclr-prep -o b.tar.zst a.tar.zst
     expect_message nnclr-prep 'a.tar.zst: is a shard, not an archive of pictures'
@@ -350,7 +350,7 @@ END
     [ "${lines[2]}" = $'1\t\t\tdot.ppm\t1\t1\tppm\t14' ]
 }
 
-@test "--list with numbers: they are the labels" {
+@test "--list with numbers: these are the labels" {
     folder=$(shapes 20)
     printf 'star/0001.png\t2\nstar/0000.jpg\ndisc/0000.jpg\t0\n' >list
     nnclr-prep -q --list list -o a.tar.zst "$folder"
@@ -508,18 +508,18 @@ END
     tar -xzf cifar-10-binary.tar.gz
     head -c 6000 cifar-10-batches-bin/test_batch.bin >cut.bin
     expect 1 nnclr-prep -o a.tar.zst cut.bin
-    expect_message nnclr-prep 'cut.bin: 6000 bytes are no whole number of pictures of CIFAR-10 (3073 bytes each) or CIFAR-100 (3074)'
+    expect_message nnclr-prep 'cut.bin: 6000 bytes are not a whole number of pictures of CIFAR-10 (3073 bytes each) or CIFAR-100 (3074)'
     : >empty.bin
     expect 1 nnclr-prep -o a.tar.zst empty.bin
     expect_message nnclr-prep 'empty.bin: is empty'
     head -c 3073 </dev/zero | tr '\0' '\12' >label.bin
     expect 1 nnclr-prep -o a.tar.zst label.bin
-    expect_message nnclr-prep 'label.bin: picture 0 has label 10, where labels of CIFAR-10 are 0 to 9'
+    expect_message nnclr-prep 'label.bin: picture 0 has label 10, but labels of CIFAR-10 are 0 to 9'
     cp cut.bin cifar-10-batches-bin/data_batch_3.bin
     tar -cf bad.tar cifar-10-batches-bin
     for input in cifar-10-batches-bin bad.tar; do
         expect 1 nnclr-prep --root train -o a.tar.zst $input
-        expect_message nnclr-prep 'data_batch_3.bin: 6000 bytes are no whole number'
+        expect_message nnclr-prep 'data_batch_3.bin: 6000 bytes are not a whole number'
     done
     head -c $(($(stat -c %s cifar-10-binary.tar.gz) / 2)) cifar-10-binary.tar.gz >cut.tar.gz
     expect 1 nnclr-prep --root train -o a.tar.zst cut.tar.gz

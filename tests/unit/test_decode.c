@@ -460,7 +460,7 @@ static void reads_ppm_headers(void) {
     PPM("P6 2 1 255 abcdefg", "");
     PPM("P6#c 7\n 2 # width\n#\n1\n255\nabcdef", "");
     PPM("P6\n2 1\n255\nabcde", "truncated PPM (16 of 17 bytes)");
-    PPM("P6\n2 1\n65535\nabcdef", "a PPM with values up to 65535, where only 255 is read");
+    PPM("P6\n2 1\n65535\nabcdef", "a PPM with values up to 65535, but only 255 is read");
     PPM("P6\n0 1\n255\n", "unreadable PPM (its header is cut or damaged)");
     PPM("P6\n-2 1\n255\nabcdef", "unreadable PPM (its header is cut or damaged)");
     PPM("P6\n99999999999 1\n255\nabcdef", "unreadable PPM (its header is cut or damaged)");

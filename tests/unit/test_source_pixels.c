@@ -260,14 +260,15 @@ static void reads_stl_10_down_its_columns(void) {
 
     scratch_write(scratch("stl/train_y.bin"), "\x0a\x00", 2);
     CHECK_TEXT(refusal("stl", "train"),
-               "stl/train_y.bin: picture 1 has label 0, where labels of STL-10 are 1 to 10");
+               "stl/train_y.bin: picture 1 has label 0, but labels of STL-10 are 1 to 10");
     scratch_write(scratch("stl/train_y.bin"), "\x0a", 1);
     CHECK_TEXT(refusal("stl", "train"),
-               "stl/train_y.bin: 1 bytes, where 2 pictures need 2 of labels");
+               "stl/train_y.bin: 1 bytes, but 2 pictures need 2 of labels");
     scratch_write(scratch("stl/unlabeled_X.bin"), bytes, STL - 1);
-    CHECK_TEXT(refusal("stl/unlabeled_X.bin", NULL),
-               "stl/unlabeled_X.bin: 27647 bytes are no whole number of pictures of STL-10 (27648 "
-               "bytes each)");
+    CHECK_TEXT(
+        refusal("stl/unlabeled_X.bin", NULL),
+        "stl/unlabeled_X.bin: 27647 bytes are not a whole number of pictures of STL-10 (27648 "
+        "bytes each)");
 }
 
 enum { IDX_SIDE = 7 };
@@ -313,17 +314,17 @@ static void reads_idx_also_packed(void) {
 
     scratch_write(scratch("idx/t10k-images-idx3-ubyte"), bytes, size - 1);
     CHECK_TEXT(refusal("idx", "test"),
-               "idx/t10k-images-idx3-ubyte: 113 bytes, where its header says 2 pictures of 7 x 7");
+               "idx/t10k-images-idx3-ubyte: 113 bytes, but its header says 2 pictures of 7 x 7");
     bytes[7] = 0xff; /* many more than there are */
     bytes[4] = 0xff;
     scratch_write(scratch("idx/t10k-images-idx3-ubyte"), bytes, size);
     CHECK(strstr(refusal("idx", "test"), "its header says 4278190335 pictures"));
     bytes[10] = 0xff;
     scratch_write(scratch("idx/t10k-images-idx3-ubyte"), bytes, size);
-    CHECK(strstr(refusal("idx", "test"), "an idx file of pictures of 7 x 65287, where sides"));
+    CHECK(strstr(refusal("idx", "test"), "an idx file of pictures of 7 x 65287, but sides"));
     bytes[2] = 0x0d; /* floats */
     scratch_write(scratch("idx/t10k-images-idx3-ubyte"), bytes, size);
-    CHECK(strstr(refusal("idx", "test"), "no idx file of gray pictures"));
+    CHECK(strstr(refusal("idx", "test"), "not an idx file of gray pictures"));
     scratch_write(scratch("idx/t10k-images-idx3-ubyte"), bytes, 10);
     CHECK(strstr(refusal("idx", "test"), "t10k-images-idx3-ubyte"));
     scratch_write(scratch("idx/train-images-idx3-ubyte.gz"), "\x1f\x8b\x08 cut", 7);
@@ -337,8 +338,9 @@ static void refuses_what_is_not_whole(void) {
     make_cifar10();
     size_t size = fill_cifar(bytes, 0, 3, false);
     scratch_write(scratch("c10/data_batch_2.bin"), bytes, size - 1);
-    static const char *const cut = "9218 bytes are no whole number of pictures of CIFAR-10 (3073 "
-                                   "bytes each) or CIFAR-100 (3074)";
+    static const char *const cut =
+        "9218 bytes are not a whole number of pictures of CIFAR-10 (3073 "
+        "bytes each) or CIFAR-100 (3074)";
     char want[300];
     snprintf(want, sizeof want, "c10/data_batch_2.bin: %s", cut);
     CHECK_TEXT(refusal("c10", NULL), want);
@@ -353,7 +355,7 @@ static void refuses_what_is_not_whole(void) {
     bytes[CIFAR10] = 10;
     scratch_write(scratch("c10/data_batch_2.bin"), bytes, size);
     CHECK_TEXT(refusal("c10", "train"),
-               "c10/data_batch_2.bin: picture 1 has label 10, where labels of CIFAR-10 are 0 to 9");
+               "c10/data_batch_2.bin: picture 1 has label 10, but labels of CIFAR-10 are 0 to 9");
     CHECK_TEXT(refusal("c10", "unlabeled") + strlen("c10/"),
                "unlabeled: no such folder; --root takes one that lies below the input");
     CHECK_TEXT(refusal("cut.tar", "unlabeled") + strlen("cut.tar: "),
@@ -364,15 +366,15 @@ static void refuses_what_is_not_whole(void) {
     bytes[2 * CIFAR100] = 20;
     scratch_write(scratch("x.bin"), bytes, size);
     CHECK_TEXT(refusal("x.bin", NULL),
-               "x.bin: picture 2 has coarse label 20, where those of CIFAR-100 are 0 to 19");
+               "x.bin: picture 2 has coarse label 20, but those of CIFAR-100 are 0 to 19");
 }
 
 static void refuses_bad_names_of_classes(void) {
     static const char *const bad[][2] = {
         {"a\nb\na\n", "lines 1 and 3 name the same class"},
-        {"a\n\nb\n", "line 2 is no name of a class"},
+        {"a\n\nb\n", "line 2 is not the name of a class"},
         {"\n\n", "names no class"},
-        {"a\nb\n", "picture 0 has label 6, where labels of CIFAR-10 are 0 to 1"},
+        {"a\nb\n", "picture 0 has label 6, but labels of CIFAR-10 are 0 to 1"},
     };
     make_cifar10();
     for (size_t i = 0; i < LENGTH(bad); i++) {
@@ -381,7 +383,7 @@ static void refuses_bad_names_of_classes(void) {
         CHECK_SAYS(strstr(why, bad[i][1]), "%s", why);
     }
     scratch_write(scratch("c10/batches.meta.txt"), "a\0b\n", 4);
-    CHECK(strstr(refusal("c10/test_batch.bin", NULL), "line 1 is no name of a class"));
+    CHECK(strstr(refusal("c10/test_batch.bin", NULL), "line 1 is not the name of a class"));
     char many[2 * 257];
     for (size_t i = 0; i < sizeof many; i++)
         many[i] = i % 2 ? '\n' : (char)(i / 2 + 1 == '\n' ? '\t' : i / 2 + 1);

@@ -264,8 +264,8 @@ static void files_that_do_not_fit_are_refused(void) {
     f = sound, f.record = -1, check_refused(&f, "row 0 has record -1");
     f = sound, f.label = -2, check_refused(&f, "and label -2");
     f = sound, f.label = 2, check_refused(&f, "and label 2");
-    f = sound, f.classes = "[1,2]", check_refused(&f, "nnclr.classes is no array of names");
-    f = sound, f.classes = "{}", check_refused(&f, "nnclr.classes is no array of names");
+    f = sound, f.classes = "[1,2]", check_refused(&f, "nnclr.classes is not an array of names");
+    f = sound, f.classes = "{}", check_refused(&f, "nnclr.classes is not an array of names");
 }
 
 static void numbers_outside_of_their_range_are_refused(void) {
