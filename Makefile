@@ -25,12 +25,12 @@ ifeq ($(PACKAGES_CFLAGS),missing)
 MISSING := $(shell for p in $(PACKAGES); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 $(error pkg-config does not find $(MISSING): run "make deps" once)
 endif
-# OpenBLAS is loaded by who multiplies: lib/engine/blas.c.
+# OpenBLAS is loaded by what multiplies: lib/engine/blas.c.
 LIBS := $(shell pkg-config --libs $(filter-out openblas,$(PACKAGES))) -lm -ldl
 MACHINE := $(shell $(CC) -dumpmachine)
 endif
 
-# One line a file, or with V=1 the command. An object that is one of several of its file says which.
+# One line per file, or with V=1 the command. If a file makes several objects, the line says which.
 define run
 @mkdir -p $(@D)
 $(if $(V),,@printf '  %-4s %s\n' '$1' '$2'; )$3
@@ -86,7 +86,7 @@ $(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(OUT)/cmd.a $(LIB)
 $(OUT)/test_%: $(OUT)/tests/unit/test_%.o $(LIB)
 	$(call link,$< $(LIB))
 
-# A fuzz target: with libFuzzer where that is among the sanitisers, else it runs given files.
+# A fuzz target: with libFuzzer if that is among the sanitisers, otherwise it runs given files.
 FUZZ_MAIN = $(if $(findstring fuzzer,$(SANITIZE)),,$(OUT)/tests/fuzz/replay.o)
 $(OUT)/fuzz_options: override LDFLAGS += -Wl,--wrap=exit
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/support.o $(OUT)/tests/fuzz/replay.o $(OUT)/cmd.a $(LIB)
@@ -103,7 +103,7 @@ $(OUT)/make_photos: $(OUT)/tests/bench/make_photos.o $(LIB)
 $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
 	$(call link,$< $(LIB))
 
-# Preloaded into the programs by tests that let the disk fail; without a sanitiser of its own.
+# Preloaded into the programs by tests that make the disk fail; without a sanitiser of its own.
 $(OUT)/inject.so: tests/inject/inject.c
 	$(call run,LINK,$(@F),$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(STRICT) -O2 -g -fPIC -shared -o $@ $< -ldl)
 
@@ -111,8 +111,8 @@ $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-# No byte of an input reaches the engine's loops: the fuzz targets have them without sanitisers,
-# which takes clang minutes less.
+# No byte of an input reaches the engine's loops: the fuzz targets build them without sanitisers,
+# which saves clang minutes.
 ifneq ($(findstring fuzzer,$(SANITIZE)),)
 $(OUT)/lib/engine/%.o: SANITIZE_CFLAGS :=
 endif
@@ -146,7 +146,7 @@ $(OUT)/$(TILED)/tiles-avx2-%.o: KIND := -DTILES_KIND=AVX2 $(AVX2)
 $(OUT)/$(TILED)/tiles-avx512-%.o: KIND := -DTILES_KIND=AVX512 $(AVX512)
 $(OUT)/$(TILED)/tiles-avx512bf16-%.o: KIND := -DTILES_KIND=AVX512BF16 $(AVX512) -mavx512bf16
 $(OUT)/$(TILED)/tiles-amx-%.o: KIND := -DTILES_KIND=AMX $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
-# Vectors stay inside of the file: how they would be handed to others does not matter.
+# Vectors stay inside the file: how they would be passed to others does not matter.
 $(TILES_OBJ): $(TILED)/tiles.c
 	$(call compile,-O3 -Wno-psabi $(KIND) $(PARTS))
 
@@ -171,7 +171,8 @@ $(OUT)/completions/bash/% $(OUT)/completions/zsh/% $(OUT)/completions/fish/%: $(
 	        -f cmd/completions/$$shell.awk > $(OUT)/completions/$$shell/$* || exit 1; \
 	done
 
-# The loops over pictures for the least of CPUs, in programs that a test compares with the others.
+# The loops over pictures for the most basic of CPUs, in programs that a test compares with the
+# others.
 NARROW := $(patsubst lib/image/%.c,$(OUT)/narrow/%.o,$(wildcard lib/image/*.c))
 $(OUT)/narrow/%.o: lib/image/%.c
 	$(call compile,-O3 -DNNCLR_NARROW)
@@ -234,7 +235,7 @@ uninstall: ## remove what install put there
 # bytes.
 DIST := nnclr-$(VERSION)
 dist: ## build/nnclr-VERSION.tar.gz, the same bytes for the same files
-	@[ "$$(git ls-files Makefile)" = Makefile ] || { echo 'dist: this is no git repository' >&2; exit 1; }
+	@[ "$$(git ls-files Makefile)" = Makefile ] || { echo 'dist: this is not a git repository' >&2; exit 1; }
 	@mkdir -p $(BUILD)
 	git ls-files -z | LC_ALL=C sort -z | tar --no-recursion --null -T - --format=ustar --owner=0 --group=0 --numeric-owner \
 	    --mode=u=rwX,go=rX --mtime="@$$(git log -1 --format=%ct)" --transform='flags=r;s,^,$(DIST)/,' \
@@ -254,9 +255,9 @@ check-asan: ## the same under gcc's address and undefined-behaviour sanitisers; 
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined CFLAGS="-O1 -g" check
 
 # Every parser against libFuzzer under clang's sanitisers. `make check` does it for seconds; here each
-# of the targets runs for FUZZ_SECONDS (FUZZ_TARGETS="jpeg png": only these), so that all take some
-# three hours. What was found to be new stays in build/fuzz and is gone on with. A finding ends it,
-# and its file is named: build/cc/fuzz_NAME FILE runs it again.
+# of the targets runs for FUZZ_SECONDS (FUZZ_TARGETS="jpeg png": only these), so all of them take
+# about three hours. Inputs that were found to be new stay in build/fuzz, and the next run goes on
+# with them. A finding ends it, and its file is named: build/cc/fuzz_NAME FILE runs it again.
 FUZZ_CC       ?= clang
 FUZZ_SECONDS  ?= 600
 FUZZ_SANITIZE := fuzzer,address,undefined,float-cast-overflow
@@ -272,7 +273,7 @@ fuzz-build:
 	@$(if $(SANITIZE),true,! { $(FUZZ_WORKS); } || $(MAKE) --no-print-directory CC=$(FUZZ_CC) \
 	    SANITIZE=$(FUZZ_SANITIZE) CFLAGS="-O1 -g" fuzz-targets)
 
-# Each claim of speed beside its peer, on an otherwise idle machine: tests/bench/README.md.
+# Each claim of speed compared with its peer, on an otherwise idle machine: tests/bench/README.md.
 bench: all examples $(OUT)/bench_step $(OUT)/bench_peak ## training and inference beside PyTorch
 	@tests/bench/run $(OUT) $(OUT)/examples
 
@@ -294,7 +295,7 @@ bench-graph: $(OUT)/bench_graph ## the neighbour graph of 100,000 rows of 256 be
 bench-lineval: all ## kNN and the linear classifier beside scikit-learn
 	@tests/bench/lineval $(OUT)
 
-# The unit tests of what is threaded, and the programs where they are compared for numbers of threads.
+# The unit tests of what is threaded, and the tests of programs that compare numbers of threads.
 check-tsan: ## what is threaded, under the thread sanitiser
 	@$(MAKE) --no-print-directory SANITIZE=thread CFLAGS="-O1 -g" all tests examples
 	@tests/run $(addprefix $(BUILD)/$(notdir $(CC))-thread/,$(THREADED))

@@ -34,7 +34,7 @@ function end_epoch() {
     split("", sum)
     split("", steps)
 }
-# A number of this line; empty where it is null.
+# A number of this line; empty if it is null.
 function number(name) {
     return match($0, "\"" name "\":-?[0-9][^,}]*") ? \
         substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 3) : ""

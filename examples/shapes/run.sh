@@ -79,13 +79,13 @@ untrained network${tab}$untrained
 trained, --positive view${tab}$view
 trained, NNCLR${tab}$nnclr
 
-NNCLR is known to catch up late: in runs as short as this one it may stand behind --positive view.
+NNCLR is known to catch up late: in runs as short as this one it may be behind --positive view.
 
 Left to look at:
   $out/queue.png             pictures of the support set with their nearest neighbours
   $out/queue.html            the same as a page, with the curves of the run: open it in a browser
   $out/neighbours.png        test pictures with their nearest neighbours
-  $out/run-nn/metrics.jsonl  the course of the training, a line each step
+  $out/run-nn/metrics.jsonl  the course of the training run, a line for each step
 END
 
 awk -v nnclr="$nnclr" -v untrained="$untrained" -v pixels="$pixels" 'BEGIN {

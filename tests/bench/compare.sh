@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the scripts that compare with a peer share; sourced by them.
 
-# Of numbers on standard input, a line each.
+# Each is of the numbers on standard input, one per line.
 median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 spread() { sort -g | awk 'NR == 1 { low = $1 } END { printf "%.4g..%.4g", low, $1 }'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }

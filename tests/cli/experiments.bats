@@ -29,14 +29,14 @@ top1() { # REPRESENTATION METHOD
     [ "$(nnclr-prep --list-contents out/test.tar.zst | wc -l)" -eq 31 ]
     [[ $output == "$(cat out/results.tsv)"* ]]
     [ "$(cut -f 1,2 out/results.tsv | tr '\n\t' ' /')" = 'representation/method pixels/linear pixels/knn untrained/linear untrained/knn nnclr/linear nnclr/knn ' ]
-    # Each class has its own bytes, alike where names are equally long.
+    # Each class has its own bytes, alike if names are equally long.
     awk -v top1="$(top1 pixels knn)" 'BEGIN { exit !(top1 >= 0.7) }'
     for sheet in views queue neighbours; do
         is_png out/$sheet.png
     done
     [ -e out/nnclr.run/DONE ]
 
-    # Nothing is made twice, and what another option changes is.
+    # Nothing is made twice, except what another option changes.
     touch -d '2 hours ago' cifar-10-binary.tar.gz
     touch -d '1 hour ago' reference
     find out -type f -exec touch -r reference {} +
@@ -49,7 +49,7 @@ top1() { # REPRESENTATION METHOD
     [ ! out/pixels-train.safetensors.zst -nt reference ]
 }
 
-@test "cifar10: a tar and a folder of pictures, wherever train/ and test/ lie" {
+@test "cifar10: a tar and a folder of pictures, wherever train/ and test/ are" {
     mkdir -p some/where
     "$NNCLR_SHAPES" --count 7 --test 2 --size 32 some/where/cifar >/dev/null
     tar -cf pictures.tar some
@@ -79,23 +79,23 @@ END
     chmod +x bin/wget
     PATH=$PWD/bin:$PATH run --separate-stderr example cifar10
     [ "$status" -ne 0 ]
-    [[ $stderr == *'Say CIFAR10=PATH'* ]]
+    [[ $stderr == *'Give CIFAR10=PATH'* ]]
 }
 
-@test "cifar10: an interrupted training goes on, to the same bytes" {
+@test "cifar10: an interrupted training run goes on, to the same bytes" {
     "$NNCLR_SHAPES" --count 13 --test 2 --size 32 pictures >/dev/null
     run=(cifar10 CIFAR10=pictures "${tiny[@]}" EPOCHS=8 out/nnclr.run/DONE)
     expect 0 example "${run[@]}"
     mv out whole
     mkdir out
-    # It stops itself at one of its writes, which are those of a checkpoint and then one a step.
+    # It stops itself at one of its writes, which are those of a checkpoint and then one per step.
     (
         export NNCLR_INJECT=write:14:stop NNCLR_INJECT_FOLDER=$PWD/out/nnclr.run LD_PRELOAD=$INJECT
         ASAN_OPTIONS="verify_asan_link_order=0:${ASAN_OPTIONS-}" example "${run[@]}" >/dev/null 2>&1
     ) &
     maker=$!
     for _ in $(seq 2000); do
-        # the program, of this test alone
+        # the program, for this test only
         pid=$(cat out/nnclr.run/.lock 2>/dev/null || true)
         if grep -q '^State:.T' "/proc/$pid/status" 2>/dev/null; then break; fi
         sleep 0.1
@@ -106,7 +106,7 @@ END
     wait "$maker" || code=$?
     [ "$code" -eq 2 ]
     [ ! -e out/nnclr.run/DONE ]
-    # The speeds in these lines come never again: they show that it was not begun anew.
+    # The speeds in these lines never come again: they show that it was not begun anew.
     head -n 3 out/nnclr.run/metrics.jsonl >begun
     [ "$(wc -l <begun)" -eq 3 ]
     expect 0 example "${run[@]}"
@@ -118,7 +118,8 @@ END
     need_data cifar10/cifar10-12k.tar
     expect 0 example cifar10 CIFAR10="$NNCLR_TEST_DATA/cifar10/cifar10-12k.tar" "${tiny[@]}" \
         EPOCHS=0.01 LINEVAL='--methods knn -k 20'
-    # 0.396 for the mean of all pixels removed, by the data's own description; ours is the picture's own
+    # 0.396 with the mean of all pixels removed, by the data's own description; ours is the
+    # picture's own
     awk -v top1="$(top1 pixels knn)" 'BEGIN { exit !(top1 > 0.37 && top1 < 0.42) }'
     is_png out/neighbours.png
 }
@@ -169,5 +170,5 @@ END
     [ "$(tail -n +2 out/neighbours.tsv | wc -l)" -eq 40 ]
     run --separate-stderr example folder-of-photos
     [ "$status" -ne 0 ]
-    [[ $stderr == *'Say PHOTOS=PATH'* ]]
+    [[ $stderr == *'Give PHOTOS=PATH'* ]]
 }

@@ -75,7 +75,7 @@ sources() { # the programs, by their sources
     [ -s ablations/table.tsv ]
     expect 0 make -n -f "$examples/cifar10/Makefile" CIFAR10=pictures
     [[ $output == *"$(realpath "$INSTALLED/bin")/nnclr-prep --root"*"-o $PWD/cifar10/train.tar.zst"* ]]
-    # So short a run proves nothing, which it says, at its end.
+    # A run this short proves nothing, and says so at its end.
     expect 1 env EPOCHS=1 COUNT=8 TEST=3 "$examples/shapes/run.sh" "$INSTALLED/bin" shapes
     [[ $output == *'trained, NNCLR'* ]]
     [ -s shapes/queue.png ]
@@ -102,15 +102,15 @@ sources() { # the programs, by their sources
     [ ! -e "$prefix/share/doc/nnclr" ]
 }
 
-@test "dist: equal bytes whatever the umask, clock and folder; it builds and installs where there is no git" {
+@test "dist: equal bytes whatever the umask, clock and folder; it builds and installs without git" {
     need git
-    git -C "$NNCLR_ROOT" rev-parse HEAD >/dev/null 2>&1 || skip "no git repository"
+    git -C "$NNCLR_ROOT" rev-parse HEAD >/dev/null 2>&1 || skip "not a git repository"
     version=$(nnclr-prep --version | cut -d ' ' -f 2)
     for copy in one two; do
         git clone -q "$NNCLR_ROOT" $copy
     done
     for copy in one two; do
-        # what is not committed yet goes along
+        # what is not committed yet is included
         (cd "$NNCLR_ROOT" && git ls-files -co --exclude-standard -z | xargs -0 cp --parents -t "$BATS_TEST_TMPDIR/$copy")
         git -C $copy add -A
         find $copy -type f -not -path '*/.git/*' -exec touch -d "$([ $copy = one ] && echo yesterday || echo now)" {} +
@@ -131,5 +131,5 @@ sources() { # the programs, by their sources
     [ "$(stage/usr/local/bin/nnclr-prep --version)" = "nnclr-prep $version" ]
     run make -s -C empty/nnclr-$version dist 3>&-
     [ "$status" -ne 0 ]
-    [[ $output == *'dist: this is no git repository'* ]]
+    [[ $output == *'dist: this is not a git repository'* ]]
 }
