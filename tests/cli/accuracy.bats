@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# nnclr-lineval on rows made for it: beside scikit-learn, with few labels, and larger than memory
+# nnclr-lineval on rows made for it: compared with scikit-learn, with few labels, and larger than memory
 # should be.
 load helpers
 
@@ -36,7 +36,7 @@ $1"
     done
 }
 
-@test "L-BFGS ends within 1e-4 of scikit-learn's optimum, on features that are standardised as its are" {
+@test "L-BFGS ends within 1e-4 of scikit-learn's optimum, on features standardised as scikit-learn's are" {
     need_python sklearn
     make_rows train.safetensors 3000 40 10 1
     make_rows test.safetensors 1000 40 10 2
@@ -77,7 +77,7 @@ write('used.safetensors', tensors['embedding'][used], tensors['label'][used], le
     done
 }
 
-@test "accuracy counts the labelled rows of TEST alone, and is null where there are none" {
+@test "accuracy counts only the labelled rows of TEST, and is null if there are none" {
     make_rows train.safetensors 900 20 5 1
     make_rows some.safetensors 100 20 5 2 2
     make_rows none.safetensors 100 20 5 2 1

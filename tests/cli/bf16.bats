@@ -72,7 +72,7 @@ mean_loss() { # RUN FROM TO
     [ ! -e run ]
 }
 
-@test "vectors of a name that is none are refused at bf16 too" {
+@test "vectors of a name that does not exist are refused at bf16 too" {
     [ "$(uname -m)" = x86_64 ] || skip "no vectors to choose"
     NNCLR_SIMD=mmx expect 2 bf16 -q --engine cpu --steps 1 -o run s.tar.zst
     expect_message nnclr-pretrain "NNCLR_SIMD=mmx is none of avx512, avx2, none"

@@ -3,7 +3,7 @@
 load helpers
 
 setup() {
-    [ -x "$NNCLR_BIN/nnclr-prep" ] # else the loops below have nothing to do
+    [ -x "$NNCLR_BIN/nnclr-prep" ] # otherwise the loops below have nothing to do
 }
 
 programs() {
@@ -69,12 +69,12 @@ nnclr-prep --a-very-long-name-that-no-option-of-any-program-has|--a-very-long-na
 END
 }
 
-@test "the beginning of a long name stands for it, alone, with =, and where it brings defaults" {
+@test "the beginning of a long name stands for it, alone, with =, and when it brings defaults" {
     cd "$BATS_TEST_TMPDIR"
     make_shard s 10
     expect 0 nnclr-prep --list-c --js s.tar.zst
     [[ $output == '['* ]]
-    # the whole name goes before what else begins so
+    # the whole name goes before others that begin like it
     expect 2 nnclr-prep --list
     expect_message nnclr-prep '--list: needs a value: FILE'
     # messages say the whole name
@@ -131,7 +131,7 @@ END
     expect 0 nnclr-views -q --preset tiny --out v.tensors ../s.tar.zst
     expect 2 nnclr-lineval --k 0 a.emb a.emb
     expect_message nnclr-lineval '--k: needs a whole number from 1'
-    # what --output once chose goes by these two words; anything else is a file
+    # what --output once chose is known by these two words; anything else is a file
     for value in features projection; do
         expect 2 nnclr-embed --pixels 4 --output $value ../s.tar.zst
         [ "${stderr_lines[0]}" = "nnclr-embed: --output $value is deprecated: it is called --layer $value now" ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What bash, zsh and fish offer on TAB, asked of the shells themselves, beside what --help shows.
+# What bash, zsh and fish offer on TAB, asked of the shells themselves, compared with what --help shows.
 load helpers
 
 setup() {
@@ -20,7 +20,7 @@ programs() {
     basename -a "$NNCLR_ROOT"/cmd/nnclr-*.c | sed 's/\.c$//'
 }
 
-# Lines of a command line, and behind a tab what is to be offered there: words in order, or "files",
+# Lines of a command line, and after a tab what should be offered there: words in order, or "files",
 # or "nothing".
 expectations() { # PROGRAM
     local help option values
@@ -60,7 +60,7 @@ judge() {
     done <../got | diff ../expected -
 }
 
-@test "one file a program and shell, and nothing else" {
+@test "one file for each program and shell, and nothing else" {
     for shell in bash zsh fish; do
         diff <(programs) <(ls "$COMPLETIONS/$shell")
     done
@@ -68,7 +68,7 @@ judge() {
 
 # The words of a line are cut as readline does, at blanks and at "=". An empty COMPREPLY leaves file
 # names to readline, unless compopt was told otherwise.
-@test "bash: every option of --help and none more, choices, files" {
+@test "bash: every option of --help and no others, choices, files" {
     cat >../ask.bash <<'END'
 for file in "$COMPLETIONS"/bash/*; do
     . "$file"
@@ -109,7 +109,7 @@ END
 }
 
 # All lines are typed into one zsh, whose compadd tells what would be offered; ^T ends a line.
-@test "zsh: every option of --help and none more, choices, files" {
+@test "zsh: every option of --help and no others, choices, files" {
     need zsh
     need script
     mkdir ../functions
@@ -142,7 +142,7 @@ END
     judge <../answers
 }
 
-@test "fish: every option of --help and none more, choices, files" {
+@test "fish: every option of --help and no others, choices, files" {
     need fish
     cat >../ask.fish <<'END'
 for file in $COMPLETIONS/fish/*

@@ -1,5 +1,5 @@
-# Damaged files: a bit flipped in each class of bytes, and cuts at and inside of each frame. What a
-# program cannot read whole it refuses: exit 1, one sentence that names the file and says why.
+# Damaged files: a bit flipped in each class of bytes, and cuts at and inside each frame. A program
+# refuses what it cannot read whole: exit 1, one sentence that names the file and says why.
 load helpers
 
 TINY="--preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
@@ -18,7 +18,7 @@ setup() {
     mkdir damaged out
 }
 
-# Every damaged copy of FILE is put at PLACE in its turn, and the program run.
+# Every damaged copy of FILE is put at PLACE in turn, and the program run.
 check_all() { # FILE PLACE PROGRAM [argument...]
     local file=$1 place=$2 program=$3 copy count=0
     shift 2
@@ -55,7 +55,7 @@ check_all() { # FILE PLACE PROGRAM [argument...]
         expect 1 nnclr-pretrain -q --resume -o x
         echo "$copy: $stderr"
         expect_message nnclr-pretrain "x/checkpoint.safetensors.zst: "
-        # The damaged file stays for whoever wants to look at it, and so does the rest.
+        # The damaged file stays, for whoever wants to look at it, and so does the rest.
         cmp -s "$copy" x/checkpoint.safetensors.zst
         cmp -s run/metrics.jsonl x/metrics.jsonl
     done

@@ -60,7 +60,7 @@ assert [classes[i] for i in whole("label")] == [row[2] for row in table]
 END
 }
 
-@test "the same bytes for any number of threads, also for several shards and from pipes" {
+@test "the same bytes for any number of threads, and for several shards and from pipes" {
     make_run
     for j in 1 2 5; do
         expect 0 nnclr-embed -q -j "$j" -m $checkpoint -o "$j.emb" train.tar.zst
@@ -116,7 +116,7 @@ END
     nnclr-embed -q -m $checkpoint --untrained -o a.safetensors train.tar.zst
     nnclr-embed -q -m other/checkpoint.safetensors.zst --untrained -o b.safetensors train.tar.zst
     differ trained.emb a.safetensors
-    # The two configurations differ in the steps asked for; the tensors behind the headers do not.
+    # The two configurations differ in the steps asked for; the tensors after the headers do not.
     size=$(stat -c %s a.safetensors)
     a=$(od -An -tu8 -N 8 a.safetensors) b=$(od -An -tu8 -N 8 b.safetensors)
     cmp <(tail -c +$((a + 9)) a.safetensors) <(tail -c +$((b + 9)) b.safetensors)

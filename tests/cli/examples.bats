@@ -57,7 +57,7 @@ readme_commands() {
     done
 }
 
-# The tutorial has more pictures, which a short training can learn, of four classes.
+# The tutorial has more pictures, of four classes, which a short training run can learn.
 @test "nnclr.7: every command works, and the tutorial finds what it plants" {
     need mandoc
     need jq
@@ -79,7 +79,7 @@ readme_commands() {
     line=$(grep -n $'\tdisc/planted-label.jpg\tstar\t' doubtful.tsv | cut -d : -f 1)
     echo "in line $line of $(wc -l <doubtful.tsv)"
     [ "$line" -le $(($(wc -l <doubtful.tsv) / 3)) ]
-    # what was said of the accuracy: pixels, untrained and trained
+    # what was said about the accuracy: pixels, untrained and trained
     awk -F '\t' '$1 == "knn" { top1[FILENAME] = $2 } END { exit !(top1["trained.tsv"] > top1["pixels.tsv"] &&
         top1["pixels.tsv"] > top1["untrained.tsv"] && top1["trained.tsv"] > 0.7 && top1["untrained.tsv"] < 0.55) }' pixels.tsv untrained.tsv trained.tsv
     # the cleaned shard: without the planted ones, and one label put right

@@ -101,7 +101,7 @@ PY
     expect 0 nnclr-export -o x.safetensors odd.safetensors
 }
 
-@test "an ending that names no format, and two inputs: exit 2" {
+@test "an ending that does not name a format, and two inputs: exit 2" {
     expect 2 nnclr-export -o x.bin y
     expect_message nnclr-export 'its ending names no format'
     expect 2 nnclr-export -o x.npy y z
@@ -135,7 +135,7 @@ assert np.abs(y - ours).max() <= 1e-4 * np.abs(y).max(), np.abs(y - ours).max()
 assert np.abs(np.roll(ours, 1, 0) - y).max(1).min() > 1e-3 * np.abs(y).max()
 PY
     done
-    # A fine-tuned network, run from nothing but its file.
+    # A fine-tuned network, run with nothing but its file.
     nnclr-finetune -q -m run --batch 20 --epochs 12 --lr-scale none --lr 0.05 --test train.tar.zst \
         -o tuned train.tar.zst >judged.tsv
     nnclr-export -o b.onnx tuned

@@ -10,13 +10,13 @@ setup() {
     reference
 }
 
-# Three steps with a checkpoint each, on a disk that works; of all steps in $whole.
+# Three steps with a checkpoint each, on a disk that works; those of all steps in $whole.
 reference() {
     whole=$BATS_FILE_TMPDIR/whole
     [ -d "$whole" ] || nnclr-pretrain $TINY --steps 3 --save-every 1steps --keep 9 -o "$whole" s.tar.zst
 }
 
-# The run's call number N fails by PLAN; $status, $stderr.
+# The run's call number N fails as PLAN says; $status, $stderr.
 run_with() { # PLAN [option...]
     local plan=$1
     shift
@@ -25,8 +25,8 @@ run_with() { # PLAN [option...]
         -o run "$@" s.tar.zst
 }
 
-# Whatever failed: the checkpoint is that of a step, to the byte, or there is none, and so are those
-# that --keep asked for; no temporary file is left.
+# Whatever failed: the checkpoint is that of a step, to the byte, or there is none, and the same
+# holds for those that --keep asked for; no temporary file is left.
 check_checkpoints() {
     local file step known hidden
     for file in run/checkpoint*; do
@@ -41,7 +41,7 @@ check_checkpoints() {
         fi
         [ "$file" != run/$CHECKPOINT ] || saved=$known
     done
-    # .begun: where a run could not take its place, for the next one that opens the folder.
+    # .begun: if a run could not take its place, for the next one that opens the folder.
     hidden=$(find . -path './run/.*' ! -path './run/.begun*' -printf '%f\n')
     [ -z "$hidden" ] || [ "$hidden" = .lock ]
 }
@@ -102,7 +102,7 @@ sweep() { # CALLS ERRNO [option...]
         echo "call $k of $calls with $errno: $(sed -n "${k}p" "$log"): status $status: $stderr"
         unset NNCLR_INJECT_LOG
         check_outcome
-        # What only failed is no success; calls on files that are no part of the run's state are.
+        # A call that failed is not a success, except on files that are not part of the run's state.
         if [ "$status" -eq 0 ] && [ -z "$stderr" ]; then
             grep -q "^$k \(close\|fsync\|open\) .*/run\(/.lock\|/metrics.jsonl\|/\|/.next/\|\)$" <<<"$(sed -n "${k}p" "$log")"
         fi
@@ -122,7 +122,7 @@ sweep() { # CALLS ERRNO [option...]
 
 # ---- a disk that stays full, or read-only ----
 
-@test "a disk that is full from some call on: said each time, the old checkpoint intact, exit 1" {
+@test "a disk that is full from some call on: reported each time, the old checkpoint intact, exit 1" {
     # What is written and named is: 1 .lock, 2-3 run.json, 4-7 the checkpoint of step 0, 8 a line of
     # the metrics, 9-12 the checkpoint of step 1, and so on.
     local k steps='' saved
@@ -150,7 +150,7 @@ sweep() { # CALLS ERRNO [option...]
     check_outcome
 }
 
-@test "lines of the metrics that a full disk had no room for are missing, not half there" {
+@test "lines of the metrics that a full disk had no room for are missing, not half written" {
     export NNCLR_INJECT_LOG=$PWD/log
     run_with "write:1000:ENOSPC"
     local k
@@ -169,7 +169,7 @@ sweep() { # CALLS ERRNO [option...]
     run_with "open,link,rename,unlink:1:EROFS:all"
     [ "$status" -eq 1 ]
     expect_message nnclr-pretrain "run/.lock: Read-only file system"
-    # It becomes so on the way: nothing can be made or renamed any more.
+    # It becomes read-only on the way: nothing can be made or renamed any more.
     run_with "open,link,rename:13:EROFS:all"
     [ "$status" -eq 1 ]
     grep -q "$CHECKPOINT: Read-only file system; training goes on, and will try again" <<<"$stderr"
@@ -180,7 +180,7 @@ sweep() { # CALLS ERRNO [option...]
     check_goes_on
 }
 
-@test "a limit on the size of files (ulimit -f) is an error as a full disk is" {
+@test "a limit on the size of files (ulimit -f) is an error like a full disk" {
     run --separate-stderr bash -c "ulimit -f 100; exec nnclr-pretrain $TINY --steps 3 -o run s.tar.zst"
     [ "$status" -eq 1 ]
     expect_message nnclr-pretrain "run/.next/$CHECKPOINT: File too large"

@@ -1,10 +1,10 @@
 # nnclr-finetune: a run and its files, resuming bit for bit, which records it learns from, that it
-# learns, what other programs make of the result, wrong usage and broken input.
+# does learn, what other programs make of the result, wrong usage and broken input.
 load helpers
 
 CHECKPOINT=checkpoint.safetensors.zst
 
-# Once for the file: a checkpoint of one step, of pictures of 16x16.
+# Once for the file: a checkpoint after one step, on pictures of 16x16.
 setup() {
     cd "$BATS_TEST_TMPDIR"
     make_shard s 40
@@ -109,7 +109,7 @@ weights() { # RUN: what it learned, without its data and names
             continue
         fi
         kept=$((kept + 1))
-        # Killed behind DONE, there is nothing left to print.
+        # Killed after DONE, there is nothing left to print.
         done=$([ -e cut/DONE ] && echo yes || true)
         expect 0 nnclr-finetune -q -j 2 --resume -o cut
         [ -n "$done" ] || diff <(cut -f 1-6,8 table) <(cut -f 1-6,8 <<<"$output")
@@ -146,7 +146,8 @@ weights() { # RUN: what it learned, without its data and names
     finetune -q --steps 40 -o whole s.tar.zst
     for signal in TERM INT; do
         rm -rf cut
-        # It stops itself before it writes a line of the metrics, so that it is not at its end already.
+        # It stops itself before it writes a line of the metrics, so that it cannot be at its end
+        # already.
         python3 -c '
 import signal, os, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)

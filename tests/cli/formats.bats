@@ -101,7 +101,7 @@ for i, name in enumerate(names(index)):
 END
 }
 
-@test "-o x.tar: a plain tar that is a shard all the same" {
+@test "-o x.tar: a plain tar that is still a shard" {
     nnclr-prep -q -o a.tar.zst "$(shapes 200)"
     nnclr-prep -q -j1 -o a.tar "$(shapes 200)"
     nnclr-prep -q -j3 -o A.TAR "$(shapes 200)"
@@ -222,7 +222,8 @@ for label, name in zip(tensors["label"][2], names(tensors)):
 END
 }
 
-# What takes names with a dot for records, as Hugging Face's datasets does, must meet none but those.
+# Readers that take names with a dot for records, as Hugging Face's datasets does, must meet only
+# records there.
 @test "a tar of pictures and labels is all that other readers of WebDataset see" {
     make_shard a 20
     zstdcat a.tar.zst >a.tar

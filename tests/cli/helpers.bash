@@ -1,7 +1,7 @@
 # What the command-line tests share.
 #   NNCLR_BIN        folder of the programs under test (default: build/)
 #   NNCLR_SHAPES     the program that draws labelled pictures
-#   NNCLR_TEST_DATA  real and broken pictures; tests that need them skip where it is unset
+#   NNCLR_TEST_DATA  real and broken pictures; tests that need them skip if it is unset
 
 NNCLR_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 NNCLR_BIN=$(cd "${NNCLR_BIN:-$NNCLR_ROOT/build}" && pwd)
@@ -13,7 +13,7 @@ PATH=$NNCLR_BIN:$PATH
 
 bats_require_minimum_version 1.5.0
 
-# A command that fails in front of a pipe fails the test.
+# A command that fails before a pipe fails the test.
 set -o pipefail
 
 need_data() { # [path below the data folder]
@@ -53,7 +53,7 @@ make_shard() { # NAME COUNT
     cp "$packed" "$BATS_TEST_TMPDIR/$1.tar.zst"
 }
 
-# CIFAR-10's archive as it is published, of five times TRAIN and once TEST pictures. Picture i has
+# CIFAR-10's archive as it is published, with five times TRAIN and once TEST pictures. Picture i has
 # label i modulo ten; its bytes are the class's name again and again, the last third its own.
 cifar10_binary() { # FILE TRAIN TEST
     local folder=$BATS_TEST_TMPDIR/cifar-binary/cifar-10-batches-bin batch i
@@ -94,8 +94,9 @@ expect_message() { # PROGRAM TEXT
     fi
 }
 
-# cmp and diff; but two sides that are both empty are not alike, because nothing tells then that what
-# was to fill them worked. "differ" is for what must not be alike: neither side is empty there.
+# cmp and diff; but two sides that are both empty are not alike, because then nothing shows that
+# what should have filled them worked. "differ" is for what must not be alike: neither side is empty
+# there.
 cmp() { compare 0 cmp "$@"; }
 diff() { compare 0 diff "$@"; }
 differ() { compare 1 cmp -s "$@"; }
@@ -120,7 +121,7 @@ compare() { # STATUS PROGRAM [option...] A B
     fi
 }
 
-# What is compared of two runs: metrics.jsonl without the one value that is a measurement of time.
+# What is compared between two runs: metrics.jsonl without the one value that is a measurement of time.
 timeless() { # RUN
     sed -E 's/,"images_per_s":[^,}]*//' "$1/metrics.jsonl"
 }
@@ -129,7 +130,8 @@ step_of() { # CHECKPOINT: the step in its metadata
     zstdcat "$1" | grep -ao '"nnclr.step":"[0-9]*"' | grep -o '[0-9]*'
 }
 
-# Fails, and shows them, unless the filter holds for the lines of a run, an array. No line is not all.
+# Fails, and shows them, unless the filter holds for the lines of a run, an array. No lines at all
+# do not count as all.
 lines_say() { # RUN FILTER
     jq -es "def all(f): length > 0 and (map(f) | all); $2" "$1/metrics.jsonl" >/dev/null || {
         echo "of $1 it does not hold that $2"
@@ -152,7 +154,8 @@ flip_bit() { # FILE OFFSET
     printf "$(printf '\\x%02x' $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# Runs a command whose calls on files below the current folder fail by PLAN (tests/inject/inject.c).
+# Runs a command whose calls on files below the current folder fail as PLAN says
+# (tests/inject/inject.c).
 injected() { # PLAN COMMAND...
     local plan=$1
     shift

@@ -1,5 +1,5 @@
 # Inputs made to do harm, and a system that is short of descriptors, room or a disk that reads: an
-# answer in bounded time and memory, and no fault laid on a picture that has none.
+# answer in bounded time and memory, and no blame for a picture that is not at fault.
 load helpers
 
 setup() {
@@ -72,7 +72,7 @@ setup() {
     [[ ${stderr_lines[1]} == *'none of the 1 files is a picture'* ]]
 }
 
-@test "a film among the pictures costs neither room nor memory, in an archive and in a folder" {
+@test "a film among the pictures costs neither room nor memory, in an archive or in a folder" {
     local picture
     mkdir -p in/c
     cp -r "$(shapes 20)/." in
@@ -92,7 +92,7 @@ setup() {
     done
 }
 
-@test "a temporary folder without room is named, for whatever is kept in it" {
+@test "a temporary folder without room is named, whatever is kept in it" {
     local folder spooled=0 command
     folder=$(shapes 200)
     tar -cf pictures.tar -C "$folder" .

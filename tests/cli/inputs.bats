@@ -7,7 +7,7 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return
 }
 
-# $BATS_FILE_TMPDIR/run, of two steps on the shard $BATS_FILE_TMPDIR/s.tar.zst.
+# $BATS_FILE_TMPDIR/run, two steps on the shard $BATS_FILE_TMPDIR/s.tar.zst.
 setup_file() {
     cd "$BATS_FILE_TMPDIR" || return
     nnclr-prep -q -o s.tar.zst "$(shapes 20)"
@@ -37,7 +37,7 @@ setup_file() {
     grep -q again/checkpoint run.sums
     sed -i '/widths/d' ./*.sums
     diff run.sums checkpoint.safetensors.zst.sums
-    grep -q 'curve' out/page.html # the metrics beside the checkpoint
+    grep -q 'curve' out/page.html # the metrics next to the checkpoint
 }
 
 @test "a folder that is not a RUN, or has no checkpoint yet, is refused with one sentence" {

@@ -14,14 +14,14 @@ teardown() { # what a failed test left running
     [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
 }
 
-# The run is, to the byte, the one that nothing disturbed, and no other file is there.
+# The run is, to the byte, one that nothing disturbed, and no other file is there.
 expect_whole() { # RUN
     cmp whole/$CHECKPOINT "$1/$CHECKPOINT"
     diff <(timeless whole) <(timeless "$1")
     expect_files "$1" $CHECKPOINT metrics.jsonl run.json DONE .lock
 }
 
-# Whether a file of the run is open that has not got its name yet.
+# Whether a file of the run is open that does not have its name yet.
 writes_checkpoint() { # PID
     grep -q "/cut/\(#.* (deleted)\|\.checkpoint\)" <<<"$(ls -l "/proc/$1/fd" 2>/dev/null)"
 }
@@ -138,7 +138,7 @@ writes_checkpoint() { # PID
     [ "$newer" -ge 15 ]
 }
 
-@test "where files cannot be nameless, what a kill leaves goes at the next start" {
+@test "if files cannot be nameless, what a kill leaves goes at the next start" {
     nnclr-pretrain -q -j 1 $TINY --steps 2 -o cut --max-time 0.001s s.tar.zst || [ $? -eq 75 ]
     nnclr-pretrain -q -j 1 $TINY --steps 2 -o whole s.tar.zst
     cp cut/$CHECKPOINT cut/.$CHECKPOINT.a1b2c3

@@ -59,7 +59,7 @@ END
 --epochs 2 --standardize --lr 0.5 --batch 17 --seed 3
 --epochs 4 --batch 32 --weight-decay 0.01 --label-fraction 0.5
 END
-    # Crops and mirroring are other rows.
+    # Crops and mirroring make other rows.
     for view in "--crop 0.5,1 --flip 0" "--crop 1,1 --flip 0.5"; do
         nnclr-lineval -q --augment -m "$checkpoint" $view --epochs 4 --batch 32 --weight-decay 0.01 --label-fraction 0.5 \
             -o is.safetensors train.tar.zst test.tar.zst >is.tsv
@@ -69,7 +69,7 @@ END
 }
 
 # Pictures in folder $2 with the bytes of view 1 of the file $1, under the names of the pictures that
-# they are views of, as a shard's table $3 lists these.
+# they are views of, as a shard's table $3 lists them.
 views_to_pictures() { # VIEWS.safetensors FOLDER CONTENTS
     python3 - "$@" <<'END'
 import csv, json, os, sys
@@ -95,7 +95,7 @@ END
     need python3
     make_run
     nnclr-prep --list-contents train.tar.zst >contents
-    # Their bytes as pictures of their own: the difference is rounding to 256 steps.
+    # Their bytes as pictures in their own right: the difference is rounding to 256 steps.
     for seed in 3 4; do
         nnclr-views -q --preset tiny --augment crop --flip 0.5 --crop 0.3,1 --seed $seed --u8 -o views.safetensors train.tar.zst
         views_to_pictures views.safetensors $seed contents
@@ -138,7 +138,7 @@ END
     differ 1.safetensors other.safetensors
 }
 
-@test "the table tells the views; JSON and the classifier tell them, too" {
+@test "the table names the views; JSON and the classifier name them, too" {
     need python3
     make_run
     expect 0 nnclr-lineval --augment -m "$checkpoint" --epochs 2 -o c.safetensors train.tar.zst test.tar.zst
@@ -191,7 +191,7 @@ END
     [[ ${lines[1]} == "linear				0	"* ]]
     expect 1 nnclr-lineval --augment -m "$checkpoint" flat.tar.zst flat.tar.zst
     expect_message nnclr-lineval "no picture of TRAIN has a label"
-    # What has no label is not learnt from.
+    # Rows without a label are not learnt from.
     mkdir mixed
     cp -r "$folder"/* mixed
     cp "$folder"/bars/* mixed/
@@ -256,7 +256,7 @@ END
     [ ! -e c.safetensors ]
 }
 
-@test "SGD that diverges says so; what cannot be written is told, at once where that can be known" {
+@test "SGD that diverges says so; what cannot be written is reported, at once if that can be known" {
     make_run
     expect 1 nnclr-lineval --augment -m "$checkpoint" --lr 1e30 --weight-decay 1 -o c.safetensors train.tar.zst test.tar.zst
     expect_message nnclr-lineval "SGD diverges in epoch"
@@ -278,7 +278,7 @@ END
     [ -z "$output" ]
 }
 
-@test "the CIFAR-10 part: far above chance, the network's features being a few steps old" {
+@test "the CIFAR-10 part: far above chance, with the network's features a few steps old" {
     need_data cifar10/cifar10-12k.tar
     for part in train test; do
         nnclr-prep -q --order random --root cifar10/$part -o $part.tar.zst "$NNCLR_TEST_DATA/cifar10/cifar10-12k.tar"

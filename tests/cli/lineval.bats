@@ -94,7 +94,7 @@ assert table[0]["settings"] == {"k": 5, "temperature": 0.1, "train": 100, "d": 7
 }
 
 # Predictions and accuracies of the classifier $1 on $2 are those that NumPy finds from its file.
-classifier_equals_numpy() { # CLASSIFIER TEST; of nnclr-lineval: table, ours
+classifier_equals_numpy() { # CLASSIFIER TEST; from nnclr-lineval: table, ours
     zstdcat "$2" >test.safetensors
     $python "$NNCLR_ROOT/tests/reference/linear_numpy.py" predict test.safetensors "$1" >theirs
     diff <(tail -n +2 ours | cut -f 1-3) <(head -n -1 theirs)
@@ -184,7 +184,7 @@ classifier_equals_numpy() { # CLASSIFIER TEST; of nnclr-lineval: table, ours
         [[ ${lines[1]} == *" label_fraction=${F%:*} train=${F#*:} d=768 classes=10" ]]
         [[ ${lines[2]} == *" label_fraction=${F%:*} train=${F#*:} d=768 classes=10" ]]
     done
-    # With one neighbour a row that kept its label finds itself; others find it now and then.
+    # With one neighbour a row that kept its label finds itself; others find it only now and then.
     expect 0 nnclr-lineval --methods knn -k 1 train.emb train.emb
     [[ ${lines[1]} == "knn	1.000000	"* ]]
     for seed in 1 2; do
@@ -216,13 +216,13 @@ assert row["method"] == "linear" and row["top1"] is None and row["top5"] is None
     [ -z "$output" ]
 }
 
-@test "lbfgs: a lambda chosen at an end of those tried is told" {
+@test "lbfgs: a lambda chosen at an end of those tried is reported" {
     make_pixels train 400
     choice() { # LAMBDAS: what settings and message say
         expect 0 nnclr-lineval --methods linear --solver lbfgs --lambda "$1" train.emb train.emb
         sed -nE 's/.* lambda=([^ ]*) lambda_choice=([a-z]*) .*/\1 \2/p' <<<"$output"
     }
-    # By its own rows as TEST; with so few, the most regular one is never the best at 1e6.
+    # With its own rows as TEST; with so few, the most regular one is never the best at 1e6.
     [ "$(choice 0.001)" = "0.001 given" ]
     best=$(choice 1e6,1,0.1,0.01,0.001,0.0001,0.00001,1e-8)
     best=${best% *}
@@ -279,7 +279,7 @@ END
     [ "$stderr" = 'nnclr-lineval: few.emb: the class "zebra" is not among the 10 of all.emb' ]
 }
 
-@test "rows without labels: TEST gives nulls, TRAIN alone cannot vote" {
+@test "rows without labels: TEST gives nulls, a TRAIN of only such rows cannot vote" {
     need python3
     make_pixels train 20
     nnclr-prep -q "$(shapes 20)/bars" | nnclr-embed -q --pixels 16 -o flat.emb -

@@ -1,5 +1,5 @@
-# What the options of method and optimiser do to a run of the program, and what its metrics say then:
-# held against rules that are written down again here, in plain Python.
+# What the options of method and optimiser do to a run of the program, and what its metrics then
+# say: compared with rules that are written down again here, in plain Python.
 load helpers
 
 CHECKPOINT=checkpoint.safetensors.zst
@@ -129,8 +129,8 @@ END
 }
 
 @test "the optimiser's options reach every weight, by the formula of each variant" {
-    # Two steps of different rates from one start. A first step's velocity is its gradient, but for what
-    # the optimiser makes of it, and the gradient is the same for all.
+    # Two steps of different rates from one start. A first step's velocity is its gradient, except
+    # for what the optimiser makes of it, and the gradient is the same for all.
     step() { # RUN [option...]
         local run=$1
         shift
@@ -210,8 +210,8 @@ END
 
 # ---- the support set ----
 
-@test "a standing network finds each picture in the support set, one epoch old" {
-    # No rate, no augmentation, batches that repeat, as many rows as pictures.
+@test "a network that does not change finds each picture in the support set, one epoch old" {
+    # A rate of 0, no augmentation, batches that repeat, as many rows as pictures.
     nnclr-views -q --preset tiny --size 16 --augment none -o views.safetensors.zst s.tar.zst
     for precision in f32 f64; do
         expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 40 --include-self --lr 0 \
@@ -221,7 +221,7 @@ END
         lines_say $precision '.[5:] | all(.nn_self == 1 and .nn_acc == 1 and .self_present == 1 and
             .nn_initial == 0 and .nn_distinct == 0.5 and .nn_age == 5 and .nn_chance > 0.09 and
             .nn_chance < 0.11 and (.nn_sim - 1 | fabs) < 1e-6)'
-        # The loss and what is measured of the network come again with the batch.
+        # The loss and what is measured of the network recur with the batch.
         lines_say $precision '(.[5:10] | map([.loss, .contrast_acc, .h_std, .p_std, .batch_spread])) ==
             (.[10:15] | map([.loss, .contrast_acc, .h_std, .p_std, .batch_spread]))'
     done
@@ -246,7 +246,7 @@ def queue(run):
     return {k[6:]: v[1] for k, v in found.items() if k.startswith("queue.")}
 
 one, both = queue("one"), queue("both")
-# Row by row of age: 12 steps of 8 rows, of which 20 stay.
+# Row by row, by age: 12 steps of 8 rows, of which 20 stay.
 cursor = one["cursor"][0]
 assert cursor == 12 * 8 % 20
 steps = [one["step"][(cursor + i) % 20] for i in range(20)]
@@ -300,10 +300,10 @@ END
     nnclr-prep -q -o alike.tar.zst alike
     expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 16 --include-self \
         --augment none --precision f64 --lr 0 --steps 5 -o run alike.tar.zst
-    # Eight candidates without a difference; the first of equal ones is one picture's own.
+    # Eight candidates that are all the same; the first of equal ones is one picture's own.
     lines_say run 'all((.loss - (8 | log) | fabs) < 1e-6 and .contrast_acc == 0.125 and
         .h_std < 1e-5 and .p_std < 1e-5 and .nn_distinct == 0.0625)'
-    # Of equal rows the first is everyone's pick, which is new in each second step.
+    # Among equal rows everyone picks the first, which is new in every second step.
     lines_say run 'map(.nn_age) == [null, 1, 2, 1, 2] and (map(.z_rank == null)) == [false, false, true, true, true]'
     lines_say run '.[2:] | all(.nn_chance == 1 and .nn_acc == 1)'
 }
@@ -326,7 +326,8 @@ END
         before=$(date +%s.%N)
         expect 75 tiny --steps 1000000 --log-every $every --max-time 1s -o run$every s.tar.zst
         after=$(date +%s.%N)
-        # The run takes a second and the step that it ends with; of two a line, the last may not show.
+        # The run takes a second and the step that it ends with; with two steps per line, the last
+        # may not show.
         expect 0 python3 - run$every $every "$before" "$after" <<'END'
 import sys
 from run_files import lines
@@ -344,8 +345,8 @@ END
     expect 0 tiny --steps 11 --views views.safetensors.zst -o views
     # The rows of the file in their order: eight that follow each other, 3 of 40 apart on average.
     lines_say views 'map(.epoch) == [0,0,0,0,0,1,1,1,1,1,2] and all((.batch_spread - 3 / 40 | fabs) < 1e-15)'
-    # Shuffled: 41/120 apart. Of S = 5 steps an epoch the queue holds q = 2, and so a picture's own row
-    # for a share of q (q + 1) / 2 S^2 of the queries.
+    # Shuffled: 41/120 apart. The queue holds q = 2 of the S = 5 steps in an epoch, and so a
+    # picture's own row for a share of q (q + 1) / 2 S^2 of the queries.
     expect 0 tiny --epochs 30 --queue 16 --include-self -o shuffled s.tar.zst
     lines_say shuffled 'map(.batch_spread) | (add / length - 41 / 120 | fabs) < 0.02'
     lines_say shuffled '.[5:] | map(.self_present) | (add / length - 0.12 | fabs) < 0.03'

@@ -1,4 +1,4 @@
-# The same programs on CPUs that lack vectors which this one may have, in QEMU's user mode.
+# The same programs on CPUs that lack vectors that this one may have, in QEMU's user mode.
 load helpers
 
 CHECKPOINT=checkpoint.safetensors.zst
@@ -30,7 +30,7 @@ vectors() { # RUN
     jq -r '.engine + " " + (.host.vectors // "none")' "$1/run.json"
 }
 
-@test "without AVX: the bits of a CPU of today that is told to use none" {
+@test "without AVX: the same bits as a modern CPU that is told to use none" {
     for precision in f32 bf16; do
         on_cpu Nehalem $precision old-$precision
         train env OPENBLAS_CORETYPE=Nehalem NNCLR_SIMD=none -- $precision new-$precision
@@ -49,7 +49,7 @@ vectors() { # RUN
     done
 }
 
-@test "vectors that the CPU lacks are refused, not run into" {
+@test "vectors that the CPU lacks are refused and not tried" {
     for precision in "" "--precision f32"; do
         run -2 --separate-stderr qemu-x86_64 -cpu Haswell "$NNCLR_BIN/nnclr-pretrain" -q --engine amx $precision --preset tiny --batch 20 --steps 1 -o run s.tar.zst
         [[ $stderr = *"engine amx needs a CPU with AMX-BF16"* ]]

@@ -1,5 +1,5 @@
 # What the programs that write a file do when the disk fails: exit 1, one sentence with the reason,
-# the file that was there before untouched, and nothing half or hidden beside it.
+# the file that was there before untouched, and nothing half written or hidden beside it.
 load helpers
 
 TINY="--preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
@@ -39,7 +39,7 @@ sweep() { # FILE PROGRAM [argument...]
         [ "$status" -eq 1 ]
         expect_message "$program" "No space left on device"
         expect_files out "$(basename "$file")"
-        # Only when the folder cannot be synced the whole new file is in its place.
+        # Only if the folder cannot be synced is the whole new file in its place.
         [[ $call == *" fsync $PWD/out" ]] || cmp "$file" "$old"
     done
     echo "calls: $seen"
@@ -153,7 +153,7 @@ END
     [ "$(stat -c %a out/new.emb)" = 640 ]
 }
 
-@test "a link is followed to the file it leads to, which is made where it is not there" {
+@test "a link is followed to the file it leads to, which is made if it is not there" {
     mkdir -p out/deep "$BATS_TEST_TMPDIR/else"
     echo older >"$BATS_TEST_TMPDIR/else/there"
     ln -s "$BATS_TEST_TMPDIR/else/there" out/absolute

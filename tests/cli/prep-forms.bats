@@ -108,11 +108,11 @@ END
         diff - got
 }
 
-@test "views of stored pixels are those of the files" {
+@test "views of stored pixels are the same as those of the files" {
     folder=$(shapes 20)
     nnclr-prep -q -o a.tar.zst "$folder"
     nnclr-prep -q --pixels -o b.tar.zst "$folder"
-    # the header tells the data apart, the views must not
+    # the header differs with the data, the views must not
     nnclr-views -q --preset tiny --u8 -o - a.tar.zst | zstdcat | tail -c 100000 >a
     nnclr-views -q --preset tiny --u8 -o - b.tar.zst | zstdcat | tail -c 100000 >b
     [ "$(stat -c %s a)" -eq 100000 ]
@@ -166,7 +166,7 @@ stored_order() { # SHARD
     stored_order p-000000.tar.zst | sort -nc
 }
 
-@test "a random order of pictures of which none can be read: exit 1" {
+@test "a random order of pictures none of which can be read: exit 1" {
     mkdir in out
     echo no >in/a.jpg
     expect 1 nnclr-prep --order random -o out/a.tar.zst in
@@ -215,7 +215,7 @@ assert len(got) == 15 + 5 + 2
 END
 }
 
-@test "link loops, dangling links, FIFOs, sockets and folders named as pictures do not stop it" {
+@test "link loops, dangling links, FIFOs, sockets and folders named like pictures do not stop it" {
     need python3
     folder=$(shapes 20)
     mkdir -p in/star/folder.jpg in/ring
@@ -273,7 +273,7 @@ END
     rm -rf "$place"
 }
 
-@test "a list may name a path with tabs and other bytes; a label is behind the last tab" {
+@test "a list may name a path with tabs and other bytes; a label follows the last tab" {
     folder=$(shapes 20)
     mkdir in
     cp "$folder/star/0000.jpg" $'in/two\ttabs \xfe.jpg'

@@ -49,7 +49,7 @@ nn_acc nn_chance z_rank z_spread h_std p_std batch_spread" ]
 
 @test "the support set fills and its metrics say so" {
     expect 0 tiny -q --steps 6 --include-self -o run s.tar.zst
-    # 20 rows, 8 a step: initial rows until step 3; 5 steps an epoch, so a record is never there.
+    # 20 rows, 8 per step: initial rows until step 3; 5 steps per epoch, so a record is never there.
     lines_say run '.[0] | .nn_initial == 1 and .nn_acc == 0 and .nn_chance == 0 and .nn_age == null'
     lines_say run '.[3:] | all(.nn_initial == 0 and .nn_age >= 1 and .nn_age <= 3)'
     lines_say run '.[:5] | all(.self_present == 0 and .nn_self == 0)'
@@ -108,7 +108,7 @@ nn_acc nn_chance z_rank z_spread h_std p_std batch_spread" ]
 END
 }
 
-@test "micro-batches train alike for any threads, resume, and one that is whole changes nothing" {
+@test "micro-batches train alike for any number of threads, resume, and one that is whole changes nothing" {
     expect 0 tiny -q -j 1 --steps 4 --micro-batch 4 -o one s.tar.zst
     expect 75 tiny -q -j 3 --steps 4 --micro-batch 4 --max-time 0.001s -o cut s.tar.zst
     expect 0 nnclr-pretrain -q --resume -o cut
@@ -133,7 +133,7 @@ END
     differ all/$CHECKPOINT opposite/$CHECKPOINT
 }
 
-@test "the experiment of the CIFAR table can be said" {
+@test "the experiment of the CIFAR table can be written as options" {
     expect 0 nnclr-pretrain -q --arch resnet18 --width 0.25 --stem cifar --size 32 --crop 0.2,1 \
         --interpolation bilinear --flip 0.5 --jitter-strength 0.4,0.4,0.2,0.1 --jitter-p 0.8 \
         --gray 0.2 --blur 0,0 --solarize 0,0 --mean 0.4914,0.4822,0.4465 \
@@ -158,9 +158,10 @@ END
 
 # ---- resuming ----
 
-@test "a run is what it was before a kill -9, and the rest, bit for bit" {
+@test "after a kill -9 a run is what it was, and goes on bit for bit" {
     expect 0 tiny -q --steps 150 -o whole s.tar.zst
-    # Dead before it names what would be the sixth checkpoint: of step 15, from step 0 on.
+    # Dead before it names what would be the sixth checkpoint, counted from that of step 0: that of
+    # step 15.
     run -137 injected link:7:kill nnclr-pretrain $TINY -q --steps 150 --save-every 3steps -o cut s.tar.zst
     [ ! -e cut/DONE ]
     [ "$(step_of cut/$CHECKPOINT)" = 12 ]
@@ -198,7 +199,7 @@ END
 }
 
 @test "a shuffle window changes the order, is recorded, and resumes" {
-    make_shard w 200 # of several frames
+    make_shard w 200 # has several frames
     expect 0 tiny -q --shuffle-window 1 --steps 40 -o whole w.tar.zst
     [ "$(jq .config.shuffle_window whole/run.json)" = 1 ]
     expect 0 tiny -q --shuffle-window 1 --steps 40 -j 1 -o one w.tar.zst
@@ -387,7 +388,7 @@ END
 END
 }
 
-@test "an existing run is kept unless --force says otherwise, which removes our own files alone" {
+@test "an existing run is kept unless --force says otherwise, which removes only our own files" {
     expect 0 tiny -q --steps 1 -o run s.tar.zst
     cp run/$CHECKPOINT before
     echo mine >run/notes.txt
@@ -423,7 +424,7 @@ END
 
 @test "a loss that is not finite ends the run and keeps the last checkpoint" {
     expect 1 tiny -q --steps 50 --lr 1e30 --lr-scale none --warmup 0 --save-every 1steps -o run s.tar.zst
-    # The update of step 1 already made weights of no use: the checkpoint before them stays.
+    # The update of step 1 already made useless weights: the checkpoint before them stays.
     expect_message nnclr-pretrain "the weights after step 1 are not finite, or far too large"
     expect_message nnclr-pretrain "start again with a lower --lr (now 1e+30)"
     expect_message nnclr-pretrain "the checkpoint of step 0 is kept"
@@ -431,11 +432,11 @@ END
     zstd -tq run/$CHECKPOINT
     [ ! -e run/DONE ]
     run -1 grep null,\"lr\" run/metrics.jsonl
-    # Not saved in between, the loss shows it.
+    # If nothing is saved in between, the loss shows it.
     expect 1 tiny -q --steps 50 --lr 1e30 --lr-scale none --warmup 0 -o unsaved s.tar.zst
     expect_message nnclr-pretrain "is not finite: start again with a lower --lr (now 1e+30)"
     [ "$(step_of unsaved/$CHECKPOINT)" = 0 ]
-    # At any rate, the step behind the checkpoint that is kept is one that worked.
+    # At any rate, the step after the checkpoint that is kept is one that worked.
     for lr in 1e8 1e12 1e16 1e18 1e20; do
         expect 1 tiny -q --steps 50 --lr $lr --lr-scale none --warmup 0 --save-every 1steps -o run$lr \
             s.tar.zst
@@ -460,7 +461,7 @@ END
     expect 0 nnclr-pretrain -q --resume -o run
 }
 
-@test "a file that is no shard, a cut one, a flipped one" {
+@test "a file that is not a shard, a cut one, a flipped one" {
     head -c 5000 s.tar.zst >cut.tar.zst
     cp s.tar.zst flipped.tar.zst
     flip_bit flipped.tar.zst 20000
@@ -472,7 +473,7 @@ END
     done
 }
 
-@test "a full disk: said, the old checkpoint stays, exit 1; with room again the run goes on" {
+@test "a full disk: reported, the old checkpoint stays, exit 1; with room again the run goes on" {
     mkdir disk
     mount -t tmpfs -o size=1900k none disk 2>/dev/null || skip "no right to mount a tmpfs"
     status=0

@@ -33,7 +33,7 @@ def wait_for(pattern, start=0):
         if not more():
             sys.exit("no %r in %r" % (pattern, text))
     return found
-def drawn(count): # the next lines of progress, as they stand on the screen
+def drawn(count): # the next lines of progress, as they are on the screen
     global text
     text, lines = "", []
     for _ in range(count):
@@ -51,7 +51,7 @@ exec(open("../terminal.script").read())
 END
 }
 
-@test "a line of progress fits the terminal as it is now, and loses its end first" {
+@test "a line of progress fits the terminal's width of the moment, and loses its end first" {
     make_shard s 40
     terminal env -u COLUMNS nnclr-pretrain $TINY --steps 1000000 -o run s.tar.zst <<'END'
 wait_for("training resnet18 x0.125 on 40 pictures of s.tar.zst: 200000 epochs, 1000000 steps of 8; a checkpoint every 10m in run\r\n")
@@ -76,7 +76,7 @@ assert status() == -signal.SIGINT
 END
 }
 
-@test "where the terminal does not know its width, COLUMNS does" {
+@test "if the terminal does not know its width, COLUMNS does" {
     make_shard s 40
     COLUMNS=30 terminal nnclr-pretrain $TINY --steps 1000000 -o run s.tar.zst <<'END'
 assert re.match(r"\d+ steps of 1000000 \(0 %\)$", drawn(1)[0])
@@ -85,7 +85,7 @@ assert status() == -signal.SIGINT
 END
 }
 
-@test "work that is soon done says nothing, on a terminal neither" {
+@test "work that is soon done says nothing, not even on a terminal" {
     make_shard s 20
     terminal nnclr-embed --pixels 4 -o a.emb s.tar.zst <<'END'
 assert status() == 0 and text == ""
@@ -93,7 +93,7 @@ END
 }
 
 # The command is given INT when it has shown progress, dies of it at once, and leaves nothing. The
-# files that it writes have names from the start, as where O_TMPFILE is not known.
+# files that it writes have names from the start, as if O_TMPFILE were not known.
 ends_by_interrupt() {
     mkdir out
     NNCLR_INJECT=open:1:EPERM NNCLR_INJECT_FOLDER=$PWD/out LD_PRELOAD=$INJECT \

@@ -192,8 +192,8 @@ END
 }
 
 # planted.safetensors: 300 rows of 16 numbers in five clusters (classes c0 to c4). Rows 10+29i have
-# another cluster's label (flipped), rows 5, 6 and 7 stand again at 205, 206 and 207. test.safetensors:
-# 60 rows more, of which 3, 14 and 25 stand in the first file at 33, 44 and 55.
+# another cluster's label (flipped), rows 5, 6 and 7 are there again at 205, 206 and 207.
+# test.safetensors: 60 more rows, of which 3, 14 and 25 are in the first file at 33, 44 and 55.
 make_planted() {
     need python3
     python3 - <<'END'
@@ -317,7 +317,7 @@ assert all(o["record"] != o["neighbour"] for o in outliers)
 END
 }
 
-@test "queries by record number and by name, also of a run that still goes on" {
+@test "queries by record number and by name, even of a run that is still going on" {
     make_run
     make_shard a 50
     nnclr-embed -q --pixels 8 -o a.emb a.tar.zst
@@ -353,8 +353,7 @@ END
     [ ! -e going/DONE ]
 }
 
-# Prints what a page holds, and fails where it refers to anything outside of itself or its tags do
-# not match.
+# Prints what a page holds, and fails if it refers to anything outside itself or its tags do not match.
 check_page() { # FILE
     need python3
     python3 - "$1" <<'END'
@@ -471,7 +470,7 @@ END
     [ "$(grep -c '^\.p[0-9]*{background-image:url(data:image/jpeg' a.html)" -eq 4 ]
 }
 
-@test "--html: long sections are folded, classes no better than chance are red, pictures are there once" {
+@test "--html: long sections are folded, classes no better than chance are red, each picture is there once" {
     make_shard all 600
     nnclr-embed -q --pixels 8 -o all.emb all.tar.zst
     expect 0 nnclr-queue-inspect -n 200 -k 5 --html a.html all.emb all.tar.zst
@@ -545,14 +544,14 @@ make_hostile() {
     run -1 grep CONSOLE log
     grep -q '<output>[0-9]* pictures</output>' dom
     grep -q '<button type="button">Purity</button>' dom
-    # a search keeps what shows such a picture, and a click shows one large
+    # a search keeps what shows such a picture, and a click enlarges one
     sed 's|</body>|<script>var s = document.querySelector(".find input"); s.value = "record 1"; s.dispatchEvent(new Event("input")); document.querySelector(".hit .box").click();</script></body>|' a.html >b.html
     browse b.html >dom 2>log
     run -1 grep CONSOLE log
     grep -q 'class="[^"]*pic[^"]* hit"' dom
     grep -q '<article [^>]*hidden=""' dom
     grep -q '<dialog class="view" open="">' dom
-    # the console is seen at all, and so is a request
+    # the console can be seen at all, and so can a request
     sed 's|</body>|<img src="http://nowhere.test/x.png"></body>|' a.html >b.html
     browse b.html >/dev/null 2>log
     grep -q "CONSOLE.*Content Security Policy" log
@@ -566,7 +565,7 @@ make_hostile() {
     make_run
     expect 0 env COLUMNS=60 nnclr-queue-inspect -q -k 4 -n 2 --ansi $checkpoint train.tar.zst
     plain=$(sed 's/\x1b\[[0-9;]*m//g; s/▀/#/g' <<<"$output")
-    # five pictures, three beside each other: 2 x (9 lines of blocks and 2 of text), and a blank line
+    # five pictures, three next to each other: 2 x (9 lines of blocks and 2 of text), and a blank line
     [ "$(grep -c '#' <<<"$plain")" -le 36 ]
     [ "$(awk '{ if (length($0) > m) m = length($0) } END { print m }' <<<"$plain")" -le 60 ]
     [ "$(grep -c 'record' <<<"$plain")" -eq 2 ]
@@ -577,7 +576,7 @@ make_hostile() {
     expect_message nnclr-queue-inspect "leave --json out"
 }
 
-@test "--html: says whether the data is clean only where the rows can tell" {
+@test "--html: says whether the data is clean only if the rows can tell" {
     folder=$(shapes 200)
     mkdir flat
     i=0

@@ -14,7 +14,7 @@ setup() {
     [ "$(uname -m)" = x86_64 ] || skip "the sums are of x86-64"
     nnclr-prep -q --root cifar10/test -o a.tar.zst "$NNCLR_TEST_DATA/cifar10/cifar10-12k.tar"
     while read -r sum options; do
-        # the header in front of the views says how they were made
+        # the header before the views says how they were made
         [ "$(nnclr-views -q $options --size 32 --u8 -o - a.tar.zst | zstdcat |
             tail -c $((2000 * 2 * 32 * 32 * 3)) | sha256sum | cut -d ' ' -f 1)" = "$sum" ]
     done <<'END'
@@ -23,7 +23,7 @@ da7d5109a965b519e6050b8c620676d598329723cf68115cea8bc783b8d3d3f0 --preset cifar
 END
 }
 
-@test "views in the order of a shuffle window are the training with that window" {
+@test "views in the order of a shuffle window train as the shards with that window do" {
     make_shard s 200
     options="--preset tiny --size 16"
     train() { # RUN [option...]
@@ -42,7 +42,7 @@ END
     expect_message nnclr-views '--shuffle-window goes with --order training'
 }
 
-# Vectors of any width round as single numbers do.
+# Vectors of any width round like single numbers.
 @test "the loops for wide vectors and for none make the same pictures and views, bit for bit" {
     narrow=$(dirname "$(readlink -f "$NNCLR_BIN/nnclr-prep")")/narrow
     "$NNCLR_SHAPES" --count 3 --test 0 --size 203 pictures

@@ -1,5 +1,5 @@
-# Short of memory, threads or descriptors: a program ends as it should or says in one sentence what it
-# lacks, and never waits for what does not come.
+# When short of memory, threads or descriptors, a program ends as it should or says in one sentence
+# what it lacks, and never waits for what does not come.
 load helpers
 
 TINY="--preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
@@ -15,7 +15,7 @@ setup() {
     cd "$BATS_FILE_TMPDIR"
 }
 
-# Address space that programs under a sanitiser have far too little of.
+# Programs under a sanitiser need far more address space than the tests leave.
 need_limits() {
     (ulimit -v 400000 && nnclr-prep --version) >/dev/null 2>&1 || skip "no program runs in 400 MB"
 }
@@ -64,7 +64,7 @@ within() { # KB COMMAND...
     cmp p.tar.zst s.tar.zst
 }
 
-@test "a run that memory does not hold is refused before a RUN is made, with what would fit" {
+@test "a run that does not fit in memory is refused before a RUN is made, with what would fit" {
     for way in "" --dry-run; do
         expect 1 nnclr-pretrain -q $way --batch 40 --size 4000 -o large s.tar.zst
         expect_message nnclr-pretrain "GiB are available: give "

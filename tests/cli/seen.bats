@@ -1,4 +1,5 @@
-# nnclr-pretrain: what is seen of a run before it and while it trains: --dry-run, --probe, warnings.
+# nnclr-pretrain: what can be seen of a run before it starts and while it trains: --dry-run,
+# --probe, warnings.
 load helpers
 
 CHECKPOINT=checkpoint.safetensors.zst
@@ -103,7 +104,7 @@ some_classes() { # NAME COUNT CLASS...
     expect 75 nnclr-pretrain $one -q --steps 6 --max-time 0.001s --probe s.tar.zst -o cut s.tar.zst
     expect 75 nnclr-pretrain -q --resume --max-time 0.001s --probe s.tar.zst -o cut
     [ "$(probes cut | wc -l)" = 2 ]
-    # At an epoch's end, of which the line is there already, and of which it is not.
+    # At the end of an epoch whose line is there already, and of one whose line is not.
     cp -r cut lacking
     expect 0 nnclr-pretrain -q --resume --probe s.tar.zst -o cut
     diff <(timeless whole) <(timeless cut)
@@ -112,13 +113,13 @@ some_classes() { # NAME COUNT CLASS...
     [ "$(probes lacking | wc -l)" = 1 ]
     expect 0 nnclr-pretrain -q --resume --probe s.tar.zst -o lacking
     diff <(timeless whole) <(timeless lacking)
-    # It is not remembered.
+    # The option is not remembered.
     expect 75 nnclr-pretrain $one -q --steps 6 --max-time 0.001s --probe s.tar.zst -o once s.tar.zst
     expect 0 nnclr-pretrain -q --resume -o once
     [ "$(probes once | wc -l)" = 1 ]
 }
 
-@test "TERM during a probe ends it; it is made up for" {
+@test "TERM during a probe ends it; the probe is made up for" {
     for _ in $(seq 400); do cat s.tar.zst; done >long.tar.zst
     nnclr-pretrain $TINY --steps 5 --probe long.tar.zst -o run s.tar.zst 2>messages 3>&- &
     run_pid=$!
@@ -173,7 +174,7 @@ END
 
 # ---- the dry run ----
 
-@test "--dry-run tells network, memory and cost, and writes nothing" {
+@test "--dry-run shows network, memory and cost, and writes nothing" {
     mkdir empty
     cd empty
     expect 0 tiny --dry-run ../s.tar.zst
@@ -197,7 +198,7 @@ END
     # The network's parameters are the sum of its operators'.
     diff <(awk -F '\t' '$1 == "parameters" { print $2 }' <<<"$output") \
         <(awk -F '\t' '$1 == "total" && NF == 7 { print $6 }' <<<"$output")
-    # The folder of a run is no matter, whether there is one or not.
+    # It does not matter whether the folder of a run is there or not.
     expect 0 tiny -q --dry-run -o run s.tar.zst
     [ -z "$stderr" ]
     [ ! -e run ]
@@ -265,7 +266,7 @@ watched() { # [option...]
     expect_message nnclr-pretrain "run: done, 150 steps"
 }
 
-# A backbone and a projector whose last batch norm makes of everything 1 and a little noise.
+# A backbone and a projector whose last batch norm turns everything into 1 and a little noise.
 @test "a constant encoder with noise is warned of, once" {
     expect 0 tiny -q --steps 1 -o first s.tar.zst
     zstdcat first/$CHECKPOINT >constant.safetensors
@@ -282,7 +283,7 @@ END
     expect 0 watched --lr 0 --init constant.safetensors -o run s.tar.zst
     echo "$stderr"
     [ "$(grep -c 'warning: .*: the embeddings collapse, .*start again with a lower --lr' <<<"$stderr")" = 1 ]
-    # With lines that are rarer than epochs, too; -q asks for errors only.
+    # With lines that are rarer than epochs, too; -q asks only for errors.
     expect 0 nnclr-pretrain --preset tiny --size 16 --batch 40 --queue 40 --epochs 30 --lr 0 \
         --init constant.safetensors --log-every 1000 -o rare s.tar.zst
     [ "$(wc -l <rare/metrics.jsonl)" = 1 ]
@@ -330,5 +331,5 @@ END
     echo "$stderr"
     [ "$(grep -c "warning: .*no better than by chance (contrast_acc .* of a batch of 8)" <<<"$stderr")" = 1 ]
     expect 0 watched --lr 0 --crop 0.003,0.004 --queue-frozen -o frozen noise.tar.zst
-    expect_message nnclr-pretrain "done" # that control was asked for
+    expect_message nnclr-pretrain "done" # a frozen queue is a control: not warned of
 }

@@ -16,7 +16,7 @@ setup() {
     done
 }
 
-@test "ten classes, JPEG and PNG, as many and as large as asked for, no picture twice" {
+@test "ten classes, JPEG and PNG, as many pictures and as large as asked for, none twice" {
     "$NNCLR_SHAPES" --count 4 --test 2 --size 40 a
     for part in train:4 test:2; do
         nnclr-prep -q --strict -o a.tar.zst "a/${part%:*}"

@@ -1,4 +1,4 @@
-# nnclr-pretrain and signals: at which moment which one does what, what the parent sees, and how
+# nnclr-pretrain and signals: what each one does at which moment, what the parent sees, and how
 # others find the run meanwhile. The program is stopped at a chosen call (tests/inject), so that
 # nothing here depends on how fast it is.
 load helpers
@@ -96,7 +96,7 @@ ends_with() { # STATUS: that of a shell, 128 + N for signal N
     [ -e run/DONE ]
 }
 
-@test "a shard that is cut short on the way: what was learnt is saved, exit 1; --resume goes on from it" {
+@test "a shard that is cut short during the run: what was learnt is saved, exit 1; --resume goes on from it" {
     local tiny="$TINY --steps 40 --save-every 2steps --cache 0 -o run s.tar.zst" step
     cp s.tar.zst whole.tar.zst
     start link:3:stop nnclr-pretrain $tiny 2>messages
@@ -123,7 +123,7 @@ ends_with() { # STATUS: that of a shell, 128 + N for signal N
 }
 
 @test "a second INT ends the program at once, without another checkpoint" {
-    # It is stopped again where it names the checkpoint that the first INT asked for.
+    # It is stopped again when it names the checkpoint that the first INT asked for.
     start link:3:stop:all nnclr-pretrain ${TINY#-q } --steps 9 --save-every 1steps -o run s.tar.zst 2>said
     [ "$(wc -l <said)" -eq 1 ]
     send INT
@@ -186,7 +186,7 @@ TERM \*\*\* .*Error 75
 END
 }
 
-@test "a run in use is refused, also while it writes, and stays as it is" {
+@test "a run in use is refused, even while it writes, and stays as it is" {
     start link:3:stop nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
     local files
     files=$(ls -A run; md5sum run/* run/.lock)
@@ -199,7 +199,7 @@ END
         expect_message nnclr-pretrain "run: is in use by process $pid"
         [ "$(ls -A run; md5sum run/* run/.lock)" = "$files" ]
     done
-    # A reader meets the checkpoint that is whole.
+    # A reader finds the checkpoint that is whole.
     nnclr-embed -q -m run/$CHECKPOINT s.tar.zst >/dev/null
     send
     ends_with 0

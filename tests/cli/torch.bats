@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Weights from here in torchvision, and from torchvision here: they load whole, and both answer alike.
+# Weights from here in torchvision, and from torchvision here: they load completely, and both give
+# the same answers.
 load helpers
 
 setup() {
@@ -79,7 +80,7 @@ compare() { # ARCH SIZE PICTURE_SIZE
 }
 
 # Random weights and statistics of a torchvision ResNet, and its features of the pictures' central
-# SIZE x SIZE, compared with what nnclr-embed says of them.
+# SIZE x SIZE, compared with what nnclr-embed gives for them.
 from_torchvision() { # ARCH SIZE PICTURE_SIZE COUNT
     rm -rf pictures
     "$NNCLR_SHAPES" --count "$4" --test 0 --size "$3" pictures
@@ -115,7 +116,7 @@ END
     from_torchvision resnet50 224 256 1
 }
 
-@test "what torchvision has beside plain ResNets is refused by name" {
+@test "what torchvision has besides plain ResNets is refused by name" {
     make_shard train 20
     cat >make.py <<'END'
 import torchvision
@@ -140,7 +141,7 @@ vit|there is no tensor conv1.weight
 TABLE
 }
 
-# The Python that a manual page shows, in file PYTHON.
+# The Python that a manual page shows, into file PYTHON.
 python_of() { # PAGE: blocks of lines that begin with "import" or "from"
     sed -n '/^\.Bd/,/^\.Ed/p' "$NNCLR_ROOT/man/$1" |
         awk '/^\.Bd/ { block = ""; python = 0; next }

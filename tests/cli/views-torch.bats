@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# What nnclr-views writes is what the operators of torchvision and Pillow, or those of --jitter tf by
-# their definition, make of the same pictures with the same parameters.
+# What nnclr-views writes is what the operators of torchvision and Pillow, or those of --jitter tf
+# as they are defined, make of the same pictures with the same parameters.
 load helpers
 
 setup() {
@@ -10,7 +10,7 @@ setup() {
 }
 
 # Makes 40 pictures' views with each line of options and compares them: a line of $output for each
-# tells how far they are.
+# says how far apart they are.
 compare() { # SHARD <options
     local options files=()
     mkdir pictures

@@ -1,4 +1,4 @@
-# nnclr-views, and what it makes as the data of nnclr-pretrain: --views; and --init.
+# nnclr-views, what it makes as data for nnclr-pretrain (--views), and --init.
 load helpers
 
 CHECKPOINT=checkpoint.safetensors.zst
@@ -38,7 +38,7 @@ integers() { od -An -v -w8 -td8 | tr -d ' ' | tr '\n' ' '; }
 
 # ---- nnclr-views ----
 
-@test "views: a tensor file that zstd knows, the same bytes for any -j, cache and way out" {
+@test "views: a tensor file that zstd knows, the same bytes for any -j, cache and output" {
     expect 0 views -q -o one.safetensors.zst s.tar.zst
     [ -z "$output$stderr" ]
     zstd -tq one.safetensors.zst
@@ -79,7 +79,7 @@ integers() { od -An -v -w8 -td8 | tr -d ' ' | tr '\n' ' '; }
     cmp all.safetensors more.safetensors
 }
 
-@test "views: seed, epoch and augmentation change them" {
+@test "views: seed, epoch and augmentation change the views" {
     local options n=0 i
     while read -r options; do
         n=$((n + 1))
@@ -155,7 +155,7 @@ sys.stdout.buffer.write(Image.open("000000001.png").convert("RGB").tobytes())' >
         tensor f.safetensors $name | od -An -v -w4 -tf4 | awk '{print int($1 * 255 + 0.5)}' >rounded
         tensor b.safetensors $name | od -An -v -w1 -tu1 | awk '{print $1}' >bytes
         [ "$(wc -l <rounded)" -eq $((40 * 16 * 16 * 3)) ]
-        # A half may fall to either side in print.
+        # A half may be printed to either side.
         paste rounded bytes | awk '$1 != $2 { n++ } END { exit n > 20 }'
     done
 }
@@ -209,7 +209,7 @@ END
 
 # ---- --views ----
 
-@test "--views of an epoch in its order is the training of that epoch from the shards" {
+@test "--views of an epoch in its order trains as that epoch from the shards does" {
     expect 0 tiny --epochs 1 -o shards s.tar.zst
     views -q --order training -o v.safetensors.zst s.tar.zst
     expect 0 tiny --epochs 1 --views v.safetensors.zst -o given
@@ -308,7 +308,7 @@ END
     nnclr-embed -q --pixels 4 -o e.safetensors.zst s.tar.zst
     head -c 60000 v.safetensors.zst >cut.safetensors.zst
     zstdcat v.safetensors.zst >plain.safetensors
-    # A value of the last picture becomes not a number.
+    # A value of the last picture becomes NaN.
     cp plain.safetensors nan.safetensors
     printf '\xff\xff\xff\x7f' | dd of=nan.safetensors bs=1 seek=$(($(stat -c %s plain.safetensors) - 4)) conv=notrunc status=none
     sed 's/"view2"/"view3"/' plain.safetensors >named.safetensors
@@ -348,7 +348,7 @@ END
     # With a rate of 0 no weight moves, but running statistics do.
     cmp <(tensor old/$CHECKPOINT backbone.conv1.weight) <(tensor new/$CHECKPOINT backbone.conv1.weight)
     differ <(tensor old/$CHECKPOINT backbone.bn1.running_var) <(tensor new/$CHECKPOINT backbone.bn1.running_var)
-    # Momentum is new, and the rows of the queue are as old as the run.
+    # Momentum starts anew, and the rows of the queue are as old as the run.
     [ "$(tensor $start optim.momentum.backbone.conv1.weight | tr -d '\0' | wc -c)" = 0 ]
     [ "$(tensor old/$CHECKPOINT optim.momentum.backbone.conv1.weight | tr -d '\0' | wc -c)" -gt 0 ]
     [ "$(tensor $start queue.step | od -An -v -w8 -td8 | tr -d ' ' | sort -u)" = 0 ]
@@ -404,7 +404,7 @@ END
 END
 }
 
-@test "--init: the rows of another data's queue show no picture of these" {
+@test "--init: the rows of a queue of other data show no picture of these" {
     make_shard t 60
     expect 0 tiny --steps 7 -o old t.tar.zst
     expect 0 nnclr-pretrain $TINY --steps 1 --save-every 1steps --keep 2 --init old/$CHECKPOINT -o new s.tar.zst
@@ -415,7 +415,7 @@ END
     [ "$(tensor $start queue.label | od -An -v -w8 -td8 | tr -d ' ' | sort -u)" = -1 ]
 }
 
-@test "--init: rows of another data's queue are not excluded, before a resume or after it" {
+@test "--init: rows of a queue of other data are not excluded, before a resume or after it" {
     # The same pictures under the same numbers, in other bytes: each row is its query's nearest.
     nnclr-prep -q --pixels -o t.tar.zst "$(shapes 40)"
     local still="--queue 200 --augment none --lr 0"

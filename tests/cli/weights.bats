@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
-# Weights that are no checkpoint: nnclr-embed -m and nnclr-pretrain --init.
+# Weights that are not a checkpoint: nnclr-embed -m and nnclr-pretrain --init.
 load helpers
 
-# The defaults for weights that say nothing of their pictures, at a size of 32.
+# The defaults for weights that say nothing about their pictures, at a size of 32.
 IMAGENET="--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --interpolation bilinear"
 SMALL="--preset tiny --batch 8 --queue 16 --steps 2 $IMAGENET"
 
@@ -150,7 +150,7 @@ rows() { # EMBEDDING
     [ ! -e x.emb ]
 }
 
-@test "its embedding says which network, and nothing of a method that it does not know" {
+@test "its embedding says which network, and nothing about a method that it does not know" {
     need python3
     make_weights known
     change exported.safetensors plain.safetensors plain
@@ -208,7 +208,7 @@ PY
     [ ! -e x.emb ]
 }
 
-@test "what is no such ResNet: one sentence that names the tensor and the reason, from both programs" {
+@test "what is not such a ResNet: one sentence that names the tensor and the reason, from both programs" {
     need python3
     make_weights bottleneck --arch resnet50
     cp exported.safetensors deep.safetensors
@@ -248,7 +248,7 @@ deep|shape=layer1.0.conv1.weight:16,8,1,1|tensor layer1.0.conv1.weight of shape 
 TABLE
 }
 
-@test "a configuration in the metadata that is none, or of another network: exit 1" {
+@test "a configuration in the metadata that is not one, or is of another network: exit 1" {
     make_weights known
     while IFS='|' read -r from to words; do
         LC_ALL=C sed "s/$from/$to/" exported.safetensors >odd.safetensors
@@ -289,7 +289,7 @@ TABLE
     expect_message nnclr-pretrain "plain.safetensors: tensor conv1.weight has shape [8,3,3,3], where this network has [16,3,3,3]; its backbone is not that of this run: give --arch resnet18 --width 0.125 --stem cifar"
 }
 
-@test "linear evaluation on augmented views passes them through such weights too" {
+@test "linear evaluation on augmented views passes the views through such weights too" {
     make_weights known
     nnclr-lineval --augment -m checkpoint.zst --epochs 1 train.tar.zst train.tar.zst | cut -f 1-5 >wanted
     expect 0 nnclr-lineval --augment -m exported.safetensors --epochs 1 train.tar.zst train.tar.zst
