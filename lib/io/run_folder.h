@@ -42,8 +42,8 @@ void nnclr_run_close(nnclr_run *run); /* NULL is fine */
  * into `out`. A folder that is not a RUN, and a RUN without a checkpoint yet, are input errors. */
 bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_error *e);
 
-/* What is opened for a name that may be a RUN's: of a folder its newest checkpoint, as above, else
- * the path itself. */
+/* What is opened for a name that may be a RUN's: for a folder its newest checkpoint, as above,
+ * otherwise the path itself. */
 bool nnclr_run_resolve(const char *path, nnclr_buffer *out, nnclr_error *e);
 
 /* Calls `see` with the path of each file in `folder` that a run has, or would replace. A folder
