@@ -1,9 +1,9 @@
 /* make-shapes: draws labelled pictures of ten shapes, half of them JPEG, half PNG.
  *
- * What must not matter lies inside what the augmentation of the tiny preset removes: position and
+ * What must not matter is within what the augmentation of the tiny preset removes: position and
  * size (the crop), brightness, contrast, saturation and hue (the jitter; they are varied by its own
  * operators), mirror images (the flip). What belongs to the class varies continuously and outside
- * of it: angle, aspect, and one deformation per class. No view of a picture shows these
+ * of that: angle, aspect, and one deformation per class. No view of a picture shows these
  * differently, so only a neighbour can say that they do not matter. The backgrounds are a few
  * textures that all classes share: with many, the nearest neighbour of a picture would be one with
  * the same background. */
@@ -27,8 +27,8 @@ static const double PI = 3.14159265358979323846;
 
 /* ---- the shapes ----
  *
- * Each answers whether a point is inside, in coordinates where the shape fills about the circle of
- * radius 1; `v` in [0,1] is its deformation. None is the mirror image of another. */
+ * Each answers whether a point is inside, in coordinates in which the shape roughly fills the
+ * circle of radius 1; `v` in [0,1] is its deformation. None is the mirror image of another. */
 
 static bool in_bars(double x, double y, double v) {
     double centre = y > 0.33 ? 0.66 : y < -0.33 ? -0.66 : 0;
@@ -93,7 +93,7 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* ---- one picture ---- */
 
-/* How a shape lies in its picture; lengths are shares of the picture's side. */
+/* How a shape is placed in its picture; lengths are shares of the picture's side. */
 typedef struct placement {
     double x, y, radius, cosine, sine, aspect, deformation;
     double texture_x, texture_y;

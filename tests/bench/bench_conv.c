@@ -1,5 +1,5 @@
-/* Speed of each distinct convolution of ResNet-18 with the 32x32 stem, and of the batch norms
- * behind them.
+/* Speed of each distinct convolution of ResNet-18 with the 32x32 stem, and of the batch norms after
+ * them.
  *
  *     bench_conv [THREADS [WIDTH [BATCH]]]
  *

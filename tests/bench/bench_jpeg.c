@@ -1,10 +1,10 @@
-/* What of packing is the JPEG library's work, which every program that uses it does.
+/* The part of packing that is the JPEG library's work, which every program that uses it does.
  *
  *     bench_jpeg SIZE SHRINK ROUNDS FILE...
  *
  * decodes each file to a SHRINKth of its sides and encodes a picture that was made of it, its
- * shorter side SIZE pixels long, ROUNDS times, without anything in between; prints the pictures a
- * second of processor time in each round, a line each. */
+ * shorter side SIZE pixels long, ROUNDS times, without anything in between; prints the pictures per
+ * second of processor time in each round, one per line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

@@ -1,4 +1,4 @@
-/* The search of the support set, 256 queries in 98,304 rows of 256, beside OpenBLAS with all
+/* The search of the support set, 256 queries in 98,304 rows of 256, compared with OpenBLAS with all
  * threads (the matrix of products, and the largest of each of its rows), in turns. Medians in
  * milliseconds.
  *
@@ -111,7 +111,7 @@ static void largest_of_row(void *context, int query, int worker) {
     p->picks[query] = (int32_t)cblas_isamax(M, products, 1);
 }
 
-/* By magnitude, which BLAS has a function for; the largest products here are positive. */
+/* By magnitude, for which BLAS has a function; the largest products here are positive. */
 static double run_peer(const peer *p, nnclr_pool *pool) {
     double start = now_ms();
     openblas_set_num_threads(nnclr_pool_threads(pool));

@@ -1,14 +1,14 @@
 /* Steps of a network without what nnclr-pretrain and nnclr-embed do around them, on views that are
- * there.
+ * there already.
  *
  *     bench_step engine PRECISION
  *     bench_step bare|embed|parts PRECISION PRESET ARCH WIDTH STEM SIZE VIEWS STEPS
  *
  * engine  the engine that "auto" picks, and on a line of its own why it is not amx
  * bare    the backbone alone: upload, forward, backward, optimiser, packing
- * embed   forward in evaluation, as nnclr-embed does it, of VIEWS pictures at a time
+ * embed   forward in evaluation, as nnclr-embed does it, on VIEWS pictures at a time
  * parts   a whole step of the method with the preset's heads and support set: milliseconds of each
- *         kind of operator, of convolutions GFLOP/s and their share of what the machine can
+ *         kind of operator, for convolutions GFLOP/s and their share of what the machine can do
  *
  * bare and embed print one line: the median of the steps in views/s, the peak of resident memory in
  * MiB, the engine. Two steps warm up. VIEWS are both of each picture. */
@@ -46,7 +46,7 @@ typedef struct bench {
     /* of embedding: */
     nnclr_embedder *embedder;
     float *rows;
-    int64_t step;                             /* that runs, from 1 */
+    int64_t step;                             /* the one that runs, from 1 */
     double seconds[OP_KINDS + 1][MOST_STEPS]; /* by kind, and of the whole step */
 } bench;
 
@@ -142,7 +142,7 @@ static void open_execution(bench *b) {
 
 /* ---- a step of the backbone ---- */
 
-/* Of the pooled features, as some loss might have it. */
+/* The gradient of the pooled features, as some loss might give it. */
 static void set_gradient(bench *b, int features) {
     nnclr_error e = NNCLR_NO_ERROR;
     const nnclr_tensor *gradient = nnclr_execution_gradient(b->execution, features);

@@ -3,7 +3,7 @@
  *     bench_views SIZE ROUNDS SHARD
  *
  * makes two views of every picture of the shard, as pre-training does, ROUNDS times, and prints the
- * pictures a second of processor time in each round, a line each. */
+ * pictures per second of processor time in each round, one per line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

@@ -60,7 +60,7 @@ __attribute__((target("avx2,fma"))) static void fused_avx2(float *out, int round
 
 #endif
 
-/* What a compiler makes of products and sums without being told of the CPU. */
+/* What a compiler makes of products and sums without being told about the CPU. */
 static void plain(float *out, int rounds) {
     float sum[CHAINS][4], y[4];
     memcpy(y, out, sizeof y);
@@ -135,7 +135,7 @@ static const tile_kernels *kernels_of(const nnclr_engine *g) {
     return tiles && !g->vectors ? &nnclr_tiles_portable : NULL;
 }
 
-/* The best of some rounds: what disturbs can only slow down. */
+/* The best of some rounds: disturbances can only slow it down. */
 static double best_rate(measure *m, nnclr_pool *pool) {
     double best = 0;
     const int threads = nnclr_pool_threads(pool);

@@ -1,5 +1,5 @@
 /* Pictures that cost a decoder what photographs cost: detail of all scales with amplitudes that
- * fall as those of nature do, edges, and the grain of a sensor.
+ * fall as they do in nature, edges, and the grain of a sensor.
  *
  *     make_photos COUNT WIDTH HEIGHT FOLDER
  *

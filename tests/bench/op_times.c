@@ -16,7 +16,7 @@ const char *const op_kind_names[OP_KINDS] = {
 
 /* ---- convolutions ---- */
 
-/* Taps inside of the picture, over all pixels of the result along one axis. */
+/* Taps inside the picture, over all pixels of the result along one axis. */
 static double inside(const nnclr_conv *conv, int from, int to) {
     double taps = 0;
     for (int at = 0; at < to; at++)

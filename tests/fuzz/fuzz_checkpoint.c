@@ -1,4 +1,4 @@
-/* Checkpoints: metadata, parameters and support set; and weights that are no checkpoint. */
+/* Checkpoints: metadata, parameters and support set; and weights that are not a checkpoint. */
 #include <math.h>
 
 #include "eval/row_set.h"
@@ -7,7 +7,7 @@
 #include "train/checkpoint.h"
 #include "train/resnet_weights.h"
 
-/* A network or support set of that many reals at most is made; larger ones take the time of many
+/* A network or support set of at most that many reals is made; a larger one takes as long as many
  * small ones. */
 enum { REALS_MOST = 1 << 16 };
 
@@ -36,7 +36,7 @@ static void load_parameters(nnclr_tensor_reader *reader, const nnclr_checkpoint_
         FUZZ_OK(nnclr_parameters_create(&parameters, net, engine(), false, &e), &e);
         if (!nnclr_checkpoint_load_parameters(reader, &parameters, &e)) {
             fuzz_refused(&e);
-            /* What has a place for all was refused for what is in it. */
+            /* A file with a place for everything was refused for what is in it. */
             FUZZ_REQUIRE(!whole || e.code == NNCLR_ERROR_INPUT);
         }
     }

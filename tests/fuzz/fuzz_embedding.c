@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_row_set set;
     if (nnclr_row_set_open(&set, fuzz_file(data, size), &e)) {
-        if (!set.reader) /* else it is a checkpoint, which fuzz_checkpoint looks at */
+        if (!set.reader) /* otherwise it is a checkpoint, which fuzz_checkpoint looks at */
             check_rows(&set.embedding);
         nnclr_row_set_close(&set);
     } else {

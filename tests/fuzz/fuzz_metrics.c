@@ -1,4 +1,4 @@
-/* metrics.jsonl, of which --resume cuts off what comes after the checkpoint's step. */
+/* metrics.jsonl, from which --resume cuts off what comes after the checkpoint's step. */
 #include <string.h>
 
 #include "base/files.h"

@@ -1,5 +1,5 @@
 /* The command line of nnclr-pretrain, which has most options: words are separated by newlines. The
- * program prints and ends where it does not like them; here both are caught. */
+ * program prints and ends if it does not like them; here both are caught. */
 #include <setjmp.h>
 #include <string.h>
 
@@ -53,7 +53,7 @@ static void check_config(const nnclr_config *config) {
 static pretrain_settings settings;
 static nnclr_cli cli;
 
-/* As main of the program does; may end by exit. */
+/* As the program's main does; may end by exit. */
 static void parse(int argc, char **argv) {
     static nnclr_option options[PRETRAIN_OPTIONS_MOST];
     static nnclr_program program;
@@ -97,7 +97,7 @@ static void run(int argc, char **argv) {
     running = false;
     stdout = output;
     stderr = error;
-    if (!end || code != NNCLR_EXIT_DONE) /* else the program has closed it */
+    if (!end || code != NNCLR_EXIT_DONE) /* otherwise the program has closed it */
         fclose(out_stream);
     fclose(error_stream);
     if (end)

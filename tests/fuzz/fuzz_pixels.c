@@ -1,8 +1,8 @@
-/* Files of many pictures as bare pixels: CIFAR-10, CIFAR-100, STL-10 and idx, with what lies beside
+/* Files of many pictures as bare pixels: CIFAR-10, CIFAR-100, STL-10 and idx, with what is beside
  * them. Their sizes must fit to the byte, so an input says how to make them: the kind, the number
  * of records, by how many bytes the size is off, the length of the part beside (labels or names of
- * classes), that part, and the bytes that fill the records over and over. Of idx, whose header says
- * what follows, the file is the bytes themselves. */
+ * classes), that part, and the bytes that fill the records over and over. For idx, whose header
+ * says what follows, the file is the bytes themselves. */
 #include <string.h>
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-/* Tensor files: what is asked of one of any kind. A file that does not begin as a document does is
+/* Tensor files: what is asked of one of any kind. A file that does not begin like a document is
  * made from sections. */
 #include <string.h>
 

@@ -20,7 +20,7 @@ static void usage(const nnclr_error *e) {
     FUZZ_REQUIRE(e->code == NNCLR_ERROR_USAGE && e->message[0] != '\0');
 }
 
-/* What is printed of layers is read as the same layers. */
+/* What is printed for layers is read as the same layers. */
 static void parse_layers(const char *text) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_layers layers, again;

@@ -1,4 +1,4 @@
-/* What must hold of any bytes that are taken for a picture. */
+/* What must hold for any bytes that are taken for a picture. */
 #ifndef NNCLR_TESTS_FUZZ_PICTURE_H
 #define NNCLR_TESTS_FUZZ_PICTURE_H
 
@@ -8,7 +8,7 @@
 #include "image/encode.h"
 #include "tests/fuzz/support.h"
 
-/* Small, so that many pictures are tried; that a limit holds shows at any size. */
+/* Small, so that many pictures are tried; whether a limit holds shows at any size. */
 static const nnclr_decode_limits fuzz_limits = {.pixels = 1 << 18, .side = 2000};
 
 /* What was decoded comes back from what it is encoded to. */

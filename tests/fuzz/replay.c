@@ -1,4 +1,4 @@
-/* Runs a fuzz target over given files and folders of files, where there is no libFuzzer. */
+/* Runs a fuzz target over given files and folders of files, if there is no libFuzzer. */
 #include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-/* What must hold of any file that is taken for a shard. */
+/* What must hold for any file that is taken for a shard. */
 #ifndef NNCLR_TESTS_FUZZ_SHARD_H
 #define NNCLR_TESTS_FUZZ_SHARD_H
 

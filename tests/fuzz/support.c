@@ -9,7 +9,8 @@
 
 #include "io/shard_parts.h"
 
-/* A few bytes may unpack to very many: those end in a full disk, which is said in one sentence. */
+/* A few bytes may unpack to very many: those end in a full disk, which is reported in one
+ * sentence. */
 enum { FILE_MOST = 64 << 20 };
 
 /* ---- set-up ---- */
@@ -156,7 +157,7 @@ void fuzz_assemble(const uint8_t *data, size_t size, nnclr_buffer *file) {
 
 /* ---- mutators ---- */
 
-/* libFuzzer makes one byte of none, also where there is no room for one. */
+/* libFuzzer makes one byte of none, even if there is no room for one. */
 static size_t mutate(uint8_t *data, size_t size, size_t most) {
     return most > 0 ? LLVMFuzzerMutate(data, size, most) : size;
 }
@@ -223,7 +224,7 @@ size_t fuzz_mutate_tensors(uint8_t *data, size_t size, size_t most, unsigned see
     if (seed / 16 % 2 == 0)
         return LENGTH + header + mutate(data + LENGTH + header, rest, most - LENGTH - header);
 
-    /* The data behind the header move with its end. */
+    /* The data after the header move with its end. */
     uint8_t *kept = malloc(rest + 1);
     FUZZ_REQUIRE(kept != NULL);
     memcpy(kept, data + LENGTH + header, rest);

@@ -1,9 +1,9 @@
 /* What the fuzz targets share.
  *
  * A target gets bytes that somebody might hand to a program of ours, and gives them to the library.
- * Whatever they are, the library either reads them, and what it says of them is then in its own
- * bounds, or refuses them with one sentence. All else is a finding: a crash, a sanitiser's report,
- * a leak, a hang, memory without bound, or a FUZZ_REQUIRE that does not hold.
+ * Whatever they are, the library either reads them, and then what it says about them is within its
+ * own bounds, or refuses them with one sentence. Everything else is a finding: a crash, a
+ * sanitiser's report, a leak, a hang, memory without bound, or a FUZZ_REQUIRE that does not hold.
  *
  * The same sources are built twice: with libFuzzer, and with replay.c, which runs given files. */
 #ifndef NNCLR_TESTS_FUZZ_SUPPORT_H
@@ -42,19 +42,19 @@ void fuzz_failed(const char *what, const nnclr_error *e);
 
 /* The path of a file in memory that holds these bytes, until the next call. */
 const char *fuzz_file(const void *data, size_t size);
-/* A folder of this process alone, without anything in it at first; removed at its end. */
+/* A folder for this process only, with nothing in it at first; removed when it ends. */
 const char *fuzz_folder(void);
 /* Replaces FOLDER/NAME. */
 void fuzz_write(const char *name, const void *data, size_t size);
 
-/* ---- files that are valid but for their content ----
+/* ---- files that are valid except for their content ----
  *
- * What is behind a checksum or a length is never reached by random changes. So some inputs are
- * changed in parts, and the checksums made to fit again (a mutator); others are no files but say
- * how to make one (fuzz_assemble). */
+ * Random changes never reach what is behind a checksum or a length. So some inputs are changed in
+ * parts, and the checksums made to fit again (a mutator); others are not files but say how to make
+ * one (fuzz_assemble). */
 
-/* The bytes of a file from sections of: a byte that says what it is, the length of the content (two
- * bytes, little-endian; a section at the end may be cut), the content. */
+/* The bytes of a file from sections, each of which is a byte that says what it is, the length of
+ * the content (two bytes, little-endian; a section at the end may be cut), and the content. */
 enum {
     FUZZ_RAW,   /* the content as it is */
     FUZZ_FRAME, /* a zstd frame of it */

@@ -3,12 +3,12 @@
  *
  *   NNCLR_INJECT=CALLS:FIRST:ACTION[:TIMES]
  *     CALLS    names among open, read, write, fsync, close, rename, link, unlink, truncate, joined
- *              by commas, or "any" but read; open counts where it may write, read and write also as
+ *              by commas, or "any" except read; open counts if it may write, read and write also as
  *              pread and pwrite
  *     FIRST    the first of these calls that ACTION befalls, counted from 1
  *     ACTION   an errno such as ENOSPC: the call fails (a write after half of its bytes are in the
  *              file); kill: the process is killed before the call; stop: stopped before the call
- *     TIMES    so many calls from FIRST on (default 1), or "all"
+ *     TIMES    this many calls from FIRST on (default 1), or "all"
  *   NNCLR_INJECT_FOLDER=PATH   only calls on files below PATH, an absolute name, are counted
  *   NNCLR_INJECT_LOG=FILE      gets a line for each counted call: its number, name and file
  */
@@ -82,7 +82,7 @@ static void log_call(long number, const char *call, const char *path) {
     syscall(SYS_close, fd);
 }
 
-/* 0: the call may go on; else the errno that it fails with. */
+/* 0: the call may go on; otherwise the errno that it fails with. */
 static int fault(const char *call, const char *path) {
     const char *plan = getenv("NNCLR_INJECT"), *folder = getenv("NNCLR_INJECT_FOLDER");
     if (!plan || !listed(plan, call) || (folder && !below(path, folder)))

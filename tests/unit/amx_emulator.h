@@ -1,6 +1,6 @@
 /* AMX on a CPU that lacks it: each of its instructions raises SIGILL here, and the handler does in
- * C what the manual says of it. So the machine code of the kernels runs that an AMX CPU would run,
- * slowly. Semantics: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2,
+ * C what the manual says about it. So the machine code of the kernels that an AMX CPU would run is
+ * run, slowly. Semantics: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2,
  * LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TILERELEASE, TDPBF16PS. */
 #ifndef NNCLR_TESTS_AMX_EMULATOR_H
 #define NNCLR_TESTS_AMX_EMULATOR_H

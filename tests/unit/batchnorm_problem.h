@@ -198,7 +198,7 @@ static inline void train_in_parts(fixture *f, const problem *p, const nnclr_batc
     int branches = p->rest == SECOND ? 2 : 1;
     size_t bytes = f->t->statistics_bytes(&f->g, p->shape.groups, p->shape.c);
     void *pool[2] = {fixture_alloc(f, bytes), fixture_alloc(f, bytes)};
-    for (int k = 0; k < branches; k++) /* of a step before, which must not matter */
+    for (int k = 0; k < branches; k++) /* left by a step before, which must not matter */
         f->t->copy(&f->g, pool[k], bn[k].sums, bytes);
     for (int done = 0, size = 1; done < p->shape.n; done += size++) {
         if (size > p->shape.n - done)

@@ -1,5 +1,5 @@
 /* The kinds of kernels on tiles of bfloat16, each as an open engine: those that this CPU runs, and
- * AMX where at least AVX512-BF16 is there, instruction by instruction (amx_emulator.h). With
+ * AMX if at least AVX512-BF16 is there, instruction by instruction (amx_emulator.h). With
  * NNCLR_TILE_PARTS 3 the engine at f32, which only AMX opens by itself. */
 #ifndef NNCLR_TESTS_BF16_KINDS_H
 #define NNCLR_TESTS_BF16_KINDS_H
@@ -43,7 +43,7 @@ static inline bool kind_at(int i, bf16_kind *kind) {
     return true;
 }
 
-/* For main, of programs whose tests go over the kinds: a word for those that they pass by. */
+/* For main, in programs whose tests go over the kinds: a word about those that they leave out. */
 static inline void every_kind_runs_here(void) {
     char missing[100] = "";
     bf16_kind kind;
@@ -82,10 +82,10 @@ static inline void open_kind(fixture *f, const bf16_kind *kind, int threads) {
     CHECK_SAYS(TILED(open_with)(&f->g, kernels_of_kind(kind), &e), "%s", e.message);
 }
 
-/* Of a value at rest: half a unit of its eighth bit, or of float's last. */
+/* The error of a value at rest: half a unit of its eighth bit, or of float's last. */
 static const double value_unit = NNCLR_TILE_PARTS == 3 ? 0x1p-24 : 0x1p-8;
 
-/* To the nearest bfloat16, ties to even; of what is exact in float. */
+/* To the nearest bfloat16, ties to even; for what is exact in float. */
 static inline double rounded_part(double value) {
     union {
         float f;

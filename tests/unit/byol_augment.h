@@ -26,7 +26,7 @@ static inline nnclr_augment byol_augment(int size) {
                            .std = {1, 1, 1}};
 }
 
-/* Of pictures and views so small that no crop may be a speck of them; normalised. */
+/* For pictures and views so small that no crop may be a speck of them; normalised. */
 static inline nnclr_augment byol_augment_of_small(int size) {
     nnclr_augment augment = byol_augment(size);
     augment.area_low = 0.2;

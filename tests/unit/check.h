@@ -70,7 +70,7 @@ static inline int check_done(void) {
     return check_failures ? 1 : 0;
 }
 
-/* For tests that count what a sanitizer has its own of. */
+/* For tests that count what a sanitizer has more of. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)

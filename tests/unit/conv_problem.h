@@ -76,7 +76,7 @@ static inline results reference(const problem *p, bool add) {
     return r;
 }
 
-/* Through the engine, with a plan made for `planned` pictures a group. */
+/* Through the engine, with a plan made for `planned` pictures per group. */
 static inline results compute(fixture *f, const problem *p, bool add, int planned) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_engine *g = &f->g;

@@ -14,7 +14,7 @@ typedef struct fixture {
     nnclr_engine g;
     const nnclr_engine_table *t;
     nnclr_pool *pool;
-    double tolerance; /* relative, of sums of some hundred products */
+    double tolerance; /* relative, for sums of a few hundred products */
     int count;
     struct {
         void *place;
@@ -71,8 +71,8 @@ static inline void *fixture_reals(fixture *f, const double *values, size_t count
     return place;
 }
 
-/* Activations may be in blocks of pictures and of 32 channels (engine/tiles/tiles.h); else they are
- * plain reals. */
+/* Activations may be in blocks of pictures and of 32 channels (engine/tiles/tiles.h); otherwise
+ * they are plain reals. */
 static inline bool has_blocks(const fixture *f, nnclr_kind kind) {
     return f->t->tensor_bytes(&f->g, (nnclr_shape){1, 1, 1, 1, 1}, kind) > sizeof(double);
 }
@@ -116,7 +116,7 @@ static inline double *host_reals(fixture *f, const void *place, size_t count) {
     return host;
 }
 
-/* Pictures, 32 or of floats 16, and 32 channels fill blocks, the last with zeros; a value is a
+/* Pictures, 32 or with floats 16, and 32 channels fill blocks, the last with zeros; a value is a
  * float, or one or three bfloat16. */
 static inline void check_padding(const fixture *f, const nnclr_tensor *tensor) {
     nnclr_shape s = tensor->shape;

@@ -35,7 +35,7 @@ static inline int scene_shade(int u, int v, int c) {
     return sky[c] + v * fade[c] / 1024;
 }
 
-/* From -16 to 15, another one for each pixel. */
+/* From -16 to 15, a different one for each pixel. */
 static inline int scene_grain(int x, int y) {
     uint32_t n = (uint32_t)x * 374761393u + (uint32_t)y * 668265263u;
     n = (n ^ n >> 13) * 1274126177u;

@@ -1,5 +1,5 @@
-/* A network that reads z and p straight from its input, so that the method's whole step can be held
- * against numbers computed elsewhere: a picture is 1 x 1 with 2d channels, z in front of p. */
+/* A network that reads z and p straight from its input, so that the method's whole step can be
+ * compared with numbers computed elsewhere: a picture is 1 x 1 with 2d channels, z before p. */
 #ifndef NNCLR_TESTS_GOLDEN_METHOD_H
 #define NNCLR_TESTS_GOLDEN_METHOD_H
 
@@ -29,7 +29,7 @@ static const float golden_views[2][GOLDEN_N][2 * GOLDEN_D] = {
 };
 static const int64_t golden_record[GOLDEN_N] = {10, 11, 12}, golden_label[GOLDEN_N] = {0, 1, 0};
 
-/* A linear operator that is to take d of the 2d features. */
+/* A linear operator that takes d of the 2d features. */
 static inline int golden_select(golden *g, int features, const char *name, const char *mark) {
     int value = nnclr_add_linear(g->net, features, name, GOLDEN_D, false, &g->e);
     CHECK_SAYS(value >= 0 && nnclr_network_mark(g->net, mark, value, &g->e), "%s", g->e.message);
@@ -51,7 +51,8 @@ static inline void golden_weights(golden *g, size_t segment, int first) {
                 NNCLR_F64, weights);
 }
 
-/* For n of the rows as `communicator` shares them out. Without predictor the loss is made of z. */
+/* For n of the rows as `communicator` shares them out. Without a predictor the loss is made of
+ * z. */
 static inline void golden_open_share(golden *g, nnclr_precision precision,
                                      const nnclr_method_options *options, bool predictor,
                                      nnclr_communicator communicator, int n) {

@@ -57,7 +57,7 @@ static inline void jpeg_variant_row(const jpeg_variant *variant, const uint8_t *
         case COLORS_GRAY:
             to[x] = rgb[1];
             break;
-        case COLORS_CMYK: /* inks, stored inverted as all do; half of the darkness is black */
+        case COLORS_CMYK: /* inks, stored inverted as is usual; half of the darkness is black */
             for (int c = 0; c < 3; c++)
                 to[4 * x + c] = rgb[c];
             to[4 * x + 3] = (uint8_t)(127 + rgb[0] / 2);
@@ -74,7 +74,7 @@ static inline nnclr_buffer jpeg_variant_encode(const nnclr_image *image,
     struct jpeg_error_mgr errors;
     unsigned char *bytes = NULL;
     unsigned long size = 0;
-    jpeg.err = jpeg_std_error(&errors); /* leaves the program: the pictures are our own */
+    jpeg.err = jpeg_std_error(&errors); /* ends the program on errors: the pictures are our own */
     jpeg_create_compress(&jpeg);
     jpeg_mem_dest(&jpeg, &bytes, &size);
     jpeg.image_width = (JDIMENSION)image->width;

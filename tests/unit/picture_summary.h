@@ -1,6 +1,6 @@
 /* What tests/reference/formula_pictures.py keeps of a picture that an outside program made, and the
- * comparison of ours with it. Samples show a value that is wrong, the projections on uniform draws
- * and the means that all others are right as well. */
+ * comparison of ours with it. Samples show a value that is wrong; the projections on uniform draws
+ * and the means show that all others are right as well. */
 #ifndef NNCLR_TESTS_PICTURE_SUMMARY_H
 #define NNCLR_TESTS_PICTURE_SUMMARY_H
 
@@ -46,7 +46,7 @@ static inline void check_exact(const char *what, const exact_picture *must, cons
     }
 }
 
-/* By how many gray levels value `place` of ours may lie above (high) and below (-low) the other. */
+/* By how many gray levels value `place` of ours may be above (high) and below (-low) the other. */
 typedef struct level_bound {
     double low, high;
 } level_bound;

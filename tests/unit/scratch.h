@@ -25,7 +25,7 @@ static void scratch_end(void) {
     nftw(scratch_folder, scratch_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* "FOLDER/NAME" in one of eight turns of static memory. */
+/* "FOLDER/NAME" in one of eight static buffers, in turn. */
 static const char *scratch(const char *name) {
     static char paths[8][400];
     static unsigned turn;
@@ -56,7 +56,7 @@ static inline void scratch_write(const char *path, const void *bytes, size_t siz
     CHECK(fclose(file) == 0 && written == size);
 }
 
-/* Runs a shell command in the folder; true: it is there and succeeded. */
+/* Runs a shell command in the folder; true: the command is there and succeeded. */
 static inline bool scratch_run(const char *command) {
     char line[1500];
     scratch("");

@@ -39,7 +39,7 @@ static inline void compare_gradients(run *whole, run *single, const reference *w
     free(b);
 }
 
-/* What the projector's last bias adds to z, the batch norm behind the predictor's first layer takes
+/* What the projector's last bias adds to z, the batch norm after the predictor's first layer takes
  * away again, so that NNCLR's loss has no slope there: see test_resnet.c. */
 static inline bool is_without_gradient(const reference *want, const nnclr_segment *s) {
     return want->kind == NNCLR_METHOD_NNCLR && strcmp(s->name, "projector.7.bias") == 0;

@@ -21,7 +21,7 @@ static inline double uniform_statistic(double *values, int n, double low, double
     return worst * sqrt(n);
 }
 
-/* The same for two samples of n values, between which equal values make no difference. */
+/* The same for two samples of n values, in which equal values make no difference. */
 static inline double two_sample_statistic(double *a, double *b, int n) {
     qsort(a, (size_t)n, sizeof *a, ascending);
     qsort(b, (size_t)n, sizeof *b, ascending);

@@ -159,7 +159,7 @@ static inline nnclr_method_batch batch_of(const run *r) {
     return (nnclr_method_batch){r->views, r->record, r->label, r->step};
 }
 
-/* Three parts of a picture of its own to one of noise. */
+/* Three parts of the record's own picture to one of noise. */
 static inline void draw_views(run *r) {
     static double base[PICTURE], noise[PICTURE];
     for (int view = 0; view < VIEWS; view++)
@@ -337,7 +337,7 @@ static inline void mark_with_unit(nnclr_network *net, int value, const char *nam
                "%s", e->message);
 }
 
-/* nnclr_model_build, but for what the predictor reads. */
+/* nnclr_model_build, except for what the predictor reads. */
 static inline nnclr_network *build_predictor_on_features(const nnclr_model_spec *spec,
                                                          nnclr_error *e) {
     nnclr_network *net = nnclr_network_create(spec->size, spec->size, 3, e);

@@ -165,7 +165,7 @@ static void gzip_is_checked_to_its_end(void) {
         scratch_write(scratch("cut.tar.gz"), bytes.data, size);
         check_failed("cut.tar.gz", "truncated gzip stream");
     }
-    bytes.data[bytes.size - 8] ^= 1; /* of the first of two members */
+    bytes.data[bytes.size - 8] ^= 1; /* in the first of two members */
     nnclr_buffer second = scratch_read(scratch("g.tar.gz"));
     CHECK(nnclr_buffer_append(&bytes, second.data, second.size, &e));
     scratch_write(scratch("first.tar.gz"), bytes.data, bytes.size);

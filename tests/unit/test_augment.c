@@ -3,7 +3,7 @@
  * test_augment_draw.c.
  *
  * The bounds in gray levels are what Pillow's arithmetic on whole levels can make of the exact
- * value: where it truncates, ours lies up to a level above it and never below. */
+ * value: where it truncates, ours is up to a level above it and never below. */
 #include "image/augment.h"
 
 #include "tests/unit/byol_augment.h"
@@ -99,7 +99,7 @@ typedef struct colored {
     const nnclr_image *image;
 } colored;
 
-/* Pillow's luma is rounded, and its weights add up to 1, torchvision's to 0.9999. */
+/* Pillow's luma is rounded, and its weights add up to 1; torchvision's add up to 0.9999. */
 #define LUMA_OFF 0.53
 
 static level_bound color_bound(const void *context, size_t place) {
@@ -168,9 +168,8 @@ static void gray_is_near_pillow(void) {
     check_color_pillow(TO_GRAY);
 }
 
-/* Pillow's threshold 128 on bytes is 0.5 on floats: no byte lies between 127 and 128. Between them
- * x and 1 - x differ by less than a level, so that a rounding before makes no larger difference
- * after. */
+/* Pillow's threshold 128 on bytes is 0.5 on floats: no byte is between 127 and 128. Between them x
+ * and 1 - x differ by less than a level, so a rounding before makes no larger difference after. */
 static void solarize_is_pillows(void) {
     check_color_pillow(SOLARIZE);
     for (int v = 0; v < 256; v++) {
@@ -483,8 +482,8 @@ static const struct {
 };
 
 /* The whole picture resized by torchvision to a short side of round(size * 256 / 224), then its
- * centre cut out: pictures whose long side and margins come out as whole pixels, since where they
- * do not, torchvision rounds and this library does not. */
+ * centre cut out: pictures whose long side and margins come out as whole pixels, since if they do
+ * not, torchvision rounds and this library does not. */
 static void evaluation_cuts_the_centre(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     for (size_t i = 0; i < sizeof view_references / sizeof *view_references; i++) {

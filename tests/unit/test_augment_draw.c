@@ -167,8 +167,8 @@ static int bin_of(const int *from, int bins, double value) {
     return bin;
 }
 
-/* Two samples, of n and m values in the same bins: how far they are from being of one distribution,
- * as chi-square with one degree of freedom less than there are bins. */
+/* Two samples, of n and m values in the same bins: how far they are from having one distribution,
+ * as chi-square with one degree of freedom fewer than there are bins. */
 static double two_sample_chi_square(const double *a, double n, const int *b, double m, int bins) {
     double sum = 0;
     for (int k = 0; k < bins; k++)
@@ -328,7 +328,7 @@ static void choices_are_independent(void) {
 
 /* ---- the ready-made augmentations ---- */
 
-/* BYOL's two pipelines and SimCLR's one, as published; no random numbers where there is nothing
+/* BYOL's two pipelines and SimCLR's one, as published; no random numbers if there is nothing
  * random. */
 static void ready_made_augmentations(void) {
     static const struct {
@@ -406,8 +406,8 @@ static const struct {
 #include "tests/reference/augment_draws.inc"
 };
 
-/* Drawn in Python (tests/reference/augment_tf.py), number by number: what a version draws, the next
- * one draws, or a run that is resumed would see other views. */
+/* Drawn in Python (tests/reference/augment_tf.py), number by number: the next version must draw
+ * what one version draws, or a run that is resumed would see other views. */
 static void draws_stay_what_they_are(void) {
     for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
         nnclr_augment augment = augment_for_tests();

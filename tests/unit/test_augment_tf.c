@@ -14,7 +14,7 @@ static nnclr_buffer scratch_memory;
 
 static const struct operator_reference {
     const char *name;
-    double factor; /* of blur: sigma */
+    double factor; /* for blur: sigma */
     picture_kind kind;
     int width, height;
     exact_picture must;

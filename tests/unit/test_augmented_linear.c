@@ -86,7 +86,7 @@ static void open_bench(bench *b, int threads) {
     b->cut = nnclr_network_find(b->net, "features");
     b->d = nnclr_network_value(b->net, (size_t)b->cut)->c;
     b->view = nnclr_embed_view(&b->config, threads);
-    b->view.batch = 7; /* no divisor of anything */
+    b->view.batch = 7; /* divides nothing */
     b->set = make_set();
     for (int i = 0; i < RECORDS; i++)
         b->label[i] = label_of(i);
@@ -119,7 +119,7 @@ static void train(bench *b, const nnclr_augmented_options *options, nnclr_classi
     CHECK(fit->rows == LABELLED && fit->steps == EPOCHS * ((LABELLED + BATCH - 1) / BATCH));
 }
 
-/* Two classifiers, rounding apart. */
+/* Two classifiers, equal except for rounding. */
 static void check_alike(const nnclr_classifier *a, const nnclr_classifier *b) {
     double largest = 0;
     for (int i = 0; i < a->classes * a->d; i++)

@@ -47,7 +47,7 @@ static bool ends_with(const char *text, const char *end) {
     return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
-/* Paths may be longer than a message: what was done, and why it failed, is said all the same. */
+/* Paths may be longer than a message: what was done, and why it failed, is still said. */
 static void long_messages_lose_their_middle(void) {
     char big[3000], wide[3001];
     memset(big, 'a', sizeof big - 1);

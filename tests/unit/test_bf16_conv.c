@@ -39,7 +39,8 @@ static results magnitudes(const problem *p, bool add) {
     return r;
 }
 
-/* What products and float sums lose of the magnitudes, and what rounding does where values rest. */
+/* What products and float sums lose of the magnitudes, and what rounding does where values are
+ * stored. */
 static void check_part(const char *what, const double *got, const double *want,
                        const double *magnitude, double loss, double unit, size_t count) {
     for (size_t i = 0; i < count; i++)
@@ -153,7 +154,7 @@ static void folded_rows_agree_with_the_definition(void) {
         }
 }
 
-/* Of channels or pictures that do not fit, nothing is folded. */
+/* If channels or pictures do not fit, nothing is folded. */
 static void wide_rows_are_not_folded(void) {
     const nnclr_conv convs[] = {{11, 4, 3, 1, 1}, {5, 4, 7, 2, 3},   {1, 4, 33, 1, 0},
                                 {3, 4, 1, 1, 0},  {64, 64, 3, 1, 1}, {3, 4096, 3, 1, 1}};
@@ -218,8 +219,8 @@ static void check_equal(const bf16_kind *kind, const problem *p, const results *
         CHECK_SAYS(got->dw[i] == want->dw[i], "%s: dw[%zu]", kind->name, i);
 }
 
-/* Where products and sums are whole numbers, the bits are those of the engine cpu at f32, rounded
- * where values rest in bfloat16. */
+/* If products and sums are whole numbers, the bits are those of the engine cpu at f32, rounded
+ * where values are stored in bfloat16. */
 static void whole_numbers_are_those_of_the_cpu_engine(void) {
     for (int i = 0; i < CUT_CASES; i++) {
         problem p = make_problem(cut_cases[i].conv, cut_cases[i].in, (uint64_t)i);
@@ -264,7 +265,7 @@ static void is_plain_c_bit_for_bit(const bf16_kind *vectors) {
     }
 }
 
-/* Plain C adds in the order that is documented of VDPBF16PS, and so do fused multiply-adds. */
+/* Plain C adds in the order that is documented for VDPBF16PS, and so do fused multiply-adds. */
 static void vectors_are_plain_c_bit_for_bit(void) {
     bf16_kind vectors;
     int kinds = 0;

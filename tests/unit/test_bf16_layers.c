@@ -8,7 +8,7 @@ static void make_short(double *values, size_t count) {
         values[i] = rounded(values[i]);
 }
 
-/* What rests in tiles is rounded, sums of it are no further off. */
+/* What is stored in tiles is rounded; sums of it are no further off. */
 static void check_part(const char *kind, int part, const double *got, const double *want,
                        size_t count) {
     char what[60];

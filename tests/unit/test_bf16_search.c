@@ -1,5 +1,5 @@
-/* The support set's search with a sieve of bfloat16 beside that of the cpu engine at f32: the same
- * picks and the same bits of scores, whatever the rows. */
+/* The support set's search with a sieve of bfloat16 compared with that of the cpu engine at f32:
+ * the same picks and the same bits of scores, whatever the rows. */
 #include "tests/unit/bf16_kinds.h"
 
 typedef enum layout {
@@ -73,7 +73,7 @@ static void free_problem(problem *p) {
     free(p->rows), free(p->queries), free(p->records), free(p->exclude);
 }
 
-/* Twice, the second time after some of the rows have changed places: of those some again. */
+/* Twice, the second time after some of the rows have changed places, and some of those again. */
 static void compute(fixture *f, const problem *p, int32_t *picks, double *scores) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_engine *g = &f->g;
@@ -155,8 +155,8 @@ static void gain(double *numbers, int count) {
         numbers[i] = neighbour + (i % 2 ? 0.51 : 0.45) * step;
 }
 
-/* The best row's product falls behind that of the second best, which comes first, by nearly all
- * that the rounding of the rows, or of the query, can do. */
+/* The best row's product falls below that of the second best, which comes first, by nearly as much
+ * as the rounding of the rows, or of the query, can do. */
 static void rounding_at_its_worst_hides_no_row(void) {
     const int d = HOSTILE_D, half = HOSTILE_D / 2, second = 3, best = 70;
     for (int rows_round = 0; rows_round < 2; rows_round++) {
@@ -182,7 +182,7 @@ static void rounding_at_its_worst_hides_no_row(void) {
     }
 }
 
-/* In queries alone, in rows alone, in both. */
+/* Only in queries, only in rows, in both. */
 static void what_is_not_finite_hides_nothing(void) {
     const double bad[] = {NAN, INFINITY, -INFINITY, 3.4e38, -3.4e38, 1e30};
     for (int k = 0; k < 6; k++) {

@@ -1,4 +1,4 @@
-/* Whole NNCLR steps on tiles beside the same steps of the cpu engine at f32, from the same
+/* Whole NNCLR steps on tiles compared with the same steps of the cpu engine at f32, from the same
  * parameters and queue: loss, gradient and running statistics; and over many batches the error of
  * the gradient is noise. */
 #include "net/model.h"
@@ -178,7 +178,7 @@ enum { TRAINED = 25 }; /* steps; at the initial state deep networks turn roundin
 
 /* Each network, stem and width; batches that leave the last block of pictures nearly empty and
  * nearly full. One picture of zeros, taken into sums over 33, would move mean and variance by
- * percents. */
+ * several percent. */
 static void steps_agree_with_the_cpu_engine(void) {
     const struct {
         nnclr_arch arch;
@@ -213,7 +213,7 @@ static void steps_agree_with_the_cpu_engine(void) {
         double angle = cosine(got.gradient, exact.gradient, exact.count);
         double ratio = length(got.gradient, got.count) / length(exact.gradient, exact.count);
         double moved = statistics_distance(&got, &exact);
-        /* A neighbour that is picked otherwise changes a gradient at once, by a sixth in one of
+        /* A neighbour that is picked differently changes a gradient at once, by a sixth in one of
          * forty trained states; the statistics were never 7e-4 apart. */
         bool close = fabs(got.loss / exact.loss - 1) < 0.02 && angle > 0.85 &&
                      fabs(ratio - 1) < 0.25 && moved < 1e-3;

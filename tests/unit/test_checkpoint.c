@@ -132,8 +132,8 @@ static void there_and_back(void) {
     check_there_and_back(NNCLR_PRECISION_F64);
 }
 
-/* A number that is of no use in one place of one buffer: refused by the tensor's name, and what was
- * at the path stays. */
+/* A useless number in one place of one buffer: refused by the tensor's name, and what was at the
+ * path stays. */
 static void state_of_no_use_is_not_written(void) {
     static const double bad[] = {NAN, INFINITY, -1e19};
     nnclr_config config = small_config();
@@ -339,7 +339,7 @@ static void steps_that_no_run_has(void) {
     }
 }
 
-/* A number of the state, another in the file: a checkpoint is not written with what is of no use.
+/* A number of the state, another in the file: a checkpoint is not written with numbers of no use.
  */
 static void check_flipped(state *s, void *place, float in_file, const char *why) {
     const float mark = 1234.5678f;

@@ -242,7 +242,7 @@ static char *replaced(const char *text, const char *from, const char *to) {
     return out;
 }
 
-/* Checkpoints of versions that had torchvision's operators alone do not say so. */
+/* Checkpoints of versions that had only torchvision's operators do not say so. */
 static void without_a_jitter_it_is_torch(void) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
     nnclr_error e = NNCLR_NO_ERROR;

@@ -184,7 +184,7 @@ static void refuses_impossible_layouts(void) {
     }
 }
 
-/* All glyphs stay in their boxes, have ink (but the blank) and are told apart. */
+/* All glyphs stay in their boxes, have ink (except the blank) and can be told apart. */
 static void has_a_glyph_for_every_letter(void) {
     enum { BYTES = 8 * 12 * 3 };
     nnclr_image letter;

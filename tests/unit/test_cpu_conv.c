@@ -131,7 +131,7 @@ static bool has(const char *simd) {
     return nnclr_simd_has(strcmp(simd, "avx512") == 0 ? NNCLR_SIMD_AVX512 : NNCLR_SIMD_AVX2);
 }
 
-/* Where products and sums are whole numbers all orders of summing give the same bits. */
+/* If products and sums are whole numbers, all orders of summing give the same bits. */
 static void whole_numbers_are_exact(void) {
     if (!has("avx2"))
         SKIP("no kernels for vectors of this CPU");
@@ -158,7 +158,7 @@ static void whole_numbers_are_exact(void) {
 static void vectors_of_all_widths_give_the_same_bits(void) {
     if (!has("avx512"))
         SKIP("no AVX-512 here to compare AVX2 with");
-    int others = 0; /* than of matrices: the kernels were at work */
+    int others = 0; /* than those of matrices: the kernels were at work */
     for (size_t i = 0; i < WIDE_CASES; i++) {
         problem p = make_problem(wide_cases[i].conv, wide_cases[i].in, i);
         results a = compute_with("avx2", &p, i % 2), b = compute_with("avx512", &p, i % 2),

@@ -102,7 +102,7 @@ static void linear_layers(void) {
 
 typedef struct window_maximum {
     double value;
-    size_t at; /* first place of it */
+    size_t at; /* its first place */
 } window_maximum;
 
 static window_maximum find_maximum(const double *x, nnclr_shape s, int n, int oy, int ox, int c) {

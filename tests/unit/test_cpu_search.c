@@ -108,7 +108,7 @@ static void finds_what_a_loop_finds(void) {
     }
 }
 
-/* Unit rows whose products round: still the lowest of equal rows, wherever copies stand. */
+/* Unit rows whose products round: still the lowest of equal rows, wherever copies are. */
 static void copies_tie_whatever_the_rounding(void) {
     enum { M = 3000, D = 71, N = 40 };
     for (int round = 0; round < 4; round++) {
@@ -142,7 +142,7 @@ static void copies_tie_whatever_the_rounding(void) {
     }
 }
 
-/* Where all rows are one, whatever their products round to, the first are picked. */
+/* If all rows are the same, whatever their products round to, the first are picked. */
 static void equal_rows_are_picked_from_the_first_on(void) {
     enum { M = 1300, D = 96, N = 5, K = 4 };
     for (int round = 0; round < 2; round++) {

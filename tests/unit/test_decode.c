@@ -17,7 +17,7 @@ static bool decode(const nnclr_buffer *bytes, nnclr_image *image, nnclr_error *e
     return nnclr_decode(bytes->data, bytes->size, &limits, image, e);
 }
 
-/* Soft colours in a pattern that has no symmetry. */
+/* Soft colours in a pattern without symmetry. */
 static nnclr_image make_picture(int width, int height) {
     nnclr_image image;
     nnclr_error e;

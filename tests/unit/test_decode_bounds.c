@@ -29,8 +29,8 @@ enum { TIMES = 1, FIXED = NNCLR_DECODE_BYTES };
 
 typedef struct cost {
     bool read;
-    long pixels; /* 0 where it was not read */
-    long bytes;  /* of memory, beside what the encoded bytes take */
+    long pixels; /* 0 if it was not read */
+    long bytes;  /* of memory, in addition to what the encoded bytes take */
 } cost;
 
 typedef struct answer {
@@ -48,7 +48,7 @@ static answer decode_once(const nnclr_buffer *bytes) {
     return a;
 }
 
-/* `bytes` NULL: what a process takes that does nothing. */
+/* `bytes` NULL: what a process that does nothing takes. */
 static long run_apart(const nnclr_buffer *bytes, const char *name, answer *a) {
     int ends[2];
     CHECK(pipe(ends) == 0);
@@ -86,7 +86,7 @@ static void check_cost(const cost *c, const char *name) {
                c->bytes, c->pixels, bound);
 }
 
-/* What valgrind keeps beside the program counts as the program's. */
+/* What valgrind keeps next to the program counts as the program's. */
 static void need_own_memory(void) {
     if (getenv("NNCLR_WRAP"))
         SKIP("the memory of NNCLR_WRAP would count too");
@@ -127,7 +127,7 @@ static nnclr_image make_picture(int width, int height) {
     return image;
 }
 
-/* The dearest kinds: all coefficients in memory, four channels, turned. */
+/* The most expensive kinds: all coefficients in memory, four channels, turned. */
 static void takes_no_more_a_pixel_for_any_kind(void) {
     need_own_memory();
     nnclr_image image = make_picture(2000, 1500);

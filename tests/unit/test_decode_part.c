@@ -1,5 +1,5 @@
-/* Parts of pictures against the whole: equal where nothing is shrunk, close to the means of squares
- * where it is, and the same every time. */
+/* Parts of pictures against the whole: equal if nothing is shrunk, close to the means of squares if
+ * something is, and the same every time. */
 #include "check.h"
 
 #include "base/rng.h"
@@ -9,7 +9,7 @@
 
 enum { WIDTH = 203, HEIGHT = 157, QUALITY = 92, TRIALS = 40 };
 
-/* As photographs are: detail of brightness down to a few pixels, edges, softer colours. */
+/* Like photographs: detail of brightness down to a few pixels, edges, softer colours. */
 static nnclr_image make_picture(int width, int height) {
     nnclr_image image;
     nnclr_error e;
@@ -64,7 +64,7 @@ static nnclr_part random_part(nnclr_rng *rng, int width, int height) {
                         top + 1 + (int)nnclr_rng_below(rng, (uint64_t)(height - top)), 1};
 }
 
-/* Colour that is coarse in one direction alone bounds how far a picture can be shrunk. */
+/* Colour that is coarse in only one direction bounds how far a picture can be shrunk. */
 static int most_of(const jpeg_variant *variant) {
     return variant->across > variant->down   ? 8 * variant->down / variant->across
            : variant->down > variant->across ? 8 * variant->across / variant->down

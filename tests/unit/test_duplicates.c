@@ -72,7 +72,7 @@ static void find(double threshold) {
                e.message);
 }
 
-/* Row `to` becomes row `from`, a little louder and `off` by noise. */
+/* Row `to` becomes row `from`, a little longer and `off` by noise. */
 static void copy_row(float *to, const float *from, bool mirrored, double off) {
     for (int c = 0; c < D; c++) {
         const int x = c / 3 % SIDE, source = mirrored ? c + 3 * (SIDE - 1 - 2 * x) : c;
@@ -114,7 +114,7 @@ static void bytes_are_a_fact(void) {
 
 static void flat_pictures_are_near_nothing(void) {
     start(1, true);
-    for (int i = 0; i < 40; i++) /* each of one colour, brighter and brighter */
+    for (int i = 0; i < 40; i++) /* each of a single colour, brighter and brighter */
         for (int c = 0; c < D; c++)
             f.rows[i * D + c] = (float)(0.01 * (i + 1)) * (c % 3 == 0 ? 2.0F : -1.0F);
     find(0.99);
@@ -134,13 +134,13 @@ static void near_and_mirrored_copies_are_told_apart(void) {
     CHECK(is(2, 1, 3, 251, NNCLR_SAME_MIRRORED) && is(3, 1, 251, 3, NNCLR_SAME_MIRRORED));
     CHECK(is(4, 1, 250, 3, NNCLR_SAME_NEAR));
     CHECK(f.report.rows[0].twin.cosine > f.report.rows[2].twin.cosine);
-    f.set.pixels = 0; /* as a network's rows nobody can mirror them */
+    f.set.pixels = 0; /* as a network's rows they cannot be mirrored */
     find(0.99);
     CHECK(f.report.groups == 1 && is(0, 0, 3, 250, NNCLR_SAME_NEAR));
     stop();
 }
 
-/* All raw cosines are above 0.99: less their mean, only the copies are. */
+/* All raw cosines are above 0.99; with the mean removed, only those of the copies are. */
 static void features_that_are_all_alike_are_centred(void) {
     start(2, false);
     copy_row(f.rows + 77 * D, f.rows + 11 * D, false, 0.002);
@@ -311,7 +311,7 @@ static void leaks_are_found(void) {
     stop();
 }
 
-/* Who watches hears of it, and can end it. */
+/* Whoever watches hears of it, and can end it. */
 static bool end_at_pairs(void *context, const char *what, int64_t done, int64_t total,
                          const char *note) {
     (void)note;

@@ -42,7 +42,7 @@ static void what_is_built_in_is_given(void) {
     nnclr_pool_free(pool);
 }
 
-/* What this CPU has by the kernel's word. */
+/* What this CPU has according to the kernel. */
 static bool cpu_has(const char *flag) {
     char line[8192], spaced[32];
     snprintf(spaced, sizeof spaced, " %s ", flag);

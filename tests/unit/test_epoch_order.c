@@ -1,4 +1,4 @@
-/* Orders of an epoch and what they cost: every record once, mixed, and each frame read once where a
+/* Orders of an epoch and what they cost: every record once, mixed, and each frame read once if a
  * window is asked for. The sets are sorted by class and ten times what is held. */
 #include "image/epoch_order.h"
 
@@ -109,7 +109,7 @@ static void without_window_is_the_permutation(void) {
     nnclr_shard_set_close(set);
 }
 
-/* At any moment the records that have begun but not ended their frame lie in at most `window`. */
+/* At any moment at most `window` frames have been begun and not ended. */
 static void dwells_on_few_frames(void) {
     open_set(0);
     size_t frames = nnclr_shard_set_frame_count(set);
@@ -132,8 +132,8 @@ static void dwells_on_few_frames(void) {
 }
 
 /* Pearson's statistic of the classes' counts in all batches of some epochs. With batches of records
- * drawn without order it is about that of batches * (CLASSES - 1) degrees of freedom, a little less
- * since an epoch holds each record once. */
+ * drawn without order it is about that of batches * (CLASSES - 1) degrees of freedom, a little
+ * less, since an epoch holds each record once. */
 static double chi_square(size_t window, int epochs, double *degrees) {
     double sum = 0, expected = (double)PHOTO_BATCH / CLASSES;
     for (int epoch = 0; epoch < epochs; epoch++) {
@@ -223,8 +223,8 @@ static void reads_each_frame_once_an_epoch(void) {
     CHECK(nnclr_shard_set_frames_held(set) == 0);
     nnclr_shard_set_close(set);
 
-    /* With more threads a frame may be loaded by two at once, how often is up to the scheduler: but
-     * for the window each record would cost a frame. */
+    /* With more threads a frame may be loaded by two at once, how often is up to the scheduler;
+     * without the window each record would cost a frame. */
     open_set(0);
     read = load(20, 4, &held);
     CHECK_SAYS(read >= 2 * frames && read < RECORDS, "%llu frames read", (unsigned long long)read);

@@ -269,8 +269,8 @@ static void resnet50_gradients_are_the_differences(void) {
     close_bench(&b);
 }
 
-/* Values with several readers in ways a ResNet has not: a residual that a pool reads as well, rows
- * that two linear layers read, one of which leads nowhere. */
+/* Values with several readers in ways that a ResNet does not have: a residual that a pool reads as
+ * well, rows that two linear layers read, one of which leads nowhere. */
 static void fanned_out_gradients_are_the_differences(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_network *net = nnclr_network_create(7, 7, 2, &e);
@@ -324,7 +324,7 @@ static void ranges_add_up_to_the_whole(void) {
     CHECK(b.parameters.batches == 4);
     seed(&b, b.x, last);
     nnclr_execution_backward(b.x, last, features);
-    nnclr_execution_seed(b.x, features); /* its gradient stands where the heads left it */
+    nnclr_execution_seed(b.x, features); /* its gradient is where the heads left it */
     nnclr_execution_backward(b.x, features, 0);
     double *parts = gradients_of(&b), *again = tensor_of(&b, b.x, last);
     CHECK(same(whole, parts, count));
@@ -336,7 +336,7 @@ static void ranges_add_up_to_the_whole(void) {
     close_bench(&b);
 }
 
-/* Heads planned alone, given the features, do what they do behind the backbone. */
+/* Heads planned alone, given the features, do what they do after the backbone. */
 static void heads_run_alone(void) {
     bench b;
     nnclr_error e = NNCLR_NO_ERROR;
@@ -359,7 +359,7 @@ static void heads_run_alone(void) {
     double *want = reals_of(&b, nnclr_execution_gradient(b.x, features)->place, count),
            *got = reals_of(&b, nnclr_execution_gradient(heads, features)->place, count);
     CHECK(largest(want, count) > 0 && same(want, got, count));
-    /* a cut that a residual steps over is none */
+    /* a cut that a residual steps over is not one */
     CHECK(!nnclr_execution_create_range(&b.parameters, NNCLR_TRAINING, 2, 4, 3, -1, &e));
     CHECK(strstr(e.message, "not a cut"));
     nnclr_execution_free(heads);
@@ -377,7 +377,7 @@ typedef struct moments {
     double mean, variance; /* biased */
 } moments;
 
-/* Of channel `channel` over `pictures` pictures of [h][w][c]. */
+/* Those of channel `channel` over `pictures` pictures of [h][w][c]. */
 static moments moments_of(const double *x, size_t rows, size_t c, size_t channel) {
     double sum = 0, squares = 0;
     for (size_t i = 0; i < rows; i++)
@@ -614,8 +614,8 @@ static void live_blocks_of_resnets_never_overlap(void) {
 #ifndef SANITIZED
 static atomic_int allocations;
 
-/* Counts what this program's own code asks for, not what a BLAS does inside (OpenBLAS's kernels for
- * small matrices allocate). */
+/* Counts what this program's own code asks for, not what a BLAS asks for inside (OpenBLAS's kernels
+ * for small matrices allocate). */
 #define COUNT_ALLOCATION() count_allocation(__builtin_return_address(0))
 
 extern const char __executable_start[], etext[];

@@ -1,6 +1,6 @@
 /* Ten free-running steps of fine-tuning on fixed views against PyTorch
- * (tests/reference/finetune_steps.py), in double precision, and what is wrong in one thing must not
- * pass for it. */
+ * (tests/reference/finetune_steps.py), in double precision; and a method that is wrong in one thing
+ * must not pass for it. */
 #include "net/model.h"
 #include "tests/unit/engine_fixture.h"
 #include "tests/unit/torch_summary.h"
@@ -88,7 +88,7 @@ static void close_run(run *r) {
     fixture_close(&r->f);
 }
 
-/* Three parts of a picture of its own to one of noise. */
+/* Three parts of the record's own picture to one of noise. */
 static nnclr_method_batch draw_batch(run *r, int step) {
     static double base[PICTURE], noise[PICTURE];
     for (int i = 0; i < N; i++) {
@@ -120,7 +120,7 @@ static void take_step(run *r, int step, nnclr_metrics_line *line) {
 /* How far a run was from PyTorch's, in tolerances. */
 typedef struct distances {
     double loss, norm, updates, running;
-    int step; /* the first whose loss was further than one; 0: none */
+    int step; /* the first whose loss was further than one away; 0: none */
 } distances;
 
 static double largest(double a, double b) {
@@ -182,7 +182,7 @@ static void ten_steps_are_torchs(void) {
                d.loss, d.norm, d.updates, d.running, d.step);
 }
 
-/* The first step has a rate of 0, the second moves the classifier alone, away from zero. */
+/* The first step has a rate of 0, the second moves only the classifier, away from zero. */
 static void check_wrong(const nnclr_config *config, int step) {
     const distances d = follow(config);
     CHECK_SAYS(d.step == step && !(d.loss <= 1e4) && !(d.updates <= 1e4),
@@ -211,8 +211,8 @@ static void rates_and_decay_are_told(void) {
     check_wrong(&config, 4);
 }
 
-/* In micro-batches batch norm has other statistics: the first loss is that of zeros all the same,
- * and one micro-batch that is the whole batch changes nothing. */
+/* In micro-batches batch norm has other statistics: the first loss is still that of zeros, and one
+ * micro-batch that is the whole batch changes nothing. */
 static void micro_batches(void) {
     nnclr_config config = right_config();
     config.micro_batch = N / 2;

@@ -1,5 +1,5 @@
-/* Frames that are kept while an epoch reads them, in orders of calls that threads meet by chance:
- * each is made here by one thread, so that it is the same each time. */
+/* Frames that are kept while an epoch reads them, in orders of calls that threads run into by
+ * chance: here one thread makes each of them, so that it is the same each time. */
 #include "io/frame_window.h"
 
 #include "base/memory.h"
@@ -89,7 +89,7 @@ static void epochs_that_overlap_are_counted_apart(void) {
     nnclr_frame_window_free(w);
 }
 
-/* As a batch does that an epoch has no pictures left for, and a run that begins in the middle. */
+/* As does a batch for which an epoch has no pictures left, and a run that begins in the middle. */
 static void what_an_epoch_leaves_out_goes_in_the_next(void) {
     nnclr_frame_window *w = open_window();
     for (uint32_t epoch = 0; epoch < FRAMES; epoch++) {

@@ -1,4 +1,4 @@
-/* Reports on sets in memory in which things were planted, against plain loops and formulas. */
+/* Reports on sets in memory with planted findings, against plain loops and formulas. */
 #include "tests/unit/check.h"
 
 #include "base/memory.h"
@@ -19,7 +19,7 @@ typedef struct fixture {
 
 static fixture f;
 
-/* Clusters around one centre a class, `spread` wide. */
+/* Clusters around one centre for each class, `spread` wide. */
 static void fill(float *rows, uint64_t seed, double spread) {
     for (int i = 0; i < N; i++) {
         nnclr_rng centre = nnclr_rng_at(77, NNCLR_DRAW_SAMPLE, 0, (uint64_t)(i % CLASSES), 0);
@@ -320,7 +320,7 @@ static void health_of_axes(void) {
     stop();
 }
 
-/* Where rows are longer than they are many, the other product has the same eigenvalues. */
+/* If rows are longer than they are many, the other product has the same eigenvalues. */
 static void rank_is_the_same_from_either_side(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_health wide, tall;

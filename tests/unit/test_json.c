@@ -59,7 +59,7 @@ static void reals_read_back_exactly(void) {
     }
 }
 
-/* What Python's repr and json.dumps print, but for zeros and signs in exponents. */
+/* What Python's repr and json.dumps print, except for zeros and signs in exponents. */
 static void reals_have_as_few_digits_as_they_need(void) {
     const struct {
         double value;
@@ -87,7 +87,7 @@ static void reals_have_as_few_digits_as_they_need(void) {
         check_print(array, false, must);
         nnclr_json_free(array);
     }
-    /* Of any float, the digits read back as it does itself. */
+    /* For any float, the digits read back as the float itself. */
     uint32_t bits = 1;
     for (int i = 0; i < 100000; i++) {
         float value;

@@ -135,7 +135,7 @@ static void agrees_with_a_plain_computation(void) {
         }
 }
 
-/* The winner for row i among the others: as above, over a copy of which that row has no label. */
+/* The winner for row i among the others: as above, over a copy in which that row has no label. */
 static int64_t plain_winner_of_others(const data *d, int i, int k, double temperature) {
     data others = *d;
     others.train_label[i] = -1;

@@ -86,7 +86,7 @@ static double plain_objective(const data *x, const nnclr_classifier *w, double l
 
 /* ---- the objective ---- */
 
-/* More rows than a chunk, and a number that is none of its multiples. */
+/* More rows than a chunk, and a number that is not a multiple of it. */
 static void gradient_is_that_of_the_loss(void) {
     enum { N = 2048 + 77, COLUMNS = 5, SIZE = CLASSES * COLUMNS };
     const double h = 1e-5;
@@ -326,7 +326,8 @@ static void lambda_is_chosen_on_rows_that_were_held_out(void) {
     nnclr_classifier_free(&w);
 }
 
-/* What is best is told to be at an end of what was tried, and no more when that is wider. */
+/* The best value is reported to be at an end of what was tried, and no longer when that is
+ * wider. */
 static void a_choice_at_an_end_is_told(void) {
     data x;
     nnclr_classifier w;

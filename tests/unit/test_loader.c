@@ -69,7 +69,7 @@ static nnclr_loader_options options_for(int batch, int64_t first_step, int64_t s
     };
 }
 
-/* All that a loader yields, one step behind the other. */
+/* All that a loader yields, one step after the other. */
 typedef struct yield {
     float *views;
     int64_t *record, *label;
@@ -200,7 +200,7 @@ static nnclr_image decode_record(nnclr_shard_set *set, size_t record) {
     return image;
 }
 
-/* What stands in a batch is what the draw of its epoch, record, and view makes of the picture. */
+/* What is in a batch is what the draw of its epoch, record, and view makes of the picture. */
 static void views_are_drawn_for_their_record(void) {
     enum { BATCH = 40, STEPS = 4 };
     nnclr_error e = NNCLR_NO_ERROR;
@@ -237,7 +237,7 @@ static void check_names_bad_record(const nnclr_error *e) {
                "%s", e->message);
 }
 
-/* The step of the damaged record fails, for good, and those before it do not. */
+/* The step of the damaged record fails, permanently, and those before it do not. */
 static void a_damaged_record_is_named(void) {
     uint32_t order[RECORDS];
     nnclr_permutation(SEED, NNCLR_DRAW_ORDER, 0, RECORDS, order);

@@ -30,7 +30,7 @@ static const nnclr_method_options plain = {
     .neighbours = 1,
 };
 
-/* Views of `count` records from `first` on: both alike where `alike`. */
+/* Views of `count` records from `first` on: both alike if `alike`. */
 static void draw_batch(small *s, int64_t first, bool alike) {
     enum { PICTURE = SIZE * SIZE * 3 };
     for (int view = 0; view < 2; view++)
@@ -184,7 +184,7 @@ static void the_gradient_of_simclr(void) {
     check_gradient_of(&options, false, "");
 }
 
-/* The positive moves with the projector but passes no gradient, so that only the predictor's is the
+/* The positive moves with the projector but passes no gradient, so only the predictor's is the
  * slope of the loss. */
 static void the_gradient_of_the_own_view(void) {
     nnclr_method_options options = plain;
@@ -192,7 +192,7 @@ static void the_gradient_of_the_own_view(void) {
     check_gradient_of(&options, true, "predictor.");
 }
 
-/* The positive passes no gradient: where z is not what p is made of, none comes to it. */
+/* The positive passes no gradient: if z is not what p is made of, none comes to it. */
 static void positives_are_detached(void) {
     static const nnclr_positive positives[2] = {NNCLR_POSITIVE_NN, NNCLR_POSITIVE_VIEW};
     enum { WEIGHTS = GOLDEN_D * 2 * GOLDEN_D };
@@ -226,7 +226,7 @@ static void change_rows(small *s, const char *name) {
     free(values);
 }
 
-/* How far p moves when one value is changed and what lies behind z is computed again. */
+/* How far p moves when one value is changed and what comes after z is computed again. */
 static double change_of_p(const char *name) {
     small s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, &plain, true);
@@ -331,7 +331,7 @@ static void excluded_selves_are_present_but_not_picked(void) {
 }
 
 /* Every earlier row of the picture is masked, of both views and of several epochs: each would be
- * nearest, since nothing trains. Of the rest the nearest is picked. */
+ * nearest, since nothing trains. The nearest of the rest is picked. */
 static void every_row_of_the_own_record_is_excluded(void) {
     enum { STEPS = 6, ROWS = 4 * 2 * N, D = 8 };
     for (int exclude = 0; exclude < 2; exclude++) {
@@ -407,7 +407,7 @@ static void both_views_are_enqueued(void) {
     close_small(&s);
 }
 
-/* The least queue that holds both views of a batch is they, and nothing else. */
+/* The smallest queue that holds both views of a batch holds them and nothing else. */
 static void both_views_fill_a_queue_of_2n(void) {
     nnclr_method_options options = plain;
     options.enqueue = NNCLR_ENQUEUE_BOTH;

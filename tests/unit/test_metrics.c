@@ -117,7 +117,7 @@ static void count_softmax(nnclr_engine *g, const nnclr_cross_entropy *call) {
     counted->cross_entropy(g, call);
 }
 
-/* NT-Xent's loss has one softmax for each view. Those with the opposite view alone are made for a
+/* NT-Xent's loss has one softmax for each view. Those with only the opposite view are made for a
  * line of the metrics, as often as one asks for it. */
 static void contrast_acc_costs_nothing_unless_it_is_measured(void) {
     nnclr_method_options options = golden_options;
@@ -153,7 +153,7 @@ static void deviations_before_any_normalisation(void) {
     for (int view = 0; view < 2; view++)
         for (int i = 0; i < GOLDEN_N; i++)
             for (int j = 0; j < GOLDEN_D; j++) {
-                t.views[view][i][j] += 5;             /* z: a shift is no deviation */
+                t.views[view][i][j] += 5;             /* z: a shift is not a deviation */
                 t.views[view][i][GOLDEN_D + j] *= 10; /* p: length counts */
             }
     double z_part = 2 * 0.596078376982364 - 0.395428814749368;
@@ -286,8 +286,8 @@ static void replace_support(golden *g, int m, int cursor, const double *rows) {
     free(none);
 }
 
-/* The newest 1024 are plus and minus one direction; the few older ones stand across it, wherever in
- * the ring they are. */
+/* The newest 1024 are plus and minus one direction; the few older ones are perpendicular to it,
+ * wherever in the ring they are. */
 static void rank_of_the_newest_1024(void) {
     enum { OLD = 30, M = 1024 + OLD };
     taken t;
@@ -305,7 +305,7 @@ static void rank_of_the_newest_1024(void) {
         measure(&t);
         CHECK_NEAR(t.metrics.z_rank, 1, 1e-9);
     }
-    for (int i = 0; i < M; i++) /* one row less of age is one direction more */
+    for (int i = 0; i < M; i++) /* one row of age fewer is one direction more */
         rows[i * GOLDEN_D] = i < OLD + 1 ? 0 : i % 2 ? 1 : -1;
     rows[OLD * GOLDEN_D + 1] = 1;
     replace_support(&t.g, M, 0, rows);

@@ -1,6 +1,6 @@
 /* Ten steps whose backbone runs in micro-batches, in double precision, against the same steps with
  * a backbone that takes all pictures at once in as many batch norm groups, and running statistics
- * by the formulas; and, if there is one micro-batch alone, against the plain step bit for bit. */
+ * by the formulas; and, if there is only one micro-batch, against the plain step bit for bit. */
 #include "ssl/micro_batches.h"
 #include "tests/unit/ten_steps.h"
 
@@ -105,7 +105,7 @@ static void put_statistics(run *r, const double *statistics) {
 }
 
 /* One batch norm's from `parts`: per micro-batch a tenth of mean and unbiased variance, each of
- * `rows` numbers a channel. */
+ * `rows` numbers per channel. */
 static void pool_norm(double *const *parts, int count, double rows, const nnclr_segment *mean,
                       double *statistics) {
     size_t c = mean->count, at = mean->offset;
@@ -268,7 +268,7 @@ static void one_micro_batch_is_the_plain_step(void) {
     close_split(&library);
 }
 
-/* What a smaller batch norm group does to the loss is no rounding: the comparison can fail. */
+/* What a smaller batch norm group does to the loss is not rounding: the comparison can fail. */
 static void other_sizes_are_other_steps(void) {
     static split_run four, eight;
     open_library(&four, 4);

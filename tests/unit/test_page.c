@@ -51,7 +51,7 @@ static int count_of(const char *text, const char *what) {
     return count;
 }
 
-/* Numbers alone. */
+/* Only numbers. */
 static bool is_drawn(const char *svg) {
     return !strstr(svg, "nan") && !strstr(svg, "inf");
 }
@@ -118,7 +118,7 @@ static void history_is_thinned(void) {
     CHECK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0);
 }
 
-/* It costs itself: the others' curves are drawn. */
+/* It costs only itself: the others' curves are drawn. */
 static void a_damaged_line_is_left_out(void) {
     static const char *const damaged[] = {"[1]",
                                           "{\"loss\":1}",
@@ -145,7 +145,7 @@ static void a_damaged_line_is_left_out(void) {
     nnclr_error e = NNCLR_NO_ERROR;
     scratch_write(scratch("m"), "x\n", 2);
     CHECK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0 && h.damaged == 1);
-    static char huge[NNCLR_HISTORY_POINTS * 60]; /* two lines a point: their sum is not finite */
+    static char huge[NNCLR_HISTORY_POINTS * 60]; /* two lines per point: their sum is not finite */
     size_t used = 0;
     for (int i = 0; i < NNCLR_HISTORY_POINTS + 2; i++)
         used += (size_t)sprintf(huge + used, "{\"step\":%d,\"loss\":1.7e308}\n", i);

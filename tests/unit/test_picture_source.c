@@ -139,7 +139,7 @@ static nnclr_error read_fails(nnclr_source *source, size_t i) {
 
 /* ---- folders ---- */
 
-/* In an order that is nobody's. Those beside the classes and the hidden ones do not count. */
+/* In no particular order. Those beside the classes and the hidden ones do not count. */
 static const char *const tree[] = {
     "cat/b.jpg",     "cat/a/2.jpg", "cat/a-b/1.jpg", "dog-/x.jpg",           "cat/a.jpg",
     "cat/a/1.jpg",   "README",      "dog/z.jpg",     "cat/new\nline.jpg",    "Zebra/1",
@@ -323,7 +323,7 @@ static void resolves_links_and_replaced_members(void) {
                "give the file");
     CHECK(read_fails(source, 6).code == NNCLR_ERROR_LIMIT);
     check_content(source, 7, "");
-    check_content(source, 8, "xxxxxxxxxxxxxxxx"); /* no picture: what tells so was kept */
+    check_content(source, 8, "xxxxxxxxxxxxxxxx"); /* not a picture: what shows that was kept */
     nnclr_source_close(source);
 }
 

@@ -9,7 +9,7 @@ enum { RANKS = GOLDEN_N, MOST = 256, WEIGHTS = 2 * GOLDEN_D * 2 * GOLDEN_D };
 static pthread_barrier_t barrier;
 static double board[RANKS][MOST]; /* the tests run in double precision, on engine memory */
 
-/* Everybody's reals are on the board between the two. */
+/* All reals are on the board between the two. */
 static void publish(const nnclr_communicator *c, const void *from, size_t count) {
     memcpy(board[c->rank], from, count * sizeof(double));
     pthread_barrier_wait(&barrier);

@@ -84,7 +84,7 @@ static void crops_equal_torchvision(void) {
 /* On bytes Pillow rounds to whole levels after each of the two passes. The second pass keeps the
  * first error as it is, or for the cubic, whose absolute weights add up to 1.25 at most, enlarges
  * it: 1 level, or 1.125. Pillow also clips between the passes what the cubic overshoots, by up to
- * an eighth of the range; there is no such thing in soft pictures, of shades from 32 to 223. */
+ * an eighth of the range; there is no such thing in soft pictures, with shades from 32 to 223. */
 static level_bound two_roundings(const void *context, size_t place) {
     (void)place;
     const struct crop_reference *r = context;
@@ -102,8 +102,8 @@ static void crops_are_near_pillows(void) {
     }
 }
 
-/* Cutting first and resizing the piece as a picture of its own, which test equals_pillow judges, is
- * the definition; and the picture around the piece would make a difference. */
+/* Cutting first and resizing the piece as a picture of its own, which the test equals_pillow
+ * judges, is the definition; and the picture around the piece would make a difference. */
 static void a_crop_is_cut_before_it_is_resized(void) {
     static float must[MOST], around[MOST];
     nnclr_error e = NNCLR_NO_ERROR;

@@ -105,7 +105,7 @@ static void compare_rows(bench *b, nnclr_execution *x, const char *name, const s
     free(rows);
 }
 
-/* The segments that `want` goes on with; how many. */
+/* The segments that come next in `want`; returns how many. */
 static size_t compare_segments(bench *b, const summary *want, const nnclr_segment *segments,
                                size_t count, const void *reals) {
     size_t known = 0;
@@ -151,9 +151,9 @@ static void compare_features(bench *single, bench *whole, nnclr_execution *x, nn
 }
 
 /* The bias of the projector's last batch norm shifts z alike for the whole batch, and that is what
- * the batch norm behind the predictor's first layer takes away again: the loss, which reads p
- * alone, has no slope there. What rounding leaves of that gradient is 1e-15 of the whole one in
- * double, and so has no digit in common with what it leaves in float. */
+ * the batch norm after the predictor's first layer takes away again: the loss, which reads only p,
+ * has no slope there. What rounding leaves of that gradient is 1e-15 of the whole one in double,
+ * and so has no digit in common with what it leaves in float. */
 static bool is_without_gradient(const nnclr_segment *s) {
     return strcmp(s->name, "projector.7.bias") == 0;
 }
@@ -206,7 +206,7 @@ static void open_double(bench *b, const reference *r) {
 }
 
 /* From random weights PyTorch's own f32 features of ResNet-101 and -152 are 3e-4 and 1e-3 from its
- * f64 ones: there is nothing to hold 1e-4 against. */
+ * f64 ones: there is nothing to compare with to 1e-4. */
 static void check_in_f64(const reference *r) {
     bench b;
     open_double(&b, r);

@@ -136,7 +136,7 @@ static void a_run_that_was_killed_as_it_began(void) {
     }
 }
 
-/* A FIFO, a device or a folder in the place of a file is refused, and not waited for. */
+/* A FIFO, a device or a folder in place of a file is refused, and not waited for. */
 static void what_is_no_file_is_refused(void) {
     static const char *const own[] = {"run.json", "metrics.jsonl", "checkpoint.safetensors.zst",
                                       "DONE", "checkpoint-0001.safetensors.zst"};
@@ -154,7 +154,7 @@ static void what_is_no_file_is_refused(void) {
         CHECK(rmdir(path) == 0);
         put(folder, own[i], "old");
     }
-    /* Nor is the lock another's file. */
+    /* Nor may the lock be another's file. */
     snprintf(lock, sizeof lock, "%s/.lock", folder);
     put(folder, "precious", "precious");
     CHECK(unlink(lock) == 0 && symlink("precious", lock) == 0);
@@ -302,7 +302,7 @@ static void metrics_are_cut_to_the_step(void) {
         "{\"step\":1}\n{\"step\":2,\"epoch\":9}\n{\"probe\":0.5}\n{\"step\":3,\"again\":1}\n");
     CHECK(nnclr_run_metrics_open(run, 0, &e));
     check_text(path, "{\"probe\":0.5}\n");
-    /* What a power failure may leave: lines that are none. */
+    /* What a power failure may leave: lines that are not lines. */
     static const char torn[] = "{\"step\":1}\n\0\0\0\0{\"step\":2}\n{\"st\n{\"step\":3}\n";
     scratch_write(path, torn, sizeof torn - 1);
     CHECK(nnclr_run_metrics_open(run, 2, &e));

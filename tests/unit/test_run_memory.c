@@ -1,4 +1,4 @@
-/* What a run would hold of memory, and what is offered to one that does not fit. */
+/* How much memory a run would hold, and what is offered to one that does not fit. */
 #include "train/run_memory.h"
 
 #include "net/execution.h"
@@ -22,7 +22,7 @@ static size_t need(const nnclr_config *c) {
     return bytes;
 }
 
-/* Measured and made are the same plan; the views and the weights come on top. */
+/* The plan that is measured is the one that is made; the views and the weights come on top. */
 static void the_plan_is_that_of_the_network(void) {
     const nnclr_config c = small_config();
     nnclr_network *net = nnclr_model_build(&c.model, &e);
@@ -42,7 +42,8 @@ static void the_plan_is_that_of_the_network(void) {
     nnclr_network_free(net);
 }
 
-/* Whatever there is: the micro-batch that is named fits, and the next larger divisor does not. */
+/* However much there is: the micro-batch that is named fits, and the next larger divisor does
+ * not. */
 static void the_largest_micro_batch_is_offered(void) {
     static const int divisors[] = {8, 12, 16, 24, 32, 48, 96};
     const nnclr_config whole = small_config();

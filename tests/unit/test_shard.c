@@ -70,7 +70,7 @@ static const char *make(const char *name, int first, int count, bool large) {
     return path;
 }
 
-/* "" when record `at` of the set is record i as written; else what differs. */
+/* "" if record `at` of the set is record i as written; otherwise what differs. */
 static const char *differs(nnclr_shard_set *set, size_t at, int i, bool large, nnclr_error *e) {
     static nnclr_buffer bytes;
     nnclr_record is, must = record_of(i, large);
@@ -262,8 +262,8 @@ static bool refused(const unsigned char *bytes, size_t size, int count, const ch
     return failed;
 }
 
-/* Flips one bit in every `step`-th byte; returns how many of them were not refused. A few are none
- * that matter: a match in a zstd frame may have moved to other bytes that are the same. */
+/* Flips one bit in every `step`-th byte; returns how many of them were not refused. A few do not
+ * matter: a match in a zstd frame may have moved to other bytes that are the same. */
 static size_t flip_all(const char *path, int count, size_t step) {
     nnclr_buffer bytes = scratch_read(path);
     size_t passed = 0;
@@ -282,7 +282,7 @@ static void every_flip_is_refused(void) {
     CHECK_SAYS(passed < 15, "%zu flips are accepted", passed);
 }
 
-/* Cut behind the end record, before or between index and table, all data are there; anywhere else
+/* Cut after the end record, before or between index and table, all data are there; anywhere else
  * the file is refused. */
 static void every_cut_is_refused(void) {
     nnclr_buffer bytes = scratch_read(make("cut.tar.zst", 0, SMALL, false));
@@ -320,7 +320,7 @@ static void cut_concatenations_are_refused(void) {
     nnclr_buffer_free(&bytes);
 }
 
-/* zstd's checksum and tar's are all that is left then. */
+/* Then zstd's checksum and tar's are all that is left. */
 static void damaged_recompressed_shards_are_refused(void) {
     make("plain.tar.zst", 0, SMALL, false);
     if (!scratch_run("zstd -dc plain.tar.zst | zstd -q >again.tar.zst"))
@@ -354,7 +354,7 @@ static void a_flipped_tar_header_is_refused(void) {
     nnclr_buffer_free(&bytes);
 }
 
-/* Puts that index behind the data of the file, whose other bytes are given. */
+/* Puts that index after the data of the file, whose other bytes are given. */
 static const char *forge(nnclr_shard_file *file, const nnclr_buffer *bytes,
                          const nnclr_buffer *printed, nnclr_buffer *forged) {
     nnclr_error e;
@@ -421,7 +421,7 @@ static void forged_indexes_are_refused(void) {
     nnclr_buffer_free(&bytes);
 }
 
-/* The same in its text: what stands there, and what of the same length takes its place. */
+/* The same in its text: what is there, and what of the same length takes its place. */
 static void indexes_of_another_kind_are_refused(void) {
     static const struct {
         const char *text, *other, *message;
@@ -462,7 +462,7 @@ static void concatenated(void) {
     const char *joined = scratch("cat.tar.zst");
     nnclr_shard_set *set = open_set(&joined, 1, 0);
     check_set(set, LARGE, true);
-    CHECK(nnclr_shard_set_frames_read(set) == LARGE); /* from its own frames, one a record */
+    CHECK(nnclr_shard_set_frames_read(set) == LARGE); /* from its own frames, one per record */
     nnclr_shard_set_close(set);
     set = open_set(parts, 2, 0);
     check_set(set, LARGE, true);
@@ -586,7 +586,7 @@ static void a_set_of_many_files(void) {
     static char names[MANY][400];
     static const char *paths[MANY];
     nnclr_shard_options options = options_for(scratch("many"));
-    options.shard_size = 1; /* a record each */
+    options.shard_size = 1; /* one record in each */
     write_shard(&options, 0, MANY, false, NULL);
     CHECK(files_named("many") == MANY);
     for (int i = 0; i < MANY; i++) {

@@ -1,5 +1,5 @@
-/* The cache of a set of shards takes no memory that is not there. What is there is said by this
- * file, whose functions stand in for those of base/available_memory.c. */
+/* The cache of a set of shards takes no memory that is not there. This file says what is there: its
+ * functions replace those of base/available_memory.c. */
 #include "base/available_memory.h"
 #include "io/shard.h"
 #include "tests/unit/check.h"
@@ -22,7 +22,7 @@ size_t nnclr_memory_held(void) {
     return 0;
 }
 
-/* A frame a record. */
+/* A frame for each record. */
 static const char *make(void) {
     static unsigned char bytes[RECORD];
     const char *path = scratch("large.tar.zst");
@@ -74,7 +74,7 @@ static void the_cache_leaves_memory_to_others(void) {
     int kept = (16 << 20) / RECORD - 1;
     CHECK(read_again(path, UINT64_MAX, (256 << 20) - 1, SIZE_MAX) == RECORDS - kept);
     CHECK(read_again(path, UINT64_MAX, 256 << 20, SIZE_MAX) == 0);
-    /* Where it is short of memory later, it keeps what it has. */
+    /* If it is short of memory later, it keeps what it has. */
     CHECK(read_again(path, UINT64_MAX, SIZE_MAX, 0) == 0);
 }
 

@@ -7,8 +7,8 @@
 #include "tests/unit/check.h"
 #include "tests/unit/scratch.h"
 
-/* Bytes a record, of which its name here is 26; microseconds a record, of which a fifth of one is
- * usual: the rest is for sanitisers and slow machines. */
+/* Bytes per record, of which its name here is 26; microseconds per record, of which a fifth of one
+ * is usual: the rest is for sanitisers and slow machines. */
 enum { MOST_BYTES = 80, SLOWNESS = 5 };
 
 /* NNCLR_RECORDS=1000000 measures more. */

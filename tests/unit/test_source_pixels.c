@@ -49,7 +49,7 @@ static const char *const names10[] = {"airplane", "automobile", "bird",  "cat", 
                                       "dog",      "frog",       "horse", "ship", "truck"};
 #define NAMES10 "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n"
 
-/* The official layout, of 3, 2 and 4 pictures. */
+/* The official layout, with 3, 2 and 4 pictures. */
 static void make_cifar10(void) {
     CHECK(scratch_run("rm -rf c10 && mkdir c10"));
     write_text("c10/batches.meta.txt", NAMES10 "\n");
@@ -75,7 +75,7 @@ static nnclr_source *open_source(const char *input, const char *root) {
     return source;
 }
 
-/* The message of the refusal, less the scratch folder. */
+/* The message of the refusal, without the scratch folder. */
 static const char *refusal(const char *input, const char *root) {
     static nnclr_error e;
     nnclr_source *source = try_source(input, root, &e);
@@ -150,7 +150,7 @@ static void reads_cifar_100_by_its_fine_labels(void) {
     nnclr_source_close(source);
 }
 
-/* Records and labels are the same however they are asked for; names are what lies below. */
+/* Records and labels are the same however they are asked for; names are what is below. */
 static void finds_parts_by_every_way(void) {
     static const struct {
         const char *input, *root, *name;
@@ -401,7 +401,7 @@ static void keeps_pictures_and_sets_apart(void) {
     CHECK(nnclr_source_count(source) == 4);
     nnclr_source_close(source);
 
-    /* Among pictures, a file that is no set is one that cannot be read. */
+    /* Among pictures, a file that is not a set is one that cannot be read. */
     CHECK(scratch_run("rm -rf photos && mkdir -p photos/cat && mkfifo photos/cat/fifo.bin"));
     write_text("photos/cat/1.jpg", "\xff\xd8\xff\xe0 picture");
     write_text("photos/cat/x.bin", "something else");

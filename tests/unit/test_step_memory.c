@@ -1,7 +1,7 @@
 /* A training run allocates nothing between its first step and its last: this program's own malloc,
  * calloc, realloc, aligned_alloc, posix_memalign and mmap count, whoever calls them (OpenBLAS and
  * the other libraries too). On the threads that train there is no exception; a line of the metrics
- * (jansson) and a checkpoint are no part of a step, and there are none in those that are counted.
+ * (jansson) and a checkpoint are not part of a step, and there are none in those that are counted.
  * On the loader's threads two things are allowed:
  *
  * - libjpeg, libpng and zlib make their state anew for each picture;
@@ -149,7 +149,7 @@ static bool decodes(const char *library) {
 
 static void judge(void) {
     int growths = 0;
-    CHECK(calls > RECORDS && calls < MOST_CALLS); /* the decoders' at least were seen */
+    CHECK(calls > RECORDS && calls < MOST_CALLS); /* at least the decoders' were seen */
     for (int i = 0; i < calls; i++) {
         Dl_info where = {0};
         const char *file = dladdr(noted[i].caller, &where) ? where.dli_fname : "an unknown library";

@@ -101,7 +101,8 @@ static void an_enqueued_row_finds_itself(void) {
     close_ring(&r);
 }
 
-/* m is no multiple of n: after any number of steps the last m items are present, and no other. */
+/* m is not a multiple of n: after any number of steps the last m items are present, and no
+ * other. */
 static void the_oldest_go_first(void) {
     enum { M = 10, N = 4, STEPS = 9 }; /* more than three laps */
     ring r;
@@ -264,7 +265,7 @@ static void rank_counts_directions(void) {
     put_all(&r, rows);
     CHECK_NEAR(rank_of(&r, 1024), 4, 1e-12);
     CHECK_NEAR(spread, 1, 1e-15); /* the mean is 0 */
-    /* The newest two are +-: one direction (fewer rows than dimensions). */
+    /* The newest two are plus and minus one direction (fewer rows than dimensions). */
     for (int i = 6; i < 8; i++)
         for (int j = 0; j < D; j++)
             rows[i * D + j] = j == 0 ? (i == 6 ? 1 : -1) : 0;

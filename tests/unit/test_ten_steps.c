@@ -8,7 +8,7 @@
 /* How far a run was from PyTorch's, in tolerances. */
 typedef struct distances {
     double loss, picks, queue, updates, running;
-    int step; /* the first that was further than one; 0: none */
+    int step; /* the first that was further than one away; 0: none */
 } distances;
 
 static double furthest(const distances *d) {
@@ -97,7 +97,7 @@ static void nnclr_by_hand(void) {
 
 /* ---- methods that are wrong in one thing ---- */
 
-/* Not by a little, the weights and the loss, and first seen after `step` steps. */
+/* The weights and the loss are off by more than a little, first seen after `step` steps. */
 static void check_wrong(const reference *want, const variant *v, int step) {
     distances d = follow(want, v);
     CHECK_SAYS(d.step == step && !(d.loss <= 1e4) && !(d.updates <= 1e4),

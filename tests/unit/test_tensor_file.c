@@ -9,7 +9,7 @@
 #include "tests/unit/check.h"
 #include "tests/unit/scratch.h"
 
-/* 9 MiB and some: the data need two frames, and "b" lies across their border. */
+/* 9 MiB and some: the data need two frames, and "b" is across their border. */
 enum { BIG = (8 << 20) - 100, B_ROWS = 1000 };
 
 static const nnclr_tensor_info infos[] = {
@@ -295,7 +295,7 @@ static void flips_and_cuts_are_refused(void) {
     nnclr_buffer_free(&bytes);
 }
 
-/* Headers by hand, with ten bytes of data behind them. */
+/* Headers by hand, with ten bytes of data after them. */
 static void hostile_headers_are_refused(void) {
     static const struct {
         const char *json, *message; /* NULL: it is sound */

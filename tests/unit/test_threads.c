@@ -76,7 +76,7 @@ static void note_place(void *context, int task, int worker) {
 }
 
 /* In a process of its own, as the mask is read once: its last `cpus` CPUs are left to it. Each
- * worker has one of them for itself, or where they are fewer than workers, all. */
+ * worker has one of them for itself, or all if they are fewer than the workers. */
 static int count_strays(int cpus, int threads) {
     cpu_set_t mask, left;
     CPU_ZERO(&left);
@@ -215,7 +215,7 @@ static void *take_and_give(void *argument) {
     return NULL;
 }
 
-/* The most that takers of so much held at once. */
+/* The most that takers of that much held at once. */
 static size_t most_held(size_t bytes) {
     taker takers[TAKERS];
     atomic_size_t held = 0, most = 0;

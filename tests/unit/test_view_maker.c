@@ -1,5 +1,5 @@
-/* Views from parts of pictures against views of the whole: the same bits where nothing is shrunk,
- * within a bound where something is, and a view never depends on whether the other is made. */
+/* Views from parts of pictures against views of the whole: the same bits if nothing is shrunk,
+ * within a bound if something is, and a view never depends on whether the other is made. */
 #include "image/view_maker.h"
 
 #include "image/decode.h"
@@ -9,7 +9,7 @@
 
 enum { WIDTH = 900, HEIGHT = 700, SIZE = 48, VIEW = 3 * SIZE * SIZE, EPOCHS = 4, SEED = 5 };
 
-/* As photographs are: detail of all scales down to the pixel, edges, softer colours. */
+/* Like photographs: detail of all scales down to the pixel, edges, softer colours. */
 static nnclr_image make_picture(int width, int height) {
     nnclr_image image;
     nnclr_error e;
@@ -80,7 +80,7 @@ static void make(nnclr_view_maker *maker, nnclr_shard_set *set, nnclr_view_key k
     CHECK_SAYS(nnclr_view_maker_views(maker, set, &augment, key, out, &e), "%s", e.message);
 }
 
-/* Of the whole picture; returns how much smaller it might have been decoded. */
+/* The view of the whole picture; returns how much smaller it might have been decoded. */
 static int make_of_whole(nnclr_view_maker *maker, nnclr_shard_set *set, nnclr_view_key key,
                          int view) {
     nnclr_image image;

@@ -305,7 +305,7 @@ static void size_and_batch_must_fit(void) {
     nnclr_views_close(views);
 }
 
-/* The same tensors in either container are the same data; one value makes them others. */
+/* The same tensors in either container are the same data; one value makes them different. */
 static void identity_is_that_of_the_tensors(void) {
     static const char *const names[] = {"one.safetensors", "two.safetensors.zst",
                                         "three.safetensors"};

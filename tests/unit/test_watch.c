@@ -1,6 +1,6 @@
 /* The warnings of a run: each question by itself on both sides of its threshold, when a watch asks
- * and that it says a thing once; and on rows of a support set that an encoder made which has
- * collapsed to a constant with noise upon it, beside a healthy one. */
+ * and that it says a thing once; and on rows of a support set made by an encoder that has collapsed
+ * to a constant with noise on it, and by a healthy one. */
 #include "tests/unit/check.h"
 
 #include "base/rng.h"
@@ -82,7 +82,7 @@ static void collapse(void) {
     o.z_rank = 1.9;
     CHECK(asks(NNCLR_WARN_COLLAPSE, o));
     o = healthy();
-    o.z_spread = .009; /* of high rank, as noise is */
+    o.z_spread = .009; /* of high rank, like noise */
     CHECK(asks(NNCLR_WARN_COLLAPSE, o));
     o.z_rank = NAN; /* all the same */
     o.z_spread = 0;
@@ -187,7 +187,8 @@ static void random_picks_are_told_at_once_and_once(void) {
     CHECK(strstr(said, "step 11:"));
 }
 
-/* Ten pictures a hundred: an epoch of five steps is not enough to ask, two of them are. */
+/* A watch asks after ten steps of a hundred pictures: an epoch of five steps is not enough to ask,
+ * two of them are. */
 static void means_are_asked_about_at_an_epochs_end(void) {
     nnclr_watch w = listening();
     nnclr_observation o = healthy();
@@ -206,7 +207,7 @@ static void means_are_asked_about_at_an_epochs_end(void) {
     }
 }
 
-/* The warm-up ends behind step 5, the support set is full at step 11: means begin anew there. */
+/* The warm-up ends after step 5, the support set is full at step 11: means begin anew there. */
 static void means_begin_anew_when_the_run_changes(void) {
     nnclr_watch w = listening();
     nnclr_observation o = healthy();
@@ -245,7 +246,7 @@ static void a_mean_leaves_undefined_steps_out(void) {
 
 enum { ROWS = 200, D = 16 };
 
-/* A support set whose rows are `center` + noise of that deviation, drawn into `directions` of the
+/* A support set whose rows are `center` + noise of that deviation, drawn in `directions` of the
  * dimensions, as a watch sees it. */
 static int warnings_of(double center, double noise, int directions) {
     fixture f;
@@ -288,7 +289,7 @@ static void a_constant_encoder_with_noise_is_told(void) {
     CHECK(warnings_of(0, 1, 1) == 1); /* all along one line */
     CHECK(strstr(said, "collapse"));
     CHECK(warnings_of(0, 1, D) == 0);
-    CHECK(warnings_of(1, 1, D) == 0); /* a common direction is no collapse yet */
+    CHECK(warnings_of(1, 1, D) == 0); /* a common direction is not a collapse yet */
 }
 
 int main(void) {

@@ -21,7 +21,7 @@ static inline void fill_uniform(double *values, size_t count, uint64_t seed, uin
         values[i] = nnclr_rng_uniform(&rng, -1, 1);
 }
 
-/* The differences in all of these as a share of the norm: of a tensor that is zero but for
+/* The differences in all of these as a share of the norm: for a tensor that is zero except for
  * rounding, which has no digits to compare, as a share of 1e-3. */
 static inline double summary_distance(const summary *want, const double *values, size_t count,
                                       uint64_t record) {
