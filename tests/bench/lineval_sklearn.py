@@ -59,7 +59,7 @@ def load(path):
 
 
 def run(method, train, test):
-    import sklearn.linear_model, sklearn.neighbors, sklearn.preprocessing  # outside of the time
+    import sklearn.linear_model, sklearn.neighbors, sklearn.preprocessing  # not part of the time
     (rows, label), (test_rows, test_label) = load(train), load(test)
     start, busy = time.perf_counter(), time.process_time()
     predicted = {"knn": knn, "linear": linear}[method](rows, label, test_rows)

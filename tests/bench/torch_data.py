@@ -5,7 +5,7 @@
     torch_data.py pack SIZE ROUNDS FOLDER OUT  the short side to SIZE, JPEG of quality 95, into OUT
     torch_data.py draft ...                    the same, decoded no larger than that needs
 
-Prints pictures a second of processor time, and of the clock, a line a round.
+Prints pictures per second of processor time, and of clock time, one line per round.
 """
 import io
 import os

@@ -2,7 +2,7 @@
 """The peer of `make bench`: PyTorch with a ResNet like torchvision's, old or new.
 
 usage: torch_step.py train|infer ARCH WIDTH STEM SIZE BATCH STEPS HOW
-       torch_step.py list train|infer        -> the values of HOW that this PyTorch has, a line each
+       torch_step.py list train|infer        -> the values of HOW that this PyTorch has, one per line
 
 train is forward, backward and SGD; infer is the forward pass up to the pooled features. One line on
 standard output: the median of the steps in images/s, the peak of resident memory in MiB, PyTorch's
@@ -109,7 +109,7 @@ def trainer(net, features, autocast):
 def inference(net, autocast, example):
     kind = torch.bfloat16 if "bf16" in how else torch.float32
     net = net.to(memory_format=torch.channels_last).eval().to(kind)
-    # What makes constants of weights does not take those of the inference mode.
+    # What turns weights into constants does not take those of the inference mode.
     mode = torch.inference_mode
     if "frozen" in how:
         mode = torch.no_grad

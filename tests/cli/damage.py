@@ -3,7 +3,7 @@
     damage.py FILE FOLDER      FOLDER/CLASS for each: flip-*: one bit, cut-*: the end missing
 
 A file is taken apart here by the zstd format (RFC 8878) and the seekable format, with nothing of the
-programs under test. The names of copies that hold all data all the same begin with "whole-".
+programs under test. The names of copies that still hold all data begin with "whole-".
 """
 import os
 import struct
@@ -15,7 +15,7 @@ SEEK_TABLE, INDEX = 0x184D2A5E, 0x184D2A5A
 
 
 def frame_end(at):
-    """Past the frame that starts there, and whether it is skippable."""
+    """The end of the frame that starts there, and its magic number."""
     (magic,) = struct.unpack_from("<I", data, at)
     if magic & 0xFFFFFFF0 == 0x184D2A50:
         return at + 8 + struct.unpack_from("<I", data, at + 4)[0], magic
@@ -73,13 +73,13 @@ flip("table-first-size", start + 8)
 flip("table-checksum", start + 16)
 flip("table-count", end - 9)
 flip("table-descriptor", end - 5, 7)
-# A tensor file is whole without its table; a shard whose index has no table behind it is not.
+# A tensor file is whole without its table; a shard whose index has no table after it is not.
 flip("table-magic", end - 1, whole="" if frames[-2][2] == INDEX else "whole-")
 
 for i, (start, end, magic) in enumerate(frames):
     whole = "whole-" if start >= contents[-1][1] else ""
     put("%scut-before-frame-%d" % (whole, i), data[:start])
-    # Behind the data half of an index or a table is no frame, which a reader may notice.
+    # After the data, half of an index or a table is not a frame, which a reader may notice.
     put("cut-in-frame-%d" % i, data[:(start + end) // 2])
 put("cut-last-byte", data[:-1])
 put("longer-by-a-byte", data + b"\0")

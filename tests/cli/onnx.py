@@ -1,5 +1,5 @@
 """Reads tuned.onnx, run.onnx and tuned.safetensors as protobuf and safetensors say, with nothing but
-Python, and holds them against one another and against contents.json."""
+Python, and compares them with one another and with contents.json."""
 import json
 
 

@@ -2,14 +2,14 @@
 
     weights.py IN OUT CHANGE...    changes in their order:
         plain            without metadata
-        prefix=P         P in front of every name
-        copy=P           once more all that is there, with P in front of the names
+        prefix=P         P before every name
+        copy=P           everything once more, with P before the names
         children=N       numbers for names, as the children of a Sequential have them: conv1 is 0,
                          bn1 is 1, layer1 is N
         cut=P            only names that start with P, without it
         drop=NAME        without the tensor
-        without=SUFFIX   without all whose names end so
-        rename=OLD:NEW   OLD inside of names becomes NEW
+        without=SUFFIX   without all whose names end like that
+        rename=OLD:NEW   OLD inside names becomes NEW
         shape=NAME:D,D   another shape, filled with zeros
         add=NAME         one more tensor, of one number
         first=NAME:X     its first number becomes X

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the seeds in tests/fuzz/corpus: one small valid file or more of each kind that a fuzz target
-reads, and some that are nearly valid. Pictures are made by a formula. What a fuzz run has found lies
-beside them under names that start with "found-", and stays.
+reads, and some that are nearly valid. Pictures are made by a formula. What a fuzz run has found is
+next to them under names that start with "found-", and stays.
 
     tests/fuzz/make_corpus.py       (needs Python with Pillow and NumPy, and zstd)
 """

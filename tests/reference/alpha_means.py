@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def on_black(picture):
-    if picture.mode.startswith("I"):  # 16-bit gray: Pillow keeps its transparent value apart
+    if picture.mode.startswith("I"):  # 16-bit gray: Pillow keeps its transparent value separately
         gray = np.asarray(picture).astype(np.int64)
         visible = gray != picture.info["transparency"]
         return np.repeat(((gray >> 8) * visible)[..., None], 3, axis=2)

@@ -65,7 +65,7 @@ ADJUST = [brightness, contrast, saturation, hue]
 
 
 def crop(area, aspect, left, top, width, height):
-    """Of one draw: area in pixels; left and top are shares of the room that is left, below 1."""
+    """One draw: area in pixels; left and top are shares of the room that is left, below 1."""
     w = min(max(round(np.sqrt(area * aspect)), 1), width)
     h = min(max(round(np.sqrt(area / aspect)), 1), height)
     return int(left * (width - w + 1)), int(top * (height - h + 1)), w, h
@@ -100,11 +100,11 @@ def operator_rows():
     for kind, w, h, sigma in BLUR:
         source, radius = picture(kind, w, h) / 255, blur_radius(w)
         values = blur(source, radius, sigma)
-        if radius > 0:  # torchvision mirrors at the edges: of a black margin, black
+        if radius > 0:  # torchvision mirrors at the edges: with a black margin, black
             margin = 2 * radius
             wide = F.pad(torch.from_numpy(source).permute(2, 0, 1), margin)
             theirs = array(F.gaussian_blur(wide, 2 * radius + 1, sigma))
-            assert np.abs(values - theirs[margin:-margin, margin:-margin]).max() < 1e-6  # its kernel is of floats
+            assert np.abs(values - theirs[margin:-margin, margin:-margin]).max() < 1e-6  # its kernel consists of floats
         yield f'{{"blur", {sigma}, {kind}, {w}, {h},\n{exact(values)}}}'
 
 

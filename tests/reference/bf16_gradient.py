@@ -2,8 +2,8 @@
 """How far gradients at bf16 are from those at f32: ours, and PyTorch's under autocast.
 
 usage: bf16_gradient.py TRAINED VIEWS... : for each VIEWS file (uncompressed, as nnclr-views -o makes
-them) VIEWS.f32 and VIEWS.bf16 are checkpoints (uncompressed) one step of SGD with rate 1 and neither
-momentum nor decay behind TRAINED, so that their weights have moved by minus the gradient of SimCLR's
+them) VIEWS.f32 and VIEWS.bf16 are checkpoints (uncompressed) one step of SGD, with rate 1 and neither
+momentum nor decay, after TRAINED, so that their weights have moved by minus the gradient of SimCLR's
 loss. Prints the relative distance of each gradient from its float one: ours, PyTorch's, and that of
 our float gradient from PyTorch's, which shows that both compute the same loss.
 """

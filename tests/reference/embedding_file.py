@@ -41,7 +41,7 @@ def write(path, rows, label, classes):
 
 
 def make(path, n, d, classes, seed):
-    """Classes that overlap, and no negative number: as features behind a ReLU."""
+    """Classes that overlap, and no negative number: as features after a ReLU."""
     centres = numpy.random.default_rng(0).standard_normal((classes, d), numpy.float32)
     random = numpy.random.default_rng(seed)
     label = random.integers(0, classes, n)

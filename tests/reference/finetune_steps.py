@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Prints finetune_steps.inc for tests/unit/test_finetune.c: ten free-running steps of a ResNet-18 of
-an eighth of the width with a classifier of zeros, by PyTorch's own SGD with Nesterov's momentum in
-float64, the classifier at a rate of its own, on fixed views and labels.
+"""Prints finetune_steps.inc for tests/unit/test_finetune.c: ten free-running steps of a ResNet-18 with
+an eighth of the width and a classifier of zeros, by PyTorch's own SGD with Nesterov's momentum in
+float64, with a separate rate for the classifier, on fixed views and labels.
 
 Weights and views come from the library's counter-based generator (oracle.py). Asserted here: weights
 move, and rounding of the start does not grow."""

@@ -52,13 +52,13 @@ def picture(kind, width, height):
 # ---- what is kept ----
 
 def places(count):
-    """Of the samples: the first and the last value, and others in no pattern."""
+    """Positions of the samples: the first and the last value, and others without a pattern."""
     middle = np.arange(1, SAMPLES - 1, dtype=np.uint64) * np.uint64(7368787) % np.uint64(count)
     return np.concatenate([[0], middle.astype(int), [count - 1]])
 
 
 def exact(values):
-    """Of values in [0,1] or about it: samples in ten-millionths, projections, as C."""
+    """For values in or near [0,1]: samples in ten-millionths, projections, as C."""
     flat = np.asarray(values, np.float64).reshape(-1)
     dots = [flat @ uniform(9, record, flat.size) / np.sqrt(flat.size) for record in range(DOTS)]
     return (f"{{{{{','.join(str(int(v)) for v in np.rint(flat[places(flat.size)] * 1e7))}}}, "
@@ -66,7 +66,7 @@ def exact(values):
 
 
 def levels(image):
-    """Of an 8-bit picture: samples, and the mean of each channel, as C."""
+    """For an 8-bit picture: samples, and the mean of each channel, as C."""
     flat = np.asarray(image, np.uint8).reshape(-1)
     means = flat.reshape(-1, 3).mean(0)
     return (f"{{{{{','.join(str(v) for v in flat[places(flat.size)])}}}, "

@@ -4,7 +4,7 @@
     knn_numpy.py K TEMPERATURE TRAIN TEST      uncompressed files (zstdcat FILE > FILE.safetensors)
     knn_numpy.py K TEMPERATURE FILE            each row against all others
 
-Prints "name TAB label TAB predicted" of each row of TEST, then "top1" and "top5" on a last line.
+Prints "name TAB label TAB predicted" for each row of TEST, then "top1" and "top5" on a last line.
 Cosine of L2-normalised rows; the K nearest (equal ones by the lower row) vote exp(cosine / T).
 """
 import json

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""label_draw.py SEED FRACTION < LABELS: the records (counted from 0) that --label-fraction draws of
-these, one a line: a class's first round(FRACTION n), at least one, in the order of a Fisher-Yates
+"""label_draw.py SEED FRACTION < LABELS: the records (counted from 0) that --label-fraction draws from
+these, one per line: a class's first round(FRACTION n), at least one, in the order of a Fisher-Yates
 permutation of the records with a label by Philox4x32-10 (key: seed; counter: purpose 6)."""
 
 import math

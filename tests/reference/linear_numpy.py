@@ -4,9 +4,9 @@
     linear_numpy.py optimum LAMBDA TRAIN CLASSIFIER    uncompressed files
     linear_numpy.py predict TEST CLASSIFIER
 
-`optimum` prints the classifier's mean cross-entropy + LAMBDA |weight|^2 on TRAIN, and the least
+`optimum` prints the classifier's mean cross-entropy + LAMBDA |weight|^2 on TRAIN, and the smallest
 possible one on the same standardised rows, by Newton's method. `predict` prints "name TAB label TAB
-predicted" of each row of TEST, then top1 and top5 on a last line.
+predicted" for each row of TEST, then top1 and top5 on a last line.
 """
 import json
 import sys

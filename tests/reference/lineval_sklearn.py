@@ -6,7 +6,7 @@
     lineval_sklearn.py linear LAMBDA TRAIN TEST CLASSIFIER PREDICTIONS TABLE
 
 Rows of TRAIN without a label are left out, and rows of TEST without one do not count. A prediction may differ
-only where the scores of both classes do by less than 1e-5. Prints what was compared; fails with an
+only if the scores of both classes do so by less than 1e-5. Prints what was compared; fails with an
 assertion.
 """
 import sys
@@ -38,7 +38,7 @@ def check_predictions(score, label, classes, predictions, table, method):
     row = [line.rstrip("\n").split("\t") for line in open(table)][1]
     known = label >= 0
     assert row[0] == method and int(row[3]) == known.sum()
-    order = numpy.argsort(-score[known], axis=1, kind="stable")  # of equal ones the first
+    order = numpy.argsort(-score[known], axis=1, kind="stable")  # the first of equal ones
     for column, k in ((1, 1), (2, 5)):
         accuracy = (order[:, :k] == label[known][:, None]).any(axis=1).mean()
         close = (differ.sum() + 0.01) / known.sum()

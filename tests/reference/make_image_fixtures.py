@@ -2,7 +2,7 @@
 """References of the picture operators by Pillow 9.4 and torchvision 0.14:
     make_image_fixtures.py tests/reference
 writes image_*.inc. torchvision works on tensors of doubles, Pillow on 8-bit pictures (and in its mode
-of floats where so said). The input pictures come from formulas, see formula_pictures.py."""
+of floats if it says so). The input pictures come from formulas, see formula_pictures.py."""
 import itertools
 import os
 import sys
@@ -188,7 +188,7 @@ def blur_rows():
 
 
 def gaussian_rows():
-    """torchvision's blur is a true Gaussian, edges mirrored: 23 taps, as of views of 224 pixels."""
+    """torchvision's blur is a true Gaussian, edges mirrored: 23 taps, as for views of 224 pixels."""
     for sigma in (0.1, 0.5, 1.0, 1.5, 2.0):
         values = F.gaussian_blur(tensor(picture("SCENE", 224, 224)), 23, sigma)[:, 11:-11, 11:-11]
         yield f"{{{sigma},\n{exact(array(values))}}}"
@@ -200,7 +200,7 @@ SOURCES = [(500, 375), (375, 500), (61, 47), (200, 320), (32, 32)]
 
 
 def view_parameters():
-    """All 24 orders; each operator is there and is not."""
+    """All 24 orders, each operator both present and absent."""
     draw = np.random.RandomState(5)
     for i, order in enumerate(itertools.permutations(range(4))):
         w, h = SOURCES[i % len(SOURCES)]
@@ -265,8 +265,8 @@ DRAWS, BINS = 100000, 12
 
 
 def drawn_rows():
-    """Of the width, height, left and top of a crop: BINS ranges, each from a value on, and how many
-    draws lie there."""
+    """For the width, height, left and top of a crop: BINS ranges, each from a value on, and how many
+    draws are in it."""
     torch.manual_seed(7)
     for (w, h), low in DRAWN:
         image = torch.empty(1, h, w)

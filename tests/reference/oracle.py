@@ -65,7 +65,7 @@ def mlp(widths, norm_last):
 
 
 def resnet(arch, divisor, stem):
-    """torchvision's without the last layer; its channels divided, with our stem for CIFAR's size."""
+    """torchvision's without the last layer; with its channels divided, and our stem for CIFAR's size."""
     model = getattr(torchvision.models, arch)()
     if divisor > 1:
         layers = (model.layer1, model.layer2, model.layer3, model.layer4)
@@ -104,6 +104,6 @@ def summary(name, tensor, record):
 
 
 def distance(values, reference):
-    """Of float32 from float64: the norm of the difference by the reference's norm."""
+    """The distance of float32 from float64: the norm of the difference over the reference's norm."""
     values, reference = values.detach().double(), reference.detach()
     return ((values - reference).norm() / reference.norm()).item()

@@ -2,11 +2,11 @@
 """Prints resnet_gradients.inc for tests/unit/test_resnet.c: torchvision's ResNets with NNCLR's heads
 in float64, two views in training mode, then the features in evaluation mode. Weights, pictures and
 the loss (a random projection of the unit predictions) come from the library's own counter-based
-generator (oracle.py). Of ResNet-18 and -50 every gradient and running statistic, and how far
-PyTorch's own float32 gradient is from its float64 one; of the others a sample.
+generator (oracle.py). For ResNet-18 and -50 every gradient and running statistic, and how far
+PyTorch's own float32 gradient is from its float64 one; for the others a sample.
 
-Pictures are as small as leaves the last layers 2 x 2 pixels, so that batch norm sees 16 values a
-channel there."""
+Pictures are just large enough to leave the last layers 2 x 2 pixels, so that batch norm sees 16
+values per channel there."""
 
 import copy
 

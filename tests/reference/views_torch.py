@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What nnclr-views writes, made again from its definition: the parameters drawn here by the same
-generator, the operators torchvision's (in doubles) and Pillow's (on 8-bit pictures), or those of
+generator, with the operators of torchvision (in doubles) and Pillow (on 8-bit pictures), or those of
 augment_tf.py.
     views_torch.py FOLDER VIEWS.safetensors...
-FOLDER holds the pictures as they lie in the shard, named by record number."""
+FOLDER holds the pictures as they are in the shard, named by record number."""
 import glob
 import json
 import math

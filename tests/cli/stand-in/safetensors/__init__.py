@@ -1,4 +1,4 @@
-"""What the tests need of Python's safetensors package, where that is not installed: the same names and
+"""What the tests need of Python's safetensors package, if that is not installed: the same names and
 arguments, by the format's description."""
 import json
 
