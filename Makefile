@@ -5,6 +5,9 @@ CFLAGS   ?= -O2 -g
 SANITIZE ?=
 V        ?=
 
+# With build/ first in PATH, make and ccache would take the folder build/cc for the compiler.
+export PATH := $(shell set -f; IFS=:; for d in $$PATH; do [ -d "$$d/$(CC)" ] || p="$$p$${p:+:}$$d"; done; echo "$$p")
+
 # Each compiler and sanitiser has its own folder, so that switching does not rebuild.
 comma    := ,
 BUILD    := build
@@ -27,7 +30,7 @@ $(error pkg-config does not find $(MISSING): run "make deps" once)
 endif
 # OpenBLAS is loaded by what multiplies: lib/engine/blas.c.
 LIBS := $(shell pkg-config --libs $(filter-out openblas,$(PACKAGES))) -lm -ldl
-MACHINE := $(shell $(CC) -dumpmachine)
+MACHINE := $(shell PATH='$(PATH)' $(CC) -dumpmachine)
 endif
 
 # One line per file, or with V=1 the command. If a file makes several objects, the line says which.
