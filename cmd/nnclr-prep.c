@@ -84,15 +84,14 @@ static int pack(nnclr_cli *cli, const settings *s) {
     packing p = {.cli = cli, .settings = s};
     nnclr_error e = NNCLR_NO_ERROR;
     bool done = start(&p, &e) && pack_source(&p, &e);
-    size_t classes = done ? nnclr_source_class_count(p.source) : 0;
     nnclr_source_close(p.source);
     nnclr_cli_progress_end(cli);
     if (!done)
         nnclr_cli_die(cli, &e);
     const uint64_t left_out = p.report.left_out + p.beside;
     nnclr_cli_note(cli, "pictures: %llu packed, %llu left out; classes: %zu; bytes: %llu",
-                   (unsigned long long)p.report.packed, (unsigned long long)left_out, classes,
-                   (unsigned long long)p.report.bytes);
+                   (unsigned long long)p.report.packed, (unsigned long long)left_out,
+                   p.report.classes, (unsigned long long)p.report.bytes);
     return left_out > 0 && !s->skip_bad ? NNCLR_EXIT_SKIPPED : NNCLR_EXIT_DONE;
 }
 

@@ -40,14 +40,29 @@ static const struct {
     size_t offset, size;
     const char *magic;
 } foreign[] = {
-    {"a GIF", 0, 4, "GIF8"},         {"a BMP", 0, 2, "BM"},
-    {"a WebP", 8, 4, "WEBP"},        {"a TIFF", 0, 4, "II*\0"},
-    {"a TIFF", 0, 4, "MM\0*"},       {"an AVIF", 4, 8, "ftypavif"},
-    {"a HEIF", 4, 7, "ftyphei"},     {"a HEIF", 4, 8, "ftypmif1"},
-    {"a JPEG XL", 0, 2, "\xff\x0a"}, {"a JPEG XL", 4, 4, "JXL "},
-    {"a JPEG 2000", 4, 4, "jP  "},   {"a Photoshop file", 0, 4, "8BPS"},
-    {"a PDF", 0, 4, "%PDF"},         {"an HTML page", 0, 5, "<html"},
+    {"a GIF", 0, 4, "GIF8"},
+    {"a BMP", 0, 2, "BM"},
+    {"a WebP", 8, 4, "WEBP"},
+    {"a TIFF", 0, 4, "II*\0"},
+    {"a TIFF", 0, 4, "MM\0*"},
+    {"an AVIF", 4, 8, "ftypavif"},
+    {"a HEIF", 4, 7, "ftyphei"},
+    {"a HEIF", 4, 8, "ftypmif1"},
+    {"a JPEG XL", 0, 2, "\xff\x0a"},
+    {"a JPEG XL", 4, 4, "JXL "},
+    {"a JPEG 2000", 4, 4, "jP  "},
+    {"a Photoshop file", 0, 4, "8BPS"},
+    {"a PDF", 0, 4, "%PDF"},
+    {"an HTML page", 0, 5, "<html"},
     {"an HTML page", 0, 5, "<!DOC"},
+    {"a video", 4, 6, "ftypqt"},
+    {"a video", 4, 6, "ftypmp"},
+    {"a video", 4, 7, "ftypiso"},
+    {"a video", 4, 7, "ftypavc"},
+    {"a video", 4, 7, "ftypM4V"},
+    {"a video", 4, 6, "ftyp3g"},
+    {"a video", 8, 4, "AVI "},
+    {"a video", 0, 4, "\x1a\x45\xdf\xa3"},
 };
 
 static bool fail_unknown(const uint8_t *bytes, size_t size, nnclr_error *e) {

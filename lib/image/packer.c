@@ -20,6 +20,7 @@ typedef struct packing {
     prepared *slots;        /* [depth] */
     nnclr_storing *storing; /* [threads] */
     int depth;
+    bool *seen;           /* [classes]: one of its pictures was packed */
     uint64_t done, total; /* steps */
 } packing;
 
@@ -100,6 +101,11 @@ static bool store(packing *p, uint64_t item, const prepared *picture, void *cont
     int64_t number = numbers ? numbers[p->items[item]] : -1;
     if (!nnclr_shard_writer_add(p->writer, number, &picture->record, picture->bytes.data, e))
         return false;
+    const int64_t label = picture->record.label;
+    if (label >= 0 && !p->seen[label]) {
+        p->seen[label] = true;
+        p->report->classes++;
+    }
     p->report->packed++;
     p->report->bytes += picture->record.size;
     return true;
@@ -194,13 +200,15 @@ bool nnclr_pack(const nnclr_pack_request *request, nnclr_pack_report *report, nn
         return false;
     p.slots = nnclr_alloc_zero((size_t)p.depth, sizeof *p.slots, e);
     p.storing = nnclr_alloc_zero(threads, sizeof *p.storing, e);
-    bool ok = p.slots && p.storing && pack_all(&p, e);
+    p.seen = nnclr_alloc_zero(nnclr_source_class_count(request->source), sizeof *p.seen, e);
+    bool ok = p.slots && p.storing && p.seen && pack_all(&p, e);
     for (int i = 0; p.slots && i < p.depth; i++)
         nnclr_buffer_free(&p.slots[i].bytes);
     for (size_t i = 0; p.storing && i < threads; i++)
         nnclr_storing_free(&p.storing[i]);
     nnclr_free(p.slots);
     nnclr_free(p.storing);
+    nnclr_free(p.seen);
     if (ok)
         return nnclr_shard_writer_commit(p.writer, e);
     nnclr_shard_writer_abandon(p.writer);

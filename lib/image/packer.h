@@ -30,6 +30,7 @@ typedef struct nnclr_pack_request {
 
 typedef struct nnclr_pack_report {
     uint64_t packed, left_out, bytes;
+    size_t classes; /* of at least one packed picture */
 } nnclr_pack_report;
 
 /* Commits the shard, or leaves nothing. That no picture at all can be read is an error. */

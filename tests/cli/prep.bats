@@ -264,6 +264,16 @@ END
     awk -F '\t' '$2 == "decode" { print $1 "\t" $3 "\t" $4 }' manifest | grep ^odd/ | sort | diff - sizes
 }
 
+@test "a class of which no picture can be read is not counted" {
+    folder=$(shapes 20)
+    mkdir -p in/films
+    cp -r "$folder/star" in
+    printf '\0\0\0\030ftypqt  ' >in/films/a.mov
+    expect 3 nnclr-prep -o a.tar.zst in
+    [ "${stderr_lines[0]}" = "nnclr-prep: films/a.mov: a video, not a JPEG, PNG or PPM" ]
+    [[ ${stderr_lines[1]} == *'pictures: 2 packed, 1 left out; classes: 1; '* ]]
+}
+
 @test "--skip-bad, --strict and the default with a broken picture" {
     folder=$(shapes 20)
     mkdir in out

@@ -479,6 +479,10 @@ static void names_foreign_kinds(void) {
     CHECK_TEXT(e.message, "a GIF, not a JPEG, PNG or PPM");
     CHECK(!nnclr_decode((const uint8_t *)"RIFF\1\2\3\4WEBPVP8 ", 16, &limits, &image, &e));
     CHECK_TEXT(e.message, "a WebP, not a JPEG, PNG or PPM");
+    CHECK(!nnclr_decode((const uint8_t *)"\0\0\0\x18"
+                                         "ftypmp42",
+                        12, &limits, &image, &e));
+    CHECK_TEXT(e.message, "a video, not a JPEG, PNG or PPM");
     CHECK(!nnclr_decode((const uint8_t *)"Dear all", 8, &limits, &image, &e));
     CHECK_TEXT(e.message, "not a JPEG, PNG or PPM");
 }
