@@ -116,6 +116,12 @@ static bool prepare_new(training_session *t, nnclr_error *e) {
         !open_data(n, s->views != NULL, e) || !check_size(n, e) || !open_probe(n, e))
         return false;
     int64_t records = (int64_t)nnclr_training_data_count(&t->data);
+    if (records < config->batch && !nnclr_cli_given(t->cli, "preset") &&
+        !nnclr_cli_given(t->cli, "batch"))
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "without --preset a batch is %d pictures, as the paper has it, and the "
+                          "data has %lld: give --preset tiny or cifar, or a smaller --batch",
+                          config->batch, (long long)records);
     if (!nnclr_cli_given(t->cli, "warmup") && !nnclr_plan_default_warmup(config, records, e))
         return false;
     return nnclr_plan_make(config, records, &plan, e) && training_open_new(t, e);

@@ -350,6 +350,7 @@ END
 --preset tiny -o run|no input: give a shard
 --preset tiny -o run --lr|needs a value
 --preset huge -o run s.tar.zst|imagenet, cifar or tiny
+-o run s.tar.zst|give --preset tiny or cifar, or a smaller --batch
 --preset tiny --nonsense -o run s.tar.zst|no such option
 --preset tiny --crop 0.5 -o run s.tar.zst|needs 2 numbers
 --preset tiny --crop 0.9,0.5 -o run s.tar.zst|smallest area 0.9 is above its largest 0.5
