@@ -7,6 +7,9 @@
 #include "eval/onnx.h"
 
 static const char *const format_names[] = {"safetensors", "onnx", "npy", "tsv", NULL};
+/* What each of them makes, as a sentence names it. */
+static const char *const outputs[] = {"a safetensors file", "an ONNX model", "a NumPy array",
+                                      "a table"};
 enum { FORMAT_SAFETENSORS, FORMAT_ONNX, FORMAT_NPY, FORMAT_TSV, FORMATS };
 
 /* The format that the ending of `path` names; FORMATS: none. */
@@ -77,7 +80,7 @@ int main(int argc, char **argv) {
     if (!output)
         output = "-";
     if (format != FORMAT_TSV && strcmp(output, "-") == 0)
-        nnclr_cli_refuse_terminal(&cli, "binary data");
+        nnclr_cli_refuse_terminal(&cli, outputs[format]);
     if (!(format <= FORMAT_ONNX ? export_backbone(cli.operands[0], format, output, &e)
                                 : export_rows(cli.operands[0], format, output, &e)))
         nnclr_cli_die(&cli, &e);

@@ -307,6 +307,10 @@ bool nnclr_make_printable(nnclr_buffer *out, const char *text, size_t size, nncl
     return escape(out, text, size, false, e);
 }
 
+const char *nnclr_article(const char *noun) {
+    return noun[0] && strchr("aeiou", noun[0]) ? "an" : "a";
+}
+
 uint32_t nnclr_load_u32(const unsigned char *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }

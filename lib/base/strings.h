@@ -58,6 +58,9 @@ char *nnclr_utf8_copy(const char *name, size_t size, nnclr_error *e);
 /* Does the name end in `ending`, whether capital or small? */
 bool nnclr_ends_in(const char *name, const char *ending);
 
+/* The indefinite article of a noun, by its first letter: "a", "an". */
+const char *nnclr_article(const char *noun);
+
 /* Little-endian loads and stores for file formats. */
 uint32_t nnclr_load_u32(const unsigned char *p);
 uint64_t nnclr_load_u64(const unsigned char *p);

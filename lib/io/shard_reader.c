@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/strings.h"
 #include "io/shard_parts.h"
 #include "io/tensor_file.h"
 
@@ -180,8 +181,8 @@ static bool refuse_other(const char *name, const nnclr_buffer *start, nnclr_erro
     if (nnclr_tensor_header_parse(start->data, start->size, name, &header, &need, &unused))
         kind = nnclr_json_string(nnclr_json_get(header.metadata, "nnclr.kind"));
     kind = kind && kind[0] != '\0' ? kind : "tensor";
-    nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is %s %.40s file, not a shard", name,
-               strchr("aeiou", kind[0]) ? "an" : "a", kind);
+    nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is %s %.40s file, not a shard", name, nnclr_article(kind),
+               kind);
     nnclr_tensor_header_free(&header);
     return false;
 }

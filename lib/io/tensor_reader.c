@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/strings.h"
 #include "io/input.h"
 #include "io/run_folder.h"
 #include "io/shard_parts.h"
@@ -84,8 +85,10 @@ static bool check_frames(const nnclr_tensor_reader *reader, nnclr_error *e) {
 /* Refuses what is not a tensor file by the first bytes of its content. */
 static bool check_content(nnclr_tensor_reader *reader, nnclr_error *e) {
     static const char *const others[] = {
-        [NNCLR_CONTENT_SHARD] = "is a shard, not a tensor file",
-        [NNCLR_CONTENT_TAR] = "is a tar archive, not a tensor file",
+        [NNCLR_CONTENT_SHARD] = "is a shard, not a tensor file: nnclr-pretrain makes a "
+                                "checkpoint of it, nnclr-embed embeddings",
+        [NNCLR_CONTENT_TAR] = "is a tar archive, not a tensor file: nnclr-pretrain makes a "
+                              "checkpoint of its pictures, nnclr-embed embeddings",
         [NNCLR_CONTENT_OTHER] = "is not a tensor file (safetensors, plain or in zstd)",
     };
     nnclr_buffer start = {0};
@@ -243,11 +246,11 @@ bool nnclr_tensor_reader_expect(const nnclr_tensor_reader *reader, const char *k
     const char *is = nnclr_tensor_reader_metadata(reader, "nnclr.kind");
     if (!is)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: is a safetensors file of another program, not of kind \"%s\"",
-                          reader->input.name, kind);
+                          "%s: is a safetensors file of another program, not %s %s file",
+                          reader->input.name, nnclr_article(kind), kind);
     return strcmp(is, kind) == 0 ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a tensor file of kind \"%.40s\", not \"%s\"",
-                      reader->input.name, is, kind);
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is %s %.40s file, not %s %s file",
+                      reader->input.name, nnclr_article(is), is, nnclr_article(kind), kind);
 }
 
 bool nnclr_tensor_reader_read(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,

@@ -177,7 +177,7 @@ END
     expect 1 nnclr-embed -m a.tar.zst -o out.emb a.tar.zst
     expect_message nnclr-embed "a.tar.zst: is a shard"
     expect 1 nnclr-embed -m a.emb -o out.emb a.tar.zst
-    expect_message nnclr-embed 'is a tensor file of kind "embedding", not "checkpoint"'
+    expect_message nnclr-embed 'is an embedding file, not a checkpoint file'
     expect 1 nnclr-embed -m nowhere -o out.emb a.tar.zst
     expect_message nnclr-embed nowhere
     [ ! -e out.emb ]

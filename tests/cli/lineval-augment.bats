@@ -236,7 +236,7 @@ END
     done <<END
 $checkpoint|train.emb|test.tar.zst|train.emb: is an embedding file, not a shard
 $checkpoint|train.tar.zst|train.emb|train.emb: is an embedding file, not a shard
-train.emb|train.tar.zst|test.tar.zst|train.emb: is a tensor file of kind "embedding", not "checkpoint"
+train.emb|train.tar.zst|test.tar.zst|train.emb: is an embedding file, not a checkpoint file
 train.tar.zst|train.tar.zst|test.tar.zst|train.tar.zst: is a shard, not a tensor file
 nowhere|train.tar.zst|test.tar.zst|nowhere
 $checkpoint|nowhere|test.tar.zst|nowhere

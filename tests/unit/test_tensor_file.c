@@ -225,7 +225,7 @@ static void messages_name_what_differs(void) {
     static const int64_t dims[] = {-1, 4};
     CHECK(nnclr_tensor_reader_expect(reader, "checkpoint", &e));
     CHECK(!nnclr_tensor_reader_expect(reader, "embedding", &e));
-    CHECK_SAYS(strstr(e.message, "of kind \"checkpoint\", not \"embedding\""), "%s", e.message);
+    CHECK_SAYS(strstr(e.message, ": is a checkpoint file, not an embedding file"), "%s", e.message);
     CHECK(!nnclr_tensor_reader_load(reader, "b", NNCLR_F32, 2, dims, NULL, &e));
     CHECK_SAYS(strstr(e.message, "tensor \"b\" is F32 [1000, 3], not F32 [any, 4]"), "%s",
                e.message);

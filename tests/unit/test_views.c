@@ -252,7 +252,7 @@ static void a_sound_file_is_read(void) {
 
 static void files_that_do_not_fit_are_refused(void) {
     foreign f = sound;
-    f.kind = "embedding", check_refused(&f, "is a tensor file of kind \"embedding\"");
+    f.kind = "embedding", check_refused(&f, "is an embedding file, not a views file");
     f = sound, f.name = "second", check_refused(&f, "holds no tensor \"view2\"");
     f = sound, f.type[0] = NNCLR_I8, check_refused(&f, "\"view1\" is not F32 or U8 [n, h, w, 3]");
     f = sound, f.type[1] = NNCLR_U8, check_refused(&f, "differ in shape or type");
