@@ -100,8 +100,7 @@ static bool add_class(line *l, nnclr_source_item *item, const char *text, size_t
 }
 
 /* `text` ends in a NUL after its `size` bytes. */
-static bool add_line(line *l, uint32_t input, const char *text, size_t size, bool first,
-                     nnclr_error *e) {
+static bool add_line(line *l, uint32_t input, const char *text, size_t size, nnclr_error *e) {
     static const char mark[] = "\357\273\277";
     if (strlen(text) != size)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "a zero byte");
@@ -109,7 +108,7 @@ static bool add_line(line *l, uint32_t input, const char *text, size_t size, boo
     const char *tab = strrchr(text, '\t');
     l->text = text;
     l->size = tab ? (size_t)(tab - text) : size;
-    l->mark = first && strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0;
+    l->mark = strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0; /* of lists put together */
     l->dos = tab ? 0 : dos;
     if (l->mark + l->dos == size)
         return true;
@@ -128,6 +127,12 @@ static bool is_utf16(const nnclr_buffer *text) {
            (memcmp(text->data, "\377\376", 2) == 0 || memcmp(text->data, "\376\377", 2) == 0);
 }
 
+/* Spreadsheets on a Mac may still end lines in a carriage return alone. */
+static int line_end(const nnclr_buffer *text) {
+    const unsigned char *first = text->size > 0 ? memchr(text->data, '\r', text->size - 1) : NULL;
+    return first && !memchr(text->data, '\n', text->size) ? '\r' : '\n';
+}
+
 bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
                               nnclr_error *e) {
     const char *name = strcmp(list, "-") == 0 ? "standard input" : list;
@@ -136,13 +141,14 @@ bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *
     bool ok = read_list(list, name, &text, e);
     if (ok && is_utf16(&text))
         ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is UTF-16 text; save the list as UTF-8", name);
+    const int newline = line_end(&text);
     size_t number = 1;
     for (size_t at = 0; ok && at < text.size; number++) {
         char *start = (char *)text.data + at;
-        char *end = memchr(start, '\n', text.size - at);
+        char *end = memchr(start, newline, text.size - at);
         size_t size = end ? (size_t)(end - start) : text.size - at;
         start[size] = '\0'; /* in the place of the newline, or after the text */
-        if (size > 0 && !add_line(&l, input, start, size, number == 1, e))
+        if (size > 0 && !add_line(&l, input, start, size, e))
             ok = nnclr_fail_at(e, "%s: line %zu", name, number);
         at += size + 1;
     }

@@ -136,10 +136,10 @@ static bool settle_group(groups *g, size_t first, size_t end, nnclr_error *e) {
 
 /* ---- labels ---- */
 
-/* The text of a .cls without blanks around it; empty: it is not a label. */
+/* The text of a .cls without a byte order mark and blanks around it; empty: it is not a label. */
 static bool read_label(const nnclr_source *source, const nnclr_source_item *item,
                        nnclr_buffer *text, nnclr_error *e) {
-    static const char blanks[] = " \t\r\n";
+    static const char blanks[] = " \t\r\n", mark[] = "\357\273\277";
     nnclr_item_content c;
     nnclr_error why;
     text->size = 0;
@@ -159,10 +159,13 @@ static bool read_label(const nnclr_source *source, const nnclr_source_item *item
     while (text->size > 0 && strchr(blanks, text->data[text->size - 1]))
         text->size--;
     text->data[text->size] = '\0';
-    const size_t lead = strspn((char *)text->data, blanks);
+    const bool marked = strncmp((char *)text->data, mark, strlen(mark)) == 0;
+    size_t lead = marked ? strlen(mark) : 0;
+    lead += strspn((char *)text->data + lead, blanks);
     text->size -= lead;
     memmove(text->data, text->data + lead, text->size + 1);
-    if (memchr(text->data, '\0', text->size) || memchr(text->data, '\n', text->size))
+    if (memchr(text->data, '\0', text->size) || memchr(text->data, '\n', text->size) ||
+        memchr(text->data, '\r', text->size))
         text->size = 0;
     return true;
 }

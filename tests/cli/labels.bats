@@ -117,6 +117,15 @@ dog b" ]
     printf '\357\273\277a\r\nb\r\n' >list
     nnclr-prep -q --list list -o d.tar.zst n
     diff <(nnclr-prep --list-contents d.tar.zst | cut -f 3,4 | tail -n +2) <(printf '\ta\n\tb\n')
+    # Two lists put together; lines of an old Mac, the last one without an end.
+    printf 'a\tcat\n\357\273\277b\tdog\n' >list
+    nnclr-prep -q --list list -o m.tar.zst n
+    cmp c.tar.zst m.tar.zst
+    for end in '' '\r'; do
+        printf "a\tcat\r\rb\tdog$end" >list
+        nnclr-prep -q --list list -o m.tar.zst n
+        cmp c.tar.zst m.tar.zst
+    done
     # If they are part of a name, they stay part of it.
     LC_ALL=C draw $'n/\357\273\277x' $'n/x\r'
     printf '\357\273\277x\nx\r\n' >list
@@ -157,7 +166,7 @@ dog b" ]
     mkdir -p w/sub.d
     LC_ALL=C draw w/000.ppm w/001.ppm w/001.mask.ppm w/002.v2.ppm w/sub.d/003.ppm w/004.ppm
     printf 7 >w/000.cls
-    printf ' 10\r\n' >w/001.cls
+    printf '\357\273\277 10\r\n' >w/001.cls
     printf 2 >w/002.v2.cls
     printf 5 >w/002.cls # less near than that of the same name up to the last dot
     printf 0 >w/sub.d/003.cls
@@ -202,7 +211,7 @@ bird no. 001" ]
     ln -s nowhere w/0.cls
     ln -s nowhere w/1.cls
     expect 3 nnclr-prep -o w.tar.zst w
-    [ "$(grep -c 'its label is no number and no name' <<<"$stderr")" -eq 2 ]
+    [ "$(grep -c 'its label is neither a number nor a name' <<<"$stderr")" -eq 2 ]
     [[ $stderr == *"pictures: 1 packed, 2 left out"* ]]
 }
 
