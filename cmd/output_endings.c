@@ -29,9 +29,9 @@ enum { ENDINGS = sizeof endings / sizeof *endings };
 
 /* Formats that no program here writes. */
 static const char *const foreign[] = {
-    ".7z",   ".arrow", ".bmp",  ".bz2",   ".ckpt",     ".csv", ".gif",  ".gz",  ".h5",  ".hdf5",
-    ".jpeg", ".jpg",   ".json", ".jsonl", ".lmdb",     ".mat", ".npz",  ".pdf", ".pkl", ".parquet",
-    ".pt",   ".pth",   ".rar",  ".svg",   ".tfrecord", ".tgz", ".webp", ".xz",  ".zip",
+    ".7z",   ".arrow", ".bmp",  ".bz2",   ".ckpt",     ".csv", ".gif", ".gz",   ".h5",  ".hdf5",
+    ".jpeg", ".jpg",   ".json", ".jsonl", ".lmdb",     ".mat", ".npz", ".pdf",  ".pkl", ".parquet",
+    ".pt",   ".pth",   ".rar",  ".svg",   ".tfrecord", ".tgz", ".txt", ".webp", ".xz",  ".zip",
 };
 
 static const struct {

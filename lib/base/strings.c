@@ -186,8 +186,8 @@ bool nnclr_is_utf8(const char *text) {
     return true;
 }
 
-/* The value of a character of `length` bytes, which is UTF-8. */
-static uint32_t code_point(const unsigned char *p, size_t length) {
+uint32_t nnclr_code_point(const char *text, size_t length) {
+    const unsigned char *p = (const unsigned char *)text;
     static const unsigned char first[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
     uint32_t code = p[0] & first[length];
     for (size_t i = 1; i < length; i++)
@@ -195,8 +195,7 @@ static uint32_t code_point(const unsigned char *p, size_t length) {
     return code;
 }
 
-/* Whether a terminal obeys the character instead of showing it, or shows nothing. */
-static bool is_hidden(uint32_t code) {
+bool nnclr_is_hidden(uint32_t code) {
     static const struct {
         uint32_t first, last;
     } ranges[] = {
@@ -223,7 +222,8 @@ static bool escape(nnclr_buffer *out, const char *text, size_t size, bool backsl
     const unsigned char *p = (const unsigned char *)text, *end = p + size;
     while (p < end) {
         size_t length = nnclr_utf8_length((const char *)p, (size_t)(end - p));
-        bool shown = length > 0 && !is_hidden(code_point(p, length)) && !(backslash && *p == '\\');
+        bool shown = length > 0 && !nnclr_is_hidden(nnclr_code_point((const char *)p, length)) &&
+                     !(backslash && *p == '\\');
         if (length == 0)
             length = 1;
         if (shown && !nnclr_buffer_append(out, p, length, e))

@@ -41,11 +41,15 @@ bool nnclr_parse_bytes(const char *text, int64_t low, int64_t high, int64_t *out
  * overlong forms, surrogates and values above U+10FFFF are not UTF-8). */
 size_t nnclr_utf8_length(const char *text, size_t size);
 bool nnclr_is_utf8(const char *text);
+/* The value of the character of so many bytes. */
+uint32_t nnclr_code_point(const char *text, size_t length);
+/* Whether a terminal obeys the character instead of showing it, or shows nothing: control
+ * characters, those that turn the direction of writing, those without width. */
+bool nnclr_is_hidden(uint32_t code);
 
-/* A name from outside, fit for a TSV field: what a terminal would obey or not show (control
- * characters, those that turn the direction of writing, those without width), and bytes that are
- * not UTF-8, become \t, \n, \r or \xNN, and a backslash becomes two, so that the name can be
- * recovered. Appends to `out`. */
+/* A name from outside, fit for a TSV field: hidden characters and bytes that are not UTF-8 become
+ * \t, \n, \r or \xNN, and a backslash becomes two, so that the name can be had back. Appends to
+ * `out`. */
 bool nnclr_escape(nnclr_buffer *out, const char *name, size_t size, nnclr_error *e);
 /* The same for a sentence, in which names may be escaped already: a backslash stays one. */
 bool nnclr_make_printable(nnclr_buffer *out, const char *text, size_t size, nnclr_error *e);

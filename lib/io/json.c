@@ -263,12 +263,29 @@ typedef struct sink {
     bool full;
 } sink;
 
+/* A hidden character as JSON's escapes have it: above 0xFFFF as two halves. */
+static bool print_hidden(uint32_t code, nnclr_buffer *out, nnclr_error *e) {
+    if (code <= 0xFFFF)
+        return nnclr_buffer_printf(out, e, "\\u%04X", (unsigned)code);
+    return nnclr_buffer_printf(out, e, "\\u%04X\\u%04X", (unsigned)(0xD7C0 + (code >> 10)),
+                               (unsigned)(0xDC00 | (code & 0x3FF)));
+}
+
+/* jansson hands over whole characters, and leaves those that a terminal would obey as they are. */
 static int collect(const char *text, size_t size, void *context) {
     sink *s = context;
-    if (nnclr_buffer_append(s->out, text, size, s->e))
-        return 0;
-    s->full = true;
-    return -1;
+    size_t begun = 0, length;
+    for (size_t at = 0; at < size && !s->full; at += length) {
+        length = nnclr_utf8_length(text + at, size - at);
+        const uint32_t code = nnclr_code_point(text + at, length);
+        if (!nnclr_is_hidden(code))
+            continue;
+        s->full = !nnclr_buffer_append(s->out, text + begun, at - begun, s->e) ||
+                  !print_hidden(code, s->out, s->e);
+        begun = at + length;
+    }
+    s->full = s->full || !nnclr_buffer_append(s->out, text + begun, size - begun, s->e);
+    return s->full ? -1 : 0;
 }
 
 static bool print_string(const char *text, nnclr_buffer *out, nnclr_error *e) {

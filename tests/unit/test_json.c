@@ -97,6 +97,20 @@ static void reals_have_as_few_digits_as_they_need(void) {
     }
 }
 
+/* What a terminal would obey is escaped, and read back as it was. */
+static void hidden_characters_are_escaped(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    const char *name = "a\x1B\x7F\xC2\x9B\xE2\x80\xAE\xEF\xBB\xBF\xF3\xA0\x81\x81\xC3\xBC\n", *back;
+    nnclr_json *object = nnclr_json_object(&e);
+    CHECK(nnclr_json_put_string(object, "a", name, &e));
+    const char *text = "{\"a\":\"a\\u001B\\u007F\\u009B\\u202E\\uFEFF\\uDB40\\uDC41\xC3\xBC\\n\"}";
+    check_print(object, false, text);
+    nnclr_json_free(object);
+    object = nnclr_json_parse(text, strlen(text), "escapes", &e);
+    CHECK(object && (back = nnclr_json_get_string(object, "a", &e)) && strcmp(back, name) == 0);
+    nnclr_json_free(object);
+}
+
 static void bytes_that_are_no_utf8_are_replaced(void) {
     static const struct {
         const char *bytes, *text;
@@ -219,6 +233,7 @@ int main(void) {
     RUN(members_keep_their_order);
     RUN(reals_read_back_exactly);
     RUN(reals_have_as_few_digits_as_they_need);
+    RUN(hidden_characters_are_escaped);
     RUN(bytes_that_are_no_utf8_are_replaced);
     RUN(wrong_text_is_refused);
     RUN(many_values_are_refused);
