@@ -18,14 +18,6 @@ static bool is_stdin(const char *path) {
 
 /* ---- the work ---- */
 
-static bool write_file(const char *path, const nnclr_buffer *bytes, nnclr_error *e) {
-    nnclr_output *output = nnclr_output_open(path, e);
-    if (output && nnclr_output_write(output, bytes->data, bytes->size, e))
-        return nnclr_output_commit(output, e);
-    nnclr_output_abandon(output);
-    return false;
-}
-
 /* The file's name and the folder it is in, which tells one run's checkpoint from another's. */
 static const char *title(const inspector *x) {
     const char *path = x->bank.path, *at = strrchr(path, '/');
@@ -54,7 +46,7 @@ static bool write_sheet(inspector *x, const nnclr_inspection *found, nnclr_error
         ok = nnclr_progress_tell(&x->progress, "pages drawn", page, pages, NULL, e) &&
              nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x), &png, e) &&
              page_path(x->settings->sheet, page, pages, &path, e) &&
-             write_file((const char *)path.data, &png, e);
+             nnclr_file_write((const char *)path.data, png.data, png.size, e);
         if (ok && pages == 1)
             nnclr_cli_note(x->cli, "wrote %s: %lld queries", (const char *)path.data,
                            (long long)found->count);
@@ -108,7 +100,7 @@ static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error 
                            (long long)history->lines);
     }
     ok = ok && nnclr_page(found, &options, &html, &pictures, e) &&
-         write_file(x->settings->html, &html, e);
+         nnclr_file_write(x->settings->html, html.data, html.size, e);
     inspector_progress_end(x);
     if (ok)
         nnclr_cli_note(x->cli, "wrote %s: %lld queries, %d pictures, %.1f MB", x->settings->html,

@@ -94,14 +94,8 @@ static bool write_sheet(const settings *s, nnclr_shard_set *set, const nnclr_vie
     char title[80];
     snprintf(title, sizeof title, "epoch %lld, seed %lld, size %d", (long long)s->epoch,
              (long long)s->seed, s->config.model.size);
-    bool ok = nnclr_view_sheet(set, request, title, &png, e);
-    nnclr_output *output = ok ? nnclr_output_open(s->sheet, e) : NULL;
-    if (output && nnclr_output_write(output, png.data, png.size, e)) {
-        ok = nnclr_output_commit(output, e);
-    } else {
-        nnclr_output_abandon(output);
-        ok = false;
-    }
+    bool ok = nnclr_view_sheet(set, request, title, &png, e) &&
+              nnclr_file_write(s->sheet, png.data, png.size, e);
     nnclr_buffer_free(&png);
     return ok;
 }

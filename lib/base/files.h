@@ -75,6 +75,8 @@ bool nnclr_output_commit(nnclr_output *output, nnclr_error *e);
 /* The same without syncing the folder, which is left to the writer of several files. */
 bool nnclr_output_place(nnclr_output *output, nnclr_error *e);
 void nnclr_output_abandon(nnclr_output *output); /* NULL is fine */
+/* An output of these bytes, from open to commit. */
+bool nnclr_file_write(const char *path, const void *bytes, size_t size, nnclr_error *e);
 
 /* Syncs the folder that holds `path`, so that a rename or unlink in it survives power loss. */
 bool nnclr_sync_folder_of(const char *path, nnclr_error *e);

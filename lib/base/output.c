@@ -329,3 +329,11 @@ void nnclr_output_abandon(nnclr_output *output) {
     nnclr_free(output->path);
     nnclr_free(output);
 }
+
+bool nnclr_file_write(const char *path, const void *bytes, size_t size, nnclr_error *e) {
+    nnclr_output *output = nnclr_output_open(path, e);
+    if (output && nnclr_output_write(output, bytes, size, e))
+        return nnclr_output_commit(output, e);
+    nnclr_output_abandon(output);
+    return false;
+}

@@ -287,14 +287,10 @@ bool nnclr_export_onnx(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_i
     nnclr_network *net = nnclr_model_build(&info->config.model, e);
     graph g = {.checkpoint = checkpoint, .net = net};
     bool ok = net && nnclr_checkpoint_check(checkpoint, net, false, e) &&
-              put_model(&g, info, version, &model, e);
-    nnclr_output *out = ok ? nnclr_output_open(path, e) : NULL;
-    ok = out && nnclr_output_write(out, model.data, model.size, e);
+              put_model(&g, info, version, &model, e) &&
+              nnclr_file_write(path, model.data, model.size, e);
     nnclr_network_free(net);
     nnclr_buffer_free(&g.bytes);
     nnclr_buffer_free(&model);
-    if (ok)
-        return nnclr_output_commit(out, e);
-    nnclr_output_abandon(out);
-    return false;
+    return ok;
 }

@@ -303,17 +303,10 @@ const char *nnclr_run_checkpoint_path(const nnclr_run *run) {
 static bool replace_file(const nnclr_run *run, const char *name, const char *text, size_t size,
                          nnclr_error *e) {
     nnclr_buffer path = {0};
-    nnclr_output *output = NULL;
-    bool ok = own_path(run, name, &path, e);
-    if (ok)
-        output = nnclr_output_open((const char *)path.data, e);
+    bool ok =
+        own_path(run, name, &path, e) && nnclr_file_write((const char *)path.data, text, size, e);
     nnclr_buffer_free(&path);
-    if (!output)
-        return false;
-    if (nnclr_output_write(output, text, size, e))
-        return nnclr_output_commit(output, e);
-    nnclr_output_abandon(output);
-    return false;
+    return ok;
 }
 
 bool nnclr_run_done(const nnclr_run *run) {
