@@ -83,12 +83,13 @@ void augment_options(nnclr_augment *a, int64_t *size, nnclr_option table[AUGMENT
         CHOICE("jitter", &a->operators, nnclr_jitter_names,
                "whose colour operators, crop and blur: torchvision's, or those that BYOL's authors "
                "published for TensorFlow"),
-        CHOICE("interpolation", &a->filter, nnclr_filter_names, "of the crop's resize"),
+        CHOICE("interpolation", &a->filter, nnclr_filter_names, "filter of the crop's resize"),
         CUSTOM("crop", &a->area_low, "LOW,HIGH", "share of the picture's area that a crop has",
                parse_area, show_pair),
         REAL("flip", &a->flip, "P", "probability of a mirrored view", 0, 1),
         CUSTOM("jitter-strength", &a->brightness, "B,C,S,H",
-               "of brightness, contrast, saturation and hue", parse_strengths, show_strengths),
+               "strengths of brightness, contrast, saturation and hue", parse_strengths,
+               show_strengths),
         REAL("jitter-p", &a->jitter, "P", "probability of colour jitter", 0, 1),
         REAL("gray", &a->gray, "P", "probability of a gray view", 0, 1),
         CUSTOM("blur", &a->blur, "P1,P2",
@@ -97,7 +98,7 @@ void augment_options(nnclr_augment *a, int64_t *size, nnclr_option table[AUGMENT
         CUSTOM("solarize", &a->solarize, "P1,P2", "probability of solarisation in view 1 and 2",
                parse_shares, show_pair),
         CUSTOM("mean", &a->mean, "R,G,B", "subtracted from views", parse_mean, show_colours),
-        CUSTOM("std", &a->std, "R,G,B", "that views are divided by", parse_std, show_colours),
+        CUSTOM("std", &a->std, "R,G,B", "views are divided by this", parse_std, show_colours),
     };
     _Static_assert(sizeof options / sizeof *options == AUGMENT_OPTIONS, "count them");
     memcpy(table, options, sizeof options);
@@ -107,9 +108,9 @@ void view_options(view_choices *choices, nnclr_option table[VIEW_OPTIONS]) {
     *choices = (view_choices){.filter = -1};
     const nnclr_option options[] = {
         INTEGER("size", &choices->size, "N", "show it pictures of N x N pixels", 8, 4096),
-        CHOICE("interpolation", &choices->filter, nnclr_filter_names, "of their resize"),
+        CHOICE("interpolation", &choices->filter, nnclr_filter_names, "filter of their resize"),
         CUSTOM("mean", choices->mean, "R,G,B", "subtracted from them", parse_mean, show_nothing),
-        CUSTOM("std", choices->std, "R,G,B", "that they are divided by", parse_std, show_nothing),
+        CUSTOM("std", choices->std, "R,G,B", "they are divided by this", parse_std, show_nothing),
     };
     _Static_assert(sizeof options / sizeof *options == VIEW_OPTIONS, "count them");
     memcpy(table, options, sizeof options);

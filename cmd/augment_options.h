@@ -11,7 +11,7 @@ enum { AUGMENT_OPTIONS = 13 };
 
 enum { VIEW_OPTIONS = 4 };
 
-/* What a network is shown, where that is not what its file says. */
+/* What a network is shown, if that is not what its file says. */
 typedef struct view_choices {
     int64_t size; /* 0: not given */
     int filter;   /* of an nnclr_filter; -1: not given */
@@ -26,8 +26,9 @@ void view_apply(const view_choices *choices, const nnclr_cli *cli, nnclr_config 
 /* Index of a name in a NULL-terminated list; -1: not there, or NULL. */
 int option_find(const char *const *names, const char *name);
 
-/* The configuration that --preset, --size and --augment say, which bring several defaults with
- * them: so that --help shows these, and single options override them wherever they stand. */
+/* The configuration given by --preset, --size and --augment, which each bring several defaults:
+ * --help then shows these, and single options override them wherever they stand on the command
+ * line. */
 nnclr_config augment_defaults(const nnclr_command_line *line, int *preset, int64_t *size);
 
 /* Fills the table, whose targets are *augment and *size. */

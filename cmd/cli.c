@@ -17,14 +17,14 @@ volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop;
 
 /* ---- messages ---- */
 
-/* One line on stderr, however long. A file's name may hold what would steer a terminal. */
+/* One line on stderr, however long. A file's name may hold bytes that would control a terminal. */
 __attribute__((format(printf, 3, 0))) static void say(nnclr_cli *cli, bool hint, const char *format,
                                                       va_list arguments) {
     nnclr_error e = NNCLR_NO_ERROR, unshown = NNCLR_NO_ERROR;
     nnclr_buffer whole = {0}, shown = {0};
     char *text =
         nnclr_buffer_vprintf(&whole, &e, format, arguments) ? (char *)whole.data : e.message;
-    if (!nnclr_make_printable(&shown, text, strlen(text), &unshown)) /* without memory */
+    if (!nnclr_make_printable(&shown, text, strlen(text), &unshown)) /* out of memory */
         for (char *c = text; *c; c++)
             if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
                 *c = '?';
@@ -102,7 +102,7 @@ _Noreturn void nnclr_cli_die_of_stdout(nnclr_cli *cli) {
 
 _Noreturn void nnclr_cli_end(nnclr_cli *cli, int code) {
     nnclr_cli_progress_end(cli);
-    errno = EIO; /* for an error of an earlier write, whose reason is lost */
+    errno = EIO; /* for an earlier write that failed, whose reason is lost */
     if (fflush(stdout) != 0 || ferror(stdout) || fclose(stdout) != 0)
         nnclr_cli_die_of_stdout(cli);
     exit(code == NNCLR_EXIT_DONE && cli->skipped ? NNCLR_EXIT_SKIPPED : code);
@@ -131,7 +131,7 @@ static void on_signal(int number) {
     errno = kept;
 }
 
-/* On a terminal the answer takes the place of the line of progress and of the ^C after it. */
+/* On a terminal the answer replaces the progress line and the ^C after it. */
 static void prepare_answer(const nnclr_cli *cli, const char *answer) {
     const char *clear = nnclr_cli_shows_progress() ? NNCLR_CLEAR_LINE : "";
     interrupt_answer_size = 0;
@@ -148,7 +148,7 @@ void nnclr_cli_catch(const nnclr_cli *cli, const char *answer) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    /* nohup ignores it, and is to be obeyed. */
+    /* nohup ignores it, and must be obeyed. */
     struct sigaction inherited;
     if (sigaction(SIGHUP, NULL, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
         sigaction(SIGHUP, &action, NULL);
@@ -174,12 +174,12 @@ static struct {
 } common;
 
 const nnclr_option nnclr_common_options[NNCLR_COMMON_OPTIONS] = {
-    {"help", 'h', NNCLR_OPTION_FLAG, &common.help, .help = "show this and exit"},
+    {"help", 'h', NNCLR_OPTION_FLAG, &common.help, .help = "show this help and exit"},
     {"version", 'V', NNCLR_OPTION_FLAG, &common.version, .help = "show the version and exit"},
-    {"quiet", 'q', NNCLR_OPTION_FLAG, &common.quiet, .help = "only errors on stderr"},
-    {"verbose", 'v', NNCLR_OPTION_FLAG, &common.verbose, .help = "say more on stderr"},
+    {"quiet", 'q', NNCLR_OPTION_FLAG, &common.quiet, .help = "print only errors on stderr"},
+    {"verbose", 'v', NNCLR_OPTION_FLAG, &common.verbose, .help = "print more on stderr"},
     {"threads", 'j', NNCLR_OPTION_INT, &common.threads, "N", .low = 1, .high = 4096,
-     .help = "threads; results do not depend on it"},
+     .help = "number of threads; results do not depend on it"},
 };
 
 /* The old name of an option works for a while, and says so. */
@@ -198,7 +198,7 @@ static void take_option(nnclr_cli *cli, const nnclr_words *w) {
             cli->given[i] = true;
 }
 
-/* Whether the words say that the program is to run. */
+/* False if the words ask for help or the version instead of a run. */
 static bool take_words(nnclr_cli *cli, nnclr_words *w) {
     for (nnclr_word word; (word = nnclr_words_next(w)) != NNCLR_WORD_NONE;) {
         if (word == NNCLR_WORD_WRONG)
@@ -206,7 +206,7 @@ static bool take_words(nnclr_cli *cli, nnclr_words *w) {
         if (word == NNCLR_WORD_OPTION)
             take_option(cli, w);
         else if (w->value[0] == '\0')
-            nnclr_cli_usage(cli, "an argument is empty: a file's name is needed there");
+            nnclr_cli_usage(cli, "an argument is empty: it must be the name of a file");
         else
             cli->operands[cli->operand_count++] = w->value;
         if (common.help || common.version)
@@ -217,8 +217,8 @@ static bool take_words(nnclr_cli *cli, nnclr_words *w) {
 
 /* ---- begin ---- */
 
-/* A closed standard descriptor would be given to the first file that is opened, and messages would
- * land in it. The stand-ins fail when they are used. */
+/* If a standard descriptor is closed, the first file opened would get its number, and messages
+ * would land in that file. The stand-ins fail when they are used. */
 static void hold_standard_descriptors(void) {
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
@@ -230,7 +230,7 @@ void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, cha
     hold_standard_descriptors();
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL); /* write reports EPIPE instead; nnclr_cli_die re-raises */
-    sigaction(SIGXFSZ, &ignore, NULL); /* and EFBIG, where ulimit -f bounds the size of files */
+    sigaction(SIGXFSZ, &ignore, NULL); /* and EFBIG, if ulimit -f limits the size of files */
     *cli = (nnclr_cli){.program = program};
 
     nnclr_error e = NNCLR_NO_ERROR;

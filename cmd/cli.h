@@ -1,5 +1,5 @@
-/* What all programs share: options, help, messages, progress, signals and exit codes. This is the
- * only place that prints or exits; a program is an option table, checks, a few library calls and a
+/* What all programs share: options, help, messages, progress, signals and exit codes. Only here
+ * does anything print or exit; a program is an option table, checks, a few library calls and a
  * report. */
 #ifndef NNCLR_CMD_CLI_H
 #define NNCLR_CMD_CLI_H
@@ -34,12 +34,12 @@ typedef enum nnclr_option_type {
     NNCLR_OPTION_CHOICE, /* int *: index into choices */
     NNCLR_OPTION_CUSTOM, /* any: parse and show */
     NNCLR_OPTION_RENAMED, /* an option's old name, which still works and says so; not in --help. The
-                             new name is in `help`. With choices, only these values are meant: the
-                             name may be that of another option by now */
-    NNCLR_OPTION_GROUP    /* no option: a heading in --help, its text in `help` */
+                             new name is in `help`. With choices, only these values are meant: by
+                             now the name may belong to another option */
+    NNCLR_OPTION_GROUP    /* not an option: a heading in --help, its text in `help` */
 } nnclr_option_type;
 
-/* What a TEXT option's file is to be, where the program writes it. Its name may have any ending but
+/* What a TEXT option's file will be, if the program writes it. Its name may have any ending except
  * that of another kind: cmd/output_endings.c. */
 enum {
     NNCLR_MAKES_SHARD = 1,
@@ -55,17 +55,17 @@ typedef struct nnclr_option {
     const char *name; /* long name without dashes */
     char letter;      /* short name or 0 */
     nnclr_option_type type;
-    void *target;         /* holds the default when the table is handed over */
-    const char *argument; /* "N", "FILE": for help; NULL for a flag, and for a choice whose names
-                             are to be listed. What shells complete follows from it, as
-                             cmd/completions/options.awk says: FILE, PATH, OUT.png and the operands
-                             of `usage` are files, a|b|c is a choice */
-    const char *help;     /* one sentence without a full stop; the live default is appended */
-    double low, high;     /* both 0: any. A default outside of them means "none" and is not shown */
+    void *target; /* holds the default when the table is passed */
+    /* "N", "FILE": for help; NULL for a flag, and for a choice whose names should be listed. It
+     * decides what shells complete, as cmd/completions/options.awk says: FILE, PATH, OUT.png and
+     * the operands of `usage` are files, a|b|c is a choice. */
+    const char *argument;
+    const char *help; /* one sentence without a full stop; the live default is appended */
+    double low, high; /* both 0: any. A default outside them means "none" and is not shown */
     const char *const *choices;                                    /* NULL-terminated */
     bool (*parse)(const char *text, void *target, nnclr_error *e); /* CUSTOM */
     void (*show)(const void *target, char *text, size_t size);     /* CUSTOM; "": none */
-    unsigned makes; /* TEXT: NNCLR_MAKES_...; 0: it is no output */
+    unsigned makes; /* TEXT: NNCLR_MAKES_...; 0: not an output */
 } nnclr_option;
 
 typedef struct nnclr_program {
@@ -88,8 +88,8 @@ typedef struct nnclr_cli {
         double start, last;  /* seconds of nnclr_now: of this work, of the last line */
         int64_t first, done; /* at the start, and by now */
         const char *unit;    /* NULL: none under way */
-        char opening[400];   /* to be said before the first line; "": nothing */
-        bool shown;          /* a line stands on the terminal */
+        char opening[400];   /* printed before the first line; "": nothing */
+        bool shown;          /* a line is on the terminal */
     } progress;
     int sections; /* of tables that follow one another */
     bool skipped; /* an input was left out: NNCLR_EXIT_DONE becomes NNCLR_EXIT_SKIPPED */
@@ -97,11 +97,11 @@ typedef struct nnclr_cli {
 
 /* Parses argv with GNU conventions (options and operands mixed, --name=value, unambiguous
  * beginnings of long names, `--` ends options, `-` is an operand). -h -V -q -v -j are added to
- * every program. Handles --help and --version, and ends the process with exit code 2 and one
- * sentence on wrong usage. SIGPIPE is ignored from then on: a write to a closed pipe fails instead,
- * and nnclr_cli_die ends a filter by that signal, quietly. */
+ * every program. Handles --help and --version; on wrong usage, ends the process with exit code 2
+ * and one sentence. SIGPIPE is ignored from then on: a write to a closed pipe fails instead, and
+ * nnclr_cli_die ends a filter by that signal, quietly. */
 void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, char **argv);
-/* Wrong usage where the file is one that the program reads: for names that are made of an option's.
+/* Wrong usage if the program also reads this file: for names that are made from an option's value.
  * Options that name files (INPUT, .makes) are checked against each other in nnclr_cli_begin. */
 void nnclr_cli_check_output(nnclr_cli *cli, const char *path);
 bool nnclr_cli_given(const nnclr_cli *cli, const char *option);
@@ -114,81 +114,81 @@ typedef struct nnclr_command_line {
     char **argv;
 } nnclr_command_line;
 
-/* The value that the last --NAME of the command line gives, for presets, which set the defaults
- * that --help shows; NULL: not given. */
+/* The value of the last --NAME on the command line, for presets, which set the defaults that --help
+ * shows; NULL: not given. */
 const char *nnclr_cli_peek(const nnclr_command_line *line, const char *name);
 
-/* Messages, on stderr: "PROGRAM: text". Warn and error always, note unless -q, detail with -v. A
- * progress line that stands on the terminal is cleared first. */
+/* Messages, on stderr: "PROGRAM: text". Errors always, notes unless -q, details with -v. A progress
+ * line on the terminal is cleared first. */
 void nnclr_cli_error(nnclr_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void nnclr_cli_note(nnclr_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void nnclr_cli_detail(nnclr_cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Prints e->message and ends the process: exit 2 for usage errors, 1 else; an output that was
- * closed by its reader (NNCLR_ERROR_CLOSED) ends by SIGPIPE, quietly, and what was stopped by a
- * signal (NNCLR_ERROR_STOPPED) by that. */
+/* Prints e->message and ends the process: exit 2 for usage errors, otherwise 1. If the reader
+ * closed the output (NNCLR_ERROR_CLOSED), it ends quietly by SIGPIPE; if a signal stopped the work
+ * (NNCLR_ERROR_STOPPED), by that signal. */
 _Noreturn void nnclr_cli_die(nnclr_cli *cli, const nnclr_error *e);
-/* Exit 2 with "PROGRAM: text" and a hint at --help. */
+/* Exit 2 with "PROGRAM: text" and a pointer to --help. */
 _Noreturn void nnclr_cli_usage(nnclr_cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Flushes and closes stdout, checked, then exits with `code`. */
 _Noreturn void nnclr_cli_end(nnclr_cli *cli, int code);
 
-/* Rate, share done and time left: rewritten in place on a terminal, where the line is as long as
- * fits; one plain line a minute elsewhere, nothing with -q. `unit` is a constant, `total` 0 is
- * unknown, `note` may be NULL; both texts are ASCII. Another unit, or less than was done before,
- * begins a new work. */
+/* Share done, time left and rate: rewritten in place on a terminal, as much as fits in a line;
+ * elsewhere one plain line a minute, nothing with -q. `unit` is a constant, `total` 0 is unknown,
+ * `note` may be NULL; both texts are ASCII. Another unit, or less than was done before, begins a
+ * new piece of work. */
 void nnclr_cli_progress(nnclr_cli *cli, const char *unit, int64_t done, int64_t total,
                         const char *note);
 void nnclr_cli_progress_end(nnclr_cli *cli);
-/* Says what the work is, as a note; before the first line of progress, so that work which is soon
- * done goes without. */
+/* Says what the work is, as a note, just before the first progress line: work that is done sooner
+ * goes without. */
 void nnclr_cli_opening(nnclr_cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The same for the library, which is told to stop after a signal that nnclr_cli_catch caught: its
- * NNCLR_ERROR_STOPPED is for nnclr_cli_die. */
+/* The same for the library, which is told to stop after a signal that nnclr_cli_catch caught; it
+ * then fails with NNCLR_ERROR_STOPPED, which nnclr_cli_die handles. */
 nnclr_progress nnclr_cli_watch(nnclr_cli *cli);
-/* Of the terminal on a descriptor; else COLUMNS, else 80. */
+/* Columns of the terminal on a descriptor; otherwise COLUMNS, otherwise 80. */
 int nnclr_cli_columns(int fd);
 /* "12 s", "3 min 05 s", "7 h 30 min" */
 void nnclr_cli_duration(double seconds, char *text, size_t size);
 
-/* Dies of `signal` with its default action, so that a shell or make sees it. */
+/* Dies of `signal` by its default action, so that a shell or make sees it. */
 _Noreturn void nnclr_cli_die_of(int signal);
 
-/* The ending of a name that promises a format, ".tar"; "": it promises none. */
+/* The ending of a name if it promises a format, such as ".tar"; "": it promises none. */
 const char *nnclr_output_ending(const char *path);
 
 /* Binary output to a terminal is refused (exit 2). */
 void nnclr_cli_refuse_terminal(nnclr_cli *cli, const char *what);
 
-/* Tables on stdout: TSV with a header line, or one JSON array of objects where `json`. Cells are
+/* Tables on stdout: TSV with a header line, or one JSON array of objects if `json`. Cells are
  * escaped. Columns: all rows put their cells in the header's order. */
 typedef struct nnclr_table nnclr_table;
 nnclr_table *nnclr_table_begin(nnclr_cli *cli, bool json, const char *const *columns, int count);
 void nnclr_table_text(nnclr_table *table, const char *text); /* NULL: empty, null in JSON */
 void nnclr_table_int(nnclr_table *table, int64_t value);
 void nnclr_table_real(nnclr_table *table, double value,
-                      int digits); /* behind the point; not finite: empty, null */
-/* How a result was made: an object, which is taken, in JSON as it is, else "key=value key=value",
- * with "yes", "no" and "a,b". */
+                      int digits); /* after the point; not finite: empty, null */
+/* How a result was made: an object, which is taken over. JSON gets it as it is; otherwise
+ * "key=value key=value", with "yes", "no" and "a,b". */
 void nnclr_table_settings(nnclr_table *table, nnclr_json *settings);
 void nnclr_table_row_end(nnclr_table *table);
-void nnclr_table_end(nnclr_table *table); /* frees; ends the process when stdout fails */
-/* A table with a header line and cells by tabs, as the library prints one, of which numbers become
- * numbers. */
+void nnclr_table_end(nnclr_table *table); /* frees; ends the process if stdout fails */
+/* A table with a header line and cells separated by tabs, as the library prints one; numbers stay
+ * numbers in JSON. */
 void nnclr_table_print(nnclr_cli *cli, bool json, const nnclr_buffer *tsv);
-/* Several tables on stdout: before each of them, with NULL behind the last. A blank line stands
- * between them, or, in JSON, each is the member NAME of one object. */
+/* Several tables on stdout: call before each of them, and with NULL after the last. A blank line
+ * separates them; in JSON each is the member NAME of one object. */
 void nnclr_table_section(nnclr_cli *cli, bool json, const char *name);
 
-/* SIGUSR1, SIGTERM, SIGHUP (unless it is ignored) and SIGINT only set these (volatile sig_atomic_t)
- * after nnclr_cli_catch; a second SIGINT ends the process at once. The first is answered with
- * `answer`, unless that is NULL: for work that does not end within a moment. */
+/* After nnclr_cli_catch, SIGUSR1, SIGTERM, SIGHUP (unless it is ignored) and SIGINT only set these;
+ * a second SIGINT ends the process at once. The first is answered with `answer`, unless that is
+ * NULL: for work that does not end within a moment. */
 extern volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop; /* stop: the signal's number */
 void nnclr_cli_catch(const nnclr_cli *cli, const char *answer);
-/* They act as before nnclr_cli_catch again; one that came meanwhile and asked for the end gets it.
- */
+/* Signals act as before nnclr_cli_catch again; if one asked for the end meanwhile, the process ends
+ * by it. */
 void nnclr_cli_release(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* Before anything is written: no output is an input, and no two outputs are one file. */
+/* Before anything is written: no output may be an input, and no two outputs the same file. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@ static const char *target_of(const nnclr_option *option) {
     return *(const char *const *)option->target;
 }
 
-/* The file that an option writes; NULL: not given, or none with a name. */
+/* The file that an option writes; NULL: not given, or standard output. */
 static const char *output_of(const nnclr_option *option) {
     const char *path = option->makes & ~(unsigned)NNCLR_MAKES_RUN ? target_of(option) : NULL;
     return path && strcmp(path, "-") != 0 ? path : NULL;
@@ -57,7 +57,7 @@ static void check_stdout(nnclr_cli *cli) {
     const nnclr_file_id id = nnclr_file_id_of(&status);
     const char *input = find_input(cli, &id);
     if (input)
-        nnclr_cli_usage(cli, "%s is read, and standard output goes to it",
+        nnclr_cli_usage(cli, "%s is an input, and standard output goes to it",
                         strcmp(input, "-") == 0 ? "standard input" : input);
     for (size_t i = 0; i < cli->program->option_count; i++) {
         const nnclr_option *option = &cli->program->options[i];
@@ -73,7 +73,7 @@ void nnclr_cli_check_output(nnclr_cli *cli, const char *path) {
     nnclr_file_id id;
     const char *input = nnclr_file_identify(path, &id) ? find_input(cli, &id) : NULL;
     if (input)
-        nnclr_cli_usage(cli, "%s is read, and would be written over%s%s: give another name",
+        nnclr_cli_usage(cli, "%s is an input, and would be overwritten%s%s: give another name",
                         strcmp(input, "-") == 0 ? "standard input" : input,
                         strcmp(input, path) == 0 ? "" : " as ",
                         strcmp(input, path) == 0 ? "" : path);
@@ -98,7 +98,7 @@ static void check_run_file(void *context, const char *path) {
     nnclr_file_id id;
     const char *input = nnclr_file_identify(path, &id) ? find_input(c->cli, &id) : NULL;
     if (input)
-        nnclr_cli_usage(c->cli, "%s is read, and is a file of the RUN %s: give another -o RUN",
+        nnclr_cli_usage(c->cli, "%s is an input, and is a file of the RUN %s: give another -o RUN",
                         input, c->folder);
 }
 

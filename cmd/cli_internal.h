@@ -1,19 +1,19 @@
-/* What the files of cmd/ that are no program share among themselves. */
+/* What the files of cmd/ that are not programs share among themselves. */
 #ifndef NNCLR_CMD_CLI_INTERNAL_H
 #define NNCLR_CMD_CLI_INTERNAL_H
 
 #include "cmd/cli.h"
 
 void nnclr_cli_clear_progress(nnclr_cli *cli);
-/* Ends the process where two files of the command line must not be one. */
+/* Ends the process if two files of the command line are one that must not be. */
 void nnclr_cli_check_files(nnclr_cli *cli);
 /* Whether standard error is a terminal on which a line can be rewritten. */
 bool nnclr_cli_shows_progress(void);
 #define NNCLR_CLEAR_LINE "\r\033[K"
-/* After a write to stdout has failed, errno its reason. */
+/* After a write to stdout has failed with errno set. */
 _Noreturn void nnclr_cli_die_of_stdout(nnclr_cli *cli);
 
-/* Those that every program has; defined with their targets in cmd/cli.c. */
+/* The options that every program has; defined with their targets in cmd/cli.c. */
 enum { NNCLR_COMMON_OPTIONS = 5 };
 extern const nnclr_option nnclr_common_options[NNCLR_COMMON_OPTIONS];
 
@@ -41,15 +41,14 @@ typedef struct nnclr_words {
 nnclr_words nnclr_words_of(const nnclr_option *options, size_t option_count, int argc, char **argv);
 nnclr_word nnclr_words_next(nnclr_words *words);
 
-/* Parses the value into the option's target; ends the process where it is a wrong one. `shown` is
- * the option as messages name it, "--size" or "-o". */
+/* Parses the value into the option's target; ends the process if it is wrong. `shown` is the option
+ * as messages name it, "--size" or "-o". */
 void nnclr_option_set(nnclr_cli *cli, const nnclr_option *option, const char *shown,
                       const char *value);
-/* Ends the process where the ending of `path` promises another kind than `output`
- * (NNCLR_MAKES_...).
- */
+/* Ends the process if the ending of `path` promises a kind other than `output`
+ * (NNCLR_MAKES_...). */
 void nnclr_check_ending(nnclr_cli *cli, unsigned output, const char *shown, const char *path);
-/* The range of a number; infinite where the option states none. */
+/* The range of a number; infinite if the option states none. */
 void nnclr_option_bounds(const nnclr_option *option, double *low, double *high);
 /* "a, b or c" */
 void nnclr_option_join(const nnclr_option *option, const char *between, const char *last,

@@ -114,7 +114,7 @@ static bool measure(const dry_run *t, nnclr_trainer *trainer, nnclr_probe *probe
         if (!nnclr_probe_run(probe, NULL, &accuracy, e))
             return nnclr_fail_at(e, "the probe");
         c->seconds_per_probe = nnclr_now() - began;
-        /* Before the first step, after each epoch and, where it ends within one, at the end. */
+        /* Before the first step, after each epoch and, if the run ends within one, at the end. */
         c->probes =
             1 + plan->total / plan->steps_per_epoch + (plan->total % plan->steps_per_epoch != 0);
         c->probe_hours = c->seconds_per_probe * (double)c->probes / 3600;
@@ -237,16 +237,16 @@ static void print_summary(const dry_run *t, const nnclr_training_data *data, int
     nnclr_table_end(table);
 }
 
-/* What a person is to do something about. */
+/* What the user should do something about. */
 static void advise(const dry_run *t, const cost *c) {
     if (c->speed.waiting > 0.1)
         nnclr_cli_note(t->cli,
-                       "the network waited for pictures for %.0f %% of the time: give a larger "
+                       "the network waited for pictures %.0f %% of the time: give a larger "
                        "--cache, or smaller pictures (nnclr-prep --size)",
                        100 * c->speed.waiting);
     if (c->total > c->available)
         nnclr_cli_note(t->cli,
-                       "warning: that is more memory than there is: give a smaller --cache, "
+                       "warning: this needs more memory than there is: give a smaller --cache, "
                        "--batch or --queue, or --micro-batch");
 }
 

@@ -44,45 +44,49 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
         {"model", 'm', NNCLR_OPTION_INPUT, &s->model, "CHECKPOINT",
          .help = "the RUN or checkpoint whose backbone is fine-tuned, or a ResNet's weights"},
         PREFIX_OPTION(&s->run.prefix),
-        INPUT("test", &s->test, "SHARD", "judge the network on these labelled pictures"),
+        INPUT("test", &s->test, "SHARD", "test the network on these labelled pictures"),
         REAL("label-fraction", &c->label_fraction, "F",
              "train on this share of each class's pictures, drawn by --seed", 1e-9, 1),
         CUSTOM("crop", &c->augment.area_low, "LOW,HIGH",
                "share of the picture's area that a crop has", parse_area, show_area),
         REAL("flip", &c->augment.flip, "P", "probability of a mirrored view", 0, 1),
         BYTES("cache", &s->run.cache, "BYTES",
-              "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
+              "keep at most this much of the shards decompressed in memory; the rest is read again",
+              0, 1e15),
         GROUP("Optimiser"),
         REAL("epochs", &c->epochs, "N",
-             "length of the run; 60 below a --label-fraction of 0.05, else 30", 0, 1e9),
-        INTEGER("steps", &c->steps, "N", "length of the run, in place of --epochs", 1, 1e15),
+             "length of the run; 60 if --label-fraction is below 0.05, otherwise 30", 0, 1e9),
+        INTEGER("steps", &c->steps, "N", "length of the run, instead of --epochs", 1, 1e15),
         INTEGER("batch", &s->batch, "N",
-                "pictures a step; by default at most what there is to train on", 2, 1 << 24),
+                "pictures per step; by default no more than there are to train on", 2, 1 << 24),
         INTEGER("micro-batch", &s->micro_batch, "N",
-                "pictures that pass the backbone at a time, which saves memory and costs a second "
-                "forward pass; 0: the whole batch",
+                "pictures that pass through the backbone at a time, which saves memory and costs a "
+                "second forward pass; 0: the whole batch",
                 0, 1 << 24),
         REAL("lr", &c->lr, "RATE", "base learning rate of the backbone", 0, 1e30),
         REAL("head-lr", &s->head_lr, "RATE",
-             "base learning rate of the classifier, in place of --lr", 0, 1e30),
+             "base learning rate of the classifier, instead of --lr", 0, 1e30),
         CHOICE("lr-scale", &c->lr_scale, nnclr_lr_scale_names,
                "the peak rate: base x batch / 256, base x sqrt(batch), or base"),
-        CUSTOM("warmup", &s->warmup, "EPOCHS", "linear warm-up, also as 500steps",
+        CUSTOM("warmup", &s->warmup, "EPOCHS", "length of the linear warm-up; also as 500steps",
                training_parse_warmup, training_show_duration),
-        CHOICE("schedule", &c->schedule, nnclr_schedule_names, "of the rates after the warm-up"),
+        CHOICE("schedule", &c->schedule, nnclr_schedule_names,
+               "course of the rates after the warm-up"),
         REAL("final-lr", &c->final_lr, "SHARE", "share of the peak rate that the cosine ends at", 0,
              1),
-        REAL("weight-decay", &c->weight_decay, "W", "of weights, not of 1-D parameters", 0, 1e6),
-        REAL("momentum", &c->momentum, "M", "of the optimiser, SGD with Nesterov's momentum", 0, 1),
+        REAL("weight-decay", &c->weight_decay, "W", "applied to weights, not to 1-D parameters", 0,
+             1e6),
+        REAL("momentum", &c->momentum, "M", "momentum of the optimiser, SGD, in Nesterov's form", 0,
+             1),
         GROUP("Run"),
         TRAINING_FOLDER_OPTIONS(&s->run),
-        INTEGER("seed", &s->seed, "N", "of everything random", 0, 9e18),
+        INTEGER("seed", &s->seed, "N", "seed of everything random", 0, 9e18),
         TRAINING_RUN_OPTIONS(&s->run),
         INTEGER("eval-every", &s->eval_every, "N",
-                "epochs from one look at --test to the next; the end has one in any case", 1, 1e9),
+                "epochs between tests on --test; there is always one at the end", 1, 1e9),
         GROUP("Report"),
-        FLAG("per-class", &s->per_class, "print also how many of each class are right"),
-        FLAG("json", &s->run.json, "print tables as JSON"),
+        FLAG("per-class", &s->per_class, "also print how many of each class are right"),
+        FLAG("json", &s->run.json, "print the tables as JSON"),
         FLAG("dry-run", &s->run.dry_run,
              "train nothing: print the network, the memory, and the time that the run would take"),
     };
@@ -117,14 +121,14 @@ static void check_together(nnclr_cli *cli, const finetune_settings *s) {
     if (nnclr_cli_given(cli, "steps") && nnclr_cli_given(cli, "epochs"))
         nnclr_cli_usage(cli, "--epochs: --steps says how long the run is; give one of the two");
     if (s->run.config.schedule == NNCLR_CONSTANT && nnclr_cli_given(cli, "final-lr"))
-        nnclr_cli_usage(cli, "--final-lr: a constant rate has no end to fall to; leave it out, or "
-                             "give --schedule cosine");
+        nnclr_cli_usage(
+            cli,
+            "--final-lr: a constant rate does not fall; leave it out, or give --schedule cosine");
     if (!s->test && nnclr_cli_given(cli, "eval-every"))
-        nnclr_cli_usage(cli, "--eval-every: there is nothing to judge on; give --test SHARD with "
-                             "it");
-    if (!s->test && s->per_class)
         nnclr_cli_usage(cli,
-                        "--per-class: there is nothing to judge on; give --test SHARD with it");
+                        "--eval-every: there is nothing to test on; give --test SHARD with it");
+    if (!s->test && s->per_class)
+        nnclr_cli_usage(cli, "--per-class: there is nothing to test on; give --test SHARD with it");
     if (s->run.json && !s->test && !s->run.dry_run)
         nnclr_cli_usage(cli, "--json: no table is printed; give --test SHARD or --dry-run with it");
 }

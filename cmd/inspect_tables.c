@@ -107,9 +107,9 @@ static bool print_classes(const inspector *x, const nnclr_row_graph *graph, nncl
     nnclr_class_report report;
     bool ok = nnclr_report_classes(graph, &report, e);
     if (ok && report.rows == 0)
-        ok = nnclr_fail(e, NNCLR_ERROR_INPUT,
-                        "no row and neighbour have labels, so there are no "
-                        "classes to report on");
+        ok = nnclr_fail(
+            e, NNCLR_ERROR_INPUT,
+            "no row with a label has a neighbour with one, so there are no classes to report on");
     if (ok) {
         nnclr_cli_note(x->cli, "purity at %d: %.4f, by chance %.4f", graph->k, report.purity,
                        report.chance);
@@ -182,14 +182,15 @@ static bool print_labels(const inspector *x, const nnclr_row_graph *graph, nnclr
     nnclr_label_report report;
     bool ok = nnclr_report_labels(graph, x->settings->temperature, &report, e);
     if (ok && report.rows == 0)
-        ok = nnclr_fail(e, NNCLR_ERROR_INPUT,
-                        "no row and neighbour have labels, so there is none to doubt");
+        ok = nnclr_fail(
+            e, NNCLR_ERROR_INPUT,
+            "no row with a label has a neighbour with one, so there are no labels to doubt");
     if (ok) {
-        nnclr_cli_note(x->cli, "%zu of %lld labels have more votes against than for them%s",
+        nnclr_cli_note(x->cli, "%zu of %lld labels have more votes against them than for them%s",
                        report.count, (long long)report.rows,
                        nnclr_labels_unsure(&report)
-                           ? ": too early to tell, these rows tell pictures apart too little to "
-                             "judge the labels by"
+                           ? ": too early to tell; these rows do not yet tell pictures apart well "
+                             "enough to judge labels by"
                            : "");
         nnclr_table *table =
             BEGIN(x, "doubt", "row", "record", "label", "name", "suggested", "share",
@@ -222,7 +223,9 @@ static nnclr_copy_options copy_options(const inspector *x) {
 }
 
 static const char *bytes_unknown(const nnclr_duplicate_report *report) {
-    return report->bytes_known ? "" : "; which are the same bytes is not known without the SHARDs";
+    return report->bytes_known
+               ? ""
+               : "; which of them are the same bytes is not known without the SHARDs";
 }
 
 static bool print_duplicates(inspector *x, nnclr_error *e) {
@@ -233,7 +236,7 @@ static bool print_duplicates(inspector *x, nnclr_error *e) {
     inspector_progress_end(x);
     nnclr_cli_note(x->cli,
                    "groups of the same bytes: %lld, of %zu rows; groups of near copies (cosine %g "
-                   "and more): %lld, of %zu rows%s",
+                   "or more): %lld, of %zu rows%s",
                    (long long)report.byte_groups, report.same_bytes, x->settings->threshold,
                    (long long)(report.groups - report.byte_groups),
                    report.count - report.same_bytes, bytes_unknown(&report));
@@ -261,7 +264,7 @@ static bool print_leaks(inspector *x, nnclr_error *e) {
         return false;
     inspector_progress_end(x);
     nnclr_cli_note(x->cli,
-                   "%zu of %lld queries are here byte for byte, %zu more have a near copy of "
+                   "%zu of %lld queries are here byte for byte, and %zu more have a near copy, of "
                    "cosine %g or more%s",
                    report.same_bytes, (long long)x->asking.rows.n, report.count - report.same_bytes,
                    x->settings->threshold, bytes_unknown(&report));

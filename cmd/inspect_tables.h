@@ -6,8 +6,7 @@
 
 void print_neighbours(const inspector *x, const nnclr_inspection *found);
 
-/* Makes the report that the settings name, prints it, and says on standard error what it adds up
- * to. */
+/* Makes the report that the settings name, prints it, and sums it up on standard error. */
 bool print_report(inspector *x, nnclr_error *e);
 
 #endif

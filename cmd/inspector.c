@@ -17,10 +17,11 @@ static bool open_sets(inspector *x, nnclr_error *e) {
     if (!nnclr_row_set_open(&x->asking, query, e))
         return false;
     if (x->asking.rows.d != x->bank.rows.d)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s has rows of %d numbers, but %s of %d: queries for a support set are "
-                          "made with nnclr-embed --layer projection",
-                          query, x->asking.rows.d, path, x->bank.rows.d);
+        return nnclr_fail(
+            e, NNCLR_ERROR_INPUT,
+            "%s has rows of %d numbers, but %s has rows of %d: queries for a support set are "
+            "made with nnclr-embed --layer projection",
+            query, x->asking.rows.d, path, x->bank.rows.d);
     return true;
 }
 
@@ -56,8 +57,8 @@ static bool learn_bytes(inspector *x, nnclr_error *e) {
            (!x->settings->query || nnclr_row_set_learn_bytes(&x->asking, x->query_shards, e));
 }
 
-/* From the first word on signals are caught, so that the work ends cleanly; before it and after
- * inspector_progress_end they act at once. */
+/* From the first call on, signals are caught so that the work ends cleanly; before it, and after
+ * inspector_progress_end, they act at once. */
 static bool tell(void *context, const char *unit, int64_t done, int64_t total, const char *note) {
     inspector *x = context;
     if (!x->watched)
@@ -122,15 +123,16 @@ static bool choose_records(const nnclr_row_set *set, const char *list, bool *cho
         if (!nnclr_parse_int(text, 0, INT64_MAX, &record))
             break;
         if (choose_record(set, record, chosen) == 0)
-            return nnclr_fail(e, NNCLR_ERROR_USAGE, "--query-record: no row shows record %s%s",
+            return nnclr_fail(e, NNCLR_ERROR_USAGE, "--query-record: no row is of record %s%s",
                               text,
-                              set->step ? " (a support set holds the newest pictures alone)" : "");
+                              set->step ? " (a support set holds only the newest pictures)" : "");
         at += size;
         if (*at == '\0')
             return true;
     }
     return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                      "--query-record: \"%s\" is no list of record numbers like 3,17,200", list);
+                      "--query-record: \"%s\" is not a list of record numbers such as 3,17,200",
+                      list);
 }
 
 static bool choose_names(const nnclr_row_set *set, const nnclr_shard_set *shards,

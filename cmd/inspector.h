@@ -1,4 +1,4 @@
-/* What nnclr-queue-inspect has open: the rows, the shards behind them, the engines. */
+/* What nnclr-queue-inspect has open: the rows, the shards they come from, the engines. */
 #ifndef NNCLR_CMD_INSPECTOR_H
 #define NNCLR_CMD_INSPECTOR_H
 
@@ -39,16 +39,16 @@ typedef struct inspector {
     bool watched;                /* signals are caught */
 } inspector;
 
-/* Where queries come from: --query's rows, or those searched. */
+/* What the queries are drawn from: --query's rows, or the rows searched. */
 static inline const nnclr_row_set *inspector_asking(const inspector *x) {
     return x->settings->query ? &x->asking : &x->bank;
 }
 
-/* Opens all that the settings and operands name; close it in any case. */
+/* Opens everything that the settings and operands name; close it in any case. */
 bool inspector_open(inspector *x, nnclr_cli *cli, const settings *s, nnclr_error *e);
 void inspector_close(inspector *x);
 
-/* Takes the line of progress off the terminal, before something else is printed. */
+/* Takes the progress line off the terminal, before something else is printed. */
 void inspector_progress_end(inspector *x);
 
 /* The queries that the settings choose, and their neighbours. */

@@ -14,7 +14,7 @@
 #include "eval/label_draw.h"
 #include "train/config_text.h"
 
-/* TRAIN is read once an epoch, in an order of its own; TEST once, front to back. */
+/* TRAIN is read once per epoch, each time in another order; TEST once, front to back. */
 enum { TRAIN_CACHE = 1 << 30 };
 
 static const char cut[] = "features";
@@ -28,7 +28,7 @@ void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
         if (nnclr_cli_given(cli, of_augment[i]))
             nnclr_cli_usage(cli,
                             "--%s is for --augment: without it TRAIN and TEST are embeddings, "
-                            "for which no network is needed",
+                            "which need no network",
                             of_augment[i]);
     if (!s->augment)
         return;
@@ -36,7 +36,7 @@ void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
         nnclr_cli_usage(cli, "--augment is for the method linear: knn compares embeddings");
     for (size_t i = 0; i < sizeof of_knn / sizeof *of_knn; i++)
         if (nnclr_cli_given(cli, of_knn[i]))
-            nnclr_cli_usage(cli, "--%s is for the method knn, which --augment leaves out",
+            nnclr_cli_usage(cli, "--%s is for the method knn, which --augment does not run",
                             of_knn[i]);
     if (s->solver == NNCLR_SOLVER_LBFGS)
         nnclr_cli_usage(cli, "--augment is for --solver sgd: lbfgs needs rows that stay as they "
@@ -128,7 +128,7 @@ static bool open_shards(augmented *a, nnclr_cli *cli, const settings *s, nnclr_e
 
 /* ---- the evaluation ---- */
 
-/* Random crops and mirroring, the rest as pre-training had it. */
+/* Random crops and mirroring; the rest as in pre-training. */
 static nnclr_augment choose_augment(const settings *s, const nnclr_config *config) {
     nnclr_config c = *config;
     nnclr_config_augment(&c, NNCLR_AUGMENT_CROP);
@@ -225,8 +225,8 @@ static bool evaluate(augmented *a, nnclr_cli *cli, const settings *s, nnclr_froz
     return ok;
 }
 
-/* What cannot be written is told before hours are spent, not behind them. A FIFO is left alone: who
- * reads from it would see it end. */
+/* A file that cannot be written is reported before hours are spent, not after them. A FIFO is left
+ * alone: its reader would see it end. */
 static bool check_output(const char *path, nnclr_error *e) {
     struct stat status;
     if (!path || (stat(path, &status) == 0 && S_ISFIFO(status.st_mode)))

@@ -8,14 +8,14 @@
 #include "cmd/lineval_settings.h"
 #include "io/shard.h"
 
-/* Refuses what does not go together with --augment, or without it. */
+/* Refuses options that do not go with --augment, or do not go without it. */
 void augment_check(nnclr_cli *cli, const settings *s, bool knn);
 
-/* Of the option --crop, whose target is double [2]. */
+/* For the option --crop, whose target is double [2]. */
 bool augment_parse_crop(const char *text, void *target, nnclr_error *e);
 void augment_show_crop(const void *target, char *text, size_t size);
 
-/* What the evaluation found, and of what. */
+/* What the evaluation found, and on what. */
 typedef struct augmented {
     nnclr_shard_set *train, *test;
     const char **names;   /* [records of TEST], the set's */
@@ -25,7 +25,7 @@ typedef struct augmented {
     method_result result;
 } augmented;
 
-/* *a is zeroed, and to be freed on failure, too. `program` is told in the classifier's file. */
+/* *a must be zeroed, and freed even on failure. `program` is recorded in the classifier's file. */
 bool augmented_run(augmented *a, nnclr_cli *cli, const settings *s, const char *program,
                    nnclr_error *e);
 report augmented_report(augmented *a, const settings *s);

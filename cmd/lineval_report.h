@@ -1,4 +1,4 @@
-/* What nnclr-lineval tells: the tables of accuracy and of confusion, and the file of predictions.
+/* What nnclr-lineval reports: the tables of accuracy and of confusion, and the file of predictions.
  */
 #ifndef NNCLR_CMD_LINEVAL_REPORT_H
 #define NNCLR_CMD_LINEVAL_REPORT_H
@@ -9,7 +9,7 @@
 #include "eval/prediction.h"
 #include "io/json.h"
 
-/* What one method said of the rows of TEST. */
+/* What one method said about the rows of TEST. */
 typedef struct method_result {
     const char *method;
     nnclr_prediction *predictions; /* [test rows], owned by whoever made it */
@@ -20,10 +20,10 @@ typedef struct method_result {
 /* Adds the settings of SGD, and says in messages how it went. */
 bool report_tell_sgd(nnclr_cli *cli, const settings *s, const nnclr_linear_fit *fit,
                      method_result *result, nnclr_error *e);
-/* Adds what was learned from: so many rows of TRAIN, of d numbers. */
+/* Adds what was learned from: `rows` rows of TRAIN, of d numbers each. */
 bool report_tell_rows(const settings *s, int64_t rows, int64_t d, int64_t classes,
                       method_result *result, nnclr_error *e);
-/* What a reader of the classifier may want to know: the caller's. */
+/* What a reader of the classifier may want to know; the caller frees it. */
 nnclr_json *report_describe(const settings *s, const nnclr_linear_fit *fit, nnclr_error *e);
 
 typedef struct report {

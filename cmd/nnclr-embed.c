@@ -1,4 +1,4 @@
-/* nnclr-embed: a network's answer, or the pixels, of every picture of a shard. */
+/* nnclr-embed: a network's output for every picture of a shard, or the picture's pixels. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ typedef struct settings {
     view_choices view;
 } settings;
 
-/* The way of the rows: into the file, with a word about progress. */
+/* Where the rows go: into the file, with progress on the way. */
 typedef struct target {
     nnclr_cli *cli;
     nnclr_embedding_writer *writer;
@@ -51,7 +51,7 @@ static const char *output_path(const settings *s) {
     return s->output ? s->output : "-";
 }
 
-/* Commits where `ok`, else leaves nothing behind. */
+/* Commits if `ok`, otherwise leaves nothing behind. */
 static bool finish(target *t, bool ok, nnclr_error *e) {
     nnclr_cli_progress_end(t->cli);
     if (ok)
@@ -153,7 +153,7 @@ int main(int argc, char **argv) {
     settings s = {.engine = NNCLR_ENGINE_AUTO, .precision = NNCLR_PRECISION_F32};
     nnclr_option options[OWN_OPTIONS + VIEW_OPTIONS] = {
         {"model", 'm', NNCLR_OPTION_INPUT, &s.model, "CHECKPOINT",
-         .help = "the RUN or checkpoint whose network is asked, or a ResNet's weights under "
+         .help = "the RUN or checkpoint whose network is used, or a ResNet's weights under "
                  "torchvision's names"},
         PREFIX_OPTION(&s.prefix),
         {"output", 0, NNCLR_OPTION_RENAMED, .help = "layer", .choices = cut_names},
@@ -162,16 +162,15 @@ int main(int argc, char **argv) {
                  "or the projector's output"},
         {"untrained", 0, NNCLR_OPTION_FLAG, &s.untrained,
          .help = "take the same network at step 0: the baseline to beat"},
-        {"engine", 0, NNCLR_OPTION_CHOICE, &s.engine, .choices = engine_names,
-         .help = "what does the arithmetic (auto: amx where it is there, else cpu)"},
+        {"engine", 0, NNCLR_OPTION_CHOICE, &s.engine, .choices = engine_names, .help = ENGINE_HELP},
         {"precision", 0, NNCLR_OPTION_CHOICE, &s.precision, .choices = precision_names,
-         .help = "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"},
+         .help = PRECISION_HELP},
         {"pixels", 0, NNCLR_OPTION_INT, &s.pixels, "N", .low = 1, .high = PIXELS_LIMIT,
-         .help = "no network: N x N x 3 pixels less the picture's own mean, the other baseline"},
+         .help = "no network: N x N x 3 pixels minus the picture's own mean, the other baseline"},
         RENAMED("out", "output"),
         {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
-         .help = "write there instead of to standard output; a name in .safetensors is written "
-                 "uncompressed"},
+         .help = "write there instead of to standard output; a name ending in .safetensors is "
+                 "written uncompressed"},
         {NULL, .type = NNCLR_OPTION_GROUP,
          .help = "What the network is shown (default: what its file says)"},
     };
@@ -182,9 +181,10 @@ int main(int argc, char **argv) {
         .usage =
             "-m CHECKPOINT|WEIGHTS [options] [-o FILE] SHARD...\n--pixels N [-o FILE] SHARD...",
         .notes =
-            "Several SHARDs are one set, numbered on in the order given; - is standard input. "
-            "Folders, tars and pictures in their place are packed on the way.\n"
-            "Weights that say nothing are shown 224 pixels (32 with the 32x32 stem), bilinear, "
+            "Several SHARDs form one set, numbered consecutively in the order given; - is standard "
+            "input. Folders, tars and pictures given in their place are packed on the way.\n"
+            "Weights that say nothing about it are shown 224 pixels (32 with the 32x32 stem), "
+            "bilinear, "
             "with ImageNet's mean and std.",
         .options = options,
         .option_count = sizeof options / sizeof *options,

@@ -48,9 +48,8 @@ int main(int argc, char **argv) {
     const nnclr_option options[] = {
         {"format", 0, NNCLR_OPTION_CHOICE, &format, .choices = format_names,
          .help = "what to write: a checkpoint's backbone as torchvision and timm name it or as "
-                 "ONNX, or "
-                 "embeddings as a NumPy array or their names and labels as a table; without this "
-                 "option the ending of FILE says it"},
+                 "ONNX, embeddings as a NumPy array, or their names and labels as a table; if this "
+                 "is not given, the ending of FILE decides"},
         RENAMED("out", "output"),
         {"output", 'o', NNCLR_OPTION_TEXT, &output, "FILE", .makes = NNCLR_MAKES_EXPORT,
          .help = "write there instead of to standard output"},
@@ -59,7 +58,8 @@ int main(int argc, char **argv) {
         .name = "nnclr-export",
         .summary = "Turns a checkpoint or embeddings into files that other programs read.",
         .usage = "[options] [-o FILE] CHECKPOINT\n--format npy|tsv [-o FILE] EMBEDDINGS",
-        .notes = "A CHECKPOINT may be a RUN, whose newest one is taken; - is standard input.",
+        .notes =
+            "A CHECKPOINT may be a RUN, whose newest checkpoint is taken; - is standard input.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

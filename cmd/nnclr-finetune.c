@@ -17,11 +17,11 @@
 typedef struct session {
     training_session training; /* first */
     finetune_settings *settings;
-    char *recorded_test;   /* what run.json says that the run is judged on */
+    char *recorded_test;   /* what the run is tested on, according to run.json */
     const char *test_path; /* NULL: none */
     nnclr_class_test *test;
     double began;
-    int64_t judged; /* the step that `result` is of; -1: none yet */
+    int64_t judged; /* the step that `result` belongs to; -1: none yet */
     nnclr_class_test_result result;
 } session;
 
@@ -66,7 +66,7 @@ static bool name_files(session *n, nnclr_error *e) {
     return training_name_files(&n->training, false, e);
 }
 
-/* The labelled records, or of each class the share that is drawn. */
+/* The labelled records, or the share of each class that is drawn. */
 static bool draw_records(session *n, nnclr_error *e) {
     const nnclr_config *config = &n->training.settings->config;
     nnclr_shard_set *set = n->training.data.set;
@@ -259,8 +259,8 @@ static void print_classes(session *n) {
     nnclr_table_end(table);
 }
 
-/* Of the network as the run leaves it: a run that was killed between its last look and its end has
- * the look in its metrics, not here. */
+/* On the network as the run leaves it: if the run was killed between its last test and its end,
+ * that test is in its metrics, not here. */
 static bool report(training_session *t, const nnclr_trainer_result *result, nnclr_error *e) {
     session *n = session_of(t);
     const finetune_settings *s = n->settings;
@@ -292,9 +292,10 @@ int main(int argc, char **argv) {
         .summary = "Trains a network, from the backbone of a checkpoint, on pictures with labels.",
         .usage = "-m CHECKPOINT [options] -o RUN [--test SHARD] SHARD...\n"
                  "--resume -o RUN [--test SHARD] [SHARD...]",
-        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input. "
-                 "Folders, tars and pictures in their place are packed on the way.\n"
-                 "SIGUSR1 writes a checkpoint; SIGTERM, SIGHUP and SIGINT write one and stop.",
+        .notes =
+            "Several SHARDs form one set, numbered consecutively in the order given; - is standard "
+            "input. Folders, tars and pictures given in their place are packed on the way.\n"
+            "SIGUSR1 writes a checkpoint; SIGTERM, SIGHUP and SIGINT write one and stop.",
         .options = options,
         .option_count = option_count,
     };

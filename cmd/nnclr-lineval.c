@@ -19,7 +19,7 @@
 
 #define PROGRAM "nnclr-lineval " NNCLR_VERSION
 
-/* Above the least objective; beyond this it is told. */
+/* Above the least objective; a larger gap is reported. */
 static const double tolerated_gap = 1e-4;
 
 static const double least_lambda = 1e-8, most_lambda = 1e6;
@@ -45,8 +45,8 @@ static bool check_fit(nnclr_cli *cli, const evaluation *v, nnclr_error *e) {
     const char *train = cli->operands[0], *test = cli->operands[1];
     if (v->train.rows.d != v->test.rows.d)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s has rows of %d numbers, but %s of %d: both must be made by one "
-                          "network at one --layer",
+                          "%s has rows of %d numbers, but %s has rows of %d: both must be made by "
+                          "one network at one --layer",
                           test, v->test.rows.d, train, v->train.rows.d);
     const char *a = v->train.config, *b = v->test.config;
     if (a && b && strcmp(a, b) != 0)
@@ -101,7 +101,7 @@ static const char *lambda_choice(const settings *s, const nnclr_linear_fit *fit)
                                  : "inner";
 }
 
-/* A choice that lies at an end may lie beyond it. */
+/* If the best choice is at an end, a better one may lie beyond it. */
 static void tell_end(nnclr_cli *cli, const nnclr_linear_fit *fit) {
     const double x = fit->lambda;
     if (fit->end > 0 && x * 100 <= most_lambda)
@@ -160,7 +160,7 @@ static bool keep_classifier(const evaluation *v, const nnclr_classifier *classif
     return ok;
 }
 
-/* Rows whose reading is told. */
+/* Rows whose reading is reported as progress. */
 typedef struct told_rows {
     const nnclr_row_source *rows;
     const nnclr_progress *progress;
@@ -246,17 +246,16 @@ static bool run(evaluation *v, nnclr_error *e) {
 
 /* ---- the program ---- */
 
-/* Falling, as fits follow one another. */
+/* In falling order, in which the fits follow one another. */
 static bool parse_lambdas(const char *text, void *target, nnclr_error *e) {
     nnclr_lambdas all = {.count = 1};
     for (const char *c = text; *c; c++)
         all.count += *c == ',';
     if (all.count > NNCLR_LINEAR_LAMBDAS ||
         !nnclr_parse_reals(text, all.value, all.count, least_lambda, most_lambda, e))
-        return nnclr_fail(
-            e, NNCLR_ERROR_USAGE,
-            "needs 1 to %d numbers from %g to %g with commas between them, not \"%s\"",
-            NNCLR_LINEAR_LAMBDAS, least_lambda, most_lambda, text);
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "needs 1 to %d numbers from %g to %g, separated by commas, not \"%s\"",
+                          NNCLR_LINEAR_LAMBDAS, least_lambda, most_lambda, text);
     for (int i = 1; i < all.count; i++) {
         const double value = all.value[i];
         int at = i;
@@ -273,11 +272,11 @@ static void show_lambdas(const void *target, char *text, size_t size) {
     nnclr_print_reals(all->value, all->count, text, size);
 }
 
-/* One method of the list, of which each may be given once. */
+/* One method of the list; each may be given once. */
 static void add_method(evaluation *v, const char *name, size_t size) {
     for (int i = 0; i < v->count; i++)
         if (strlen(v->results[i].method) == size && memcmp(v->results[i].method, name, size) == 0)
-            nnclr_cli_usage(v->cli, "--methods: \"%.*s\" is there twice", (int)size, name);
+            nnclr_cli_usage(v->cli, "--methods: \"%.*s\" is given twice", (int)size, name);
     for (int i = 0; i < METHODS; i++)
         if (strlen(methods[i].name) == size && memcmp(methods[i].name, name, size) == 0) {
             v->results[v->count++].method = methods[i].name;
@@ -337,9 +336,9 @@ static void check(nnclr_cli *cli, const settings *s, evaluation *v) {
     if (strcmp(cli->operands[0], "-") == 0 && strcmp(cli->operands[1], "-") == 0)
         nnclr_cli_usage(cli, "only one of TRAIN and TEST can be standard input");
     if (s->predictions && strcmp(s->predictions, "-") == 0)
-        nnclr_cli_usage(cli, "--predictions: standard output is the table's: give a file");
+        nnclr_cli_usage(cli, "--predictions: standard output is for the table: give a file");
     if (s->output && strcmp(s->output, "-") == 0)
-        nnclr_cli_usage(cli, "--output: standard output is the table's: give a file");
+        nnclr_cli_usage(cli, "--output: standard output is for the table: give a file");
 }
 
 static void print(nnclr_cli *cli, const settings *s, const report *r) {
@@ -393,14 +392,14 @@ int main(int argc, char **argv) {
         {"methods", 0, NNCLR_OPTION_TEXT, &s.methods, "LIST",
          .help = "how to evaluate: linear, knn or both"},
         {"label-fraction", 0, NNCLR_OPTION_REAL, &s.label_fraction, "F", .low = 1e-9, .high = 1,
-         .help = "use this share of TRAIN's labels, of each class, at least one, drawn by --seed"},
+         .help = "use this share of each class's labels in TRAIN, at least one, drawn by --seed"},
         {"seed", 0, NNCLR_OPTION_INT, &s.seed, "N", .low = 0, .high = 9e18,
-         .help = "of everything random"},
+         .help = "seed of everything random"},
         {"predictions", 0, NNCLR_OPTION_TEXT, &s.predictions, "FILE", .makes = NNCLR_MAKES_TABLE,
          .help = "write name, label, predicted class and score of every row of TEST, as the first "
                  "method predicts it"},
         {"confusion", 0, NNCLR_OPTION_FLAG, &s.confusion,
-         .help = "print how often each class was taken for which, in place of the accuracy"},
+         .help = "print how often each class was taken for which, instead of the accuracy"},
         {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
         {NULL, 0, NNCLR_OPTION_GROUP, .help = "k nearest neighbours"},
         RENAMED("k", "neighbours"),
@@ -416,14 +415,14 @@ int main(int argc, char **argv) {
         {"epochs", 0, NNCLR_OPTION_INT, &s.epochs, "N", .low = 1, .high = 1e6,
          .help = "sgd: how often each row is seen"},
         {"lr", 0, NNCLR_OPTION_REAL, &s.lr, "RATE", .low = 0, .high = 1e30,
-         .help = "sgd: the first rate is this x batch / 256, and falls to 0 as a cosine"},
+         .help = "sgd: the first rate is this x batch / 256; it falls to 0 along a cosine"},
         {"batch", 0, NNCLR_OPTION_INT, &s.batch, "N", .low = 1, .high = 1 << 20,
-         .help = "sgd: rows a step; at most all labelled rows of TRAIN"},
+         .help = "sgd: rows per step; at most all labelled rows of TRAIN"},
         {"weight-decay", 0, NNCLR_OPTION_REAL, &s.weight_decay, "W", .low = 0, .high = 1e6,
-         .help = "sgd: W times the weights, the bias apart, is added to the gradient"},
+         .help = "sgd: W times the weights, without the bias, is added to the gradient"},
         CUSTOM("lambda", &s.lambdas, "L,...",
-               "lbfgs: L times the squared weights, the bias apart, is added to the mean "
-               "cross-entropy; of several the best on a tenth of TRAIN is taken",
+               "lbfgs: L times the squared weights, without the bias, is added to the mean "
+               "cross-entropy; of several, the one that does best on a tenth of TRAIN is taken",
                parse_lambdas, show_lambdas),
         {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
          .help = "keep the classifier"},
@@ -432,8 +431,8 @@ int main(int argc, char **argv) {
          .help = "TRAIN and TEST are shards: learn from a new random view of each picture in each "
                  "epoch, as usually published"},
         {"model", 'm', NNCLR_OPTION_INPUT, &s.model, "CHECKPOINT",
-         .help = "the RUN or checkpoint, or a ResNet's weights under torchvision's names, "
-                 "through whose frozen network the views pass"},
+         .help = "the RUN or checkpoint whose frozen network the views pass through, or a ResNet's "
+                 "weights under torchvision's names"},
         PREFIX_OPTION(&s.prefix),
         CUSTOM("crop", s.crop, "LOW,HIGH", "share of the picture's area that a view shows",
                augment_parse_crop, augment_show_crop),
@@ -443,7 +442,7 @@ int main(int argc, char **argv) {
         .name = "nnclr-lineval",
         .summary = "Tells how well the classes can be read off embeddings.",
         .usage = "[options] TRAIN TEST\n--augment -m CHECKPOINT [options] TRAIN TEST",
-        .notes = "TRAIN and TEST are files of nnclr-embed, with --augment shards. Classes are "
+        .notes = "TRAIN and TEST are files of nnclr-embed, or shards with --augment. Classes are "
                  "matched by name.",
         .options = options,
         .option_count = sizeof options / sizeof *options,

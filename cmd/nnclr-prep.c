@@ -25,7 +25,7 @@ typedef struct packing {
     nnclr_cli *cli;
     const settings *settings;
     nnclr_source *source;
-    size_t beside; /* pictures that are passed over */
+    size_t beside; /* pictures that were passed over */
     nnclr_pack_report report;
 } packing;
 
@@ -49,7 +49,7 @@ static bool start(packing *p, nnclr_error *e) {
     p->source = nnclr_source_open(&options, e);
     if (!p->source)
         return false;
-    nnclr_cli_detail(p->cli, "%zu files of %zu classes found", nnclr_source_count(p->source),
+    nnclr_cli_detail(p->cli, "found %zu files of %zu classes", nnclr_source_count(p->source),
                      nnclr_source_class_count(p->source));
     p->beside = pictures_note(p->cli, p->source);
     nnclr_cli_catch(p->cli, NULL);
@@ -132,7 +132,7 @@ static int list_contents(nnclr_cli *cli, bool json) {
 
 /* ---- options ---- */
 
-/* The files of a set that is there already would be replaced. */
+/* The files of an existing set would be replaced. */
 static void check_set(nnclr_cli *cli, const settings *s) {
     nnclr_buffer name = {0};
     nnclr_error e = NNCLR_NO_ERROR;
@@ -147,7 +147,7 @@ static void check_set(nnclr_cli *cli, const settings *s) {
     nnclr_buffer_free(&name);
 }
 
-/* The ending names the format; the number of a file of several stands before it. */
+/* The ending names the format; with several files, their numbers go before it. */
 static void settle_output(settings *s) {
     const char *ending = s->output ? nnclr_output_ending(s->output) : "";
     s->plain = strcmp(ending, ".tar") == 0;
@@ -189,29 +189,29 @@ int main(int argc, char **argv) {
     const nnclr_option options[] = {
         {.type = NNCLR_OPTION_GROUP, .help = "Packing"},
         {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_SHARD,
-         .help = "write the shard there instead of to standard output; with --shard-size the "
+         .help = "write the shard there instead of to standard output; with --shard-size, the "
                  "beginning of the files' names"},
         {"root", 0, NNCLR_OPTION_TEXT, &s.root, "PATH",
-         .help = "take only what lies below PATH in the input; the next component is the class. "
+         .help = "take only what is below PATH in the input; the next component is the class. "
                  "With files of CIFAR, STL-10 and MNIST it may end in train, test or unlabeled"},
         {"list", 0, NNCLR_OPTION_INPUT, &s.list, "FILE",
-         .help = "take the files that FILE names, a line each: path, and after a tab the label; "
+         .help = "take the files that FILE names, one per line: path, then a tab and the label; "
                  "- is standard input"},
         {"size", 0, NNCLR_OPTION_INT, &s.size, "N", .low = 1, .high = 65535,
          .help = "shrink the shorter side to N and store a JPEG of quality 95; smaller pictures "
                  "are kept"},
         {"pixels", 0, NNCLR_OPTION_FLAG, &s.pixels,
-         .help = "store decoded pixels, which takes more room and less time to read"},
+         .help = "store decoded pixels, which take more room but less time to read"},
         {"order", 0, NNCLR_OPTION_CHOICE, &s.order, .choices = order_names,
          .help = "the order in which records are stored"},
         {"seed", 0, NNCLR_OPTION_INT, &s.seed, "N", .low = 0, .high = 9e18,
-         .help = "of the random order"},
+         .help = "seed of the random order"},
         {"shard-size", 0, NNCLR_OPTION_BYTES, &s.shard_size, "BYTES", .low = 1, .high = 1e18,
          .help = "begin a new file before one would exceed BYTES; suffixes K, M, G, T"},
         {"strict", 0, NNCLR_OPTION_FLAG, &s.strict,
          .help = "stop at the first picture that cannot be read"},
         {"skip-bad", 0, NNCLR_OPTION_FLAG, &s.skip_bad,
-         .help = "exit with 0 also when pictures were left out"},
+         .help = "exit with 0 even if pictures were left out"},
         {.type = NNCLR_OPTION_GROUP, .help = "Listing"},
         {"list-contents", 0, NNCLR_OPTION_FLAG, &s.list_contents,
          .help = "print a table of what is in the shards"},

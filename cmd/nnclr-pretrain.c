@@ -8,7 +8,7 @@
 #include "eval/knn.h"
 #include "eval/probe.h"
 
-/* Below that a vote is one of a good part of all. */
+/* With fewer, a vote is one of a large part of them all. */
 enum { PROBE_BANK_LEAST = 5 * NNCLR_KNN_K };
 
 typedef struct session {
@@ -66,7 +66,8 @@ static bool open_data(session *n, bool views, nnclr_error *e) {
         t->data.views = nnclr_views_open(t->files[0], e);
     else
         nnclr_fail(e, NNCLR_ERROR_USAGE,
-                   "the run trains on one file of views, not on %zu: name that one", t->file_count);
+                   "the run trains on one file of views, not on %zu: name only that one",
+                   t->file_count);
     return t->data.set || t->data.views;
 }
 
@@ -94,7 +95,7 @@ static bool open_probe(session *n, nnclr_error *e) {
     return n->probe != NULL;
 }
 
-/* Said once nothing refuses the run any more: a refusal is the only message of its fault. */
+/* Said only once nothing can refuse the run any more: a refusal should be the only message. */
 static void tell_small_bank(const session *n) {
     const pretrain_settings *s = n->settings;
     int64_t bank = n->probe ? nnclr_probe_bank(n->probe) : PROBE_BANK_LEAST;
@@ -137,7 +138,7 @@ static bool prepare_resumed(training_session *t, nnclr_error *e) {
 
 static void tell_initial_state(session *n) {
     static const char *const words[] = {[NNCLR_ABSENT] = "is not in the file",
-                                        [NNCLR_MISFIT] = "has another shape there",
+                                        [NNCLR_MISFIT] = "has another shape in the file",
                                         [NNCLR_TAKEN] = "taken"};
     const nnclr_initial_state state = nnclr_trainer_initial_state(n->training.trainer);
     const struct {
@@ -152,7 +153,7 @@ static void tell_initial_state(session *n) {
             used += snprintf(text + used, sizeof text - (size_t)used, ", %s %s", parts[i].name,
                              words[parts[i].taken]);
     nnclr_cli_note(n->training.cli, "%s: %s%s", n->settings->init, text,
-                   state.strange_rows ? " (its rows are of other data)" : "");
+                   state.strange_rows ? " (its rows come from other data)" : "");
 }
 
 static bool make_trainer(training_session *t, nnclr_error *e) {
@@ -192,9 +193,10 @@ int main(int argc, char **argv) {
         .usage = "[--preset NAME] [options] -o RUN SHARD...\n"
                  "[--preset NAME] [options] --views FILE -o RUN\n"
                  "--resume -o RUN [SHARD...]",
-        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input. "
-                 "Folders, tars and pictures in their place are packed on the way.\n"
-                 "SIGUSR1 writes a checkpoint; SIGTERM, SIGHUP and SIGINT write one and stop.",
+        .notes =
+            "Several SHARDs form one set, numbered consecutively in the order given; - is standard "
+            "input. Folders, tars and pictures given in their place are packed on the way.\n"
+            "SIGUSR1 writes a checkpoint; SIGTERM, SIGHUP and SIGINT write one and stop.",
         .options = options,
         .option_count = option_count,
     };

@@ -26,7 +26,7 @@ static const char *title(const inspector *x) {
     return at ? at : path;
 }
 
-/* OUT.png -> OUT-3.png, where there are several pages. */
+/* OUT.png -> OUT-3.png, if there are several pages. */
 static bool page_path(const char *path, int page, int pages, nnclr_buffer *out, nnclr_error *e) {
     const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
     out->size = 0;
@@ -60,7 +60,7 @@ static bool write_sheet(inspector *x, const nnclr_inspection *found, nnclr_error
     return ok;
 }
 
-/* metrics.jsonl beside a checkpoint, unless another was given; "": there is none. */
+/* The metrics.jsonl next to a checkpoint, unless another was given; "": there is none. */
 static bool metrics_path(const inspector *x, nnclr_buffer *out, nnclr_error *e) {
     const char *file = x->bank.path;
     if (x->settings->metrics)
@@ -144,7 +144,7 @@ static bool print_pictures(const inspector *x, const nnclr_inspection *found, nn
     return ok;
 }
 
-/* Who asks for a picture or a page and looks at the terminal does not want the table too. */
+/* Someone who asks for a picture or a page at a terminal does not want the table there too. */
 static bool wants_table(const inspector *x) {
     const settings *s = x->settings;
     return (!s->sheet && !s->html) || s->table || s->json || !isatty(STDOUT_FILENO);
@@ -168,7 +168,7 @@ static bool show_neighbours(inspector *x, nnclr_error *e) {
 
 /* ---- the program ---- */
 
-/* Where a signal asked for the end, inspector_progress_end lets the shell see it. */
+/* If a signal asked for the end, inspector_progress_end dies of it, so that the shell sees it. */
 static void end_badly(inspector *x, const nnclr_error *e) {
     inspector_progress_end(x);
     nnclr_cli_die(x->cli, e);
@@ -184,9 +184,10 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "only one of the files can be standard input");
     const char *picture = s->html ? "--html" : s->sheet ? "--sheet" : s->ansi ? "--ansi" : NULL;
     if (picture && cli->operand_count < 2)
-        nnclr_cli_usage(cli, "%s needs the pictures: give the SHARDs behind the file", picture);
+        nnclr_cli_usage(cli, "%s needs the pictures: give the SHARDs that the file was made from",
+                        picture);
     if (is_stdin(s->sheet) || is_stdin(s->html))
-        nnclr_cli_usage(cli, "%s: standard output is the table's: give a file", picture);
+        nnclr_cli_usage(cli, "%s: standard output is for the table: give a file", picture);
     if (s->query_shard && !s->query)
         nnclr_cli_usage(cli, "--query-shard goes with --query");
     if (picture && s->query && !s->query_shard)
@@ -201,11 +202,11 @@ static void check(nnclr_cli *cli, const settings *s) {
     if (s->report >= 0 && picture)
         nnclr_cli_usage(cli, "%s shows neighbours: leave --report out", picture);
     if (s->report >= 0 && (s->query_record || s->query_name || nnclr_cli_given(cli, "queries")))
-        nnclr_cli_usage(cli, "--report is on all rows: no queries are chosen");
+        nnclr_cli_usage(cli, "--report is on all rows: it takes no queries");
     if (s->report == REPORT_LEAKS && !s->query)
         nnclr_cli_usage(cli, "--report leaks needs a second file: give --query TEST");
     if (s->report >= 0 && s->report != REPORT_LEAKS && s->query)
-        nnclr_cli_usage(cli, "--query goes with --report leaks alone");
+        nnclr_cli_usage(cli, "of the reports, only leaks takes --query");
 }
 
 int main(int argc, char **argv) {
@@ -226,14 +227,14 @@ int main(int argc, char **argv) {
         {"query-name", 0, NNCLR_OPTION_TEXT, &s.query_name, "PATTERN",
          .help = "take the rows whose picture's name matches this shell pattern as queries"},
         {"query-shard", 0, NNCLR_OPTION_INPUT, &s.query_shard, "SHARD",
-         .help = "the pictures of --query's rows"},
+         .help = "the pictures that --query's rows show"},
         {"sheet", 0, NNCLR_OPTION_TEXT, &s.sheet, "OUT.png", .makes = NNCLR_MAKES_PICTURE,
-         .help = "draw each query with its neighbours, more than 40 on OUT-1.png, OUT-2.png, ...; "
-                 "needs the SHARDs"},
+         .help = "draw each query with its neighbours; more than 40 queries go to OUT-1.png, "
+                 "OUT-2.png, ...; needs the SHARDs"},
         {"html", 0, NNCLR_OPTION_TEXT, &s.html, "OUT.html", .makes = NNCLR_MAKES_PAGE,
          .help = "write one self-contained page: neighbours, curves, reports; needs the SHARDs"},
         {"metrics", 0, NNCLR_OPTION_INPUT, &s.metrics, "FILE",
-         .help = "draw the page's curves from this file instead of the metrics.jsonl beside the "
+         .help = "draw the page's curves from this file instead of the metrics.jsonl next to the "
                  "checkpoint"},
         {"ansi", 0, NNCLR_OPTION_FLAG, &s.ansi,
          .help = "print pictures in coloured half blocks instead of the table; needs the SHARDs"},
@@ -244,7 +245,7 @@ int main(int argc, char **argv) {
         {"knn-temperature", 0, NNCLR_OPTION_REAL, &s.temperature, "T", .low = 1e-3, .high = 1e3,
          .help = "neighbours vote on labels with exp(cosine/T)"},
         {"seed", 0, NNCLR_OPTION_INT, &s.seed, "N", .low = 0, .high = 9e18,
-         .help = "which rows are drawn"},
+         .help = "seed of the rows that are drawn"},
         {"table", 0, NNCLR_OPTION_FLAG, &s.table,
          .help = "print the table on a terminal too, with --sheet or --html"},
         {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
@@ -254,8 +255,7 @@ int main(int argc, char **argv) {
         .summary = "Shows the neighbours in a support set or an embedding file.",
         .usage = "[options] FILE [SHARD...]",
         .notes = "FILE is a RUN of nnclr-pretrain, a checkpoint or a file of nnclr-embed; the "
-                 "SHARDs are "
-                 "those it was made from, in the same order.",
+                 "SHARDs are those that it was made from, in the same order.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

@@ -22,7 +22,7 @@ typedef struct settings {
     int preset, order;
     int64_t size, n, epoch, seed, cache, window;
     bool bytes;
-    const char *sheet, *output; /* output: NULL for none beside a sheet */
+    const char *sheet, *output; /* output: NULL if only a sheet is made */
     nnclr_config config;
 } settings;
 
@@ -56,7 +56,7 @@ static uint32_t *choose_records(const settings *s, const nnclr_shard_set *set, s
 
 /* ---- what is written ---- */
 
-/* Of the configuration what the views depend on. */
+/* What the views depend on in the configuration. */
 static nnclr_json *describe(const settings *s, nnclr_error *e) {
     static const char *const keys[] = {
         "size", "jitter",   "interpolation",   "mean", "std",  "crop",       "aspect",
@@ -147,27 +147,28 @@ int main(int argc, char **argv) {
     const nnclr_option first[] = {
         CHOICE("preset", &s.preset, nnclr_preset_names,
                "whose augmentation: the paper's, or that of two smaller settings"),
-        GROUP("Augmentation, as nnclr-pretrain has it"),
+        GROUP("Augmentation, as in nnclr-pretrain"),
     };
     const nnclr_option last[] = {
         GROUP("Views"),
         {"count", 'n', NNCLR_OPTION_INT, &s.n, "N", .low = 1, .high = 4e9,
-         .help = "so many pictures, spread over the SHARDs, or the first ones of --order training; "
-                 "by default all, of a --sheet 12"},
-        INTEGER("epoch", &s.epoch, "N", "of which epoch", 0, UINT32_MAX),
-        INTEGER("seed", &s.seed, "N", "that of the training", 0, 9e18),
-        CHOICE("order", &s.order, order_names, "by record number, or as the epoch has them"),
-        INTEGER("shuffle-window", &s.window, "N", "that of the training, with --order training", 0,
-                1 << 30),
+         .help = "how many pictures, spread over the SHARDs, or the first ones with --order "
+                 "training; by default all, or 12 for a --sheet"},
+        INTEGER("epoch", &s.epoch, "N", "epoch whose views to make", 0, UINT32_MAX),
+        INTEGER("seed", &s.seed, "N", "seed of the training", 0, 9e18),
+        CHOICE("order", &s.order, order_names, "by record number, or in the order of the epoch"),
+        INTEGER("shuffle-window", &s.window, "N", "window of the training, with --order training",
+                0, 1 << 30),
         BYTES("cache", &s.cache, "BYTES",
-              "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
-        FLAG("u8", &s.bytes, "store bytes in place of F32: a quarter of the size, rounded"),
+              "keep at most this much of the shards decompressed in memory; the rest is read again",
+              0, 1e15),
+        FLAG("u8", &s.bytes, "store rounded bytes instead of F32: a quarter of the size"),
         OUTPUT("sheet", &s.sheet, "OUT.png", NNCLR_MAKES_PICTURE,
                "draw a contact sheet: each picture, its view 1 and its view 2"),
         RENAMED("out", "output"),
         {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
-         .help = "write the views there instead of to standard output; a name in .safetensors is "
-                 "written uncompressed"},
+         .help = "write the views there instead of to standard output; a name ending in "
+                 ".safetensors is written uncompressed"},
     };
     enum { FIRST = sizeof first / sizeof *first, LAST = sizeof last / sizeof *last };
     nnclr_option options[FIRST + AUGMENT_OPTIONS + LAST];
@@ -181,8 +182,9 @@ int main(int argc, char **argv) {
         .name = "nnclr-views",
         .summary = "Makes the views that nnclr-pretrain trains on, as a file or to look at.",
         .usage = "[options] [-o FILE] SHARD...\n[options] --sheet OUT.png [-o FILE] SHARD...",
-        .notes = "Several SHARDs are one set, numbered on in the order given; - is standard input. "
-                 "Folders, tars and pictures in their place are packed on the way.",
+        .notes =
+            "Several SHARDs form one set, numbered consecutively in the order given; - is standard "
+            "input. Folders, tars and pictures given in their place are packed on the way.",
         .options = options,
         .option_count = FIRST + AUGMENT_OPTIONS + LAST,
     };

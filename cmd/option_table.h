@@ -1,4 +1,4 @@
-/* Rows of an option table, one a line. */
+/* Rows of an option table, one per line. */
 #ifndef NNCLR_CMD_OPTION_TABLE_H
 #define NNCLR_CMD_OPTION_TABLE_H
 

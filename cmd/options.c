@@ -11,7 +11,7 @@ static bool takes_value(const nnclr_option *option) {
     return option->type != NNCLR_OPTION_FLAG;
 }
 
-/* Something that a user may be told to write. */
+/* An option that a user may be told to use. */
 static bool is_offered(const nnclr_option *option) {
     return option->type != NNCLR_OPTION_GROUP && option->type != NNCLR_OPTION_RENAMED;
 }
@@ -42,7 +42,7 @@ static const nnclr_option *find_name(const nnclr_words *w, const char *name, siz
     return NULL;
 }
 
-/* The option that alone begins so; NULL: none, or several, whose number is *count. */
+/* The only option that begins so; NULL: none, or several, whose number is *count. */
 static const nnclr_option *find_beginning(const nnclr_words *w, const char *name, size_t size,
                                           int *count) {
     const nnclr_option *found = NULL;
@@ -72,7 +72,7 @@ static int least(int a, int b) {
     return a < b ? a : b;
 }
 
-/* Letters to insert, drop, replace or exchange with their neighbour on the way from a to b. */
+/* How many letters to insert, drop, replace or swap with their neighbour to get from a to b. */
 static int distance(const char *a, int a_size, const char *b, int b_size) {
     int row[3][NAME_MOST + 1]; /* of the last letters of a */
     for (int j = 0; j <= b_size; j++)
@@ -90,7 +90,7 @@ static int distance(const char *a, int a_size, const char *b, int b_size) {
     return row[a_size % 3][b_size];
 }
 
-/* The option that a mistyped name is nearest to; NULL: nothing is near. */
+/* The option nearest to a mistyped name; NULL: none is near. */
 static const nnclr_option *find_nearest(const nnclr_words *w, const char *name, size_t size) {
     const nnclr_option *nearest = NULL;
     if (size > NAME_MOST)
@@ -162,7 +162,7 @@ static nnclr_word unknown(nnclr_words *w, const char *name, size_t size) {
     return wrong(w, why);
 }
 
-/* The option with this name, or with its old name, or that alone begins so; NULL: see *result. */
+/* The option that has or had this name, or the only one that begins so; NULL: see *result. */
 static const nnclr_option *find_long(nnclr_words *w, const char *name, size_t size,
                                      nnclr_word *result) {
     const nnclr_option *option = find_name(w, name, size, false),
@@ -187,7 +187,7 @@ static const nnclr_option *find_long(nnclr_words *w, const char *name, size_t si
     return NULL;
 }
 
-/* Some values of an option may belong to another one by now. */
+/* Some values of an option may by now belong to another one. */
 static void settle_renamed(nnclr_words *w) {
     if (w->old && w->old->choices && !is_choice(w->old, w->value))
         w->old = NULL;
@@ -223,7 +223,7 @@ static nnclr_word next_letter(nnclr_words *w) {
     if (!*w->letters)
         w->letters = NULL;
     if (!w->option) {
-        const char *word = w->argv[w->next - 1] + 1; /* perhaps a dash is missing */
+        const char *word = w->argv[w->next - 1] + 1; /* a dash may be missing */
         int count = 0;
         const nnclr_option *meant = find_beginning(w, word, strcspn(word, "="), &count);
         char why[200];
@@ -334,7 +334,7 @@ void nnclr_option_set(nnclr_cli *cli, const nnclr_option *option, const char *sh
         break;
     case NNCLR_OPTION_TEXT:
     case NNCLR_OPTION_INPUT:
-        good = value[0] != '\0'; /* a script's variable that was not set */
+        good = value[0] != '\0'; /* "" may be a script's unset variable */
         *(const char **)option->target = value;
         snprintf(wanted, sizeof wanted, "%s", option->argument ? option->argument : "a text");
         if (good && option->makes)

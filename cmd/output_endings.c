@@ -5,15 +5,15 @@
 #include "base/files.h"
 #include "cmd/cli_internal.h"
 
-#define EXPORTS_ROWS    "nnclr-export makes it of embeddings"
-#define EXPORTS_WEIGHTS "nnclr-export makes it of a checkpoint"
+#define EXPORTS_ROWS    "nnclr-export makes one from embeddings"
+#define EXPORTS_WEIGHTS "nnclr-export makes one from a checkpoint"
 #define TENSORS_COME    "nnclr-embed, nnclr-views and nnclr-lineval write such files"
 
 /* A longer ending comes before one that it ends in. */
 static const struct {
     const char *ending;
     unsigned outputs;  /* kinds of output that have it */
-    const char *maker; /* whoever else makes one */
+    const char *maker; /* which program makes one */
 } endings[] = {
     {".tar.zst", NNCLR_MAKES_SHARD, "nnclr-prep packs pictures into one"},
     {".tar", NNCLR_MAKES_SHARD, "nnclr-prep packs pictures into one"},
@@ -27,7 +27,7 @@ static const struct {
 };
 enum { ENDINGS = sizeof endings / sizeof *endings };
 
-/* Formats that no program here writes. */
+/* Formats that none of the programs write. */
 static const char *const foreign[] = {
     ".7z",   ".arrow", ".bmp",  ".bz2",   ".ckpt",     ".csv", ".gif", ".gz",   ".h5",  ".hdf5",
     ".jpeg", ".jpg",   ".json", ".jsonl", ".lmdb",     ".mat", ".npz", ".pdf",  ".pkl", ".parquet",
@@ -63,7 +63,7 @@ static void say_what(unsigned output, char *text, size_t size) {
         }
 }
 
-/* Of the table; ENDINGS: none of it. */
+/* Index in the table; ENDINGS: not there. */
 static size_t find(const char *path) {
     size_t i = 0;
     while (i < ENDINGS && !nnclr_ends_in(path, endings[i].ending))
@@ -93,6 +93,6 @@ void nnclr_check_ending(nnclr_cli *cli, unsigned output, const char *shown, cons
     char what[200] = "RUN is a folder";
     if (output != NNCLR_MAKES_RUN)
         say_what(output, what, sizeof what);
-    nnclr_cli_usage(cli, "%s: %s, not as in %s; %s", shown, what, path,
-                    ours ? endings[i].maker : "no program here writes that format");
+    nnclr_cli_usage(cli, "%s: %s, unlike %s; %s", shown, what, path,
+                    ours ? endings[i].maker : "none of these programs writes that format");
 }

@@ -7,18 +7,19 @@ size_t pictures_note(nnclr_cli *cli, const nnclr_source *source) {
     const size_t beside = nnclr_source_beside(source, &first);
     const int only = (int)nnclr_source_only_folder(source, &folder);
     if (beside > 0)
-        nnclr_cli_error(cli,
-                        "%s: %zu picture%s beside the folders of classes %s passed over; a folder "
-                        "of their own, or a list of all files (nnclr-prep --list), takes them too",
-                        first, beside, beside > 1 ? "s" : "", beside > 1 ? "are" : "is");
+        nnclr_cli_error(
+            cli,
+            "%s: %zu picture%s next to the class folders %s passed over; put such pictures into a "
+            "folder, or list all files (nnclr-prep --list), to take them too",
+            first, beside, beside > 1 ? "s" : "", beside > 1 ? "are" : "is");
     if (only > 0)
         nnclr_cli_note(cli,
-                       "%.*s: everything lies below it, which makes one class; with nnclr-prep "
+                       "%.*s: everything is below it, which makes one class; with nnclr-prep "
                        "--root %.*s its folders are the classes",
                        only, folder, only, folder);
     if (nnclr_source_mixes_parts(source))
         nnclr_cli_note(cli, "training and test pictures are taken together; nnclr-prep --root "
-                            "train and --root test take them apart");
+                            "train and --root test take one part each");
     return beside;
 }
 

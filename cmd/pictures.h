@@ -1,4 +1,4 @@
-/* The pictures that a program reads: shards, and all that nnclr-prep makes shards of. */
+/* The pictures that a program reads: shards, and everything that nnclr-prep makes shards from. */
 #ifndef NNCLR_CMD_PICTURES_H
 #define NNCLR_CMD_PICTURES_H
 
@@ -9,14 +9,14 @@
 
 enum { PICTURES_CACHE = 64 << 20 }; /* for pictures that are read once, in their order */
 
-/* As nnclr_pictures_open, with a word about what is packed on the way. A picture that cannot be
- * read is named and left out, as nnclr-prep does it: the program's exit code is then
- * NNCLR_EXIT_SKIPPED instead of NNCLR_EXIT_DONE. */
+/* As nnclr_pictures_open, with a note about what is packed on the way. A picture that cannot be
+ * read is named and left out, as in nnclr-prep: the program's exit code is then NNCLR_EXIT_SKIPPED
+ * instead of NNCLR_EXIT_DONE. */
 nnclr_shard_set *pictures_open(nnclr_cli *cli, const char *const *paths, size_t count,
                                uint64_t cache_bytes, nnclr_error *e);
 
-/* Says what is passed over of a source, or was probably meant otherwise; returns how many pictures
- * are passed over. */
+/* Says what is passed over in a source, and what was probably meant differently; returns how many
+ * pictures are passed over. */
 size_t pictures_note(nnclr_cli *cli, const nnclr_source *source);
 
 #endif

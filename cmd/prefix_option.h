@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "cmd/option_table.h"
 
-/* The target is a const char *, of which NULL is no prefix, and "" is one. */
+/* The target is a const char *: NULL is no prefix, and "" is an empty one. */
 #define PREFIX_OPTION(target)                                                                      \
     CUSTOM("prefix", target, "TEXT",                                                               \
            "what precedes the names of the network in weights of another program, such as "        \

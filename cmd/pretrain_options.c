@@ -7,7 +7,7 @@
 #include "cmd/option_table.h"
 #include "cmd/prefix_option.h"
 
-/* Of those that a configuration may name. */
+/* Those that pre-training offers, of the methods that a configuration may name. */
 static const char *const method_names[] = {"nnclr", "simclr", NULL};
 static const char *const swap_names[] = {"off", "on", NULL};
 
@@ -32,13 +32,14 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
     };
     const nnclr_option rest[] = {
         BYTES("cache", &s->run.cache, "BYTES",
-              "of the shards are kept decompressed in memory, the rest is read again", 0, 1e15),
+              "keep at most this much of the shards decompressed in memory; the rest is read again",
+              0, 1e15),
         INTEGER("shuffle-window", &s->shuffle_window, "N",
                 "draw records from N frames of the shards at a time, for disks too slow for the "
                 "exact shuffle; 0: exact",
                 0, 1 << 30),
         INPUT("views", &s->views, "FILE",
-              "train on the pairs of views in this file, in their order, in place of SHARDs"),
+              "train on the pairs of views in this file, in their order, instead of SHARDs"),
         GROUP("Model"),
         CHOICE("arch", &c->model.arch, nnclr_arch_names, "the backbone"),
         REAL("width", &c->model.width, "F",
@@ -53,13 +54,13 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                show_layers),
         GROUP("Method"),
         CHOICE("method", &c->method.kind, method_names,
-               "nearest neighbours as positives, or SimCLR without support set"),
+               "nearest neighbours as positives, or SimCLR without a support set"),
         CHOICE("positive", &c->method.positive, nnclr_positive_names,
-               "the nearest neighbour, or the query's own view as the control experiment"),
+               "the nearest neighbour, or the query's own view as a control experiment"),
         CHOICE("negatives", &c->method.negatives, nnclr_negatives_names,
                "simclr only: the opposite view's embeddings, or those of both views"),
         INTEGER("queue", &s->queue, "M", "rows of the support set", 1, 1 << 30),
-        REAL("temperature", &c->method.temperature, "T", "that the similarities are divided by",
+        REAL("temperature", &c->method.temperature, "T", "the similarities are divided by this",
              1e-6, 1e6),
         CHOICE("loss", &c->method.loss, nnclr_loss_names, "softmax over rows, or over columns too"),
         CHOICE("swap", &s->swap, swap_names, "average over both assignments of the views"),
@@ -70,46 +71,49 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         FLAG("exclude-self", &c->method.exclude_self,
              "a picture's own earlier embeddings do not count as its neighbours (on with --preset "
              "tiny)"),
-        FLAG("include-self", &s->include_self, "they do, whatever the preset says"),
+        FLAG("include-self", &s->include_self, "they do count, whatever the preset says"),
         FLAG("queue-frozen", &c->method.queue_frozen,
-             "never update the support set: the noise control"),
+             "never update the support set: a control experiment with noise"),
         GROUP("Optimiser"),
         REAL("epochs", &c->epochs, "N", "length of the run", 0, 1e9),
-        INTEGER("steps", &c->steps, "N", "length of the run, in place of --epochs", 1, 1e15),
-        INTEGER("batch", &s->batch, "N", "pictures a step", 2, 1 << 24),
+        INTEGER("steps", &c->steps, "N", "length of the run, instead of --epochs", 1, 1e15),
+        INTEGER("batch", &s->batch, "N", "pictures per step", 2, 1 << 24),
         INTEGER("micro-batch", &s->micro_batch, "N",
-                "pictures that pass the backbone at a time, which saves memory and costs a second "
-                "forward pass; 0: the whole batch",
+                "pictures that pass through the backbone at a time, which saves memory and costs a "
+                "second forward pass; 0: the whole batch",
                 0, 1 << 24),
         REAL("lr", &c->lr, "RATE", "base learning rate", 0, 1e30),
         CHOICE("lr-scale", &c->lr_scale, nnclr_lr_scale_names,
                "the peak rate: base x batch / 256, base x sqrt(batch), or base"),
-        CUSTOM("warmup", &s->warmup, "EPOCHS",
-               "linear warm-up, also as 500steps; by default at most a tenth of the run",
-               training_parse_warmup, training_show_duration),
-        CHOICE("schedule", &c->schedule, nnclr_schedule_names, "of the rate after the warm-up"),
+        CUSTOM(
+            "warmup", &s->warmup, "EPOCHS",
+            "length of the linear warm-up; also as 500steps; by default at most a tenth of the run",
+            training_parse_warmup, training_show_duration),
+        CHOICE("schedule", &c->schedule, nnclr_schedule_names,
+               "course of the rate after the warm-up"),
         REAL("final-lr", &c->final_lr, "SHARE", "share of the peak rate that the cosine ends at", 0,
              1),
-        REAL("weight-decay", &c->weight_decay, "W", "of weights, not of 1-D parameters", 0, 1e6),
+        REAL("weight-decay", &c->weight_decay, "W", "applied to weights, not to 1-D parameters", 0,
+             1e6),
         CHOICE("optimizer", &c->optimizer, nnclr_optimizer_names, "LARS, or SGD with momentum"),
         CHOICE("lars", &c->lars, nnclr_lars_names, "whose variant of LARS"),
-        REAL("momentum", &c->momentum, "M", "of the optimiser", 0, 1),
+        REAL("momentum", &c->momentum, "M", "momentum of the optimiser", 0, 1),
         REAL("trust", &c->trust, "ETA", "trust coefficient of LARS", 0, 1e6),
         GROUP("Run"),
         TRAINING_FOLDER_OPTIONS(&s->run),
-        INTEGER("seed", &s->seed, "N", "of everything random", 0, 9e18),
-        INTEGER("init-seed", &s->init_seed, "N", "of initial values alone, in place of --seed", 0,
-                9e18),
+        INTEGER("seed", &s->seed, "N", "seed of everything random", 0, 9e18),
+        INTEGER("init-seed", &s->init_seed, "N",
+                "seed of the initial values alone, instead of --seed", 0, 9e18),
         INTEGER("data-seed", &s->data_seed, "N",
-                "of order and augmentation alone, in place of --seed", 0, 9e18),
-        INPUT("init", &s->init, "FILE",
-              "a RUN or checkpoint to start from: its backbone, and heads and queue as far as they "
-              "fit"),
+                "seed of order and augmentation alone, instead of --seed", 0, 9e18),
+        INPUT(
+            "init", &s->init, "FILE",
+            "a RUN or checkpoint to start from: its backbone, and its heads and queue if they fit"),
         PREFIX_OPTION(&s->run.prefix),
         TRAINING_RUN_OPTIONS(&s->run),
         INPUT("probe", &s->probe, "SHARD",
-              "classify these labelled pictures before, after each epoch, and at the end, each by "
-              "its nearest others"),
+              "classify these labelled pictures before the first step, after each epoch, and at "
+              "the end, each by the others nearest to it"),
         INPUT("probe-bank", &s->probe_bank, "SHARD",
               "classify those of --probe by their nearest labelled pictures here"),
         FLAG("dry-run", &s->run.dry_run,
@@ -163,13 +167,13 @@ static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
     refuse_idle(cli, simclr,
                 (const char *[]){"queue", "neighbours", "enqueue", "exclude-self", "include-self",
                                  "queue-frozen", "positive", "loss", NULL},
-                "--method simclr has no support set and no positives from it; leave it out, or "
+                "--method simclr has no support set, and no positives from one; leave it out, or "
                 "give --method nnclr");
     refuse_idle(cli, !simclr && c->method.positive == NNCLR_POSITIVE_VIEW,
                 (const char *[]){"neighbours", "exclude-self", "include-self", NULL},
                 "--positive view asks no neighbours; leave it out, or give --positive nn");
     refuse_idle(cli, c->method.queue_frozen, (const char *[]){"enqueue", NULL},
-                "nothing enters a frozen support set; leave it out, or --queue-frozen");
+                "nothing enters a frozen support set; leave out this or --queue-frozen");
     refuse_idle(cli, !simclr, (const char *[]){"negatives", NULL},
                 "the negatives of nnclr are the other predictions of the batch; give --method "
                 "simclr with it, or leave it out");
@@ -180,7 +184,7 @@ static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
     refuse_idle(cli, c->optimizer == NNCLR_SGD, (const char *[]){"lars", "trust", NULL},
                 "the optimiser is sgd; leave it out, or give --optimizer lars");
     refuse_idle(cli, c->schedule == NNCLR_CONSTANT, (const char *[]){"final-lr", NULL},
-                "a constant rate has no end to fall to; leave it out, or give --schedule cosine");
+                "a constant rate does not fall; leave it out, or give --schedule cosine");
     refuse_idle(cli, nnclr_cli_given(cli, "steps"), (const char *[]){"epochs", NULL},
                 "--steps says how long the run is; give one of the two");
     refuse_idle(cli, nnclr_cli_given(cli, "exclude-self"), (const char *[]){"include-self", NULL},
@@ -230,8 +234,7 @@ void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
         return;
     }
     if (s->views && cli->operand_count > 0)
-        nnclr_cli_usage(cli, "--views takes the place of the shards: leave %s out",
-                        cli->operands[0]);
+        nnclr_cli_usage(cli, "--views replaces the shards: leave %s out", cli->operands[0]);
     if (!s->views && cli->operand_count == 0)
         nnclr_cli_usage(
             cli,

@@ -16,16 +16,16 @@ typedef struct pretrain_settings {
 
 enum { PRETRAIN_OPTIONS_MOST = 80 };
 
-/* What the preset, and the options that bring several defaults with them, say: so that --help shows
- * it, and single options override it wherever they stand. */
+/* The defaults of the preset, and of the options that bring several defaults with them: --help then
+ * shows them, and single options override them wherever they stand on the command line. */
 pretrain_settings pretrain_defaults(const nnclr_command_line *line);
 
 /* Fills the table, whose targets are in *s; returns the count. */
 size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTIONS_MOST]);
 
 /* After parsing: completes s->run.config. Ends the process on wrong usage: options that contradict
- * each other, or say nothing beside what else was chosen, are refused, never ignored; with --resume
- * all that would change the run. */
+ * each other, or that have no effect given the others, are refused, never ignored; so is, with
+ * --resume, anything that would change the run. */
 void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s);
 
 #endif

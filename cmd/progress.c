@@ -1,4 +1,4 @@
-/* The line that tells how far the work is. */
+/* The line that tells how far the work has come. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +68,7 @@ static parts describe(const nnclr_cli *cli, int64_t total, double now, const cha
     return p;
 }
 
-/* The first parts, with the program's name before them or without. */
+/* The first parts, with or without the program's name before them. */
 static void join(const parts *p, int count, const char *program, char *line, size_t size) {
     size_t used = (size_t)snprintf(line, size, "%s%s", program, program[0] ? ": " : "");
     for (int i = 0; i < count && used < size; i++)
@@ -77,7 +77,7 @@ static void join(const parts *p, int count, const char *program, char *line, siz
                 (size_t)snprintf(line + used, size - used, "%s%s", i > 0 ? ", " : "", p->text[i]);
 }
 
-/* Cuts the line, which is ASCII, to so many columns; returns whether it was longer. */
+/* Cuts the line, which is ASCII, to this many columns; returns whether it was longer. */
 static bool cut(char *line, int columns) {
     const size_t most = columns > 0 ? (size_t)columns : 0;
     if (strlen(line) <= most)
@@ -86,7 +86,7 @@ static bool cut(char *line, int columns) {
     return true;
 }
 
-/* As much as fits: parts go from the end on, and the program's name before the last two. */
+/* As much as fits: parts are dropped from the end, and the program's name before the first two. */
 static void fit(const parts *p, const char *program, int columns, char *line, size_t size) {
     for (int count = PARTS; count >= 2; count--) {
         join(p, count, program, line, size);
@@ -127,7 +127,7 @@ void nnclr_cli_progress(nnclr_cli *cli, const char *unit, int64_t done, int64_t 
     char line[COLUMNS_MOST];
     const parts p = describe(cli, total, now, note);
     if (in_place) {
-        /* The last column stays free: some terminals go to the next line behind it. */
+        /* The last column stays free: some terminals go to the next line after it. */
         fit(&p, cli->program->name, nnclr_cli_columns(STDERR_FILENO) - 1, line, sizeof line);
         fprintf(stderr, "\r%s\033[K", line);
         cli->progress.shown = true;

@@ -15,8 +15,7 @@ struct nnclr_table {
     nnclr_buffer buffer; /* the row under construction, or one cell of it */
 };
 
-/* A table is written row by row, and what its caller would do about a failure is always the same.
- */
+/* A table is written row by row, and every caller would do the same about a failure. */
 static void table_check(nnclr_table *table, bool good, const nnclr_error *e) {
     if (!good)
         nnclr_cli_die(table->cli, e);
@@ -37,7 +36,7 @@ nnclr_table *nnclr_table_begin(nnclr_cli *cli, bool json, const char *const *col
     return table;
 }
 
-/* The place for the next cell, in JSON an object in `object`, else behind a tab in `buffer`. */
+/* The place for the next cell, in JSON an object in `object`, otherwise after a tab in `buffer`. */
 static const char *next_cell(nnclr_table *table, nnclr_error *e) {
     if (table->json && !table->object)
         table_check(table, (table->object = nnclr_json_object(e)) != NULL, e);
@@ -148,7 +147,7 @@ void nnclr_table_end(nnclr_table *table) {
 
 /* ---- tables of the library, and several in a row ---- */
 
-/* Ends the field that *text points at, and moves on behind it; the field. */
+/* Ends the field that *text points at, and moves past it; returns the field. */
 static char *take_field(char **text, const char *ends) {
     char *field = *text;
     size_t length = strcspn(field, ends);

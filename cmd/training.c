@@ -88,8 +88,7 @@ bool training_reopen_engine(training_session *n, nnclr_error *e) {
         return open_engine(n, choice, precision, e);
     return nnclr_fail(
         e, NNCLR_ERROR_MISSING,
-        "the run was made with engine %s at precision %s, which this program does not "
-        "have",
+        "the run was made with engine %s at precision %s, which is not available here",
         n->info.engine, n->info.precision);
 }
 
@@ -209,11 +208,12 @@ static void tell_opening(const training_session *n) {
 /* Says how the run ended; the exit code. */
 static int conclude(nnclr_cli *cli, const char *folder, const nnclr_trainer_result *result) {
     if (result->save_failed || result->metrics_failed || result->keep_failed) {
-        nnclr_cli_error(cli, "%s; %s", result->failure.message,
-                        result->save_failed ? "the run is not complete: make room and give --resume"
-                        : result->metrics_failed
-                            ? "the checkpoint is complete, lines of the metrics are missing"
-                            : "the checkpoint is complete, not all of --keep is kept");
+        nnclr_cli_error(
+            cli, "%s; %s", result->failure.message,
+            result->save_failed ? "the run is not complete: make room and give --resume"
+            : result->metrics_failed
+                ? "the checkpoint is complete, but lines of the metrics are missing"
+                : "the checkpoint is complete, but not all that --keep asks for are kept");
         return NNCLR_EXIT_FAILED;
     }
     if (result->finished) {
@@ -245,7 +245,8 @@ void training_run(training_session *n) {
     nnclr_trainer_result result = {0};
     bool ok = (n->settings->resume ? p->prepare_resumed(n, &e) : p->prepare_new(n, &e)) &&
               p->make_trainer(n, &e);
-    /* A signal ends what came before as it ends any program: no file of a run has changed yet. */
+    /* Up to here a signal ends the process as it would any program: no file of a run has changed
+     * yet. */
     nnclr_cli_catch(cli, "finishing this step; again: quit now");
     ok = ok && describe_run(n, &e);
     if (ok)

@@ -1,5 +1,5 @@
-/* A run of training, from its data to its last word, as the programs that train have it in common:
- * what they do before, after and at a look is theirs. */
+/* A run of training from its data to its last message, as far as the programs that train have it in
+ * common: what they do before, after and during tests is theirs. */
 #ifndef NNCLR_CMD_TRAINING_H
 #define NNCLR_CMD_TRAINING_H
 
@@ -9,19 +9,19 @@
 
 typedef struct training_session training_session;
 
-/* What a program does in its own way. The session is the first member of its own. */
+/* What a program does in its own way. This session is the first member of the program's own. */
 typedef struct training_program {
     const char *name; /* with the version, for the files of the run */
-    /* Everything but the trainer, of a new run or of one that goes on. */
+    /* Everything but the trainer, for a new run or for one that is resumed. */
     bool (*prepare_new)(training_session *n, nnclr_error *e);
     bool (*prepare_resumed)(training_session *n, nnclr_error *e);
-    /* The trainer, by training_make_trainer, and what needs it. */
+    /* The trainer, made by training_make_trainer, and what needs it. */
     bool (*make_trainer)(training_session *n, nnclr_error *e);
-    /* After the last step of a run, or where it was stopped; NULL: nothing. */
+    /* After the last step of a run, or when it was stopped; NULL: nothing. */
     bool (*report)(training_session *n, const nnclr_trainer_result *result, nnclr_error *e);
-    void (*close)(training_session *n); /* what runs the trainer's network: goes before it */
+    void (*close)(training_session *n); /* what runs the trainer's network: closed before it */
     bool finetunes;
-    const char *other; /* the program whose runs this one does not go on with */
+    const char *other; /* the program whose runs this one does not resume */
 } training_program;
 
 struct training_session {
@@ -29,7 +29,7 @@ struct training_session {
     nnclr_cli *cli;
     training_settings *settings;
     const char *init, *test; /* files that run.json names; NULL: none */
-    char **recorded;         /* files of the data that it names */
+    char **recorded;         /* files of the data that run.json names */
     const char *const *files;
     size_t file_count;
     nnclr_training_data data;
@@ -43,15 +43,15 @@ struct training_session {
     nnclr_trainer *trainer;
 };
 
-/* The operands, or where there are none the files that the run in the folder was made of. */
+/* The operands, or if there are none, the files that the run in the folder was made from. */
 bool training_name_files(training_session *n, bool views, nnclr_error *e);
-/* Engine and, but for a dry run, folder of a new run; nothing was touched on disk before. A run
- * that memory does not hold is refused. */
+/* Engine and, except for a dry run, folder of a new run; nothing has been touched on disk before. A
+ * run that does not fit into memory is refused. */
 bool training_open_new(training_session *n, nnclr_error *e);
-/* The checkpoint of a run that goes on, and its configuration. Ends the process where the run is
+/* The checkpoint of a run that is resumed, and its configuration. Ends the process if the run is
  * finished. */
 bool training_open_resumed(training_session *n, nnclr_error *e);
-/* The engine that it was made with. */
+/* The engine that the run was made with. */
 bool training_reopen_engine(training_session *n, nnclr_error *e);
 /* Plan and trainer. The callbacks' context is the session; those for steps, messages and requests
  * to stop are set here. */

@@ -91,7 +91,7 @@ void training_check_resume(nnclr_cli *cli, const char *const *allowed) {
         if (cli->given[i] && option_find(allowed, option->name) < 0)
             nnclr_cli_usage(cli,
                             "--%s cannot be given with --resume: the checkpoint's configuration "
-                            "rules; leave it out",
+                            "applies; leave it out",
                             option->name);
     }
 }

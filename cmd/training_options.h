@@ -29,24 +29,23 @@ training_settings training_defaults(void);
      "RUN",                                                                                        \
      .makes = NNCLR_MAKES_RUN,                                                                     \
      .help = "the folder of the run"},                                                             \
-        RENAMED("out", "output"), FLAG("resume", &(s)->resume, "go on from RUN's checkpoint"),     \
-        FLAG("force", &(s)->force, "replace the run that RUN holds (removes our own files only)")
+        RENAMED("out", "output"), FLAG("resume", &(s)->resume, "continue from RUN's checkpoint"),  \
+        FLAG("force", &(s)->force,                                                                 \
+             "replace the run that RUN holds (removes only files that runs write)")
 #define TRAINING_RUN_OPTIONS(s)                                                                    \
-    CHOICE("engine", &(s)->engine, engine_names,                                                   \
-           "what does the arithmetic (this version has cpu and amx)"),                             \
-        CHOICE("precision", &(s)->precision, precision_names,                                      \
-               "of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)"),              \
+    CHOICE("engine", &(s)->engine, engine_names, ENGINE_HELP),                                     \
+        CHOICE("precision", &(s)->precision, precision_names, PRECISION_HELP),                     \
         CUSTOM("save-every", &(s)->save_every, "TIME",                                             \
-               "write a checkpoint after so long, also as 500steps or 1epoch",                     \
+               "write a checkpoint this often; also as 500steps or 1epoch",                        \
                training_parse_duration, training_show_duration),                                   \
-        INTEGER("keep", &(s)->keep, "N", "newest checkpoints that stay", 1, 1e9),                  \
+        INTEGER("keep", &(s)->keep, "N", "how many of the newest checkpoints to keep", 1, 1e9),    \
         CUSTOM("max-time", &(s)->max_time, "TIME",                                                 \
-               "stop after so long, with a checkpoint and exit code 75", training_parse_time,      \
+               "stop after this long, with a checkpoint and exit code 75", training_parse_time,    \
                training_show_duration),                                                            \
-        INTEGER("log-every", &(s)->log_every, "N", "steps a line of metrics.jsonl", 1, 1e15)
+        INTEGER("log-every", &(s)->log_every, "N", "steps per line of metrics.jsonl", 1, 1e15)
 
-/* The target is a nnclr_duration. A warm-up is in epochs or steps, a time in seconds; shown is
- * nothing for 0. */
+/* The target is a nnclr_duration. A warm-up is in epochs or steps, a time in seconds; 0 is shown as
+ * nothing. */
 bool training_parse_duration(const char *text, void *target, nnclr_error *e);
 bool training_parse_time(const char *text, void *target, nnclr_error *e);
 bool training_parse_warmup(const char *text, void *target, nnclr_error *e);
@@ -55,9 +54,9 @@ void training_show_duration(const void *target, char *text, size_t size);
 /* Warm-up into a configuration. */
 void training_take_warmup(nnclr_config *config, const nnclr_duration *warmup);
 
-/* End the process on wrong usage: no folder where one is needed; of `files` (NULLs are none) and
- * the operands several that are standard input, `which` naming all these; an option beside --resume
- * that is not in `allowed`, which NULL ends. */
+/* End the process on wrong usage: no folder although one is needed; standard input more than once
+ * among `files` (NULLs are not given) and the operands, all of which `which` names; with --resume,
+ * an option that is not in `allowed`, which NULL ends. */
 void training_check_folder(nnclr_cli *cli, const training_settings *s);
 void training_check_inputs(nnclr_cli *cli, const char *const *files, size_t count,
                            const char *which);

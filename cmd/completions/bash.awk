@@ -30,7 +30,7 @@ END {
     print "        before=${COMP_WORDS[COMP_CWORD - 2]}"
     print "    fi"
     print "    for ((i = 1; i < COMP_CWORD; i++)); do"
-    print "        [[ ${COMP_WORDS[i]} != -- ]] || return 0 # only operands behind it"
+    print "        [[ ${COMP_WORDS[i]} != -- ]] || return 0 # only operands after it"
     print "    done"
     print "    case $before in"
     for (i = 1; i <= options; i++)

@@ -7,12 +7,12 @@
 #
 #   name[i]      the long name, without dashes
 #   letter[i]    the short name, or ""
-#   argument[i]  as --help names it; "" where the option takes no value
+#   argument[i]  as --help names it; "" if the option takes no value
 #   kind[i]      of the value: "flag" none, "words" one of choices[i] (separated by blanks), "file" the
 #                name of a file or folder, "free" anything else
 #   text[i]      the sentence, without the default, which may be this machine's
 #
-# A value is a choice where the argument lists words in lower case, a|b|c. It is a file where the
+# A value is a choice if the argument lists words in lower case, a|b|c. It is a file if the
 # argument is FILE or PATH, ends as files do (OUT.png), or is an operand's name in the usage, since
 # operands are files.
 

@@ -162,9 +162,9 @@ END
 @test "an empty argument, as from a variable that is not set: exit 2" {
     for program in $(programs); do
         expect 2 "$program" ''
-        expect_message "$program" "an argument is empty: a file's name is needed there"
+        expect_message "$program" "an argument is empty: it must be the name of a file"
         expect 2 "$program" -- ''
-        expect_message "$program" "an argument is empty: a file's name is needed there"
+        expect_message "$program" "an argument is empty: it must be the name of a file"
     done
     for arguments in 'nnclr-prep -o' 'nnclr-embed -m' 'nnclr-lineval --predictions' \
         'nnclr-queue-inspect --sheet' 'nnclr-pretrain -o'; do
@@ -249,7 +249,7 @@ END
 @test "a message with a long name is whole" {
     name=$(printf 'a%.0s' {1..3000})
     expect 2 nnclr-prep -o "$name.npy" pictures
-    expect_message nnclr-prep "not as in $name.npy; "
+    expect_message nnclr-prep "unlike $name.npy; "
     [[ $stderr == *"(try nnclr-prep --help)" ]]
     # The library's are shortened in the middle: what and why stay.
     expect 1 nnclr-prep -q -o out.tar.zst "$name"

@@ -74,7 +74,7 @@ check_outcome() {
         ;;
     1)
         check_message
-        [ ! -e run/DONE ] || grep "are missing\|--keep is kept\|run/: cannot be synced" <<<"$stderr"
+        [ ! -e run/DONE ] || grep "are missing\|--keep asks for\|run/: cannot be synced" <<<"$stderr"
         check_goes_on
         ;;
     *)
@@ -160,7 +160,7 @@ sweep() { # CALLS ERRNO [option...]
     [ "$status" -eq 1 ]
     [ "${#stderr_lines[@]}" -eq 2 ]
     [[ ${stderr_lines[0]} == *"metrics.jsonl: No space left on device; training goes on, but lines of the metrics will be missing" ]]
-    [[ ${stderr_lines[1]} == *"the checkpoint is complete, lines of the metrics are missing" ]]
+    [[ ${stderr_lines[1]} == *"the checkpoint is complete, but lines of the metrics are missing" ]]
     [ "$(jq -c .step run/metrics.jsonl | tr '\n' ' ')" = "1 3 " ]
     cmp run/$CHECKPOINT "$whole/$CHECKPOINT"
 }

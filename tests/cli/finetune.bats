@@ -353,8 +353,8 @@ PY
 -m $from -o run --label-fraction 1.5 s.tar.zst|--label-fraction
 -m $from -o run --epochs 2 --steps 3 s.tar.zst|give one of the two
 -m $from -o run --schedule constant --final-lr 0.1 s.tar.zst|--final-lr
--m $from -o run --eval-every 2 s.tar.zst|--eval-every: there is nothing to judge on
--m $from -o run --per-class s.tar.zst|--per-class: there is nothing to judge on
+-m $from -o run --eval-every 2 s.tar.zst|--eval-every: there is nothing to test on
+-m $from -o run --per-class s.tar.zst|--per-class: there is nothing to test on
 -m $from -o run --json s.tar.zst|--json: no table is printed
 -m $from -o run --batch 41 s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
 -m $from -o run --crop 0.9,0.2 s.tar.zst|the crop's smallest area

@@ -132,24 +132,24 @@ END
         expect_message "$program" "${option}: "
         expect_message "$program" "$text"
     done <<'END'
-nnclr-prep -o x.npy the name of a shard ends in .tar.zst or .tar, not as in x.npy; nnclr-export makes it of embeddings
-nnclr-prep --output x.tar.gz ends in .tar.zst or .tar, not as in x.tar.gz; no program here writes that format
+nnclr-prep -o x.npy the name of a shard ends in .tar.zst or .tar, unlike x.npy; nnclr-export makes one from embeddings
+nnclr-prep --output x.tar.gz ends in .tar.zst or .tar, unlike x.tar.gz; none of these programs writes that format
 nnclr-prep -o x.safetensors.zst nnclr-embed, nnclr-views and nnclr-lineval write such files
-nnclr-prep -o x.zip no program here writes that format
-nnclr-embed -o f.npy ends in .safetensors.zst or .safetensors, not as in f.npy; nnclr-export makes it of embeddings
-nnclr-embed -o F.H5 no program here writes that format
-nnclr-embed -o f.tsv nnclr-export makes it of embeddings
+nnclr-prep -o x.zip none of these programs writes that format
+nnclr-embed -o f.npy ends in .safetensors.zst or .safetensors, unlike f.npy; nnclr-export makes one from embeddings
+nnclr-embed -o F.H5 none of these programs writes that format
+nnclr-embed -o f.tsv nnclr-export makes one from embeddings
 nnclr-embed -o f.tar nnclr-prep packs pictures into one
 nnclr-views -o v.png nnclr-views --sheet and nnclr-queue-inspect --sheet draw one
-nnclr-views --sheet v.jpg the name of a picture ends in .png, not as in v.jpg
-nnclr-lineval -o c.onnx nnclr-export makes it of a checkpoint
-nnclr-lineval --predictions p.csv the name of a table ends in .tsv, not as in p.csv
+nnclr-views --sheet v.jpg the name of a picture ends in .png, unlike v.jpg
+nnclr-lineval -o c.onnx nnclr-export makes one from a checkpoint
+nnclr-lineval --predictions p.csv the name of a table ends in .tsv, unlike p.csv
 nnclr-export -o x.safetensors.zst the name of an export ends in .safetensors, .onnx, .npy or .tsv
-nnclr-export -o x.pt no program here writes that format
+nnclr-export -o x.pt none of these programs writes that format
 nnclr-queue-inspect --sheet s.svg the name of a picture ends in .png
 nnclr-queue-inspect --html s.pdf the name of a page ends in .html
-nnclr-pretrain -o net.onnx RUN is a folder, not as in net.onnx; nnclr-export makes it of a checkpoint
-nnclr-finetune -o net.pth RUN is a folder, not as in net.pth
+nnclr-pretrain -o net.onnx RUN is a folder, unlike net.onnx; nnclr-export makes one from a checkpoint
+nnclr-finetune -o net.pth RUN is a folder, unlike net.pth
 END
     expect 2 nnclr-export --format onnx -o x.npy input
     expect_message nnclr-export "--format onnx: x.npy is the name of another format"

@@ -233,7 +233,7 @@ bird no. 001" ]
     tar cf f.tar -C f .
     for input in f f.tar; do
         expect 3 nnclr-prep -o f.tar.zst $input
-        [[ ${stderr_lines[0]} == "nnclr-prep: 1.ppm: 2 pictures beside the folders of classes are passed over; "*--list* ]]
+        [[ ${stderr_lines[0]} == "nnclr-prep: 1.ppm: 2 pictures next to the class folders are passed over; "*--list* ]]
         [[ ${stderr_lines[1]} == *"pictures: 1 packed, 2 left out"* ]]
     done
     expect 0 nnclr-prep --skip-bad -o f.tar.zst f
@@ -328,7 +328,7 @@ END
     LC_ALL=C draw d/a/1.ppm d/b/2.ppm
     tar cf d.tar d
     expect 0 nnclr-prep -o x.tar.zst d.tar
-    [[ ${stderr_lines[0]} == "nnclr-prep: d: everything lies below it, which makes one class; with nnclr-prep --root d its folders are the classes" ]]
+    [[ ${stderr_lines[0]} == "nnclr-prep: d: everything is below it, which makes one class; with nnclr-prep --root d its folders are the classes" ]]
     expect 0 nnclr-prep --root d -o x.tar.zst d.tar
     [ "${#stderr_lines[@]}" -eq 1 ]
     expect 1 nnclr-prep --root ds -o y.tar.zst d.tar

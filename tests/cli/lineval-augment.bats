@@ -211,7 +211,7 @@ END
 --flip 0 a b|--flip is for --augment
 --augment -m c --methods knn a b|--augment is for the method linear: knn compares embeddings
 --augment -m c --methods linear,knn a b|--augment is for the method linear: knn compares embeddings
---augment -m c -k 5 a b|--neighbours is for the method knn, which --augment leaves out
+--augment -m c -k 5 a b|--neighbours is for the method knn, which --augment does not run
 --augment -m c --knn-temperature 1 a b|--knn-temperature is for the method knn
 --augment -m c --solver lbfgs a b|--augment is for --solver sgd
 --augment -m c --lambda 0.1 a b|--lambda is not for --solver sgd

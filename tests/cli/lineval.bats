@@ -240,16 +240,16 @@ assert row["method"] == "linear" and row["top1"] is None and row["top5"] is None
     done <<'END'
 --methods svm|there is no method "svm": give linear, knn or linear,knn
 --methods knn,|there is no method "": give linear, knn or linear,knn
---methods knn,knn|"knn" is there twice
+--methods knn,knn|"knn" is given twice
 --methods knn -o c|--output is for the method linear, which --methods leaves out
 --methods knn --solver sgd|--solver is for the method linear, which --methods leaves out
 --lambda 0.1|--lambda is not for --solver sgd
---solver lbfgs --lambda 1,x|--lambda: needs 1 to 16 numbers from 1e-08 to 1e+06 with commas between them, not "1,x"
+--solver lbfgs --lambda 1,x|--lambda: needs 1 to 16 numbers from 1e-08 to 1e+06, separated by commas, not "1,x"
 --solver lbfgs --lambda 1,|--lambda: needs 1 to 16 numbers
 --solver lbfgs --lambda 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17|--lambda: needs 1 to 16 numbers
 --solver lbfgs --epochs 3|--epochs is not for --solver lbfgs
 --solver newton|newton
--o -|--output: standard output is the table's: give a file
+-o -|--output: standard output is for the table: give a file
 END
 }
 
@@ -261,7 +261,7 @@ END
     expect 2 nnclr-lineval --methods knn --knn-temperature 0 a b
     expect_message nnclr-lineval "--knn-temperature: needs a number from 0.002"
     expect 2 nnclr-lineval --methods knn --predictions - a b
-    expect_message nnclr-lineval "--predictions: standard output is the table's"
+    expect_message nnclr-lineval "--predictions: standard output is for the table"
 }
 
 @test "classes are matched by name; one that TRAIN does not have is refused" {
@@ -298,7 +298,7 @@ assert row["top1"] is None and row["top5"] is None and row["n"] == 0'
     make_pixels train 20
     nnclr-embed -q --pixels 8 -o small.emb train.tar.zst
     expect 1 nnclr-lineval --methods knn train.emb small.emb
-    expect_message nnclr-lineval "small.emb has rows of 192 numbers, but train.emb of 768"
+    expect_message nnclr-lineval "small.emb has rows of 192 numbers, but train.emb has rows of 768"
     expect 1 nnclr-lineval --methods knn train.tar.zst train.emb
     expect_message nnclr-lineval "train.tar.zst: is a shard"
     expect 1 nnclr-lineval --methods knn train.emb nowhere

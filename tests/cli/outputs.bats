@@ -215,7 +215,7 @@ refused() { # FILE COMMAND...
     cp e.safetensors.zst out/e.safetensors.zst
     for name in shard soft hard ../out/shard; do
         refused out/shard nnclr-embed -q --pixels 2 -o "out/$name" out/shard
-        [[ $stderr == *"is read, and would be written over"* ]]
+        [[ $stderr == *"is an input, and would be overwritten"* ]]
         refused out/shard nnclr-prep -q -o out/shard "out/$name"
         refused out/shard nnclr-views -q --preset tiny -o "out/$name" out/shard
     done
@@ -248,7 +248,7 @@ refused() { # FILE COMMAND...
     for init in run run/checkpoint.safetensors.zst run/../run/checkpoint.safetensors.zst; do
         refused run/checkpoint.safetensors.zst nnclr-pretrain $tiny --init $init s.tar.zst
         refused run/checkpoint.safetensors.zst nnclr-finetune -q --steps 1 --force -o run -m $init s.tar.zst
-        [[ $stderr == *"is a file of the RUN run: give another -o RUN"* ]] || [[ $stderr == *"run is read"* ]]
+        [[ $stderr == *"is a file of the RUN run: give another -o RUN"* ]] || [[ $stderr == *"run is an input"* ]]
     done
     [ -e run/DONE ]
 }

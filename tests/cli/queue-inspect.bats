@@ -110,7 +110,7 @@ END
     [ ! -s wrong ]
     nnclr-embed -q -m $checkpoint -o f.emb train.tar.zst
     expect 1 nnclr-queue-inspect --query f.emb $checkpoint
-    expect_message nnclr-queue-inspect "f.emb has rows of 64 numbers, but $checkpoint of 32"
+    expect_message nnclr-queue-inspect "f.emb has rows of 64 numbers, but $checkpoint has rows of 32"
 }
 
 @test "--sheet: a PNG whose size follows from queries and neighbours, the same each time" {
@@ -158,8 +158,8 @@ END
     expect_message nnclr-queue-inspect "--query-shard goes with --query"
     expect 2 nnclr-queue-inspect --sheet a.png --query q x y
     expect_message nnclr-queue-inspect "give --query-shard SHARD"
-    for pair in "--report=hubs --sheet=a.png:leave --report out" "--report=hubs --queries=3:no queries are chosen" \
-        "--report=leaks:give --query TEST" "--report=hubs --query=y:--report leaks alone" "--report=x:--report"; do
+    for pair in "--report=hubs --sheet=a.png:leave --report out" "--report=hubs --queries=3:it takes no queries" \
+        "--report=leaks:give --query TEST" "--report=hubs --query=y:only leaks takes --query" "--report=x:--report"; do
         expect 2 nnclr-queue-inspect ${pair%%:*} x y
         expect_message nnclr-queue-inspect "${pair#*:}"
     done
@@ -237,7 +237,7 @@ END
 @test "--report duplicates, labels and leaks find what was planted" {
     make_planted
     expect 0 nnclr-queue-inspect --report duplicates --threshold 0.999 planted.safetensors
-    expect_message nnclr-queue-inspect "groups of the same bytes: 0, of 0 rows; groups of near copies (cosine 0.999 and more): 3, of 6 rows; which are the same bytes is not known without the SHARDs"
+    expect_message nnclr-queue-inspect "groups of the same bytes: 0, of 0 rows; groups of near copies (cosine 0.999 or more): 3, of 6 rows; which of them are the same bytes is not known without the SHARDs"
     [ "${lines[0]}" = "group	row	record	label	name	twin	cosine	twin_name	same" ]
     [ "$(tail -n +2 <<<"$output" | cut -f 9 | uniq)" = near ]
     [ "$(tail -n +2 <<<"$output" | cut -f 1,3,6,8 | tr '\t\n' ' ;')" = \
@@ -249,7 +249,7 @@ END
     sed -n 2,11p <<<"$output" | awk -F '\t' '$6 != "c" $3 % 5 || $4 == $6 { print; bad = 1 } END { exit bad }'
 
     expect 0 nnclr-queue-inspect --report leaks --threshold 0.999 --query test.safetensors planted.safetensors
-    expect_message nnclr-queue-inspect "0 of 60 queries are here byte for byte, 3 more have a near copy of cosine 0.999 or more; which are the same bytes is not known without the SHARDs"
+    expect_message nnclr-queue-inspect "0 of 60 queries are here byte for byte, and 3 more have a near copy, of cosine 0.999 or more; which of them are the same bytes is not known without the SHARDs"
     [ "${lines[0]}" = "cosine	query	neighbour	query_label	neighbour_label	query_name	neighbour_name	same" ]
     [ "$(tail -n +2 <<<"$output" | cut -f 2,3,6,7 | sort -n | tr '\t\n' ' ;')" = \
         "3 33 t/03.jpg a/033.jpg;14 44 t/14.jpg a/044.jpg;25 55 t/25.jpg a/055.jpg;" ]
@@ -263,7 +263,7 @@ END
     cp gray/0.ppm gray/again.ppm
     nnclr-prep -q gray | nnclr-embed -q --pixels 16 -o gray.emb -
     expect 0 nnclr-queue-inspect --report duplicates gray.emb
-    expect_message nnclr-queue-inspect "groups of the same bytes: 1, of 2 rows; groups of near copies (cosine 0.99 and more): 0, of 0 rows"
+    expect_message nnclr-queue-inspect "groups of the same bytes: 1, of 2 rows; groups of near copies (cosine 0.99 or more): 0, of 0 rows"
     diff <(tail -n +2 <<<"$output" | cut -f 1,5,8,9) <(printf '1\t0.ppm\tagain.ppm\tbytes\n1\tagain.ppm\t0.ppm\tbytes\n')
     expect 0 nnclr-queue-inspect --report leaks --query gray.emb gray.emb
     [ "$(tail -n +2 <<<"$output" | cut -f 6,7 | awk '$1 == $2' | wc -l)" -eq 7 ]
@@ -331,10 +331,10 @@ END
     expect 0 nnclr-queue-inspect -q -k 1 -n 3 --query-name "*/*" a.emb
     [ "${#lines[@]}" -eq 4 ]
     expect 2 nnclr-queue-inspect --query-record 50 a.emb
-    expect_message nnclr-queue-inspect "no row shows record 50"
+    expect_message nnclr-queue-inspect "no row is of record 50"
     for list in '3,' ',3' x '3,-1'; do
         expect 2 nnclr-queue-inspect --query-record "$list" a.emb
-        expect_message nnclr-queue-inspect "is no list of record numbers"
+        expect_message nnclr-queue-inspect "is not a list of record numbers"
     done
     expect 2 nnclr-queue-inspect --query-name nobody a.emb
     expect_message nnclr-queue-inspect "no row's picture is named \"nobody\""
@@ -451,7 +451,7 @@ END
     expect 2 nnclr-queue-inspect --html a.html $checkpoint
     expect_message nnclr-queue-inspect "--html needs the pictures"
     expect 2 nnclr-queue-inspect --html - $checkpoint train.tar.zst
-    expect_message nnclr-queue-inspect "standard output is the table's"
+    expect_message nnclr-queue-inspect "standard output is for the table"
     expect 2 nnclr-queue-inspect --metrics m $checkpoint
     expect_message nnclr-queue-inspect "--metrics goes with --html"
 }
@@ -491,7 +491,7 @@ END
     grep -q '<li class="warn"><a href="#neighbours">.*No better than chance' b.html
     [ "$(grep -c 'class="num bad"' b.html)" -ge 2 ]
     expect 0 nnclr-queue-inspect --report labels mixed.emb
-    expect_message nnclr-queue-inspect "votes against than for them: too early to tell"
+    expect_message nnclr-queue-inspect "votes against them than for them: too early to tell"
 }
 
 @test "--html and --sheet on a terminal: what was written, and the table only if asked for" {

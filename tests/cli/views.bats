@@ -324,7 +324,7 @@ END
 1|--views named.safetensors|holds no tensor "view2"
 1|--views nan.safetensors|view2 of row 39 holds the number nan: views lie in [0,1]
 2|--views v.safetensors.zst --size 32|the views of v.safetensors.zst are 16 pixels wide, not 32: give --size 16
-2|--views v.safetensors.zst s.tar.zst|--views takes the place of the shards
+2|--views v.safetensors.zst s.tar.zst|--views replaces the shards
 2|--views v.safetensors.zst --crop 0.5,1|--crop: the views of --views are taken as they are
 2|--views v.safetensors.zst --cache 1M|--cache: the views of --views are taken as they are
 2|--views v.safetensors.zst --batch 41 --queue 80|a batch of 41 is larger than the data, which has 40 pictures
@@ -382,9 +382,9 @@ END
 @test "--init: what does not fit stays random, a backbone must fit" {
     expect 0 tiny --steps 2 -o old s.tar.zst
     expect 0 nnclr-pretrain $TINY --proj 64,64,48 --steps 1 --init old/$CHECKPOINT -o head s.tar.zst
-    [[ $stderr == *"backbone taken, projector has another shape there, predictor has another shape there, queue has another shape there"* ]]
+    [[ $stderr == *"backbone taken, projector has another shape in the file, predictor has another shape in the file, queue has another shape in the file"* ]]
     expect 0 nnclr-pretrain $TINY --queue 30 --pred none --steps 1 --init old/$CHECKPOINT -o queue s.tar.zst
-    [[ $stderr == *"backbone taken, projector taken, queue has another shape there"* ]]
+    [[ $stderr == *"backbone taken, projector taken, queue has another shape in the file"* ]]
     expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --method simclr --steps 1 -o simclr s.tar.zst
     expect 0 nnclr-pretrain $TINY --steps 1 --init simclr/$CHECKPOINT -o back s.tar.zst
     [[ $stderr == *"projector taken, predictor is not in the file, queue is not in the file"* ]]
@@ -408,7 +408,7 @@ END
     make_shard t 60
     expect 0 tiny --steps 7 -o old t.tar.zst
     expect 0 nnclr-pretrain $TINY --steps 1 --save-every 1steps --keep 2 --init old/$CHECKPOINT -o new s.tar.zst
-    [[ $stderr == *"queue taken (its rows are of other data)"* ]]
+    [[ $stderr == *"queue taken (its rows come from other data)"* ]]
     local start=new/checkpoint-0000.safetensors.zst
     cmp <(tensor old/$CHECKPOINT queue.embedding) <(tensor $start queue.embedding)
     [ "$(tensor $start queue.record | od -An -v -w8 -td8 | tr -d ' ' | sort -u)" = -1 ]
