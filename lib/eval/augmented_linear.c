@@ -114,8 +114,8 @@ static bool take_batch(trainer *t, const nnclr_batch *batch, nnclr_error *e) {
     return true;
 }
 
-/* Views pass the network in batches of its own: what a step of SGD sees is collected from them,
- * since the features do not depend on the classifier. */
+/* Views pass through the network in batches of its own, from which the batches of SGD are
+ * collected, since the features do not depend on the classifier. */
 static nnclr_loader *open_loader(const trainer *t, nnclr_error *e) {
     const nnclr_augmented_options *o = t->options;
     const size_t batch = (size_t)t->view->batch < t->count ? (size_t)t->view->batch : t->count;

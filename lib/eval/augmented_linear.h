@@ -1,12 +1,12 @@
 /* Linear evaluation as it is published: softmax regression by SGD on a frozen network's features,
  * where every epoch shows the classifier a new random view of each picture; judged on evaluation
- * views. Where the augmentation leaves pictures as they are, it learns what nnclr_linear_train
- * learns from their embeddings.
+ * views. If the augmentation leaves pictures as they are, it learns what nnclr_linear_train learns
+ * from their embeddings.
  *
- * The network runs in evaluation mode and is not written to. Views are made ahead, pass it a batch
- * at a time and are forgotten, so memory depends neither on how many pictures nor on how many
- * epochs there are. Results do not depend on the threads. Called from the thread that drives the
- * parameters' engine. */
+ * The network runs in evaluation mode and is not written to. Views are made ahead, pass through it
+ * a batch at a time and are forgotten, so memory depends neither on the number of pictures nor on
+ * the number of epochs. Results do not depend on the threads. Called from the thread that drives
+ * the parameters' engine. */
 #ifndef NNCLR_EVAL_AUGMENTED_LINEAR_H
 #define NNCLR_EVAL_AUGMENTED_LINEAR_H
 
@@ -24,7 +24,7 @@
 
 typedef struct nnclr_augmented_options {
     nnclr_softmax_sgd_options sgd; /* its rows are set here */
-    /* Of order and views: epoch t visits the labelled records in the order of nnclr_permutation(
+    /* For order and views: epoch t visits the labelled records in the order of nnclr_permutation(
      * seed, NNCLR_DRAW_ORDER, t), each as view 1 of (seed, t, record). */
     uint64_t seed;
     nnclr_augment augment;
@@ -34,10 +34,10 @@ typedef struct nnclr_augmented_options {
 } nnclr_augmented_options;
 
 /* The network of `parameters` up to the value `cut`, whose channels are the features. `view`: the
- * evaluation view, how many views pass at a time, and the threads that make them. label [records of
- * `train`] is in [0, classes), or -1: such a record takes no part. *classifier is the caller's
- * (nnclr_classifier_free). fit->loss is the mean cross-entropy of the last epoch's views, each as
- * it was met. */
+ * evaluation view, how many views pass through at a time, and the threads that make them. label
+ * [records of `train`] is in [0, classes), or -1: such a record takes no part. *classifier is the
+ * caller's (nnclr_classifier_free). fit->loss is the mean cross-entropy of the last epoch's views,
+ * each as it was met. */
 bool nnclr_augmented_train(nnclr_parameters *parameters, int cut,
                            const nnclr_evaluation_options *view, nnclr_shard_set *train,
                            const int64_t *label, int classes,
@@ -45,7 +45,7 @@ bool nnclr_augmented_train(nnclr_parameters *parameters, int cut,
                            nnclr_linear_fit *fit, nnclr_error *e);
 
 /* Predicts every record of `test` from its evaluation view; label and predictions [records of
- * `test`], a label of -1 is not known. `progress` is told of pictures; may be NULL. */
+ * `test`], a label of -1 is not known. `progress` counts pictures; may be NULL. */
 bool nnclr_augmented_predict(nnclr_parameters *parameters, int cut,
                              const nnclr_evaluation_options *view, nnclr_shard_set *test,
                              const int64_t *label, const nnclr_classifier *classifier,

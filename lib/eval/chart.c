@@ -5,7 +5,7 @@
 
 enum { WIDTH = 360, HEIGHT = 190, LEFT = 44, RIGHT = 12, TOP = 10, BOTTOM = 24, TICKS = 4 };
 
-/* NAN, a gap, where arithmetic with the number could leave what a double holds. */
+/* NAN, a gap, if arithmetic with the number could exceed what a double holds. */
 static double drawable(double x) {
     return fabs(x) < 1e-300 ? 0 : fabs(x) <= 1e300 ? x : NAN;
 }

@@ -7,17 +7,17 @@
 #include "eval/markup.h"
 
 typedef struct nnclr_chart_line {
-    const double *value; /* [count]; a gap where it is not finite, or beyond 1e300 */
+    const double *value; /* [count]; a gap if it is not finite, or beyond 1e300 */
     const char *name;
     const char *class; /* of CSS: its colour */
 } nnclr_chart_line;
 
-/* Lines over the same x. `from_zero`: the y axis starts at 0. `label` tells what the
- * chart shows to those who do not see it. False if there is nothing but gaps: nothing is drawn. */
+/* Lines over the same x. `from_zero`: the y axis starts at 0. `label` tells those who do not see
+ * the chart what it shows. False if there is nothing but gaps: nothing is drawn. */
 bool nnclr_chart_lines(nnclr_markup *m, const char *label, const double *x, int count,
                        const nnclr_chart_line *lines, int line_count, bool from_zero);
 
-/* Bars side by side: bar i stands for [i * width, (i + 1) * width). */
+/* Bars side by side: bar i covers [i * width, (i + 1) * width). */
 void nnclr_chart_bars(nnclr_markup *m, const char *label, const int64_t *bar, int count,
                       int64_t width);
 

@@ -49,8 +49,8 @@ static bool find_labels(nnclr_class_test *t, const char *path, nnclr_error *e) {
     nnclr_free(map);
     return ok && (labelled > 0 ||
                   nnclr_fail(e, NNCLR_ERROR_USAGE,
-                             "%s: its pictures have no labels, by which a classifier is judged: "
-                             "give a shard that nnclr-prep made of one folder for each class",
+                             "%s: its pictures have no labels to judge a classifier by: give a "
+                             "shard that nnclr-prep made of one folder for each class",
                              path));
 }
 

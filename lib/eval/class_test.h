@@ -1,5 +1,5 @@
-/* How well a network with a classifier names the pictures of a labelled shard, of which it sees the
- * evaluation view. */
+/* How well a network with a classifier names the pictures of a labelled shard, whose evaluation
+ * views it sees. */
 #ifndef NNCLR_EVAL_CLASS_TEST_H
 #define NNCLR_EVAL_CLASS_TEST_H
 
@@ -17,9 +17,9 @@
 
 typedef struct nnclr_class_test nnclr_class_test;
 
-/* Takes the data's set, also on failure; its classes are matched by name with those of `train`,
- * which stays the caller's and must outlive the test. Refused: no labels, a class that `train` does
- * not have. */
+/* Takes over the data's set, even on failure; its classes are matched by name with those of
+ * `train`, which stays the caller's and must outlive the test. Refused: no labels, a class that
+ * `train` does not have. */
 nnclr_class_test *nnclr_class_test_open(nnclr_probe_data data, const nnclr_shard_set *train,
                                         nnclr_error *e);
 void nnclr_class_test_close(nnclr_class_test *test); /* NULL is fine */
@@ -41,7 +41,7 @@ typedef struct nnclr_class_test_result {
     const nnclr_class_result *classes; /* [classes of train]; the test's, until its next run */
 } nnclr_class_test_result;
 
-/* Judges the parameters as they are, as nnclr_probe_run. */
+/* Judges the parameters as they are now, as nnclr_probe_run does. */
 bool nnclr_class_test_run(nnclr_class_test *test, const nnclr_progress *progress,
                           nnclr_class_test_result *result, nnclr_error *e);
 

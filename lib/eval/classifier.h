@@ -12,14 +12,14 @@ typedef struct nnclr_classifier {
     int classes, d;
     float *weight;       /* [classes][d] */
     float *bias;         /* [classes] */
-    float *mean, *scale; /* [d]; 0 and 1 where rows are taken as they are */
+    float *mean, *scale; /* [d]; 0 and 1 if rows are taken as they are */
 } nnclr_classifier;
 
-/* Zeroes in all, but scale 1. */
+/* All zeros, but scale 1. */
 bool nnclr_classifier_create(nnclr_classifier *x, int classes, int d, nnclr_error *e);
 void nnclr_classifier_free(nnclr_classifier *x); /* a zeroed one is fine */
 
-/* Makes of a row of d numbers the row of d + 1 that the weights multiply: standardised, and a 1
+/* Turns a row of d numbers into the row of d + 1 that the weights multiply: standardised, with a 1
  * for the bias. */
 void nnclr_classifier_prepare(const nnclr_classifier *x, const float *row, float *out);
 

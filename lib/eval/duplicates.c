@@ -15,7 +15,7 @@ const char *nnclr_sameness_name(nnclr_sameness sameness) {
 
 /* ---- the same bytes ---- */
 
-/* What the index tells of a row's picture. */
+/* What the index says about a row's picture. */
 typedef struct print {
     int64_t bytes, crc32, record, row;
 } print;
@@ -80,9 +80,9 @@ static bool pictures_agree(const placed_row *a, const placed_row *b, bool *agree
     return ok;
 }
 
-/* Sizes and checksums agree by chance too, where pictures are many and of one size; so the bytes
- * are read where they are at hand, or else the rows that were made from them are compared. Those of
- * a support set were made from different views. */
+/* With many pictures of one size, sizes and checksums also agree by chance. So the bytes are read
+ * if they are at hand; otherwise the rows that were made from them are compared. Those of a support
+ * set were made from different views. */
 static bool are_same(const placed_row *a, const placed_row *b, bool *same, nnclr_error *e) {
     *same = true;
     if (a->shards && b->shards)
@@ -95,17 +95,17 @@ static bool are_same(const placed_row *a, const placed_row *b, bool *same, nnclr
 typedef struct finding {
     const nnclr_row_set *set;
     const nnclr_copy_options *options;
-    bool *candidate; /* [n]: rows that are compared by what they say */
+    bool *candidate; /* [n]: rows that are compared as rows, not as bytes */
     nnclr_near *near;
-    nnclr_duplicate_report *out; /* there is room for all rows in both kinds of groups */
+    nnclr_duplicate_report *out; /* has room for all rows in both kinds of groups */
 } finding;
 
 static void put(finding *f, nnclr_duplicate one) {
     f->out->rows[f->out->count++] = one;
 }
 
-/* Prints that are equal, those of one record side by side: a group of the records that are the same
- * as the first, of each its first row. */
+/* Takes equal prints, those of one record side by side, and makes a group of the records that are
+ * the same as the first, with the first row of each. */
 static bool put_same(finding *f, const print *prints, size_t count, nnclr_error *e) {
     nnclr_shard_set *shards = f->options->shards;
     const placed_row first = {f->set, shards, prints[0].row};
@@ -180,7 +180,7 @@ static bool find_same(finding *f, nnclr_error *e) {
 
 /* A member of a group of near copies on its way into the list. */
 typedef struct member {
-    double best, cosine; /* of the group; to its leader */
+    double best, cosine; /* of the group; with its leader */
     int64_t leader, row;
     bool mirrored;
 } member;
@@ -196,7 +196,7 @@ static int by_cosine(const void *a, const void *b) {
     return (x->row > y->row) - (x->row < y->row);
 }
 
-/* members [n]; best [n] is scratch, of each leader its largest cosine. */
+/* members [n]; best [n] is scratch: the largest cosine of each leader. */
 static size_t list_members(const finding *f, double *best, member *members) {
     const int64_t n = f->set->rows.n;
     size_t count = 0;
@@ -265,7 +265,7 @@ static int by_sameness(const void *a, const void *b) {
     return (x->row > y->row) - (x->row < y->row);
 }
 
-/* The first of the prints that is not before `one`. */
+/* The first print that does not sort before `one`. */
 static size_t find_print(const print *prints, size_t count, const print *one) {
     size_t low = 0, high = count;
     while (low < high) {
@@ -278,7 +278,7 @@ static size_t find_print(const print *prints, size_t count, const print *one) {
     return low;
 }
 
-/* The queries whose bytes the bank has are put into the report, and are no candidates any more. */
+/* The queries whose bytes the bank has are put into the report, and are not candidates any more. */
 static bool leak_same(finding *f, const nnclr_row_set *bank, nnclr_error *e) {
     size_t count;
     f->out->bytes_known = bank->bytes && f->set->bytes;

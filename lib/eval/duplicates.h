@@ -1,6 +1,6 @@
-/* Pictures that are there twice, in one set of rows or in a set and another. Which of them are the
- * same bytes is a fact, whatever the rows say; which others are near copies, or mirrored ones, the
- * rows tell (near_rows.h). */
+/* Pictures that occur twice, in one set of rows or in two. Which of them are the same bytes is a
+ * fact, whatever the rows say; the rows tell which others are near copies, or mirrored ones
+ * (near_rows.h). */
 #ifndef NNCLR_EVAL_DUPLICATES_H
 #define NNCLR_EVAL_DUPLICATES_H
 
@@ -16,20 +16,20 @@ const char *nnclr_sameness_name(nnclr_sameness sameness); /* "bytes", "near", "m
 typedef struct nnclr_duplicate {
     int64_t group; /* from 0 */
     int64_t row;
-    nnclr_neighbour twin; /* the group's first row; of that one, the row most like it */
+    nnclr_neighbour twin; /* the group's first row; for the first row, the one most like it */
     nnclr_sameness same;  /* what the row and its twin have in common */
 } nnclr_duplicate;
 
 typedef struct nnclr_duplicate_report {
-    nnclr_duplicate *rows;       /* by group */
-    size_t count, same_bytes;    /* same_bytes: how many of them, the first ones, are the same bytes
-                                    as their twin */
+    nnclr_duplicate *rows;    /* by group */
+    size_t count, same_bytes; /* same_bytes: how many of them, which come first, are the same bytes
+                                 as their twin */
     int64_t groups, byte_groups; /* the same for groups */
     bool bytes_known;
 } nnclr_duplicate_report;
 
-/* Where the rows do not tell them apart for certain, as those of a support set, bytes that have
- * equal size and checksum are read from the shards. */
+/* If the rows do not tell for certain, as those of a support set do not, bytes of equal size and
+ * checksum are read from the shards. */
 typedef struct nnclr_copy_options {
     double threshold;                       /* the least cosine of near copies */
     nnclr_shard_set *shards, *query_shards; /* NULL: not at hand */
@@ -38,9 +38,9 @@ typedef struct nnclr_copy_options {
 
 /* First groups of pictures of the same bytes, by their first row; then groups of near copies, those
  * with the largest cosine first. Only the first picture of those that are the same bytes is
- * compared with others. Inside a group the first row is the lowest, to which all others are near,
- * the nearest first; so where one picture of each group is kept, no near copies are left. Rows that
- * show no picture count nowhere. Called from the thread that drives `engine`. */
+ * compared with others. Within a group the lowest row comes first, and all others are near to it,
+ * the nearest first; so keeping the first picture of each group leaves no near copies. Rows that
+ * show no picture do not count. Called from the thread that drives `engine`. */
 bool nnclr_report_duplicates(nnclr_engine *engine, const nnclr_row_set *set,
                              const nnclr_copy_options *options, nnclr_duplicate_report *out,
                              nnclr_error *e);

@@ -87,7 +87,7 @@ struct nnclr_embedder {
     nnclr_execution *execution;
     nnclr_evaluation_options view;
     int cut, d;
-    double *values; /* [batch][d], as the engine hands them out */
+    double *values; /* [batch][d], as the engine returns them */
 };
 
 void nnclr_embedder_pack(nnclr_embedder *x) {
@@ -157,8 +157,8 @@ bool nnclr_embed_network(nnclr_parameters *parameters, int cut, nnclr_shard_set 
     return ok;
 }
 
-/* Less its mean; what is flat but for the resize's rounding becomes zeros, so that it is like
- * nothing but what is flat. */
+/* Minus its mean. A picture that is flat except for the resize's rounding becomes zeros, so that it
+ * is like flat pictures only. */
 static void centre_pixels(const float *view, int d, float *row) {
     static const double flat = 1e-6; /* a step of 8 bits is 4e-3 */
     double sum = 0, most = 0;

@@ -1,5 +1,5 @@
-/* Pictures -> rows: what a network's cut says of each record's evaluation view, or the view's own
- * pixels. Rows come in record order and depend on the picture alone, not on the threads. */
+/* Pictures -> rows: the output of a network's cut for each record's evaluation view, or the view's
+ * own pixels. Rows come in record order and depend on the picture alone, not on the threads. */
 #ifndef NNCLR_EVAL_EMBED_H
 #define NNCLR_EVAL_EMBED_H
 
@@ -30,12 +30,12 @@ nnclr_embedder *nnclr_embedder_create(nnclr_parameters *parameters, int cut,
                                       const nnclr_evaluation_options *view, nnclr_error *e);
 void nnclr_embedder_free(nnclr_embedder *x); /* NULL is fine */
 size_t nnclr_embedder_bytes(const nnclr_embedder *x);
-/* With the weights as they are now; else as nnclr_embed_network. */
+/* With the weights as they are now; otherwise as nnclr_embed_network. */
 bool nnclr_embedder_run(nnclr_embedder *x, nnclr_shard_set *set, const nnclr_row_sink *sink,
                         nnclr_error *e);
 
-/* For views that the caller has: rows [n][d] of `views` [n][size][size][3], normalised, n at most
- * the batch; with the weights as they were when they were packed last. */
+/* For views that the caller has made: rows [n][d] of `views` [n][size][size][3], normalised, n at
+ * most the batch; with the weights as they were when last packed. */
 void nnclr_embedder_pack(nnclr_embedder *x);
 bool nnclr_embedder_rows(nnclr_embedder *x, const float *views, int n, float *rows, nnclr_error *e);
 
@@ -46,7 +46,7 @@ bool nnclr_embed_network(nnclr_parameters *parameters, int cut, nnclr_shard_set 
                          const nnclr_evaluation_options *view, const nnclr_row_sink *sink,
                          nnclr_error *e);
 
-/* size x size x 3 pixels in [0,1], stretched, less the mean over all of the picture's numbers:
+/* size x size x 3 pixels in [0,1], stretched, minus the mean over all the picture's numbers:
  * d = 3 * size * size. The row of a flat picture is zeros. */
 bool nnclr_embed_pixels(nnclr_shard_set *set, int size, nnclr_filter filter, int threads,
                         const nnclr_row_sink *sink, nnclr_error *e);

@@ -23,18 +23,18 @@ typedef struct nnclr_embedding {
     char **classes;        /* in label order */
     size_t class_count;
     int64_t *bytes, *crc32; /* [n]: size of the encoded picture and zlib's checksum of it; NULL: an
-                               older file, which does not tell */
+                               older file, without them */
     char **names;           /* [n], into name_bytes */
     char *name_bytes;       /* the names, NUL-terminated, back to back */
-    const char *config;     /* nnclr.config: how the rows were made; NULL: not told */
-    nnclr_json *data;       /* nnclr.data: identity of the shards; NULL: not told */
+    const char *config;     /* nnclr.config: how the rows were made; NULL: not recorded */
+    nnclr_json *data;       /* nnclr.data: identity of the shards; NULL: not recorded */
     nnclr_tensor_reader *reader;
 } nnclr_embedding;
 
 /* Everything in the file is checked: shapes, labels against the classes, records, names. PATH "-"
  * is standard input. *x must not move while it is open. */
 bool nnclr_embedding_open(nnclr_embedding *x, const char *path, nnclr_error *e);
-/* The same for a reader that is already open, of which it becomes the owner, also on failure. */
+/* The same for a reader that is already open, which it takes over, even on failure. */
 bool nnclr_embedding_open_reader(nnclr_embedding *x, nnclr_tensor_reader *reader, nnclr_error *e);
 void nnclr_embedding_close(nnclr_embedding *x); /* a zeroed one is fine */
 

@@ -36,8 +36,9 @@ static bool copy_classes(nnclr_embedding *x, const nnclr_json *array, const char
     for (; x->class_count < count; x->class_count++) {
         const char *name = nnclr_json_string(nnclr_json_at(array, x->class_count));
         if (!name)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: class %zu of nnclr.classes is no text",
-                              path, x->class_count);
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "%s: class %zu of nnclr.classes is not a string", path,
+                              x->class_count);
         if (!(x->classes[x->class_count] = nnclr_strdup(name, e)))
             return false;
     }
@@ -51,7 +52,7 @@ static bool check_classes_differ(const nnclr_embedding *x, const char *path, nnc
     bool ok = true;
     for (size_t i = 1; ok && i < x->class_count; i++)
         if (by_name(&sorted[i - 1], &sorted[i]) == 0)
-            ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the class \"%s\" is there twice", path,
+            ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the class \"%s\" is listed twice", path,
                             sorted[i].name);
     nnclr_free(sorted);
     return ok;
@@ -66,7 +67,7 @@ static bool load_classes(nnclr_embedding *x, const char *path, nnclr_error *e) {
         return nnclr_fail_at(e, "%s", path);
     bool ok = nnclr_json_is_array(array)
                   ? copy_classes(x, array, path, e)
-                  : nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: nnclr.classes is no array", path);
+                  : nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: nnclr.classes is not an array", path);
     nnclr_json_free(array);
     return ok && check_classes_differ(x, path, e);
 }
@@ -85,7 +86,7 @@ static bool open_rows(nnclr_embedding *x, const char *path, nnclr_error *e) {
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: there is no tensor \"embedding\"", path);
     if (info->dtype != NNCLR_F32 || info->rank != 2)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: \"embedding\" is %s of rank %d, where F32 of rank 2 is needed", path,
+                          "%s: \"embedding\" is %s of rank %d, not F32 of rank 2", path,
                           nnclr_dtype_name(info->dtype), info->rank);
     if (info->dims[0] < 1 || info->dims[1] < 1)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: \"embedding\" holds no numbers", path);
@@ -111,7 +112,7 @@ static bool check_numbers(const nnclr_embedding *x, const char *path, nnclr_erro
     return true;
 }
 
-/* Names lie back to back in the file, each up to its name_end; here each gets a NUL. */
+/* Names are back to back in the file, each up to its name_end; here each gets a NUL. */
 static bool load_names(nnclr_embedding *x, const char *path, nnclr_error *e) {
     const int64_t n = x->rows.n, any = -1;
     bool ok = false;
@@ -137,8 +138,8 @@ static bool load_names(nnclr_embedding *x, const char *path, nnclr_error *e) {
     for (int64_t i = 0; i < n; i++) {
         if (end[i] < start || end[i] > info.dims[0]) {
             nnclr_fail(e, NNCLR_ERROR_INPUT,
-                       "%s: name_end of row %lld is %lld, outside of %lld to %lld", path,
-                       (long long)i, (long long)end[i], (long long)start, (long long)info.dims[0]);
+                       "%s: name_end of row %lld is %lld, outside %lld to %lld", path, (long long)i,
+                       (long long)end[i], (long long)start, (long long)info.dims[0]);
             goto done;
         }
         size_t length = (size_t)(end[i] - start);

@@ -15,7 +15,7 @@ static const char *name_of(const nnclr_shard_set *set, size_t i) {
     return record.name;
 }
 
-/* The columns that precede the rows: [n] I64 each, made by `value` from (set, i, sum of what came
+/* The columns that precede the rows: [n] I64 each, made by `value` from (set, i, sum of the values
  * before). */
 static bool put_column(nnclr_embedding_writer *writer,
                        int64_t (*value)(const nnclr_shard_set *, size_t, int64_t), nnclr_error *e) {

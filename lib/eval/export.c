@@ -18,7 +18,7 @@ static bool finish(nnclr_output *out, bool ok, nnclr_error *e) {
     return false;
 }
 
-/* All data of a tensor, in pieces, of which reals must be finite. */
+/* All data of a tensor, in pieces; reals must be finite. */
 static bool copy_tensor(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
                         nnclr_output *out, nnclr_error *e) {
     const size_t bytes = nnclr_tensor_bytes(info), width = nnclr_dtype_bytes(info->dtype);
@@ -66,7 +66,7 @@ static bool put_step(nnclr_json *metadata, int64_t step, nnclr_error *e) {
     return nnclr_json_put_string(metadata, "nnclr.step", text, e);
 }
 
-/* How pictures are brought to the network's size, from what the configuration says of itself. */
+/* How pictures are brought to the network's size, as the configuration describes it. */
 static bool put_resize(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
     nnclr_json *json = nnclr_config_to_json(config, e);
     nnclr_buffer text = {0};
@@ -96,7 +96,7 @@ static bool put_classes(nnclr_json *metadata, const nnclr_checkpoint_info *info,
         return true;
     if (info->class_count != (size_t)info->config.model.classes)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "a classifier of %d classes, of which the checkpoint names %zu",
+                          "a classifier of %d classes, but the checkpoint names %zu",
                           info->config.model.classes, info->class_count);
     nnclr_json *names = nnclr_json_array(e);
     bool ok = names != NULL;

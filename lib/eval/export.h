@@ -1,5 +1,5 @@
 /* Results in the formats of other programs: a backbone's weights as torchvision and timm name them,
- * rows as a NumPy array, and what the rows are as a table. Each writes a whole file, or nothing. */
+ * rows as a NumPy array, and a table of what the rows are. Each writes a whole file, or nothing. */
 #ifndef NNCLR_EVAL_EXPORT_H
 #define NNCLR_EVAL_EXPORT_H
 
@@ -9,15 +9,12 @@
 #include "train/checkpoint.h"
 
 /* What another program needs to use the backbone: strings for arch, width, stem, size, resize
- * (in words), mean, std, nnclr.config and nnclr.step, and of a
- * network with a classifier the JSON array `classes`, in the order of its rows. Owned by the
- * caller.
- */
+ * (in words), mean, std, nnclr.config and nnclr.step, and for a network with a classifier the JSON
+ * array `classes`, in the order of its rows. Owned by the caller. */
 nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error *e);
 /* A plain safetensors document of the checkpoint's backbone, without prefix, in the file's dtypes,
- * and of its classifier where it has one (fc.weight, fc.bias). __metadata__ is
- * nnclr_export_metadata's. Weights that are not finite are refused. PATH
- * "-" is standard output. */
+ * and of its classifier if it has one (fc.weight, fc.bias). __metadata__ is
+ * nnclr_export_metadata's. Weights that are not finite are refused. PATH "-" is standard output. */
 bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
                            const char *path, nnclr_error *e);
 /* NumPy's format 1.0: float32 [n,d] in C order. */

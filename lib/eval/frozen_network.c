@@ -8,9 +8,10 @@ bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, const 
         return false;
     n->foreign = !nnclr_tensor_reader_metadata(n->reader, "nnclr.kind");
     if (prefix && !n->foreign)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "%s: is a file of ours, whose names are known: leave --prefix out",
-                          nnclr_tensor_reader_path(n->reader));
+        return nnclr_fail(
+            e, NNCLR_ERROR_USAGE,
+            "%s: this is a file of these programs, whose names are known: leave --prefix out",
+            nnclr_tensor_reader_path(n->reader));
     if (n->foreign ? !nnclr_weights_describe(n->reader, prefix, &n->weights, e)
                    : !nnclr_checkpoint_read_info(n->reader, &n->info, e))
         return false;
@@ -19,7 +20,7 @@ bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, const 
     return true;
 }
 
-/* The file is held against the network before memory is spent on it. */
+/* The file is checked against the network before memory is spent on it. */
 static bool build(nnclr_frozen_network *n, nnclr_error *e) {
     nnclr_model_spec model = n->config.model;
     if (n->foreign)
@@ -52,7 +53,7 @@ void nnclr_frozen_network_close(nnclr_frozen_network *n) {
     *n = (nnclr_frozen_network){0};
 }
 
-/* What of a configuration weights without one have. */
+/* The part of a configuration that weights without one have. */
 static nnclr_json *keep_network(nnclr_json *whole, nnclr_error *e) {
     static const char *const keys[] = {"arch",
                                        "width",

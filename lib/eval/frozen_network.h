@@ -1,6 +1,6 @@
-/* The network of a checkpoint, or of weights that are none (resnet_weights.h), on an engine of its
- * own, for evaluation: it has no gradients and no momentum, and whatever is run through it leaves
- * parameters and running statistics as they are. */
+/* The network of a checkpoint, or of weights without one (resnet_weights.h), on an engine of its
+ * own, for evaluation: it has no gradients and no momentum, and nothing that is run through it
+ * changes parameters or running statistics. */
 #ifndef NNCLR_EVAL_FROZEN_NETWORK_H
 #define NNCLR_EVAL_FROZEN_NETWORK_H
 
@@ -21,7 +21,7 @@ typedef struct nnclr_frozen_network {
     nnclr_checkpoint_info info; /* of a checkpoint */
     nnclr_weights_info weights; /* of weights */
     nnclr_config config;        /* of either */
-    int64_t step;               /* steps of training; -1: not told */
+    int64_t step;               /* steps of training; -1: not known */
     nnclr_engine_choice choice; /* what it will be loaded on: the engine cpu */
     nnclr_precision precision;  /* at f32 */
     nnclr_pool *pool;
@@ -31,10 +31,9 @@ typedef struct nnclr_frozen_network {
     bool untrained;
 } nnclr_frozen_network;
 
-/* Reads what the file says of itself; PATH "-" is standard input; `prefix`
- * (NULL: none) as nnclr_weight_names_find wants it. Size, interpolation, mean and std
- * of n->config, the choice of an engine and its precision may then be changed. On failure, too, *n
- * is to be closed. */
+/* Reads the file's description of itself; PATH "-" is standard input; `prefix` (NULL: none) as for
+ * nnclr_weight_names_find. Size, interpolation, mean and std of n->config, the choice of engine and
+ * its precision may then be changed. *n must be closed even on failure. */
 bool nnclr_frozen_network_open(nnclr_frozen_network *n, const char *path, const char *prefix,
                                nnclr_error *e);
 /* `untrained`: the same network at step 0. *n must not move from then on; the thread that loads it
@@ -43,8 +42,8 @@ bool nnclr_frozen_network_load(nnclr_frozen_network *n, bool untrained, int thre
                                nnclr_error *e);
 void nnclr_frozen_network_close(nnclr_frozen_network *n); /* a zeroed one is fine */
 
-/* The configuration, of which weights without one have the network's and the pictures' part, and
- * which network of that run at which cut; the caller's. */
+/* The configuration (for weights without one, only the network's and the pictures' part), and which
+ * network of that run at which cut; owned by the caller. */
 nnclr_json *nnclr_frozen_network_describe(const nnclr_frozen_network *n, const char *cut,
                                           nnclr_error *e);
 

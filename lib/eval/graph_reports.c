@@ -33,7 +33,7 @@ static bool counts_for_classes(const nnclr_row_graph *g, int64_t row) {
     return shows_picture(g->set, row) && g->set->label[row] >= 0 && labelled_neighbours(g, row) > 0;
 }
 
-/* One pair of labels and what it weighs; sorted, equal ones are added up. */
+/* One pair of labels and its weight; sorted, so that equal pairs are added up. */
 typedef struct vote {
     int64_t label, neighbour_label;
     double weight;
@@ -76,7 +76,7 @@ static int64_t sort_labels(const nnclr_row_set *set, int64_t *labels) {
     return count;
 }
 
-/* Adds votes up into pairs. Of a vote of weight 0 there is one for each row. */
+/* Adds votes up into pairs. Each row has one vote of weight 0. */
 static void add_up(nnclr_class_report *out, const vote *votes, size_t count, const int64_t *labels,
                    int64_t labelled) {
     double agree = 0, chance = 0;
@@ -105,7 +105,7 @@ static void add_up(nnclr_class_report *out, const vote *votes, size_t count, con
     out->chance = chance / (double)out->rows;
 }
 
-/* Rows of a class stand with (c, c) alone so far. */
+/* So far only (c, c) has the number of rows of its class. */
 static void spread_rows(nnclr_class_report *out) {
     for (size_t i = 0, end; i < out->count; i = end) {
         int64_t rows = 0;

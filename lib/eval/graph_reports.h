@@ -1,5 +1,5 @@
-/* What a neighbour graph tells of a row set and its labels. Rows that show no picture count
- * nowhere; every list is the caller's (nnclr_free). nnclr-queue-inspect(1) defines the measures. */
+/* What a neighbour graph says about a row set and its labels. Rows that show no picture do not
+ * count; every list is the caller's (nnclr_free). nnclr-queue-inspect(1) defines the measures. */
 #ifndef NNCLR_EVAL_GRAPH_REPORTS_H
 #define NNCLR_EVAL_GRAPH_REPORTS_H
 
@@ -13,7 +13,7 @@ typedef struct nnclr_class_pair {
     int64_t label, neighbour_label;
     int64_t rows;  /* of `label` that have a labelled neighbour */
     double share;  /* of the labelled neighbours of these rows: mean over the rows */
-    double chance; /* what share would be if neighbours were drawn among all rows with a label */
+    double chance; /* what `share` would be if neighbours were drawn from all rows with a label */
 } nnclr_class_pair;
 
 typedef struct nnclr_class_report {
@@ -36,7 +36,7 @@ typedef struct nnclr_ranked_row {
 typedef struct nnclr_ranking {
     nnclr_ranked_row *rows;
     size_t count;
-    double mean, skewness; /* of the values; skewness NAN where all are equal */
+    double mean, skewness; /* of the values; skewness NAN if all are equal */
 } nnclr_ranking;
 
 /* How often a row is among the k neighbours of others. */
@@ -65,8 +65,8 @@ bool nnclr_report_labels(const nnclr_row_graph *graph, double temperature, nnclr
                          nnclr_error *e);
 void nnclr_label_report_free(nnclr_label_report *report);
 
-/* So many doubts that the rows rather than the labels are to be doubted: it is too early to judge
- * the data by them. */
+/* There are so many doubts that the rows, rather than the labels, are doubtful: it is too early to
+ * judge the data by them. */
 static inline bool nnclr_labels_unsure(const nnclr_label_report *report) {
     return (int64_t)report->count > report->rows / 4;
 }

@@ -11,7 +11,7 @@
 
 enum {
     SAMPLE_ROWS = 4096,
-    WIDE_SAMPLE_ROWS = 2048, /* where rows are so long that eigenvalues take minutes */
+    WIDE_SAMPLE_ROWS = 2048, /* if rows are so long that eigenvalues take minutes */
     BLOCK_ROWS = 256,
     HEALTH_DRAW = 1 /* an epoch of NNCLR_DRAW_SAMPLE that queries do not use */
 };
@@ -59,9 +59,9 @@ static int by_row(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Numbers the keys that several rows have, from 0, in place of the keys (-1: a key of one row);
- * the list is then in the order of the rows. Returns how many such keys there are, and in *pairs
- * the ordered pairs of rows within them. */
+/* Replaces each key that several rows have with a number, from 0, and each key of a single row with
+ * -1; the list is then in the order of the rows. Returns how many such keys there are, and in
+ * *pairs the number of ordered pairs of rows within them. */
 static size_t number_keys(keyed_row *list, int64_t count, double *pairs) {
     size_t keys = 0;
     *pairs = 0;
@@ -92,7 +92,7 @@ static bool align(const nnclr_row_set *set, const int64_t *key, keyed_row *list,
     *out = NAN;
     if (keys == 0)
         return true;
-    /* Of each key: its sum, its sum of squares, and its rows. */
+    /* For each key: its sum, its sum of squares, and its number of rows. */
     if (!nnclr_size_mul((size_t)d + 2, sizeof(double), &bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "rows of %d numbers are too long", d);
     double *sums = nnclr_alloc_zero(keys, bytes, e);

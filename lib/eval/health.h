@@ -1,6 +1,6 @@
 /* Measures of a row set by itself: whether the support set is alive and its rows use their space.
- * All but `initial` are of the unit rows that show a picture. nnclr-queue-inspect(1) defines them
- * and names their sources. */
+ * All except `initial` are over the unit rows that show a picture. nnclr-queue-inspect(1) defines
+ * them and names their sources. */
 #ifndef NNCLR_EVAL_HEALTH_H
 #define NNCLR_EVAL_HEALTH_H
 
@@ -20,7 +20,7 @@ typedef struct nnclr_health {
     double *std;                                    /* [d], the caller's (nnclr_free) */
     double std_mean, std_least, std_most, std_even; /* even: 1/sqrt(d) */
 
-    /* ages, of a support set: bin i holds the rows of age [i * bin_width, (i + 1) * bin_width) */
+    /* ages, for a support set: bin i holds the rows of age [i * bin_width, (i + 1) * bin_width) */
     int bins; /* 0: no ages */
     int64_t bin_width, bin[NNCLR_AGE_BINS];
 } nnclr_health;

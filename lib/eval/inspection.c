@@ -19,8 +19,8 @@ static int64_t sample(const nnclr_row_set *set, const bool *chosen, int64_t coun
     if (known == 0 || known > UINT32_MAX) {
         nnclr_fail(e, NNCLR_ERROR_INPUT,
                    known ? "too many rows to draw queries from"
-                         : "every row is an initial random one: nothing was enqueued yet, so there "
-                           "is no picture to ask about");
+                         : "every row is an initial random one: nothing has been enqueued yet, so "
+                           "there is no picture to ask about");
         goto done;
     }
     order = nnclr_alloc((size_t)known, sizeof *order, e);
@@ -37,7 +37,7 @@ done:
     return taken;
 }
 
-/* The sampled rows, side by side, and the records that are no neighbours of theirs. */
+/* The sampled rows, side by side, and for each the record whose rows are not its neighbours. */
 static bool gather(const nnclr_inspection *x, float *rows, int64_t *exclude, nnclr_error *e) {
     const nnclr_row_set *from = x->queries;
     for (int64_t i = 0; i < x->count; i++) {

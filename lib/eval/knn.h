@@ -16,21 +16,22 @@
 void nnclr_knn_vote(const nnclr_neighbour *neighbours, int count, const int64_t *label,
                     double temperature, double *votes, int64_t classes);
 
-/* What is usual, and the default of nnclr-lineval. */
+/* The usual value, and the default of nnclr-lineval. */
 enum { NNCLR_KNN_K = 200 };
 #define NNCLR_KNN_TEMPERATURE 0.1
 
 typedef struct nnclr_knn_options {
-    int k; /* of which at most the labelled rows of TRAIN are taken */
+    int k; /* at most the number of labelled rows of TRAIN is used */
     double temperature;
     int64_t chunk;                  /* test rows in memory at once; 0: about 128 MiB of them */
-    bool leave_one_out;             /* TEST is TRAIN: a row is no neighbour of itself */
-    const nnclr_progress *progress; /* told of test rows; may be NULL */
+    bool leave_one_out;             /* TEST is TRAIN: a row is not a neighbour of itself */
+    const nnclr_progress *progress; /* counts test rows; may be NULL */
 } nnclr_knn_options;
 
 /* Predicts every row of `test`. train_label [train rows] and test_label [test rows] are in
- * [0, classes), or -1: a train row without label is no neighbour, and a bank without any label is
- * refused. Not finite rows are refused. Called from the thread that drives `engine`. */
+ * [0, classes), or -1: a train row without a label is never a neighbour, and a bank without any
+ * label is refused, as are rows that are not finite. Called from the thread that drives `engine`.
+ */
 bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
                        const int64_t *train_label, const nnclr_row_source *test,
                        const int64_t *test_label, int64_t classes, const nnclr_knn_options *options,

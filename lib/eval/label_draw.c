@@ -25,8 +25,8 @@ static int64_t share_of(int64_t rows, double fraction) {
     return share > 1 ? share : rows > 0;
 }
 
-/* drawn [n]: of each class the first quota[class] rows in the order of the draw, which is one of
- * the labelled rows. Uses up `quota`. */
+/* drawn [n]: of each class the first quota[class] rows in the order of the draw, which is an order
+ * of the labelled rows. Uses up `quota`. */
 static bool draw(const int64_t *label, int64_t n, int64_t *quota, uint64_t seed, uint32_t which,
                  bool *drawn, nnclr_error *e) {
     int64_t labelled = 0;

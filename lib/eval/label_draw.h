@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 
-/* Of the rows of each class keeps round(fraction * rows), at least one, and takes the label off
- * the others (-1). label [n] is in [0, classes), or -1. */
+/* Keeps round(fraction * rows) of the rows of each class, at least one, and takes the label off the
+ * others (-1). label [n] is in [0, classes), or -1. */
 bool nnclr_label_keep(int64_t *label, int64_t n, int64_t classes, double fraction, uint64_t seed,
                       nnclr_error *e);
 

@@ -24,7 +24,7 @@ static bool begin_walk(walk *w, const nnclr_row_source *source, nnclr_error *e) 
     return w->block;
 }
 
-/* The row, or NULL: it could not be read. Rows are asked for in order. */
+/* The row; NULL: it could not be read. Rows must be asked for in order. */
 static const float *row_at(walk *w, int64_t i, nnclr_error *e) {
     if (i >= w->first + w->count) {
         w->first = i;

@@ -38,7 +38,7 @@ void nnclr_moments_standardize(const nnclr_moments *m, nnclr_classifier *x);
 bool nnclr_classifier_standardize(nnclr_classifier *x, const nnclr_row_source *source,
                                   const int64_t *label, nnclr_error *e);
 
-/* Rows with label >= 0, in order; those that `last` marks (NULL: none) behind the others. A row
+/* Rows with label >= 0, in order; those that `last` marks (NULL: none) after the others. A row
  * that is not finite is refused. */
 bool nnclr_labelled_rows_load(nnclr_labelled_rows *x, nnclr_engine *engine,
                               const nnclr_row_source *source, const int64_t *label,

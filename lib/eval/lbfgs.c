@@ -7,7 +7,7 @@
 
 enum { HISTORY = 20, TRIALS = 20 };
 
-/* Of the weak Wolfe conditions. */
+/* Constants of the weak Wolfe conditions. */
 static const double enough_decrease = 1e-4, enough_curvature = 0.9;
 
 typedef struct minimiser {
@@ -74,7 +74,7 @@ static void find_direction(minimiser *m) {
     }
 }
 
-/* Finds next_x along the direction; *found is false where there is none. */
+/* Finds next_x along the direction; *found is false if there is none. */
 static bool search_line(minimiser *m, bool *found, nnclr_error *e) {
     const double slope = dot(m->gradient, m->direction, m->n);
     double low = 0, high = INFINITY, length = 1;
@@ -135,7 +135,7 @@ bool nnclr_lbfgs(nnclr_function function, void *context, size_t n, double *x,
             remember(&m);
             result->iterations++;
         } else if (m.count > 0) {
-            m.count = 0; /* the history may be misleading: once more along the gradient */
+            m.count = 0; /* the history may be misleading: try again along the gradient */
         } else {
             break;
         }

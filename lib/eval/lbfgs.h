@@ -23,9 +23,9 @@ typedef struct nnclr_lbfgs_result {
     int iterations;
 } nnclr_lbfgs_result;
 
-/* x [n] holds the start and becomes the minimum. Where rounding leaves no lower value to be found
- * along a line, the search ends there, and that is no error; a value that is not finite at the
- * start is. */
+/* x [n] holds the start and becomes the minimum. If rounding leaves no lower value to be found
+ * along a line, the search ends there, which is not an error; a value that is not finite at the
+ * start is one. */
 bool nnclr_lbfgs(nnclr_function function, void *context, size_t n, double *x,
                  const nnclr_lbfgs_options *options, nnclr_lbfgs_result *result, nnclr_error *e);
 

@@ -15,8 +15,8 @@
 enum { ITERATIONS = 2000, CHOOSING_ITERATIONS = 200 };
 
 /* How far above the optimum L-BFGS may end. The objective is strongly convex in the weights: at a
- * gradient g it is at most |g|^2 / (4 lambda) above its minimum. Lambdas are told apart by shares
- * of right answers, which asks for less. */
+ * gradient g it is at most |g|^2 / (4 lambda) above its minimum. Lambdas are compared by shares of
+ * right answers, which needs less. */
 static const double objective_gap = 1e-5, choosing_gap = 1e-3;
 
 const nnclr_lambdas nnclr_usual_lambdas = {3, {1e-2, 1e-3, 1e-4}};
@@ -32,7 +32,7 @@ typedef struct trainer {
     /* of the objective that L-BFGS sees */
     int64_t fit_rows; /* the first rows of `data` */
     double lambda;
-    int64_t looks; /* so often it was computed */
+    int64_t looks; /* how often it was computed */
 } trainer;
 
 /* ---- SGD ---- */
@@ -94,7 +94,7 @@ static bool descend(trainer *t, nnclr_linear_fit *fit, nnclr_error *e) {
 
 /* ---- L-BFGS ---- */
 
-/* Within a look at all rows. How many there will be is not known. */
+/* Progress within one evaluation over all rows. How many there will be is not known. */
 static bool tell_look(void *context, const char *unit, int64_t done, int64_t total,
                       const char *note) {
     const trainer *t = context;
@@ -105,7 +105,7 @@ static bool tell_look(void *context, const char *unit, int64_t done, int64_t tot
     return nnclr_progress_tell(t->options->progress, "evaluations", t->looks, 0, text, &unused);
 }
 
-/* |weight|^2, the bias apart; with a gradient, adds that of lambda |weight|^2. */
+/* |weight|^2 without the bias; with a gradient, adds that of lambda |weight|^2. */
 static double penalise(const trainer *t, const double *weights, double *gradient) {
     const size_t columns = (size_t)t->data.columns;
     double sum = 0;
@@ -158,7 +158,7 @@ static void judge(void *context, int64_t row, const double *probability) {
     j->right[row] = nnclr_prediction_place(probability, j->classes, j->label[row]) == 0;
 }
 
-/* How many of the rows behind the first `fit_rows` are predicted rightly, and their loss. */
+/* How many of the rows after the first `fit_rows` are predicted correctly, and their loss. */
 static bool score(trainer *t, int64_t fit_rows, int64_t *right, double *loss, nnclr_error *e) {
     const int64_t n = t->data.n - fit_rows;
     const void *rows =
@@ -175,7 +175,7 @@ static bool score(trainer *t, int64_t fit_rows, int64_t *right, double *loss, nn
     return ok;
 }
 
-/* The place of the best. Each fit starts from the one before, which is close. */
+/* The index of the best. Each fit starts from the one before, which is close. */
 static bool choose_lambda(trainer *t, int64_t fit_rows, int *chosen, nnclr_error *e) {
     const nnclr_lambdas *lambdas = &t->options->lambdas;
     int64_t best = -1;
@@ -213,7 +213,7 @@ static bool optimise(trainer *t, int64_t held_out, nnclr_linear_fit *fit, nnclr_
 
 /* ---- both ---- */
 
-/* Which rows lambda is chosen on: none where it is given or not needed. */
+/* Which rows lambda is chosen on: none if it is given or not needed. */
 static bool hold_out(const nnclr_linear_options *o, const int64_t *label, int64_t n, int classes,
                      bool *marks, int64_t *count, nnclr_error *e) {
     *count = 0;
@@ -222,9 +222,10 @@ static bool hold_out(const nnclr_linear_options *o, const int64_t *label, int64_
         return true;
     if (!nnclr_label_hold_out(label, n, classes, o->seed, marks, count, e))
         return false;
-    return *count > 0 || nnclr_fail(e, NNCLR_ERROR_INPUT,
-                                    "no class of TRAIN has two labelled rows to choose lambda "
-                                    "with, so it must be given");
+    return *count > 0 ||
+           nnclr_fail(
+               e, NNCLR_ERROR_INPUT,
+               "no class of TRAIN has two labelled rows to choose lambda with: give --lambda");
 }
 
 static int64_t count_labelled(const int64_t *label, int64_t n) {

@@ -15,7 +15,7 @@ enum { NNCLR_LINEAR_CLASSES = 1 << 20, NNCLR_LINEAR_LAMBDAS = 16 }; /* at most *
 
 typedef enum nnclr_solver { NNCLR_SOLVER_SGD, NNCLR_SOLVER_LBFGS } nnclr_solver;
 
-/* One, or those to choose from: above 0, falling. */
+/* One, or those to choose from: above 0, in falling order. */
 typedef struct nnclr_lambdas {
     int count;
     double value[NNCLR_LINEAR_LAMBDAS];
@@ -33,12 +33,12 @@ typedef struct nnclr_linear_options {
     int epochs, batch;
     double lr;
     double weight_decay; /* adds weight_decay * weight to the gradient, not for the bias */
-    /* L-BFGS minimises mean cross-entropy + lambda * |weight|^2. Of several lambdas it takes that
-     * with the best top-1 on a tenth of the rows, fitted on the others; of equal ones that with the
-     * lowest cross-entropy there. */
+    /* L-BFGS minimises mean cross-entropy + lambda * |weight|^2. Of several lambdas it takes the
+     * one with the best top-1 on a tenth of the rows, fitted on the others; among equal ones, the
+     * one with the lowest cross-entropy there. */
     nnclr_lambdas lambdas;
-    const nnclr_progress *progress; /* told after each step of SGD, and each time that L-BFGS looks
-                                       at all rows; may be NULL */
+    const nnclr_progress *progress; /* told after each step of SGD, and each time L-BFGS evaluates
+                                       all rows; may be NULL */
 } nnclr_linear_options;
 
 typedef struct nnclr_linear_fit {
@@ -47,9 +47,9 @@ typedef struct nnclr_linear_fit {
     double objective; /* loss + lambda |weight|^2; SGD: loss */
     double gap;       /* L-BFGS: no more than this above the least objective; SGD: 0 */
     double lambda;    /* L-BFGS: given or chosen */
-    int end;          /* 1: that is the largest to choose from, -1: the smallest, and what lies
-                         beyond was not tried; 0: neither, or there was no choice */
-    int64_t steps;    /* of SGD, or iterations of the last fit */
+    int end; /* 1: lambda is the largest to choose from, -1: the smallest, so none beyond was tried;
+                0: neither, or there was no choice */
+    int64_t steps; /* of SGD, or iterations of the last fit */
 } nnclr_linear_fit;
 
 /* train_label [train rows] is in [0, classes), or -1: such a row takes no part. The labelled rows

@@ -19,7 +19,7 @@ typedef struct predictor {
     size_t bytes;
 } predictor;
 
-/* The weights as softmax.h takes them, the bias behind the others. */
+/* The weights as softmax.h takes them, the bias after the others. */
 static bool join_weights(predictor *p, nnclr_error *e) {
     const nnclr_classifier *x = p->classifier;
     p->weights = nnclr_alloc((size_t)x->classes, p->columns * sizeof *p->weights, e);

@@ -19,13 +19,13 @@ typedef struct nnclr_markup {
 void nnclr_markup_add(nnclr_markup *m, const char *html);
 void nnclr_markup_printf(nnclr_markup *m, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Text from outside, fit for an element and for an attribute in double quotes; bytes that are no
+/* Text from outside, fit for an element and for an attribute in double quotes; bytes that are not
  * UTF-8 and control characters as nnclr_escape writes them. NULL: nothing. */
 void nnclr_markup_text(nnclr_markup *m, const char *text);
 /* "data:TYPE;base64,..." */
 void nnclr_markup_data(nnclr_markup *m, const char *type, const void *bytes, size_t size);
 
-/* Notes a failure that came about elsewhere, unless there was one; returns false. */
+/* Notes a failure from elsewhere, unless there was one before; returns false. */
 bool nnclr_markup_fail(nnclr_markup *m, const nnclr_error *e);
 
 #endif

@@ -21,7 +21,7 @@ typedef struct point {
     int lines, known[NNCLR_CURVES];
 } point;
 
-/* The line's step; false: it has none, and is no line of a run. */
+/* The line's step; false: it has none, and is not a line of a run. */
 static bool step_of(const nnclr_json *line, double *step) {
     nnclr_error ignored = NNCLR_NO_ERROR;
     return nnclr_json_is_object(line) && nnclr_json_get_real(line, "step", step, &ignored) &&

@@ -22,16 +22,16 @@ typedef enum nnclr_curve {
 } nnclr_curve;
 
 typedef struct nnclr_history {
-    int count;              /* of points: each the mean of as many lines that follow one another */
+    int count;              /* of points: each the mean of the same number of consecutive lines */
     int64_t lines, damaged; /* whole lines, and those of them that were left out */
     double last_step;
     double step[NNCLR_HISTORY_POINTS];
     double value[NNCLR_CURVES][NNCLR_HISTORY_POINTS]; /* NAN: null or absent in all of its lines,
-                                                         or too large to tell */
+                                                         or too large to draw */
 } nnclr_history;
 
-/* A line that is no JSON object with a step that a run can have is left out, and counted. A last
- * line without newline is being written: it is left out, too. */
+/* A line that is not a JSON object with a step that a run can have is left out, and counted. A last
+ * line without a newline is still being written: it is left out, too. */
 bool nnclr_history_read(const char *path, nnclr_history *out, nnclr_error *e);
 
 #endif

@@ -12,7 +12,7 @@ enum {
     MOST_BLOCK = 4096,
     TASK_ROWS = 64,
     CALL_PRODUCTS =
-        1 << 30 /* numbers multiplied in one call of the sieve: some tenth of a second */
+        1 << 30 /* numbers multiplied in one call of the sieve: about a tenth of a second */
 };
 
 /* Rows of a set that are compared: their places and, in engine memory, their sketches. */
@@ -31,10 +31,10 @@ struct join {
     const nnclr_near_options *options;
     nnclr_row_space space;
     int width, block, mirror;
-    side bank, asking; /* asking: of leaks */
+    side bank, asking; /* asking: for leaks */
     uint64_t pairs, pairs_done;
 
-    /* the queries in work: rows, and behind them the mirrored ones */
+    /* the queries being compared: rows, and after them the mirrored ones */
     const side *from;
     int64_t *query; /* [block]: places in from->list */
     int queries;
@@ -45,7 +45,7 @@ struct join {
     double *floor;                   /* [block] */
     nnclr_row_place *mirrored_place; /* [block]: scratch; they equal those of the rows */
 
-    /* the rows in work, bank.list[first ..] */
+    /* the rows being compared, bank.list[first ..] */
     int64_t first;
     float *rows;   /* [block][d] */
     int sieved;    /* queries before those of this call of the sieve */
@@ -55,7 +55,7 @@ struct join {
     float *host;    /* [block][width] */
     int *bad;       /* [tasks] */
 
-    /* What becomes of a pair that is near. */
+    /* What to do with a pair that is near. */
     void (*accept)(const join *j, int query, int64_t at, double cosine, bool mirrored);
     /* of groups */
     unsigned char *near;      /* [block][block]: of queries among themselves; 2: mirrored */
@@ -100,7 +100,7 @@ static bool read_rows(const side *s, int64_t first, int64_t count, float *rows, 
     return true;
 }
 
-/* The places and sketches of rows, shared out. */
+/* The places and sketches of rows, shared among the threads. */
 typedef struct sketching {
     const join *j;
     const float *rows;
@@ -173,7 +173,7 @@ static bool may_be_copies(const join *j, int query, int64_t at) {
     return j->in_block ? asking < at : atomic_load(&j->leader[at]) > 2 * (uint64_t)asking + 1;
 }
 
-/* Of the sieve: measures the pairs that it could not rule out. */
+/* Called by the sieve: measures the pairs that it could not rule out. */
 static void take(void *context, int in_call, const int32_t *rows, const double *products,
                  int hits) {
     const join *j = context;
@@ -198,7 +198,7 @@ static void *query_sketch(const join *j, size_t query) {
     return nnclr_real_at(j->engine, j->query_sketches, query * (size_t)j->width);
 }
 
-/* All queries in work with `count` rows whose sketches lie at `sketches`: first the rows as they
+/* Compares all queries with `count` rows whose sketches are at `sketches`: first the rows as they
  * are, then the mirrored ones, so that one worker at a time is busy with a query. */
 static bool compare(join *j, const void *sketches, int64_t count, nnclr_error *e) {
     const int64_t fit = count ? CALL_PRODUCTS / (count * j->width) : 1;
@@ -231,7 +231,7 @@ static void mirror_row(const float *row, int side_length, float *out) {
                    3 * sizeof *row);
 }
 
-/* The queries' rows are in place: brings their sketches, and makes those of mirrored ones. */
+/* The queries' rows are in place: fetches their sketches, and makes those of the mirrored ones. */
 static void ready_queries(join *j) {
     const size_t d = (size_t)j->space.d, count = (size_t)j->queries;
     const nnclr_engine_table *table = j->engine->table;
@@ -252,7 +252,8 @@ static void ready_queries(join *j) {
     table->put(j->engine, query_sketch(j, count), count * (size_t)j->width, NNCLR_F32, j->host);
 }
 
-/* The queries with the bank from `start` on; each of its rows is `weight` pairs of the work. */
+/* Compares the queries with the bank from `start` on; each of its rows counts as `weight` pairs of
+ * the work. */
 static bool compare_bank(join *j, int64_t start, uint64_t weight, nnclr_error *e) {
     j->in_block = false;
     for (j->first = start; j->first < j->bank.count && j->queries > 0; j->first += j->block) {
@@ -275,7 +276,7 @@ static void accept_in_block(const join *j, int query, int64_t at, double cosine,
         *near = mirrored ? 2 : 1;
 }
 
-/* The lowest leader counts, and the row as it is before the mirrored one. */
+/* The lowest leader wins, and the row as it is goes before the mirrored one. */
 static void accept_leader(const join *j, int query, int64_t at, double cosine, bool mirrored) {
     const uint64_t own = 2 * (uint64_t)j->query[query] + mirrored;
     uint64_t held = atomic_load(&j->leader[at]);
@@ -284,7 +285,7 @@ static void accept_leader(const join *j, int query, int64_t at, double cosine, b
         ;
 }
 
-/* Rows of the block that no leader before it has taken. */
+/* Gathers the rows of the block that no leader before it has taken. */
 static bool gather_free(join *j, int64_t first, int64_t count, nnclr_error *e) {
     const size_t d = (size_t)j->space.d;
     j->from = &j->bank;
@@ -302,7 +303,7 @@ static bool gather_free(join *j, int64_t first, int64_t count, nnclr_error *e) {
     return true;
 }
 
-/* Leads the block's rows together, and keeps the leaders for queries. */
+/* Finds the leaders among the block's own rows, and keeps them as queries. */
 static bool lead_block(join *j, nnclr_error *e) {
     const size_t d = (size_t)j->space.d, block = (size_t)j->block;
     int kept = 0;

@@ -1,8 +1,8 @@
 /* Which rows are near copies of others: pairs of a large cosine, without looking at all pairs in
  * full. Sketches (row_space.h) tell which pairs may be near; those alone are measured, in double.
- * So what is found does not depend on the engine, on blocks, or on the number of threads.
+ * So the result does not depend on the engine, on blocks, or on the number of threads.
  *
- * Rows of pixels are compared with mirrored ones too. Rows of zeros are near nothing, and rows of
+ * Rows of pixels are also compared with mirrored ones. Rows of zeros are near nothing, and rows of
  * one record are not near copies of each other. */
 #ifndef NNCLR_EVAL_NEAR_ROWS_H
 #define NNCLR_EVAL_NEAR_ROWS_H
@@ -13,25 +13,26 @@
 typedef struct nnclr_near {
     int64_t row; /* -1: none */
     double cosine;
-    bool mirrored; /* it is the mirrored row that is near */
+    bool mirrored; /* the mirrored row is the one that is near */
 } nnclr_near;
 
 typedef struct nnclr_near_options {
     double threshold;               /* the least cosine */
     const nnclr_progress *progress; /* NULL: nobody watches */
-    int block;                      /* rows of one block; 0: as many as is good */
+    int block;                      /* rows of one block; 0: a suitable number */
 } nnclr_near_options;
 
 /* out [set->rows.n], groups of the rows with `candidate` [set->rows.n]: the rows in their order,
  * each becomes a member of the first leader that it is near (out[row].row is that leader's row), or
  * a leader itself (-1). So no two leaders are near, and each member is near its leader.
- * Memory: sketches of all candidates, some 400 bytes each, and three blocks of some 32 MiB.
+ * Memory: sketches of all candidates, about 400 bytes each, and three blocks of about 32 MiB.
  * Called from the thread that drives `engine`. */
 bool nnclr_near_groups(nnclr_engine *engine, const nnclr_row_set *set, const bool *candidate,
                        const nnclr_near_options *options, nnclr_near *out, nnclr_error *e);
 
-/* out [queries->rows.n]: of each row with `candidate` [queries->rows.n] the nearest row of the bank
- * that shows a picture, where it is near: equal ones by the lower row. The space is the bank's. */
+/* out [queries->rows.n]: for each row with `candidate` [queries->rows.n], the nearest row of the
+ * bank that shows a picture, if it is near; among equal ones, the lower row. The space is the
+ * bank's. */
 bool nnclr_near_leaks(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *queries,
                       const bool *candidate, const nnclr_near_options *options, nnclr_near *out,
                       nnclr_error *e);

@@ -9,7 +9,7 @@ enum {
     BANK_BYTES = 128 << 20, /* of one block of bank rows */
     QUERY_BYTES = 32 << 20, /* of one block of queries */
     MOST_QUERIES = 1024,    /* so that the caller can end the work every second or so */
-    AGAIN_BYTES = 32 << 20, /* of queries that are searched again at once */
+    AGAIN_BYTES = 32 << 20, /* of queries that are searched again together */
     MOST_AGAIN = 8192,
     MORE_PICKS = 6,  /* proposed beyond k */
     MOST_PICKS = 64, /* the engine's bound */
@@ -25,14 +25,14 @@ typedef struct graph {
     double *ceiling;       /* [queries]: no row that was not proposed has a larger proposal */
     int bank_block, query_block, picks;
 
-    /* the block of the bank in work */
+    /* the current block of the bank */
     nnclr_search *index;
     float *bank_rows; /* host [bank_block][d] */
     double *bank_norm;
-    int64_t *bank_row, *bank_record; /* of each row in the block: candidates alone are there */
+    int64_t *bank_row, *bank_record; /* of each row in the block: only candidates are in it */
     int bank_count;
 
-    /* the block of queries in work */
+    /* the current block of queries */
     float *query_rows; /* host [query_block][d] */
     double *query_norm;
     int64_t query_first;
@@ -54,7 +54,7 @@ static int block_rows(int given, size_t bytes, int most, int64_t n, int d) {
     return rows < 1 ? 1 : rows > INT32_MAX / 2 ? INT32_MAX / 2 : (int)rows;
 }
 
-/* Where in the arena the parts lie, behind unit rows of either block. */
+/* Where the parts are in the arena, after the unit rows of the larger block. */
 static void *arena_picks(const graph *g) {
     size_t rows = (size_t)(g->bank_block > g->query_block ? g->bank_block : g->query_block);
     return nnclr_real_at(g->engine, g->arena, rows * (size_t)g->bank->d);
@@ -156,7 +156,7 @@ static bool load_bank(graph *g, int64_t first, int count, nnclr_error *e) {
     return true;
 }
 
-/* Measures what was proposed for one query of the block, and notes what was not. */
+/* Measures what was proposed for one query of the block, and notes a bound on the rest. */
 static void measure(const graph *g, int in_block) {
     const int k = g->options->k, d = g->bank->d;
     const int64_t query = g->query_first + in_block;
@@ -241,7 +241,7 @@ static bool search_chunk_again(const graph *g, const int64_t *chunk, int count, 
     return true;
 }
 
-/* Queries that are certain are sorted, the others searched again. */
+/* Queries whose result is certain are sorted, the others searched again. */
 static bool finish(graph *g, int64_t *again, nnclr_error *e) {
     const int k = g->options->k;
     const int most = block_rows(0, AGAIN_BYTES, MOST_AGAIN, g->queries->n, g->bank->d);

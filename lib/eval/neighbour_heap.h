@@ -7,11 +7,11 @@
 
 #include "eval/neighbours.h"
 
-/* a . b in double, its partial sums in an order that d fixes. */
+/* a . b in double, its partial sums in an order that depends on d alone. */
 double nnclr_row_dot(const float *a, const float *b, int d);
 
-/* Norms of `count` rows, and unit rows of them; a row of zeros stays one. Returns the first row
- * that is not finite, or -1. */
+/* Norms of `count` rows, and the rows scaled to unit length; a row of zeros stays one. Returns the
+ * first row that is not finite, or -1. */
 static inline int nnclr_unit_rows(const float *rows, int count, int d, double *norm, float *unit) {
     for (int i = 0; i < count; i++) {
         const float *from = rows + (size_t)i * (size_t)d;
@@ -44,7 +44,7 @@ static inline bool nnclr_is_worse(nnclr_neighbour a, nnclr_neighbour b) {
     return a.cosine < b.cosine || (a.cosine == b.cosine && a.row > b.row);
 }
 
-/* Lets heap[at] sink below its children until none of them is worse. */
+/* Sinks heap[at] below its children until none of them is worse. */
 static inline void nnclr_heap_sink(nnclr_neighbour *heap, int size, int at) {
     for (;;) {
         int child = 2 * at + 1;
@@ -76,7 +76,7 @@ static inline void nnclr_heap_push(nnclr_neighbour *heap, int *size, int k, nncl
     heap[at] = one;
 }
 
-/* Heap -> best first; what is not filled is marked. */
+/* Heap -> best first; unfilled places are marked. */
 static inline void nnclr_heap_sort(nnclr_neighbour *heap, int size, int k) {
     for (int left = size - 1; left > 0; left--) {
         nnclr_neighbour worst = heap[0];

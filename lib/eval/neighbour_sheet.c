@@ -20,8 +20,8 @@ bool nnclr_row_set_check_shards(const nnclr_row_set *set, const char *path,
               nnclr_json_print(identity, false, &given, e);
     if (ok && strcmp((const char *)told.data, (const char *)given.data) != 0)
         ok = nnclr_fail(e, NNCLR_ERROR_USAGE,
-                        "the shards given (%zu records) are not those that %s was made from "
-                        "(%lld records): give these, in the same order",
+                        "the shards given (%zu records) are not those that %s was made from (%lld "
+                        "records): give those, in the same order",
                         nnclr_shard_set_count(shards), path,
                         (long long)nnclr_identity_records(set->data));
     nnclr_json_free(identity);
@@ -44,7 +44,7 @@ static bool read_picture(nnclr_shard_set *shards, int64_t record, nnclr_image *i
     return ok;
 }
 
-/* What stands for an initial row. */
+/* What is drawn for an initial row. */
 static bool empty_picture(nnclr_image *image, nnclr_error *e) {
     if (!nnclr_image_create(image, EMPTY_SIDE, EMPTY_SIDE, e))
         return false;

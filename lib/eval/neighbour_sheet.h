@@ -1,5 +1,5 @@
-/* A contact sheet of an inspection: one line a query, its picture on the left and its neighbours
- * beside it, nearest first. */
+/* A contact sheet of an inspection: one line per query, its picture on the left and its neighbours
+ * next to it, nearest first. */
 #ifndef NNCLR_EVAL_NEIGHBOUR_SHEET_H
 #define NNCLR_EVAL_NEIGHBOUR_SHEET_H
 
@@ -10,7 +10,7 @@
 #include "io/shard.h"
 
 /* Fails with one sentence unless `shards` are the data that the records of `set` count in; `path`
- * is the file that `set` was read from. A set that does not tell is taken at its word. */
+ * is the file that `set` was read from. A set that does not say is taken on trust. */
 bool nnclr_row_set_check_shards(const nnclr_row_set *set, const char *path,
                                 const nnclr_shard_set *shards, nnclr_error *e);
 
@@ -19,10 +19,10 @@ enum { NNCLR_SHEET_QUERIES = 40 }; /* on a page */
 /* Pages that the inspection takes, at least 1. */
 int nnclr_neighbour_pages(const nnclr_inspection *inspection);
 
-/* Appends a page (from 0) of the sheet as PNG. A neighbour's frame is green where its class is the
- * query's, red where it is another, gray for an initial row (which has no picture), absent where a
- * label is missing; below it stand cosine, age and class, below the query its record, class and
- * name. Pictures of queries come from query_shards, those of neighbours from bank_shards. */
+/* Appends a page (from 0) of the sheet as PNG. A neighbour's frame is green if its class is the
+ * query's, red if it is another, gray for an initial row (which has no picture), absent if a label
+ * is missing; below it are cosine, age and class, below the query its record, class and name.
+ * Pictures of queries come from query_shards, those of neighbours from bank_shards. */
 bool nnclr_neighbour_sheet(const nnclr_inspection *inspection, int page,
                            nnclr_shard_set *query_shards, nnclr_shard_set *bank_shards,
                            const char *title, nnclr_buffer *png, nnclr_error *e);

@@ -9,15 +9,15 @@
 enum {
     BANK_BYTES = 64 << 20,  /* of one block of bank rows */
     BANK_ROWS = 1 << 18,    /* at most */
-    PIECE_BYTES = 4 << 20,  /* of rows that are prepared at once */
-    MOST_QUERIES = 1 << 20, /* that go through the sieve at once */
+    PIECE_BYTES = 4 << 20,  /* of rows that are prepared together */
+    MOST_QUERIES = 1 << 20, /* that go through the sieve together */
     LEAST_QUERIES = 1024,   /* fewer are slower */
     TASK_ROWS = 64          /* that one task prepares or measures */
 };
 
-/* A proposal is one number, so that the larger product is the larger number: the product's bits in
- * an order that unsigned numbers have, and below them its row in the bank block, or `measured`,
- * where the cosine has been computed already. */
+/* A proposal is one number, so that the larger product is the larger number: the product's bits,
+ * mapped to the order of unsigned numbers, and below them its row in the bank block, or `measured`
+ * if the cosine has been computed already. */
 static const uint32_t measured = UINT32_MAX;
 
 /* Numbers multiplied in one call of the sieve, some tenths of a second. */
@@ -28,7 +28,7 @@ typedef struct search {
     const nnclr_nearest_options *options;
     int64_t bank_n;
     int d, k;
-    double slack; /* no product of unit rows is further from the true cosine */
+    double slack; /* no product of unit rows is farther from the true cosine */
 
     const float *queries; /* host [n][d] */
     double *query_norm;   /* [n] */
@@ -36,7 +36,7 @@ typedef struct search {
     double *bank_norm;    /* [bank_block] */
     int *bank_row;        /* [bank_block]: where in the block a candidate was */
     float *unit_rows;     /* host [piece][d] */
-    int piece;            /* rows that are prepared at once */
+    int piece;            /* rows that are prepared together */
     void *arena;          /* unit rows of the bank block and of all queries, and the workspace */
     size_t arena_bytes;
     void *bank_unit, *query_unit, *workspace;
@@ -46,14 +46,14 @@ typedef struct search {
     uint64_t *proposal;    /* [n][room]: the k largest so far, and those that may still matter */
     int *proposals;        /* [n]: their number */
     int room;
-    double *floor; /* [n]: no row with a smaller product is among the k best, or, for a query of
-                      zeros, none is to be proposed */
+    double *floor; /* [n]: no row with a smaller product is among the k best; or, for a query of
+                      zeros, none should be proposed */
 
-    /* in work */
+    /* being searched */
     int64_t bank_first, query_first;
     int bank_count;
 
-    /* of prepare */
+    /* for prepare */
     const float *rows;
     double *norm;
     int *bad; /* [tasks]: the first row of a task that is not finite, or -1 */
@@ -117,9 +117,9 @@ static void bring_forward(uint64_t *x, int count, int k) {
     }
 }
 
-/* Raises the floor to what a product must reach so that its row may be among the k best: of the k
- * rows behind the k largest products none is further below its product than the slack, nor is the
- * row above its own. What does not reach it is dropped. */
+/* Raises the floor to what a product must reach so that its row may be among the k best: none of
+ * the k rows with the k largest products is below its product by more than the slack, nor is any
+ * row above its own by more. Proposals that do not reach it are dropped. */
 static void raise_floor(const search *s, int64_t query) {
     uint64_t *x = s->proposal + query * s->room;
     const int count = s->proposals[query];
@@ -158,8 +158,8 @@ static void push(const search *s, int64_t query, int in_block, double cosine) {
         (nnclr_neighbour){.cosine = cosine, .row = s->bank_first + s->bank_row[in_block]});
 }
 
-/* Computes the cosines of what is proposed, and keeps of the proposals the k largest products. They
- * stand in front. */
+/* Computes the cosines of the proposed rows, and keeps only the k largest products as proposals, in
+ * front. */
 static void measure(const search *s, int64_t query) {
     uint64_t *x = s->proposal + query * s->room;
     const float *row = s->queries + query * s->d;
@@ -183,8 +183,8 @@ static bool is_excluded(const search *s, int64_t query, int in_block) {
            s->options->bank_record[s->bank_first + s->bank_row[in_block]] == exclude[query];
 }
 
-/* Of the sieve. Where so many products are nearly equal that there is no room, they are measured
- * at once. */
+/* Called by the sieve. If so many products are nearly equal that there is no room, they are
+ * measured at once. */
 static void take(void *context, int in_block, const int32_t *rows, const double *products,
                  int hits) {
     const search *s = context;
@@ -203,8 +203,8 @@ static void take(void *context, int in_block, const int32_t *rows, const double 
 
 /* ---- rows of zeros ---- */
 
-/* A query of zeros needs no products: rows of zeros have cosine 1 to it, the others 0, and of equal
- * ones the lower row counts. */
+/* A query of zeros needs no products: rows of zeros have cosine 1 to it, the others 0, and among
+ * equal ones the lower row wins. */
 static void measure_zeros(const search *s, int64_t query) {
     for (int pass = 0; pass < 2; pass++) {
         const double cosine = pass == 0;
@@ -256,7 +256,7 @@ static void prepare_task(void *context, int task, int worker) {
     s->bad[task] = nnclr_unit_rows(s->rows + at, count, s->d, s->norm + first, s->unit_rows + at);
 }
 
-/* Norms, and unit rows on the host, of no more rows than a piece. */
+/* Norms, and unit rows on the host, for at most a piece of rows. */
 static bool prepare(search *s, const float *rows, int count, double *norm, const char *what,
                     int64_t first, nnclr_error *e) {
     s->rows = rows;
@@ -294,8 +294,8 @@ static void move_row(float *rows, int d, int to, int from) {
                (size_t)d * sizeof *rows);
 }
 
-/* Moves the candidates of a piece, rows `first` and on of the block, behind those before them, and
- * their unit rows to the front. */
+/* Moves the candidates of a piece, which starts at row `first` of the block, up to those before
+ * them, and their unit rows to the front. */
 static void keep_candidates(search *s, int first, int count) {
     const bool *candidate = s->options->candidate;
     for (int i = 0, kept = 0; i < count; i++) {
@@ -325,7 +325,8 @@ static bool load_bank(search *s, const nnclr_row_source *bank, int rows, nnclr_e
     return true;
 }
 
-/* So many queries that the sieve takes some tenths of a second, and the caller can end the work. */
+/* As many queries as keep the sieve busy for some tenths of a second, so that the caller can end
+ * the work in between. */
 static int call_queries(const search *s, int query_block) {
     const int64_t fit = CALL_PRODUCTS / ((int64_t)(s->bank_count ? s->bank_count : 1) * s->d);
     return fit < query_block ? (fit < LEAST_QUERIES ? LEAST_QUERIES : (int)fit) : query_block;
@@ -338,7 +339,7 @@ static bool tell(const search *s, int64_t n, int64_t count, int rows, nnclr_erro
                                n, NULL, e);
 }
 
-/* The block of the bank, of `rows` rows, against all queries, so many at once. */
+/* Searches the block of the bank, of `rows` rows, for all queries, `query_block` at a time. */
 static bool search_bank(search *s, int64_t n, int query_block, int rows, nnclr_error *e) {
     query_block = call_queries(s, query_block);
     for (s->query_first = 0; s->query_first < n; s->query_first += query_block) {

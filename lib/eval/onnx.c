@@ -142,7 +142,7 @@ static bool put_norm(graph *g, int x, int weight, int bias, int running, const c
     return put_node(g, "BatchNormalization", inputs, 5, output, NULL, e);
 }
 
-/* Batch norm, what is added to it, ReLU: one operator of ours. */
+/* Batch norm, the addition to it, and ReLU: one operator here, several in ONNX. */
 static bool put_batchnorm(graph *g, const nnclr_op *op, nnclr_error *e) {
     value_name norm = name_of(op->y, "_norm"), second = name_of(op->y, "_second"),
                sum = name_of(op->y, "_sum"), y = name_of(op->y, "");
@@ -236,7 +236,7 @@ static bool put_graph(graph *g, const nnclr_model_spec *model, nnclr_error *e) {
     return ok;
 }
 
-/* Each member of `metadata`, strings all, as a StringStringEntryProto. */
+/* Each member of `metadata`, all of them strings, as a StringStringEntryProto. */
 static bool put_metadata(nnclr_buffer *out, const nnclr_json *metadata, nnclr_error *e) {
     void *iterator = NULL;
     const char *key;
@@ -255,9 +255,9 @@ static bool put_description(nnclr_buffer *out, const nnclr_config *config, nnclr
     nnclr_buffer text = {0};
     bool ok = nnclr_buffer_printf(
         &text, e,
-        "input: N x 3 x %d x %d, the channels of RGB, each pixel/255 less mean and divided by std; "
-        "how a picture is brought to that size, metadata's resize says. features: what the "
-        "backbone says of each picture.%s",
+        "input: N x 3 x %d x %d, the channels of RGB, each pixel/255 minus mean, divided by std; "
+        "metadata's resize says how a picture is brought to that size. features: the backbone's "
+        "output for each picture.%s",
         size, size,
         config->model.classes > 0 ? " logits: one for each of metadata's classes, in their order."
                                   : "");

@@ -1,7 +1,7 @@
 /* The backbone of a checkpoint as an ONNX model: IR version 7, opset 13, float32. Its input
- * "input" is [N,3,H,W], normalised; its output "features" is [N,d], and that of a classifier, where
+ * "input" is [N,3,H,W], normalised; its output "features" is [N,d], and that of a classifier, if
  * there is one, "logits" [N,classes]. N is free; H and W are the size of training. metadata_props
- * are those of nnclr_export_metadata. (onnx.proto of the ONNX project names the fields that are
+ * are those of nnclr_export_metadata. (onnx.proto of the ONNX project defines the fields that are
  * written here.) */
 #ifndef NNCLR_EVAL_ONNX_H
 #define NNCLR_EVAL_ONNX_H

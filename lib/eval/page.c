@@ -8,8 +8,8 @@
 #include "eval/page_parts.h"
 #include "eval/page_text.h"
 
-/* A queue is told to have collapsed where its rows spread over a small part of the deviation that
- * even ones have, or over hardly a direction. */
+/* A queue is said to have collapsed if its rows have only a small part of the deviation of evenly
+ * spread ones, or hardly more than one direction. */
 static const double collapsed_spread = 0.2, collapsed_rank = 2;
 
 /* ---- what is known ---- */
@@ -42,8 +42,8 @@ static void release(page *p) {
     nnclr_health_free(&p->health);
 }
 
-/* So many bytes may each picture have, for base64 and the words around it to stay below the page's
- * bound. */
+/* How many bytes each picture may have, so that with base64 and the text around it the page stays
+ * below its bound. */
 static size_t picture_budget(const page *p) {
     enum { WORDS = 500 };
     const size_t shown =
@@ -125,7 +125,7 @@ static void answer_similar(page *p) {
                             1 - p->outliers.mean, p->k);
 }
 
-/* The class of the least purity, and what stands beside it most. */
+/* The class of the least purity, and the one most often next to it. */
 static void answer_wrong(page *p) {
     const nnclr_class_report *r = &p->classes;
     const nnclr_class_pair *worst = NULL, *beside = NULL;
@@ -154,7 +154,7 @@ static void answer_wrong(page *p) {
     nnclr_markup_add(&p->m, ".</span></li>\n");
 }
 
-/* Where the network takes many pictures for others, what it says of the data means little. */
+/* If the network takes many pictures for others, what it says about the data means little. */
 static bool is_unsure(const page *p) {
     const size_t near = p->duplicates.count - p->duplicates.same_bytes;
     const size_t leaks = p->leaks.count - p->leaks.same_bytes;
@@ -166,7 +166,7 @@ static const char *plural(int64_t count) {
     return count == 1 ? "" : "s";
 }
 
-/* The same bytes are a fact; all else is said only if the rows can be trusted. */
+/* The same bytes are a fact; everything else is said only if the rows can be trusted. */
 static void answer_clean(page *p) {
     const nnclr_duplicate_report *d = &p->duplicates, *l = &p->leaks;
     const bool unsure = is_unsure(p), fact = l->same_bytes > 0 || d->byte_groups > 0;
@@ -190,8 +190,9 @@ static void answer_clean(page *p) {
         nnclr_markup_add(&p->m, "No copies");
     nnclr_markup_add(&p->m, "</strong><span>");
     if (unsure)
-        nnclr_markup_printf(&p->m, "%s rows tell pictures apart too little to judge the data by. ",
-                            fact ? "Beyond that it is too early to tell: these" : "These");
+        nnclr_markup_printf(
+            &p->m, "%s rows do not yet tell pictures apart well enough to judge the data by. ",
+            fact ? "Beyond that it is too early to tell: these" : "These");
     else if (fact && near > 0)
         nnclr_markup_printf(&p->m, "And %lld group%s of near copies. ", (long long)near,
                             plural(near));
@@ -199,7 +200,7 @@ static void answer_clean(page *p) {
         nnclr_markup_printf(&p->m, "Neighbours doubt %zu of %lld labels. ", p->labels.count,
                             (long long)p->labels.rows);
     if (unsure)
-        nnclr_markup_printf(&p->m, "%zu rows are much like another.", d->count - d->same_bytes);
+        nnclr_markup_printf(&p->m, "%zu rows are much like another one.", d->count - d->same_bytes);
     else if (p->outliers.count > 0)
         nnclr_markup_printf(&p->m,
                             "The loneliest picture is %.2f from its neighbours, the mean %.2f.",
@@ -225,10 +226,10 @@ typedef struct curve_chart {
 
 static const curve_chart curve_charts[] = {
     {NNCLR_CURVE_LOSS, -1, false, "Loss", "loss", NULL,
-     "Falls fast, then slowly. A broken queue does not show here: look at the others."},
+     "Falls fast, then slowly. A broken queue does not show here: look at the other curves."},
     {NNCLR_CURVE_ACC, NNCLR_CURVE_CHANCE, true, "Do neighbours share the class?", "neighbours",
      "chance",
-     "Picks with the query's label, beside what random rows would give. The gap is what was "
+     "Picks with the query's label, compared with what random rows would give. The gap is what was "
      "learned."},
     {NNCLR_CURVE_RANK, -1, true, "Directions in use", "effective rank", NULL,
      "How many directions the newest rows spread over. A fall towards 1 is collapse."},
@@ -238,7 +239,7 @@ static const curve_chart curve_charts[] = {
      "is in the queue",
      "High: the queue holds most of the data, and a positive is little more than another view."},
     {NNCLR_CURVE_INITIAL, -1, true, "Picks of initial rows", "share", NULL,
-     "Random rows that the queue starts with. Falls to 0 once the queue was filled."},
+     "Random rows that the queue starts with. Falls to 0 once the queue has been filled."},
 };
 
 static void put_curves(page *p, const curve_chart *c) {
@@ -308,9 +309,8 @@ static void put_health(page *p) {
         nnclr_markup_add(&p->m, "<figure><h3>Age of the rows</h3><figcaption>rows by steps since "
                                 "they were enqueued</figcaption>");
         nnclr_chart_bars(&p->m, "Rows by age", h->bin, h->bins, h->bin_width);
-        nnclr_markup_add(&p->m,
-                         "<figcaption>Level in a healthy ring: each step replaces the oldest "
-                         "rows by as many new ones.</figcaption></figure>\n");
+        nnclr_markup_add(&p->m, "<figcaption>Level in a healthy ring: each step replaces the "
+                                "oldest rows with as many new ones.</figcaption></figure>\n");
     }
     nnclr_markup_add(&p->m, "<div class=\"scroll span\"><table><tbody>\n");
     put_measure(p, "Effective rank", h->effective_rank, "directions in use; 1 is collapse");
@@ -327,7 +327,7 @@ static void put_health(page *p) {
 
 /* ---- the page ---- */
 
-/* What comes before the pictures. */
+/* Everything before the pictures. */
 static void put_head(const page *p, nnclr_markup *m) {
     nnclr_markup_add(
         m, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta "

@@ -1,5 +1,5 @@
 /* One self-contained HTML page about a row set: is the queue alive, what does the network think is
- * similar, where is it wrong, is the data clean. It asks for nothing over a network and reads
+ * similar, where is it wrong, is the data clean. It loads nothing over a network and can be read
  * without script; with it, queries and tables can be sorted and filtered. */
 #ifndef NNCLR_EVAL_PAGE_H
 #define NNCLR_EVAL_PAGE_H

@@ -1,5 +1,5 @@
-/* Inside of the page: page.c puts it together, page_sections.c writes the sections with pictures,
- * page_picture.c the pictures. */
+/* Internals of the page: page.c puts it together, page_sections.c writes the sections with
+ * pictures, page_picture.c the pictures. */
 #ifndef NNCLR_EVAL_PAGE_PARTS_H
 #define NNCLR_EVAL_PAGE_PARTS_H
 
@@ -38,14 +38,14 @@ typedef struct page {
     nnclr_markup pictures;
     int stored;
     int *numbers[2]; /* [records of `shards` and of `query_shards`]: from 1; 0: not stored yet */
-    size_t picture_bytes; /* encoded, of each at most */
+    size_t picture_bytes; /* encoded, at most this many for each */
     nnclr_buffer encoded; /* scratch */
 } page;
 
 static inline bool page_is_queue(const page *p) {
     return p->bank->step != NULL;
 }
-/* Queries come from another file. */
+/* Whether queries come from another file. */
 static inline bool page_has_queries(const page *p) {
     return p->queries != p->bank;
 }
@@ -56,13 +56,13 @@ static inline const char *page_name(const page *p, const nnclr_row_set *set, int
     return nnclr_row_set_name(set, page_shards(p, set), row);
 }
 
-/* The query that shows the row's picture, whose place on the page is #qN; -1: there is none. */
+/* The query that shows the row's picture, which is #qN on the page; -1: there is none. */
 static inline int64_t page_query_of(const page *p, const nnclr_row_set *set, int64_t row) {
     const int64_t record = set->record[row];
     return set == p->queries && record >= 0 ? p->query_of[record] : -1;
 }
 
-/* No better than chance would do, within two standard errors of it over so many rows. */
+/* Whether `share` is no better than chance, within two standard errors over so many rows. */
 bool page_is_chance(double share, double chance, int64_t rows);
 
 /* An element of class "box" with the row's picture, or with a word for an initial row. */

@@ -6,7 +6,7 @@
 
 enum { SMALL_SIDE = 64, QUALITY = 82 };
 
-/* Encodes the picture in `bytes` again, as large as fits; the smallest is taken in any case. */
+/* Encodes the picture in `bytes` again, as large as fits, or at the smallest size. */
 static bool encode_smaller(nnclr_buffer *bytes, size_t most, nnclr_error *e) {
     static const int sides[] = {384, 256, 192, 144, 112, 96, 80, 64};
     const nnclr_decode_limits limits = nnclr_decode_limits_default();
@@ -28,7 +28,7 @@ static bool encode_smaller(nnclr_buffer *bytes, size_t most, nnclr_error *e) {
     return ok;
 }
 
-/* What browsers cannot show becomes PNG. */
+/* A format that browsers cannot show becomes PNG. */
 static bool encode_png(nnclr_buffer *bytes, nnclr_error *e) {
     const nnclr_decode_limits limits = nnclr_decode_limits_default();
     nnclr_image image = {0};
@@ -74,7 +74,7 @@ static bool store(page *p, nnclr_shard_set *shards, int64_t record, int number, 
            nnclr_fail(e, p->pictures.error.code, "%s", p->pictures.error.message);
 }
 
-/* Of the record's picture, from 1, which is stored when it is shown first; 0 on failure. */
+/* The number of the record's picture, from 1; it is stored when it is first shown. 0 on failure. */
 static int number_of(page *p, const nnclr_row_set *set, int64_t record, nnclr_error *e) {
     nnclr_shard_set *shards = page_shards(p, set);
     int **numbers = &p->numbers[set != p->bank];
@@ -116,7 +116,7 @@ void page_picture(page *p, const nnclr_row_set *set, int64_t row) {
         nnclr_markup_fail(&p->m, &e);
         return;
     }
-    /* Without script a click leads to the picture's own neighbours, where these are shown. */
+    /* Without script a click leads to the picture's own neighbours, if these are shown. */
     const char *tag = query >= 0 ? "a" : "span";
     nnclr_markup_printf(&p->m, "<%s class=\"box p%d\"", tag, number);
     if (query >= 0)

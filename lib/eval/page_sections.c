@@ -9,7 +9,7 @@ static const char *class_of(const nnclr_row_set *set, int64_t label) {
     return label >= 0 && label < (int64_t)set->class_count ? set->classes[label] : NULL;
 }
 
-/* <bdi>: a name in another direction of writing does not turn what stands around it. */
+/* <bdi>: a name written in the other direction does not reverse the text around it. */
 void page_name_text(page *p, const char *name) {
     nnclr_buffer part = {0};
     nnclr_error e = NNCLR_NO_ERROR;
@@ -30,7 +30,7 @@ void page_name_text(page *p, const char *name) {
     nnclr_markup_add(&p->m, "</bdi>");
 }
 
-/* A line with the class; nothing where no row of the set has one. */
+/* A line with the class; nothing if no row of the set has one. */
 static void put_class(page *p, const nnclr_row_set *set, int64_t row, const char *mark) {
     const char *class = nnclr_row_set_class(set, row);
     if (set->class_count == 0)
@@ -110,7 +110,7 @@ static void put_query(page *p, int64_t number) {
     nnclr_markup_add(&p->m, "</div></article>\n");
 }
 
-/* What comes after the first ones; </details> ends it. */
+/* Everything after the first ones; </details> ends it. */
 static void begin_fold(page *p, int64_t count, const char *what) {
     nnclr_markup_printf(&p->m, "<details class=\"more\"><summary>%lld more %s</summary>",
                         (long long)count, what);
@@ -125,7 +125,9 @@ void page_neighbours(page *p) {
         "first.%s%s</p>\n<div id=\"queries\">\n",
         (long long)p->x->count, p->k,
         p->classes.rows ? " A green frame means the same class, a red one another." : "",
-        page_is_queue(p) ? " Age counts training steps behind the newest row." : "");
+        page_is_queue(p)
+            ? " A row's age is how many training steps older it is than the newest row."
+            : "");
     for (int64_t i = 0; i < p->x->count; i++) {
         if (!nnclr_progress_tell(p->options->progress, "queries", i, p->x->count, NULL, &e)) {
             nnclr_markup_fail(&p->m, &e);
@@ -198,7 +200,7 @@ static void put_class_table(page *p, const class_row *rows, size_t count) {
     nnclr_markup_add(&p->m,
                      "<div class=\"scroll\"><table class=\"sorts\"><thead><tr><th>Class</th><th "
                      "class=\"num wide-only\">Rows</th><th class=\"num\">Purity</th><th "
-                     "class=\"wide-only\"></th><th>Most often beside</th></tr></thead><tbody>\n");
+                     "class=\"wide-only\"></th><th>Most often next to</th></tr></thead><tbody>\n");
     for (size_t i = 0; i < count; i++)
         put_class_row(p, &rows[i]);
     nnclr_markup_add(&p->m, "</tbody></table></div>\n");
@@ -224,9 +226,9 @@ void page_classes(page *p) {
     nnclr_markup_printf(
         &p->m,
         "<p class=\"about\">Which classes the %d nearest rows of each class have, the worst class "
-        "first. Purity is the share of its own; the mark is what chance would give, and a class "
-        "that does no better is red. A class that is often next to another is one that the network "
-        "does not tell apart yet.</p>\n",
+        "first. Purity is the share of its own; the mark shows what chance would give, and a class "
+        "that does no better is red. The network does not yet tell a class apart from the classes "
+        "that are often next to it.</p>\n",
         p->k);
     put_class_table(p, rows, open);
     if (open < count) {
@@ -319,21 +321,21 @@ void page_duplicates(page *p) {
     const nnclr_duplicate_report *r = &p->duplicates;
     const size_t count = least((size_t)r->groups, PAGE_GROUPS);
     size_t shown = 0;
-    nnclr_markup_add(&p->m, "<section id=\"duplicates\"><h2>Is my data clean? Pictures that are "
-                            "there twice</h2>\n<p class=\"about\">");
+    nnclr_markup_add(&p->m, "<section id=\"duplicates\"><h2>Is my data clean? Pictures that occur "
+                            "twice</h2>\n<p class=\"about\">");
     if (r->groups == 0)
         nnclr_markup_printf(&p->m,
-                            "No two pictures are the same bytes, nor near copies (cosine %g "
-                            "and more, less what all rows share).",
+                            "No two pictures are the same bytes or near copies (cosine %g or more, "
+                            "without what all rows share).",
                             p->options->threshold);
     else
-        nnclr_markup_printf(&p->m,
-                            "%lld group%s of the same bytes first; then %lld of near copies "
-                            "(cosine %g and more, less what all rows share). A network that is "
-                            "still learning sees many pictures alike, so look at near copies "
-                            "before you delete any.",
-                            (long long)r->byte_groups, r->byte_groups == 1 ? "" : "s",
-                            (long long)(r->groups - r->byte_groups), p->options->threshold);
+        nnclr_markup_printf(
+            &p->m,
+            "%lld group%s of the same bytes first; then %lld of near copies "
+            "(cosine %g or more, without what all rows share). A network that is still learning "
+            "finds many pictures alike, so look at near copies before you delete any.",
+            (long long)r->byte_groups, r->byte_groups == 1 ? "" : "s",
+            (long long)(r->groups - r->byte_groups), p->options->threshold);
     nnclr_markup_add(&p->m, "</p>\n");
     begin_groups(p, "groups");
     for (size_t i = 0, end; i < r->count && shown < count; i = end, shown++) {
@@ -369,10 +371,12 @@ void page_labels(page *p) {
         "<section id=\"labels\"><h2>Is my data clean? Labels that neighbours doubt</h2>\n<p "
         "class=\"about\">%zu of %lld labels have more votes against them than for them among the "
         "%d "
-        "nearest rows%s. On the left the picture in doubt, on the right its nearest neighbour of "
-        "the class that they suggest.</p>\n",
+        "nearest rows%s. On the left is the picture in doubt, on the right its nearest neighbour "
+        "of the class that they suggest.</p>\n",
         r->count, (long long)r->rows, p->k,
-        nnclr_labels_unsure(r) ? ": so many that the network is rather what is wrong, yet" : "");
+        nnclr_labels_unsure(r)
+            ? ": so many that it is the network that is still wrong, rather than the labels"
+            : "");
     const size_t count = least(r->count, PAGE_RANKED);
     begin_groups(p, "groups");
     for (; shown < count; shown++) {
@@ -412,17 +416,17 @@ void page_leaks(page *p) {
     size_t shown = 0;
     if (!page_has_queries(p))
         return;
+    nnclr_markup_printf(&p->m,
+                        "<section id=\"leaks\"><h2>Is my data clean? Queries that the rows already "
+                        "contain</h2>\n<p "
+                        "class=\"about\">%zu of the %lld rows of ",
+                        r->count, (long long)p->queries->rows.n);
+    page_name_text(p, p->options->query_path);
     nnclr_markup_printf(
         &p->m,
-        "<section id=\"leaks\"><h2>Is my data clean? Queries that the rows hold already</h2>\n<p "
-        "class=\"about\">%zu of the %lld rows of ",
-        r->count, (long long)p->queries->rows.n);
-    page_name_text(p, p->options->query_path);
-    nnclr_markup_printf(&p->m,
-                        " are here too: %zu byte for byte, %zu as near copies (cosine %g and more, "
-                        "less what all rows share). A test on them would flatter. On the left the "
-                        "query.</p>\n",
-                        r->same_bytes, r->count - r->same_bytes, p->options->threshold);
+        " are here too: %zu byte for byte, %zu as near copies (cosine %g or more, without what all "
+        "rows share). A test on them would flatter. The query is on the left.</p>\n",
+        r->same_bytes, r->count - r->same_bytes, p->options->threshold);
     const size_t count = least(r->count, PAGE_RANKED);
     begin_groups(p, "groups");
     for (; shown < count; shown++) {

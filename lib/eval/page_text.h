@@ -1,4 +1,4 @@
-/* Style and script of the page, from page.css and page.js by the Makefile. */
+/* Style and script of the page, made from page.css and page.js by the Makefile. */
 #ifndef NNCLR_EVAL_PAGE_TEXT_H
 #define NNCLR_EVAL_PAGE_TEXT_H
 

@@ -6,7 +6,7 @@
 #include "eval/embed.h"
 #include "eval/knn.h"
 
-/* The pictures of one shard: their labels, and the rows that the network makes of them. */
+/* The pictures of one shard: their labels, and the rows that the network makes from them. */
 typedef struct side {
     const char *path; /* the caller's */
     nnclr_shard_set *set;
@@ -39,7 +39,7 @@ static bool read_labels(side *s, nnclr_error *e) {
     }
     return s->labelled > 0 ||
            nnclr_fail(e, NNCLR_ERROR_USAGE,
-                      "%s: its pictures have no labels, by which a probe judges: give a shard that "
+                      "%s: its pictures have no labels for a probe to judge by: give a shard that "
                       "nnclr-prep made of one folder for each class",
                       s->path);
 }
@@ -73,8 +73,8 @@ nnclr_probe *nnclr_probe_open(nnclr_probe_data judged, nnclr_probe_data bank, nn
         goto fail;
     if (!bank.set && p->judged.labelled < 2) {
         nnclr_fail(e, NNCLR_ERROR_USAGE,
-                   "%s: one picture with a label has no other to be compared with: give more, or "
-                   "--probe-bank",
+                   "%s: there is only one picture with a label, and none to compare it with: give "
+                   "more, or --probe-bank",
                    judged.path);
         goto fail;
     }

@@ -1,7 +1,6 @@
-/* How well classes can be read off a network's features while it trains: kNN as nnclr-lineval does
- * it with its defaults, of the pictures of one shard against those of another, the bank, or,
- * without a bank, of each picture against all others. Labels judge; nothing of the network changes.
- */
+/* How well classes can be read off a network's features while it trains: kNN with nnclr-lineval's
+ * defaults, of the pictures of one shard against those of another, the bank, or, without a bank, of
+ * each picture against all others. Labels only judge; nothing in the network changes. */
 #ifndef NNCLR_EVAL_PROBE_H
 #define NNCLR_EVAL_PROBE_H
 
@@ -24,10 +23,10 @@ typedef struct nnclr_probe_data {
     nnclr_shard_set *set; /* NULL: none */
 } nnclr_probe_data;
 
-/* Takes both sets, also on failure. Refused: no labels, or among the judged a class that the bank
- * does not have. */
+/* Takes over both sets, even on failure. Refused: no labels, or a class among those judged that the
+ * bank does not have. */
 nnclr_probe *nnclr_probe_open(nnclr_probe_data judged, nnclr_probe_data bank, nnclr_error *e);
-/* Labelled pictures that neighbours are taken from. */
+/* The number of labelled pictures that neighbours are taken from. */
 int64_t nnclr_probe_bank(const nnclr_probe *probe);
 void nnclr_probe_close(nnclr_probe *probe); /* NULL is fine */
 
@@ -37,7 +36,7 @@ bool nnclr_probe_plan(nnclr_probe *probe, nnclr_parameters *parameters, const nn
                       int threads, nnclr_error *e);
 size_t nnclr_probe_bytes(const nnclr_probe *probe); /* of that */
 
-/* Judges the parameters as they are. `progress` is told of pictures and of rows, and may be NULL.
+/* Judges the parameters as they are now. `progress` counts pictures and rows, and may be NULL.
  * Called from the thread that drives the parameters' engine. */
 bool nnclr_probe_run(nnclr_probe *probe, const nnclr_progress *progress, nnclr_accuracy *accuracy,
                      nnclr_error *e);

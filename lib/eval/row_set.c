@@ -8,7 +8,7 @@
 
 enum { QUEUE_EMBEDDING, QUEUE_RECORD, QUEUE_LABEL, QUEUE_STEP, LEARNT_BYTES, LEARNT_CRC32 };
 
-/* The side of the pictures whose pixels nnclr-embed --pixels made rows of; 0: it did not. */
+/* The side of the pictures, if nnclr-embed --pixels made the rows; otherwise 0. */
 static bool read_pixels(const nnclr_embedding *x, int *side, nnclr_error *e) {
     int64_t size;
     if (!x->config)

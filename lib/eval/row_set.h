@@ -1,4 +1,4 @@
-/* Rows to look at: the support set of a checkpoint, or an embedding file, under one face. One
+/* Rows to look at: the support set of a checkpoint, or an embedding file, behind one interface. One
  * thread uses a row set. */
 #ifndef NNCLR_EVAL_ROW_SET_H
 #define NNCLR_EVAL_ROW_SET_H
@@ -22,34 +22,34 @@ typedef struct nnclr_row_set {
     char *const *names; /* [n]; NULL: not known */
     /* Size and zlib's checksum of the picture's bytes [n]; NULL: not known. */
     const int64_t *bytes, *crc32;
-    int pixels;             /* N: rows of N x N x 3 pixels, less their mean; 0: of a network */
+    int pixels;             /* N: rows of N x N x 3 pixels, minus their mean; 0: a network's */
     const nnclr_json *data; /* identity of the shards that `record` counts in; NULL: not known */
 
-    /* what the above points into */
+    /* what the fields above point into */
     nnclr_embedding embedding;
     nnclr_checkpoint_info info;
     nnclr_tensor_reader *reader; /* of a checkpoint */
     void *owned[6];              /* queue: embedding, record, label, step; then bytes, crc32 */
 } nnclr_row_set;
 
-/* PATH may be a RUN. A checkpoint without support set and a file of another kind are refused. *set
- * must not move while it is open. */
+/* PATH may be a RUN. A checkpoint without a support set and a file of another kind are refused.
+ * *set must not move while it is open. */
 bool nnclr_row_set_open(nnclr_row_set *set, const char *path, nnclr_error *e);
 void nnclr_row_set_close(nnclr_row_set *set); /* a zeroed one is fine */
 
-/* Where the set does not know its pictures' bytes, as a support set, it learns them from the shards
- * that its records count in. */
+/* If the set does not know its pictures' bytes, as a support set does not, it learns them from the
+ * shards that its records count in. */
 bool nnclr_row_set_learn_bytes(nnclr_row_set *set, const nnclr_shard_set *shards, nnclr_error *e);
 
 /* The row's class; NULL: not known. */
 const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row);
 
 /* The picture's name: an embedding file has its names, those of a support set are in the shards
- * (NULL: none at hand). NULL: not known. */
+ * (NULL: not at hand). NULL: not known. */
 const char *nnclr_row_set_name(const nnclr_row_set *set, const nnclr_shard_set *shards,
                                int64_t row);
 
-/* Steps between the set's newest row and this one; -1: initial, or no support set. */
+/* Steps between the set's newest row and this one; -1: initial, or not a support set. */
 int64_t nnclr_row_set_age(const nnclr_row_set *set, int64_t row);
 
 typedef struct nnclr_row_summary {

@@ -7,12 +7,12 @@
 #include "eval/neighbour_heap.h"
 
 enum {
-    PIECE_BYTES = 4 << 20, /* of rows that are read at once */
+    PIECE_BYTES = 4 << 20, /* of rows that are read at a time */
     SAMPLE_ROWS = 512,     /* that the directions are taken from */
     ROUNDS = 3             /* in which the directions settle */
 };
 
-/* Squares of lengths may be off by this much, by rounding of the basis. */
+/* Squares of lengths may be off by this much, from rounding of the basis. */
 static const double rest_slack = 4e-6;
 
 static bool fail_row(int64_t row, nnclr_error *e) {
@@ -56,8 +56,8 @@ static bool sum_rows(const nnclr_row_source *rows, const bool *candidate, double
 
 /* ---- the directions ---- */
 
-/* What is compared of a row: row/|row| - m, or less the means of the channels; zeros where the row
- * has no direction; false: it is not finite. */
+/* The part of a row that is compared: row/|row| - m, or minus the means of the channels; zeros if
+ * the row has no direction. False: it is not finite. */
 static bool place_row(const nnclr_row_space *space, const float *row, nnclr_row_place *place,
                       float *out) {
     const int d = space->d;
@@ -107,7 +107,7 @@ static void orthonormalise(float *x, int r, int d) {
     }
 }
 
-/* y [r][d] = x sample^T sample: what turns x towards the sample's main directions. */
+/* y [r][d] = x sample^T sample, which turns x towards the sample's main directions. */
 static void turn(const float *x, int r, const float *sample, int n, int d, double *sum, float *y) {
     for (int i = 0; i < r; i++) {
         memset(sum, 0, (size_t)d * sizeof *sum);
@@ -120,7 +120,7 @@ static void turn(const float *x, int r, const float *sample, int n, int d, doubl
     }
 }
 
-/* Rows of the space evenly spread over the candidates, at most SAMPLE_ROWS. */
+/* Rows of the space, spread evenly over the candidates, at most SAMPLE_ROWS. */
 static int draw_sample(const nnclr_row_space *space, const nnclr_row_source *rows,
                        const bool *candidate, float *sample, float *scratch, nnclr_error *e) {
     int64_t candidates = 0, seen = 0;

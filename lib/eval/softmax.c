@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 
-/* Rows go through in chunks of this many, or fewer where there are very many classes: large enough
+/* Rows go through in chunks of this many, or fewer if there are very many classes: large enough
  * for a good product, small enough for the processor's caches. Sums belong to chunks and tasks of
  * rows, which depend on the shape alone. */
 enum { CHUNK_ROWS = 2048, CHUNK_LOGITS = 4 << 20, TASK_ROWS = 64 };
@@ -19,7 +19,7 @@ struct nnclr_softmax {
     double *part;        /* [classes][columns]: one chunk's gradient */
     double *loss;        /* [tasks of a chunk] */
     double *probability; /* [workers][classes] */
-    /* of the chunk that is worked on */
+    /* of the current chunk */
     int count;
     int64_t first;
     const int64_t *label;

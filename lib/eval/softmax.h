@@ -17,7 +17,7 @@ typedef struct nnclr_softmax nnclr_softmax;
 nnclr_softmax *nnclr_softmax_create(nnclr_engine *engine, int columns, int classes, nnclr_error *e);
 void nnclr_softmax_free(nnclr_softmax *s); /* NULL is fine */
 
-/* Told of rows as a loss goes over them; NULL: nobody listens. */
+/* Counts rows as a loss goes over them; NULL: nobody listens. */
 void nnclr_softmax_watch(nnclr_softmax *s, const nnclr_progress *progress);
 
 /* *loss = mean over the rows of -log softmax(weights row)[label]. rows: reals [n][columns], n >= 1;

@@ -92,8 +92,7 @@ static bool step(nnclr_softmax_sgd *s, nnclr_error *e) {
         return false;
     if (!isfinite(loss))
         return nnclr_fail(e, NNCLR_ERROR_NUMERIC,
-                          "SGD diverges in epoch %d: a smaller rate or standardised "
-                          "features are needed",
+                          "SGD diverges in epoch %d: give a smaller --lr, or --standardize",
                           s->state.epochs + 1);
     update(s, peak * (1 + cos(pi * (double)s->state.steps / s->total)) / 2);
     s->sum += loss * (double)s->count;

@@ -1,7 +1,7 @@
-/* Softmax regression by SGD, fed with one row after the other, with momentum 0.9 from weights 0.
+/* Softmax regression by SGD, fed one row at a time, with momentum 0.9, from weights 0.
  * The rate of step s of S is lr * batch / 256 * (1 + cos(pi s / S)) / 2. The last batch of an epoch
- * may be smaller; a batch is at most all rows of an epoch. Sums have an order of their own, so
- * equal rows give equal bits, for any number of threads. */
+ * may be smaller; a batch is at most all rows of an epoch. The order of sums is fixed, so equal
+ * rows give equal bits, for any number of threads. */
 #ifndef NNCLR_EVAL_SOFTMAX_SGD_H
 #define NNCLR_EVAL_SOFTMAX_SGD_H
 
@@ -14,8 +14,8 @@
 typedef struct nnclr_softmax_sgd_options {
     int64_t rows; /* of an epoch, >= 1 */
     int epochs, batch;
-    double lr, weight_decay; /* the second adds weight_decay * weight to the gradient, the bias
-                                apart */
+    double lr, weight_decay; /* the latter adds weight_decay * weight to the gradient, except for
+                                the bias */
 } nnclr_softmax_sgd_options;
 
 typedef struct nnclr_softmax_sgd nnclr_softmax_sgd;
@@ -30,16 +30,16 @@ void nnclr_softmax_sgd_free(nnclr_softmax_sgd *s); /* NULL is fine */
 
 /* Where the next row goes: reals [columns], the last of them 1. */
 void *nnclr_softmax_sgd_place(nnclr_softmax_sgd *s);
-/* The row is there, of that label. Behind the last one of a batch the weights change; a loss that
- * is not finite is an error that names the epoch. */
+/* The row is in place, and has this label. After the last one of a batch the weights change; a loss
+ * that is not finite is an error that names the epoch. */
 bool nnclr_softmax_sgd_take(nnclr_softmax_sgd *s, int64_t label, nnclr_error *e);
 
 typedef struct nnclr_softmax_sgd_state {
     int64_t steps;     /* done */
     int epochs;        /* complete */
     double epoch_loss; /* mean cross-entropy over the rows of the last complete epoch, each with the
-                          weights before its step; 0 before there is one */
-    double batch_loss; /* of the last step; 0 before there is one */
+                          weights before its step; 0 until there is one */
+    double batch_loss; /* of the last step; 0 until there is one */
 } nnclr_softmax_sgd_state;
 nnclr_softmax_sgd_state nnclr_softmax_sgd_state_of(const nnclr_softmax_sgd *s);
 

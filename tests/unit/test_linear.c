@@ -361,8 +361,8 @@ static void one_row_a_class_leaves_nothing_to_hold_out(void) {
         x.label[i] = -1;
     options.lambdas = nnclr_usual_lambdas;
     CHECK(!train(&x, &options, 1, &w, &fit, &e));
-    CHECK_TEXT(e.message, "no class of TRAIN has two labelled rows to choose lambda with, so it "
-                          "must be given");
+    CHECK_TEXT(e.message, "no class of TRAIN has two labelled rows to choose lambda with: give "
+                          "--lambda");
     must_train(&x, &lbfgs, 1, &w, &fit);
     nnclr_classifier_free(&w);
 }
