@@ -117,7 +117,8 @@ bool nnclr_classification_compute(nnclr_classification *c, const float *views, c
     const nnclr_engine_table *table = c->engine->table;
     for (int i = 0; i < c->n; i++)
         if (label[i] < 0 || label[i] >= c->classes)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "a picture of class %lld, of %d classes",
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "a picture has class %lld, but there are %d classes",
                               (long long)label[i], c->classes);
     forward(c, views);
     table->get(c->engine, nnclr_execution_tensor(c->execution, c->logits)->place,

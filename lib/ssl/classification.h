@@ -1,5 +1,5 @@
 /* What one step of fine-tuning computes: one view of each picture through backbone and classifier,
- * the mean cross-entropy of its softmax with the pictures' labels, and back through all of it.
+ * the mean cross-entropy of its softmax with the pictures' labels, and back through everything.
  *
  *   loss = mean_i( logsumexp_c l[i][c] - l[i][label_i] ),  d loss / d l = (softmax(l) - onehot) / n
  *
@@ -16,8 +16,8 @@
 
 typedef struct nnclr_classification nnclr_classification;
 
-/* `execution` is the caller's, for training, of one group of n pictures: of all of a network that
- * has "logits", or with `backbone` (else NULL) from "features" on. */
+/* `execution` is the caller's, for training, of one group of n pictures: of a whole network that
+ * has "logits", or with `backbone` (otherwise NULL) from "features" on. */
 nnclr_classification *nnclr_classification_create(nnclr_parameters *parameters,
                                                   nnclr_execution *execution,
                                                   nnclr_micro_batches *backbone, int n,
@@ -28,7 +28,7 @@ void nnclr_classification_free(nnclr_classification *c); /* NULL is fine */
  * then those of the mean loss. */
 bool nnclr_classification_compute(nnclr_classification *c, const float *views, const int64_t *label,
                                   nnclr_error *e);
-/* Of the last compute: the loss, the norm of its gradient, the share of pictures whose largest
+/* From the last compute: the loss, the norm of its gradient, the share of pictures whose largest
  * logit is their label's (the first of equals wins). */
 double nnclr_classification_loss(const nnclr_classification *c);
 double nnclr_classification_gradient_norm(const nnclr_classification *c);

@@ -19,7 +19,7 @@ void nnclr_contrast(nnclr_engine *engine, const nnclr_contrast_term *term) {
     };
     table->cross_entropy(engine, &call);
 
-    /* The logits are their own gradient now. */
+    /* The logits now hold their own gradient. */
     if (term->rows_gradient)
         table->gemm(engine, false, false, n, d, columns, scale, term->logits, term->columns, 1,
                     term->rows_gradient);

@@ -1,5 +1,5 @@
 /* The contrastive loss on engine memory: softmax cross-entropy over rows of similarities between
- * unit vectors, with its gradient to either side. The callers compose their losses of terms. */
+ * unit vectors, with its gradient for either side. Callers compose their losses from terms. */
 #ifndef NNCLR_SSL_CONTRAST_H
 #define NNCLR_SSL_CONTRAST_H
 

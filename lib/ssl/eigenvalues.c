@@ -99,7 +99,7 @@ static bool tridiagonal_values(double *d, double *off, int n, nnclr_error *e) {
     return true;
 }
 
-/* In place, unlike qsort; n is small beside the n^3 of all else. */
+/* In place, unlike qsort; its cost is small next to the n^3 of everything else. */
 static void sort(double *values, int n) {
     for (int i = 1; i < n; i++) {
         double value = values[i];

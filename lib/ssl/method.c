@@ -18,15 +18,15 @@ struct nnclr_method {
     int d, all; /* width of z; rows of one view over all workers */
     size_t parameter_count;
     int features, projection, projection_unit; /* values of the network */
-    int prediction, prediction_unit;           /* those of the projection without predictor */
+    int prediction, prediction_unit; /* those of the projection if there is no predictor */
 
     void *arena; /* engine memory: */
     size_t arena_bytes;
     void *scalars;                      /* reals [SCALARS] */
     void *candidates[VIEWS];            /* p^ (simclr: z^) of all workers: [VIEWS][all][d] */
-    void *gradients[VIEWS];             /* of the loss by them, likewise */
+    void *gradients[VIEWS];             /* of the loss with respect to them, likewise */
     void *positives[VIEWS];             /* reals [n][d] */
-    void *all_positives;                /* reals [all][d], where columns are used too */
+    void *all_positives;                /* reals [all][d], if columns are used too */
     void *logits;                       /* reals [n][all], for NT-Xent [n][VIEWS * all] */
     void *picks[VIEWS], *scores[VIEWS]; /* int32 and reals [n][neighbours] */
 
@@ -169,7 +169,7 @@ static void *unit_projection(const nnclr_method *method, int view) {
         method, nnclr_execution_tensor(method->parts.execution, method->projection_unit), view);
 }
 
-/* A random one of the rows found for each query; all of them found as -1: none. */
+/* Picks a random one of the rows found for each query; none if all of them are -1. */
 static void choose_neighbours(nnclr_method *method, int view, int64_t step) {
     int n = method->parts.n, k = method->options.neighbours;
     for (int i = 0; i < n; i++) {
@@ -188,7 +188,7 @@ static void choose_neighbours(nnclr_method *method, int view, int64_t step) {
     }
 }
 
-/* The nearest rows of the support set to one view's projections become its positives. */
+/* The rows of the support set nearest to one view's projections become its positives. */
 static void find_neighbours(nnclr_method *method, const nnclr_method_batch *batch, int view) {
     nnclr_engine *engine = method->parts.engine;
     const nnclr_engine_table *table = engine->table;
@@ -249,8 +249,8 @@ static void add_nnclr_terms(nnclr_method *method, int view) {
     if (!columns_too)
         return;
 
-    /* Down the columns is along the rows of the transpose: this worker's candidates against the
-     * positives of all. */
+    /* Down the columns means along the rows of the transpose: this worker's candidates against
+     * everyone's positives. */
     communicator->table->all_gather(communicator, engine, positives, share, method->all_positives);
     nnclr_contrast_term columns = plain_term(method, rows.weight);
     size_t own = (size_t)communicator->rank * share;
@@ -280,8 +280,8 @@ static nnclr_contrast_term simclr_term(const nnclr_method *method, int view, dou
     return term;
 }
 
-/* The same, or one view's half of NT-Xent: the candidates are then both views (which lie one after
- * the other), but for the row itself. */
+/* The same, or one view's half of NT-Xent: the candidates are then both views (one after the other
+ * in memory), except the row itself. */
 static void add_simclr_terms(nnclr_method *method, int view) {
     int other = 1 - view, all = method->all;
     bool both = is_ntxent(method);
@@ -398,7 +398,7 @@ bool nnclr_method_enqueue(nnclr_method *method, const nnclr_method_batch *batch,
     communicator->table->all_gather_int(communicator, batch->label, n, method->label);
     int views = method->options.enqueue == NNCLR_ENQUEUE_BOTH ? VIEWS : 1;
     for (int view = 0; view < views; view++) {
-        /* The candidates are done with for this step. */
+        /* The candidates are no longer needed in this step. */
         communicator->table->all_gather(communicator, method->parts.engine,
                                         unit_projection(method, view), n * (size_t)method->d,
                                         method->candidates[view]);
@@ -466,8 +466,8 @@ static bool measure_neighbours(nnclr_method *method, const nnclr_method_batch *b
     return true;
 }
 
-/* contrast_acc has the opposite view's candidates alone. Where the loss has them so too, it has
- * counted on the way; NT-Xent has others, so that this takes products of its own. */
+/* contrast_acc compares with the opposite view's candidates only. If the loss does so too, it has
+ * counted on the way; NT-Xent has other candidates, so this needs products of its own. */
 static double count_correct(nnclr_method *method) {
     nnclr_engine *engine = method->parts.engine;
     nnclr_communicator *communicator = method->parts.communicator;

@@ -6,11 +6,11 @@
  *   loss = ( rows(S12) + rows(S21) ) / 2,  rows(S) = mean_i( logsumexp_k S[i][k] - S[i][i] )
  *
  * The gradient enters through p^ alone: neither the search nor the neighbours pass one on. Without
- * predictor p is z. simclr has neither predictor nor support set, and its gradient enters through
+ * a predictor p is z. simclr has neither predictor nor support set, and its gradient enters through
  * both sides.
  *
- * One thread drives a method. Everything is written against the communicator: n is the share of
- * one worker, the columns of S and the rows that are enqueued are those of all. */
+ * One thread drives a method. Everything is written against the communicator: n is the share of one
+ * worker, while the columns of S and the rows that are enqueued are those of all workers. */
 #ifndef NNCLR_SSL_METHOD_H
 #define NNCLR_SSL_METHOD_H
 
@@ -42,25 +42,25 @@ typedef struct nnclr_method_options {
     int queue;         /* m >= batch */
     nnclr_loss loss;   /* row+col: also the softmax down the columns, averaged */
     bool swap;         /* average over both assignments of the views */
-    int neighbours;    /* a random one of so many nearest rows */
-    bool exclude_self; /* rows of the query's own record are no candidates */
+    int neighbours;    /* a random one of this many nearest rows */
+    bool exclude_self; /* rows of the query's own record are not candidates */
     nnclr_enqueue enqueue;
-    bool queue_frozen; /* never updated: the noise control */
+    bool queue_frozen; /* never updated: a control experiment with noise */
 } nnclr_method_options;
 
 typedef struct nnclr_method nnclr_method;
 
-/* The caller's, and to outlive the method. */
+/* The caller's; they must outlive the method. */
 typedef struct nnclr_method_parts {
     nnclr_engine *engine;
     nnclr_communicator *communicator;
     nnclr_parameters *parameters;
-    nnclr_execution *execution;    /* training, 2 groups of n; of all, or with `backbone` from
-                                      "features" on */
+    nnclr_execution *execution; /* training, 2 groups of n; of the whole network, or with `backbone`
+                                   from "features" on */
     nnclr_micro_batches *backbone; /* NULL: `execution` has the backbone too */
     nnclr_support_set *support;    /* NULL for simclr */
     int n;
-    uint64_t seed; /* of the choice among neighbours */
+    uint64_t seed; /* for the choice among neighbours */
 } nnclr_method_parts;
 
 nnclr_method *nnclr_method_create(const nnclr_method_options *options,
@@ -71,7 +71,7 @@ typedef struct nnclr_method_batch {
     const float *views;    /* [2][n][h][w][3], normalised */
     const int64_t *record; /* [n] */
     const int64_t *label;  /* [n]; -1: none */
-    int64_t step;          /* that this step will have completed: the first is 1 */
+    int64_t step;          /* steps done once this one is: the first is 1 */
 } nnclr_method_batch;
 
 /* Forward, loss, backward: the parameters' gradients are those of the mean loss over all workers.
@@ -90,14 +90,14 @@ typedef struct nnclr_method_metrics {
 bool nnclr_method_measure(nnclr_method *method, const nnclr_method_batch *batch,
                           nnclr_method_metrics *metrics, nnclr_error *e);
 
-/* Puts the unit projections of the last compute into the support set: after the optimiser's step.
- */
+/* Puts the unit projections of the last compute into the support set; call it after the optimiser's
+ * step. */
 bool nnclr_method_enqueue(nnclr_method *method, const nnclr_method_batch *batch, nnclr_error *e);
 
 size_t nnclr_method_bytes(const nnclr_method *method); /* of engine memory */
 
 /* The picked row of each query, [2][n] (view 1, then view 2), -1: none; as chosen for the last
- * compute. NULL where there are no neighbours. */
+ * compute. NULL if there are no neighbours. */
 const int32_t *nnclr_method_picks(const nnclr_method *method);
 
 #endif

@@ -9,7 +9,7 @@ struct nnclr_micro_batches {
     nnclr_engine *engine;
     nnclr_execution *backbone; /* training, groups = views, of `size` pictures each */
     int views, n, size;
-    int features;    /* value of the network, the last that the backbone makes */
+    int features;    /* value of the network, the last one the backbone makes */
     size_t row;      /* bytes of one picture's features */
     size_t picture;  /* floats */
     float *pictures; /* [views][size][picture]: one micro-batch, its views side by side */
@@ -74,8 +74,7 @@ static void input(nnclr_micro_batches *m, const float *pictures, int first) {
     nnclr_execution_input(m->backbone, m->pictures, m->size);
 }
 
-/* The rows of pictures `first` and on of a view: of the batch, and where they are in the
- * micro-batch. */
+/* The rows of a view's pictures: in the batch from `first` on, and in the micro-batch. */
 static void *batch_rows(const nnclr_micro_batches *m, const nnclr_tensor *t, int view, int first) {
     assert(t->shape.groups == m->views && t->shape.n == m->n);
     return (unsigned char *)t->place + ((size_t)view * (size_t)m->n + (size_t)first) * m->row;

@@ -1,6 +1,6 @@
 /* The backbone of a step in micro-batches, so that a batch trains in the memory of a smaller one.
  *
- *   forward    for each micro-batch: backbone, of which only the pooled features are kept
+ *   forward    for each micro-batch: backbone, keeping only the pooled features
  *   (caller)   heads, loss and support set on the whole batch, back to the features' gradient
  *   backward   for each micro-batch: backbone once more, then backwards from its share of it
  *
@@ -17,7 +17,7 @@
 
 typedef struct nnclr_micro_batches nnclr_micro_batches;
 
-/* For pictures [views][n] in `size` at a time of each view, which divides n. `parameters` is the
+/* For pictures [views][n], `size` of each view at a time; `size` divides n. `parameters` is the
  * caller's, opened for training, and outlives the result. The network has a value "features". */
 nnclr_micro_batches *nnclr_micro_batches_create(nnclr_parameters *parameters, int views, int n,
                                                 int size, nnclr_error *e);
@@ -30,8 +30,8 @@ void nnclr_micro_batches_pack(nnclr_micro_batches *m);
  */
 void nnclr_micro_batches_forward(nnclr_micro_batches *m, const float *pictures,
                                  const nnclr_tensor *features);
-/* From the loss's gradient by the features of the same pictures: overwrites the gradients of the
- * backbone's parameters. */
+/* From the loss's gradient with respect to the features of the same pictures: overwrites the
+ * gradients of the backbone's parameters. */
 void nnclr_micro_batches_backward(nnclr_micro_batches *m, const float *pictures,
                                   const nnclr_tensor *gradient);
 

@@ -122,8 +122,8 @@ static void outer_products(const double *rows, int count, int d, double *out) {
     }
 }
 
-/* The lower triangle of rows rows^T [count][count], which has the same eigenvalues but for zeros.
- */
+/* The lower triangle of rows rows^T [count][count], which has the same eigenvalues except for
+ * zeros. */
 static void inner_products(const double *rows, int count, int d, double *out) {
     for (int i = 0; i < count; i++)
         for (int j = 0; j <= i; j++) {
@@ -137,7 +137,7 @@ static void inner_products(const double *rows, int count, int d, double *out) {
 
 bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, double *spread,
                         nnclr_buffer *scratch, nnclr_error *e) {
-    /* Unit rows that differ by rounding alone have no directions to count. */
+    /* Unit rows that differ only by rounding have no directions to count. */
     static const double nothing = 1e-10;
     int count = s->m < most ? s->m : most, d = s->d, side = count < d ? count : d;
     size_t row_reals = (size_t)count * (size_t)d, matrix_reals = (size_t)side * (size_t)side;

@@ -1,4 +1,4 @@
-/* What the support set is made of and what was picked from it: a broken queue does not show in the
+/* What the support set consists of and what was picked from it: a broken queue does not show in the
  * loss. `scratch` keeps its memory between calls. */
 #ifndef NNCLR_SSL_SUPPORT_METRICS_H
 #define NNCLR_SSL_SUPPORT_METRICS_H
@@ -14,7 +14,7 @@ typedef struct nnclr_pick_metrics {
     double sim;      /* cosine of query and pick */
     double initial;  /* picks that are initial random rows */
     double self;     /* picks of the query's own record */
-    double age;      /* steps since enqueued, over picks that are no initial rows */
+    double age;      /* steps since enqueued, over picks that are not initial rows */
     double distinct; /* distinct rows picked / queries */
     double acc;      /* picks of the query's label, over queries with a label */
 } nnclr_pick_metrics;
@@ -27,15 +27,15 @@ bool nnclr_measure_picks(const nnclr_support_set *s, int count, const int32_t *p
                          nnclr_error *e);
 
 /* Share of the records that have a row; mean share of rows with the query's label (NAN without
- * labels: initial rows and rows without label count as misses). */
+ * labels; initial rows and rows without a label count as misses). */
 bool nnclr_measure_presence(const nnclr_support_set *s, int count, const int64_t *record,
                             const int64_t *label, double *present, double *chance,
                             nnclr_buffer *scratch, nnclr_error *e);
 
-/* Of the newest min(m, most) rows: the effective rank of their covariance, NAN where they are all
- * the same; and their spread, the trace of that covariance: the mean squared distance of unit rows
- * from their mean, 1 where they point everywhere and 0 where all are the same. The rank says in how
- * many directions they differ, the spread whether they do. */
+/* For the newest min(m, most) rows: the effective rank of their covariance, NAN if they are all the
+ * same; and their spread, the trace of that covariance: the mean squared distance of unit rows from
+ * their mean, 1 if they point everywhere and 0 if all are the same. The rank says in how many
+ * directions they differ, the spread whether they do. */
 bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, double *spread,
                         nnclr_buffer *scratch, nnclr_error *e);
 

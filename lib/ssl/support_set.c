@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 
-enum { CHUNK_REALS = 1 << 18 }; /* host memory at a time while rows are made or brought in */
+enum { CHUNK_REALS = 1 << 18 }; /* host memory at a time while rows are made or loaded */
 
 static int rows_a_chunk(const nnclr_support_set *s) {
     int rows = CHUNK_REALS / s->d;

@@ -1,6 +1,6 @@
 /* The support set: a FIFO ring of m past embeddings (Dwibedi et al. 2021, sec. 3.2), and for each
  * row the record it shows, its label and the step it came from. The embeddings live in the engine's
- * search index; ring and metadata live here, on the host, and nowhere else: an engine is shown the
+ * search index; ring and metadata live here, on the host, and nowhere else: an engine is given the
  * records at each search that excludes some.
  *
  *      row  0        cursor                     m-1
@@ -33,7 +33,7 @@ bool nnclr_support_set_create(nnclr_support_set *s, nnclr_engine *engine, int m,
                               uint64_t seed, nnclr_error *e);
 void nnclr_support_set_free(nnclr_support_set *s); /* a zeroed one is fine */
 
-/* Puts n <= m unit rows (reals [n][d], engine memory) over the n oldest. */
+/* Overwrites the n oldest rows with n <= m unit rows (reals [n][d], engine memory). */
 bool nnclr_support_set_enqueue(nnclr_support_set *s, const void *rows, int n, const int64_t *record,
                                const int64_t *label, int64_t step, nnclr_error *e);
 
@@ -41,10 +41,10 @@ bool nnclr_support_set_enqueue(nnclr_support_set *s, const void *rows, int n, co
 bool nnclr_support_set_restore(nnclr_support_set *s, nnclr_dtype type, const void *embedding,
                                const int64_t *record, const int64_t *label, const int64_t *step,
                                int cursor, nnclr_error *e);
-/* Makes the rows those that a new run starts from: as old as its start, and if they are `foreign`,
- * of other data than the run's, without record and label. */
+/* Turns the rows into those that a new run starts from: as old as its start, and if they are
+ * `foreign`, that is, from data other than the run's, without record and label. */
 void nnclr_support_set_renew(nnclr_support_set *s, bool foreign);
-/* Of the rows and what is known of them, without the scratch of a search. */
+/* Bytes of the rows and their metadata, without the scratch of a search. */
 size_t nnclr_support_set_bytes(const nnclr_support_set *s);
 /* Embeddings to the host, [m][d] of `type`. */
 void nnclr_support_set_embeddings(const nnclr_support_set *s, nnclr_dtype type, void *host);

@@ -118,7 +118,7 @@ static bool read_classes(const nnclr_tensor_reader *reader, nnclr_checkpoint_inf
     if (!array)
         return false;
     if (!nnclr_json_is_array(array)) {
-        nnclr_fail(e, NNCLR_ERROR_INPUT, "nnclr.classes of the checkpoint is no array");
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "nnclr.classes of the checkpoint is not an array");
         goto exit;
     }
     size_t count = nnclr_json_count(array);
@@ -141,7 +141,7 @@ exit:
     return ok;
 }
 
-/* A support set of another size than nnclr.config says is refused before one is made. */
+/* A support set of a size that nnclr.config does not say is refused before one is made. */
 static bool check_queue_shape(const nnclr_tensor_reader *reader, const nnclr_config *config,
                               nnclr_error *e) {
     const nnclr_tensor_info *info = nnclr_tensor_reader_find(reader, "queue.embedding");
@@ -150,10 +150,10 @@ static bool check_queue_shape(const nnclr_tensor_reader *reader, const nnclr_con
         return true;
     if (!info || info->rank != 2 || info->dims[0] != config->method.queue ||
         info->dims[1] != projector->width[projector->count - 1])
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "there is no tensor queue.embedding of shape [%d,%d], which its "
-                          "nnclr.config asks for",
-                          config->method.queue, projector->width[projector->count - 1]);
+        return nnclr_fail(
+            e, NNCLR_ERROR_INPUT,
+            "there is no tensor queue.embedding of shape [%d,%d], which its nnclr.config asks for",
+            config->method.queue, projector->width[projector->count - 1]);
     return true;
 }
 
@@ -201,7 +201,7 @@ void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info) {
 
 /* ---- loading ---- */
 
-/* The tensor of that entry. Reals may have either width. */
+/* The tensor for that entry. Reals may have either width. */
 static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
                                              const nnclr_layout_entry *entry, nnclr_error *e) {
     const char *path = nnclr_tensor_reader_path(reader);
@@ -227,8 +227,8 @@ static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
     return NULL;
 }
 
-/* Refuses tensors below the first component of one of the network's names that it does not have: a
- * deeper network than nnclr.config says. */
+/* Refuses tensors that the network does not have although their first component is one of its own:
+ * a deeper network than nnclr.config says. */
 static bool refuse_strangers(const nnclr_tensor_reader *reader, const nnclr_layout *layout,
                              nnclr_error *e) {
     for (size_t i = 0; i < nnclr_tensor_reader_count(reader); i++) {
@@ -333,7 +333,7 @@ static bool check_queue(const nnclr_tensor_reader *reader, const nnclr_support_s
         /* A projection of zeros, which blank pictures may have, has no direction and stays zero. */
         if (squares != 0 && !(fabs(squares - 1) < 1e-3))
             return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "%s: row %d of queue.embedding is no unit vector", path, row);
+                              "%s: row %d of queue.embedding is not a unit vector", path, row);
     }
     return true;
 }
@@ -375,8 +375,8 @@ exit:
 
 /* ---- writing ---- */
 
-/* No training that works comes near the first, and far beyond it the squares of a layer's sums
- * leave float's range: the next step's loss would not be finite. Statistics hold such squares. */
+/* No training that works comes near the first; far beyond it the squares of a layer's sums exceed
+ * float's range, and the next step's loss would not be finite. Statistics hold such squares. */
 static const double largest_weight = 1e9, largest_statistic = 1e18;
 
 static bool are_sound(nnclr_dtype type, const void *reals, size_t count, double largest) {

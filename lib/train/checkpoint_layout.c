@@ -10,7 +10,7 @@
 
 enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
 
-static const int64_t most_batches = (int64_t)1 << 60; /* so that counting on cannot overflow */
+static const int64_t most_batches = (int64_t)1 << 60; /* so that counting further cannot overflow */
 
 static nnclr_layout_entry *append(nnclr_layout *layout, nnclr_slot slot, nnclr_dtype dtype) {
     nnclr_layout_entry *entry = &layout->entries[layout->count++];
@@ -29,7 +29,7 @@ static void append_segments(nnclr_layout *layout, nnclr_slot slot, nnclr_dtype r
     }
 }
 
-/* torch's num_batches_tracked, one beside each running mean. */
+/* torch's num_batches_tracked, one for each running mean. */
 static void append_batches(nnclr_layout *layout, const nnclr_segment *segments, size_t count) {
     static const char suffix[] = ".running_mean";
     for (size_t i = 0; i < count; i++) {
@@ -128,7 +128,8 @@ bool nnclr_check_reals(const nnclr_tensor_reader *reader, const nnclr_tensor_inf
         if (!isfinite(x) || (variance && x < 0))
             return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s holds %g, %s",
                               nnclr_tensor_reader_path(reader), info->name, x,
-                              isfinite(x) ? "which is no variance" : "which is no finite number");
+                              isfinite(x) ? "which is not a variance"
+                                          : "which is not a finite number");
     }
     return true;
 }
@@ -171,6 +172,6 @@ bool nnclr_checkpoint_load_entry(nnclr_tensor_reader *reader, const nnclr_tensor
     if (!nnclr_tensor_reader_read(reader, info, 0, &p->batches, sizeof p->batches, e))
         return false;
     return (p->batches >= 0 && p->batches <= most_batches) ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s is %" PRId64 ", no count of batches",
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: tensor %s is %" PRId64 ", not a count of batches",
                       nnclr_tensor_reader_path(reader), info->name, p->batches);
 }

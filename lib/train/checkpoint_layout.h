@@ -34,22 +34,22 @@ typedef struct nnclr_layout {
     size_t count;
 } nnclr_layout;
 
-/* Of the parameters (`momentum`: with it), and of a support set unless that is NULL. */
+/* For the parameters (`momentum`: with it), and for a support set unless that is NULL. */
 bool nnclr_layout_make(const nnclr_network *net, nnclr_dtype real, bool momentum,
                        const nnclr_support_set *s, nnclr_layout *layout, nnclr_error *e);
 void nnclr_layout_free(nnclr_layout *layout);
 
 nnclr_tensor_info nnclr_layout_info(const nnclr_layout_entry *entry);
-/* A file's tensor has the entry's shape, and its type; reals may have either width. */
+/* Whether a file's tensor has the entry's shape and type; reals may have either width. */
 bool nnclr_layout_fits(const nnclr_layout_entry *entry, const nnclr_tensor_info *info);
 
-/* "[64,3,7,7]", cut where there is no room. */
+/* "[64,3,7,7]", cut off if there is no room. */
 void nnclr_print_shape(int rank, const int64_t *dims, char *text, size_t size);
 /* Where an engine has the entry's numbers: weights, statistics or momentum. */
 void *nnclr_layout_place(const nnclr_layout_entry *entry, const nnclr_parameters *p);
 
 /* Loads a tensor that has the shape of an entry of weights, statistics, counts of batches or
- * momentum; reals may be F16 and BF16 too. */
+ * momentum; reals may also be F16 or BF16. */
 bool nnclr_checkpoint_load_entry(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
                                  const nnclr_layout_entry *entry, nnclr_parameters *p,
                                  nnclr_error *e);

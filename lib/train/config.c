@@ -209,7 +209,7 @@ static bool check_queue(const nnclr_config *c, nnclr_error *e) {
 static bool check_classifier(const nnclr_config *c, nnclr_error *e) {
     if (c->model.classes < 1 || c->model.projector.count + c->model.predictor.count > 0)
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "fine-tuning trains a classifier, and no projector or predictor");
+                          "fine-tuning trains a classifier, not a projector or a predictor");
     if (!(c->label_fraction > 0 && c->label_fraction <= 1))
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
                           "a share of %g of the labels is not above 0 and at most 1",

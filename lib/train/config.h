@@ -1,6 +1,6 @@
-/* Every option of a run of pre-training or fine-tuning, resolved: what the presets fill, the
- * command line changes, a checkpoint's nnclr.config records, and `nnclr-embed` and `--resume`
- * rebuild from. Nothing in it differs between equal runs (no path, host, time or thread count). */
+/* Every option of a run of pre-training or fine-tuning, resolved: presets fill it, the command line
+ * changes it, a checkpoint's nnclr.config records it, and `nnclr-embed` and `--resume` rebuild from
+ * it. Nothing in it differs between equal runs (no path, host, time or thread count). */
 #ifndef NNCLR_TRAIN_CONFIG_H
 #define NNCLR_TRAIN_CONFIG_H
 
@@ -29,11 +29,11 @@ typedef struct nnclr_config {
     nnclr_augment augment; /* augment.size == model.size */
     nnclr_method_options method;
     int batch;
-    int shuffle_window;   /* frames that records are drawn from; 0: all of the set */
-    int micro_batch;      /* pictures that pass the backbone at a time; 0: the whole batch */
-    double epochs;        /* used where steps is 0 */
-    int64_t steps;        /* 0: epochs * (records / batch) */
-    double warmup_epochs; /* used where warmup_steps is -1 */
+    int shuffle_window; /* frames that records are drawn from; 0: the whole set */
+    int micro_batch;    /* pictures that pass through the backbone at a time; 0: the whole batch */
+    double epochs;      /* used if steps is 0 */
+    int64_t steps;      /* 0: epochs * (records / batch) */
+    double warmup_epochs; /* used if warmup_steps is -1 */
     int64_t warmup_steps;
     nnclr_schedule schedule;
     double lr; /* base, before scaling */
@@ -43,7 +43,7 @@ typedef struct nnclr_config {
     nnclr_lars lars;
     double momentum, weight_decay, trust;
     uint64_t init_seed, data_seed;
-    /* Fine-tuning alone (method.kind NNCLR_METHOD_FINETUNE, model.classes above 0, no heads): */
+    /* Only for fine-tuning (method.kind NNCLR_METHOD_FINETUNE, model.classes above 0, no heads): */
     double head_lr;        /* base rate of the classifier, scaled as lr is */
     double label_fraction; /* of each class's pictures that are trained on */
     bool nesterov;
@@ -73,26 +73,26 @@ extern const char *const nnclr_augment_names[],
 
 enum { NNCLR_BLUR_FROM_SIZE = 64 }; /* smaller pictures are not blurred unless asked for */
 
-/* Section 10 of the reference: the paper as far as published, and two smaller settings. */
+/* Section 10 of the reference: the paper's settings as far as published, and two smaller ones. */
 nnclr_config nnclr_config_preset(nnclr_preset preset);
-/* Sets strengths and probabilities; whose operators, size, interpolation, mean and std stay. */
+/* Sets strengths and probabilities; kind of operators, size, interpolation, mean and std stay. */
 void nnclr_config_augment(nnclr_config *config, nnclr_augment_choice choice);
-/* Sets pictures' size; no blur below NNCLR_BLUR_FROM_SIZE. */
+/* Sets the pictures' size; no blur below NNCLR_BLUR_FROM_SIZE. */
 void nnclr_config_size(nnclr_config *config, int size);
 /* Sets the variant of LARS and the trust coefficient that is usual with it. */
 void nnclr_config_lars(nnclr_config *config, nnclr_lars lars);
 
 /* To and from the JSON string of nnclr.config. Reading refuses missing or impossible values by
- * name, and ignores unknown keys. What older versions did not have may be missing: "jitter" is
+ * name, and ignores unknown keys. Keys that older versions did not have may be missing: "jitter" is
  * then torch, "micro_batch" the whole batch. */
 nnclr_json *nnclr_config_to_json(const nnclr_config *config, nnclr_error *e);
 bool nnclr_config_from_json(const nnclr_json *json, nnclr_config *config, nnclr_error *e);
 
 /* Whether evaluation pictures are resized to size x size as they are: with the 32x32 stem or a size
- * below 64; else the centre is cut. */
+ * below 64; otherwise the centre is cut out. */
 bool nnclr_config_stretches(const nnclr_config *config);
 
-/* What contradicts itself (a queue smaller than the batch, ...): one sentence, usage error. */
+/* Refuses contradictions (a queue smaller than the batch, ...): one sentence, a usage error. */
 bool nnclr_config_check(const nnclr_config *config, nnclr_error *e);
 
 #endif

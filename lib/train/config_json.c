@@ -76,7 +76,7 @@ static const field fields[] = {
     {"init_seed", FIELD_LONG, AT(init_seed), 0, 9e18, 1, NULL},
     {"data_seed", FIELD_LONG, AT(data_seed), 0, 9e18, 1, NULL},
 };
-/* Behind them where the method is finetune. */
+/* After the others if the method is finetune. */
 static const field finetune_fields[] = {
     {"classes", FIELD_INT, AT(model.classes), 1, NNCLR_MLP_WIDEST, 1, NULL},
     {"head_lr", FIELD_REAL, AT(head_lr), 0, 1e30, 1, NULL},
@@ -92,7 +92,7 @@ static int finetune_count(const nnclr_config *config) {
     return config->method.kind == NNCLR_METHOD_FINETUNE ? FINETUNE_FIELDS : 0;
 }
 
-/* What older versions did not write, and meant by not writing it: 0, the first choice. */
+/* Keys that older versions did not write; a missing one means 0, the first choice. */
 static const char *const newer_keys[] = {"jitter", "micro_batch", "shuffle_window"};
 
 /* Pairs and quadruples are read as arrays. */
@@ -162,7 +162,7 @@ nnclr_json *nnclr_config_to_json(const nnclr_config *config, nnclr_error *e) {
         ok = put_field(object, &fields[i], config, e);
     for (int i = 0; ok && i < finetune_count(config); i++)
         ok = put_field(object, &finetune_fields[i], config, e);
-    /* How pictures are cut for evaluation follows from the rest; it is said for other readers. */
+    /* How pictures are cut for evaluation follows from the rest; written for other readers. */
     bool stretch = nnclr_config_stretches(config);
     int size = config->model.size;
     ok = ok &&
@@ -185,7 +185,7 @@ static bool impossible(const field *f, nnclr_error *e) {
 
 static bool get_real(const field *f, const nnclr_json *value, void *place, int i) {
     double real, low = f->low, high = f->high;
-    if (f->type == FIELD_FLOAT) { /* a value at a bound was rounded as the bound is here */
+    if (f->type == FIELD_FLOAT) { /* a value at a bound was rounded like the bound here */
         low = (double)(float)low;
         high = (double)(float)high;
     }
@@ -240,7 +240,7 @@ static bool may_be_missing(const field *f) {
     return false;
 }
 
-/* Leaves alone what may be missing and is. */
+/* Leaves the configuration alone if the field is missing and may be. */
 static bool get_field(const field *f, const nnclr_json *object, nnclr_config *config,
                       nnclr_error *e) {
     void *place = (unsigned char *)config + f->offset;
@@ -279,7 +279,7 @@ static bool get_field(const field *f, const nnclr_json *object, nnclr_config *co
 
 bool nnclr_config_from_json(const nnclr_json *json, nnclr_config *config, nnclr_error *e) {
     if (!nnclr_json_is_object(json))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "nnclr.config is no JSON object");
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "nnclr.config is not a JSON object");
     *config = (nnclr_config){0};
     for (int i = 0; i < FIELDS; i++)
         if (!get_field(&fields[i], json, config, e))

@@ -8,8 +8,8 @@
 
 enum { LONGEST_NUMBER = 40 };
 
-/* Copies the part before the next comma (or the end) and steps behind it; false: it is too long, or
- * there is none. *text is NULL behind the last part. */
+/* Copies the part before the next comma (or the end) and moves past it; false: it is too long, or
+ * there is none. *text is NULL after the last part. */
 static bool next_part(const char **text, char part[LONGEST_NUMBER]) {
     if (!*text)
         return false;
@@ -32,8 +32,8 @@ bool nnclr_parse_reals(const char *text, double *out, int count, double low, dou
         ok = next_part(&rest, part) && nnclr_parse_real(part, low, high, &out[i]);
     return (ok && !rest) ||
            nnclr_fail(e, NNCLR_ERROR_USAGE,
-                      "needs %d numbers from %g to %g with commas between them, not \"%s\"", count,
-                      low, high, text);
+                      "needs %d numbers from %g to %g, separated by commas, not \"%s\"", count, low,
+                      high, text);
 }
 
 void nnclr_print_reals(const double *values, int count, char *text, size_t size) {
@@ -58,10 +58,11 @@ bool nnclr_parse_layers(const char *text, nnclr_layers *out, nnclr_error *e) {
     }
     if (ok)
         *out = layers;
-    return ok || nnclr_fail(e, NNCLR_ERROR_USAGE,
-                            "needs at most %d widths from 1 to %d with commas between them, or "
-                            "none, not \"%s\"",
-                            NNCLR_MLP_LAYERS, NNCLR_MLP_WIDEST, text);
+    return ok ||
+           nnclr_fail(
+               e, NNCLR_ERROR_USAGE,
+               "needs at most %d widths from 1 to %d, separated by commas, or none, not \"%s\"",
+               NNCLR_MLP_LAYERS, NNCLR_MLP_WIDEST, text);
 }
 
 void nnclr_print_layers(const nnclr_layers *layers, char *text, size_t size) {

@@ -1,5 +1,5 @@
 /* Composite values of options as text: lists of numbers, layers, durations. Every parser's message
- * says what is needed instead. */
+ * says what is needed. */
 #ifndef NNCLR_TRAIN_CONFIG_TEXT_H
 #define NNCLR_TRAIN_CONFIG_TEXT_H
 
@@ -9,12 +9,12 @@
 #include "base/error.h"
 #include "net/model.h"
 
-/* Exactly `count` numbers in [low, high] with commas between them. */
+/* Exactly `count` numbers in [low, high], separated by commas. */
 bool nnclr_parse_reals(const char *text, double *out, int count, double low, double high,
                        nnclr_error *e);
 void nnclr_print_reals(const double *values, int count, char *text, size_t size);
 
-/* "2048,2048,256"; "none" is no layer. */
+/* "2048,2048,256"; "none" means no layers. */
 bool nnclr_parse_layers(const char *text, nnclr_layers *out, nnclr_error *e);
 void nnclr_print_layers(const nnclr_layers *layers, char *text, size_t size);
 

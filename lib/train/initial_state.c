@@ -25,7 +25,7 @@ static bool has_any(const nnclr_tensor_reader *reader, const char *start) {
     return false;
 }
 
-/* A tensor of the file whose name starts so, and which the run's network does not have; NULL: there
+/* A tensor of the file whose name starts so and that the run's network does not have; NULL: there
  * is none. */
 static const char *find_stranger(const source *from, const char *start) {
     for (size_t i = 0; i < nnclr_tensor_reader_count(from->reader); i++) {
@@ -39,8 +39,8 @@ static const char *find_stranger(const source *from, const char *start) {
     return NULL;
 }
 
-/* The first entry of the part that the file does not have so; NULL: all are there. Counters of
- * batches influence nothing, and may be missing. */
+/* The first entry of the part that the file does not have in this shape; NULL: all are there. Batch
+ * counters influence nothing, and may be missing. */
 static const nnclr_layout_entry *find_misfit(const source *from, const char *part) {
     for (size_t i = 0; i < from->layout.count; i++) {
         const nnclr_layout_entry *entry = &from->layout.entries[i];
@@ -66,7 +66,7 @@ static bool load_part(const source *from, const char *part, nnclr_parameters *p,
     return true;
 }
 
-/* The backbone that the file has all of; a file that has none is refused. */
+/* The backbone that the file holds completely; a file without one is refused. */
 static bool recognise(const source *from, const nnclr_weight_names *names, nnclr_model_spec *model,
                       nnclr_error *e) {
     *model = (nnclr_model_spec){.size = ANY_SIZE};
@@ -109,7 +109,7 @@ static bool load_head(const source *from, const char *part, nnclr_parameters *p,
     return *taken != NNCLR_TAKEN || load_part(from, part, p, e);
 }
 
-/* Whether the file tells its data, and these are others. */
+/* Whether the file names its data, and they are not the run's. */
 static bool of_other_data(const nnclr_tensor_reader *reader, const nnclr_json *identity,
                           bool *other, nnclr_error *e) {
     const char *told = nnclr_tensor_reader_metadata(reader, "nnclr.data");

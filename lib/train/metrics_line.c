@@ -99,7 +99,7 @@ bool nnclr_batch_spread(const int64_t *record, int n, int64_t records, double *s
         return false;
     int64_t *sorted = (void *)scratch->data;
     nnclr_sort(sorted, (size_t)n);
-    /* The i-th smallest is the larger of i pairs and the smaller of n - 1 - i. */
+    /* The i-th smallest is the larger one in i pairs and the smaller one in n - 1 - i. */
     double sum = 0;
     for (int i = 0; i < n; i++)
         sum += (double)sorted[i] * (2 * i - n + 1);

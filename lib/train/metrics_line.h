@@ -10,7 +10,7 @@ typedef struct nnclr_metrics_line {
     uint32_t epoch; /* that the step's batch belongs to, from 0 */
     double loss, lr, grad_norm, images_per_s, batch_spread;
     nnclr_method_metrics method;
-    bool finetune; /* in place of batch_spread and the method's, these two: */
+    bool finetune; /* these two instead of batch_spread and the method's: */
     double head_lr, batch_acc;
 } nnclr_metrics_line;
 
@@ -23,7 +23,7 @@ typedef struct nnclr_probe_line {
     double loss; /* of the classifier */
 } nnclr_probe_line;
 
-/* By these keys a line of a probe is known, and one of a classifier's test. */
+/* These keys mark a line of a probe, and one of a classifier's test. */
 #define NNCLR_PROBE_KEY "probe_top1"
 #define NNCLR_TEST_KEY  "test_top1"
 

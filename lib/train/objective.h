@@ -1,5 +1,5 @@
 /* What the steps of a run minimise, and the optimiser's step: the loss of a method on two views of
- * each picture, or in fine-tuning that of the classifier on one view. */
+ * each picture, or in fine-tuning, that of the classifier on one view. */
 #ifndef NNCLR_TRAIN_OBJECTIVE_H
 #define NNCLR_TRAIN_OBJECTIVE_H
 
@@ -31,13 +31,13 @@ size_t nnclr_objective_bytes(const nnclr_objective *o);
 bool nnclr_objective_compute(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e);
 double nnclr_objective_loss(const nnclr_objective *o);
 double nnclr_objective_gradient_norm(const nnclr_objective *o);
-/* The line of the metrics of the last compute, but for images_per_s; before the update. `scratch`
- * is emptied. */
+/* The line of the metrics for the last compute, except images_per_s; call it before the update.
+ * `scratch` is emptied. */
 bool nnclr_objective_measure(nnclr_objective *o, const nnclr_method_batch *batch, uint32_t epoch,
                              nnclr_metrics_line *line, nnclr_buffer *scratch, nnclr_error *e);
 /* The optimiser's step of that batch. */
 void nnclr_objective_update(nnclr_objective *o, const nnclr_method_batch *batch);
-/* What a method does behind it: nnclr_method_enqueue. */
+/* What a method does after that: nnclr_method_enqueue. */
 bool nnclr_objective_conclude(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e);
 
 #endif

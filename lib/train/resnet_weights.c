@@ -12,7 +12,7 @@
 #define BACKBONE "backbone."
 
 enum {
-    BLOCKS_MOST = 64, /* in a stage; no ResNet has as many, so there counting ends */
+    BLOCKS_MOST = 64, /* in a stage; no ResNet has as many, so counting ends there */
     SIZE_IMAGENET = 224,
     SIZE_CIFAR = 32
 };
@@ -21,7 +21,7 @@ static bool starts_with(const char *name, const char *start) {
     return strncmp(name, start, strlen(start)) == 0;
 }
 
-/* By torchvision's name. */
+/* Finds a tensor by torchvision's name. */
 __attribute__((format(printf, 3, 4))) static const nnclr_tensor_info *
 find(const nnclr_tensor_reader *reader, const nnclr_weight_names *names, const char *format, ...) {
     char name[NNCLR_WEIGHT_NAME];
@@ -66,7 +66,7 @@ static bool recognise_stem(const nnclr_tensor_reader *reader, const nnclr_weight
         (conv->dims[2] != 7 && conv->dims[2] != 3))
         return refuse(reader, conv, "the stem is neither 7x7 nor 3x3 on three colours", e);
     if (conv->dims[0] % 8 != 0 || conv->dims[0] < 8 || conv->dims[0] > 64 * 64)
-        return refuse(reader, conv, "the width is no multiple of 8 from 8 to 4096", e);
+        return refuse(reader, conv, "the width is not a multiple of 8 from 8 to 4096", e);
     model->stem = conv->dims[2] == 7 ? NNCLR_STEM_IMAGENET : NNCLR_STEM_CIFAR;
     model->width = (double)conv->dims[0] / 64;
     return true;
@@ -108,8 +108,8 @@ bool nnclr_weights_recognise(const nnclr_tensor_reader *reader, const nnclr_weig
         return false;
     return nnclr_arch_find(bottleneck, blocks, &model->arch) ||
            nnclr_fail(e, NNCLR_ERROR_INPUT,
-                      "%s: %d, %d, %d and %d %s blocks below %slayer1 to layer4 are no ResNet of "
-                      "depth 18, 34, 50, 101 or 152",
+                      "%s: %d, %d, %d and %d %s blocks below %slayer1 to layer4 are not a ResNet "
+                      "of depth 18, 34, 50, 101 or 152",
                       nnclr_tensor_reader_path(reader), blocks[0], blocks[1], blocks[2], blocks[3],
                       bottleneck ? "bottleneck" : "basic", names->prefix);
 }
@@ -151,7 +151,7 @@ bool nnclr_weights_describe(const nnclr_tensor_reader *reader, const char *prefi
 
 /* ---- loading ---- */
 
-/* How the file calls an entry of the backbone. */
+/* The file's tensor for an entry of the backbone. */
 static const nnclr_tensor_info *find_entry(const nnclr_tensor_reader *reader,
                                            const nnclr_weight_names *names,
                                            const nnclr_layout_entry *entry) {
@@ -162,7 +162,7 @@ static bool is_real(nnclr_dtype type) {
     return type == NNCLR_F32 || type == NNCLR_F64 || type == NNCLR_F16 || type == NNCLR_BF16;
 }
 
-/* Counters of batches influence nothing. */
+/* Batch counters influence nothing. */
 static bool check_entry(const nnclr_tensor_reader *reader, const nnclr_weight_names *names,
                         const nnclr_layout_entry *entry, nnclr_error *e) {
     const nnclr_tensor_info should = nnclr_layout_info(entry);
@@ -180,12 +180,12 @@ static bool check_entry(const nnclr_tensor_reader *reader, const nnclr_weight_na
     if (info->rank != entry->rank ||
         memcmp(info->dims, entry->dims, (size_t)entry->rank * sizeof *info->dims) != 0)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: tensor %s has shape %s, where this network has %s", path, info->name,
+                          "%s: tensor %s has shape %s, but this network has %s", path, info->name,
                           shape_of(info).text, shape_of(&should).text);
     return true;
 }
 
-/* Below the prefix: what belongs to no backbone. */
+/* Names below the prefix that belong to no backbone. */
 static bool is_apart(const char *name) {
     static const char *const apart[] = {"fc.",        "linear.", "projector.",
                                         "predictor.", "queue.",  "optim."};
@@ -195,7 +195,7 @@ static bool is_apart(const char *name) {
     return false;
 }
 
-/* How the file calls all entries of the backbone; the caller's. */
+/* The file's names for all entries of the backbone; the caller's. */
 static nnclr_weight_name *name_entries(const nnclr_weight_names *names, const nnclr_layout *layout,
                                        size_t *count, nnclr_error *e) {
     nnclr_weight_name *made = nnclr_alloc(layout->count, sizeof *made, e);
@@ -207,7 +207,7 @@ static nnclr_weight_name *name_entries(const nnclr_weight_names *names, const nn
     return made;
 }
 
-/* Another tensor would change what the network computes. */
+/* Any further tensor would change what the network computes. */
 static bool refuse_strangers(const nnclr_tensor_reader *reader, const nnclr_weight_names *names,
                              const nnclr_layout *layout, nnclr_error *e) {
     const size_t prefix = strlen(names->prefix);
@@ -244,7 +244,7 @@ bool nnclr_weights_check(const nnclr_tensor_reader *reader, const nnclr_weight_n
     return ok;
 }
 
-/* A count that is none is left out, as a missing one is. */
+/* A batch counter of another type or shape is left out, like a missing one. */
 static bool load_entry(nnclr_tensor_reader *reader, const nnclr_weight_names *names,
                        const nnclr_layout_entry *entry, nnclr_parameters *p, nnclr_error *e) {
     const nnclr_tensor_info *info = find_entry(reader, names, entry);

@@ -70,7 +70,7 @@ static nnclr_json *read_description(const char *folder, nnclr_buffer *path, nncl
     return json;
 }
 
-/* Where the weights came from, or what they are judged on: a run that goes on has it from its older
+/* Where the weights came from, or what they are tested on: a resumed run takes it from its older
  * description. */
 static bool put_kept(nnclr_json *object, const char *key, const nnclr_run *run, const char *given,
                      nnclr_error *e) {
@@ -113,7 +113,7 @@ bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *d, nnclr_er
     return ok;
 }
 
-/* The strings of the array behind their pointers, in one block. */
+/* The strings of the array after pointers to them, in one block. */
 static char **copy_strings(const nnclr_json *array, nnclr_error *e) {
     size_t count = nnclr_json_count(array), bytes = (count + 1) * sizeof(char *);
     for (size_t i = 0; i < count; i++)
@@ -145,7 +145,7 @@ char **nnclr_run_files(const char *folder, bool views, nnclr_error *e) {
     if (usable)
         files = copy_strings(array, e);
     else
-        nnclr_fail(e, NNCLR_ERROR_USAGE, "%s does not say where the %s: name %s behind -o %s",
+        nnclr_fail(e, NNCLR_ERROR_USAGE, "%s does not say where the %s: name %s after -o %s",
                    (const char *)path.data, views ? "file of views is" : "shards are",
                    views ? "it" : "them", folder);
 

@@ -18,18 +18,18 @@ typedef struct nnclr_run_description {
     const char *program;      /* name and version */
     const char *const *files; /* of the data, as given; kept as absolute paths */
     size_t file_count;
-    const char *init; /* NULL: random weights, or a run that goes on and keeps what run.json says */
-    const char *test; /* of fine-tuning: the shard that it is judged on; NULL: none, or as above */
+    const char *init; /* NULL: random weights, or a resumed run, which keeps what run.json says */
+    const char *test; /* in fine-tuning: the shard that it is tested on; NULL: none, or as above */
     int threads;
 } nnclr_run_description;
 
 bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *description, nnclr_error *e);
 
 /* The shards, or the one file of views, of the run in `folder`: NULL-terminated, one block to free
- * with nnclr_free. A run that read standard input must be given them. */
+ * with nnclr_free. If the run read standard input, they must be given again. */
 char **nnclr_run_files(const char *folder, bool views, nnclr_error *e);
-/* The shard that the run is judged on: NULL with *e left alone where run.json names none, or one
- * that was read from standard input. Freed with nnclr_free. */
+/* The shard that the run is tested on: NULL with *e left alone if run.json names none, or one that
+ * was read from standard input. Freed with nnclr_free. */
 char *nnclr_run_test(const char *folder, nnclr_error *e);
 
 #endif

@@ -6,10 +6,10 @@
 #include "net/execution.h"
 #include "train/objective.h"
 
-/* Below that the statistics of a micro-batch say little. */
+/* With fewer pictures the statistics of a micro-batch say little. */
 enum { LEAST_MICRO_BATCH = 8 };
 
-/* A sum that sticks at SIZE_MAX. */
+/* Adds to a sum that saturates at SIZE_MAX. */
 static void add(size_t *sum, size_t count, size_t bytes) {
     size_t product;
     if (!nnclr_size_mul(count, bytes, &product) || !nnclr_size_add(*sum, product, sum))
@@ -68,20 +68,20 @@ bool nnclr_run_memory(const nnclr_config *config, size_t records, nnclr_engine *
     return ok;
 }
 
-/* The largest divisor of the batch, below the micro-batch of now, with which the run fits; 0: none.
- * Memory grows with it. */
+/* The largest divisor of the batch, below the current micro-batch, with which the run fits; 0:
+ * none. Memory grows with it. */
 static int fitting_micro_batch(const nnclr_config *config, size_t records, nnclr_engine *engine,
                                size_t available, size_t *bytes) {
     nnclr_config c = *config;
     nnclr_error unused = NNCLR_NO_ERROR;
     int now = c.micro_batch > 0 && c.micro_batch < c.batch ? c.micro_batch : c.batch;
-    int low = LEAST_MICRO_BATCH - 1, high = now; /* fits, or nothing is known; does not */
+    int low = LEAST_MICRO_BATCH - 1, high = now; /* fits, or is not known to; does not fit */
     int best = 0;
     while (high - low > 1) {
         int middle = low + (high - low) / 2, size = middle;
         while (size > low && c.batch % size != 0)
             size--;
-        if (size == low) { /* no divisor between */
+        if (size == low) { /* no divisor in between */
             low = middle;
             continue;
         }

@@ -25,9 +25,9 @@ static bool plan_length(const nnclr_config *config, int64_t records, nnclr_plan 
     double total = config->steps ? (double)config->steps
                                  : round(config->epochs * (double)plan->steps_per_epoch);
     if (!(total >= 1 && total <= (double)NNCLR_MOST_STEPS))
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "%g epochs of %lld steps make no run of 1 to %g steps", config->epochs,
-                          (long long)plan->steps_per_epoch, (double)NNCLR_MOST_STEPS);
+        return nnclr_fail(
+            e, NNCLR_ERROR_USAGE, "%g epochs of %lld steps do not make a run of 1 to %g steps",
+            config->epochs, (long long)plan->steps_per_epoch, (double)NNCLR_MOST_STEPS);
     plan->total = (int64_t)total;
     return true;
 }

@@ -2,14 +2,14 @@
  * all, W of warm-up, step s from 0:
  *
  *   s < W    peak * s / W                (the first update of a run with warm-up has rate 0)
- *   s >= W   peak * (final + (1 - final) * (1 + cos(pi (s - W) / (T - W))) / 2), or constant
- */
+ *   s >= W   peak * (final + (1 - final) * (1 + cos(pi (s - W) / (T - W))) / 2), or constant */
 #ifndef NNCLR_TRAIN_SCHEDULE_H
 #define NNCLR_TRAIN_SCHEDULE_H
 
 #include "train/config.h"
 
-#define NNCLR_MOST_STEPS INT64_C(1000000000000000) /* of a run: sums with it fit, and doubles */
+/* In a run: exact in a double, and sums with it do not overflow. */
+#define NNCLR_MOST_STEPS INT64_C(1000000000000000)
 
 typedef struct nnclr_plan {
     int64_t steps_per_epoch; /* the last partial batch is dropped */
@@ -19,8 +19,8 @@ typedef struct nnclr_plan {
     nnclr_schedule schedule;
 } nnclr_plan;
 
-/* For a data set of so many pictures. A batch larger than that, a warm-up longer than the run:
- * usage errors. */
+/* For a data set of `records` pictures. A batch larger than that, or a warm-up longer than the run,
+ * is a usage error. */
 bool nnclr_plan_make(const nnclr_config *config, int64_t records, nnclr_plan *plan, nnclr_error *e);
 
 /* Fixes the default warm-up: the preset's epochs, but at most a tenth of the run. */

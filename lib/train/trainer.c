@@ -23,7 +23,7 @@ struct nnclr_trainer {
     nnclr_network *net;
     nnclr_parameters parameters;
     nnclr_execution *execution;    /* of all, or of the heads alone, */
-    nnclr_micro_batches *backbone; /* when this is not NULL */
+    nnclr_micro_batches *backbone; /* if this is not NULL */
     nnclr_support_set support;
     bool has_support;
     nnclr_communicator communicator;
@@ -33,7 +33,7 @@ struct nnclr_trainer {
     nnclr_buffer line, scratch;
     double accuracy;       /* for the report */
     double waited;         /* seconds, for views */
-    bool starved;          /* the data failed, when the step before was whole */
+    bool starved;          /* the data failed after a complete step */
     double started, saved; /* nnclr_now */
     double logged;
     int64_t logged_step;
@@ -125,11 +125,11 @@ static bool load(nnclr_trainer *t, nnclr_tensor_reader *reader, const nnclr_chec
                  nnclr_error *e) {
     t->info.step = t->saved_step = info->step;
     if (info->total_steps != t->plan.total)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: a run of %lld steps does not fit its own nnclr.config, which makes "
-                          "%lld",
-                          nnclr_tensor_reader_path(reader), (long long)info->total_steps,
-                          (long long)t->plan.total);
+        return nnclr_fail(
+            e, NNCLR_ERROR_INPUT,
+            "%s: a run of %lld steps contradicts its own nnclr.config, which makes it %lld",
+            nnclr_tensor_reader_path(reader), (long long)info->total_steps,
+            (long long)t->plan.total);
     return nnclr_checkpoint_load_parameters(reader, &t->parameters, e) &&
            (!t->has_support || nnclr_checkpoint_load_support_set(reader, info, &t->support, e));
 }
@@ -242,7 +242,7 @@ static bool check_finite(const nnclr_trainer *t, const nnclr_batch *batch, nnclr
                       (unsigned)batch->epoch, t->options.config->lr, (long long)t->saved_step);
 }
 
-/* Something that training survives. */
+/* Reports a failure that training survives. */
 static void report_failure(nnclr_trainer *t, const char *consequence, const nnclr_error *failure) {
     char text[sizeof failure->message + 200];
     const nnclr_trainer_callbacks *callbacks = &t->options.callbacks;
@@ -252,10 +252,10 @@ static void report_failure(nnclr_trainer *t, const char *consequence, const nncl
         callbacks->on_message(callbacks->context, text);
 }
 
-/* The metrics lack a line: said once. */
+/* A line of the metrics is missing: said once. */
 static void report_missing_line(nnclr_trainer *t, const nnclr_error *failure) {
     if (!t->result.metrics_failed)
-        report_failure(t, "training goes on, but lines of the metrics will be missing", failure);
+        report_failure(t, "training continues, but lines of the metrics will be missing", failure);
     t->result.metrics_failed = true;
 }
 
@@ -299,9 +299,9 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
         .step = batch->step + 1,
     };
     bool log = views.step % t->options.log_every == 0 || views.step == t->plan.total;
-    /* So that a warning does not wait for a line that is rarer than epochs. */
+    /* A warning should not have to wait for a line when lines are rarer than epochs. */
     bool measured = log || epoch_ends(t, views.step);
-    /* Scratch memory of measuring is made in the first step of all, as all other is. */
+    /* Scratch memory for measuring is allocated in the very first step, like all the rest. */
     bool first = t->scratch.capacity == 0;
     nnclr_objective *objective = &t->objective;
     nnclr_metrics_line line;
@@ -325,20 +325,20 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
 
 /* ---- the probe ---- */
 
-/* Whether the network as it is deserves a probe, and the metrics have none of it: a run that goes
- * on from an epoch's end may have been stopped before. */
+/* Whether a probe of the network as it is now is due and not yet in the metrics: a run resumed at
+ * an epoch's end may have been stopped before its probe. */
 static bool probe_is_due(nnclr_trainer *t, bool starting) {
     const int64_t step = t->info.step, epochs = t->options.probe_every,
                   every = t->plan.steps_per_epoch * (epochs > 0 ? epochs : 1);
     const char *key = t->finetunes ? NNCLR_TEST_KEY : NNCLR_PROBE_KEY;
-    /* A classifier of zeros has nothing to say. */
+    /* There is nothing to learn about a classifier of zeros. */
     return t->options.callbacks.probe && (step % every == 0 || step == t->plan.total) &&
            !(t->finetunes && step == 0) &&
            !(starting && nnclr_run_metrics_has(t->options.run, step, key));
 }
 
-/* False: it failed (*e) before the first step, when it can be put right, or was interrupted (*e is
- * left alone). */
+/* False: it failed (*e) before the first step, when the cause can still be fixed, or was
+ * interrupted (*e is left alone). */
 static bool probe(nnclr_trainer *t, bool starting, nnclr_error *e) {
     if (!probe_is_due(t, starting))
         return true;
@@ -360,7 +360,7 @@ static bool probe(nnclr_trainer *t, bool starting, nnclr_error *e) {
         put_line(t);
     else
         report_missing_line(t, &failure);
-    t->logged += nnclr_now() - began; /* images_per_s is that of training */
+    t->logged += nnclr_now() - began; /* images_per_s is for training alone */
     return true;
 }
 
@@ -380,27 +380,27 @@ static bool save_is_due(const nnclr_trainer *t) {
            (options->save_seconds > 0 && nnclr_now() - t->saved >= options->save_seconds);
 }
 
-/* The lines up to the checkpoint's step are on the disk before it is. */
+/* The lines up to the checkpoint's step reach the disk before it does. */
 static void sync_metrics(nnclr_trainer *t) {
     nnclr_error failure = NNCLR_NO_ERROR;
     if (nnclr_run_metrics_sync(t->options.run, &failure))
         return;
     if (!t->result.metrics_failed)
-        report_failure(t, "training goes on, but lines of the metrics may be missing", &failure);
+        report_failure(t, "training continues, but lines of the metrics may be missing", &failure);
     t->result.metrics_failed = true;
 }
 
-/* What --keep asks for beside the checkpoint; that it fails makes no run less complete. */
+/* What --keep asks for besides the checkpoint; a failure here leaves the run no less complete. */
 static void keep_older(nnclr_trainer *t) {
     nnclr_error failure = NNCLR_NO_ERROR;
     t->result.keep_failed =
         !nnclr_run_keep(t->options.run, t->saved_step, t->options.keep, &failure);
     if (t->result.keep_failed)
-        report_failure(t, "the checkpoint is written, but not all that --keep asks for is kept",
+        report_failure(t, "the checkpoint is written, but not all that --keep asks for are kept",
                        &failure);
 }
 
-/* False: there is nothing left that were worth saving. */
+/* False: there is nothing left that is worth saving. */
 static bool save_or_report(nnclr_trainer *t, bool last, nnclr_error *e) {
     nnclr_error failure = NNCLR_NO_ERROR;
     sync_metrics(t);
@@ -418,7 +418,7 @@ static bool save_or_report(nnclr_trainer *t, bool last, nnclr_error *e) {
     else if (last)
         t->result.failure = failure;
     else
-        report_failure(t, "training goes on, and will try again when the next checkpoint is due",
+        report_failure(t, "training continues, and will try again when the next checkpoint is due",
                        &failure);
     return true;
 }
@@ -435,7 +435,7 @@ static void tell(const nnclr_trainer *t) {
         callbacks->on_step(callbacks->context, &report);
 }
 
-/* The data failed: what was learnt until then is saved before the run ends. */
+/* The data failed: what was learnt so far is saved before the run ends. */
 static bool save_and_fail(nnclr_trainer *t, nnclr_error *e) {
     const nnclr_error why = *e;
     nnclr_error failure = NNCLR_NO_ERROR;
@@ -449,8 +449,8 @@ static bool save_and_fail(nnclr_trainer *t, nnclr_error *e) {
             keep_older(t);
     }
     return saved ? nnclr_fail(e, why.code,
-                              "%s; the checkpoint of step %lld is written: when that is put right, "
-                              "--resume goes on from it",
+                              "%s; the checkpoint of step %lld is written: once that is fixed, "
+                              "--resume continues from it",
                               why.message, (long long)t->saved_step)
                  : nnclr_fail(e, why.code, "%s; nor can a checkpoint be written: %s", why.message,
                               failure.message);
@@ -466,10 +466,10 @@ bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_err
     if (t->saved_step < 0 && (!save(t, e) || !nnclr_run_begin(t->options.run, e))) {
         const nnclr_error why = *e;
         return nnclr_fail(e, why.code,
-                          "%s; nothing is trained yet: put that right, or give another RUN with -o",
+                          "%s; nothing is trained yet: fix that, or give another RUN with -o",
                           why.message);
     }
-    keep_older(t); /* also after a resume: the run may have been killed before it was done */
+    keep_older(t); /* also when resuming: the run may have been killed before this was done */
     bool probed = probe(t, true, e), stop = !probed;
     if (e->code != NNCLR_OK)
         return false;
@@ -523,8 +523,8 @@ bool nnclr_trainer_rehearse(nnclr_trainer *t, double limit, nnclr_trainer_speed 
     t->logged = began;
     if (left < 1)
         return true;
-    /* The first step touches all memory, and those behind it take what the loader made meanwhile.
-     */
+    /* The first step touches all memory, and the next ones use views that the loader made
+     * meanwhile. */
     while (warm < left - 1 && warm <= NNCLR_BATCHES_AHEAD && seconds < limit) {
         if (!step(t, e))
             return false;

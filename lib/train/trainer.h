@@ -1,5 +1,5 @@
 /* The training loop: batches from the loader, steps of the method, the optimiser, metrics and
- * checkpoints in a run folder. Prints nothing: what there is to say goes to callbacks, which are
+ * checkpoints in a run folder. Prints nothing: everything to say goes to callbacks, which are
  * called from the thread that runs the trainer. */
 #ifndef NNCLR_TRAIN_TRAINER_H
 #define NNCLR_TRAIN_TRAINER_H
@@ -17,21 +17,20 @@
 
 typedef enum nnclr_request {
     NNCLR_GO_ON,
-    NNCLR_SAVE_NOW, /* write a checkpoint, then go on */
+    NNCLR_SAVE_NOW, /* write a checkpoint, then continue */
     NNCLR_STOP_NOW  /* write a checkpoint, then return */
 } nnclr_request;
 
 typedef enum nnclr_probe_end {
     NNCLR_PROBE_DONE,
-    NNCLR_PROBE_INTERRUPTED, /* there is a request to stop: it is made up for when the run goes on
-                              */
+    NNCLR_PROBE_INTERRUPTED, /* by a request to stop: made when the run is resumed */
     NNCLR_PROBE_FAILED
 } nnclr_probe_end;
 
 typedef struct nnclr_trainer_report {
     int64_t step, total; /* steps done */
     double loss;
-    double accuracy; /* of the last step that was measured: nn_acc, in fine-tuning batch_acc; NAN:
+    double accuracy; /* at the last step that was measured: nn_acc, in fine-tuning batch_acc; NAN:
                         there are no labels, or no such step yet */
 } nnclr_trainer_report;
 
@@ -39,13 +38,13 @@ typedef struct nnclr_trainer_callbacks {
     void *context;
     void (*on_step)(void *context, const nnclr_trainer_report *report);
     void (*on_message)(void *context,
-                       const char *text); /* something went wrong, training goes on */
+                       const char *text); /* something went wrong, but training continues */
     void (*on_warning)(void *context, const char *text); /* the run may be worth little: watch.h */
     nnclr_request (*should_stop)(
-        void *context); /* asked after each step; SAVE_NOW once a request */
-    /* Judges the network as it is, for a line of the metrics that holds step and epoch already:
+        void *context); /* asked after each step; SAVE_NOW once per request */
+    /* Judges the network as it is now, for a line of the metrics that already holds step and epoch:
      * before the first step (not in fine-tuning), after each `probe_every` epochs and at the end.
-     * NULL: no probe. It may read the trainer's parameters, and changes nothing. */
+     * NULL: no probe. It may read the trainer's parameters, but changes nothing. */
     nnclr_probe_end (*probe)(void *context, nnclr_probe_line *line, nnclr_error *e);
 } nnclr_trainer_callbacks;
 
@@ -53,81 +52,81 @@ typedef struct nnclr_trainer_options {
     const nnclr_config *config;
     const nnclr_training_data *data;
     nnclr_tensor_reader *init; /* weights to start a new run from; NULL: random ones */
-    const char *init_prefix;   /* of their names; NULL: the one that there is */
+    const char *init_prefix;   /* of their names; NULL: the only one there is */
     nnclr_engine *engine;
-    nnclr_run *run;      /* NULL: only to be rehearsed */
+    nnclr_run *run;      /* NULL: for a rehearsal only */
     const char *program; /* name and version */
     int threads;         /* of the loader */
-    /* A checkpoint is due after so many steps, or seconds; 0: not by that. */
+    /* A checkpoint is due after this many steps, or seconds; 0: not by that measure. */
     int64_t save_steps;
     double save_seconds;
-    int64_t keep;        /* newest checkpoints that stay, the current one included */
+    int64_t keep;        /* how many of the newest checkpoints stay, including the current one */
     int64_t log_every;   /* steps per line of metrics */
-    double max_seconds;  /* stop after that; 0: never */
-    int64_t probe_every; /* epochs; 0: each */
+    double max_seconds;  /* stop after this; 0: never */
+    int64_t probe_every; /* epochs; 0: every one */
     nnclr_trainer_callbacks callbacks;
 } nnclr_trainer_options;
 
 typedef struct nnclr_trainer nnclr_trainer;
 
-/* Everything in `options` but itself stays the caller's and must outlive the trainer. `resume`
- * (NULL: a new run) is the run's checkpoint with its info: weights, momentum, support set and step
- * come from it. Nothing is written yet: a new run's checkpoint of step 0 comes with
- * nnclr_trainer_run. */
+/* `options` itself is copied; everything it points to stays the caller's and must outlive the
+ * trainer. `resume` (NULL: a new run) is the run's checkpoint with its info: weights, momentum,
+ * support set and step come from it. Nothing is written yet: a new run's checkpoint of step 0 comes
+ * with nnclr_trainer_run. */
 nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
                                     nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
                                     nnclr_error *e);
 void nnclr_trainer_free(nnclr_trainer *trainer); /* NULL is fine */
 
-/* What options.init had for the run. */
+/* What options.init held for the run. */
 nnclr_initial_state nnclr_trainer_initial_state(const nnclr_trainer *trainer);
 /* The trainer's, for a probe. */
 nnclr_parameters *nnclr_trainer_parameters(nnclr_trainer *trainer);
 
 typedef struct nnclr_trainer_result {
     int64_t step, total;
-    bool finished;       /* else stopped early */
+    bool finished;       /* otherwise stopped early */
     bool save_failed;    /* the newest checkpoint on disk is older than `step` */
     bool metrics_failed; /* lines of metrics.jsonl are missing */
-    bool keep_failed;    /* the newest numbered checkpoint is missing, or one too many is there */
+    bool keep_failed;    /* the newest numbered checkpoint is missing, or there is one too many */
     nnclr_error failure; /* the last of these */
 } nnclr_trainer_result;
 
-/* Trains to the end or to a stop, and writes the last checkpoint and, when finished, DONE. False on
- * what cannot go on: a record that cannot be read or decoded (a checkpoint is written before), a
- * loss or weights that are not finite (the last checkpoint is kept), a probe that fails before the
- * first step. A checkpoint that cannot be
- * written is reported, and tried again when the next is due; so is a probe that fails later. */
+/* Trains to the end or to a stop, and writes the last checkpoint and, when finished, DONE. False if
+ * training cannot continue: a record that cannot be read or decoded (a checkpoint is written
+ * first), a loss or weights that are not finite (the last checkpoint is kept), a probe that fails
+ * before the first step. A checkpoint that cannot be written is reported, and tried again when the
+ * next is due; so is a probe that fails later. */
 bool nnclr_trainer_run(nnclr_trainer *trainer, nnclr_trainer_result *result, nnclr_error *e);
 
 /* ---- before anything is spent ---- */
 
-/* Bytes that the trainer holds while it trains, beside the cache of the data. */
+/* Bytes that the trainer holds while it trains, in addition to the cache of the data. */
 typedef struct nnclr_trainer_memory {
     size_t weights, gradients, momentum, statistics;
     size_t backbone;    /* of micro-batches: 0 without */
     size_t activations; /* of the network, or of its heads: with their gradients, packed weights and
                            the engine's workspace */
     size_t method;      /* rows, similarities, picks */
-    size_t support;     /* rows and what is known of them */
-    size_t batches;     /* views that the loader works ahead with */
+    size_t support;     /* rows and their metadata */
+    size_t batches;     /* views that the loader makes ahead */
 } nnclr_trainer_memory;
 
 nnclr_trainer_memory nnclr_trainer_memory_of(const nnclr_trainer *trainer);
-/* Appends the memory plan of the pass over all of the batch, or of that of a micro-batch through
+/* Appends the memory plan of the pass over the whole batch, or of the pass of a micro-batch through
  * the backbone, which may be empty: nnclr_execution_print_plan. */
 bool nnclr_trainer_print_plan(const nnclr_trainer *trainer, bool backbone, nnclr_buffer *out,
                               nnclr_error *e);
 
 typedef struct nnclr_trainer_speed {
-    int64_t steps;  /* that were measured */
-    double seconds; /* a step, their mean */
-    double waiting; /* the share of it in which the network waited for views */
+    int64_t steps;  /* how many were measured */
+    double seconds; /* per step, the mean */
+    double waiting; /* the share of the time that the network waited for views */
 } nnclr_trainer_speed;
 
-/* Takes real steps, first some that are not measured, then until `limit` seconds have gone by, at
- * least one and at most 20; a first step that takes longer than that is the measurement. Writes
- * nothing. The trainer can only be freed behind it. */
+/* Takes real steps: first some that are not measured, then at least one and at most 20, until
+ * `limit` seconds have passed; if the first step takes longer than that, it is the measurement.
+ * Writes nothing. After this the trainer can only be freed. */
 bool nnclr_trainer_rehearse(nnclr_trainer *trainer, double limit, nnclr_trainer_speed *speed,
                             nnclr_error *e);
 

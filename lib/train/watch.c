@@ -6,7 +6,7 @@
 
 /* Healthy runs on CIFAR-10 stay above a rank of 5 and a spread of 0.8. */
 static const double least_rank = 2, least_spread = 0.01;
-/* Times chance: healthy runs reach ten times chance in the epoch behind the warm-up. */
+/* Times chance: healthy runs reach ten times chance in the epoch after the warm-up. */
 static const double least_above_chance = 1.2;
 static const double most_self = 0.5;
 /* 1/3 when shuffled. */
@@ -30,7 +30,7 @@ nnclr_watch_facts nnclr_watch_facts_of(const nnclr_config *config, const nnclr_p
 
 /* ---- the questions ---- */
 
-/* Comparisons with NAN are false: what is undefined deserves no warning. */
+/* Comparisons with NAN are false: an undefined number gives no warning. */
 bool nnclr_watch_asks(nnclr_warning warning, const nnclr_watch_facts *facts,
                       const nnclr_observation *o) {
     const bool filled = o->first >= facts->filled;
@@ -38,7 +38,7 @@ bool nnclr_watch_asks(nnclr_warning warning, const nnclr_watch_facts *facts,
     case NNCLR_WARN_RANDOM_PICKS:
         return filled && o->nn_initial > 0;
     case NNCLR_WARN_COLLAPSE:
-        /* The spread alone shows a constant with noise upon it, whose rank is high; the rank alone
+        /* Only the spread shows a constant with noise added, whose rank is high; only the rank
          * shows embeddings along one line. */
         return filled && (o->z_spread < least_spread || o->z_rank < least_rank);
     case NNCLR_WARN_CHANCE:
@@ -63,16 +63,15 @@ void nnclr_watch_explain(nnclr_warning warning, const nnclr_watch_facts *facts,
         snprintf(when, sizeof when, "steps %lld to %lld", (long long)o->first, (long long)o->last);
     switch (warning) {
     case NNCLR_WARN_RANDOM_PICKS:
-        snprintf(
-            text, size,
-            "%s: a share of %.3g of the picks are initial random rows (nn_initial), though the "
-            "support set was full from step %lld on: these positives are noise; do not use "
-            "this run, and report it with its run.json",
-            when, o->nn_initial, (long long)facts->filled);
+        snprintf(text, size,
+                 "%s: a share of %.3g of the picks are initial random rows (nn_initial), although "
+                 "the support set has been full since step %lld: these positives are noise; do not "
+                 "use this run, and report it with its run.json",
+                 when, o->nn_initial, (long long)facts->filled);
         return;
     case NNCLR_WARN_COLLAPSE:
         snprintf(text, size,
-                 "%s: the embeddings collapse, so that pictures can hardly be told apart (z_spread "
+                 "%s: the embeddings have collapsed: pictures can hardly be told apart (z_spread "
                  "%.3g, z_rank %.3g): start again with a lower --lr, a longer --warmup or stronger "
                  "augmentation, and with a predictor if there is none",
                  when, o->z_spread, o->z_rank);
@@ -92,13 +91,11 @@ void nnclr_watch_explain(nnclr_warning warning, const nnclr_watch_facts *facts,
                  when, o->nn_self, facts->queue, (long long)facts->records);
         return;
     case NNCLR_WARN_ORDER:
-        snprintf(
-            text, size,
-            "%s: the batches hold records that lie close together (batch_spread %.3g, shuffled "
-            "1/3): negatives that are alike teach little; give a larger --shuffle-window, or "
-            "shuffle "
-            "the file of --views",
-            when, o->batch_spread);
+        snprintf(text, size,
+                 "%s: the batches hold records that are close together in the data (batch_spread "
+                 "%.3g; shuffled: 1/3): negatives that are alike teach little; give a larger "
+                 "--shuffle-window, or shuffle the file of --views",
+                 when, o->batch_spread);
         return;
     case NNCLR_WARNINGS:
         break;
@@ -150,7 +147,7 @@ static void ask_about_means(nnclr_watch *watch) {
     forget(watch);
 }
 
-/* Whether the means would mix what lies before a step with what lies behind it. */
+/* Whether the means would mix steps before `step` with steps after it. */
 static bool straddles(const nnclr_watch *watch, int64_t step, int64_t now) {
     return watch->pictures > 0 && watch->first < step && step <= now;
 }

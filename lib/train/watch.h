@@ -1,12 +1,12 @@
-/* What in the metrics a person should be told of: a run that trains on noise, or has collapsed,
+/* What the user should be told about the metrics: a run that trains on noise, or has collapsed,
  * ends like any other and leaves a checkpoint like any other.
  *
  * Each question is a pure function of the run and of means over measured steps, its threshold in
- * watch.c. A watch forms those means and asks: about random picks at every measured step, else at
- * the end of an epoch, once NNCLR_WATCH_PICTURES pictures have been measured since it last asked,
- * so that chance alone does not cross a threshold; and never about steps from both before and
- * behind the end of the warm-up, or the step that finds the support set full. Each warning is given
- * once. */
+ * watch.c. A watch forms those means and asks: about random picks at every measured step; about the
+ * rest at the end of an epoch, once NNCLR_WATCH_PICTURES pictures have been measured since it last
+ * asked, so that chance alone does not cross a threshold. It never asks about steps from both
+ * before and after the end of the warm-up, or the step that finds the support set full. Each
+ * warning is given once. */
 #ifndef NNCLR_TRAIN_WATCH_H
 #define NNCLR_TRAIN_WATCH_H
 
@@ -22,10 +22,10 @@ enum { NNCLR_WATCH_PICTURES = 1000 };
 
 typedef enum nnclr_warning {
     NNCLR_WARN_RANDOM_PICKS, /* initial rows are picked after the support set was filled */
-    NNCLR_WARN_COLLAPSE,     /* the embeddings do not differ, or in one direction only */
+    NNCLR_WARN_COLLAPSE,     /* the embeddings do not differ, or only along one direction */
     NNCLR_WARN_CHANCE,       /* views are recognised no better than by chance */
     NNCLR_WARN_OWN_PICTURE,  /* the neighbours are mostly the query's own picture */
-    NNCLR_WARN_ORDER,        /* a batch holds records that lie together */
+    NNCLR_WARN_ORDER,        /* a batch holds records that are close together in the data */
     NNCLR_WARNINGS
 } nnclr_warning;
 
@@ -33,10 +33,10 @@ typedef enum nnclr_warning {
 typedef struct nnclr_watch_facts {
     int batch;       /* candidates that a view is compared with */
     int64_t warmup;  /* steps */
-    int64_t filled;  /* the first step that finds no initial row; INT64_MAX: the support set stays
-                        as it is, or there is none */
-    bool frozen;     /* the support set, as a control */
-    int64_t records; /* pictures there are */
+    int64_t filled;  /* the first step that finds no initial row; INT64_MAX: the support set never
+                        changes, or there is none */
+    bool frozen;     /* the support set is, as a control */
+    int64_t records; /* number of pictures */
     int queue;       /* rows of the support set */
 } nnclr_watch_facts;
 
@@ -49,7 +49,7 @@ typedef struct nnclr_observation {
     double contrast_acc, nn_initial, nn_self, z_rank, z_spread, batch_spread;
 } nnclr_observation;
 
-/* Whether this deserves the warning. */
+/* Whether this observation deserves the warning. */
 bool nnclr_watch_asks(nnclr_warning warning, const nnclr_watch_facts *facts,
                       const nnclr_observation *o);
 /* One sentence: what was seen, what it means, what to do. */

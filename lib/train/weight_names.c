@@ -4,13 +4,13 @@
 #include <string.h>
 
 enum {
-    NETWORKS_MOST = 4, /* in a file, that a message names */
+    NETWORKS_MOST = 4, /* of a file, that a message names */
     STARTS_MOST = 6,   /* of names, that a message shows */
-    CHILD_OF_RESNET = 4 /* the number of layer1 behind conv1, bn1, relu and maxpool */,
-    CHILD_OF_LIGHTLY = 2 /* and behind conv1 and bn1 alone */
+    CHILD_OF_RESNET = 4 /* the number of layer1 after conv1, bn1, relu and maxpool */,
+    CHILD_OF_LIGHTLY = 2 /* and after conv1 and bn1 alone */
 };
 
-/* A block's first convolution, with which a network is found. */
+/* A block's first convolution, by which a network is found. */
 #define BLOCK "0.conv1.weight"
 
 /* ---- from torchvision's names ---- */
@@ -60,8 +60,8 @@ static const struct {
 } ways[] = {{"layer1." BLOCK, 0}, {"4." BLOCK, CHILD_OF_RESNET}, {"2." BLOCK, CHILD_OF_LIGHTLY}};
 enum { WAYS = sizeof ways / sizeof *ways };
 
-/* Whether `name` is the block that way's, below a prefix, which is put into *names. What a
- * checkpoint keeps of its momentum is called as the network is. */
+/* Whether `name` is the block, named in that way, below a prefix, which is put into *names. A
+ * checkpoint's momentum has the same names as the network, and is skipped. */
 static bool is_block(const char *name, int way, nnclr_weight_names *names) {
     const size_t size = strlen(name), tail = strlen(ways[way].block);
     if (size < tail || strcmp(name + size - tail, ways[way].block) != 0 ||
@@ -72,7 +72,8 @@ static bool is_block(const char *name, int way, nnclr_weight_names *names) {
     return size == tail || name[size - tail - 1] == '.';
 }
 
-/* The third stage of a Sequential of lightly's has the number that the first has in another one. */
+/* The third stage in lightly's kind of Sequential has the number that the first has in the other
+ * kind. */
 static bool is_network(const nnclr_tensor_reader *reader, nnclr_weight_names *names) {
     if (names->first_stage == CHILD_OF_RESNET) {
         nnclr_weight_names other = *names;
@@ -85,7 +86,7 @@ static bool is_network(const nnclr_tensor_reader *reader, nnclr_weight_names *na
     return true;
 }
 
-/* All networks of the file, or some of them where there are many; how many. */
+/* Finds all networks of the file, or some of them if there are many; returns how many. */
 static int find_networks(const nnclr_tensor_reader *reader,
                          nnclr_weight_names networks[NETWORKS_MOST]) {
     int count = 0;
@@ -173,10 +174,10 @@ bool nnclr_weight_names_find(const nnclr_tensor_reader *reader, const char *want
     nnclr_weight_names networks[NETWORKS_MOST];
     if (nnclr_tensor_reader_metadata(reader, "nnclr.kind")) {
         *names = (nnclr_weight_names){.prefix = "backbone."};
-        return !wanted || nnclr_fail(e, NNCLR_ERROR_USAGE,
-                                     "%s: is a checkpoint, whose names are known: leave --prefix "
-                                     "out",
-                                     nnclr_tensor_reader_path(reader));
+        return !wanted ||
+               nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "%s: is a checkpoint, whose names are known: leave --prefix out",
+                          nnclr_tensor_reader_path(reader));
     }
     const int count = find_networks(reader, networks);
     if (count == 0)

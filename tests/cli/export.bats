@@ -93,7 +93,7 @@ PY
         python3 "$NNCLR_ROOT/tests/cli/weights.py" plain.safetensors odd.safetensors "first=backbone.$change"
         for file in x.safetensors x.onnx; do
             expect 1 nnclr-export -o $file odd.safetensors
-            expect_message nnclr-export "odd.safetensors: tensor backbone.${change%:*} holds ${change#*:}, which is no finite number"
+            expect_message nnclr-export "odd.safetensors: tensor backbone.${change%:*} holds ${change#*:}, which is not a finite number"
             [ ! -e $file ]
         done
     done

@@ -146,7 +146,7 @@ sweep() { # CALLS ERRNO [option...]
     # The checkpoint of step 1: three writes and what follows; metrics are left alone.
     run_with "link:3:ENOSPC"
     [ "$status" -eq 0 ]
-    expect_message nnclr-pretrain "run/$CHECKPOINT: No space left on device; training goes on, and will try again when the next checkpoint is due"
+    expect_message nnclr-pretrain "run/$CHECKPOINT: No space left on device; training continues, and will try again when the next checkpoint is due"
     check_outcome
 }
 
@@ -159,7 +159,7 @@ sweep() { # CALLS ERRNO [option...]
     run_with "write:$k:ENOSPC"
     [ "$status" -eq 1 ]
     [ "${#stderr_lines[@]}" -eq 2 ]
-    [[ ${stderr_lines[0]} == *"metrics.jsonl: No space left on device; training goes on, but lines of the metrics will be missing" ]]
+    [[ ${stderr_lines[0]} == *"metrics.jsonl: No space left on device; training continues, but lines of the metrics will be missing" ]]
     [[ ${stderr_lines[1]} == *"the checkpoint is complete, but lines of the metrics are missing" ]]
     [ "$(jq -c .step run/metrics.jsonl | tr '\n' ' ')" = "1 3 " ]
     cmp run/$CHECKPOINT "$whole/$CHECKPOINT"
@@ -172,7 +172,7 @@ sweep() { # CALLS ERRNO [option...]
     # It becomes read-only on the way: nothing can be made or renamed any more.
     run_with "open,link,rename:13:EROFS:all"
     [ "$status" -eq 1 ]
-    grep -q "$CHECKPOINT: Read-only file system; training goes on, and will try again" <<<"$stderr"
+    grep -q "$CHECKPOINT: Read-only file system; training continues, and will try again" <<<"$stderr"
     grep -q "$CHECKPOINT: Read-only file system; the run is not complete" <<<"$stderr"
     local saved=none
     check_checkpoints

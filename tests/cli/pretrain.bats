@@ -489,7 +489,7 @@ END
     umount disk
     cat messages
     [ $status -eq 1 ]
-    grep -q "training goes on, and will try again" messages
+    grep -q "training continues, and will try again" messages
     grep -q "make room and give --resume" messages
     [ "$(step_of kept)" = 0 ]
     run -1 grep "^\.checkpoint" <<<"$files"

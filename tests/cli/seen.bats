@@ -282,12 +282,12 @@ open("constant.safetensors", "wb").write(bytes_)
 END
     expect 0 watched --lr 0 --init constant.safetensors -o run s.tar.zst
     echo "$stderr"
-    [ "$(grep -c 'warning: .*: the embeddings collapse, .*start again with a lower --lr' <<<"$stderr")" = 1 ]
+    [ "$(grep -c 'warning: .*: the embeddings have collapsed: .*start again with a lower --lr' <<<"$stderr")" = 1 ]
     # With lines that are rarer than epochs, too; -q asks only for errors.
     expect 0 nnclr-pretrain --preset tiny --size 16 --batch 40 --queue 40 --epochs 30 --lr 0 \
         --init constant.safetensors --log-every 1000 -o rare s.tar.zst
     [ "$(wc -l <rare/metrics.jsonl)" = 1 ]
-    [ "$(grep -c "warning: .*: the embeddings collapse" <<<"$stderr")" = 1 ]
+    [ "$(grep -c "warning: .*: the embeddings have collapsed" <<<"$stderr")" = 1 ]
     expect 0 watched -q --lr 0 --init constant.safetensors -o quiet s.tar.zst
     [ -z "$stderr" ]
 }

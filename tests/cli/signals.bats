@@ -106,7 +106,7 @@ ends_with() { # STATUS: that of a shell, 128 + N for signal N
     cat messages
     [ "$(wc -l <messages)" = 1 ]
     step=$(step_of run/$CHECKPOINT)
-    grep -q "s.tar.zst: .*; the checkpoint of step $step is written: when that is put right, --resume goes on" messages
+    grep -q "s.tar.zst: .*; the checkpoint of step $step is written: once that is fixed, --resume continues" messages
     [ "$step" -ge 2 ]
     [ "$step" = "$(lines run)" ]
     cp whole.tar.zst s.tar.zst

@@ -396,7 +396,7 @@ END
         rm -rf run
     done <<END
 2|--arch resnet34 --init old/$CHECKPOINT|there is no tensor backbone.layer1.2.conv1.weight, of shape [8,8,3,3]; its backbone is not that of this run: give --arch resnet18 --width 0.125 --stem cifar
-2|--width 0.25 --init old/$CHECKPOINT|tensor backbone.conv1.weight has shape [8,3,3,3], where this network has [16,3,3,3]; its backbone
+2|--width 0.25 --init old/$CHECKPOINT|tensor backbone.conv1.weight has shape [8,3,3,3], but this network has [16,3,3,3]; its backbone
 2|--init deep/$CHECKPOINT|tensor backbone.layer1.2.conv1.weight has no place in this network; its backbone is not that of this run: give --arch resnet34
 1|--init e.safetensors.zst|is an embedding file, not a checkpoint file
 1|--init s.tar.zst|is a shard, not a tensor file

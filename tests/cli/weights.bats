@@ -230,19 +230,19 @@ exported|children=4 prefix=backbone. drop=backbone.1.bias|there is no tensor bac
 exported|children=4 prefix=backbone. drop=backbone.7.1.bn2.running_var|there is no tensor backbone.7.1.bn2.running_var, of shape [64]
 exported|rename=bn1.bias:bn1.beta|there is no tensor bn1.bias, of shape [8]
 exported|drop=layer4.1.bn2.running_var|there is no tensor layer4.1.bn2.running_var, of shape [64]
-exported|drop=layer4.1.conv1.weight|2, 2, 2 and 1 basic blocks below layer1 to layer4 are no ResNet of depth 18
+exported|drop=layer4.1.conv1.weight|2, 2, 2 and 1 basic blocks below layer1 to layer4 are not a ResNet of depth 18
 exported|drop=layer3.0.conv1.weight|there is no tensor layer3.0.conv1.weight, which a ResNet has
-exported|shape=layer2.0.downsample.0.weight:16,8,3,3|tensor layer2.0.downsample.0.weight has shape [16,8,3,3], where this network has [16,8,1,1]
-exported|shape=bn1.weight:9|tensor bn1.weight has shape [9], where this network has [8]
+exported|shape=layer2.0.downsample.0.weight:16,8,3,3|tensor layer2.0.downsample.0.weight has shape [16,8,3,3], but this network has [16,8,1,1]
+exported|shape=bn1.weight:9|tensor bn1.weight has shape [9], but this network has [8]
 exported|shape=conv1.weight:8,3,5,5|tensor conv1.weight of shape [8,3,5,5]: the stem is neither 7x7 nor 3x3
 exported|shape=conv1.weight:8,1,3,3|tensor conv1.weight of shape [8,1,3,3]: the stem is neither
-exported|shape=conv1.weight:4104,3,3,3|tensor conv1.weight of shape [4104,3,3,3]: the width is no multiple of 8 from 8 to 4096
+exported|shape=conv1.weight:4104,3,3,3|tensor conv1.weight of shape [4104,3,3,3]: the width is not a multiple of 8 from 8 to 4096
 exported|shape=conv1.weight:8|tensor conv1.weight of shape [8]: the stem
 exported|drop=conv1.weight add=conv1.0.weight|tensor conv1.0.weight of shape [1]: a stem of several convolutions (timm's ResNet-D) is not supported
 exported|add=layer1.0.se.fc1.weight|tensor layer1.0.se.fc1.weight has no place in this network
 exported|add=attnpool.positional_embedding|tensor attnpool.positional_embedding has no place in this network
-exported|first=layer1.0.conv1.weight:nan|tensor layer1.0.conv1.weight holds nan, which is no finite number
-exported|first=bn1.running_var:-1|tensor bn1.running_var holds -1, which is no variance
+exported|first=layer1.0.conv1.weight:nan|tensor layer1.0.conv1.weight holds nan, which is not a finite number
+exported|first=bn1.running_var:-1|tensor bn1.running_var holds -1, which is not a variance
 deep|shape=layer1.0.conv2.weight:16,1,3,3|tensor layer1.0.conv2.weight of shape [16,1,3,3]: grouped convolutions (ResNeXt) are not supported
 deep|shape=layer1.0.conv1.weight:16,8,1,1|tensor layer1.0.conv1.weight of shape [16,8,1,1]: a block wider or narrower than the stem (a wide ResNet)
 TABLE
@@ -256,7 +256,7 @@ TABLE
         expect 1 nnclr-embed -q -m odd.safetensors -o x.emb train.tar.zst
         expect_message nnclr-embed "odd.safetensors: $words"
     done <<'TABLE'
-\\"width\\":0.125|\\"width\\":64.00|tensor conv1.weight has shape [8,3,3,3], where this network has [4096,3,3,3]
+\\"width\\":0.125|\\"width\\":64.00|tensor conv1.weight has shape [8,3,3,3], but this network has [4096,3,3,3]
 resnet18\\"|resnet34\\"|there is no tensor layer1.2.conv1.weight
 \\"size\\":32|\\"size\\":00|nnclr.config
 "nnclr.step":"2"|"nnclr.step":"x"|nnclr.step is no number
@@ -286,7 +286,7 @@ TABLE
     change plain.safetensors half.safetensors type=F16
     expect 0 nnclr-pretrain -q $SMALL --init half.safetensors -o half train.tar.zst
     expect 2 nnclr-pretrain -q $SMALL --arch resnet34 --width 0.25 --init plain.safetensors -o other train.tar.zst
-    expect_message nnclr-pretrain "plain.safetensors: tensor conv1.weight has shape [8,3,3,3], where this network has [16,3,3,3]; its backbone is not that of this run: give --arch resnet18 --width 0.125 --stem cifar"
+    expect_message nnclr-pretrain "plain.safetensors: tensor conv1.weight has shape [8,3,3,3], but this network has [16,3,3,3]; its backbone is not that of this run: give --arch resnet18 --width 0.125 --stem cifar"
 }
 
 @test "linear evaluation on augmented views passes the views through such weights too" {

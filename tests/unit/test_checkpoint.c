@@ -365,7 +365,7 @@ static void numbers_that_nothing_goes_on_from(void) {
     open_state(&s, NNCLR_PRECISION_F32, &config);
     fill_state(&s, &config);
     check_flipped(&s, s.parameters.weights, NAN,
-                  "tensor backbone.conv1.weight holds nan, which is no finite number");
+                  "tensor backbone.conv1.weight holds nan, which is not a finite number");
     const double zero = 0;
     s.f.t->put(&s.f.g, s.parameters.weights, 1, NNCLR_F64, &zero);
     const nnclr_segment *statistics = nnclr_network_statistic_segments(s.net);
@@ -373,7 +373,7 @@ static void numbers_that_nothing_goes_on_from(void) {
     while (!strstr(statistics[i].name, "bn1.running_var"))
         i++;
     check_flipped(&s, nnclr_real_at(&s.f.g, s.parameters.statistics, statistics[i].offset), -1e-3f,
-                  "bn1.running_var holds -0.001, which is no variance");
+                  "bn1.running_var holds -0.001, which is not a variance");
     close_state(&s);
 }
 
@@ -434,7 +434,7 @@ static void batches_that_cannot_be_counted_on(void) {
         s.parameters.batches = counts[i];
         write_state(&s, path);
         CHECK(!load_state(&reader, path));
-        CHECK_SAYS(strstr(reader.e.message, "no count of batches"), "%s", reader.e.message);
+        CHECK_SAYS(strstr(reader.e.message, "not a count of batches"), "%s", reader.e.message);
         nnclr_checkpoint_info_free(&reader.info);
     }
     close_state(&s);
@@ -463,7 +463,7 @@ static void a_queue_that_is_none(void) {
     write_state(&s, path);
     nnclr_checkpoint_info_free(&reader.info);
     CHECK(!load_state(&reader, path));
-    CHECK_SAYS(strstr(reader.e.message, "row 11 of queue.embedding is no unit vector"), "%s",
+    CHECK_SAYS(strstr(reader.e.message, "row 11 of queue.embedding is not a unit vector"), "%s",
                reader.e.message);
     /* A blank picture's projection: nothing to normalise. */
     put_queue_row(&s, 11, 0);

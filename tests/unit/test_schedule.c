@@ -84,9 +84,9 @@ static void what_makes_no_run(void) {
     refused(&config, 64, "a warm-up of 11 steps is longer than the run of 10");
     config = config_of(1, 64, 0, 0);
     config.epochs = 0.001;
-    refused(&config, 64, "make no run");
+    refused(&config, 64, "do not make a run");
     config.epochs = 1e300;
-    refused(&config, 64, "make no run");
+    refused(&config, 64, "do not make a run");
 }
 
 int main(void) {

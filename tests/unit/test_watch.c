@@ -127,7 +127,7 @@ static void order(void) {
 
 static void every_sentence_says_what_to_do(void) {
     static const char *const words[NNCLR_WARNINGS][3] = {
-        {"steps 11 to 14", "full from step 11", "report it"},
+        {"steps 11 to 14", "full since step 11", "report it"},
         {"z_spread 0.6, z_rank 9", "collapse", "--lr"},
         {"contrast_acc 0.2 of a batch of 100", "by chance", "nnclr-views --sheet"},
         {"0.1 of the neighbours", "1000 rows for 400 pictures", "--exclude-self"},
