@@ -44,7 +44,7 @@ END {
     print "        [[ $word == -* ]] || return 0"
     print "        words='" all "' ;;"
     print "    esac"
-    print "    # no file where no word fits"
+    print "    # no file name if no word fits"
     print "    compopt +o default"
     print "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")"
     print "}"

@@ -3,7 +3,7 @@
 #
 #   --help | awk -v program=NAME -f cmd/completions/options.awk -f cmd/completions/SHELL.awk
 #
-# Leaves for the file of the shell, for i from 1 to options:
+# Leaves for the shell's file, for i from 1 to options:
 #
 #   name[i]      the long name, without dashes
 #   letter[i]    the short name, or ""

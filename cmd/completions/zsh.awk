@@ -1,11 +1,11 @@
 # Completions for zsh; reads what options.awk leaves.
 
-function quoted(word) { # inside of single quotes
+function quoted(word) { # inside single quotes
     gsub(/'/, "'\\''", word)
     return word
 }
 
-function explained(sentence) { # inside of [ ]
+function explained(sentence) { # inside [ ]
     gsub(/[][\\]/, "\\\\&", sentence)
     return quoted(sentence)
 }

@@ -14,14 +14,14 @@
     var main = document.querySelector("main");
     document.documentElement.classList.add("works");
 
-    /* What a picture is called, by its caption and its name. */
+    /* The words that a picture is found by: its caption and its name. */
     var words = function (pic) {
         return (pic.textContent + " " + pic.querySelector(".box").title).toLowerCase();
     };
     /* A query with its neighbours, a group, or a picture by itself. */
     var item = function (pic) { return pic.closest(".query, .group") || pic; };
 
-    /* Search: all that shows a picture of this class, name or record. */
+    /* Search: only items that show a picture of this class, name or record. */
     var pics = all(".pic");
     var items = pics.map(item).filter(function (one, i, those) { return those.indexOf(one) === i; });
     var sections = all("section");
@@ -51,7 +51,7 @@
         var bar = make("div", { className: "tools find" });
         main.parentNode.insertBefore(bar, main);
         sought = make("input", { type: "search", placeholder: "Class, name or record" }, bar);
-        sought.setAttribute("aria-label", "Show what has a picture of this class, name or record");
+        sought.setAttribute("aria-label", "Show only what has a picture of this class, name or record");
         found = make("output", {}, bar);
         sought.addEventListener("input", show);
     }
@@ -84,7 +84,7 @@
     }
     if (found) show();
 
-    /* Tables: a click on a heading sorts, a second one turns round. What was folded joins. */
+    /* Tables: a click on a heading sorts, a second one reverses. Folded rows join the others. */
     all("#classes").forEach(function (section) {
         var tables = all("table.sorts", section), body = tables.length ? tables[0].tBodies[0] : null;
         tables.slice(0, 1).forEach(function (table) {
@@ -183,7 +183,7 @@
     });
     all("span.box").forEach(function (box) { if (numbered(box)) box.tabIndex = 0; });
 
-    /* A link into a fold opens it; paper shows everything. */
+    /* A link into a fold opens it; printing shows everything. */
     var arrive = function () {
         var to = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
         if (to) { unfold(to); to.scrollIntoView(); }

@@ -2,11 +2,10 @@
  * only rows that are very much alike.
  *
  * Features after a ReLU are all positive: whatever they show, their cosines are large. So a
- * network's rows are compared minus their mean: the cosine of a and b is that of a/|a| - m and
- * b/|b|
- * - m, where m is the mean of the unit rows and one row of zeros, so that a set of only two rows
- * does not lose all that they share. Rows of pixels are compared minus the means of their own three
- * channels: a flat picture of any colour is like no other.
+ * network's rows are compared minus their mean: the cosine of a and b is that of (a/|a| - m) and
+ * (b/|b| - m), where m is the mean of the unit rows and one row of zeros, so that a set of only two
+ * rows does not lose all that they share. Rows of pixels are compared minus the means of their own
+ * three channels: a flat picture of any colour is like no other.
  *
  * The sketch of a row holds its coordinates in the few directions along which the rows differ most,
  * and the length of what is left. By Cauchy and Schwarz the product of two sketches is not below
