@@ -212,7 +212,7 @@ END
     expect_message nnclr-prep 'a\xc2\x9bb\x9bc\xe2\x80\xaed\xe2\x80\x8de\xe2\x81\xa6'$'\xc3\xa4: No such file'
     expect 1 nnclr-prep -o "$BATS_TEST_TMPDIR/x" "$(printf 'deep/%.0s' $(seq 600))end"
     expect_message nnclr-prep "deep/deep/"
-    [[ $stderr == *" ... "*"deep/end: No such file or directory" ]]
+    [[ $stderr == *"..."*"deep/end: No such file or directory" ]]
     expect 2 nnclr-prep "--list-$(printf 'long%.0s' $(seq 1000))" x
     [[ $stderr == *"(try nnclr-prep --help)" ]]
 }
