@@ -189,7 +189,7 @@ sweep() { # CALLS ERRNO [option...]
     cp -r "$whole" run
     run --separate-stderr bash -c "ulimit -f 100; exec nnclr-pretrain $TINY --steps 3 --force -o run s.tar.zst"
     [ "$status" -eq 1 ]
-    diff -r -x .lock "$whole" run
+    diff -r -x.lock "$whole" run
 }
 
 @test "the metrics are on the disk before the checkpoint that they lead to" {

@@ -126,7 +126,7 @@ writes_checkpoint() { # PID
         if cmp -s cut/$CHECKPOINT old/$CHECKPOINT; then
             older=$((older + 1))
             [ "$newer" -eq 0 ]
-            diff -r old cut -x .lock
+            diff -r -x.lock old cut
         else
             newer=$((newer + 1))
             expect_whole cut
