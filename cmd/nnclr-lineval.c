@@ -55,6 +55,22 @@ static bool check_fit(nnclr_cli *cli, const evaluation *v, nnclr_error *e) {
     return true;
 }
 
+/* With a single class any network is always right. */
+static void note_one_class(const evaluation *v) {
+    int64_t only = -1;
+    for (int64_t i = 0; i < v->train.rows.n; i++) {
+        const int64_t label = v->train.label[i];
+        if (label >= 0 && only >= 0 && label != only)
+            return;
+        only = label >= 0 ? label : only;
+    }
+    if (only >= 0)
+        nnclr_cli_note(v->cli,
+                       "all labels of TRAIN are %s: with one class the accuracy says nothing about "
+                       "the network",
+                       v->train.classes[only]);
+}
+
 static bool open_files(evaluation *v, nnclr_error *e) {
     const settings *s = v->settings;
     if (!nnclr_embedding_open(&v->train, v->cli->operands[0], e) ||
@@ -69,6 +85,7 @@ static bool open_files(evaluation *v, nnclr_error *e) {
         return false;
     for (int64_t i = 0; i < v->train.rows.n; i++)
         v->rows += v->train.label[i] >= 0;
+    note_one_class(v);
     return true;
 }
 

@@ -321,3 +321,12 @@ assert row["top1"] is None and row["top5"] is None and row["n"] == 0'
     expect_message nnclr-lineval "No space left on device"
     [ -z "$output" ]
 }
+
+@test "labels of one class: the accuracy is called worthless" {
+    mkdir -p in/only
+    cp "$(shapes 20)"/star/*.jpg in/only
+    nnclr-prep -q -o s.tar.zst in
+    nnclr-embed -q --pixels 8 -o s.emb s.tar.zst
+    expect 0 nnclr-lineval --methods knn -k 1 s.emb s.emb
+    expect_message nnclr-lineval "all labels of TRAIN are only: with one class"
+}
