@@ -102,9 +102,11 @@ static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error 
     ok = ok && nnclr_page(found, &options, &html, &pictures, e) &&
          nnclr_file_write(x->settings->html, html.data, html.size, e);
     inspector_progress_end(x);
+    const bool small = html.size < 1000000;
     if (ok)
-        nnclr_cli_note(x->cli, "wrote %s: %lld queries, %d pictures, %.1f MB", x->settings->html,
-                       (long long)found->count, pictures, (double)html.size / 1e6);
+        nnclr_cli_note(x->cli, "wrote %s: %lld queries, %d pictures, %.*f %s", x->settings->html,
+                       (long long)found->count, pictures, small ? 0 : 1,
+                       (double)html.size / (small ? 1e3 : 1e6), small ? "kB" : "MB");
     nnclr_buffer_free(&html);
     nnclr_buffer_free(&path);
     nnclr_free(history);
