@@ -101,9 +101,10 @@ typedef struct nnclr_cli {
  * and one sentence. SIGPIPE is ignored from then on: a write to a closed pipe fails instead, and
  * nnclr_cli_die ends a filter by that signal, quietly. */
 void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, char **argv);
-/* Wrong usage if the program also reads this file: for names that are made from an option's value.
- * Options that name files (INPUT, .makes) are checked against each other in nnclr_cli_begin. */
-void nnclr_cli_check_output(nnclr_cli *cli, const char *path);
+/* Wrong usage if a file that the program reads is called PREFIX-NUMBER..., as the files of a set or
+ * the pages of a sheet are; an ending of PREFIX does not count. Options that name files (INPUT,
+ * .makes) are checked against each other in nnclr_cli_begin. */
+void nnclr_cli_check_numbered(nnclr_cli *cli, const char *prefix);
 bool nnclr_cli_given(const nnclr_cli *cli, const char *option);
 
 /* A command line before it is parsed, whose options need no targets yet. */

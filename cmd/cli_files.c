@@ -1,4 +1,6 @@
 /* Before anything is written: no output may be an input, and no two outputs the same file. */
+#include <ctype.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,7 +71,7 @@ static void check_stdout(nnclr_cli *cli) {
     }
 }
 
-void nnclr_cli_check_output(nnclr_cli *cli, const char *path) {
+static void check_output(nnclr_cli *cli, const char *path) {
     nnclr_file_id id;
     const char *input = nnclr_file_identify(path, &id) ? find_input(cli, &id) : NULL;
     if (input)
@@ -77,6 +79,30 @@ void nnclr_cli_check_output(nnclr_cli *cli, const char *path) {
                         strcmp(input, "-") == 0 ? "standard input" : input,
                         strcmp(input, path) == 0 ? "" : " as ",
                         strcmp(input, path) == 0 ? "" : path);
+}
+
+/* A file of any number may be there without any of a smaller one. */
+void nnclr_cli_check_numbered(nnclr_cli *cli, const char *prefix) {
+    const char *slash = strrchr(prefix, '/'), *base = slash ? slash + 1 : prefix;
+    const size_t folder = (size_t)(base - prefix);
+    const size_t size = strlen(base) - strlen(nnclr_output_ending(prefix));
+    nnclr_buffer path = {0};
+    nnclr_error e = NNCLR_NO_ERROR;
+    if (!nnclr_buffer_printf(&path, &e, "%.*s.", (int)folder, prefix))
+        nnclr_cli_die(cli, &e);
+    DIR *names = opendir((const char *)path.data); /* NULL: nothing is there to be written over */
+    for (const struct dirent *name; names && (name = readdir(names));) {
+        if (strncmp(name->d_name, base, size) != 0 || name->d_name[size] != '-' ||
+            !isdigit((unsigned char)name->d_name[size + 1]))
+            continue;
+        path.size = folder;
+        if (!nnclr_buffer_printf(&path, &e, "%s", name->d_name))
+            nnclr_cli_die(cli, &e);
+        check_output(cli, (const char *)path.data);
+    }
+    if (names)
+        closedir(names);
+    nnclr_buffer_free(&path);
 }
 
 static void check_pair(nnclr_cli *cli, const nnclr_option *a, const nnclr_option *b) {
@@ -114,7 +140,7 @@ void nnclr_cli_check_files(nnclr_cli *cli) {
     for (size_t i = 0; i < cli->program->option_count; i++) {
         const char *file = output_of(&options[i]);
         if (file)
-            nnclr_cli_check_output(cli, file);
+            check_output(cli, file);
         for (size_t j = 0; file && j < i; j++)
             check_pair(cli, &options[j], &options[i]);
         if (options[i].makes & NNCLR_MAKES_RUN && target_of(&options[i]))

@@ -132,21 +132,6 @@ static int list_contents(nnclr_cli *cli, bool json) {
 
 /* ---- options ---- */
 
-/* The files of an existing set would be replaced. */
-static void check_set(nnclr_cli *cli, const settings *s) {
-    nnclr_buffer name = {0};
-    nnclr_error e = NNCLR_NO_ERROR;
-    for (size_t i = 0;; i++) {
-        name.size = 0;
-        if (!nnclr_shard_name_of(s->output, i, s->plain, &name, &e))
-            nnclr_cli_die(cli, &e);
-        if (access((const char *)name.data, F_OK) != 0)
-            break;
-        nnclr_cli_check_output(cli, (const char *)name.data);
-    }
-    nnclr_buffer_free(&name);
-}
-
 /* The ending names the format; with several files, their numbers go before it. */
 static void settle_output(settings *s) {
     const char *ending = s->output ? nnclr_output_ending(s->output) : "";
@@ -171,7 +156,7 @@ static void check_packing(nnclr_cli *cli, settings *s) {
         nnclr_cli_refuse_terminal(cli, "a shard");
     settle_output(s);
     if (s->shard_size > 0)
-        check_set(cli, s);
+        nnclr_cli_check_numbered(cli, s->output);
 }
 
 static void check_listing(nnclr_cli *cli) {

@@ -190,6 +190,8 @@ static void check(nnclr_cli *cli, const settings *s) {
                         picture);
     if (is_stdin(s->sheet) || is_stdin(s->html))
         nnclr_cli_usage(cli, "%s: standard output is for the table: give a file", picture);
+    if (s->sheet)
+        nnclr_cli_check_numbered(cli, s->sheet);
     if (s->query_shard && !s->query)
         nnclr_cli_usage(cli, "--query-shard goes with --query");
     if (picture && s->query && !s->query_shard)

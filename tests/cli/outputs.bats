@@ -206,6 +206,17 @@ refused() { # FILE COMMAND...
     [ "$(md5sum "$file")" = "$before" ]
 }
 
+@test "a numbered output is not written over an input, whatever other numbers are there" {
+    cp s.tar.zst out/p-000002.tar
+    refused out/p-000002.tar nnclr-prep -q --shard-size 1K -o out/p out/p-000002.tar
+    refused out/p-000002.tar nnclr-prep -q --shard-size 1K -o out/p.tar out/p-000002.tar
+    cp e.safetensors.zst out/s-2.png
+    refused out/s-2.png nnclr-queue-inspect -q -n 90 --sheet out/s.png out/s-2.png s.tar.zst
+    (cd out && refused s-2.png nnclr-queue-inspect -q -n 90 --sheet s.png s-2.png ../s.tar.zst)
+    [ ! -e out/p-000000.tar.zst ]
+    [ ! -e out/s-1.png ]
+}
+
 @test "an output that is an input: exit 2, and the file stays" {
     local checkpoint=run/checkpoint.safetensors.zst
     cp s.tar.zst out/shard
