@@ -5,13 +5,14 @@ CFLAGS   ?= -O2 -g
 SANITIZE ?=
 V        ?=
 
-# With build/ first in PATH, make and ccache would take the folder build/cc for the compiler.
-export PATH := $(shell set -f; IFS=:; for d in $$PATH; do [ -d "$$d/$(CC)" ] || p="$$p$${p:+:}$$d"; done; echo "$$p")
-
-# Each compiler and sanitiser has its own folder, so that switching does not rebuild.
+# Each compiler and sanitiser has its own folder, so that switching does not rebuild. It is not build/cc
+# itself: with build/ in PATH, make would take that for the compiler.
 comma    := ,
 BUILD    := build
-OUT      := $(BUILD)/$(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+OUT      := $(BUILD)/obj/$(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+comma    := ,
+BUILD    := build
+OUT      := $(BUILD)/obj/$(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
 PACKAGES := libjpeg libpng zlib openblas libzstd jansson libarchive
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wformat=2
@@ -30,7 +31,7 @@ $(error pkg-config does not find $(MISSING): run "make deps" once)
 endif
 # OpenBLAS is loaded by what multiplies: lib/engine/blas.c.
 LIBS := $(shell pkg-config --libs $(filter-out openblas,$(PACKAGES))) -lm -ldl
-MACHINE := $(shell PATH='$(PATH)' $(CC) -dumpmachine)
+MACHINE := $(shell $(CC) -dumpmachine)
 endif
 
 # One line per file, or with V=1 the command. If a file makes several objects, the line says which.
@@ -258,13 +259,19 @@ check-asan: ## the same under gcc's address and undefined-behaviour sanitisers; 
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined CFLAGS="-O1 -g" check
 
 # Every parser against libFuzzer under clang's sanitisers. `make check` does it for seconds; here each
+<<<<<<< HEAD
 # of the targets runs for FUZZ_SECONDS (FUZZ_TARGETS="jpeg png": only these), so all of them take
 # about three hours. Inputs that were found to be new stay in build/fuzz, and the next run goes on
 # with them. A finding ends it, and its file is named: build/cc/fuzz_NAME FILE runs it again.
+=======
+# of the targets runs for FUZZ_SECONDS (FUZZ_TARGETS="jpeg png": only these), so that all take some
+# three hours. What was found to be new stays in build/fuzz and is gone on with. A finding ends it,
+# and its file is named: build/obj/cc/fuzz_NAME FILE runs it again.
+>>>>>>> 744dc32 (Keep objects in build/obj, where no PATH takes a folder for the compiler)
 FUZZ_CC       ?= clang
 FUZZ_SECONDS  ?= 600
 FUZZ_SANITIZE := fuzzer,address,undefined,float-cast-overflow
-FUZZ_BIN      := $(BUILD)/$(notdir $(FUZZ_CC))-$(subst $(comma),-,$(FUZZ_SANITIZE))
+FUZZ_BIN      := $(BUILD)/obj/$(notdir $(FUZZ_CC))-$(subst $(comma),-,$(FUZZ_SANITIZE))
 FUZZ_WORKS    := echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return !p && n; }' | \
                  $(FUZZ_CC) -fsanitize=$(FUZZ_SANITIZE) -x c -o /dev/null - >/dev/null 2>&1
 FUZZ_ENV       = FUZZ_REPLAY=$(OUT) FUZZ_BIN=$$($(if $(SANITIZE),false,$(FUZZ_WORKS)) && echo $(FUZZ_BIN))
@@ -301,8 +308,8 @@ bench-lineval: all ## kNN and the linear classifier beside scikit-learn
 # The unit tests of what is threaded, and the tests of programs that compare numbers of threads.
 check-tsan: ## what is threaded, under the thread sanitiser
 	@$(MAKE) --no-print-directory SANITIZE=thread CFLAGS="-O1 -g" all tests examples
-	@tests/run $(addprefix $(BUILD)/$(notdir $(CC))-thread/,$(THREADED))
-	@NNCLR_BIN=$(abspath $(BUILD)/$(notdir $(CC))-thread) bats -f "number of threads" \
+	@tests/run $(addprefix $(BUILD)/obj/$(notdir $(CC))-thread/,$(THREADED))
+	@NNCLR_BIN=$(abspath $(BUILD)/obj/$(notdir $(CC))-thread) bats -f "number of threads" \
 	    tests/cli/prep.bats tests/cli/embed.bats tests/cli/pretrain.bats
 
 # libjpeg without its vector code, in which valgrind sees undefined bytes that decide nothing.

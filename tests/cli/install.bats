@@ -23,14 +23,6 @@ sources() { # the programs, by their sources
     basename -a "$NNCLR_ROOT"/cmd/nnclr-*.c | sed 's/\.c$//'
 }
 
-@test "a folder called as the compiler, as build/cc, may come first in PATH" {
-    need cc
-    mkdir cc
-    PATH=$PWD:$PATH expect 0 make -s -C "$NNCLR_ROOT" V=1 OUT="$PWD/out" "$PWD/out/lib/base/strings.o"
-    [ -z "$stderr" ]
-    [ -s out/lib/base/strings.o ]
-}
-
 @test "every program, page, example and completion is there, and nothing else" {
     {
         for program in $(sources); do
