@@ -10,9 +10,6 @@ V        ?=
 comma    := ,
 BUILD    := build
 OUT      := $(BUILD)/obj/$(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
-comma    := ,
-BUILD    := build
-OUT      := $(BUILD)/obj/$(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
 PACKAGES := libjpeg libpng zlib openblas libzstd jansson libarchive
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wformat=2
@@ -259,15 +256,9 @@ check-asan: ## the same under gcc's address and undefined-behaviour sanitisers; 
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined CFLAGS="-O1 -g" check
 
 # Every parser against libFuzzer under clang's sanitisers. `make check` does it for seconds; here each
-<<<<<<< HEAD
 # of the targets runs for FUZZ_SECONDS (FUZZ_TARGETS="jpeg png": only these), so all of them take
 # about three hours. Inputs that were found to be new stay in build/fuzz, and the next run goes on
-# with them. A finding ends it, and its file is named: build/cc/fuzz_NAME FILE runs it again.
-=======
-# of the targets runs for FUZZ_SECONDS (FUZZ_TARGETS="jpeg png": only these), so that all take some
-# three hours. What was found to be new stays in build/fuzz and is gone on with. A finding ends it,
-# and its file is named: build/obj/cc/fuzz_NAME FILE runs it again.
->>>>>>> 744dc32 (Keep objects in build/obj, where no PATH takes a folder for the compiler)
+# with them. A finding ends it, and its file is named: build/obj/cc/fuzz_NAME FILE runs it again.
 FUZZ_CC       ?= clang
 FUZZ_SECONDS  ?= 600
 FUZZ_SANITIZE := fuzzer,address,undefined,float-cast-overflow

@@ -46,6 +46,13 @@ sources() { # the programs, by their sources
         <({ sources | sed 's|^|bin/|'; echo libexec/nnclr/make-shapes; echo share/doc/nnclr/examples/shapes/run.sh; } | sort)
 }
 
+# With build/ first in PATH, as the README offers it, make would take build/cc for the compiler.
+@test "no folder in build/ has the name of a tool" {
+    for folder in "$NNCLR_ROOT"/build/*/; do
+        [ -z "$(type -P "$(basename "$folder")")" ]
+    done
+}
+
 @test "installed programs work without the folder they were built in" {
     for program in $(sources); do
         [ "$(command -v "$program")" = "$INSTALLED/bin/$program" ]
