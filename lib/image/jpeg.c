@@ -142,9 +142,9 @@ static void bound_work(j_common_ptr common) {
     if (job->work <= WORK_ALWAYS + WORK_A_BYTE * (uint64_t)job->size)
         return;
     nnclr_fail(job->out.e, NNCLR_ERROR_LIMIT,
-               "a JPEG of %u x %u pixels and over %d scans in %zu bytes: a file of that size holds "
-               "no such picture",
-               jpeg->image_width, jpeg->image_height, job->scan - 1, job->size);
+               "a JPEG of %u x %u pixels and %d scans or more in %zu bytes: a file of that size "
+               "holds no such picture",
+               jpeg->image_width, jpeg->image_height, job->scan, job->size);
     longjmp(job->out.to, 1);
 }
 

@@ -133,7 +133,8 @@ bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_erro
     const nnclr_run run = {.folder = (char *)folder};
     if (!nnclr_run_path(&run, NNCLR_RUN_CHECKPOINT, out, e))
         return false;
-    if (nnclr_run_has(&run, NNCLR_RUN_CHECKPOINT))
+    /* Without a descriptor: a lack of these is said by whoever opens the file. */
+    if (faccessat(AT_FDCWD, (const char *)out->data, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return true;
     if (nnclr_run_has(&run, NNCLR_RUN_DESCRIPTION) || nnclr_run_has(&run, NNCLR_RUN_STAGE))
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
