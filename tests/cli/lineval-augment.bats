@@ -195,7 +195,9 @@ END
     mkdir mixed
     cp -r "$folder"/* mixed
     cp "$folder"/bars/* mixed/
-    nnclr-prep -q -o mixed.tar.zst mixed
+    (cd mixed && find . -type f -printf '%P\t%h\n') | sed 's|\t\./|\t|; s|\t\.$||' >mixed.txt
+    nnclr-prep -q --list mixed.txt -o mixed.tar.zst mixed
+    [ "$(nnclr-prep --list-contents mixed.tar.zst | tail -n +2 | cut -f 2 | grep -c '^$')" -eq 5 ]
     expect 0 nnclr-lineval --augment -m "$checkpoint" --epochs 1 mixed.tar.zst test.tar.zst
     [[ ${lines[1]} == *" views=50 train=50 d=64 classes=10" ]]
 }
