@@ -306,7 +306,7 @@ END
         expect 2 nnclr-pretrain --resume "$name$value" -o run
         expect_message nnclr-pretrain "$name cannot be given with --resume"
         refused=$((refused + 1))
-    done < <(nnclr-pretrain --help | sed -n 's/^ *\(-., \)\?\(--[a-z-]*\) \?\([^ ]*\).*/\2 \3/p')
+    done < <(nnclr-pretrain --help | sed -n 's/^ \{2,6\}\(-., \)\?\(--[a-z-]*\) \?\([^ ]*\).*/\2 \3/p')
     [ "$refused" -ge 45 ]
     [ "$(step_of run/$CHECKPOINT)" = 1 ]
 }
