@@ -259,7 +259,7 @@ TABLE
 \\"width\\":0.125|\\"width\\":64.00|tensor conv1.weight has shape [8,3,3,3], but this network has [4096,3,3,3]
 resnet18\\"|resnet34\\"|there is no tensor layer1.2.conv1.weight
 \\"size\\":32|\\"size\\":00|nnclr.config
-"nnclr.step":"2"|"nnclr.step":"x"|nnclr.step is no number
+"nnclr.step":"2"|"nnclr.step":"x"|nnclr.step is not a number
 TABLE
 }
 
