@@ -65,6 +65,18 @@ static inline void jpeg_variant_row(const jpeg_variant *variant, const uint8_t *
         }
 }
 
+/* What was written to memory, as a buffer of ours. */
+static inline nnclr_buffer jpeg_variant_finish(struct jpeg_compress_struct *jpeg,
+                                               unsigned char **bytes, const unsigned long *size) {
+    nnclr_buffer out = {0};
+    nnclr_error e;
+    jpeg_finish_compress(jpeg);
+    jpeg_destroy_compress(jpeg);
+    CHECK_SAYS(nnclr_buffer_append(&out, *bytes, *size, &e), "%s", e.message);
+    free(*bytes);
+    return out;
+}
+
 /* The caller frees the bytes. */
 static inline nnclr_buffer jpeg_variant_encode(const nnclr_image *image,
                                                const jpeg_variant *variant, int quality) {
@@ -101,14 +113,8 @@ static inline nnclr_buffer jpeg_variant_encode(const nnclr_image *image,
                          image->width, row);
         jpeg_write_scanlines(&jpeg, &row, 1);
     }
-    jpeg_finish_compress(&jpeg);
-    jpeg_destroy_compress(&jpeg);
     free(row);
-    nnclr_buffer out = {0};
-    nnclr_error e;
-    CHECK_SAYS(nnclr_buffer_append(&out, bytes, size, &e), "%s", e.message);
-    free(bytes);
-    return out;
+    return jpeg_variant_finish(&jpeg, &bytes, &size);
 }
 
 enum { MOST_SCANS = 500 };
@@ -142,14 +148,8 @@ static inline nnclr_buffer jpeg_of_scans(int width, int height, bool arithmetic,
     memset(row, 128, (size_t)width);
     while (jpeg.next_scanline < jpeg.image_height)
         jpeg_write_scanlines(&jpeg, &row, 1);
-    jpeg_finish_compress(&jpeg);
-    jpeg_destroy_compress(&jpeg);
     free(row);
-    nnclr_buffer out = {0};
-    nnclr_error e;
-    CHECK_SAYS(nnclr_buffer_append(&out, bytes, size, &e), "%s", e.message);
-    free(bytes);
-    return out;
+    return jpeg_variant_finish(&jpeg, &bytes, &size);
 }
 
 #endif
