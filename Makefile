@@ -61,7 +61,7 @@ PROGRAMS := $(notdir $(basename $(wildcard cmd/nnclr-*.c)))
 THREADED := test_threads test_loader test_views test_shard test_epoch_order test_execution
 UNIT     := $(notdir $(basename $(wildcard tests/unit/test_*.c)))
 FUZZ     := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
-EXAMPLES := $(basename $(wildcard examples/*/*.c))
+EXAMPLES := $(basename $(wildcard examples/*.c examples/*/*.c))
 
 SCRIPTS  := tests/floors tests/lint tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
@@ -312,7 +312,7 @@ clean: ## remove build/
 	rm -rf $(BUILD)
 
 format: ## clang-format over every C file
-	clang-format -i $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] lib/*/*/*/*.[ch] cmd/*.[ch] tests/*/*.[ch] examples/*/*.[ch])
+	clang-format -i $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] lib/*/*/*/*.[ch] cmd/*.[ch] tests/*/*.[ch] examples/*.c examples/*/*.[ch])
 
 OBJECTS := $(LIB_OBJ) $(CMD_OBJ) $(NARROW) $(PROGRAMS:%=$(OUT)/cmd/%.o) $(EXAMPLES:%=$(OUT)/%.o) \
            $(UNIT:%=$(OUT)/tests/unit/%.o) $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/bench/*.c tests/fuzz/*.c))

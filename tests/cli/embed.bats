@@ -262,3 +262,15 @@ END
     expect 2 nnclr-embed -q -m $checkpoint --engine cuda -o p.emb train.tar.zst
     expect_message nnclr-embed "engine cuda is not built into this program"
 }
+
+@test "examples/embed.c: one picture's features by the library are the row that nnclr-embed writes" {
+    make_run
+    cp "$(find "$(shapes 100)" -type f | LC_ALL=C sort | sed -n 7p)" photo
+    nnclr-embed -q -m $checkpoint -o photo.emb photo
+    nnclr-export --format npy -o photo.npy photo.emb
+    tail -c 256 photo.npy | od -An -v -w4 -t f4 >row
+    expect 0 "$NNCLR_BIN/examples/embed" $checkpoint photo
+    printf '%s\n' "$output" | paste row - | awk '{ d = $1 - $2; if (NF != 2 || d > 1e-6 || d < -1e-6) exit 1 } END { exit NR != 64 }'
+    expect 1 "$NNCLR_BIN/examples/embed" $checkpoint row
+    expect_message embed 'row: not a JPEG, PNG or PPM'
+}
