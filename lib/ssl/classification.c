@@ -5,22 +5,17 @@
 #include "base/memory.h"
 
 struct nnclr_classification {
-    nnclr_parameters *parameters;
+    nnclr_pass *pass;
     nnclr_engine *engine;
-    nnclr_execution *execution;
-    nnclr_micro_batches *backbone;
-    int n, classes, features, logits; /* the last two: values of the network */
-    double *rows;                     /* [n][classes]: logits, then their gradient */
-    void *squared_norm;               /* engine memory: one real */
+    int classes, logits; /* the latter a value of the network */
+    double *rows;        /* [n][classes]: logits, then their gradient */
+    void *squared_norm;  /* engine memory: one real */
     double loss, gradient_norm, accuracy;
 };
 
-nnclr_classification *nnclr_classification_create(nnclr_parameters *parameters,
-                                                  nnclr_execution *execution,
-                                                  nnclr_micro_batches *backbone, int n,
-                                                  nnclr_error *e) {
-    const nnclr_network *net = parameters->net;
-    nnclr_engine *engine = parameters->engine;
+nnclr_classification *nnclr_classification_create(nnclr_pass *pass, nnclr_error *e) {
+    const nnclr_network *net = pass->parameters->net;
+    nnclr_engine *engine = pass->parameters->engine;
     int logits = nnclr_network_find(net, "logits");
     if (logits < 0) {
         nnclr_fail(e, NNCLR_ERROR_USAGE, "the network has no classifier to train");
@@ -30,16 +25,12 @@ nnclr_classification *nnclr_classification_create(nnclr_parameters *parameters,
     if (!c)
         return NULL;
     *c = (nnclr_classification){
-        .parameters = parameters,
+        .pass = pass,
         .engine = engine,
-        .execution = execution,
-        .backbone = backbone,
-        .n = n,
         .classes = nnclr_network_value(net, (size_t)logits)->c,
-        .features = nnclr_network_find(net, "features"),
         .logits = logits,
     };
-    c->rows = nnclr_alloc((size_t)n, (size_t)c->classes * sizeof *c->rows, e);
+    c->rows = nnclr_alloc((size_t)pass->n, (size_t)c->classes * sizeof *c->rows, e);
     if (c->rows)
         c->squared_norm = engine->table->arena_create(engine, nnclr_real_bytes(engine), e);
     if (c->squared_norm)
@@ -77,57 +68,39 @@ static bool is_first(const double *logits, int classes, int64_t label) {
 
 /* Loss and accuracy of the logits in c->rows, which become the loss's gradient. */
 static void judge(nnclr_classification *c, const int64_t *label) {
+    const int n = c->pass->n;
     double loss = 0;
     int correct = 0;
-    for (int i = 0; i < c->n; i++) {
+    for (int i = 0; i < n; i++) {
         double *row = c->rows + (size_t)i * (size_t)c->classes;
         correct += is_first(row, c->classes, label[i]);
         loss += nnclr_label_loss(row, c->classes, label[i], row);
         row[label[i]] -= 1;
         for (int k = 0; k < c->classes; k++)
-            row[k] /= c->n;
+            row[k] /= n;
     }
-    c->loss = loss / c->n;
-    c->accuracy = (double)correct / c->n;
-}
-
-static void forward(nnclr_classification *c, const float *views) {
-    if (c->backbone)
-        nnclr_micro_batches_forward(c->backbone, views,
-                                    nnclr_execution_tensor(c->execution, c->features));
-    else
-        nnclr_execution_input(c->execution, views, c->n);
-    nnclr_execution_forward(c->execution, c->backbone ? c->features : 0, c->logits);
-}
-
-static void backward(nnclr_classification *c, const float *views) {
-    const nnclr_engine_table *table = c->engine->table;
-    size_t reals = (size_t)c->n * (size_t)c->classes;
-    nnclr_execution_seed(c->execution, c->logits);
-    table->put(c->engine, nnclr_execution_gradient(c->execution, c->logits)->place, reals,
-               NNCLR_F64, c->rows);
-    nnclr_execution_backward(c->execution, c->logits, c->backbone ? c->features : 0);
-    if (c->backbone)
-        nnclr_micro_batches_backward(c->backbone, views,
-                                     nnclr_execution_gradient(c->execution, c->features));
+    c->loss = loss / n;
+    c->accuracy = (double)correct / n;
 }
 
 bool nnclr_classification_compute(nnclr_classification *c, const float *views, const int64_t *label,
                                   nnclr_error *e) {
     const nnclr_engine_table *table = c->engine->table;
-    for (int i = 0; i < c->n; i++)
+    const int n = c->pass->n;
+    const size_t reals = (size_t)n * (size_t)c->classes;
+    for (int i = 0; i < n; i++)
         if (label[i] < 0 || label[i] >= c->classes)
             return nnclr_fail(e, NNCLR_ERROR_INPUT,
                               "a picture has class %lld, but there are %d classes",
                               (long long)label[i], c->classes);
-    forward(c, views);
-    table->get(c->engine, nnclr_execution_tensor(c->execution, c->logits)->place,
-               (size_t)c->n * (size_t)c->classes, NNCLR_F64, c->rows);
+    nnclr_pass_forward(c->pass, views, c->logits);
+    table->get(c->engine, nnclr_pass_tensor(c->pass, c->logits)->place, reals, NNCLR_F64, c->rows);
     judge(c, label);
-    backward(c, views);
+    table->put(c->engine, nnclr_pass_seed(c->pass, c->logits)->place, reals, NNCLR_F64, c->rows);
+    nnclr_pass_backward(c->pass, views, c->logits);
     double squares;
-    table->squared_norm(c->engine, c->parameters->gradients,
-                        nnclr_network_parameter_count(c->parameters->net), c->squared_norm);
+    table->squared_norm(c->engine, c->pass->parameters->gradients,
+                        nnclr_network_parameter_count(c->pass->parameters->net), c->squared_norm);
     table->get(c->engine, c->squared_norm, 1, NNCLR_F64, &squares);
     c->gradient_norm = sqrt(squares);
     return table->sync(c->engine, e);
@@ -146,5 +119,5 @@ double nnclr_classification_accuracy(const nnclr_classification *c) {
 }
 
 size_t nnclr_classification_bytes(const nnclr_classification *c) {
-    return (size_t)c->n * (size_t)c->classes * sizeof *c->rows;
+    return (size_t)c->pass->n * (size_t)c->classes * sizeof *c->rows;
 }

@@ -11,17 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "net/execution.h"
-#include "ssl/micro_batches.h"
+#include "net/pass.h"
 
 typedef struct nnclr_classification nnclr_classification;
 
-/* `execution` is the caller's, for training, of one group of n pictures: of a whole network that
- * has "logits", or with `backbone` (otherwise NULL) from "features" on. */
-nnclr_classification *nnclr_classification_create(nnclr_parameters *parameters,
-                                                  nnclr_execution *execution,
-                                                  nnclr_micro_batches *backbone, int n,
-                                                  nnclr_error *e);
+/* `pass` is the caller's and outlives the result: one group, of a network that has "logits". */
+nnclr_classification *nnclr_classification_create(nnclr_pass *pass, nnclr_error *e);
 void nnclr_classification_free(nnclr_classification *c); /* NULL is fine */
 
 /* views [n][h][w][3], normalised; label [n], each one of the classes. The parameters' gradients are

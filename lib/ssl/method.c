@@ -102,7 +102,7 @@ static bool allocate_host(nnclr_method *method, nnclr_error *e) {
 }
 
 static bool find_values(nnclr_method *method, nnclr_error *e) {
-    const nnclr_network *net = method->parts.parameters->net;
+    const nnclr_network *net = method->parts.pass->parameters->net;
     method->features = nnclr_network_find(net, "features");
     method->projection = nnclr_network_find(net, "projection");
     method->projection_unit = nnclr_network_find(net, "projection_unit");
@@ -165,8 +165,7 @@ static void *view_rows(const nnclr_method *method, const nnclr_tensor *rows, int
 }
 
 static void *unit_projection(const nnclr_method *method, int view) {
-    return view_rows(
-        method, nnclr_execution_tensor(method->parts.execution, method->projection_unit), view);
+    return view_rows(method, nnclr_pass_tensor(method->parts.pass, method->projection_unit), view);
 }
 
 /* Picks a random one of the rows found for each query; none if all of them are -1. */
@@ -300,44 +299,24 @@ static void add_simclr_terms(nnclr_method *method, int view) {
 static void gather_candidates(nnclr_method *method) {
     nnclr_engine *engine = method->parts.engine;
     nnclr_communicator *communicator = method->parts.communicator;
-    const nnclr_tensor *unit =
-        nnclr_execution_tensor(method->parts.execution, method->prediction_unit);
+    const nnclr_tensor *unit = nnclr_pass_tensor(method->parts.pass, method->prediction_unit);
     for (int view = 0; view < VIEWS; view++)
         communicator->table->all_gather(communicator, engine, view_rows(method, unit, view),
                                         (size_t)method->parts.n * (size_t)method->d,
                                         method->candidates[view]);
 }
 
-static void forward(nnclr_method *method, const float *views) {
-    nnclr_execution *execution = method->parts.execution;
-    int from = 0;
-    if (method->parts.backbone) {
-        from = method->features;
-        nnclr_micro_batches_forward(method->parts.backbone, views,
-                                    nnclr_execution_tensor(execution, from));
-    } else {
-        nnclr_execution_input(execution, views, method->parts.n);
-    }
-    nnclr_execution_forward(execution, from, method->prediction_unit);
-}
-
 static void backward(nnclr_method *method, const float *views) {
     nnclr_engine *engine = method->parts.engine;
     nnclr_communicator *communicator = method->parts.communicator;
-    nnclr_execution *execution = method->parts.execution;
-    nnclr_execution_seed(execution, method->prediction_unit);
-    const nnclr_tensor *seed = nnclr_execution_gradient(execution, method->prediction_unit);
+    const nnclr_tensor *seed = nnclr_pass_seed(method->parts.pass, method->prediction_unit);
     for (int view = 0; view < VIEWS; view++)
         communicator->table->all_gather_backward(communicator, engine, method->gradients[view],
                                                  (size_t)method->parts.n * (size_t)method->d,
                                                  view_rows(method, seed, view));
-    nnclr_micro_batches *backbone = method->parts.backbone;
-    nnclr_execution_backward(execution, method->prediction_unit, backbone ? method->features : 0);
-    if (backbone)
-        nnclr_micro_batches_backward(backbone, views,
-                                     nnclr_execution_gradient(execution, method->features));
-    communicator->table->all_reduce_mean(communicator, engine, method->parts.parameters->gradients,
-                                         method->parameter_count);
+    nnclr_pass_backward(method->parts.pass, views, method->prediction_unit);
+    communicator->table->all_reduce_mean(
+        communicator, engine, method->parts.pass->parameters->gradients, method->parameter_count);
     communicator->table->all_reduce_mean(communicator, engine, method->scalars, CORRECT + 1);
 }
 
@@ -347,7 +326,7 @@ bool nnclr_method_compute(nnclr_method *method, const nnclr_method_batch *batch,
     bool simclr = method->options.kind == NNCLR_METHOD_SIMCLR;
     bool search = !simclr && method->options.positive == NNCLR_POSITIVE_NN;
 
-    forward(method, batch->views);
+    nnclr_pass_forward(method->parts.pass, batch->views, method->prediction_unit);
 
     size_t view_bytes = (size_t)method->all * (size_t)method->d * nnclr_real_bytes(engine);
     table->zero(engine, method->scalars, SCALARS * nnclr_real_bytes(engine));
@@ -362,7 +341,7 @@ bool nnclr_method_compute(nnclr_method *method, const nnclr_method_batch *batch,
         (simclr ? add_simclr_terms : add_nnclr_terms)(method, view);
     backward(method, batch->views);
 
-    table->squared_norm(engine, method->parts.parameters->gradients, method->parameter_count,
+    table->squared_norm(engine, method->parts.pass->parameters->gradients, method->parameter_count,
                         scalar(method, SQUARED_NORM));
     double scalars[SCALARS];
     table->get(engine, method->scalars, SCALARS, NNCLR_F64, scalars);
@@ -414,7 +393,7 @@ bool nnclr_method_enqueue(nnclr_method *method, const nnclr_method_batch *batch,
 /* Mean over the dimensions of the standard deviation over both views' rows of a value. */
 static bool measure_deviation(nnclr_method *method, int value, double *out, nnclr_error *e) {
     nnclr_engine *engine = method->parts.engine;
-    const nnclr_tensor *tensor = nnclr_execution_tensor(method->parts.execution, value);
+    const nnclr_tensor *tensor = nnclr_pass_tensor(method->parts.pass, value);
     int rows = VIEWS * method->parts.n, c = tensor->shape.c;
     size_t reals = (size_t)rows * (size_t)c;
     method->scratch.size = 0;

@@ -18,8 +18,7 @@
 #include <stdint.h>
 
 #include "engine/communicator.h"
-#include "net/execution.h"
-#include "ssl/micro_batches.h"
+#include "net/pass.h"
 #include "ssl/support_set.h"
 
 typedef enum nnclr_method_kind {
@@ -54,11 +53,8 @@ typedef struct nnclr_method nnclr_method;
 typedef struct nnclr_method_parts {
     nnclr_engine *engine;
     nnclr_communicator *communicator;
-    nnclr_parameters *parameters;
-    nnclr_execution *execution; /* training, 2 groups of n; of the whole network, or with `backbone`
-                                   from "features" on */
-    nnclr_micro_batches *backbone; /* NULL: `execution` has the backbone too */
-    nnclr_support_set *support;    /* NULL for simclr */
+    nnclr_pass *pass;           /* of the network, 2 groups of n */
+    nnclr_support_set *support; /* NULL for simclr */
     int n;
     uint64_t seed; /* for the choice among neighbours */
 } nnclr_method_parts;

@@ -154,6 +154,10 @@ bool nnclr_config_stretches(const nnclr_config *config) {
     return config->model.stem == NNCLR_STEM_CIFAR || config->model.size < 64;
 }
 
+int nnclr_config_micro_batch(const nnclr_config *config) {
+    return config->micro_batch < config->batch ? config->micro_batch : 0;
+}
+
 /* ---- what contradicts itself ---- */
 
 static bool check_batch(const nnclr_config *c, nnclr_error *e) {

@@ -92,6 +92,9 @@ bool nnclr_config_from_json(const nnclr_json *json, nnclr_config *config, nnclr_
  * below 64; otherwise the centre is cut out. */
 bool nnclr_config_stretches(const nnclr_config *config);
 
+/* Pictures of a view that pass through the backbone at a time; 0: all of them. */
+int nnclr_config_micro_batch(const nnclr_config *config);
+
 /* Refuses contradictions (a queue smaller than the batch, ...): one sentence, a usage error. */
 bool nnclr_config_check(const nnclr_config *config, nnclr_error *e);
 

@@ -21,8 +21,7 @@ bool nnclr_objective_create(nnclr_objective *o, const nnclr_config *config, int6
     if (!make_plans(o, e))
         return false;
     if (config->method.kind == NNCLR_METHOD_FINETUNE)
-        o->classification = nnclr_classification_create(parts->parameters, parts->execution,
-                                                        parts->backbone, parts->n, e);
+        o->classification = nnclr_classification_create(parts->pass, e);
     else
         o->method = nnclr_method_create(&config->method, parts, e);
     return o->method || o->classification;
@@ -83,7 +82,7 @@ static size_t count_backbone(const nnclr_segment *segments, size_t count) {
 
 void nnclr_objective_update(nnclr_objective *o, const nnclr_method_batch *batch) {
     const nnclr_config *config = o->config;
-    const nnclr_parameters *p = o->parts.parameters;
+    const nnclr_parameters *p = o->parts.pass->parameters;
     nnclr_engine *engine = o->parts.engine;
     size_t count = nnclr_network_segment_count(p->net);
     nnclr_update call = {

@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "base/memory.h"
-#include "net/execution.h"
 #include "train/objective.h"
 
 /* With fewer pictures the statistics of a micro-batch say little. */
@@ -36,19 +35,12 @@ static void add_views(const nnclr_config *c, size_t records, size_t *sum) {
 
 static bool add_pass(const nnclr_config *c, const nnclr_network *net, nnclr_engine *engine,
                      size_t *sum, nnclr_error *e) {
-    const int views = nnclr_objective_views(c), features = nnclr_network_find(net, "features");
-    const bool cut = c->micro_batch > 0 && c->micro_batch < c->batch && features >= 0;
-    size_t bytes;
-    if (!nnclr_execution_measure(net, engine, NNCLR_TRAINING, views, c->batch, cut ? features : 0,
-                                 -1, &bytes, e))
+    nnclr_pass_bytes bytes;
+    if (!nnclr_pass_measure(net, engine, nnclr_objective_views(c), c->batch,
+                            nnclr_config_micro_batch(c), &bytes, e))
         return false;
-    add(sum, 1, bytes);
-    if (!cut)
-        return true;
-    if (!nnclr_execution_measure(net, engine, NNCLR_TRAINING_PARTS, views, c->micro_batch, 0,
-                                 features, &bytes, e))
-        return false;
-    add(sum, 1, bytes);
+    add(sum, 1, bytes.backbone);
+    add(sum, 1, bytes.rest);
     return true;
 }
 

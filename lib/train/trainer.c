@@ -22,8 +22,7 @@ struct nnclr_trainer {
     nnclr_initial_state initial;
     nnclr_network *net;
     nnclr_parameters parameters;
-    nnclr_execution *execution;    /* of all, or of the heads alone, */
-    nnclr_micro_batches *backbone; /* if this is not NULL */
+    nnclr_pass pass;
     nnclr_support_set support;
     bool has_support;
     nnclr_communicator communicator;
@@ -72,35 +71,17 @@ static bool describe(nnclr_trainer *t, nnclr_error *e) {
     return describe_data(&t->info, options->data, e);
 }
 
-static bool build_passes(nnclr_trainer *t, nnclr_error *e) {
-    int n = t->options.config->batch / t->communicator.ranks,
-        micro_batch = t->options.config->micro_batch,
-        views = nnclr_objective_views(t->options.config), first = 0;
-    if (micro_batch > 0 && micro_batch < n) {
-        t->backbone = nnclr_micro_batches_create(&t->parameters, views, n, micro_batch, e);
-        if (!t->backbone)
-            return false;
-        first = nnclr_network_find(t->net, "features");
-    }
-    t->execution =
-        nnclr_execution_create_range(&t->parameters, NNCLR_TRAINING, views, n, first, -1, e);
-    return t->execution != NULL;
-}
-
-static void pack(nnclr_trainer *t) {
-    nnclr_execution_pack(t->execution);
-    if (t->backbone)
-        nnclr_micro_batches_pack(t->backbone);
-}
-
 static bool build(nnclr_trainer *t, const nnclr_tensor_reader *resume, nnclr_error *e) {
     const nnclr_config *config = t->options.config;
     nnclr_engine *engine = t->options.engine;
     const nnclr_layers *projector = &config->model.projector;
     t->communicator = nnclr_communicator_self();
+    const int n = config->batch / t->communicator.ranks;
     if (!(t->net = nnclr_model_build(&config->model, e)) ||
         (resume && !nnclr_checkpoint_check(resume, t->net, true, e)) ||
-        !nnclr_parameters_create(&t->parameters, t->net, engine, true, e) || !build_passes(t, e))
+        !nnclr_parameters_create(&t->parameters, t->net, engine, true, e) ||
+        !nnclr_pass_create(&t->pass, &t->parameters, nnclr_objective_views(config), n,
+                           nnclr_config_micro_batch(config), e))
         return false;
     t->has_support = config->method.kind == NNCLR_METHOD_NNCLR;
     if (t->has_support &&
@@ -110,11 +91,9 @@ static bool build(nnclr_trainer *t, const nnclr_tensor_reader *resume, nnclr_err
     const nnclr_method_parts parts = {
         .engine = engine,
         .communicator = &t->communicator,
-        .parameters = &t->parameters,
-        .execution = t->execution,
-        .backbone = t->backbone,
+        .pass = &t->pass,
         .support = t->has_support ? &t->support : NULL,
-        .n = config->batch / t->communicator.ranks,
+        .n = n,
         .seed = config->data_seed,
     };
     return nnclr_objective_create(&t->objective, config,
@@ -185,7 +164,7 @@ static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_che
     t->watch.context = t->options.callbacks.context;
     if (resume ? !load(t, resume, info, e) : !start(t, e))
         return false;
-    pack(t);
+    nnclr_pass_pack(&t->pass);
     return open_loader(t, e);
 }
 
@@ -210,8 +189,7 @@ void nnclr_trainer_free(nnclr_trainer *t) {
     nnclr_loader_close(t->loader);
     nnclr_objective_free(&t->objective);
     nnclr_support_set_free(&t->support);
-    nnclr_execution_free(t->execution);
-    nnclr_micro_batches_free(t->backbone);
+    nnclr_pass_free(&t->pass);
     nnclr_parameters_free(&t->parameters);
     nnclr_network_free(t->net);
     nnclr_checkpoint_info_free(&t->info);
@@ -310,7 +288,7 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
          !nnclr_objective_measure(objective, &views, batch->epoch, &line, &t->scratch, e)))
         return false;
     nnclr_objective_update(objective, &views);
-    pack(t);
+    nnclr_pass_pack(&t->pass);
     if (!nnclr_objective_conclude(objective, &views, e))
         return false;
     t->info.step++;
@@ -500,8 +478,8 @@ nnclr_trainer_memory nnclr_trainer_memory_of(const nnclr_trainer *t) {
         .gradients = weights,
         .momentum = weights,
         .statistics = nnclr_network_statistic_count(t->net) * real,
-        .backbone = t->backbone ? nnclr_micro_batches_bytes(t->backbone) : 0,
-        .activations = nnclr_execution_bytes(t->execution),
+        .backbone = t->pass.backbone ? nnclr_execution_bytes(t->pass.backbone) : 0,
+        .activations = nnclr_execution_bytes(t->pass.execution),
         .method = nnclr_objective_bytes(&t->objective),
         .support = t->has_support ? nnclr_support_set_bytes(&t->support) : 0,
         .batches = t->loader ? nnclr_loader_bytes(t->loader) : 0,
@@ -510,9 +488,7 @@ nnclr_trainer_memory nnclr_trainer_memory_of(const nnclr_trainer *t) {
 
 bool nnclr_trainer_print_plan(const nnclr_trainer *t, bool backbone, nnclr_buffer *out,
                               nnclr_error *e) {
-    if (backbone)
-        return !t->backbone || nnclr_micro_batches_print_plan(t->backbone, out, e);
-    return nnclr_execution_print_plan(t->execution, out, e);
+    return nnclr_pass_print_plan(&t->pass, backbone, out, e);
 }
 
 bool nnclr_trainer_rehearse(nnclr_trainer *t, double limit, nnclr_trainer_speed *speed,

@@ -36,7 +36,7 @@ typedef struct bench {
     int views, steps;
     nnclr_network *net;
     nnclr_parameters parameters;
-    nnclr_execution *execution;
+    nnclr_pass pass;
     float *pictures; /* [views][size][size][3] */
     /* of a whole step: */
     nnclr_communicator communicator;
@@ -132,12 +132,10 @@ static void build(bench *b, bool training, bool heads) {
         b->pictures[i] = 4 * nnclr_rng_float(&rng) - 2;
 }
 
-static void open_execution(bench *b) {
+static void open_pass(bench *b) {
     nnclr_error e = NNCLR_NO_ERROR;
-    b->execution =
-        nnclr_execution_create(&b->parameters, NNCLR_TRAINING, SIDES, b->views / SIDES, -1, &e);
-    require(b->execution, &e);
-    nnclr_execution_pack(b->execution);
+    require(nnclr_pass_create(&b->pass, &b->parameters, SIDES, b->views / SIDES, 0, &e), &e);
+    nnclr_pass_pack(&b->pass);
 }
 
 /* ---- a step of the backbone ---- */
@@ -145,7 +143,7 @@ static void open_execution(bench *b) {
 /* The gradient of the pooled features, as some loss might give it. */
 static void set_gradient(bench *b, int features) {
     nnclr_error e = NNCLR_NO_ERROR;
-    const nnclr_tensor *gradient = nnclr_execution_gradient(b->execution, features);
+    const nnclr_tensor *gradient = nnclr_execution_gradient(b->pass.execution, features);
     size_t count = (size_t)b->views * (size_t)gradient->shape.c;
     float *values = nnclr_alloc(count, sizeof *values, &e);
     require(values, &e);
@@ -173,18 +171,17 @@ static void bare_step(bench *b) {
     };
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_engine *g = &b->times.engine;
-    nnclr_execution_input(b->execution, b->pictures, b->views / SIDES);
-    nnclr_execution_forward(b->execution, 0, features);
-    nnclr_execution_seed(b->execution, features);
-    nnclr_execution_backward(b->execution, features, 0);
+    nnclr_pass_forward(&b->pass, b->pictures, features);
+    nnclr_pass_seed(&b->pass, features);
+    nnclr_pass_backward(&b->pass, b->pictures, features);
     g->table->update(g, &update);
-    nnclr_execution_pack(b->execution);
+    nnclr_pass_pack(&b->pass);
     require(g->table->sync(g, &e), &e);
 }
 
 static void open_bare(bench *b) {
     build(b, true, false);
-    open_execution(b);
+    open_pass(b);
     set_gradient(b, nnclr_network_find(b->net, "features"));
 }
 
@@ -195,7 +192,7 @@ static void open_whole(bench *b) {
     nnclr_config *c = &b->config;
     const int n = c->batch;
     build(b, true, true);
-    open_execution(b);
+    open_pass(b);
     b->communicator = nnclr_communicator_self();
     b->record = nnclr_alloc_zero((size_t)n, sizeof *b->record, &e);
     require(b->record, &e);
@@ -206,8 +203,7 @@ static void open_whole(bench *b) {
             &e);
     const nnclr_method_parts parts = {.engine = &b->times.engine,
                                       .communicator = &b->communicator,
-                                      .parameters = &b->parameters,
-                                      .execution = b->execution,
+                                      .pass = &b->pass,
                                       .support = &b->support,
                                       .n = n,
                                       .seed = 1};
@@ -219,7 +215,7 @@ static void whole_step(bench *b) {
     const nnclr_method_batch batch = {b->pictures, b->record, b->record, b->step};
     require(nnclr_objective_compute(&b->objective, &batch, &e), &e);
     nnclr_objective_update(&b->objective, &batch);
-    nnclr_execution_pack(b->execution);
+    nnclr_pass_pack(&b->pass);
     require(nnclr_objective_conclude(&b->objective, &batch, &e), &e);
 }
 
@@ -311,7 +307,7 @@ static void close_bench(bench *b) {
     nnclr_objective_free(&b->objective);
     nnclr_support_set_free(&b->support);
     nnclr_embedder_free(b->embedder);
-    nnclr_execution_free(b->execution);
+    nnclr_pass_free(&b->pass);
     nnclr_parameters_free(&b->parameters);
     nnclr_network_free(b->net);
     nnclr_engine_close(&b->times.engine);

@@ -3,7 +3,6 @@
 #ifndef NNCLR_TESTS_GOLDEN_METHOD_H
 #define NNCLR_TESTS_GOLDEN_METHOD_H
 
-#include "net/execution.h"
 #include "ssl/method.h"
 #include "tests/unit/engine_fixture.h"
 
@@ -11,7 +10,7 @@ typedef struct golden {
     fixture f;
     nnclr_network *net;
     nnclr_parameters parameters;
-    nnclr_execution *execution;
+    nnclr_pass pass;
     nnclr_communicator communicator;
     nnclr_support_set support;
     nnclr_method *method;
@@ -68,9 +67,8 @@ static inline void golden_open_share(golden *g, nnclr_precision precision,
     golden_weights(g, 0, 0);
     if (predictor)
         golden_weights(g, 1, GOLDEN_D);
-    g->execution = nnclr_execution_create(&g->parameters, NNCLR_TRAINING, 2, n, -1, &g->e);
-    CHECK_SAYS(g->execution, "%s", g->e.message);
-    nnclr_execution_pack(g->execution);
+    CHECK_SAYS(nnclr_pass_create(&g->pass, &g->parameters, 2, n, 0, &g->e), "%s", g->e.message);
+    nnclr_pass_pack(&g->pass);
 
     static const int64_t none[GOLDEN_M] = {-1, -1, -1, -1};
     CHECK(nnclr_support_set_create(&g->support, &g->f.g, GOLDEN_M, GOLDEN_D, 0, &g->e));
@@ -79,8 +77,7 @@ static inline void golden_open_share(golden *g, nnclr_precision precision,
     const nnclr_method_parts parts = {
         .engine = &g->f.g,
         .communicator = &g->communicator,
-        .parameters = &g->parameters,
-        .execution = g->execution,
+        .pass = &g->pass,
         .support = options->kind == NNCLR_METHOD_NNCLR ? &g->support : NULL,
         .n = n,
     };
@@ -106,7 +103,7 @@ static inline double golden_loss(golden *g) {
 static inline void golden_close(golden *g) {
     nnclr_method_free(g->method);
     nnclr_support_set_free(&g->support);
-    nnclr_execution_free(g->execution);
+    nnclr_pass_free(&g->pass);
     nnclr_parameters_free(&g->parameters);
     nnclr_network_free(g->net);
     fixture_close(&g->f);

@@ -50,7 +50,7 @@ struct run {
     const variant *variant;
     nnclr_network *net;
     nnclr_parameters parameters;
-    nnclr_execution *execution;
+    nnclr_pass pass;
     nnclr_communicator communicator;
     nnclr_support_set support;
     nnclr_method *method;
@@ -99,8 +99,9 @@ static inline void open_scratch(run *r) {
     r->scalar = fixture_alloc(&r->f, bytes);
 }
 
-static inline void open_run(run *r, const reference *want, const variant *v,
-                            nnclr_precision precision) {
+/* `micro_batch` pictures of a view at a time; 0: all of them. */
+static inline void open_run_in_parts(run *r, const reference *want, const variant *v,
+                                     nnclr_precision precision, int micro_batch) {
     bool nnclr = want->kind == NNCLR_METHOD_NNCLR;
     const nnclr_model_spec spec = {.arch = NNCLR_RESNET18,
                                    .width = 0.125,
@@ -120,10 +121,10 @@ static inline void open_run(run *r, const reference *want, const variant *v,
     CHECK(nnclr_parameters_create(&r->parameters, r->net, &r->f.g, true, &r->e));
     CHECK(nnclr_parameters_initialize(&r->parameters, want->seed, &r->e));
     int groups = v->groups ? v->groups : VIEWS;
-    r->execution = nnclr_execution_create(&r->parameters, NNCLR_TRAINING, groups,
-                                          VIEWS * N / groups, -1, &r->e);
-    CHECK_SAYS(r->execution, "%s", r->e.message);
-    nnclr_execution_pack(r->execution);
+    CHECK_SAYS(
+        nnclr_pass_create(&r->pass, &r->parameters, groups, VIEWS * N / groups, micro_batch, &r->e),
+        "%s", r->e.message);
+    nnclr_pass_pack(&r->pass);
     CHECK(nnclr_support_set_create(&r->support, &r->f.g, M, D, want->seed, &r->e));
     const nnclr_method_options options = {.kind = want->kind,
                                           .negatives = NNCLR_NEGATIVES_ALL,
@@ -133,8 +134,7 @@ static inline void open_run(run *r, const reference *want, const variant *v,
                                           .neighbours = 1};
     const nnclr_method_parts parts = {.engine = &r->f.g,
                                       .communicator = &r->communicator,
-                                      .parameters = &r->parameters,
-                                      .execution = r->execution,
+                                      .pass = &r->pass,
                                       .support = nnclr ? &r->support : NULL,
                                       .n = N};
     r->method = nnclr_method_create(&options, &parts, &r->e);
@@ -144,10 +144,15 @@ static inline void open_run(run *r, const reference *want, const variant *v,
     open_scratch(r);
 }
 
+static inline void open_run(run *r, const reference *want, const variant *v,
+                            nnclr_precision precision) {
+    open_run_in_parts(r, want, v, precision, 0);
+}
+
 static inline void close_run(run *r) {
     nnclr_method_free(r->method);
     nnclr_support_set_free(&r->support);
-    nnclr_execution_free(r->execution);
+    nnclr_pass_free(&r->pass);
     nnclr_parameters_free(&r->parameters);
     nnclr_network_free(r->net);
     fixture_close(&r->f);
@@ -199,7 +204,7 @@ static inline void update(run *r) {
         .gradients = r->parameters.gradients,
     };
     r->f.t->update(&r->f.g, &call);
-    nnclr_execution_pack(r->execution);
+    nnclr_pass_pack(&r->pass);
 }
 
 static inline void enqueue(run *r) {
@@ -237,14 +242,14 @@ static inline void take_state(run *to, run *from) {
     nnclr_support_set_embeddings(s, NNCLR_F64, rows);
     CHECK(nnclr_support_set_restore(&to->support, NNCLR_F64, rows, s->record, s->label, s->step,
                                     s->cursor, &to->e));
-    nnclr_execution_pack(to->execution);
+    nnclr_pass_pack(&to->pass);
 }
 
 /* ---- the same step by hand, so that it can be wrong ---- */
 
 static inline void *value_rows(run *r, const char *name, int view) {
     int value = nnclr_network_find(r->net, name);
-    return nnclr_real_at(&r->f.g, nnclr_execution_tensor(r->execution, value)->place,
+    return nnclr_real_at(&r->f.g, nnclr_pass_tensor(&r->pass, value)->place,
                          (size_t)(view * N * D));
 }
 
@@ -294,7 +299,7 @@ static inline void find_loss(run *r) {
     nnclr_engine *g = &r->f.g;
     int last = nnclr_network_find(r->net, "prediction_unit");
     size_t bytes = nnclr_real_bytes(g);
-    void *gradient = nnclr_execution_gradient(r->execution, last)->place;
+    void *gradient = nnclr_pass_seed(&r->pass, last)->place;
     r->f.t->zero(g, gradient, VIEWS * N * D * bytes);
     r->f.t->zero(g, r->scalar, bytes);
     if (r->variant->enqueue_first)
@@ -303,17 +308,14 @@ static inline void find_loss(run *r) {
         find_positives(r, view);
         add_term(r, view, nnclr_real_at(g, gradient, (size_t)((1 - view) * N * D)));
     }
-    nnclr_execution_seed(r->execution, last);
     r->f.t->get(g, r->scalar, 1, NNCLR_F64, &r->loss);
 }
 
 static inline void compute_by_hand(run *r) {
     int last = nnclr_network_find(r->net, "prediction_unit");
-    nnclr_execution_input(r->execution, r->views,
-                          VIEWS * N / (r->variant->groups ? r->variant->groups : VIEWS));
-    nnclr_execution_forward(r->execution, 0, last);
+    nnclr_pass_forward(&r->pass, r->views, last);
     find_loss(r);
-    nnclr_execution_backward(r->execution, last, 0);
+    nnclr_pass_backward(&r->pass, r->views, last);
     CHECK_SAYS(r->f.t->sync(&r->f.g, &r->e), "%s", r->e.message);
 }
 

@@ -13,7 +13,7 @@ typedef struct step {
     nnclr_model_spec spec;
     nnclr_network *net;
     nnclr_parameters parameters;
-    nnclr_execution *execution;
+    nnclr_pass pass;
     nnclr_communicator communicator;
     nnclr_support_set support;
     nnclr_method *method;
@@ -37,9 +37,8 @@ static void open_step(step *s, const bf16_kind *kind, nnclr_model_spec spec, int
     CHECK_SAYS(s->net, "%s", s->e.message);
     CHECK(nnclr_parameters_create(&s->parameters, s->net, &s->f.g, true, &s->e));
     CHECK(nnclr_parameters_initialize(&s->parameters, 5, &s->e));
-    s->execution = nnclr_execution_create(&s->parameters, NNCLR_TRAINING, VIEWS, n, -1, &s->e);
-    CHECK_SAYS(s->execution, "%s", s->e.message);
-    nnclr_execution_pack(s->execution);
+    CHECK_SAYS(nnclr_pass_create(&s->pass, &s->parameters, VIEWS, n, 0, &s->e), "%s", s->e.message);
+    nnclr_pass_pack(&s->pass);
     CHECK(nnclr_support_set_create(&s->support, &s->f.g, QUEUE, D, 7, &s->e));
     bool nnclr = spec.predictor.count > 0;
     const nnclr_method_options options = {.kind = nnclr ? NNCLR_METHOD_NNCLR : NNCLR_METHOD_SIMCLR,
@@ -50,8 +49,7 @@ static void open_step(step *s, const bf16_kind *kind, nnclr_model_spec spec, int
                                           .neighbours = 1};
     const nnclr_method_parts parts = {.engine = &s->f.g,
                                       .communicator = &s->communicator,
-                                      .parameters = &s->parameters,
-                                      .execution = s->execution,
+                                      .pass = &s->pass,
                                       .support = nnclr ? &s->support : NULL,
                                       .n = n};
     s->method = nnclr_method_create(&options, &parts, &s->e);
@@ -63,7 +61,7 @@ static void close_step(step *s) {
     free(s->gradient);
     nnclr_method_free(s->method);
     nnclr_support_set_free(&s->support);
-    nnclr_execution_free(s->execution);
+    nnclr_pass_free(&s->pass);
     nnclr_parameters_free(&s->parameters);
     nnclr_network_free(s->net);
     fixture_close(&s->f);
@@ -124,7 +122,7 @@ static void train(step *s, int steps) {
             .gradients = s->parameters.gradients,
         };
         s->f.t->update(&s->f.g, &call);
-        nnclr_execution_pack(s->execution);
+        nnclr_pass_pack(&s->pass);
         float *views = draw_views(s, i);
         int64_t records[128], labels[128];
         for (int k = 0; k < s->n; k++) {
@@ -152,7 +150,7 @@ static void take_state(step *to, step *from) {
     nnclr_support_set_embeddings(q, NNCLR_F64, rows);
     CHECK(nnclr_support_set_restore(&to->support, NNCLR_F64, rows, q->record, q->label, q->step,
                                     q->cursor, &to->e));
-    nnclr_execution_pack(to->execution);
+    nnclr_pass_pack(&to->pass);
 }
 
 static double cosine(const double *a, const double *b, size_t count) {

@@ -18,8 +18,7 @@ typedef struct run {
     nnclr_config config;
     nnclr_network *net;
     nnclr_parameters parameters;
-    nnclr_execution *execution;
-    nnclr_micro_batches *backbone;
+    nnclr_pass pass;
     nnclr_communicator communicator;
     nnclr_objective objective;
     float views[N * PICTURE];
@@ -58,31 +57,18 @@ static void open_run(run *r, const nnclr_config *config, nnclr_precision precisi
     CHECK(nnclr_parameters_create(&r->parameters, r->net, &r->f.g, true, &r->e));
     CHECK(nnclr_parameters_initialize(&r->parameters, SEED, &r->e));
     nnclr_parameters_clear(&r->parameters, "fc.");
-    int first = 0;
-    if (config->micro_batch > 0) {
-        r->backbone = nnclr_micro_batches_create(&r->parameters, 1, N, config->micro_batch, &r->e);
-        CHECK_SAYS(r->backbone, "%s", r->e.message);
-        nnclr_micro_batches_pack(r->backbone);
-        first = nnclr_network_find(r->net, "features");
-    }
-    r->execution =
-        nnclr_execution_create_range(&r->parameters, NNCLR_TRAINING, 1, N, first, -1, &r->e);
-    CHECK_SAYS(r->execution, "%s", r->e.message);
-    nnclr_execution_pack(r->execution);
-    const nnclr_method_parts parts = {.engine = &r->f.g,
-                                      .communicator = &r->communicator,
-                                      .parameters = &r->parameters,
-                                      .execution = r->execution,
-                                      .backbone = r->backbone,
-                                      .n = N};
+    CHECK_SAYS(nnclr_pass_create(&r->pass, &r->parameters, 1, N, config->micro_batch, &r->e), "%s",
+               r->e.message);
+    nnclr_pass_pack(&r->pass);
+    const nnclr_method_parts parts = {
+        .engine = &r->f.g, .communicator = &r->communicator, .pass = &r->pass, .n = N};
     CHECK_SAYS(nnclr_objective_create(&r->objective, &r->config, RECORDS, &parts, &r->e), "%s",
                r->e.message);
 }
 
 static void close_run(run *r) {
     nnclr_objective_free(&r->objective);
-    nnclr_micro_batches_free(r->backbone);
-    nnclr_execution_free(r->execution);
+    nnclr_pass_free(&r->pass);
     nnclr_parameters_free(&r->parameters);
     nnclr_network_free(r->net);
     fixture_close(&r->f);
@@ -110,9 +96,7 @@ static void take_step(run *r, int step, nnclr_metrics_line *line) {
                    nnclr_objective_measure(&r->objective, &batch, 0, line, &scratch, &r->e),
                "%s", r->e.message);
     nnclr_objective_update(&r->objective, &batch);
-    nnclr_execution_pack(r->execution);
-    if (r->backbone)
-        nnclr_micro_batches_pack(r->backbone);
+    nnclr_pass_pack(&r->pass);
     CHECK(nnclr_objective_conclude(&r->objective, &batch, &r->e));
     nnclr_buffer_free(&scratch);
 }

@@ -76,7 +76,7 @@ static void the_gradient_of_p(void) {
     golden_open(&g, NNCLR_PRECISION_F64, &options, true);
     golden_loss(&g);
     const nnclr_tensor *gradient =
-        nnclr_execution_gradient(g.execution, nnclr_network_find(g.net, "prediction"));
+        nnclr_execution_gradient(g.pass.execution, nnclr_network_find(g.net, "prediction"));
     double *host = host_reals(&g.f, gradient->place, 2 * GOLDEN_N * GOLDEN_D);
     for (int i = 0; i < GOLDEN_N * GOLDEN_D; i++) {
         CHECK_NEAR(host[i], 0, 0); /* view 1 predicts nothing without the swap */

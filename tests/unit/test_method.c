@@ -12,7 +12,7 @@ typedef struct small {
     nnclr_model_spec spec;
     nnclr_network *net;
     nnclr_parameters parameters;
-    nnclr_execution *execution;
+    nnclr_pass pass;
     nnclr_communicator communicator;
     nnclr_support_set support;
     nnclr_method *method;
@@ -59,14 +59,12 @@ static void open_small(small *s, nnclr_precision precision, int threads, int m,
     CHECK_SAYS(s->net = nnclr_model_build(&s->spec, &s->e), "%s", s->e.message);
     CHECK(nnclr_parameters_create(&s->parameters, s->net, &s->f.g, true, &s->e));
     CHECK(nnclr_parameters_initialize(&s->parameters, 5, &s->e));
-    s->execution = nnclr_execution_create(&s->parameters, NNCLR_TRAINING, 2, N, -1, &s->e);
-    CHECK_SAYS(s->execution, "%s", s->e.message);
+    CHECK_SAYS(nnclr_pass_create(&s->pass, &s->parameters, 2, N, 0, &s->e), "%s", s->e.message);
     CHECK(nnclr_support_set_create(&s->support, &s->f.g, m, 8, 5, &s->e));
     const nnclr_method_parts parts = {
         .engine = &s->f.g,
         .communicator = &s->communicator,
-        .parameters = &s->parameters,
-        .execution = s->execution,
+        .pass = &s->pass,
         .support = options->kind == NNCLR_METHOD_NNCLR ? &s->support : NULL,
         .n = N,
         .seed = 77,
@@ -79,7 +77,7 @@ static void open_small(small *s, nnclr_precision precision, int threads, int m,
 static void close_small(small *s) {
     nnclr_method_free(s->method);
     nnclr_support_set_free(&s->support);
-    nnclr_execution_free(s->execution);
+    nnclr_pass_free(&s->pass);
     nnclr_parameters_free(&s->parameters);
     nnclr_network_free(s->net);
     fixture_close(&s->f);
@@ -91,7 +89,7 @@ static nnclr_method_batch batch_of(const small *s, int64_t step) {
 
 static double compute(small *s, int64_t step) {
     nnclr_method_batch batch = batch_of(s, step);
-    nnclr_execution_pack(s->execution);
+    nnclr_pass_pack(&s->pass);
     CHECK_SAYS(nnclr_method_compute(s->method, &batch, &s->e), "%s", s->e.message);
     return nnclr_method_loss(s->method);
 }
@@ -216,8 +214,7 @@ static void positives_are_detached(void) {
 }
 
 static void change_rows(small *s, const char *name) {
-    const nnclr_tensor *rows =
-        nnclr_execution_tensor(s->execution, nnclr_network_find(s->net, name));
+    const nnclr_tensor *rows = nnclr_pass_tensor(&s->pass, nnclr_network_find(s->net, name));
     size_t count = shape_reals(rows->shape);
     double *values = host_reals(&s->f, rows->place, count);
     for (size_t i = 0; i < count; i++)
@@ -232,11 +229,11 @@ static double change_of_p(const char *name) {
     open_small(&s, NNCLR_PRECISION_F64, 1, M, &plain, true);
     int z = nnclr_network_find(s.net, "projection"), last = nnclr_network_find(s.net, "prediction");
     compute(&s, 1);
-    const nnclr_tensor *p = nnclr_execution_tensor(s.execution, last);
+    const nnclr_tensor *p = nnclr_pass_tensor(&s.pass, last);
     size_t count = shape_reals(p->shape);
     double *before = host_reals(&s.f, p->place, count);
     change_rows(&s, name);
-    nnclr_execution_forward(s.execution, z, last);
+    nnclr_execution_forward(s.pass.execution, z, last);
     double *after = host_reals(&s.f, p->place, count),
            change = relative_distance(after, before, count);
     free(before);
@@ -348,7 +345,7 @@ static void every_row_of_the_own_record_is_excluded(void) {
         draw_batch(&s, N, false);
         compute(&s, STEPS + 1);
         const nnclr_tensor *unit =
-            nnclr_execution_tensor(s.execution, nnclr_network_find(s.net, "projection_unit"));
+            nnclr_pass_tensor(&s.pass, nnclr_network_find(s.net, "projection_unit"));
         double *z = host_reals(&s.f, unit->place, 2 * N * D);
         double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), ROWS * D);
         for (int i = 0; i < 2 * N; i++) {
@@ -394,7 +391,7 @@ static void both_views_are_enqueued(void) {
     open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
     compute(&s, 4);
     const nnclr_tensor *unit =
-        nnclr_execution_tensor(s.execution, nnclr_network_find(s.net, "projection_unit"));
+        nnclr_pass_tensor(&s.pass, nnclr_network_find(s.net, "projection_unit"));
     double *z = host_reals(&s.f, unit->place, 2 * N * 8);
     enqueue(&s, 4);
     double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
@@ -458,7 +455,7 @@ static void a_random_one_of_the_nearest(void) {
     for (int64_t step = 1; step <= STEPS; step++) {
         compute(&s, step);
         const nnclr_tensor *unit =
-            nnclr_execution_tensor(s.execution, nnclr_network_find(s.net, "projection_unit"));
+            nnclr_pass_tensor(&s.pass, nnclr_network_find(s.net, "projection_unit"));
         double *z = host_reals(&s.f, unit->place, 2 * N * 8);
         double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
         double cosines = 0;
@@ -505,7 +502,7 @@ static void the_loss_is_that_of_the_picks(void) {
     for (int64_t step = 1; step <= 5; step++) {
         double loss = compute(&s, step);
         const nnclr_tensor *unit =
-            nnclr_execution_tensor(s.execution, nnclr_network_find(s.net, "prediction_unit"));
+            nnclr_pass_tensor(&s.pass, nnclr_network_find(s.net, "prediction_unit"));
         double *p = host_reals(&s.f, unit->place, 2 * N * 8);
         const int32_t *picks = nnclr_method_picks(s.method);
         double want =

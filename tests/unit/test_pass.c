@@ -1,62 +1,31 @@
 /* Ten steps whose backbone runs in micro-batches, in double precision, against the same steps with
  * a backbone that takes all pictures at once in as many batch norm groups, and running statistics
  * by the formulas; and, if there is only one micro-batch, against the plain step bit for bit. */
-#include "ssl/micro_batches.h"
 #include "tests/unit/ten_steps.h"
 
 static const reference method = {.kind = NNCLR_METHOD_NNCLR, .seed = 11};
 
 typedef struct split_run {
     run r;
-    int size;                      /* pictures of a view in a micro-batch */
-    nnclr_micro_batches *backbone; /* the library's way */
-    nnclr_execution *groups;       /* by hand: groups [micro-batch][view] of `size` */
-    float pictures[PIXELS];        /* in that order */
-    nnclr_execution *single;       /* likewise: one of these groups */
-    nnclr_execution *whole;        /* of the run, not used here */
+    int size;                /* pictures of a view in a micro-batch */
+    nnclr_execution *groups; /* by hand: groups [micro-batch][view] of `size` */
+    float pictures[PIXELS];  /* in that order */
+    nnclr_execution *single; /* likewise: one of these groups */
 } split_run;
 
 static int features_of(const run *r) {
     return nnclr_network_find(r->net, "features");
 }
 
-static void open_split(split_run *s, int size) {
-    run *r = &s->r;
-    open_run(r, &method, &right, NNCLR_PRECISION_F64);
-    s->size = size;
-    s->whole = r->execution;
-    r->execution = nnclr_execution_create_range(&r->parameters, NNCLR_TRAINING, VIEWS, N,
-                                                features_of(r), -1, &r->e);
-    CHECK_SAYS(r->execution, "%s", r->e.message);
-}
-
 static void open_library(split_run *s, int size) {
     memset(s, 0, sizeof *s);
-    open_split(s, size);
-    run *r = &s->r;
-    s->backbone = nnclr_micro_batches_create(&r->parameters, VIEWS, N, size, &r->e);
-    CHECK_SAYS(s->backbone, "%s", r->e.message);
-    nnclr_micro_batches_pack(s->backbone);
-    nnclr_method_free(r->method);
-    const nnclr_method_options options = {.kind = NNCLR_METHOD_NNCLR,
-                                          .temperature = temperature,
-                                          .queue = M,
-                                          .swap = true,
-                                          .neighbours = 1};
-    const nnclr_method_parts parts = {.engine = &r->f.g,
-                                      .communicator = &r->communicator,
-                                      .parameters = &r->parameters,
-                                      .execution = r->execution,
-                                      .backbone = s->backbone,
-                                      .support = &r->support,
-                                      .n = N};
-    r->method = nnclr_method_create(&options, &parts, &r->e);
-    CHECK_SAYS(r->method, "%s", r->e.message);
+    s->size = size;
+    open_run_in_parts(&s->r, &method, &right, NNCLR_PRECISION_F64, size);
 }
 
+/* Of the run's pass only the heads are used. */
 static void open_by_hand(split_run *s, int size) {
-    memset(s, 0, sizeof *s);
-    open_split(s, size);
+    open_library(s, size);
     s->groups = nnclr_execution_create(&s->r.parameters, NNCLR_TRAINING, VIEWS * N / size, size,
                                        features_of(&s->r), &s->r.e);
     CHECK_SAYS(s->groups, "%s", s->r.e.message);
@@ -68,10 +37,8 @@ static void open_by_hand(split_run *s, int size) {
 }
 
 static void close_split(split_run *s) {
-    nnclr_micro_batches_free(s->backbone);
     nnclr_execution_free(s->groups);
     nnclr_execution_free(s->single);
-    nnclr_execution_free(s->whole);
     close_run(&s->r);
 }
 
@@ -156,13 +123,13 @@ static void compute_in_groups(split_run *s) {
                    r->views + (view * N + i) * PICTURE, PICTURE * sizeof(float));
     nnclr_execution_input(s->groups, s->pictures, s->size);
     nnclr_execution_forward(s->groups, 0, features);
-    copy_rows(s, nnclr_execution_tensor(r->execution, features),
+    copy_rows(s, nnclr_execution_tensor(r->pass.execution, features),
               nnclr_execution_tensor(s->groups, features), true);
-    nnclr_execution_forward(r->execution, features, last);
+    nnclr_execution_forward(r->pass.execution, features, last);
     find_loss(r);
-    nnclr_execution_backward(r->execution, last, features);
+    nnclr_execution_backward(r->pass.execution, last, features);
     nnclr_execution_seed(s->groups, features);
-    copy_rows(s, nnclr_execution_gradient(r->execution, features),
+    copy_rows(s, nnclr_execution_gradient(r->pass.execution, features),
               nnclr_execution_gradient(s->groups, features), false);
     nnclr_execution_backward(s->groups, features, 0);
     CHECK_SAYS(r->f.t->sync(&r->f.g, &r->e), "%s", r->e.message);
@@ -225,7 +192,6 @@ static void follow(int size) {
     for (int step = 1; step <= STEPS; step++) {
         /* Rounding that differs grows from step to step: each begins at the same bits. */
         take_state(&library.r, &hand.r);
-        nnclr_micro_batches_pack(library.backbone);
         begin_step(&library.r);
         draw_views(&hand.r);
         hand.r.step++;
@@ -261,7 +227,6 @@ static void one_micro_batch_is_the_plain_step(void) {
         begin_step(&plain);
         end_step(&library.r);
         end_step(&plain);
-        nnclr_micro_batches_pack(library.backbone);
         check_state(&library.r, &plain, 0);
     }
     close_run(&plain);
@@ -276,9 +241,11 @@ static void other_sizes_are_other_steps(void) {
     begin_step(&four.r);
     begin_step(&eight.r);
     CHECK(fabs(four.r.loss - eight.r.loss) > 1e-4);
-    size_t small = nnclr_micro_batches_bytes(four.backbone),
-           large = nnclr_micro_batches_bytes(eight.backbone);
-    CHECK(small < large && large < nnclr_execution_bytes(four.whole));
+    size_t small = nnclr_execution_bytes(four.r.pass.backbone),
+           large = nnclr_execution_bytes(eight.r.pass.backbone);
+    nnclr_pass_bytes whole;
+    CHECK(nnclr_pass_measure(four.r.net, &four.r.f.g, VIEWS, N, 0, &whole, &four.r.e));
+    CHECK(small < large && whole.backbone == 0 && large < whole.rest);
     close_split(&eight);
     close_split(&four);
 }
@@ -310,9 +277,10 @@ static void what_does_not_divide_is_refused(void) {
     static split_run s;
     open_library(&s, 4);
     nnclr_error e = NNCLR_NO_ERROR;
-    CHECK(!nnclr_micro_batches_create(&s.r.parameters, VIEWS, N, 5, &e));
+    nnclr_pass pass;
+    CHECK(!nnclr_pass_create(&pass, &s.r.parameters, VIEWS, N, 5, &e));
     CHECK_TEXT(e.message, "a batch of 16 cannot be cut into micro-batches of 5");
-    CHECK(!nnclr_micro_batches_create(&s.r.parameters, VIEWS, N, 0, &e));
+    CHECK(!nnclr_pass_create(&pass, &s.r.parameters, VIEWS, N, -1, &e));
     close_split(&s);
 }
 
