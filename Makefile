@@ -160,7 +160,7 @@ $(OUT)/lib/eval/page_text.o: $(OUT)/lib/eval/page_text.c
 	$(call compile,)
 
 $(OUT)/lib/base/%.o $(OUT)/lib/io/%.o $(OUT)/lib/image/%.o: WARN += $(STRICT)
-$(OUT)/lib/image/%.o $(OUT)/lib/eval/neighbour_heap.o: LOOPS := -O3
+$(OUT)/lib/image/%.o $(OUT)/lib/eval/neighbours.o: LOOPS := -O3
 $(OUT)/%.o: %.c
 	$(call compile,)
 

@@ -6,7 +6,7 @@
 #include "eval/duplicates.h"
 #include "eval/graph_reports.h"
 #include "eval/health.h"
-#include "eval/inspection.h"
+#include "eval/row_set.h"
 #include "io/shard.h"
 
 typedef enum report_name {

@@ -5,8 +5,8 @@
 
 #include "cmd/cli.h"
 #include "cmd/lineval_settings.h"
+#include "eval/classifier.h"
 #include "eval/linear.h"
-#include "eval/prediction.h"
 #include "io/json.h"
 
 /* What one method said about the rows of TEST. */

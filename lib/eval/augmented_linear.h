@@ -15,7 +15,6 @@
 
 #include "eval/classifier.h"
 #include "eval/linear.h"
-#include "eval/prediction.h"
 #include "eval/softmax_sgd.h"
 #include "image/augment.h"
 #include "image/loader.h"

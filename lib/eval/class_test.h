@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
-#include "eval/prediction.h"
+#include "eval/classifier.h"
 #include "eval/probe.h"
 #include "io/shard.h"
 #include "net/parameters.h"

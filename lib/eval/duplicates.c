@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "eval/neighbour_heap.h"
+#include "eval/neighbours.h"
 
 const char *nnclr_sameness_name(nnclr_sameness sameness) {
     static const char *const names[] = {[NNCLR_SAME_BYTES] = "bytes",

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "eval/row_graph.h"
+#include "eval/neighbour_graph.h"
 
 /* ---- classes: which classes a class has for neighbours ---- */
 

@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
-#include "eval/neighbour_heap.h"
+#include "eval/neighbours.h"
 #include "ssl/eigenvalues.h"
 
 enum {

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "eval/classifier.h"
 #include "eval/neighbours.h"
-#include "eval/prediction.h"
 
 /* votes [classes], overwritten: the sum of weights of each class over `count` neighbours, whose
  * classes are label[neighbours[i].row]. A neighbour with row -1 or label -1 does not vote.

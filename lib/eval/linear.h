@@ -9,7 +9,6 @@
 #include "base/progress.h"
 #include "eval/classifier.h"
 #include "eval/neighbours.h"
-#include "eval/prediction.h"
 
 enum { NNCLR_LINEAR_CLASSES = 1 << 20, NNCLR_LINEAR_LAMBDAS = 16 }; /* at most */
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "base/strings.h"
-#include "eval/inspection.h"
+#include "eval/row_set.h"
 #include "io/shard.h"
 
 /* Fails with one sentence unless `shards` are the data that the records of `set` count in; `path`

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "eval/neighbour_heap.h"
+#include "base/wide.h"
 
 enum {
     BANK_BYTES = 64 << 20,  /* of one block of bank rows */
@@ -12,6 +12,7 @@ enum {
     PIECE_BYTES = 4 << 20,  /* of rows that are prepared together */
     MOST_QUERIES = 1 << 20, /* that go through the sieve together */
     LEAST_QUERIES = 1024,   /* fewer are slower */
+    LANES = 16,             /* partial sums of a product */
     TASK_ROWS = 64          /* that one task prepares or measures */
 };
 
@@ -59,6 +60,23 @@ typedef struct search {
     int *bad; /* [tasks]: the first row of a task that is not finite, or -1 */
     int count;
 } search;
+
+static NNCLR_WIDE double dot(const float *a, const float *b, int d) {
+    double lane[LANES] = {0}, sum = 0;
+    int i = 0;
+    for (; i + LANES <= d; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            lane[j] += (double)a[i + j] * (double)b[i + j];
+    for (; i < d; i++)
+        sum += (double)a[i] * (double)b[i];
+    for (int j = 0; j < LANES; j++)
+        sum += lane[j];
+    return sum;
+}
+
+double nnclr_row_dot(const float *a, const float *b, int d) {
+    return dot(a, b, d);
+}
 
 static bool read_memory(const nnclr_row_source *source, int64_t first, int64_t count, float *rows,
                         nnclr_error *e) {

@@ -4,8 +4,8 @@
 #ifndef NNCLR_EVAL_PAGE_H
 #define NNCLR_EVAL_PAGE_H
 
-#include "eval/inspection.h"
 #include "eval/metrics_history.h"
+#include "eval/row_set.h"
 #include "io/shard.h"
 
 enum { NNCLR_PAGE_BYTES = 56 << 20 }; /* pictures are made smaller until the page stays below */

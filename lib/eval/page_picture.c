@@ -2,7 +2,7 @@
 #include "eval/page_parts.h"
 #include "image/decode.h"
 #include "image/encode.h"
-#include "image/shrink.h"
+#include "image/resize.h"
 
 enum { SMALL_SIDE = 64, QUALITY = 82 };
 

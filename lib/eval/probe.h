@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
-#include "eval/prediction.h"
+#include "eval/classifier.h"
 #include "io/shard.h"
 #include "net/parameters.h"
 #include "train/config.h"

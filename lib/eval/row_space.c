@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 #include "base/wide.h"
-#include "eval/neighbour_heap.h"
+#include "eval/neighbours.h"
 
 enum {
     PIECE_BYTES = 4 << 20, /* of rows that are read at a time */

@@ -1,10 +1,14 @@
-/* Gaussian blur as Pillow's: three passes of an extended box filter (Gwosdek et al., "Theoretical
- * foundations of Gaussian convolution by extended box filtering", SSVM 2011), edges replicated. */
+/* Gaussian blur, of two kinds. */
 #include <math.h>
 #include <string.h>
 
 #include "base/wide.h"
 #include "image/augment.h"
+
+/* ---- as Pillow's ----
+ *
+ * Three passes of an extended box filter (Gwosdek et al., "Theoretical foundations of Gaussian
+ * convolution by extended box filtering", SSVM 2011), edges replicated. */
 
 enum { PASSES = 3 };
 
@@ -22,11 +26,9 @@ static box box_of(double sigma) {
     return (box){(int)l, (float)a, (float)(1 / (2 * (l + a) + 1))};
 }
 
-/* ---- one pass ----
- *
- * Floats that are `step` apart are neighbours: `step` is 3 along a row, and the width of a strip
- * down a column. Each sum is computed by itself: a running sum would drift, and the boxes are
- * small. */
+/* One pass. Floats that are `step` apart are neighbours: `step` is 3 along a row, and the width of
+ * a strip down a column. Each sum is computed by itself: a running sum would drift, and the boxes
+ * are small. */
 
 /* `from` has whole + 1 neighbours before and after its `count` floats. */
 static inline void blur_floats(box b, const float *from, ptrdiff_t step, size_t count, float *to) {
@@ -64,8 +66,6 @@ static inline void blur_passes(box b, float *floats, size_t count, size_t step, 
     }
 }
 
-/* ---- a picture ---- */
-
 enum { STRIP = 48 }; /* floats: columns that are blurred together */
 
 NNCLR_WIDE
@@ -102,5 +102,58 @@ bool nnclr_blur(float *rgb, int width, int height, double sigma, nnclr_buffer *s
     float *one = (void *)scratch->data, *two = one + floats;
     blur_rows(b, rgb, w, h, one + 3 * margin, two + 3 * margin);
     blur_columns(b, rgb, w, h, one + STRIP * margin, two + STRIP * margin);
+    return true;
+}
+
+/* ---- as BYOL's authors published it ----
+ *
+ * A true Gaussian, cut off at a radius, as a dense sum along each axis. */
+
+enum { BLOCK = 64 }; /* floats that are summed together */
+
+static void weigh(float *weights, int radius, double sigma) {
+    double total = 0;
+    for (int k = -radius; k <= radius; k++)
+        total += k ? exp(-(double)k * k / (2 * sigma * sigma)) : 1;
+    for (int k = -radius; k <= radius; k++)
+        weights[k + radius] = (float)((k ? exp(-(double)k * k / (2 * sigma * sigma)) : 1) / total);
+}
+
+/* to[i] becomes the weighted sum of from[i], from[i + step], ...: one for each weight. */
+NNCLR_WIDE
+static void mix(const float *weights, size_t taps, const float *from, size_t step, size_t count,
+                float *to) {
+    for (size_t at = 0; at < count; at += BLOCK) {
+        size_t n = count - at < BLOCK ? count - at : BLOCK;
+        float sum[BLOCK] = {0};
+        for (size_t k = 0; k < taps; k++) {
+            const float *near = from + at + k * step;
+            for (size_t i = 0; i < n; i++)
+                sum[i] += near[i] * weights[k];
+        }
+        memcpy(to + at, sum, n * sizeof *to);
+    }
+}
+
+bool nnclr_gaussian_blur(float *rgb, int width, int height, int radius, double sigma,
+                         nnclr_buffer *scratch, nnclr_error *e) {
+    size_t row = 3 * (size_t)width, h = (size_t)height, r = (size_t)radius, taps = 2 * r + 1;
+    size_t floats = row * (h + 2 * r) + (row + 6 * r) + taps;
+    scratch->size = 0;
+    if (!nnclr_buffer_reserve(scratch, floats * sizeof(float), e))
+        return false;
+    /* The rows, blurred, between black ones; one row, between black pixels. */
+    float *rows = (void *)scratch->data, *line = rows + row * (h + 2 * r);
+    float *weights = line + row + 6 * r;
+    weigh(weights, radius, sigma);
+    memset(rows, 0, r * row * sizeof *rows);
+    memset(rows + (r + h) * row, 0, r * row * sizeof *rows);
+    memset(line, 0, (row + 6 * r) * sizeof *line);
+    for (size_t y = 0; y < h; y++) {
+        memcpy(line + 3 * r, rgb + y * row, row * sizeof *line);
+        mix(weights, taps, line, 3, row, rows + (r + y) * row);
+    }
+    for (size_t y = 0; y < h; y++)
+        mix(weights, taps, rows + y * row, row, row, rgb + y * row);
     return true;
 }

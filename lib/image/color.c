@@ -16,7 +16,7 @@ static inline int block_size(int64_t left) {
     return left < BLOCK ? (int)left : BLOCK;
 }
 
-static inline void take_apart(const float *rgb, int n, planes *to) {
+static inline void split_planes(const float *rgb, int n, planes *to) {
     for (int i = 0; i < n; i++) {
         to->r[i] = rgb[3 * i];
         to->g[i] = rgb[3 * i + 1];
@@ -24,7 +24,7 @@ static inline void take_apart(const float *rgb, int n, planes *to) {
     }
 }
 
-static inline void put_together(const planes *from, int n, float *rgb) {
+static inline void join_planes(const planes *from, int n, float *rgb) {
     for (int i = 0; i < n; i++) {
         rgb[3 * i] = from->r[i];
         rgb[3 * i + 1] = from->g[i];
@@ -65,7 +65,7 @@ static double sum_of_luma(const float *rgb, int64_t pixels) {
         int n = block_size(pixels - at);
         planes p;
         float gray[BLOCK] = {0};
-        take_apart(rgb + 3 * at, n, &p);
+        split_planes(rgb + 3 * at, n, &p);
         for (int i = 0; i < n; i++)
             gray[i] = luma(p.r[i], p.g[i], p.b[i]);
         for (int i = 0; i < BLOCK; i += SUMS)
@@ -87,14 +87,14 @@ static void saturate(float *rgb, int64_t pixels, float factor) {
     for (int64_t at = 0; at < pixels; at += BLOCK) {
         int n = block_size(pixels - at);
         planes p;
-        take_apart(rgb + 3 * at, n, &p);
+        split_planes(rgb + 3 * at, n, &p);
         for (int i = 0; i < n; i++) {
             float gray = luma(p.r[i], p.g[i], p.b[i]);
             p.r[i] = blend(p.r[i], gray, factor);
             p.g[i] = blend(p.g[i], gray, factor);
             p.b[i] = blend(p.b[i], gray, factor);
         }
-        put_together(&p, n, rgb + 3 * at);
+        join_planes(&p, n, rgb + 3 * at);
     }
 }
 
@@ -117,7 +117,7 @@ static void turn_hues(float *rgb, int64_t pixels, float turn) {
     for (int64_t at = 0; at < pixels; at += BLOCK) {
         int n = block_size(pixels - at);
         planes p;
-        take_apart(rgb + 3 * at, n, &p);
+        split_planes(rgb + 3 * at, n, &p);
         for (int i = 0; i < n; i++) {
             float r = p.r[i], g = p.g[i], b = p.b[i];
             float high = r > g ? r : g, low = r < g ? r : g;
@@ -136,7 +136,7 @@ static void turn_hues(float *rgb, int64_t pixels, float turn) {
             p.g[i] = colored ? green : g;
             p.b[i] = colored ? blue : b;
         }
-        put_together(&p, n, rgb + 3 * at);
+        join_planes(&p, n, rgb + 3 * at);
     }
 }
 
@@ -149,10 +149,10 @@ void nnclr_to_gray(float *rgb, int64_t pixels) {
     for (int64_t at = 0; at < pixels; at += BLOCK) {
         int n = block_size(pixels - at);
         planes p;
-        take_apart(rgb + 3 * at, n, &p);
+        split_planes(rgb + 3 * at, n, &p);
         for (int i = 0; i < n; i++)
             p.r[i] = p.g[i] = p.b[i] = luma(p.r[i], p.g[i], p.b[i]);
-        put_together(&p, n, rgb + 3 * at);
+        join_planes(&p, n, rgb + 3 * at);
     }
 }
 
@@ -175,4 +175,42 @@ void nnclr_normalize(float *view, int64_t pixels, const float mean[3], const flo
             view[at + i] = (view[at + i] - means[i]) * scales[i];
     for (int i = 0; at + i < count; i++)
         view[at + i] = (view[at + i] - means[i]) * scales[i];
+}
+
+/* ---- as TensorFlow's tf.image ----
+ *
+ * Those that BYOL's authors used and that differ from torchvision's: hue and gray do not. */
+
+void nnclr_tf_brightness(float *rgb, int64_t pixels, double delta) {
+    float d = (float)delta;
+    for (int64_t i = 0; i < 3 * pixels; i++)
+        rgb[i] = clip(rgb[i] + d);
+}
+
+void nnclr_tf_contrast(float *rgb, int64_t pixels, double factor) {
+    double sum[3] = {0};
+    float f = (float)factor, mean[3];
+    for (int64_t i = 0; i < pixels; i++)
+        for (int c = 0; c < 3; c++)
+            sum[c] += (double)rgb[3 * i + c];
+    for (int c = 0; c < 3; c++)
+        mean[c] = (float)(sum[c] / (double)pixels);
+    for (int64_t i = 0; i < pixels; i++)
+        for (int c = 0; c < 3; c++)
+            rgb[3 * i + c] = clip((rgb[3 * i + c] - mean[c]) * f + mean[c]);
+}
+
+/* With hue and value kept, the distance of each channel from the largest one grows as the
+ * saturation does, which is chroma / value and at most 1. */
+void nnclr_tf_saturation(float *rgb, int64_t pixels, double factor) {
+    float f = (float)factor;
+    for (int64_t i = 0; i < pixels; i++) {
+        float *p = rgb + 3 * i;
+        float high = p[0] > p[1] ? p[0] : p[1], low = p[0] < p[1] ? p[0] : p[1];
+        high = p[2] > high ? p[2] : high;
+        low = p[2] < low ? p[2] : low;
+        float chroma = high - low, grown = chroma * f > high ? high / chroma : f;
+        for (int c = 0; c < 3; c++)
+            p[c] = clip(high - (high - p[c]) * grown);
+    }
 }

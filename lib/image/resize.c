@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/wide.h"
 
 /* One axis: output pixel i is the sum of weights[i * taps + k] * source[first[i] + k], k < count[i]
@@ -243,4 +244,28 @@ bool nnclr_crop_resize(const nnclr_patch *patch, nnclr_box box, nnclr_filter fil
     double bottom = fmin(ceil(box.top + box.height), patch->top + patch->image.height);
     window crop = {(int)box.left, (int)box.top, (int)right, (int)bottom};
     return resample(patch, box, crop, filter, flip, width, height, out, scratch, e);
+}
+
+/* ---- a whole picture ---- */
+
+static int scaled(int side, double scale) {
+    int rounded = (int)lrint(side * scale);
+    return rounded < 1 ? 1 : rounded;
+}
+
+bool nnclr_shrink(const nnclr_image *from, int longest, nnclr_image *to, nnclr_error *e) {
+    const double scale =
+        (double)longest / (from->width > from->height ? from->width : from->height);
+    const int width = scaled(from->width, scale), height = scaled(from->height, scale);
+    const nnclr_box whole = {.width = from->width, .height = from->height};
+    nnclr_buffer scratch = {0};
+    float *values = nnclr_alloc((size_t)width * (size_t)height, 3 * sizeof *values, e);
+    bool ok = values &&
+              nnclr_resize(from, whole, NNCLR_BICUBIC, false, width, height, values, &scratch, e) &&
+              nnclr_image_create(to, width, height, e);
+    for (size_t i = 0; ok && i < 3 * (size_t)width * (size_t)height; i++)
+        to->pixels[i] = (uint8_t)lrintf(values[i] * 255);
+    nnclr_buffer_free(&scratch);
+    nnclr_free(values);
+    return ok;
 }

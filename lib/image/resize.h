@@ -29,4 +29,8 @@ bool nnclr_resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, 
 bool nnclr_crop_resize(const nnclr_patch *patch, nnclr_box box, nnclr_filter filter, bool flip,
                        int width, int height, float *out, nnclr_buffer *scratch, nnclr_error *e);
 
+/* The whole picture with its longer side at `longest` >= 1 pixels, bicubic and antialiased, into
+ * the empty *to; neither side becomes less than 1. */
+bool nnclr_shrink(const nnclr_image *from, int longest, nnclr_image *to, nnclr_error *e);
+
 #endif

@@ -8,8 +8,8 @@
 #include "eval/chart.h"
 #include "eval/markup.h"
 #include "eval/metrics_history.h"
-#include "image/half_blocks.h"
-#include "image/shrink.h"
+#include "eval/neighbour_text.h"
+#include "image/resize.h"
 
 static const char *text_of(nnclr_markup *m) {
     CHECK_SAYS(!m->failed, "%s", m->error.message);
