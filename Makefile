@@ -44,15 +44,13 @@ CPU_SRC  := $(sort $(wildcard lib/engine/cpu/*.c))
 # Kernels for vectors that not every x86-64 has: chosen when the program runs.
 SIMD     := lib/engine/cpu/simd
 SIMD_OBJ := $(if $(filter x86_64%,$(MACHINE)),$(patsubst %,$(OUT)/$(SIMD)/%.o,sift_kernels-avx2 sift_kernels-avx512))
-# Activations in tiles, of one or three bfloat16 to a value or of floats, and their kernels for kinds
-# of CPUs.
+# Activations in tiles, of bfloat16 or of floats, and their kernels for kinds of CPUs.
 TILED     := lib/engine/tiles
 TILED_SRC  := $(filter-out $(TILED)/tiles.c,$(sort $(wildcard $(TILED)/*.c)))
-TILES     := portable-x1 portable-x3
-TILES     += $(if $(filter x86_64%,$(MACHINE)),avx2-x1 avx512-x1 avx512bf16-x1 amx-x1 \
-               avx512bf16-x3 amx-x3 avx2-f32 avx512-f32)
+TILES     := portable-x1
+TILES     += $(if $(filter x86_64%,$(MACHINE)),avx2-x1 avx512-x1 avx512bf16-x1 amx-x1 avx2-f32 avx512-f32)
 TILES_OBJ := $(TILES:%=$(OUT)/$(TILED)/tiles-%.o)
-SIMD_OBJ  += $(foreach parts,x1 x3 f32,$(TILED_SRC:%.c=$(OUT)/%-$(parts).o)) $(TILES_OBJ)
+SIMD_OBJ  += $(foreach parts,x1 f32,$(TILED_SRC:%.c=$(OUT)/%-$(parts).o)) $(TILES_OBJ)
 LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o) $(CPU_SRC:%.c=$(OUT)/%-f32.o) $(CPU_SRC:%.c=$(OUT)/%-f64.o) $(SIMD_OBJ)
 LIB_OBJ  += $(OUT)/lib/eval/page_text.o
 LIB      := $(OUT)/libnnclr.a
@@ -130,12 +128,9 @@ $(OUT)/$(SIMD)/%_kernels-avx512.o: $(SIMD)/%_kernels.c
 	$(call compile,-O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16)
 
 $(OUT)/$(TILED)/%-x1.o: PARTS := -DNNCLR_TILE_PARTS=1
-$(OUT)/$(TILED)/%-x3.o: PARTS := -DNNCLR_TILE_PARTS=3
 $(OUT)/$(TILED)/%-f32.o: PARTS := -DNNCLR_TILE_PARTS=0
 TILED_CC = $(call compile,-O3 -DNNCLR_REAL_BITS=32 $(PARTS))
 $(OUT)/$(TILED)/%-x1.o: $(TILED)/%.c
-	$(TILED_CC)
-$(OUT)/$(TILED)/%-x3.o: $(TILED)/%.c
 	$(TILED_CC)
 $(OUT)/$(TILED)/%-f32.o: $(TILED)/%.c
 	$(TILED_CC)

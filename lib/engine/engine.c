@@ -7,9 +7,9 @@ static const char *const choice_names[] = {"auto", "cpu", "amx", "cuda"};
 static const char *const precision_names[] = {"auto", "bf16", "f32", "f64"};
 
 /* In the order in which "auto" tries them. */
-static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16,  &nnclr_engine_amx_f32,
-                                                   &nnclr_engine_cpu_tiles, &nnclr_engine_cpu_f32,
-                                                   &nnclr_engine_cpu_f64,   &nnclr_engine_cpu_bf16};
+static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16, &nnclr_engine_cpu_tiles,
+                                                   &nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64,
+                                                   &nnclr_engine_cpu_bf16};
 
 enum { CHOICES = sizeof choice_names / sizeof choice_names[0] };
 enum { TABLES = sizeof tables / sizeof tables[0] };
@@ -69,7 +69,7 @@ bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precis
     if (refused.code == NNCLR_OK)
         nnclr_fail(&refused, NNCLR_ERROR_MISSING,
                    "precision %s is not offered by engine %s; it offers: %s", grade, name,
-                   choice == NNCLR_ENGINE_AMX ? "bf16, f32" : "f32, f64, bf16");
+                   choice == NNCLR_ENGINE_AMX ? "bf16" : "f32, f64, bf16");
     *e = refused;
     return false;
 }

@@ -264,7 +264,7 @@ struct nnclr_engine {
 };
 
 extern const nnclr_engine_table nnclr_engine_cpu_f32, nnclr_engine_cpu_f64, nnclr_engine_cpu_bf16,
-    nnclr_engine_cpu_tiles, nnclr_engine_amx_bf16, nnclr_engine_amx_f32;
+    nnclr_engine_cpu_tiles, nnclr_engine_amx_bf16;
 
 typedef enum nnclr_engine_choice {
     NNCLR_ENGINE_AUTO,

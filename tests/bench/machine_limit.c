@@ -8,7 +8,6 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
-extern const tile_kernels nnclr_tiles_x3_amx; /* the same, on cells of three tiles */
 #endif
 
 enum { ROUNDS = 15, WORK = 1 << 25 /* vectors that a task multiplies in a round */ };
@@ -17,7 +16,6 @@ typedef struct measure {
     const tile_kernels *kernels; /* NULL: fused multiply-adds */
     const char *vectors;
     int terms, chunks, calls;
-    size_t cell;  /* elements */
     bf16 *a, *b;  /* all workers' tiles */
     float *sums;  /* a tile each, or 16 reals */
     double flops; /* of a task */
@@ -95,9 +93,9 @@ static double fuse(const char *vectors, float *out) {
 
 static void multiply_tiles(const measure *m, int worker) {
     tile_term terms[BLOCK];
-    const size_t side = (size_t)m->terms * (size_t)m->chunks * m->cell;
+    const size_t side = (size_t)m->terms * (size_t)m->chunks * TILE;
     for (int i = 0; i < m->terms; i++)
-        terms[i].a = terms[i].b = (size_t)i * (size_t)m->chunks * m->cell;
+        terms[i].a = terms[i].b = (size_t)i * (size_t)m->chunks * TILE;
     const tile_product product = {.terms = terms,
                                   .count = m->terms,
                                   .chunks = m->chunks,
@@ -128,7 +126,7 @@ static const tile_kernels *kernels_of(const nnclr_engine *g) {
     bool tiles = strcmp(g->table->precision, "bf16") == 0;
 #ifdef __x86_64__
     if (strcmp(g->table->name, "amx") == 0)
-        return tiles ? &nnclr_tiles_amx : &nnclr_tiles_x3_amx;
+        return &nnclr_tiles_amx;
     if (tiles && g->vectors && strcmp(g->vectors, "avx512-bf16") == 0)
         return &nnclr_tiles_avx512bf16;
 #endif
@@ -156,13 +154,12 @@ static void fill(bf16 *to, size_t count) {
 
 bool machine_limit(const nnclr_engine *g, double *gflops, nnclr_error *e) {
     static const struct {
-        int terms, chunks; /* 32 KB of a and b, and 288 KB, at one bfloat16 to a value */
+        int terms, chunks; /* 32 KB of a and b, and 288 KB */
     } sizes[] = {{1, 8}, {9, 8}};
     const size_t workers = (size_t)nnclr_pool_threads(g->pool), most = 9 * 8;
     measure m = {.kernels = kernels_of(g), .vectors = g->vectors};
-    m.cell = (strcmp(g->table->precision, "bf16") == 0 ? 1 : 3) * TILE;
-    m.a = nnclr_alloc(workers * most, m.cell * sizeof *m.a, e);
-    m.b = nnclr_alloc(workers * most, m.cell * sizeof *m.b, e);
+    m.a = nnclr_alloc(workers * most, TILE * sizeof *m.a, e);
+    m.b = nnclr_alloc(workers * most, TILE * sizeof *m.b, e);
     m.sums = nnclr_alloc_zero(workers, TILE * sizeof *m.sums, e);
     bool ok = m.a && m.b && m.sums;
     *gflops = 0;
@@ -170,8 +167,8 @@ bool machine_limit(const nnclr_engine *g, double *gflops, nnclr_error *e) {
     for (size_t i = 0; ok && i < workers * TILE; i++)
         m.sums[i] = 1;
     if (ok) {
-        fill(m.a, workers * most * m.cell);
-        fill(m.b, workers * most * m.cell);
+        fill(m.a, workers * most * TILE);
+        fill(m.b, workers * most * TILE);
     }
     for (size_t i = 0; ok && i < sizeof sizes / sizeof *sizes; i++) {
         m.terms = sizes[i].terms;

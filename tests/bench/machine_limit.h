@@ -6,9 +6,7 @@
 
 /* GFLOP/s of the instruction that the engine's convolutions rest on, on all threads of its pool:
  * for an engine on tiles their product, on tiles that stay in L1 or L2; otherwise fused
- * multiply-adds of registers. A multiply-add counts as two. If a value is three bfloat16, those of
- * the short products, which backward passes take; the exact ones of forward passes have half of
- * that. About a second. */
+ * multiply-adds of registers. A multiply-add counts as two. About a second. */
 bool machine_limit(const nnclr_engine *g, double *gflops, nnclr_error *e);
 
 #endif

@@ -50,10 +50,8 @@ vectors() { # RUN
 }
 
 @test "vectors that the CPU lacks are refused and not tried" {
-    for precision in "" "--precision f32"; do
-        run -2 --separate-stderr qemu-x86_64 -cpu Haswell "$NNCLR_BIN/nnclr-pretrain" -q --engine amx $precision --preset tiny --batch 20 --steps 1 -o run s.tar.zst
-        [[ $stderr = *"engine amx needs a CPU with AMX-BF16"* ]]
-    done
+    run -2 --separate-stderr qemu-x86_64 -cpu Haswell "$NNCLR_BIN/nnclr-pretrain" -q --engine amx --preset tiny --batch 20 --steps 1 -o run s.tar.zst
+    [[ $stderr = *"engine amx needs a CPU with AMX-BF16"* ]]
     NNCLR_SIMD=avx512 run -2 --separate-stderr qemu-x86_64 -cpu Haswell "$NNCLR_BIN/nnclr-pretrain" -q --preset tiny --batch 20 --steps 1 -o run s.tar.zst
     [[ $stderr = *"NNCLR_SIMD=avx512"* ]]
     [ ! -e run ]

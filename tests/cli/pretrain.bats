@@ -385,7 +385,8 @@ END
         [ ! -e run ]
     done <<'END'
 --engine cuda|engine cuda is not built into this program; it offers: cpu, amx
---engine amx --precision f64|precision f64 is not offered by engine amx; it offers: bf16, f32
+--engine amx --precision f64|precision f64 is not offered by engine amx; it offers: bf16
+--engine amx --precision f32|precision f32 is not offered by engine amx; it offers: bf16
 END
 }
 

@@ -1,6 +1,5 @@
 /* The kinds of kernels on tiles of bfloat16, each as an open engine: those that this CPU runs, and
- * AMX if at least AVX512-BF16 is there, instruction by instruction (amx_emulator.h). With
- * NNCLR_TILE_PARTS 3 the engine at f32, which only AMX opens by itself. */
+ * AMX if at least AVX512-BF16 is there, instruction by instruction (amx_emulator.h). */
 #ifndef NNCLR_TESTS_BF16_KINDS_H
 #define NNCLR_TESTS_BF16_KINDS_H
 
@@ -20,11 +19,7 @@ static inline const tile_kernels *kernels_at(int i) {
     const tile_kernels *const kernels[KINDS] = {
         [PORTABLE] = &TILES(portable),
 #ifdef __x86_64__
-#if NNCLR_TILE_PARTS == 1
-        [AVX2] = &TILES(avx2),
-        [AVX512] = &TILES(avx512),
-#endif
-        [AVX512BF16] = &TILES(avx512bf16),
+        [AVX2] = &TILES(avx2),         [AVX512] = &TILES(avx512), [AVX512BF16] = &TILES(avx512bf16),
         [AMX] = &TILES(amx),
 #endif
     };
@@ -70,34 +65,25 @@ static inline const tile_kernels *kernels_of_kind(const bf16_kind *kind) {
 
 static inline void open_kind(fixture *f, const bf16_kind *kind, int threads) {
     nnclr_error e = NNCLR_NO_ERROR;
-#if NNCLR_TILE_PARTS == 3
-    *f = (fixture){.t = &nnclr_engine_amx_f32, .tolerance = 2e-5};
-#else
     bool amx = strncmp(kind->name, "amx", 3) == 0;
     *f = (fixture){.t = amx ? &nnclr_engine_amx_bf16 : &nnclr_engine_cpu_bf16, .tolerance = 1e-5};
-#endif
     f->pool = nnclr_pool_create(threads, &e);
     CHECK_SAYS(f->pool, "%s", e.message);
     f->g = (nnclr_engine){.table = f->t, .pool = f->pool};
     CHECK_SAYS(TILED(open_with)(&f->g, kernels_of_kind(kind), &e), "%s", e.message);
 }
 
-/* The error of a value at rest: half a unit of its eighth bit, or of float's last. */
-static const double value_unit = NNCLR_TILE_PARTS == 3 ? 0x1p-24 : 0x1p-8;
+/* The error of a value at rest: half a unit of its eighth bit. */
+static const double value_unit = 0x1p-8;
 
 /* To the nearest bfloat16, ties to even; for what is exact in float. */
-static inline double rounded_part(double value) {
+static inline double rounded(double value) {
     union {
         float f;
         uint32_t u;
     } v = {.f = (float)value};
     v.u = (v.u + 0x7fff + (v.u >> 16 & 1)) & 0xffff0000u;
     return (double)v.f;
-}
-
-/* To what activations hold: a bfloat16, or the float that three are, and back. */
-static inline double rounded(double value) {
-    return NNCLR_TILE_PARTS == 3 ? (double)(float)value : rounded_part(value);
 }
 
 #endif

@@ -117,17 +117,17 @@ static inline double *host_reals(fixture *f, const void *place, size_t count) {
 }
 
 /* Pictures, 32 or with floats 16, and 32 channels fill blocks, the last with zeros; a value is a
- * float, or one or three bfloat16. */
+ * float or a bfloat16. */
 static inline void check_padding(const fixture *f, const nnclr_tensor *tensor) {
     nnclr_shape s = tensor->shape;
     bool floats = f->t == &nnclr_engine_cpu_tiles;
-    int parts = floats || strcmp(f->t->precision, "bf16") == 0 ? 1 : 3, most = floats ? 16 : 32;
+    int most = floats ? 16 : 32;
     const uint16_t *at = tensor->place;
     int blocks = (s.n + most - 1) / most, channels = (s.c + 31) / 32;
     for (int block = 0; block < s.groups * blocks; block++)
         for (int pixel = 0; pixel < s.h * s.w; pixel++)
             for (int c = 0; c < channels * 32; c += 32)
-                for (int k = 0; k < parts * most * 32; k++, at += floats ? 2 : 1) {
+                for (int k = 0; k < most * 32; k++, at += floats ? 2 : 1) {
                     int i = k % (most * 32);
                     bool there = block % blocks * most + i / 32 < s.n && c + i % 32 < s.c;
                     bool zero = floats ? at[0] == 0 && (at[1] & 0x7fff) == 0 : (*at & 0x7fff) == 0;

@@ -55,7 +55,7 @@ static element *tile_at(const tiled_pass *p, const nnclr_tensor *t, size_t spot,
     if (!t)
         return NULL;
     return tiled_at(t, (size_t)p->group * tiled_spots(t->shape) + spot) +
-           (size_t)(p->first_block + block) * CELL;
+           (size_t)(p->first_block + block) * TILE;
 }
 
 /* ---- sums ---- */

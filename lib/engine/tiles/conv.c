@@ -1,8 +1,6 @@
 /* Convolution forward and backward-data: for each spot of the result the tiles under its taps,
  * leaving out those outside the picture, times the weights of each tap. With few channels the row
- * of pixels under a row of taps is one tile (conv_fold.c). Values of three parts are multiplied
- * exactly forward, since a ReLU that flips changes a gradient more than all rounding does;
- * gradients with three products. */
+ * of pixels under a row of taps is one tile (conv_fold.c). */
 #include "engine/tiles/conv.h"
 
 #include <string.h>
@@ -21,7 +19,7 @@ static bool size_plan(nnclr_engine *g, tiled_plan *plan) {
     plan->fold = TILED(folds)(conv);
     if (!nnclr_size_mul(tiled_taps(conv) * (size_t)tiled_blocks(in.c), (size_t)tiled_blocks(out.c),
                         &form) ||
-        !nnclr_size_mul(form, WEIGHTS, &plan->packed_backward) ||
+        !nnclr_size_mul(form, SQUARE, &plan->packed_backward) ||
         !nnclr_size_mul(plan->packed_backward, 2 * sizeof(element), &plan->base.packed_bytes))
         return false;
     shared = TILED(plan_weights)(plan);
@@ -91,13 +89,13 @@ static void pack_block(void *context, int task, int worker) {
         int first = tap % folded * conv->ci; /* k; 0 if nothing is folded */
         element *forward =
             call->forward +
-            ((size_t)(output * steps + tap / folded) * (size_t)inputs + (size_t)input) * WEIGHTS;
+            ((size_t)(output * steps + tap / folded) * (size_t)inputs + (size_t)input) * SQUARE;
         element *backward =
             call->backward +
-            ((size_t)(input * taps + tap) * (size_t)outputs + (size_t)output) * WEIGHTS;
+            ((size_t)(input * taps + tap) * (size_t)outputs + (size_t)output) * SQUARE;
         if (first == 0)
-            memset(forward, 0, WEIGHTS * sizeof *forward);
-        memset(backward, 0, WEIGHTS * sizeof *backward);
+            memset(forward, 0, SQUARE * sizeof *forward);
+        memset(backward, 0, SQUARE * sizeof *backward);
         for (int o = 0; o < BLOCK && output * BLOCK + o < conv->co; o++) {
             size_t row = (size_t)(output * BLOCK + o) * (size_t)conv->ci;
             const float *from = call->oihw + (row + (size_t)(input * BLOCK)) * (size_t)taps + tap;
@@ -157,8 +155,8 @@ static int list_terms(const pass *p, int pixel, tile_term *terms) {
                                 : source_forward(conv, at_x, j, from.w);
             if (x >= 0)
                 terms[count++] =
-                    (tile_term){((size_t)y * (size_t)from.w + (size_t)x) * chunks * CELL,
-                                ((size_t)i * (size_t)conv->kernel + (size_t)j) * chunks * WEIGHTS};
+                    (tile_term){((size_t)y * (size_t)from.w + (size_t)x) * chunks * TILE,
+                                ((size_t)i * (size_t)conv->kernel + (size_t)j) * chunks * SQUARE};
         }
     }
     return count;
@@ -170,16 +168,13 @@ static void convolve(const pass *p, int group, size_t begin, size_t end, int fir
     nnclr_shape from = p->from->shape, to = p->to->shape;
     int chunks = tiled_blocks(from.c), columns = tiled_blocks(to.c);
     size_t pixels = (size_t)to.h * (size_t)to.w, source = (size_t)from.h * (size_t)from.w;
-    size_t weights = p->column_tiles * WEIGHTS;
+    size_t weights = p->column_tiles * SQUARE;
     tiled_folded folded = {.block = SIZE_MAX, .rows = cells};
     _Alignas(64) float tile[TILE];
     for (size_t spot = begin; spot < end; spot++) {
         const size_t a = (size_t)group * tiled_spots(from) + spot / pixels * source;
-        tile_product product = {.terms = terms,
-                                .chunks = chunks,
-                                .rows = tiled_pictures(to, spot),
-                                .sums = tile,
-                                .exact = !p->backward};
+        tile_product product = {
+            .terms = terms, .chunks = chunks, .rows = tiled_pictures(to, spot), .sums = tile};
         if (p->fold) {
             product.a = cells;
             product.depth = tiled_row_channels(p->plan);
@@ -198,7 +193,7 @@ static void convolve(const pass *p, int group, size_t begin, size_t end, int fir
             product.b = p->weights + (size_t)block * weights;
             product.columns = tiled_within(to.c, block);
             p->kernels->multiply(&product);
-            p->kernels->store(tile, product.rows, product.columns, p->add, y + (size_t)block * CELL,
+            p->kernels->store(tile, product.rows, product.columns, p->add, y + (size_t)block * TILE,
                               total, total ? total + columns * BLOCK : NULL);
         }
     }
@@ -229,7 +224,7 @@ static void run_pass(nnclr_engine *g, pass *p) {
     p->fold = plan->fold && !p->backward;
     p->column_tiles = (p->fold ? (size_t)tiled_steps(plan) : tiled_taps(&plan->base.conv)) *
                       (size_t)tiled_blocks(p->from->shape.c);
-    block = p->column_tiles * WEIGHTS * sizeof(element);
+    block = p->column_tiles * SQUARE * sizeof(element);
     p->kernels = tiled_kernels(g);
     p->pieces = tiled_cut(p->to->shape);
     p->group = block < GROUP_BYTES ? (int)(GROUP_BYTES / block) : 1;

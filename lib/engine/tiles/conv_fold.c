@@ -24,7 +24,7 @@ void TILED(fold_row)(const tiled_plan *plan, const tile_kernels *kernels, const 
                      size_t row, void (*keep)(const element *, element *), element *to) {
     const nnclr_conv *conv = &plan->base.conv;
     int width = x->shape.w;
-    _Alignas(64) element cell[CELL] = {0};
+    _Alignas(64) element cell[TILE] = {0};
     const int end = (plan->base.out.w - 1) * conv->stride + conv->kernel;
     for (int at = 0, wanted = conv->kernel - 1; at < end; at++) {
         int from = at - conv->pad;
@@ -33,14 +33,14 @@ void TILED(fold_row)(const tiled_plan *plan, const tile_kernels *kernels, const 
                        conv->ci, conv->kernel * conv->ci);
         if (at == wanted) {
             keep(cell, to);
-            to += CELL;
+            to += TILE;
             wanted += conv->stride;
         }
     }
 }
 
 static void copy_cell(const element *from, element *to) {
-    memcpy(to, from, CELL * sizeof *to);
+    memcpy(to, from, TILE * sizeof *to);
 }
 
 int TILED(fold_terms)(const tiled_plan *plan, const tile_kernels *kernels, const nnclr_tensor *x,
@@ -56,13 +56,13 @@ int TILED(fold_terms)(const tiled_plan *plan, const tile_kernels *kernels, const
         int y = first + i;
         if (y < 0 || y >= height)
             continue;
-        size_t at = (size_t)(y % conv->kernel) * width * CELL;
+        size_t at = (size_t)(y % conv->kernel) * width * TILE;
         if (y >= folded->next) {
             TILED(fold_row)
             (plan, kernels, x, block * (size_t)height + (size_t)y, copy_cell, folded->rows + at);
             folded->next = y + 1;
         }
-        terms[count++] = (tile_term){at + (size_t)pixel % width * CELL, (size_t)i * WEIGHTS};
+        terms[count++] = (tile_term){at + (size_t)pixel % width * TILE, (size_t)i * SQUARE};
     }
     return count;
 }

@@ -63,7 +63,7 @@ static void plan_chunks(tiled_plan *plan) {
         size_t outputs = (size_t)between((size_t)tiled_blocks(out.c), 1, plan->group);
         size_t cells =
             inputs * (size_t)conv->kernel * (size_t)(conv->kernel > 1 ? conv->stride : 1);
-        spots = between(CLOSE_BYTES / ((cells + outputs) * CELL * sizeof(element)), 8, CHUNK_SPOTS);
+        spots = between(CLOSE_BYTES / ((cells + outputs) * TILE * sizeof(element)), 8, CHUNK_SPOTS);
     }
     plan->chunk_rows = between((size_t)(spots / out.w), 1, out.h);
     plan->strip = IN_PLACE && !plan->fold && spots < out.w ? spots : out.w;
@@ -72,8 +72,7 @@ static void plan_chunks(tiled_plan *plan) {
 size_t TILED(plan_weights)(tiled_plan *plan) {
     const nnclr_conv *conv = &plan->base.conv;
     nnclr_shape in = plan->base.in, out = plan->base.out;
-    plan->weights =
-        plan->packed_backward / VALUE_PARTS / tiled_taps(conv) * (size_t)tiled_steps(plan);
+    plan->weights = plan->packed_backward / tiled_taps(conv) * (size_t)tiled_steps(plan);
     bool large = plan->weights > PART_BYTES / sizeof(float);
     plan->whole = large && !(IN_PLACE && conv->kernel == 1);
     plan->group = large && !plan->whole ? GROUP : INT_MAX;
@@ -134,7 +133,7 @@ static int pictures_of(const weights_call *call, size_t block) {
 static void rearrange(void (*kernel)(const element *, element *), const element *from, int blocks,
                       element *to, size_t step) {
     for (int i = 0; i < blocks; i++)
-        kernel(from + (size_t)i * CELL, to + (size_t)i * step);
+        kernel(from + (size_t)i * TILE, to + (size_t)i * step);
 }
 
 /* ---- small dW: parts ---- */
@@ -162,7 +161,7 @@ static void transpose_row(const weights_call *call, size_t row, element *to, siz
     else
         for (size_t x = 0; x < (size_t)in.w; x++)
             rearrange(call->kernels->transpose, tiled_at(call->x, row * (size_t)in.w + x),
-                      tiled_blocks(in.c), to + x * CELL, step);
+                      tiled_blocks(in.c), to + x * TILE, step);
 }
 
 /* What rows [row, row + rows) of dy, of one block of pictures, need: found, or transposed. */
@@ -184,7 +183,7 @@ static void fill_x(const weights_call *call, part *p, size_t row, int rows) {
     int until = y + (rows - 1) * conv->stride + conv->kernel;
     for (y = y > p->next ? y : p->next; y < until && y < in.h; y++)
         transpose_row(call, block * (size_t)in.h + (size_t)y,
-                      p->x + (size_t)(y % p->ring * tiled_row_cells(plan)) * CELL, p->x_step);
+                      p->x + (size_t)(y % p->ring * tiled_row_cells(plan)) * TILE, p->x_step);
     p->next = y;
 }
 
@@ -196,7 +195,7 @@ static void fill_dy(const weights_call *call, part *p, size_t row, int rows) {
         return;
     }
     for (int i = 0; i < rows * out.w; i++, dy += tiled_depth(out))
-        rearrange(call->kernels->pair, dy, tiled_blocks(out.c), p->dy + (size_t)i * CELL,
+        rearrange(call->kernels->pair, dy, tiled_blocks(out.c), p->dy + (size_t)i * TILE,
                   p->dy_step);
 }
 
@@ -286,10 +285,10 @@ static void sum_part(void *context, int task, int worker) {
     int group = task % (input_groups * output_groups);
     part p = {.terms = (tile_term *)tiled_scratch(plan, call->workspace, worker),
               .x = tiled_scratch_cells(plan, call->workspace, worker),
-              .x_step = (size_t)plan->ring * (size_t)tiled_row_cells(plan) * CELL,
-              .x_cell = CELL,
-              .dy_step = (size_t)plan->chunk_rows * (size_t)out.w * CELL,
-              .dy_cell = CELL,
+              .x_step = (size_t)plan->ring * (size_t)tiled_row_cells(plan) * TILE,
+              .x_cell = TILE,
+              .dy_step = (size_t)plan->chunk_rows * (size_t)out.w * TILE,
+              .dy_cell = TILE,
               .block = SIZE_MAX,
               .ring = plan->ring,
               .index = task / (input_groups * output_groups)};
@@ -298,11 +297,11 @@ static void sum_part(void *context, int task, int worker) {
     if (!IN_PLACE) {
         p.dy = p.x + p.x_step * (size_t)tiled_blocks(in.c);
     } else {
-        p.dy_step = CELL;
+        p.dy_step = TILE;
         p.dy_cell = tiled_depth(out);
     }
     if (x_in_place(plan)) {
-        p.x_step = CELL;
+        p.x_step = TILE;
         p.x_cell = tiled_depth(in);
         p.ring = in.h;
     }
@@ -336,9 +335,9 @@ static void rearrange_row(const weights_call *call, void (*kernel)(const element
     nnclr_shape s = t->shape;
     size_t from = ((size_t)(call->first_block + block) * (size_t)s.h + (size_t)row) * (size_t)s.w;
     size_t to = ((size_t)block * (size_t)s.h + (size_t)row) * (size_t)s.w;
-    size_t step = (size_t)call->blocks * (size_t)s.h * (size_t)s.w * CELL;
+    size_t step = (size_t)call->blocks * (size_t)s.h * (size_t)s.w * TILE;
     for (size_t x = 0; row < s.h && x < (size_t)s.w; x++)
-        rearrange(kernel, tiled_at(t, from + x), tiled_blocks(s.c), tiles + (to + x) * CELL, step);
+        rearrange(kernel, tiled_at(t, from + x), tiled_blocks(s.c), tiles + (to + x) * TILE, step);
 }
 
 static void transpose_rows(void *context, int task, int worker) {
@@ -364,8 +363,8 @@ static int pass_terms(const weights_call *call, int tap, int first, int last, bo
         for (int ox = 0; ox < out.w; ox++) {
             int x = ox * conv->stride + tap % conv->kernel - conv->pad;
             if (x >= 0 && x < in.w)
-                terms[count++] = (tile_term){(size_t)((row / out.h * in.h + y) * in.w + x) * CELL,
-                                             (size_t)(row * out.w + ox) * CELL};
+                terms[count++] = (tile_term){(size_t)((row / out.h * in.h + y) * in.w + x) * TILE,
+                                             (size_t)(row * out.w + ox) * TILE};
         }
     }
     return count;
@@ -375,7 +374,7 @@ static int pass_terms(const weights_call *call, int tap, int first, int last, bo
 static int close_rows(const weights_call *call) {
     nnclr_shape in = call->x->shape, out = call->dy->shape;
     size_t cells = (size_t)out.w + (size_t)in.h * (size_t)in.w / (size_t)out.h;
-    size_t rows = CLOSE_BYTES / (cells * CELL * sizeof(element));
+    size_t rows = CLOSE_BYTES / (cells * TILE * sizeof(element));
     return rows < 1 ? 1 : rows > INT_MAX ? INT_MAX : (int)rows;
 }
 
@@ -388,8 +387,8 @@ static void sum_tiles(void *context, int task, int worker) {
     tile_product product = {
         .terms = terms,
         .chunks = 1,
-        .a = call->x_tiles + (size_t)(input * call->blocks * in.h) * (size_t)in.w * CELL,
-        .b = call->dy_tiles + (size_t)(output * call->blocks * out.h) * (size_t)out.w * CELL,
+        .a = call->x_tiles + (size_t)(input * call->blocks * in.h) * (size_t)in.w * TILE,
+        .b = call->dy_tiles + (size_t)(output * call->blocks * out.h) * (size_t)out.w * TILE,
         .rows = tiled_within(conv->ci, input),
         .columns = tiled_within(conv->co, output),
         .turned = true};

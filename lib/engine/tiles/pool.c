@@ -24,7 +24,7 @@ static int tasks_of(nnclr_shape s) {
 static element *block_of(const nnclr_tensor *t, int task) {
     int channels = tiled_blocks(t->shape.c);
     size_t pixels = (size_t)t->shape.h * (size_t)t->shape.w;
-    return tiled_at(t, (size_t)(task / channels) * pixels) + (size_t)(task % channels) * CELL;
+    return tiled_at(t, (size_t)(task / channels) * pixels) + (size_t)(task % channels) * TILE;
 }
 
 static int pictures_of(nnclr_shape s, int task) {
@@ -51,7 +51,7 @@ static void largest_block(void *context, int task, int worker) {
             int y0, y1, x0, x1;
             window(oy, in.h, &y0, &y1);
             window(ox, in.w, &x0, &x1);
-            memcpy(y, x + ((size_t)y0 * (size_t)in.w + (size_t)x0) * depth, CELL * sizeof *y);
+            memcpy(y, x + ((size_t)y0 * (size_t)in.w + (size_t)x0) * depth, TILE * sizeof *y);
             for (int iy = y0; iy < y1; iy++)
                 for (int ix = x0; ix < x1; ix++)
                     keep_larger(x + ((size_t)iy * (size_t)in.w + (size_t)ix) * depth, y);
@@ -97,7 +97,7 @@ static void spread_block(void *context, int task, int worker) {
     element *dx = block_of(call->dx, task);
     largest best;
     for (int i = 0; !call->add && i < in.h * in.w; i++)
-        memset(dx + (size_t)i * depth, 0, CELL * sizeof *dx);
+        memset(dx + (size_t)i * depth, 0, TILE * sizeof *dx);
     for (int oy = 0; oy < out.h; oy++) {
         for (int ox = 0; ox < out.w; ox++, dy += depth) {
             int y0, y1, x0, x1;

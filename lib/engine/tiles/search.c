@@ -18,7 +18,7 @@
 #include "engine/cpu/search.h"
 #include "engine/tiles/tiled.h"
 
-#if NNCLR_TILE_PARTS == 1
+#if NNCLR_TILE_PARTS > 0
 
 #include <float.h>
 #include <stdatomic.h>
@@ -173,8 +173,7 @@ static void sift_block(const packed_rows *p, const nnclr_sieve *sieve, const bf1
                             .b = rows,
                             .columns = at_most(BLOCK, sieve->count - first),
                             .depth = tiled_within(sieve->d, p->chunks - 1),
-                            .sums = products,
-                            .exact = true};
+                            .sums = products};
     const uint32_t there = product.columns == BLOCK ? UINT32_MAX : (1u << product.columns) - 1;
     for (int q = 0; q < sieve->n; q += BLOCK) {
         product.a = queries + (size_t)(q / BLOCK) * block_elements(p);

@@ -1,6 +1,5 @@
 /* The tables of the engines that work on tiles: "cpu" at f32, with AVX-512 or AVX2, and at bf16, on
- * any CPU; "amx" at both. They differ in the kernels alone. Several products of bfloat16 for one of
- * float pay only with AMX. */
+ * any CPU; "amx" at bf16. They differ in the kernels alone. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,12 +42,10 @@ bool TILED(runs)(const tile_kernels *kernels) {
     if (kernels == &TILES(avx512bf16))
         return has_avx512_bf16();
 #endif
-#if NNCLR_TILE_PARTS < 2
     if (kernels == &TILES(avx512))
         return nnclr_simd_has(NNCLR_SIMD_AVX512);
     if (kernels == &TILES(avx2))
         return nnclr_simd_has(NNCLR_SIMD_AVX2);
-#endif
 #endif
     (void)kernels;
     return true;
@@ -69,7 +66,7 @@ static const tile_kernels *vector_kernels(nnclr_error *e) {
     return NULL;
 }
 
-#elif NNCLR_TILE_PARTS == 1
+#else
 
 /* AVX-512's products of bfloat16, if they are faster than those of floats: VDPBF16PS takes
  * as long as FMA on AMD's CPUs, four times as long on Intel's. All give the same bits. */
@@ -87,26 +84,19 @@ static const tile_kernels *vector_kernels(nnclr_error *e) {
     return &TILES(portable);
 }
 
-#endif
-
-#if NNCLR_TILE_PARTS > 0
-
-/* Whole numbers up to 8 in every part, so that each order of summing gives the same bits; from old
- * sums or none, with all products of parts or some. */
+/* Whole numbers up to 8, so that each order of summing gives the same bits; from old sums or none.
+ */
 bool TILED(multiplies)(const tile_kernels *kernels) {
     enum { CHUNKS = 2 };
-    const tile_term terms[] = {{0, CELL}, {CELL, 0}};
-    static const struct {
-        bool add, exact;
-    } ways[] = {{false, true}, {true, true}, {false, false}, {true, false}};
-    _Alignas(64) element a[(CHUNKS + 1) * CELL], b[(CHUNKS + 1) * CELL];
+    const tile_term terms[] = {{0, TILE}, {TILE, 0}};
+    _Alignas(64) element a[(CHUNKS + 1) * TILE], b[(CHUNKS + 1) * TILE];
     _Alignas(64) float got[TILE], want[TILE];
-    for (int i = 0; i < (CHUNKS + 1) * CELL; i++) {
+    for (int i = 0; i < (CHUNKS + 1) * TILE; i++) {
         a[i] = bf16_from_float((float)(i * 7 % 17 - 8));
         b[i] = bf16_from_float((float)(i * 11 % 13 - 6));
     }
     bool same = true;
-    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+    for (int add = 0; add < 2; add++) {
         for (int i = 0; i < TILE; i++)
             got[i] = want[i] = (float)(i % 19);
         tile_product product = {.terms = terms,
@@ -118,8 +108,7 @@ bool TILED(multiplies)(const tile_kernels *kernels) {
                                 .columns = BLOCK,
                                 .depth = BLOCK,
                                 .sums = got,
-                                .add = ways[way].add,
-                                .exact = ways[way].exact};
+                                .add = add};
         kernels->begin();
         kernels->multiply(&product);
         kernels->end();
@@ -135,10 +124,8 @@ bool TILED(multiplies)(const tile_kernels *kernels) {
 /* If bfloat16 is widened, floats are faster. */
 static const tile_kernels *search_kernels(const tile_kernels *kernels) {
 #if defined(__x86_64__) && NNCLR_TILE_PARTS > 0
-    if (kernels == &TILES(amx))
-        return &nnclr_tiles_amx;
-    if (kernels == &TILES(avx512bf16))
-        return &nnclr_tiles_avx512bf16;
+    if (kernels == &TILES(amx) || kernels == &TILES(avx512bf16))
+        return kernels;
 #endif
     (void)kernels;
     return NULL;
@@ -160,12 +147,10 @@ bool TILED(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error 
     return true;
 }
 
-#if NNCLR_TILE_PARTS < 2
 static bool open_cpu(nnclr_engine *g, nnclr_error *e) {
     const tile_kernels *kernels = vector_kernels(e);
     return kernels && TILED(open_with)(g, kernels, e);
 }
-#endif
 
 #if NNCLR_TILE_PARTS > 0
 static bool open_amx(nnclr_engine *g, nnclr_error *e) {
@@ -201,7 +186,7 @@ static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind
     bool rows = kind == NNCLR_ROWS;
     const int dims[] = {s.groups, rows ? s.n : tiled_picture_blocks(s.n), s.h, s.w,
                         rows ? s.c : tiled_blocks(s.c)};
-    size_t bytes = rows ? sizeof(float) : CELL * sizeof(element);
+    size_t bytes = rows ? sizeof(float) : TILE * sizeof(element);
     for (int i = 0; i < 5; i++)
         if (!nnclr_size_mul(bytes, (size_t)dims[i], &bytes))
             return SIZE_MAX;
@@ -233,7 +218,7 @@ static void upload_spot(const upload_call *call, int group, size_t spot) {
         const float *from =
             call->nhwc + ((first + (size_t)i) * pixels + spot % pixels) * (size_t)s.c;
         for (int c = 0; c < s.c; c++)
-            cell_put(tiles + c / BLOCK * CELL, i * BLOCK + c % BLOCK, from[c]);
+            cell_put(tiles + c / BLOCK * TILE, i * BLOCK + c % BLOCK, from[c]);
     }
 }
 
@@ -266,7 +251,7 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
         for (int pixel = 0; pixel < s.h * s.w; pixel++, nhwc += s.c) {
             const element *at = picture_at(from, picture, pixel);
             for (int c = 0; c < s.c; c++)
-                nhwc[c] = (double)cell_value(at + c / BLOCK * CELL, c % BLOCK);
+                nhwc[c] = (double)cell_value(at + c / BLOCK * TILE, c % BLOCK);
         }
 }
 
@@ -301,10 +286,7 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
     .search_rows = CPU(search_rows), .search_update = CPU(search_update),                          \
     .search_nearest = CPU(search_nearest), .get_picks = CPU(get_picks), .update = CPU(update)
 
-#if NNCLR_TILE_PARTS == 3
-const nnclr_engine_table nnclr_engine_amx_f32 = {
-    .name = "amx", .precision = "f32", .open = open_amx, ENTRIES};
-#elif NNCLR_TILE_PARTS == 0
+#if NNCLR_TILE_PARTS == 0
 const nnclr_engine_table nnclr_engine_cpu_tiles = {
     .name = "cpu", .precision = "f32", .open = open_cpu, ENTRIES};
 #else

@@ -1,7 +1,7 @@
-/* Inside of the engines whose activations and packed weights are in tiles (tiles.h): of floats, of
- * bfloat16, or of three bfloat16 to a float. Rows, parameters and statistics are as the reference
- * engine has them at f32, whose functions work on them. Each source file here is compiled for all
- * three; TILED(name) keeps the sets of external names apart. */
+/* Inside of the engines whose activations and packed weights are in tiles (tiles.h): of floats, or
+ * of bfloat16. Rows, parameters and statistics are as the reference engine has them at f32, whose
+ * functions work on them. Each source file here is compiled for both; TILED(name) keeps the sets of
+ * external names apart. */
 #ifndef NNCLR_ENGINE_TILES_TILED_H
 #define NNCLR_ENGINE_TILES_TILED_H
 
@@ -10,8 +10,6 @@
 
 #if NNCLR_TILE_PARTS == 0
 #define TILED(name) nnclr_tiled_f32_##name
-#elif NNCLR_TILE_PARTS == 3
-#define TILED(name) nnclr_tiled_x3_##name
 #else
 #define TILED(name) nnclr_tiled_##name
 #endif
@@ -19,7 +17,7 @@
 typedef struct tiled_state {
     CPU(state) cpu; /* first: the reference engine's functions find it in g->state */
     const tile_kernels *kernels;
-    const tile_kernels *search; /* of one part; NULL: the search is the reference engine's */
+    const tile_kernels *search; /* NULL: the search is the reference engine's */
 } tiled_state;
 
 static inline const tile_kernels *tiled_kernels(const nnclr_engine *g) {
@@ -41,7 +39,7 @@ static inline size_t tiled_spots(nnclr_shape s) {
 }
 /* Elements of a spot. */
 static inline size_t tiled_depth(nnclr_shape s) {
-    return (size_t)tiled_blocks(s.c) * CELL;
+    return (size_t)tiled_blocks(s.c) * TILE;
 }
 /* The first cell of a spot, counted over all groups. */
 static inline element *tiled_at(const nnclr_tensor *t, size_t spot) {
@@ -137,16 +135,10 @@ static inline void cell_put(element *cell, int i, float value) {
 }
 #else
 static inline float cell_value(const element *cell, int i) {
-    float value = bf16_to_float(cell[(VALUE_PARTS - 1) * TILE + i]);
-    for (int part = VALUE_PARTS - 2; part >= 0; part--)
-        value = bf16_to_float(cell[part * TILE + i]) + value;
-    return value;
+    return bf16_to_float(cell[i]);
 }
 static inline void cell_put(element *cell, int i, float value) {
-    for (int part = 0; part < VALUE_PARTS; part++) {
-        cell[part * TILE + i] = bf16_from_float(value);
-        value -= bf16_to_float(cell[part * TILE + i]);
-    }
+    cell[i] = bf16_from_float(value);
 }
 #endif
 

@@ -1,7 +1,7 @@
-/* The kernels on tiles of one kind of CPU, TILES_KIND, for values of NNCLR_TILE_PARTS parts: this
- * file is compiled for each pair that pays. All are written once, with vectors that the compiler
- * maps to what the CPU has, and give the same bits, except for the order of the sums inside a
- * product of AMX. */
+/* The kernels on tiles of one kind of CPU, TILES_KIND, for floats (NNCLR_TILE_PARTS 0) or bfloat16
+ * (1): this file is compiled for each pair that pays. All are written once, with vectors that the
+ * compiler maps to what the CPU has, and give the same bits, except for the order of the sums
+ * inside a product of AMX. */
 #include "engine/tiles/tiles.h"
 
 #define PORTABLE   0

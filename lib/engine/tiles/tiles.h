@@ -1,16 +1,14 @@
-/* Tiles and the kernels that work on them. What is made of them is compiled three times: for values
- * that are floats (NNCLR_TILE_PARTS 0, precision f32 on any CPU with AVX2), one bfloat16 (1,
- * precision bf16), or the sum of three (3, precision f32 with AMX).
+/* Tiles and the kernels that work on them. What is made of them is compiled twice: for values that
+ * are floats (NNCLR_TILE_PARTS 0, precision f32 on any CPU with AVX2) or bfloat16 (1).
  *
  * Channels are in blocks of 32, pictures in blocks of 32 or, with floats, 16, and what is adjacent
  * in memory is what one matrix instruction, or a run of vector instructions, takes at once:
  *
- *     activation  [groups][n / PICTURES][h * w][c / 32][parts][PICTURES][32 channels]
+ *     activation  [groups][n / PICTURES][h * w][c / 32][PICTURES][32 channels]
  *
  * A tile is one pixel of PICTURES pictures in 32 channels, 2 KB in either type. Channels and
- * pictures that fill up the last blocks are zeros; the tiles of all parts are a cell. There is no
- * border and no matrix of shifted pixels: a convolution is, for each pixel of its result, a short
- * list of cells to multiply.
+ * pictures that fill up the last blocks are zeros. There is no border and no matrix of shifted
+ * pixels: a convolution is, for each pixel of its result, a short list of tiles to multiply.
  *
  * With bfloat16 a product multiplies a tile "a" [32 rows][32 k] by a tile "b" whose k are in pairs,
  * [2 halves of the columns][16 pairs][16 columns][2]: what AMX (TDPBF16PS) and AVX512-BF16
@@ -32,13 +30,6 @@
  * With floats "b" is [32 k][32 columns], rows are 16 forward and backward to data, and if k are
  * pictures, "a" is taken as it is, [16 k][32 rows]. Blocks of 16 pictures leave less of a small
  * batch empty than 32 would, for two percent of the speed.
- *
- * Three parts: a float rounded to bfloat16, what that left over rounded likewise, and the rest:
- * three times 8 bits, whose sum is the float (Henry, Tang, Heinecke 2019, "Leveraging the bfloat16
- * Artificial Intelligence Datatype For Higher-Precision Computations"). With parts 0, 1, 2 of a and
- * of b the products 02, 01, 11, 10, 00, 20 make a product whose error is that of float; without
- * part 2, three make one that is within 2^-15 of the true one, and about 4e-6 in the mean. A float
- * above the largest bfloat16, 3.39e38, becomes a NaN, as an infinity does.
  */
 #ifndef NNCLR_ENGINE_TILES_TILES_H
 #define NNCLR_ENGINE_TILES_TILES_H
@@ -59,13 +50,10 @@ typedef bf16 element;
 #endif
 
 enum {
-    VALUE_PARTS = NNCLR_TILE_PARTS > 1 ? NNCLR_TILE_PARTS : 1,
     BLOCK = 32,
     PICTURES = NNCLR_TILE_PARTS == 0 ? 16 : BLOCK,
     TILE = PICTURES * BLOCK,
-    CELL = VALUE_PARTS * TILE,
-    SQUARE = BLOCK * BLOCK,
-    WEIGHTS = VALUE_PARTS * SQUARE
+    SQUARE = BLOCK * BLOCK
 };
 
 /* Where the cells of one product begin, in elements counted from what `multiply` is given. */
@@ -84,7 +72,6 @@ typedef struct tile_product {
     int rows, columns, depth;
     float *sums; /* [32][32], of floats' pictures [16][32] */
     bool add;
-    bool exact;  /* of three parts, six products; otherwise three */
     bool turned; /* with floats: a is [16 k][32 rows] */
 } tile_product;
 
@@ -145,16 +132,13 @@ typedef struct tile_kernels {
 
 #if NNCLR_TILE_PARTS == 0
 #define TILES(name) nnclr_tiles_f32_##name
-#elif NNCLR_TILE_PARTS == 3
-#define TILES(name) nnclr_tiles_x3_##name
 #else
 #define TILES(name) nnclr_tiles_##name
 #endif
 
-extern const tile_kernels nnclr_tiles_portable, nnclr_tiles_x3_portable;
+extern const tile_kernels nnclr_tiles_portable;
 /* x86-64 only */
 extern const tile_kernels nnclr_tiles_avx2, nnclr_tiles_avx512, nnclr_tiles_avx512bf16,
-    nnclr_tiles_amx, nnclr_tiles_x3_avx512bf16, nnclr_tiles_x3_amx, nnclr_tiles_f32_avx2,
-    nnclr_tiles_f32_avx512;
+    nnclr_tiles_amx, nnclr_tiles_f32_avx2, nnclr_tiles_f32_avx512;
 
 #endif

@@ -74,7 +74,7 @@ INLINE void narrow_past(element *to, lanes v) {
 
 #define LEAST_POSITIVE FLT_MIN
 
-INLINE lanes widen_part(const element *from) {
+INLINE lanes widen(const element *from) {
     halves h;
     memcpy(&h, from, sizeof h);
     return (lanes)(__builtin_convertvector(h, words) << 16);
@@ -82,7 +82,7 @@ INLINE lanes widen_part(const element *from) {
 
 /* To the nearest, ties to even; a NaN stays one, and what is below the normal floats becomes zero,
  * as VCVTNEPS2BF16 has it. */
-INLINE void narrow_part(element *to, lanes v) {
+INLINE void narrow(element *to, lanes v) {
 #ifdef __AVX512BF16__
     __m256bh h = _mm512_cvtneps_pbh((__m512)v);
 #else
@@ -96,21 +96,6 @@ INLINE void narrow_part(element *to, lanes v) {
     memcpy(to, &h, sizeof h);
 }
 
-/* Values that begin at an element of the first tile of a cell. */
-INLINE lanes widen(const element *from) {
-    lanes v = widen_part(from + (VALUE_PARTS - 1) * TILE);
-    for (int part = VALUE_PARTS - 2; part >= 0; part--)
-        v = widen_part(from + part * TILE) + v;
-    return v;
-}
-
-INLINE void narrow(element *to, lanes v) {
-    for (int part = 0; part < VALUE_PARTS; part++) {
-        narrow_part(to + part * TILE, v);
-        if (part < VALUE_PARTS - 1)
-            v -= widen_part(to + part * TILE);
-    }
-}
 INLINE void narrow_past(element *to, lanes v) {
     narrow(to, v);
 }

@@ -5,14 +5,11 @@
  *     tmm5: a, rows 16..31  tmm2 += tmm5 tmm6        tmm3 += tmm5 tmm7
  *
  * For each 32 x 32 x 32 products 2 KB of a and 2 KB of b are read, all of it in order: four loads,
- * four products. If 16 rows or columns are enough, half of that. Three parts go into the same
- * accumulators, and only the side that changes is loaded: fourteen loads and 24 products, or eight
- * and twelve. Fewer k take no less time. */
+ * four products. If 16 rows or columns are enough, half of that. Fewer k take no less time. */
 #ifndef NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_AMX_H
 #define NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_AMX_H
 
 #include "engine/tiles/kernels/lanes.h"
-#include "engine/tiles/kernels/parts.h"
 
 #define EACH_TILE(value)                                                                           \
     { value, value, value, value, value, value, value, value }
@@ -57,18 +54,6 @@ INLINE void multiply_tiles(bool lower, bool right) {
         _tile_dpbf16ps(3, 5, 7);
 }
 
-INLINE void multiply_cells(const element *a, const element *b, const tile_pair *pairs, int count,
-                           bool lower, bool right) {
-#pragma GCC unroll 6
-    for (int i = 0; i < count; i++) {
-        if (i == 0 || pairs[i].a != pairs[i - 1].a)
-            load_a(a + pairs[i].a * TILE, lower);
-        if (i == 0 || pairs[i].b != pairs[i - 1].b)
-            load_b(b + pairs[i].b * TILE, right);
-        multiply_tiles(lower, right);
-    }
-}
-
 INLINE void begin_sums(const float *sums, bool add, bool lower, bool right) {
     enum { ROW = BLOCK * sizeof(float), LOWER = LANES * BLOCK };
     _tile_zero(0);
@@ -97,27 +82,29 @@ INLINE void end_sums(float *sums, bool lower, bool right) {
         _tile_stored(3, sums + LOWER + LANES, ROW);
 }
 
-INLINE void multiply_some(const tile_product *p, const tile_pair *pairs, int pair_count, bool lower,
-                          bool right) {
+INLINE void multiply_some(const tile_product *p, bool lower, bool right) {
     begin_sums(p->sums, p->add, lower, right);
     for (int i = 0; i < p->count; i++) {
         const element *a = p->a + p->terms[i].a, *b = p->b + p->terms[i].b;
-        for (int chunk = 0; chunk < p->chunks; chunk++, a += CELL, b += WEIGHTS)
-            multiply_cells(a, b, pairs, pair_count, lower, right);
+        for (int chunk = 0; chunk < p->chunks; chunk++, a += TILE, b += SQUARE) {
+            load_a(a, lower);
+            load_b(b, right);
+            multiply_tiles(lower, right);
+        }
     }
     end_sums(p->sums, lower, right);
 }
 
-INLINE void multiply_product(const tile_product *p, const tile_pair *pairs, int pair_count) {
+static void multiply(const tile_product *p) {
     const bool lower = p->rows > LANES, right = p->columns > LANES;
     if (lower && right)
-        multiply_some(p, pairs, pair_count, true, true);
+        multiply_some(p, true, true);
     else if (lower)
-        multiply_some(p, pairs, pair_count, true, false);
+        multiply_some(p, true, false);
     else if (right)
-        multiply_some(p, pairs, pair_count, false, true);
+        multiply_some(p, false, true);
     else
-        multiply_some(p, pairs, pair_count, false, false);
+        multiply_some(p, false, false);
 }
 
 #endif

@@ -99,7 +99,7 @@ static void multiply(const tile_product *p) {
     run r = {.sums = p->sums, .add = p->add};
     for (int i = 0; i < p->count; i++) {
         const float *a = p->a + p->terms[i].a, *b = p->b + p->terms[i].b;
-        for (int chunk = 0; chunk < p->chunks; chunk++, a += CELL, b += WEIGHTS) {
+        for (int chunk = 0; chunk < p->chunks; chunk++, a += TILE, b += SQUARE) {
             r.a[r.count] = a;
             r.b[r.count] = b;
             r.depth[r.count++] = chunk < p->chunks - 1 ? BLOCK : p->depth;

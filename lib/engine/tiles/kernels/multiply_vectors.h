@@ -12,7 +12,6 @@
 #define NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_VECTORS_H
 
 #include "engine/tiles/kernels/lanes.h"
-#include "engine/tiles/kernels/parts.h"
 
 static void begin(void) {}
 
@@ -49,19 +48,16 @@ INLINE sum_lanes multiply_pair(sum_lanes acc, const element *row, const element 
 
 enum { MOST_ROWS = 16 };
 
-/* The products of one pair of k, or of three parts all those that are wanted. */
+/* The products of one pair of k. */
 INLINE void multiply_pairs(sum_lanes acc[MOST_ROWS][HALVES], const element *a, const element *b,
-                           const tile_pair *pairs, int count, int rows, int sides) {
-    for (int i = 0; i < count; i++)
-        for (int row = 0; row < rows; row++)
-            for (int half = 0; half < sides; half++)
-                acc[row][half] = multiply_pair(acc[row][half], a + pairs[i].a * TILE + row * BLOCK,
-                                               b + pairs[i].b * TILE + half * (TILE / 2));
+                           int rows, int sides) {
+    for (int row = 0; row < rows; row++)
+        for (int half = 0; half < sides; half++)
+            acc[row][half] = multiply_pair(acc[row][half], a + row * BLOCK, b + half * (TILE / 2));
 }
 
 /* Rows [first, first + rows). */
-INLINE void multiply_rows(const tile_product *p, int first, const tile_pair *pairs, int pair_count,
-                          int rows, int sides) {
+INLINE void multiply_rows(const tile_product *p, int first, int rows, int sides) {
     sum_lanes acc[MOST_ROWS][HALVES];
     float *sums = p->sums + first * BLOCK;
     for (int row = 0; row < rows; row++)
@@ -70,24 +66,24 @@ INLINE void multiply_rows(const tile_product *p, int first, const tile_pair *pai
                 p->add ? (sum_lanes)get(sums + row * BLOCK + half * LANES) : (sum_lanes)(lanes){0};
     for (int i = 0; i < p->count; i++) {
         const element *a = p->a + p->terms[i].a + first * BLOCK, *b = p->b + p->terms[i].b;
-        for (int chunk = 1; chunk < p->chunks; chunk++, a += CELL, b += WEIGHTS)
+        for (int chunk = 1; chunk < p->chunks; chunk++, a += TILE, b += SQUARE)
             for (int k = 0; k < PAIRS; k++)
-                multiply_pairs(acc, a + 2 * k, b + k * BLOCK, pairs, pair_count, rows, sides);
+                multiply_pairs(acc, a + 2 * k, b + k * BLOCK, rows, sides);
         for (int k = 0; 2 * k < p->depth; k++)
-            multiply_pairs(acc, a + 2 * k, b + k * BLOCK, pairs, pair_count, rows, sides);
+            multiply_pairs(acc, a + 2 * k, b + k * BLOCK, rows, sides);
     }
     for (int row = 0; row < rows; row++)
         for (int half = 0; half < sides; half++)
             keep(sums + row * BLOCK + half * LANES, (lanes)acc[row][half]);
 }
 
-INLINE void multiply_product(const tile_product *p, const tile_pair *pairs, int pair_count) {
+static void multiply(const tile_product *p) {
     if (p->columns > LANES)
         for (int row = 0; row < p->rows; row += 8)
-            multiply_rows(p, row, pairs, pair_count, 8, 2);
+            multiply_rows(p, row, 8, 2);
     else
         for (int row = 0; row < p->rows; row += 16)
-            multiply_rows(p, row, pairs, pair_count, 16, 1);
+            multiply_rows(p, row, 16, 1);
 }
 
 #endif

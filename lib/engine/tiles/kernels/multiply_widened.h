@@ -131,7 +131,7 @@ static void multiply(const tile_product *p) {
     r.add = p->add;
     for (int i = 0; i < p->count; i++) {
         const element *a = p->a + p->terms[i].a, *b = p->b + p->terms[i].b;
-        for (int chunk = 0; chunk < p->chunks; chunk++, a += CELL, b += WEIGHTS) {
+        for (int chunk = 0; chunk < p->chunks; chunk++, a += TILE, b += SQUARE) {
             widen_cell(a, r.a[r.count]);
             r.b[r.count] = b;
             r.pairs[r.count++] = chunk < p->chunks - 1 ? BLOCK / 2 : (p->depth + 1) / 2;

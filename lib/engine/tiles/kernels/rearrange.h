@@ -5,8 +5,7 @@
 #include "engine/tiles/kernels/lanes.h"
 
 INLINE void fill_up(element *cell, int rows) {
-    for (int part = 0; part < CELL; part += TILE)
-        memset(cell + part + rows * BLOCK, 0, (size_t)(PICTURES - rows) * BLOCK * sizeof *cell);
+    memset(cell + rows * BLOCK, 0, (size_t)(PICTURES - rows) * BLOCK * sizeof *cell);
 }
 
 /* Clears the vectors of columns none of which is within `channels`. */
@@ -107,7 +106,7 @@ INLINE void interleave_orders(__m512i *lower, __m512i *upper) {
 
 /* Row i with row i + 16 in turns, five times: each rotates the bits of every member's address by
  * one, and half of ten makes rows of columns. */
-static void transpose_part(const element *from, element *to) {
+static void transpose(const element *from, element *to) {
     __m512i lower, upper, row[BLOCK], next[BLOCK];
     interleave_orders(&lower, &upper);
     for (int i = 0; i < BLOCK; i++)
@@ -123,7 +122,7 @@ static void transpose_part(const element *from, element *to) {
         _mm512_storeu_si512(to + i * BLOCK, row[i]);
 }
 
-static void pair_part(const element *from, element *to) {
+static void pair(const element *from, element *to) {
     __m512i lower, upper;
     interleave_orders(&lower, &upper);
     for (int i = 0; i < PAIRS; i++, from += 2 * BLOCK, to += BLOCK) {
@@ -139,7 +138,7 @@ static void slide(element *cell, const element *pixel, int channels, int end) {
         order[i] = (uint16_t)(i < end - channels ? i + channels : BLOCK + i - (end - channels));
     const __m512i from = _mm512_loadu_si512(order);
     const __mmask32 kept = (__mmask32)(((uint64_t)1 << end) - 1);
-    for (int at = 0; at < CELL; at += BLOCK) {
+    for (int at = 0; at < TILE; at += BLOCK) {
         __m512i next = pixel ? _mm512_loadu_si512(pixel + at) : _mm512_setzero_si512();
         __m512i row = _mm512_loadu_si512(cell + at);
         _mm512_storeu_si512(cell + at, _mm512_maskz_permutex2var_epi16(kept, row, from, next));
@@ -148,20 +147,20 @@ static void slide(element *cell, const element *pixel, int channels, int end) {
 
 #else
 
-static void transpose_part(const element *from, element *to) {
+static void transpose(const element *from, element *to) {
     for (int i = 0; i < BLOCK; i++)
         for (int j = 0; j < BLOCK; j++)
             to[j * BLOCK + i] = from[i * BLOCK + j];
 }
 
-static void pair_part(const element *from, element *to) {
+static void pair(const element *from, element *to) {
     for (int i = 0; i < BLOCK; i++)
         for (int j = 0; j < BLOCK; j++)
             to[j / 16 * (TILE / 2) + i / 2 * BLOCK + j % 16 * 2 + i % 2] = from[i * BLOCK + j];
 }
 
 static void slide(element *cell, const element *pixel, int channels, int end) {
-    for (int at = 0; at < CELL; at += BLOCK)
+    for (int at = 0; at < TILE; at += BLOCK)
         for (int i = 0; i < BLOCK; i++) {
             bool within = i < end, moves = i < end - channels;
             element next = pixel && within && !moves ? pixel[at + i - (end - channels)] : 0;
@@ -170,16 +169,6 @@ static void slide(element *cell, const element *pixel, int channels, int end) {
 }
 
 #endif
-
-static void transpose(const element *from, element *to) {
-    for (int part = 0; part < CELL; part += TILE)
-        transpose_part(from + part, to + part);
-}
-
-static void pair(const element *from, element *to) {
-    for (int part = 0; part < CELL; part += TILE)
-        pair_part(from + part, to + part);
-}
 
 #endif
 

@@ -7,17 +7,17 @@
 #include "engine/tiles/kernels/lanes.h"
 
 static void transpose(const element *from, element *to) {
-    memcpy(to, from, CELL * sizeof *to);
+    memcpy(to, from, TILE * sizeof *to);
 }
 
 static void pair(const element *from, element *to) {
-    memcpy(to, from, CELL * sizeof *to);
+    memcpy(to, from, TILE * sizeof *to);
 }
 
 /* Vectors where they belong, with the lanes of others masked. */
 static void slide(element *cell, const element *pixel, int channels, int end) {
     const int moved = end - channels;
-    for (int row = 0; row < CELL; row += BLOCK)
+    for (int row = 0; row < TILE; row += BLOCK)
         for (int at = 0; at < BLOCK; at += NNCLR_SIMD_LANES) {
             vector v = load_between(cell + row + channels, at, 0, moved);
             if (pixel)
