@@ -39,9 +39,12 @@ bool training_open_new(training_session *n, nnclr_error *e) {
         !nnclr_run_fits(&s->config, nnclr_training_data_count(&n->data), &n->engine,
                         nnclr_memory_available(), e))
         return false;
-    if (!s->dry_run)
-        n->run = nnclr_run_open(s->folder, s->force ? NNCLR_RUN_FORCE : NNCLR_RUN_NEW, e);
-    return n->run || s->dry_run;
+    if (s->dry_run)
+        return true;
+    /* From now on there are traces of the run, which whoever is asked to stop has to remove. */
+    nnclr_cli_catch(n->cli, NULL);
+    n->run = nnclr_run_open(s->folder, s->force ? NNCLR_RUN_FORCE : NNCLR_RUN_NEW, e);
+    return n->run != NULL;
 }
 
 static _Noreturn void end_finished(training_session *n) {
@@ -225,6 +228,11 @@ static int conclude(nnclr_cli *cli, const char *folder, const nnclr_trainer_resu
     return NNCLR_EXIT_STOPPED;
 }
 
+/* While nothing is trained yet there is nothing to save either. */
+static bool was_not_stopped(nnclr_error *e) {
+    return !nnclr_cli_stop || nnclr_fail(e, NNCLR_ERROR_STOPPED, "stopped before the first step");
+}
+
 static void close_session(training_session *n) {
     n->program->close(n);
     nnclr_trainer_free(n->trainer);
@@ -245,10 +253,8 @@ void training_run(training_session *n) {
     nnclr_trainer_result result = {0};
     bool ok = (n->settings->resume ? p->prepare_resumed(n, &e) : p->prepare_new(n, &e)) &&
               p->make_trainer(n, &e);
-    /* Up to here a signal ends the process as it would any program: no file of a run has changed
-     * yet. */
     nnclr_cli_catch(cli, "finishing this step; again: quit now");
-    ok = ok && describe_run(n, &e);
+    ok = ok && describe_run(n, &e) && was_not_stopped(&e);
     if (ok)
         tell_opening(n);
     ok = ok && nnclr_trainer_run(n->trainer, &result, &e);

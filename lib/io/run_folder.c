@@ -13,8 +13,6 @@
 #include "io/run_parts.h"
 
 #define LOCK ".lock"
-/* A run that has begun: until all of it is in its place. */
-#define BEGUN ".begun"
 
 /* Where the run's file is now. */
 static bool own_path(const nnclr_run *run, const char *name, nnclr_buffer *out, nnclr_error *e) {
@@ -30,8 +28,8 @@ static bool name_files(nnclr_run *run, nnclr_error *e) {
 
 /* ---- the folder and its lock ---- */
 
-/* As `mkdir -p`; *made: the last of them was not there. */
-static bool make_folder(const char *folder, bool *made, nnclr_error *e) {
+/* As `mkdir -p`; *made counts those that were not there. */
+static bool make_folder(const char *folder, int *made, nnclr_error *e) {
     char *path = nnclr_strdup(folder, e);
     bool ok = path != NULL;
     for (char *p = path; ok && *p != '\0'; p++) {
@@ -40,16 +38,30 @@ static bool make_folder(const char *folder, bool *made, nnclr_error *e) {
             continue;
         if (middle)
             *p = '\0';
-        *made = mkdir(path, 0777) == 0;
-        if (*made)
+        if (mkdir(path, 0777) == 0) {
+            ++*made;
             ok = nnclr_sync_folder_of(path, e);
-        else if (errno != EEXIST)
+        } else if (errno != EEXIST) {
             ok = nnclr_fail_errno(e, "%s: cannot be made", path);
+        }
         if (middle)
             *p = '/';
     }
     nnclr_free(path);
     return ok;
+}
+
+/* Removes the folders that make_folder made, unless something is in them by now. */
+static void unmake_folder(char *folder, int made) {
+    size_t size = strlen(folder);
+    while (made > 0 && size > 0) {
+        while (size > 1 && folder[size - 1] == '/')
+            size--;
+        folder[size] = '\0';
+        made -= rmdir(folder) == 0 || errno != ENOENT;
+        while (size > 0 && folder[size - 1] != '/')
+            size--;
+    }
 }
 
 static bool locked_by_other(const nnclr_run *run, nnclr_error *e) {
@@ -88,6 +100,9 @@ static bool take_lock(nnclr_run *run, nnclr_error *e) {
         held = ok && is_current(run->lock, path);
     }
     int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    struct stat status;
+    run->locked = ok;
+    run->new_lock = ok && fstat(run->lock, &status) == 0 && status.st_size == 0;
     if (ok &&
         (ftruncate(run->lock, 0) != 0 || pwrite(run->lock, text, (size_t)size, 0) != (ssize_t)size))
         ok = nnclr_fail_errno(e, "%s", path);
@@ -173,7 +188,7 @@ static bool move_begun(nnclr_run *run, const char *name, void *context, nnclr_er
     (void)context;
     nnclr_buffer from = {0}, to = {0};
     bool ok = !nnclr_run_is_own(name) ||
-              (nnclr_buffer_printf(&from, e, "%s/" BEGUN "/%s", run->folder, name) &&
+              (nnclr_buffer_printf(&from, e, "%s/" NNCLR_RUN_BEGUN "/%s", run->folder, name) &&
                nnclr_run_path(run, name, &to, e));
     if (ok && from.size > 0 && rename((const char *)from.data, (const char *)to.data) != 0)
         ok = nnclr_fail_errno(e, "%s", (const char *)to.data);
@@ -192,14 +207,14 @@ static bool sync_folder(const nnclr_run *run, nnclr_error *e) {
 
 static bool take_over(nnclr_run *run, nnclr_error *e) {
     return nnclr_run_each_name(run, remove_older, NULL, e) &&
-           nnclr_run_each_below(run, BEGUN, move_begun, NULL, e) && sync_folder(run, e) &&
-           remove_folder(run, BEGUN, e);
+           nnclr_run_each_below(run, NNCLR_RUN_BEGUN, move_begun, NULL, e) && sync_folder(run, e) &&
+           remove_folder(run, NNCLR_RUN_BEGUN, e);
 }
 
 bool nnclr_run_begin(nnclr_run *run, nnclr_error *e) {
     nnclr_buffer from = {0}, to = {0};
     bool ok = nnclr_run_path(run, NNCLR_RUN_STAGE, &from, e) &&
-              nnclr_run_path(run, BEGUN, &to, e) &&
+              nnclr_run_path(run, NNCLR_RUN_BEGUN, &to, e) &&
               nnclr_sync_folder_of((const char *)run->checkpoint.data, e);
     if (ok && rename((const char *)from.data, (const char *)to.data) != 0)
         ok = nnclr_fail_errno(e, "%s", (const char *)to.data);
@@ -208,6 +223,7 @@ bool nnclr_run_begin(nnclr_run *run, nnclr_error *e) {
     if (!ok)
         return false;
     run->staged = false;
+    run->begun = true;
     /* It has begun, even if that may not survive a power failure. */
     bool synced = sync_folder(run, e);
     nnclr_error failure = NNCLR_NO_ERROR;
@@ -221,7 +237,7 @@ bool nnclr_run_begin(nnclr_run *run, nnclr_error *e) {
 static bool recover(nnclr_run *run, nnclr_error *e) {
     return nnclr_run_each_name(run, check_kind, NULL, e) &&
            nnclr_run_each_name(run, remove_temporary, NULL, e) && remove_stage(run, e) &&
-           (!nnclr_run_has(run, BEGUN) || take_over(run, e));
+           (!nnclr_run_has(run, NNCLR_RUN_BEGUN) || take_over(run, e));
 }
 
 /* ---- opening ---- */
@@ -235,9 +251,9 @@ static bool prepare(nnclr_run *run, nnclr_run_mode mode, nnclr_error *e) {
     case NNCLR_RUN_FORCE:
         return make_stage(run, e);
     default:
-        return nnclr_run_has(run, NNCLR_RUN_CHECKPOINT) ||
-               nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds no checkpoint to resume from",
-                          run->folder);
+        run->begun = nnclr_run_has(run, NNCLR_RUN_CHECKPOINT);
+        return run->begun || nnclr_fail(e, NNCLR_ERROR_USAGE,
+                                        "%s: holds no checkpoint to resume from", run->folder);
     }
 }
 
@@ -251,15 +267,13 @@ nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *
         goto fail;
     /* A mistyped RUN must not leave an empty folder behind. */
     if (mode == NNCLR_RUN_RESUME && !nnclr_run_has(run, NNCLR_RUN_CHECKPOINT) &&
-        !nnclr_run_has(run, BEGUN)) {
+        !nnclr_run_has(run, NNCLR_RUN_BEGUN)) {
         nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds no checkpoint to resume from", folder);
         goto fail;
     }
-    if ((mode == NNCLR_RUN_RESUME || make_folder(folder, &run->made, e)) && take_lock(run, e)) {
-        run->locked = true;
-        if (prepare(run, mode, e))
-            return run;
-    }
+    if ((mode == NNCLR_RUN_RESUME || make_folder(folder, &run->made, e)) && take_lock(run, e) &&
+        prepare(run, mode, e))
+        return run;
 fail:
     nnclr_run_close(run);
     return NULL;
@@ -270,16 +284,17 @@ static void undo(nnclr_run *run) {
     nnclr_error unused = NNCLR_NO_ERROR;
     if (run->staged)
         remove_stage(run, &unused);
-    bool empty = !nnclr_run_has(run, NNCLR_RUN_CHECKPOINT) && !nnclr_run_has(run, BEGUN);
-    if (run->made && empty && nnclr_run_remove(run, LOCK, &unused))
-        rmdir(run->folder);
+    if (run->new_lock)
+        nnclr_run_remove(run, LOCK, &unused);
 }
 
 void nnclr_run_close(nnclr_run *run) {
     if (!run)
         return;
-    if (run->locked)
+    if (run->locked && !run->begun)
         undo(run);
+    if (!run->begun)
+        unmake_folder(run->folder, run->made);
     if (run->metrics_fd >= 0)
         close(run->metrics_fd);
     if (run->lock >= 0)

@@ -129,17 +129,23 @@ void nnclr_run_each_file(const char *folder, void (*see)(void *context, const ch
     (void)nnclr_run_each_name(&run, see_file, &sight, &unused);
 }
 
+/* In its place, or if a new run was killed on its way there, still before it. */
+static const char *const checkpoints[] = {NNCLR_RUN_CHECKPOINT,
+                                          NNCLR_RUN_BEGUN "/" NNCLR_RUN_CHECKPOINT};
+
 bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_error *e) {
     const nnclr_run run = {.folder = (char *)folder};
-    if (!nnclr_run_path(&run, NNCLR_RUN_CHECKPOINT, out, e))
-        return false;
-    /* Without a descriptor: a lack of these is said by whoever opens the file. */
-    if (faccessat(AT_FDCWD, (const char *)out->data, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return true;
+    for (size_t i = 0; i < sizeof checkpoints / sizeof *checkpoints; i++) {
+        if (!nnclr_run_path(&run, checkpoints[i], out, e))
+            return false;
+        /* Without a descriptor: a lack of these is said by whoever opens the file. */
+        if (faccessat(AT_FDCWD, (const char *)out->data, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            return true;
+    }
     if (nnclr_run_has(&run, NNCLR_RUN_DESCRIPTION) || nnclr_run_has(&run, NNCLR_RUN_STAGE))
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                          "%s: this run has no checkpoint yet; it writes one when its program gets "
-                          "the signal USR1",
+                          "%s: this run has no checkpoint yet: it writes the first one before its "
+                          "first step, unless its program was killed while it started",
                           folder);
     return nnclr_fail(e, NNCLR_ERROR_INPUT,
                       "%s: this folder is not a RUN: there is no " NNCLR_RUN_CHECKPOINT " in it",

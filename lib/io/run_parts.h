@@ -6,8 +6,9 @@
 
 struct nnclr_run {
     char *folder;
-    bool made, locked;                /* the folder by this run; the lock is held */
-    bool staged;                      /* a new run that has not begun */
+    int made;                         /* folders that had to be made for it */
+    bool locked, new_lock;            /* the lock is held; its file was not there before */
+    bool staged, begun;               /* a new run that has not begun; one that has, or went on */
     nnclr_buffer checkpoint, metrics; /* current paths */
     int lock, metrics_fd;
 };
@@ -23,6 +24,8 @@ struct nnclr_run {
 #define NNCLR_RUN_SUFFIX ".safetensors.zst"
 /* The folder of a run that begins, until its first checkpoint is whole. */
 #define NNCLR_RUN_STAGE ".next"
+/* The same from then on, until all of it is in its place. */
+#define NNCLR_RUN_BEGUN ".begun"
 
 /* FOLDER/NAME into `out`, emptied first. */
 bool nnclr_run_path(const nnclr_run *run, const char *name, nnclr_buffer *out, nnclr_error *e);

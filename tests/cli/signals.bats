@@ -82,6 +82,29 @@ ends_with() { # STATUS: that of a shell, 128 + N for signal N
     [ "$(lines run)" = 9 ]
 }
 
+# Before .next becomes .begun: 1 makes .lock, and then its files are written.
+@test "a signal while a run starts: nothing of it stays, and an older run is as it was" {
+    local k signal before
+    nnclr-pretrain $TINY --steps 1 --seed 7 -o old s.tar.zst
+    rm old/.lock
+    while read -r k signal older; do
+        rm -rf run
+        [ "$older" = none ] || cp -r "$older" run
+        before=$(ls -Al run 2>&1 || true)
+        start "any:$k:stop" nnclr-pretrain $TINY --steps 9 --force -o run s.tar.zst
+        [ -e run/.lock ]
+        send "$signal"
+        ends_with $((128 + $(kill -l "$signal")))
+        [ "$(ls -Al run 2>&1 || true)" = "$before" ]
+    done <<END
+2 INT none
+2 TERM old
+2 HUP $(mkdir empty && echo empty)
+5 TERM none
+5 INT old
+END
+}
+
 @test "HUP does what TERM does, and nohup keeps it away" {
     start link:3:stop nnclr-pretrain $TINY --steps 9 --save-every 1steps -o run s.tar.zst
     send HUP

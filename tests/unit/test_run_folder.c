@@ -55,6 +55,15 @@ static bool there(const char *folder, const char *name) {
     return access(path, F_OK) == 0;
 }
 
+/* Which file of the folder a reader takes. */
+static void check_found(const char *folder, const char *name) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_buffer path = {0};
+    CHECK_SAYS(nnclr_run_find_checkpoint(folder, &path, &e), "%s", e.message);
+    CHECK_TEXT((const char *)path.data + strlen(folder) + 1, name);
+    nnclr_buffer_free(&path);
+}
+
 static void check_text(const char *path, const char *must) {
     nnclr_buffer bytes = scratch_read(path);
     CHECK(bytes.size == strlen(must));
@@ -98,6 +107,12 @@ static void a_run_that_does_not_begin(void) {
     write_files(run, "new");
     nnclr_run_close(run);
     CHECK(access(folder, F_OK) != 0);
+    run = open_run(scratch("new/er//run/"), NNCLR_RUN_NEW);
+    nnclr_run_close(run);
+    CHECK(access(scratch("new"), F_OK) != 0);
+    CHECK(mkdir(folder, 0777) == 0);
+    nnclr_run_close(open_run(folder, NNCLR_RUN_NEW));
+    CHECK(there(folder, ".") && !there(folder, ".lock") && !there(folder, ".next"));
     nnclr_run_close(begin_run(folder, NNCLR_RUN_NEW, "old"));
     put(folder, "DONE", "");
     put(folder, "checkpoint-0007.safetensors.zst", "old");
@@ -125,6 +140,12 @@ static void a_run_that_was_killed_as_it_began(void) {
         CHECK(mkdir(below, 0777) == 0);
         for (size_t i = 0; i < 3; i++)
             put(i < moved ? folder : below, files[i], "new");
+        /* A reader finds the older run until then, or the new one if there is no older. */
+        check_found(folder, "checkpoint.safetensors.zst");
+        if (moved < 3) {
+            remove_own(folder, "checkpoint.safetensors.zst");
+            check_found(folder, ".begun/checkpoint.safetensors.zst");
+        }
         nnclr_run *run = open_run(folder, NNCLR_RUN_RESUME);
         CHECK(!nnclr_run_done(run) && !there(folder, ".begun") &&
               !there(folder, "checkpoint-0007.safetensors.zst"));
