@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -226,8 +227,19 @@ static void hold_standard_descriptors(void) {
             _exit(NNCLR_EXIT_FAILED);
 }
 
+/* A set of shards holds a descriptor for each of them. The soft limit is low for the sake of
+ * programs that call select. */
+static void allow_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)!setrlimit(RLIMIT_NOFILE, &limit); /* without it, opening says what is missing */
+}
+
 void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, char **argv) {
     hold_standard_descriptors();
+    allow_descriptors();
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL); /* write reports EPIPE instead; nnclr_cli_die re-raises */
     sigaction(SIGXFSZ, &ignore, NULL); /* and EFBIG, if ulimit -f limits the size of files */

@@ -99,6 +99,11 @@ static const char *temporary_folder(void) {
     return folder && folder[0] != '\0' ? folder : "/tmp";
 }
 
+/* Otherwise the process is short of something, and would be with any folder. */
+static bool is_fault_of_folder(int number) {
+    return number != EMFILE && number != ENFILE && number != ENOMEM;
+}
+
 int nnclr_temporary_fd(nnclr_error *e) {
     const char *folder = temporary_folder();
     int fd = open(folder, O_RDWR | O_CLOEXEC | O_TMPFILE, 0600);
@@ -110,9 +115,8 @@ int nnclr_temporary_fd(nnclr_error *e) {
     if (nnclr_buffer_printf(&name, e, "%s/nnclr.XXXXXX", folder)) {
         fd = mkostemp((char *)name.data, O_CLOEXEC);
         if (fd < 0)
-            nnclr_fail_errno(
-                e, "%s: no temporary file can be made there (set TMPDIR to another folder)",
-                folder);
+            nnclr_fail_errno(e, "%s: no temporary file can be made there%s", folder,
+                             is_fault_of_folder(errno) ? " (set TMPDIR to another folder)" : "");
         else
             unlink((char *)name.data);
     }

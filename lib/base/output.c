@@ -251,8 +251,8 @@ nnclr_output *nnclr_output_open_fd(int fd, const char *name, nnclr_error *e) {
     output->path = nnclr_strdup(name, e);
     if (output->path && output->fd >= 0)
         return output;
-    if (output->path)
-        nnclr_fail_errno(e, "%s", name);
+    if (output->path) /* the file is not at fault, and so is not named */
+        nnclr_fail_errno(e, "no descriptor is left for the output");
     nnclr_output_abandon(output);
     return NULL;
 }

@@ -28,6 +28,34 @@ setup() {
     [ $made = yes ]
 }
 
+@test "out of descriptors for what is packed or comes through a pipe: TMPDIR is not to blame" {
+    local n input short=0
+    make_shard s 20
+    for input in "$(shapes 20)" -; do
+        for n in 4 5 6 7 8 20; do
+            run --separate-stderr bash -c "exec 3>&- 4>&-; cat s.tar.zst |
+                (ulimit -n $n; exec nnclr-prep -q --list-contents '$input')"
+            echo "$n descriptors: status $status: $stderr"
+            [ "$status" -eq 1 ] || continue
+            expect_message nnclr-prep 'Too many open files (ulimit -n raises the limit)'
+            [[ $stderr != *TMPDIR* ]]
+            short=$((short + 1))
+        done
+        [ "$status" -eq 0 ]
+    done
+    [ "$short" -ge 3 ]
+}
+
+@test "a set of many shards: the soft limit of descriptors is raised, and the hard one is named" {
+    local n
+    make_shard s 10
+    for n in {100..199}; do ln s.tar.zst "s-$n.tar.zst"; done
+    expect 0 bash -c 'ulimit -Sn 30; exec nnclr-prep -q --list-contents s-*.tar.zst'
+    [ "${#lines[@]}" -eq 1001 ]
+    expect 1 bash -c 'ulimit -n 30; exec nnclr-prep -q --list-contents s-*.tar.zst'
+    expect_message nnclr-prep 'tar.zst: Too many open files (ulimit -n raises the limit)'
+}
+
 @test "a read that fails with an I/O error: exit 1 and no file, whichever read it is" {
     cp -r "$(shapes 20)" pictures
     local log=$PWD/log k
