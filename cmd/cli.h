@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/progress.h"
 #include "base/strings.h"
 #include "io/json.h"
@@ -84,6 +85,8 @@ typedef struct nnclr_cli {
     bool *given;   /* per option of the table */
     int operand_count;
     char **operands;
+    nnclr_file_id *outputs; /* named outputs that are there, and so must not be read */
+    size_t output_count, output_capacity;
     struct {
         double start, last;  /* seconds of nnclr_now: of this work, of the last line */
         int64_t first, done; /* at the start, and by now */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "base/memory.h"
 #include "cmd/cli_internal.h"
 #include "io/run_folder.h"
 
@@ -71,9 +72,21 @@ static void check_stdout(nnclr_cli *cli) {
     }
 }
 
+/* Folders that are read are not walked here: whoever does that compares with these. */
+static void remember(nnclr_cli *cli, const nnclr_file_id *output) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    if (!nnclr_reserve(&cli->outputs, &cli->output_capacity, cli->output_count + 1, sizeof *output,
+                       &e))
+        nnclr_cli_die(cli, &e);
+    cli->outputs[cli->output_count++] = *output;
+}
+
 static void check_output(nnclr_cli *cli, const char *path) {
     nnclr_file_id id;
-    const char *input = nnclr_file_identify(path, &id) ? find_input(cli, &id) : NULL;
+    const bool known = nnclr_file_identify(path, &id);
+    const char *input = known ? find_input(cli, &id) : NULL;
+    if (known && id.name[0] == '\0')
+        remember(cli, &id);
     if (input)
         nnclr_cli_usage(cli, "%s is an input, and would be overwritten%s%s: give another name",
                         strcmp(input, "-") == 0 ? "standard input" : input,

@@ -45,6 +45,8 @@ static bool start(packing *p, nnclr_error *e) {
         .root = s->root,
         .list = s->list,
         .file_limit = NNCLR_PACK_FILE_LIMIT,
+        .outputs = p->cli->outputs,
+        .output_count = p->cli->output_count,
     };
     p->source = nnclr_source_open(&options, e);
     if (!p->source)

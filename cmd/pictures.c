@@ -51,6 +51,8 @@ nnclr_shard_set *pictures_open(nnclr_cli *cli, const char *const *paths, size_t 
         .on_packing = on_packing,
         .leave_out = leave_out,
         .context = cli,
+        .outputs = cli->outputs,
+        .output_count = cli->output_count,
         .progress = &progress,
     };
     nnclr_shard_set *set = nnclr_pictures_open(paths, count, &options, e);

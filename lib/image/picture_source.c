@@ -34,6 +34,27 @@ bool nnclr_source_add(nnclr_source *source, uint32_t input, const char *name, si
     return true;
 }
 
+/* By device and inode: the output may be called something else, or be another link to the file. */
+static bool refuse_output(const nnclr_source *source, const nnclr_source_item *item,
+                          nnclr_error *e) {
+    nnclr_buffer path = {0};
+    nnclr_file_id id;
+    bool ok = source->output_count == 0 || nnclr_item_path(source, item, &path, e);
+    const bool there = path.size > 0 && nnclr_file_identify((char *)path.data, &id);
+    for (size_t i = 0; there && ok && i < source->output_count; i++)
+        if (nnclr_file_same(&id, &source->outputs[i]))
+            ok = nnclr_fail(e, NNCLR_ERROR_USAGE,
+                            "%s is an input, and would be overwritten: give another name",
+                            (char *)path.data);
+    nnclr_buffer_free(&path);
+    return ok;
+}
+
+bool nnclr_source_add_file(nnclr_source *source, uint32_t input, const char *name, size_t size,
+                           nnclr_source_item **item, nnclr_error *e) {
+    return nnclr_source_add(source, input, name, size, item, e) && refuse_output(source, *item, e);
+}
+
 /* "folder/" + "root" without doubled or trailing slashes; either may be empty. */
 static char *join(const char *folder, const char *root, nnclr_error *e) {
     size_t folder_size = strlen(folder), root_size = root ? strlen(root) : 0;
@@ -100,7 +121,7 @@ static bool add_single_file(nnclr_source *source, uint32_t input, nnclr_error *e
     if (!nnclr_source_add(source, input, name, strlen(name), &item, e))
         return false;
     path[slash == path ? 1 : slash ? slash - path : 0] = '\0'; /* its folder is the base */
-    return true;
+    return refuse_output(source, item, e);
 }
 
 /* Files beside it that may hold labels or names of classes. */
@@ -120,7 +141,7 @@ static bool add_companions(nnclr_source *source, uint32_t input, nnclr_error *e)
         }
         if (!nnclr_source_is_companion_name(entry->d_name))
             continue;
-        ok = nnclr_source_add(source, input, entry->d_name, strlen(entry->d_name), &item, e);
+        ok = nnclr_source_add_file(source, input, entry->d_name, strlen(entry->d_name), &item, e);
         if (ok)
             item->role = NNCLR_SOURCE_COMPANION;
     }
@@ -259,8 +280,12 @@ nnclr_source *nnclr_source_open(const nnclr_source_options *options, nnclr_error
     source->spool = -1;
     source->opened = options->opened;
     source->file_limit = options->file_limit;
+    source->outputs = options->outputs;
+    source->output_count = options->output_count;
     const bool ok = fill(source, options, e);
-    source->opened = NULL; /* the caller's */
+    source->opened = NULL; /* the caller's, as are these: */
+    source->outputs = NULL;
+    source->output_count = 0;
     if (ok)
         return source;
     nnclr_source_close(source);

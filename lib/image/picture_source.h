@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/strings.h"
 #include "io/input.h"
 
@@ -43,6 +44,10 @@ typedef struct nnclr_source_options {
     const char *list; /* file of PATH [TAB label] lines, relative to the one input folder, or to the
                          current folder if there is no input; "-": stdin; NULL: none */
     size_t file_limit; /* bytes; a larger file is an unreadable picture */
+    /* Files that the caller is going to write: that one of them is among those that are read is
+     * wrong usage. */
+    const nnclr_file_id *outputs;
+    size_t output_count;
 } nnclr_source_options;
 
 typedef struct nnclr_source_entry {

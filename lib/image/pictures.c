@@ -80,7 +80,8 @@ static bool pack_source(nnclr_source *source, const nnclr_pictures_options *opti
     return nnclr_pack(&request, &report, e) || nnclr_fail_at(e, "%s", name);
 }
 
-static nnclr_source *open_source(const operand *operands, size_t count, nnclr_error *e) {
+static nnclr_source *open_source(const operand *operands, size_t count,
+                                 const nnclr_pictures_options *o, nnclr_error *e) {
     const char **paths = nnclr_alloc(count, sizeof *paths, e);
     nnclr_input *opened = nnclr_alloc(count, sizeof *opened, e);
     for (size_t i = 0; paths && opened && i < count; i++) {
@@ -90,6 +91,8 @@ static nnclr_source *open_source(const operand *operands, size_t count, nnclr_er
     const nnclr_source_options options = {.inputs = paths,
                                           .input_count = count,
                                           .opened = opened,
+                                          .outputs = o->outputs,
+                                          .output_count = o->output_count,
                                           .file_limit = NNCLR_PACK_FILE_LIMIT};
     nnclr_source *source = paths && opened ? nnclr_source_open(&options, e) : NULL;
     nnclr_free(paths);
@@ -102,7 +105,7 @@ static bool pack(const operand *operands, size_t count, const nnclr_pictures_opt
                  nnclr_input *shard, nnclr_error *e) {
     const char *path = operands[0].path;
     struct stat status;
-    nnclr_source *source = open_source(operands, count, e);
+    nnclr_source *source = open_source(operands, count, options, e);
     if (!source)
         return false;
     *shard = (nnclr_input){.fd = -1};

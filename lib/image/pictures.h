@@ -26,6 +26,8 @@ typedef struct nnclr_pictures_options {
     void (*on_packing)(void *context, const char *name, size_t count, const nnclr_source *source);
     bool (*leave_out)(void *context, const nnclr_error *why); /* as nnclr_pack has it */
     void *context;
+    const nnclr_file_id *outputs; /* as nnclr_source_options has them */
+    size_t output_count;
     const nnclr_progress *progress; /* the same; starts anew for each shard that is made */
 } nnclr_pictures_options;
 

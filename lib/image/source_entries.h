@@ -76,6 +76,8 @@ struct nnclr_source {
     int spool;                   /* -1: none */
     uint64_t spool_size;
     size_t file_limit;
+    const nnclr_file_id *outputs; /* while the source is opened: files that must not be in it */
+    size_t output_count;
 };
 
 /* Appends a text; *at is its offset. */
@@ -84,6 +86,10 @@ bool nnclr_source_text(nnclr_source *source, const char *text, size_t size, size
 /* Appends an item (label -1, file) with that name; *item may be changed until the next one. */
 bool nnclr_source_add(nnclr_source *source, uint32_t input, const char *name, size_t size,
                       nnclr_source_item **item, nnclr_error *e);
+
+/* The same for a file below the input's base, which is refused if it is to be written. */
+bool nnclr_source_add_file(nnclr_source *source, uint32_t input, const char *name, size_t size,
+                           nnclr_source_item **item, nnclr_error *e);
 
 /* They append items in no particular order, the list's in the list's order. `rooted`: the input's
  * base is a root below it. */

@@ -116,7 +116,7 @@ static bool add_line(line *l, uint32_t input, const char *text, size_t size, nnc
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "no path before the label");
     nnclr_source_item *item;
     if (!choose_name(l, e) ||
-        !nnclr_source_add(l->source, input, (char *)l->name.data, l->name.size, &item, e))
+        !nnclr_source_add_file(l->source, input, (char *)l->name.data, l->name.size, &item, e))
         return false;
     return !tab || add_class(l, item, tab + 1, size - l->size - 1 - dos, e);
 }

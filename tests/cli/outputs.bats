@@ -242,6 +242,32 @@ refused() { # FILE COMMAND...
     refused out/set-000001.tar.zst nnclr-prep -q --shard-size 60K -o out/set out/set-000001.tar.zst
 }
 
+@test "an output that is a file of an input folder, or that a list names: exit 2, and the file stays" {
+    rm -rf pictures
+    cp -r "$(shapes 10)" pictures
+    local class picture
+    picture=$(find pictures -type f | sort | tail -n 1)
+    class=$(dirname "$picture")
+    cp "$picture" "$class/x.png"
+    ln "$class/x.png" out/y.png
+    ln -s "$PWD/$class" out/linked
+    for name in "$class/x.png" out/y.png out/linked/x.png; do
+        refused "$class/x.png" nnclr-views -q --preset tiny --sheet "$name" pictures
+        [[ $stderr == *"pictures/"*"/x.png is an input, and would be overwritten"* ]]
+        refused "$class/x.png" nnclr-queue-inspect -q --sheet "$name" few.safetensors.zst out/linked
+    done
+    mv "$class/x.png" "$class/x"
+    refused "$class/x" nnclr-prep -q -o "$class/x" pictures
+    refused "$class/x" nnclr-prep -q -o out/linked/x pictures
+    refused "$class/x" nnclr-embed -q --pixels 2 -o "$class/x" pictures/*
+    refused "$class/x" nnclr-embed -q --pixels 2 -o "$class/x" "$class/x" pictures
+    echo "$class/x" >list
+    refused "$class/x" nnclr-prep -q --list list -o "$class/x"
+    [ "$(find out -name '.*' | wc -l)" -eq 0 ]
+    # One that is not there is fine.
+    expect 0 nnclr-embed -q --pixels 2 -o "$class/new" pictures
+}
+
 @test "two outputs of one name: exit 2" {
     ln -s a out/b
     for name in out/a out/../out/a out/b; do
