@@ -20,7 +20,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Ilib -I. $(WARN) -ffp-contract=off -fno-mat
 ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 
 # Goals that need no library ask for none.
-ifneq ($(filter-out help deps deps-check demo check check-asan uninstall dist format clean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help deps deps-check demo check check-long check-asan uninstall dist format clean,$(or $(MAKECMDGOALS),all)),)
 PACKAGES_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null || echo missing)
 ifeq ($(PACKAGES_CFLAGS),missing)
 MISSING := $(shell for p in $(PACKAGES); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
@@ -61,12 +61,13 @@ UNIT     := $(notdir $(basename $(wildcard tests/unit/test_*.c)))
 FUZZ     := $(notdir $(basename $(wildcard tests/fuzz/fuzz_*.c)))
 EXAMPLES := $(basename $(wildcard examples/*.c examples/*/*.c))
 
-SCRIPTS  := tests/floors tests/lint tests/fuzz/fuzz
+SCRIPTS  := tests/lint tests/floors tests/fuzz/fuzz
 BATS     := $(sort $(wildcard tests/cli/*.bats))
+LONG     := $(patsubst tests/unit/%.c,$(OUT)/%,$(shell grep -lE 'RUN_LONG|tags=long$$' tests/unit/test_*.c $(BATS)))
 
-.PHONY: all help completions install uninstall dist tests examples fuzz fuzz-targets fuzz-build deps deps-check demo check run-checks \
-        check-asan check-valgrind check-tsan bench bench-data bench-conv bench-graph bench-lineval bench-search bench-busy \
-        clean format FORCE
+.PHONY: all help completions install uninstall dist tests examples fuzz fuzz-targets fuzz-build deps deps-check demo \
+        check run-checks check-long run-long-checks check-asan check-valgrind check-tsan \
+        bench bench-data bench-conv bench-graph bench-lineval bench-search bench-busy clean format FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -240,18 +241,24 @@ dist: ## build/nnclr-VERSION.tar.gz, the same bytes for the same files
 
 # ---- checks ----
 
-# Everything is built first, so that what runs is what is here.
-check: deps-check ## install what the tests need, and run them
+# Everything is built first, so that what runs is what is here. Programs are started in the order
+# given, one for each CPU: the bats files, which take longest, before the unit tests.
+check: deps-check ## install what the tests need, and run them: minutes
 	@$(MAKE) --no-print-directory run-checks
-run-checks: all tests examples fuzz-targets fuzz-build
-	@NNCLR_BIN=$(abspath $(OUT)) $(FUZZ_ENV) \
-	    tests/run $(SCRIPTS) $(UNIT:%=$(OUT)/%) $(BATS)
+run-checks: all tests examples fuzz-targets
+	@NNCLR_BIN=$(abspath $(OUT)) $(FUZZ_ENV) tests/run $(SCRIPTS) $(BATS) $(UNIT:%=$(OUT)/%)
+
+check-long: deps-check ## and the tests that take longer, short fuzzing, and threads under their sanitiser
+	@$(MAKE) --no-print-directory run-long-checks
+	@$(MAKE) --no-print-directory check-tsan
+run-long-checks: all tests examples fuzz-build
+	@NNCLR_BIN=$(abspath $(OUT)) $(FUZZ_ENV) NNCLR_LONG=1 tests/run tests/fuzz/fuzz $(LONG)
 
 check-asan: ## the same under gcc's address and undefined-behaviour sanitisers; leaks count
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined CFLAGS="-O1 -g" check
 
-# Every parser against libFuzzer under clang's sanitisers. `make check` does it for seconds; here each
-# of the targets runs for FUZZ_SECONDS (FUZZ_TARGETS="jpeg png": only these), so all of them take
+# Every parser against libFuzzer under clang's sanitisers. `make check-long` does it for seconds; here
+# each of the targets runs for FUZZ_SECONDS (FUZZ_TARGETS="jpeg png": only these), so all of them take
 # about three hours. Inputs that were found to be new stay in build/fuzz, and the next run goes on
 # with them. A finding ends it, and its file is named: build/obj/cc/fuzz_NAME FILE runs it again.
 FUZZ_CC       ?= clang

@@ -44,6 +44,7 @@ readme_commands() {
     run_commands readme <"$BATS_TEST_TMPDIR/commands"
 }
 
+# bats test_tags=long
 @test "manual pages: every command works" {
     command -v mandoc >/dev/null || skip "no mandoc"
     for page in "$NNCLR_ROOT"/man/*.[15]; do
@@ -58,6 +59,7 @@ readme_commands() {
 }
 
 # The tutorial has more pictures, of four classes, which a short training run can learn.
+# bats test_tags=long
 @test "nnclr.7: every command works, and the tutorial finds what it plants" {
     need mandoc
     need jq

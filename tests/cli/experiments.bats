@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The Makefiles of examples/ at their smallest: what they make, and that they go on where they were.
 load helpers
+# bats file_tags=long
 
 setup() {
     need make

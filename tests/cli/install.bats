@@ -72,6 +72,7 @@ sources() { # the programs, by their sources
     done
 }
 
+# bats test_tags=long
 @test "installed examples find the installed programs and work in the current folder" {
     examples=$INSTALLED/share/doc/nnclr/examples
     chmod -R a-w "$examples"
@@ -109,30 +110,37 @@ sources() { # the programs, by their sources
     [ ! -e "$prefix/share/doc/nnclr" ]
 }
 
-@test "dist: equal bytes whatever the umask, clock and folder; it builds and installs without git" {
-    need git
+# The archive of these files, also of what is not committed yet: $archive, made in a clone that has the
+# umask and the file dates given.
+make_dist() { # FOLDER UMASK DATE
     git -C "$NNCLR_ROOT" rev-parse HEAD >/dev/null 2>&1 || skip "not a git repository"
+    git clone -q "$NNCLR_ROOT" "$1"
+    (cd "$NNCLR_ROOT" && git ls-files -co --exclude-standard -z | xargs -0 cp --parents -t "$OLDPWD/$1")
+    git -C "$1" add -A
+    find "$1" -type f -not -path '*/.git/*' -exec touch -d "$3" {} +
+    [ "$2" = 022 ] || chmod -R go-rwx "$1"
+    (umask "$2" && make -s -C "$1" dist 3>&-)
     version=$(nnclr-prep --version | cut -d ' ' -f 2)
-    for copy in one two; do
-        git clone -q "$NNCLR_ROOT" $copy
-    done
-    for copy in one two; do
-        # what is not committed yet is included
-        (cd "$NNCLR_ROOT" && git ls-files -co --exclude-standard -z | xargs -0 cp --parents -t "$BATS_TEST_TMPDIR/$copy")
-        git -C $copy add -A
-        find $copy -type f -not -path '*/.git/*' -exec touch -d "$([ $copy = one ] && echo yesterday || echo now)" {} +
-    done
-    chmod -R go-rwx one
-    (umask 077 && make -s -C one dist 3>&-)
-    (umask 022 && LC_ALL=C.UTF-8 make -s -C two dist 3>&-)
-    archive=build/nnclr-$version.tar.gz
-    cmp one/$archive two/$archive
-    [ -z "$(tar -tf one/$archive | grep -v "^nnclr-$version/")" ]
+    archive=$1/build/nnclr-$version.tar.gz
+}
+
+@test "dist: equal bytes whatever the umask, clock and folder" {
+    need git
+    make_dist one 077 yesterday
+    LC_ALL=C.UTF-8 make_dist two 022 now
+    cmp one/"${archive#two/}" "$archive"
+    [ -z "$(tar -tf "$archive" | grep -v "^nnclr-$version/")" ]
+}
+
+# bats test_tags=long
+@test "dist builds and installs without git" {
+    need git
+    make_dist one 022 now
     mkdir empty bin
-    tar -xf one/$archive -C empty
+    tar -xf "$archive" -C empty
     printf '#!/bin/sh\nexit 1\n' >bin/git
     chmod +x bin/git
-    rm -rf one two
+    rm -rf one
     PATH=$PWD/bin:$PATH make -s -j2 -C empty/nnclr-$version CC="${CC:-cc}" CFLAGS=-O0 install DESTDIR="$PWD/stage" 3>&-
     diff <(cd "$INSTALLED" && find . -type f | sort) <(cd stage/usr/local && find . -type f | sort)
     [ "$(stage/usr/local/bin/nnclr-prep --version)" = "nnclr-prep $version" ]

@@ -1,5 +1,5 @@
-/* A unit test program: functions listed in main, each reported as "ok NAME", "not ok NAME: why" or
- * "skip NAME: why" on a line of its own, which tests/run adds up.
+/* A unit test program: functions listed in main, each reported as "ok NAME (processor seconds)",
+ * "not ok NAME: why" or "skip NAME: why" on a line of its own, which tests/run adds up.
  *
  *     static void adds_up(void) { CHECK(1 + 1 == 2); CHECK_NEAR(0.1 + 0.2, 0.3, 1e-12); }
  *     int main(void) { RUN(adds_up); return check_done(); }
@@ -10,9 +10,11 @@
 
 #include <math.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static jmp_buf check_leave;
 static char check_why[2000];
@@ -50,13 +52,19 @@ static int check_failures;
         longjmp(check_leave, 2);                                                                   \
     } while (0)
 
-#define RUN(test) check_run(#test, test)
+/* RUN_LONG is for tests that cost seconds: they run if NNCLR_LONG is set (make check-long), and the
+ * others if it is not. */
+#define RUN(test)      check_run(#test, test, false)
+#define RUN_LONG(test) check_run(#test, test, true)
 
-static inline void check_run(const char *name, void (*test)(void)) {
+static inline void check_run(const char *name, void (*test)(void), bool is_long) {
+    if (is_long != (getenv("NNCLR_LONG") != NULL))
+        return;
+    clock_t begin = clock();
     int left = setjmp(check_leave);
     if (left == 0) {
         test();
-        printf("ok %s\n", name);
+        printf("ok %s (%.2f s)\n", name, (double)(clock() - begin) / CLOCKS_PER_SEC);
     } else if (left == 1) {
         printf("not ok %s: %s\n", name, check_why);
         check_failures++;

@@ -201,7 +201,7 @@ static const struct {
     {{480, 480, 3, 2, 1}, {1, 2, 32, 32, 480}},  {{8, 6, 1, 2, 0}, {2, 6, 41, 40, 8}},
     {{600, 600, 2, 1, 1}, {1, 70, 16, 16, 600}},
 };
-enum { CUT_CASES = sizeof cut_cases / sizeof cut_cases[0] };
+enum { CUT_CASES = sizeof cut_cases / sizeof cut_cases[0], LARGE_CASE = 8 };
 
 static void check_equal(const bf16_kind *kind, const problem *p, const results *got,
                         const results *want) {
@@ -217,8 +217,8 @@ static void check_equal(const bf16_kind *kind, const problem *p, const results *
 
 /* If products and sums are whole numbers, the bits are those of the engine cpu at f32, rounded
  * where values are stored in bfloat16. */
-static void whole_numbers_are_those_of_the_cpu_engine(void) {
-    for (int i = 0; i < CUT_CASES; i++) {
+static void check_whole_numbers(int begin, int end) {
+    for (int i = begin; i < end; i++) {
         problem p = make_problem(cut_cases[i].conv, cut_cases[i].in, (uint64_t)i);
         each_operand(&p, make_whole);
         fixture f;
@@ -238,6 +238,14 @@ static void whole_numbers_are_those_of_the_cpu_engine(void) {
         free_results(&want);
         free_problem(&p);
     }
+}
+
+static void whole_numbers_are_those_of_the_cpu_engine(void) {
+    check_whole_numbers(0, LARGE_CASE);
+}
+
+static void whole_numbers_of_large_problems_are_too(void) {
+    check_whole_numbers(LARGE_CASE, CUT_CASES);
 }
 
 static void is_plain_c_bit_for_bit(const bf16_kind *vectors) {
@@ -328,6 +336,7 @@ int main(void) {
     RUN(wide_rows_are_not_folded);
     RUN(what_is_no_number_stays_under_its_taps);
     RUN(whole_numbers_are_those_of_the_cpu_engine);
+    RUN_LONG(whole_numbers_of_large_problems_are_too);
     RUN(vectors_are_plain_c_bit_for_bit);
     RUN(threads_change_no_bit);
     return check_done();

@@ -253,9 +253,9 @@ static void a_quarter_of_the_width_agrees_with_torch(void) {
 int main(void) {
     RUN(resnet18_agrees_with_torch);
     RUN(resnet34_agrees_with_torch);
-    RUN(resnet50_agrees_with_torch);
-    RUN(resnet101_agrees_with_torch);
-    RUN(resnet152_agrees_with_torch);
+    RUN_LONG(resnet50_agrees_with_torch);
+    RUN_LONG(resnet101_agrees_with_torch);
+    RUN_LONG(resnet152_agrees_with_torch);
     RUN(a_quarter_of_the_width_agrees_with_torch);
     return check_done();
 }

@@ -79,7 +79,7 @@ void *mmap(void *place, size_t bytes, int protection, int flags, int fd, off_t o
     return (void *)syscall(SYS_mmap, place, bytes, protection, flags, fd, offset);
 }
 
-enum { THREADS = 2, RECORDS = 280, SIDE = 20, BATCH = 132, STEPS = 7 };
+enum { THREADS = 2, RECORDS = 80, SIDE = 20, BATCH = 36, STEPS = 6 };
 
 static nnclr_error e;
 
