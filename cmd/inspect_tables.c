@@ -222,6 +222,14 @@ static nnclr_copy_options copy_options(const inspector *x) {
                                 .progress = &x->progress};
 }
 
+/* "none", or "3, of 7 rows" */
+static void say_groups(long long groups, size_t rows, char *text, size_t size) {
+    if (groups == 0)
+        snprintf(text, size, "none");
+    else
+        snprintf(text, size, "%lld, of %zu rows", groups, rows);
+}
+
 static const char *bytes_unknown(const nnclr_duplicate_report *report) {
     return report->bytes_known
                ? ""
@@ -231,15 +239,16 @@ static const char *bytes_unknown(const nnclr_duplicate_report *report) {
 static bool print_duplicates(inspector *x, nnclr_error *e) {
     const nnclr_copy_options options = copy_options(x);
     nnclr_duplicate_report report;
+    char same[80], near[80];
     if (!nnclr_report_duplicates(&x->engine, &x->bank, &options, &report, e))
         return false;
     inspector_progress_end(x);
+    say_groups(report.byte_groups, report.same_bytes, same, sizeof same);
+    say_groups(report.groups - report.byte_groups, report.count - report.same_bytes, near,
+               sizeof near);
     nnclr_cli_note(x->cli,
-                   "groups of the same bytes: %lld, of %zu rows; groups of near copies (cosine %g "
-                   "or more): %lld, of %zu rows%s",
-                   (long long)report.byte_groups, report.same_bytes, x->settings->threshold,
-                   (long long)(report.groups - report.byte_groups),
-                   report.count - report.same_bytes, bytes_unknown(&report));
+                   "groups of the same bytes: %s; groups of near copies (cosine %g or more): %s%s",
+                   same, x->settings->threshold, near, bytes_unknown(&report));
     nnclr_table *table =
         BEGIN(x, "group", "row", "record", "label", "name", "twin", "cosine", "twin_name", "same");
     for (size_t i = 0; i < report.count; i++) {

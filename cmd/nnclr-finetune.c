@@ -265,9 +265,10 @@ static bool report(training_session *t, const nnclr_trainer_result *result, nncl
     session *n = session_of(t);
     const finetune_settings *s = n->settings;
     const nnclr_progress progress = nnclr_cli_watch(n->training.cli);
-    if (!n->test || !result->finished)
-        return true;
-    if (n->judged != result->step && !nnclr_class_test_run(n->test, &progress, &n->result, e))
+    const bool judged = n->judged == result->step;
+    if (!n->test || !result->finished || (result->metrics_failed && !judged))
+        return true; /* in the last case the test has just failed */
+    if (!judged && !nnclr_class_test_run(n->test, &progress, &n->result, e))
         return false;
     if (s->per_class)
         nnclr_table_section(n->training.cli, s->run.json, "accuracy");

@@ -26,6 +26,7 @@ typedef struct packing {
     const settings *settings;
     nnclr_source *source;
     size_t beside; /* pictures that were passed over */
+    pictures_left_out left_out;
     nnclr_pack_report report;
 } packing;
 
@@ -33,7 +34,7 @@ static bool leave_out(void *context, const nnclr_error *why) {
     packing *p = context;
     if (p->settings->strict)
         return false;
-    nnclr_cli_error(p->cli, "%s", why->message);
+    pictures_leave_out(p->cli, &p->left_out, why);
     return true;
 }
 
@@ -88,6 +89,7 @@ static int pack(nnclr_cli *cli, const settings *s) {
     bool done = start(&p, &e) && pack_source(&p, &e);
     nnclr_source_close(p.source);
     nnclr_cli_progress_end(cli);
+    pictures_count_left_out(cli, &p.left_out);
     if (!done)
         nnclr_cli_die(cli, &e);
     const uint64_t left_out = p.report.left_out + p.beside;

@@ -19,6 +19,7 @@ static const struct {
     {".tar", NNCLR_MAKES_SHARD, "nnclr-prep packs pictures into one"},
     {".safetensors.zst", NNCLR_MAKES_TENSORS, TENSORS_COME},
     {".safetensors", NNCLR_MAKES_TENSORS | NNCLR_MAKES_EXPORT, EXPORTS_WEIGHTS},
+    {".emb", NNCLR_MAKES_TENSORS, "nnclr-embed writes such files"},
     {".onnx", NNCLR_MAKES_EXPORT, EXPORTS_WEIGHTS},
     {".npy", NNCLR_MAKES_EXPORT, EXPORTS_ROWS},
     {".tsv", NNCLR_MAKES_EXPORT | NNCLR_MAKES_TABLE, EXPORTS_ROWS},

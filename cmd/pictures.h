@@ -15,6 +15,20 @@ enum { PICTURES_CACHE = 64 << 20 }; /* for pictures that are read once, in their
 nnclr_shard_set *pictures_open(nnclr_cli *cli, const char *const *paths, size_t count,
                                uint64_t cache_bytes, nnclr_error *e);
 
+/* Pictures that are left out, by the reason. Zero-initialise. */
+enum { PICTURES_REASONS = 16 };
+typedef struct pictures_left_out {
+    struct {
+        char text[200];
+        size_t count;
+    } reasons[PICTURES_REASONS];
+    size_t count;
+} pictures_left_out;
+/* Names one, unless some others were named with the same reason already, and there is no -v. */
+void pictures_leave_out(nnclr_cli *cli, pictures_left_out *left_out, const nnclr_error *why);
+/* Says after all of them how many were not named. */
+void pictures_count_left_out(nnclr_cli *cli, const pictures_left_out *left_out);
+
 /* Says what is passed over in a source, and what was probably meant differently; returns how many
  * pictures are passed over. */
 size_t pictures_note(nnclr_cli *cli, const nnclr_source *source);

@@ -105,11 +105,14 @@ static void on_step(void *context, const nnclr_trainer_report *report) {
         snprintf(note + used, sizeof note - (size_t)used, ", %s %.3f",
                  n->program->finetunes ? "batch_acc" : "nn_acc", report->accuracy);
     nnclr_cli_progress(n->cli, "steps", report->step, report->total, note);
+    n->last_step = report->step == report->total;
 }
 
+/* What fails after the last step is said once, by `conclude`. */
 static void on_message(void *context, const char *text) {
     training_session *n = context;
-    nnclr_cli_error(n->cli, "%s", text);
+    if (!n->last_step)
+        nnclr_cli_error(n->cli, "%s", text);
 }
 
 /* After the signals that nnclr_cli_catch caught. */

@@ -41,6 +41,7 @@ struct training_session {
     nnclr_checkpoint_info info;
     nnclr_plan plan;
     nnclr_trainer *trainer;
+    bool last_step; /* is done */
 };
 
 /* The operands, or if there are none, the files that the run in the folder was made from. */

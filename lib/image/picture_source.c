@@ -13,6 +13,7 @@
 #include "image/decode.h"
 #include "image/source_content.h"
 #include "io/input.h"
+#include "io/run_folder.h"
 
 /* ---- gathering ---- */
 
@@ -75,6 +76,10 @@ static char *join(const char *folder, const char *root, nnclr_error *e) {
 
 static bool is_standard_input(const char *path) {
     return strcmp(path, "-") == 0;
+}
+
+static const char *name_of(const char *path) {
+    return is_standard_input(path) ? "standard input" : path;
 }
 
 /* The first bytes of a regular file, as many as there are; 0 if they cannot be read, which is left
@@ -199,9 +204,21 @@ static bool gather_folder(nnclr_source *source, uint32_t input, const char *fold
     return ok;
 }
 
+/* The operands of a program are easily mixed up. */
+static bool refuse_run(const char *folder, nnclr_error *e) {
+    nnclr_error ignored = NNCLR_NO_ERROR;
+    nnclr_buffer path = {0};
+    const bool run = nnclr_run_find_checkpoint(folder, &path, &ignored);
+    nnclr_buffer_free(&path);
+    return !run ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a RUN, not a folder of pictures", folder);
+}
+
 static bool gather_input(nnclr_source *source, const char *path, const char *root, nnclr_error *e) {
     uint32_t input = (uint32_t)source->base_count;
     bool folder = nnclr_is_folder(path);
+    if (folder && !refuse_run(path, e))
+        return false;
     char *base = folder ? join(path, root, e) : nnclr_strdup(path, e);
     if (!base)
         return false;
@@ -233,19 +250,19 @@ static bool gather_list(nnclr_source *source, const nnclr_source_options *option
 static bool fail_empty(const nnclr_source *source, const nnclr_source_options *options,
                        nnclr_error *e) {
     const char *below = options->root ? " below " : "", *root = options->root ? options->root : "";
+    const char *first = options->input_count > 0 ? name_of(options->inputs[0]) : "";
     if (options->list)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the list names no file",
-                          is_standard_input(options->list) ? "standard input" : options->list);
+                          name_of(options->list));
     if (options->root && source->has_example)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "%s: no files there below %s; --root takes a folder of it, and it holds "
                           "%s",
-                          options->inputs[0], root, (char *)source->texts.data + source->example);
+                          first, root, (char *)source->texts.data + source->example);
     if (options->input_count == 1)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: no files there%s%s", options->inputs[0], below,
-                          root);
-    return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s and the other inputs: no files there%s%s",
-                      options->inputs[0], below, root);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: no files there%s%s", first, below, root);
+    return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s and the other inputs: no files there%s%s", first,
+                      below, root);
 }
 
 static bool fill(nnclr_source *source, const nnclr_source_options *options, nnclr_error *e) {
@@ -335,16 +352,17 @@ size_t nnclr_source_beside(const nnclr_source *source, const char **first) {
 size_t nnclr_source_only_folder(const nnclr_source *source, const char **folder) {
     *folder = NULL;
     size_t size = 0;
+    bool deeper = false;
     for (size_t i = 0; i < source->count; i++) {
         const nnclr_source_item *item = &source->items[i];
         const char *name = (char *)source->texts.data + item->name;
-        if (item->class_size == 0 || item->class_name != item->name ||
-            !strchr(name + item->class_size + 1, '/') || source->class_count != 1)
+        if (item->class_size == 0 || item->class_name != item->name || source->class_count != 1)
             return 0;
+        deeper = deeper || strchr(name + item->class_size + 1, '/');
         *folder = name;
         size = item->class_size;
     }
-    return size;
+    return deeper ? size : 0;
 }
 
 size_t nnclr_source_class_count(const nnclr_source *source) {

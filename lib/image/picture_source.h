@@ -64,7 +64,7 @@ nnclr_source_entry nnclr_source_entry_at(const nnclr_source *source, size_t i);
 bool nnclr_source_mixes_parts(const nnclr_source *source);
 /* How many pictures are beside folders of classes and are passed over; *first: the first one. */
 size_t nnclr_source_beside(const nnclr_source *source, const char **first);
-/* The bytes of the name of the one folder that is all classes, if all pictures are in folders
+/* The bytes of the name of the one folder that is all classes, if there are pictures in folders
  * inside it, which were more likely meant; otherwise 0. */
 size_t nnclr_source_only_folder(const nnclr_source *source, const char **folder);
 size_t nnclr_source_class_count(const nnclr_source *source);

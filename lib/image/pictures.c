@@ -7,7 +7,6 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "image/packer.h"
-#include "io/run_folder.h"
 
 enum { PEEK = 512 };
 
@@ -34,23 +33,13 @@ static bool holds_pictures(const nnclr_input *input) {
     return pictures;
 }
 
-/* The operands of a program are easily mixed up. */
-static bool refuse_run(const char *folder, nnclr_error *e) {
-    nnclr_error ignored = NNCLR_NO_ERROR;
-    nnclr_buffer path = {0};
-    const bool run = nnclr_run_find_checkpoint(folder, &path, &ignored);
-    nnclr_buffer_free(&path);
-    return !run ||
-           nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a RUN, not a folder of pictures", folder);
-}
-
 /* Files that can be opened again are closed: there may be as many of them as pictures. */
 static bool look_at(operand *o, nnclr_error *e) {
     struct stat status;
     const bool named = strcmp(o->path, "-") != 0 && stat(o->path, &status) == 0;
     o->pictures = named && S_ISDIR(status.st_mode);
     if (o->pictures)
-        return refuse_run(o->path, e);
+        return true;
     if (!nnclr_input_open(o->path, &o->input, e))
         return false;
     o->pictures = holds_pictures(&o->input);

@@ -268,7 +268,10 @@ nnclr_run *nnclr_run_open(const char *folder, nnclr_run_mode mode, nnclr_error *
     /* A mistyped RUN must not leave an empty folder behind. */
     if (mode == NNCLR_RUN_RESUME && !nnclr_run_has(run, NNCLR_RUN_CHECKPOINT) &&
         !nnclr_run_has(run, NNCLR_RUN_BEGUN)) {
-        nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: holds no checkpoint to resume from", folder);
+        nnclr_fail(e, NNCLR_ERROR_USAGE,
+                   nnclr_is_folder(folder) ? "%s: holds no checkpoint to resume from"
+                                           : "%s: there is no such RUN to resume",
+                   folder);
         goto fail;
     }
     if ((mode == NNCLR_RUN_RESUME || make_folder(folder, &run->made, e)) && take_lock(run, e) &&

@@ -34,6 +34,15 @@ weights() { # RUN: what it learned, without its data and names
 
 # ---- what a run leaves ----
 
+@test "a test that fails after the last step: exit 1, and one message" {
+    local k log=$PWD/log
+    cp s.tar.zst t.tar.zst
+    NNCLR_INJECT_LOG=$log injected read:9999:EIO nnclr-finetune -q -m "$from" --batch 8 --steps 2 --test t.tar.zst -o run s.tar.zst
+    k=$(grep 't.tar.zst$' log | tail -n 1 | cut -d' ' -f1)
+    expect 1 injected "read:$k:EIO" nnclr-finetune -q -m "$from" --batch 8 --steps 2 --test t.tar.zst --force -o run s.tar.zst
+    expect_message nnclr-finetune "the test after step 2: t.tar.zst: Input/output error; the checkpoint is complete, but lines of the metrics are missing"
+}
+
 @test "a run leaves a checkpoint, metrics, a description and DONE, and prints a table" {
     expect 0 finetune --steps 7 --test s.tar.zst --per-class -o run s.tar.zst
     expect_files run $CHECKPOINT metrics.jsonl run.json DONE .lock

@@ -132,11 +132,12 @@ END
         expect_message "$program" "${option}: "
         expect_message "$program" "$text"
     done <<'END'
+nnclr-prep -o x.emb the name of a shard ends in .tar.zst or .tar, unlike x.emb; nnclr-embed writes such files
 nnclr-prep -o x.npy the name of a shard ends in .tar.zst or .tar, unlike x.npy; nnclr-export makes one from embeddings
 nnclr-prep --output x.tar.gz ends in .tar.zst or .tar, unlike x.tar.gz; none of these programs writes that format
 nnclr-prep -o x.safetensors.zst nnclr-embed, nnclr-views and nnclr-lineval write such files
 nnclr-prep -o x.zip none of these programs writes that format
-nnclr-embed -o f.npy ends in .safetensors.zst or .safetensors, unlike f.npy; nnclr-export makes one from embeddings
+nnclr-embed -o f.npy ends in .safetensors.zst, .safetensors or .emb, unlike f.npy; nnclr-export makes one from embeddings
 nnclr-embed -o F.H5 none of these programs writes that format
 nnclr-embed -o f.tsv nnclr-export makes one from embeddings
 nnclr-embed -o f.tar nnclr-prep packs pictures into one

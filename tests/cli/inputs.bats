@@ -178,6 +178,11 @@ END
     expect 1 nnclr-embed -q --pixels 4 -o x.emb none
     [[ $stderr == *"none: none of the 1 files is a picture that can be read" ]]
     [ ! -e x.emb ]
+    expect 1 nnclr-prep -q -o x.tar run
+    expect_message nnclr-prep "run: is a RUN, not a folder of pictures"
+    expect 1 bash -c 'tar -cf - void | nnclr-prep -q -o x.tar -'
+    expect_message nnclr-prep "standard input: no files there"
+    [ ! -e x.tar ]
 }
 
 @test "what is neither a shard nor pictures is refused with the reason" {
@@ -201,4 +206,32 @@ missing|missing: No such file or directory
 run|run: is a RUN, not a folder of pictures
 END
     [ ! -e x.emb ]
+}
+
+@test "--resume of what is not there says so, and makes nothing" {
+    local program
+    for program in nnclr-pretrain nnclr-finetune; do
+        expect 2 $program --resume -o nowhere
+        expect_message $program "nowhere: there is no such RUN to resume"
+    done
+    [ ! -e nowhere ]
+}
+
+@test "files that are left out for the same reason: the first five are named, and the rest counted" {
+    local n
+    mkdir pictures
+    cp "$(find "$(shapes 10)" -type f | head -n 1)" pictures
+    for n in 1 2 3 4 5 6 7 8; do printf 'GIF89a' >pictures/$n.gif; done
+    : >pictures/empty
+    for way in "nnclr-prep -q -o x.tar" "nnclr-embed -q --pixels 2 -o x.emb"; do
+        # shellcheck disable=SC2086
+        expect 3 $way pictures
+        [ "${#stderr_lines[@]}" -eq 7 ]
+        [ "$(grep -c 'gif: a GIF, not a JPEG, PNG or PPM$' <<<"$stderr")" -eq 5 ]
+        [[ ${stderr_lines[6]} == *": 3 more: a GIF, not a JPEG, PNG or PPM (-v names each)" ]]
+        # shellcheck disable=SC2086
+        expect 3 ${way/-q/-v} pictures
+        [ "$(grep -c 'gif: a GIF, not a JPEG, PNG or PPM$' <<<"$stderr")" -eq 8 ]
+        [[ $stderr != *more:* ]]
+    done
 }

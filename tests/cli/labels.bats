@@ -331,6 +331,11 @@ END
     [[ ${stderr_lines[0]} == "nnclr-prep: d: everything is below it, which makes one class; with nnclr-prep --root d its folders are the classes" ]]
     expect 0 nnclr-prep --root d -o x.tar.zst d.tar
     [ "${#stderr_lines[@]}" -eq 1 ]
+    cp d/a/1.ppm d/1.ppm
+    tar -cf mixed.tar d
+    expect 0 nnclr-prep -o mixed.shard mixed.tar
+    [[ ${stderr_lines[0]} == "nnclr-prep: d: everything is below it"* ]]
+    rm d/1.ppm
     expect 1 nnclr-prep --root ds -o y.tar.zst d.tar
     expect_message nnclr-prep "d.tar: no files there below ds; --root takes a folder of it, and it holds d/a/1.ppm"
     expect 1 nnclr-prep --root ds -o y.tar.zst d

@@ -237,7 +237,7 @@ END
 @test "--report duplicates, labels and leaks find what was planted" {
     make_planted
     expect 0 nnclr-queue-inspect --report duplicates --threshold 0.999 planted.safetensors
-    expect_message nnclr-queue-inspect "groups of the same bytes: 0, of 0 rows; groups of near copies (cosine 0.999 or more): 3, of 6 rows; which of them are the same bytes is not known without the SHARDs"
+    expect_message nnclr-queue-inspect "groups of the same bytes: none; groups of near copies (cosine 0.999 or more): 3, of 6 rows; which of them are the same bytes is not known without the SHARDs"
     [ "${lines[0]}" = "group	row	record	label	name	twin	cosine	twin_name	same" ]
     [ "$(tail -n +2 <<<"$output" | cut -f 9 | uniq)" = near ]
     [ "$(tail -n +2 <<<"$output" | cut -f 1,3,6,8 | tr '\t\n' ' ;')" = \
@@ -263,7 +263,7 @@ END
     cp gray/0.ppm gray/again.ppm
     nnclr-prep -q gray | nnclr-embed -q --pixels 16 -o gray.emb -
     expect 0 nnclr-queue-inspect --report duplicates gray.emb
-    expect_message nnclr-queue-inspect "groups of the same bytes: 1, of 2 rows; groups of near copies (cosine 0.99 or more): 0, of 0 rows"
+    expect_message nnclr-queue-inspect "groups of the same bytes: 1, of 2 rows; groups of near copies (cosine 0.99 or more): none"
     diff <(tail -n +2 <<<"$output" | cut -f 1,5,8,9) <(printf '1\t0.ppm\tagain.ppm\tbytes\n1\tagain.ppm\t0.ppm\tbytes\n')
     expect 0 nnclr-queue-inspect --report leaks --query gray.emb gray.emb
     [ "$(tail -n +2 <<<"$output" | cut -f 6,7 | awk '$1 == $2' | wc -l)" -eq 7 ]
