@@ -1,4 +1,5 @@
 #include "base/available_memory.h"
+#include "base/numbers.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -6,10 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 /* The names of a control group's files, in each version. */
 typedef struct cgroup_files {
@@ -58,7 +55,7 @@ static size_t in_group(const char *folder, const cgroup_files *files) {
     size_t limit = read_number(folder, files->limit), used = read_number(folder, files->used);
     if (limit == SIZE_MAX || used == SIZE_MAX)
         return SIZE_MAX;
-    used -= least(used, droppable(folder, files));
+    used -= nnclr_min(used, droppable(folder, files));
     return used < limit ? limit - used : 0;
 }
 
@@ -70,7 +67,7 @@ static size_t in_hierarchy(const char *root, const char *path, const cgroup_file
     if (size < 0 || (size_t)size >= sizeof folder)
         return SIZE_MAX;
     for (;;) {
-        available = least(available, in_group(folder, files));
+        available = nnclr_min(available, in_group(folder, files));
         char *slash = strrchr(folder + bare, '/');
         if (!slash)
             return available;
@@ -104,7 +101,7 @@ size_t nnclr_memory_available_in_cgroups(const char *membership, const char *roo
         if (!first && controllers[0] != '\0')
             continue;
         snprintf(below, sizeof below, "%s/memory", root);
-        available = least(
+        available = nnclr_min(
             available, in_hierarchy(first ? below : root, path, first ? &version_1 : &version_2));
     }
     fclose(file);
@@ -126,8 +123,8 @@ static size_t of_system(void) {
 }
 
 size_t nnclr_memory_available(void) {
-    return least(of_system(),
-                 nnclr_memory_available_in_cgroups("/proc/self/cgroup", "/sys/fs/cgroup"));
+    return nnclr_min(of_system(),
+                     nnclr_memory_available_in_cgroups("/proc/self/cgroup", "/sys/fs/cgroup"));
 }
 
 size_t nnclr_memory_held(void) {

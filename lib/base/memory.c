@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "base/numbers.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -48,10 +49,8 @@ bool nnclr_reserve(void *array, size_t *capacity, size_t need, size_t size, nncl
     if (need <= *capacity)
         return true;
     size_t wanted = *capacity + *capacity / 2;
-    if (wanted < need)
-        wanted = need;
-    if (wanted < 16)
-        wanted = 16;
+    wanted = nnclr_max(wanted, need);
+    wanted = nnclr_max(wanted, 16);
     size_t bytes;
     if (!nnclr_size_mul(wanted, size, &bytes) || bytes > PTRDIFF_MAX)
         return out_of_memory(wanted, size, e) != NULL;

@@ -1,7 +1,6 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "base/cpus.h"
 #include "base/memory.h"
 #include "base/threads.h"
 

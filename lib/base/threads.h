@@ -15,6 +15,12 @@
 /* CPUs that this process may use: affinity mask, further limited by a cgroup quota. At least 1. */
 int nnclr_cpu_count(void);
 
+/* Lets the calling thread run on any CPU of the process's affinity mask. */
+void nnclr_cpu_unpin(void);
+
+/* Thread `number` of `threads` could not be started, as that errno says; returns false. */
+bool nnclr_thread_failed(int number, int threads, int error, nnclr_error *e);
+
 typedef struct nnclr_pool nnclr_pool;
 typedef void (*nnclr_task)(void *context, int task, int worker);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "eval/embed.h"
 #include "eval/labelled_rows.h"
 
@@ -118,12 +119,12 @@ static bool take_batch(trainer *t, const nnclr_batch *batch, nnclr_error *e) {
  * collected, since the features do not depend on the classifier. */
 static nnclr_loader *open_loader(const trainer *t, nnclr_error *e) {
     const nnclr_augmented_options *o = t->options;
-    const size_t batch = (size_t)t->view->batch < t->count ? (size_t)t->view->batch : t->count;
+    const size_t batch = nnclr_min((size_t)t->view->batch, t->count);
     const nnclr_loader_options options = {
         .augment = o->augment,
         .batch = (int)batch,
         .seed = o->seed,
-        .steps = o->sgd.epochs * (int64_t)((t->count + batch - 1) / batch),
+        .steps = o->sgd.epochs * (int64_t)nnclr_pieces(t->count, batch),
         .threads = t->view->threads,
         .ahead = BATCHES_AHEAD,
         .single = true,

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/numbers.h"
+
 enum { WIDTH = 360, HEIGHT = 190, LEFT = 44, RIGHT = 12, TOP = 10, BOTTOM = 24, TICKS = 4 };
 
 /* NAN, a gap, if arithmetic with the number could exceed what a double holds. */
@@ -130,7 +132,7 @@ void nnclr_chart_bars(nnclr_markup *m, const char *label, const int64_t *bar, in
                       int64_t width) {
     int64_t most = 1;
     for (int i = 0; i < count; i++)
-        most = bar[i] > most ? bar[i] : most;
+        most = nnclr_max(bar[i], most);
     const axis up = make_axis(0, (double)most, false);
     const double each = (double)(WIDTH - LEFT - RIGHT) / count;
     begin(m, label);

@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 
 enum { CHUNK = 1 << 20, NPY_ALIGNMENT = 64, NPY_PREFIX = 10, FLUSH = 1 << 16 };
 
@@ -26,7 +27,7 @@ static bool copy_tensor(nnclr_tensor_reader *reader, const nnclr_tensor_info *in
     void *chunk = nnclr_alloc(CHUNK, 1, e);
     bool ok = chunk != NULL;
     for (size_t done = 0; ok && done < bytes;) {
-        size_t part = bytes - done < CHUNK ? bytes - done : CHUNK;
+        size_t part = nnclr_min(bytes - done, CHUNK);
         ok = nnclr_tensor_reader_read(reader, info, done, chunk, part, e) &&
              (!real || nnclr_check_reals(reader, info, info->dtype, chunk, part / width, e)) &&
              nnclr_output_write(out, chunk, part, e);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/rng.h"
 #include "eval/neighbours.h"
 #include "ssl/eigenvalues.h"
@@ -155,7 +156,7 @@ static void count_ages(const nnclr_row_set *set, nnclr_health *out) {
     int64_t oldest = -1;
     for (int64_t i = 0; i < set->rows.n; i++) {
         int64_t age = nnclr_row_set_age(set, i);
-        oldest = age > oldest ? age : oldest;
+        oldest = nnclr_max(age, oldest);
     }
     if (oldest < 0)
         return;
@@ -206,14 +207,10 @@ static bool draw(sample *s, const nnclr_row_set *set, const keyed_row *list, int
     return ok;
 }
 
-static size_t larger(int a, int b) {
-    return (size_t)(a > b ? a : b);
-}
-
 static bool sample_create(sample *s, nnclr_error *e) {
     const size_t reals = (size_t)s->n * (size_t)s->d;
-    const int side = s->n < s->d ? s->n : s->d;
-    const size_t products = larger(BLOCK_ROWS, side) * larger(s->n, side);
+    const int side = nnclr_min(s->n, s->d);
+    const size_t products = (size_t)nnclr_max(BLOCK_ROWS, side) * (size_t)nnclr_max(s->n, side);
     s->arena_bytes = (reals + products) * sizeof(double);
     s->rows = nnclr_alloc(reals, sizeof *s->rows, e);
     s->product = nnclr_alloc(products, sizeof *s->product, e);
@@ -253,7 +250,7 @@ static bool measure_uniformity(sample *s, double *out, nnclr_error *e) {
     double sum = 0;
     put_rows(s);
     for (int first = 0; first < s->n; first += BLOCK_ROWS) {
-        int count = s->n - first < BLOCK_ROWS ? s->n - first : BLOCK_ROWS;
+        int count = nnclr_min(s->n - first, BLOCK_ROWS);
         if (!multiply(s, false, first, count, e))
             return false;
         for (int i = 0; i < count; i++)
@@ -267,7 +264,7 @@ static bool measure_uniformity(sample *s, double *out, nnclr_error *e) {
 
 static bool measure_rank(sample *s, double *out, nnclr_error *e) {
     static const double nothing = 1e-10; /* mean squared deviation: rounding alone */
-    const int side = s->n < s->d ? s->n : s->d;
+    const int side = nnclr_min(s->n, s->d);
     double trace = 0;
     for (int c = 0; c < s->d; c++) {
         double mean = 0;

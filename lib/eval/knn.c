@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 
 enum { CHUNK_BYTES = 128 << 20, TASK_ROWS = 64 };
 
@@ -32,9 +33,7 @@ static int64_t chunk_rows(const nnclr_knn_options *options, int k, const nnclr_r
     const int64_t row = (int64_t)test->d * 2 * (int64_t)sizeof(float) +
                         (int64_t)k * (16 + (int64_t)sizeof(nnclr_neighbour)) + 600;
     int64_t rows = options->chunk ? options->chunk : CHUNK_BYTES / row;
-    if (rows < 1)
-        rows = 1;
-    return rows < test->n ? rows : test->n;
+    return nnclr_min(nnclr_max(rows, 1), test->n);
 }
 
 /* The test rows that are in memory, from `first` on. */
@@ -120,14 +119,13 @@ bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
                .votes = votes,
                .predictions = predictions};
     for (; c.first < test->n; c.first += c.count) {
-        c.count = test->n - c.first < most ? test->n - c.first : most;
+        c.count = nnclr_min(test->n - c.first, most);
         told.first = c.first;
         nearest.exclude = number ? number + c.first : NULL;
         if (!test->read(test, c.first, c.count, rows, e) ||
             !nnclr_nearest(engine, train, rows, c.count, &nearest, neighbours, e))
             goto done;
-        nnclr_pool_for(engine->pool, (int)((c.count + TASK_ROWS - 1) / TASK_ROWS), predict_task,
-                       &c);
+        nnclr_pool_for(engine->pool, (int)nnclr_pieces(c.count, TASK_ROWS), predict_task, &c);
     }
     ok = true;
 done:

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 
 enum { BLOCK_BYTES = 4 << 20 };
 
@@ -16,10 +17,7 @@ typedef struct walk {
 static bool begin_walk(walk *w, const nnclr_row_source *source, nnclr_error *e) {
     const size_t row = (size_t)source->d * sizeof(float);
     *w = (walk){.source = source, .block_rows = BLOCK_BYTES / (int64_t)row};
-    if (w->block_rows < 1)
-        w->block_rows = 1;
-    if (w->block_rows > source->n)
-        w->block_rows = source->n;
+    w->block_rows = nnclr_min(nnclr_max(w->block_rows, 1), source->n);
     w->block = nnclr_alloc((size_t)w->block_rows, row, e);
     return w->block;
 }
@@ -28,7 +26,7 @@ static bool begin_walk(walk *w, const nnclr_row_source *source, nnclr_error *e) 
 static const float *row_at(walk *w, int64_t i, nnclr_error *e) {
     if (i >= w->first + w->count) {
         w->first = i;
-        w->count = w->source->n - i < w->block_rows ? w->source->n - i : w->block_rows;
+        w->count = nnclr_min(w->source->n - i, w->block_rows);
         if (!w->source->read(w->source, w->first, w->count, w->block, e))
             return NULL;
     }

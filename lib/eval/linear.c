@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/rng.h"
 #include "eval/label_draw.h"
 #include "eval/labelled_rows.h"
@@ -40,11 +41,11 @@ typedef struct trainer {
 static bool tell_step(const trainer *t, const nnclr_softmax_sgd *sgd, nnclr_error *e) {
     const nnclr_linear_options *o = t->options;
     const nnclr_softmax_sgd_state state = nnclr_softmax_sgd_state_of(sgd);
-    const int64_t batch = o->batch < t->data.n ? o->batch : t->data.n;
+    const int64_t batch = nnclr_min(o->batch, t->data.n);
     char note[60];
     snprintf(note, sizeof note, "loss %.4f", state.batch_loss);
     return nnclr_progress_tell(o->progress, "steps", state.steps,
-                               (t->data.n + batch - 1) / batch * o->epochs, note, e);
+                               nnclr_pieces(t->data.n, batch) * o->epochs, note, e);
 }
 
 static bool descend_epoch(const trainer *t, nnclr_softmax_sgd *sgd, const uint32_t *order,
@@ -309,7 +310,7 @@ static bool join_weights(predictor *p, nnclr_error *e) {
 static bool allocate(predictor *p, int64_t n, nnclr_error *e) {
     const size_t row = p->columns * sizeof(float);
     p->block = BLOCK_BYTES / (int64_t)row;
-    p->block = p->block < 1 ? 1 : p->block < n ? p->block : n;
+    p->block = nnclr_clamp(p->block, 1, n);
     p->bytes = (size_t)p->block * p->columns * nnclr_real_bytes(p->engine);
     return join_weights(p, e) && (p->rows = nnclr_alloc((size_t)p->block, row, e)) &&
            (p->scratch = nnclr_alloc(p->columns, sizeof *p->scratch, e)) &&
@@ -325,7 +326,7 @@ static void take(void *context, int64_t row, const double *probability) {
 }
 
 static bool predict_block(predictor *p, const nnclr_row_source *test, nnclr_error *e) {
-    const int64_t count = test->n - p->first < p->block ? test->n - p->first : p->block;
+    const int64_t count = nnclr_min(test->n - p->first, p->block);
     if (!test->read(test, p->first, count, p->rows, e))
         return false;
     for (int64_t i = 0; i < count; i++)

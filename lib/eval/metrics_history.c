@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/files.h"
+#include "base/numbers.h"
 #include "io/json.h"
 #include "train/schedule.h"
 
@@ -59,7 +60,7 @@ bool nnclr_history_read(const char *path, nnclr_history *out, nnclr_error *e) {
     const char *at = (const char *)text.data, *end = at ? at + text.size : NULL;
     for (size_t i = 0; ok && i < text.size; i++)
         out->lines += text.data[i] == '\n';
-    const int64_t each = (out->lines + NNCLR_HISTORY_POINTS - 1) / NNCLR_HISTORY_POINTS;
+    const int64_t each = nnclr_pieces(out->lines, NNCLR_HISTORY_POINTS);
     for (int64_t line = 1; ok && line <= out->lines; line++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         nnclr_error damage = NNCLR_NO_ERROR;

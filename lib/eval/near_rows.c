@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "eval/row_space.h"
 
 enum {
@@ -128,7 +129,7 @@ static int sketch_rows(const join *j, const float *rows, int64_t count, nnclr_ro
                        float *sketches) {
     sketching s = {
         .j = j, .rows = rows, .place = place, .sketches = sketches, .count = count, .bad = j->bad};
-    const int tasks = (int)((count + TASK_ROWS - 1) / TASK_ROWS);
+    const int tasks = (int)nnclr_pieces(count, TASK_ROWS);
     nnclr_pool_for(j->engine->pool, tasks, sketch_task, &s);
     for (int i = 0; i < tasks; i++)
         if (j->bad[i] >= 0)
@@ -146,7 +147,7 @@ static bool sketch_side(join *j, side *s, nnclr_error *e) {
     if (!s->sketches)
         return false;
     for (int64_t first = 0; first < s->count; first += j->block) {
-        const int64_t count = s->count - first < j->block ? s->count - first : j->block;
+        const int64_t count = nnclr_min(s->count - first, j->block);
         if (!nnclr_progress_tell(j->options->progress, "rows sketched", first, s->count, NULL, e) ||
             !read_rows(s, first, count, j->rows, e))
             return false;
@@ -202,13 +203,13 @@ static void *query_sketch(const join *j, size_t query) {
  * are, then the mirrored ones, so that one worker at a time is busy with a query. */
 static bool compare(join *j, const void *sketches, int64_t count, nnclr_error *e) {
     const int64_t fit = count ? CALL_PRODUCTS / (count * j->width) : 1;
-    const int most = fit < TASK_ROWS ? TASK_ROWS : fit < j->block ? (int)fit : j->block;
+    const int most = (int)nnclr_clamp(fit, TASK_ROWS, j->block);
     for (int turned = 0; turned <= (j->mirror > 0) && count > 0; turned++)
         for (int first = 0; first < j->queries; first += most) {
             j->sieved = turned * j->queries + first;
             const nnclr_sieve sieve = {.queries = query_sketch(j, (size_t)j->sieved),
                                        .rows = sketches,
-                                       .n = j->queries - first < most ? j->queries - first : most,
+                                       .n = nnclr_min(j->queries - first, most),
                                        .count = (int)count,
                                        .d = j->width,
                                        .floor = j->floor + first,
@@ -257,7 +258,7 @@ static void ready_queries(join *j) {
 static bool compare_bank(join *j, int64_t start, uint64_t weight, nnclr_error *e) {
     j->in_block = false;
     for (j->first = start; j->first < j->bank.count && j->queries > 0; j->first += j->block) {
-        const int64_t left = j->bank.count - j->first, count = left < j->block ? left : j->block;
+        const int64_t left = j->bank.count - j->first, count = nnclr_min(left, j->block);
         const void *sketches =
             nnclr_real_at(j->engine, j->bank.sketches, (size_t)j->first * (size_t)j->width);
         if (!read_rows(&j->bank, j->first, count, j->rows, e) || !compare(j, sketches, count, e))
@@ -334,7 +335,7 @@ static bool find_groups(join *j, nnclr_error *e) {
     const int64_t n = j->bank.count;
     j->pairs = (uint64_t)n * (uint64_t)n;
     for (int64_t first = 0; first < n; first += j->block) {
-        const int64_t left = n - first, count = left < j->block ? left : j->block;
+        const int64_t left = n - first, count = nnclr_min(left, j->block);
         j->pairs_done = j->pairs - (uint64_t)left * (uint64_t)left;
         if (!gather_free(j, first, count, e) || !lead_block(j, e))
             return false;
@@ -395,8 +396,8 @@ static bool find_leaks(join *j, nnclr_error *e) {
 
 static int block_rows(const nnclr_near_options *options, int64_t n, int d) {
     const int64_t fit = BLOCK_BYTES / ((int64_t)d * (int64_t)sizeof(float));
-    int64_t rows = options->block ? options->block : fit < MOST_BLOCK ? fit : MOST_BLOCK;
-    rows = rows < n ? rows : n;
+    int64_t rows = options->block ? options->block : nnclr_min(fit, MOST_BLOCK);
+    rows = nnclr_min(rows, n);
     return rows < 1 ? 1 : (int)rows;
 }
 
@@ -481,7 +482,7 @@ bool nnclr_near_leaks(nnclr_engine *engine, const nnclr_row_set *bank, const nnc
                       const bool *candidate, const nnclr_near_options *options, nnclr_near *out,
                       nnclr_error *e) {
     join j;
-    const int64_t most = bank->rows.n > queries->rows.n ? bank->rows.n : queries->rows.n;
+    const int64_t most = nnclr_max(bank->rows.n, queries->rows.n);
     bool *shown = nnclr_alloc((size_t)bank->rows.n, sizeof *shown, e);
     if (!shown)
         return false;

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 
 enum {
     BANK_BYTES = 128 << 20, /* of one block of bank rows */
@@ -48,14 +49,12 @@ static int block_rows(int given, size_t bytes, int most, int64_t n, int d) {
     int64_t rows = given ? given : (int64_t)(bytes / ((size_t)d * sizeof(float)));
     if (!given && most && rows > most)
         rows = most;
-    if (rows > n)
-        rows = n;
-    return rows < 1 ? 1 : rows > INT32_MAX / 2 ? INT32_MAX / 2 : (int)rows;
+    return (int)nnclr_clamp(nnclr_min(rows, n), 1, INT32_MAX / 2);
 }
 
 /* Where the parts are in the arena, after the unit rows of the larger block. */
 static void *arena_picks(const graph *g) {
-    size_t rows = (size_t)(g->bank_block > g->query_block ? g->bank_block : g->query_block);
+    size_t rows = (size_t)nnclr_max(g->bank_block, g->query_block);
     return nnclr_real_at(g->engine, g->arena, rows * (size_t)g->bank->d);
 }
 
@@ -66,7 +65,7 @@ static void *arena_scores(const graph *g) {
 static bool allocate(graph *g, nnclr_error *e) {
     const size_t d = (size_t)g->bank->d, n = (size_t)g->queries->n;
     const size_t bank = (size_t)g->bank_block, query = (size_t)g->query_block;
-    const size_t rows = bank > query ? bank : query, lists = query * (size_t)g->picks;
+    const size_t rows = nnclr_max(bank, query), lists = query * (size_t)g->picks;
     size_t reals;
     g->held = nnclr_alloc_zero(n, sizeof *g->held, e);
     g->ceiling = nnclr_alloc(n, sizeof *g->ceiling, e);
@@ -207,7 +206,7 @@ static bool search_queries(graph *g, int64_t first, int count, nnclr_error *e) {
     table->get(g->engine, arena_scores(g), lists, NNCLR_F32, g->score);
     if (!table->sync(g->engine, e))
         return false;
-    nnclr_pool_for(g->engine->pool, (count + TASK_QUERIES - 1) / TASK_QUERIES, measure_task, g);
+    nnclr_pool_for(g->engine->pool, nnclr_pieces(count, TASK_QUERIES), measure_task, g);
     return true;
 }
 
@@ -272,10 +271,6 @@ done:
     return ok;
 }
 
-static int smaller(int block, int64_t left) {
-    return left < block ? (int)left : block;
-}
-
 bool nnclr_neighbour_graph(nnclr_engine *engine, const nnclr_row_source *bank,
                            const nnclr_row_source *queries, const nnclr_nearest_options *options,
                            nnclr_neighbour *out, int64_t *again, nnclr_error *e) {
@@ -300,13 +295,13 @@ bool nnclr_neighbour_graph(nnclr_engine *engine, const nnclr_row_source *bank,
         goto done;
     }
     for (int64_t at = 0; at < bank->n; at += g.bank_block) {
-        const int rows = smaller(g.bank_block, bank->n - at);
+        const int rows = (int)nnclr_min(g.bank_block, bank->n - at);
         if (!load_bank(&g, at, rows, e))
             goto done;
         for (int64_t i = 0; i < queries->n; i += g.query_block)
             if (!nnclr_progress_tell(options->progress, "pairs", (at * queries->n + i * rows),
                                      (bank->n * queries->n), NULL, e) ||
-                !search_queries(&g, i, smaller(g.query_block, queries->n - i), e))
+                !search_queries(&g, i, (int)nnclr_min(g.query_block, queries->n - i), e))
                 goto done;
     }
     ok = finish(&g, &twice, e);

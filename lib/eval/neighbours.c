@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/wide.h"
 
 enum {
@@ -113,7 +114,7 @@ static void bring_forward(uint64_t *x, int count, int k) {
     int low = 0, high = count - 1;
     while (low < high) {
         const uint64_t a = x[low], b = x[low + (high - low) / 2], c = x[high];
-        const uint64_t pivot = a > b ? (b > c ? b : a > c ? c : a) : (a > c ? a : b > c ? c : b);
+        const uint64_t pivot = nnclr_max(nnclr_min(a, b), nnclr_min(nnclr_max(a, b), c));
         int i = low, j = high;
         while (i <= j) {
             while (x[i] > pivot)
@@ -262,14 +263,14 @@ static void sort_task(void *context, int task, int worker) {
 /* Over the first `count` queries or rows. */
 static void for_rows(search *s, int64_t count, nnclr_task task) {
     s->count = (int)count;
-    nnclr_pool_for(s->engine->pool, (int)((count + TASK_ROWS - 1) / TASK_ROWS), task, s);
+    nnclr_pool_for(s->engine->pool, (int)nnclr_pieces(count, TASK_ROWS), task, s);
 }
 
 static void prepare_task(void *context, int task, int worker) {
     (void)worker;
     const search *s = context;
     const int first = task * TASK_ROWS;
-    const int count = s->count - first < TASK_ROWS ? s->count - first : TASK_ROWS;
+    const int count = nnclr_min(s->count - first, TASK_ROWS);
     const size_t at = (size_t)first * (size_t)s->d;
     s->bad[task] = nnclr_unit_rows(s->rows + at, count, s->d, s->norm + first, s->unit_rows + at);
 }
@@ -296,7 +297,7 @@ static void put_rows(const search *s, int count, void *place, int64_t first) {
 
 static bool load_queries(search *s, int64_t n, nnclr_error *e) {
     for (int64_t first = 0; first < n; first += s->piece) {
-        const int count = n - first < s->piece ? (int)(n - first) : s->piece;
+        const int count = nnclr_min(n - first, s->piece);
         if (!prepare(s, s->queries + first * s->d, count, s->query_norm + first, "query", first, e))
             return false;
         put_rows(s, count, s->query_unit, first);
@@ -332,7 +333,7 @@ static bool load_bank(search *s, const nnclr_row_source *bank, int rows, nnclr_e
         return false;
     s->bank_count = 0;
     for (int first = 0; first < rows; first += s->piece) {
-        const int count = rows - first < s->piece ? rows - first : s->piece;
+        const int count = nnclr_min(rows - first, s->piece);
         const int before = s->bank_count;
         if (!prepare(s, s->bank_rows + (size_t)first * (size_t)s->d, count, s->bank_norm + first,
                      "bank", s->bank_first + first, e))
@@ -382,11 +383,7 @@ static bool search_bank(search *s, int64_t n, int query_block, int rows, nnclr_e
 
 static int rows_of(size_t bytes, int d) {
     const size_t rows = bytes / ((size_t)d * sizeof(float));
-    return rows < 1 ? 1 : rows > BANK_ROWS ? BANK_ROWS : (int)rows;
-}
-
-static size_t min_size(int64_t a, int64_t b) {
-    return (size_t)(a < b ? a : b);
+    return (int)nnclr_clamp(rows, 1, BANK_ROWS);
 }
 
 /* Everything that the search needs. */
@@ -441,10 +438,10 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
                    int64_t n, const nnclr_nearest_options *options, nnclr_neighbour *out,
                    nnclr_error *e) {
     const int d = bank->d;
-    const int bank_block = (int)min_size(
+    const int bank_block = (int)nnclr_min(
         options->bank_block ? options->bank_block : rows_of(BANK_BYTES, d), bank->n ? bank->n : 1);
     const int query_block =
-        (int)min_size(options->query_block ? options->query_block : MOST_QUERIES, n ? n : 1);
+        (int)nnclr_min(options->query_block ? options->query_block : MOST_QUERIES, n ? n : 1);
     search s = {.engine = engine,
                 .options = options,
                 .bank_n = bank->n,
@@ -464,7 +461,7 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
     if (!allocate(&s, n, bank_block, e) || !load_queries(&s, n, e))
         goto done;
     for (s.bank_first = 0; s.bank_first < bank->n; s.bank_first += bank_block) {
-        const int rows = (int)min_size(bank_block, bank->n - s.bank_first);
+        const int rows = (int)nnclr_min(bank_block, bank->n - s.bank_first);
         if (!load_bank(&s, bank, rows, e) || !search_bank(&s, n, query_block, rows, e))
             goto done;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "eval/chart.h"
 #include "eval/page_parts.h"
 #include "eval/page_text.h"
@@ -51,7 +52,7 @@ static size_t picture_budget(const page *p) {
     size_t all = nnclr_shard_set_count(p->options->shards);
     if (page_has_queries(p))
         all += nnclr_shard_set_count(p->options->query_shards);
-    const size_t words = shown * WORDS, pictures = shown < all ? shown : all;
+    const size_t words = shown * WORDS, pictures = nnclr_min(shown, all);
     return words < NNCLR_PAGE_BYTES ? (NNCLR_PAGE_BYTES - words) / pictures / 4 * 3 : 0;
 }
 

@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "eval/page_parts.h"
 #include "image/decode.h"
 #include "image/encode.h"
@@ -12,7 +13,7 @@ static bool encode_smaller(nnclr_buffer *bytes, size_t most, nnclr_error *e) {
     const nnclr_decode_limits limits = nnclr_decode_limits_default();
     nnclr_image image = {0}, small = {0};
     bool ok = nnclr_decode(bytes->data, bytes->size, &limits, &image, e);
-    const int side = image.width > image.height ? image.width : image.height;
+    const int side = nnclr_max(image.width, image.height);
     bytes->size = 0;
     for (size_t i = 0; ok && i < sizeof sides / sizeof *sides; i++) {
         if (bytes->size > 0 && bytes->size <= most)
@@ -20,7 +21,7 @@ static bool encode_smaller(nnclr_buffer *bytes, size_t most, nnclr_error *e) {
         if (sides[i] >= side && i + 1 < sizeof sides / sizeof *sides)
             continue;
         bytes->size = 0;
-        ok = nnclr_shrink(&image, sides[i] < side ? sides[i] : side, &small, e) &&
+        ok = nnclr_shrink(&image, nnclr_min(sides[i], side), &small, e) &&
              nnclr_encode_jpeg(&small, QUALITY, bytes, e);
         nnclr_image_free(&small);
     }
@@ -53,7 +54,7 @@ static bool load(page *p, nnclr_shard_set *shards, int64_t record, const char **
         (codec == NNCLR_CODEC_PPM && !encode_png(&p->encoded, e)))
         return false;
     *type = types[codec];
-    *side = width > height ? width : height;
+    *side = nnclr_max(width, height);
     if (p->encoded.size <= p->picture_bytes)
         return true;
     *type = types[NNCLR_CODEC_JPEG];

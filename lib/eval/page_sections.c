@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "eval/page_parts.h"
 
 static const char *class_of(const nnclr_row_set *set, int64_t label) {
@@ -266,10 +267,6 @@ static void fold_groups(page *p, size_t at, size_t count, const char *class, con
     begin_groups(p, class);
 }
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 static void end_section(page *p, size_t shown, size_t all, const char *what, const char *report) {
     nnclr_markup_add(&p->m, shown > PAGE_OPEN_GROUPS ? "</div></details>" : "</div>");
     if (shown < all)
@@ -319,7 +316,7 @@ static void put_group(page *p, const nnclr_duplicate *rows, size_t count) {
 
 void page_duplicates(page *p) {
     const nnclr_duplicate_report *r = &p->duplicates;
-    const size_t count = least((size_t)r->groups, PAGE_GROUPS);
+    const size_t count = nnclr_min((size_t)r->groups, PAGE_GROUPS);
     size_t shown = 0;
     nnclr_markup_add(&p->m, "<section id=\"duplicates\"><h2>Is my data clean? Pictures that occur "
                             "twice</h2>\n<p class=\"about\">");
@@ -377,7 +374,7 @@ void page_labels(page *p) {
         nnclr_labels_unsure(r)
             ? ": so many that it is the network that is still wrong, rather than the labels"
             : "");
-    const size_t count = least(r->count, PAGE_RANKED);
+    const size_t count = nnclr_min(r->count, PAGE_RANKED);
     begin_groups(p, "groups");
     for (; shown < count; shown++) {
         fold_groups(p, shown, count, "groups", "labels");
@@ -395,7 +392,7 @@ void page_outliers(page *p) {
         "class=\"about\">The rows farthest from their %d neighbours (mean of 1 &minus; cosine; all "
         "rows: %.3f). Often the wrong kind of picture, sometimes only a rare one.</p>\n",
         p->k, r->mean);
-    const size_t count = least(r->count, PAGE_RANKED);
+    const size_t count = nnclr_min(r->count, PAGE_RANKED);
     begin_groups(p, "row wraps");
     for (; shown < count; shown++) {
         const int64_t row = r->rows[shown].row;
@@ -427,7 +424,7 @@ void page_leaks(page *p) {
         " are here too: %zu byte for byte, %zu as near copies (cosine %g or more, without what all "
         "rows share). A test on them would flatter. The query is on the left.</p>\n",
         r->same_bytes, r->count - r->same_bytes, p->options->threshold);
-    const size_t count = least(r->count, PAGE_RANKED);
+    const size_t count = nnclr_min(r->count, PAGE_RANKED);
     begin_groups(p, "groups");
     for (; shown < count; shown++) {
         fold_groups(p, shown, count, "groups", "queries");

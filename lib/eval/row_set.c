@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/rng.h"
 #include "base/sorted.h"
 
@@ -239,8 +240,7 @@ bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_
     float *rows = NULL;
     int64_t *exclude = NULL;
     bool ok = false;
-    if (count > queries->rows.n)
-        count = queries->rows.n;
+    count = nnclr_min(count, queries->rows.n);
     *out = (nnclr_inspection){.bank = bank, .queries = queries, .k = k};
     out->query = nnclr_alloc((size_t)count, sizeof *out->query, e);
     if (!out->query || !(out->count = sample(queries, chosen, count, seed, out->query, e)))

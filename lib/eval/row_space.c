@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/wide.h"
 #include "eval/neighbours.h"
 
@@ -30,12 +31,12 @@ static NNCLR_WIDE void add_scaled(double *sum, const float *row, double scale, i
 static bool sum_rows(const nnclr_row_source *rows, const bool *candidate, double *sum,
                      const nnclr_progress *progress, nnclr_error *e) {
     const int64_t fit = PIECE_BYTES / ((int64_t)rows->d * (int64_t)sizeof(float));
-    const int64_t piece = fit < 1 ? 1 : fit < rows->n ? fit : rows->n;
+    const int64_t piece = nnclr_clamp(fit, 1, rows->n);
     int64_t count = 1; /* the row of zeros */
     float *read = nnclr_alloc((size_t)piece, (size_t)rows->d * sizeof *read, e);
     bool ok = read != NULL;
     for (int64_t first = 0; ok && first < rows->n; first += piece) {
-        const int64_t some = rows->n - first < piece ? rows->n - first : piece;
+        const int64_t some = nnclr_min(rows->n - first, piece);
         ok = nnclr_progress_tell(progress, "rows read", first, rows->n, NULL, e) &&
              rows->read(rows, first, some, read, e);
         for (int64_t i = 0; ok && i < some; i++) {
@@ -127,7 +128,7 @@ static int draw_sample(const nnclr_row_space *space, const nnclr_row_source *row
     int taken = 0;
     for (int64_t i = 0; i < rows->n; i++)
         candidates += candidate[i];
-    const int64_t most = candidates < SAMPLE_ROWS ? candidates : SAMPLE_ROWS;
+    const int64_t most = nnclr_min(candidates, SAMPLE_ROWS);
     for (int64_t i = 0; i < rows->n && taken < most; i++) {
         nnclr_row_place place;
         if (!candidate[i] || seen++ * most / candidates < taken)
@@ -155,8 +156,8 @@ static bool find_directions(nnclr_row_space *space, const nnclr_row_source *rows
     const int n = draw_sample(space, rows, candidate, sample, scratch, e);
     if (n < 0)
         goto done;
-    space->r = n < NNCLR_SKETCH_MOST ? n : NNCLR_SKETCH_MOST;
-    space->r = space->r < space->d ? space->r : space->d;
+    space->r = nnclr_min(n, NNCLR_SKETCH_MOST);
+    space->r = nnclr_min(space->r, space->d);
     space->basis = nnclr_alloc((size_t)space->r, d * sizeof *space->basis, e);
     if (!space->basis)
         goto done;

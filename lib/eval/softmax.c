@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 
 /* Rows go through in chunks of this many, or fewer if there are very many classes: large enough
  * for a good product, small enough for the processor's caches. Sums belong to chunks and tasks of
@@ -29,7 +30,7 @@ struct nnclr_softmax {
 
 static int chunk_rows(int classes) {
     int rows = CHUNK_LOGITS / classes / TASK_ROWS * TASK_ROWS;
-    return rows < TASK_ROWS ? TASK_ROWS : rows < CHUNK_ROWS ? rows : CHUNK_ROWS;
+    return nnclr_clamp(rows, TASK_ROWS, CHUNK_ROWS);
 }
 
 static bool allocate(nnclr_softmax *s, nnclr_error *e) {
@@ -126,7 +127,7 @@ static void hand_out(void *context, int task, int worker) {
 /* The logits of the chunk, and `task` over its rows; returns the number of tasks. */
 static int run_chunk(nnclr_softmax *s, const void *rows, nnclr_task task) {
     const nnclr_engine_table *table = s->engine->table;
-    const int tasks = (s->count + TASK_ROWS - 1) / TASK_ROWS;
+    const int tasks = nnclr_pieces(s->count, TASK_ROWS);
     table->gemm(s->engine, false, true, s->count, s->classes, s->columns, 1, rows, s->weights, 0,
                 s->logits);
     table->get(s->engine, s->logits, (size_t)s->count * (size_t)s->classes, NNCLR_F32, s->host);

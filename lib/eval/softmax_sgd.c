@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 
 static const double momentum = 0.9;
 
@@ -51,7 +52,7 @@ nnclr_softmax_sgd *nnclr_softmax_sgd_create(nnclr_engine *engine, nnclr_softmax 
     s->size = (size_t)classes * s->columns;
     s->weights = weights;
     const int64_t batch = s->options.batch;
-    s->total = (double)((options->rows + batch - 1) / batch) * options->epochs;
+    s->total = (double)nnclr_pieces(options->rows, batch) * options->epochs;
     if (allocate(s, e))
         return s;
     nnclr_softmax_sgd_free(s);

@@ -2,11 +2,9 @@
 
 #include <math.h>
 
-enum { CROP_ATTEMPTS = 10, JITTERS = 4 };
+#include "base/numbers.h"
 
-static double clamp(double x, double low, double high) {
-    return x < low ? low : x > high ? high : x;
-}
+enum { CROP_ATTEMPTS = 10, JITTERS = 4 };
 
 /* torchvision's RandomResizedCrop.get_params: a rectangle of random area and aspect that fits the
  * picture, or, after ten misses, the largest central one whose aspect is allowed. TF clamps the
@@ -21,8 +19,8 @@ static nnclr_box draw_crop(const nnclr_augment *augment, int width, int height, 
         uint32_t left = nnclr_rng_u32(rng), top = nnclr_rng_u32(rng);
         double w = rint(sqrt(target * aspect)), h = rint(sqrt(target / aspect));
         if (augment->operators == NNCLR_JITTER_TF) {
-            w = clamp(w, 1, width);
-            h = clamp(h, 1, height);
+            w = nnclr_clamp(w, 1, width);
+            h = nnclr_clamp(h, 1, height);
         }
         if (box.width > 0 || w < 1 || h < 1 || w > width || h > height)
             continue; /* drawn anyway: what follows must not shift */
@@ -37,8 +35,8 @@ static nnclr_box draw_crop(const nnclr_augment *augment, int width, int height, 
         h = rint(w / augment->aspect_low);
     else if (aspect > augment->aspect_high)
         w = rint(h * augment->aspect_high);
-    w = clamp(w, 1, width);
-    h = clamp(h, 1, height);
+    w = nnclr_clamp(w, 1, width);
+    h = nnclr_clamp(h, 1, height);
     return (nnclr_box){floor((width - w) / 2), floor((height - h) / 2), w, h};
 }
 
@@ -134,7 +132,7 @@ bool nnclr_augment_evaluation(int size, bool stretch, nnclr_filter filter, const
     if (!stretch) {
         /* Short side to round(size * 256 / 224), then the central size x size: the same as
          * resampling the central square that this leaves. */
-        double shorter = image->width < image->height ? image->width : image->height;
+        double shorter = nnclr_min(image->width, image->height);
         double side = shorter * size / rint(size * 256.0 / 224.0);
         box = (nnclr_box){(image->width - side) / 2, (image->height - side) / 2, side, side};
     }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "base/wide.h"
 #include "image/augment.h"
 
@@ -95,7 +96,7 @@ bool nnclr_blur(float *rgb, int width, int height, double sigma, nnclr_buffer *s
     box b = box_of(sigma);
     size_t w = (size_t)width, h = (size_t)height, margin = (size_t)b.whole + 1;
     size_t row = 3 * (w + 2 * margin), column = STRIP * (h + 2 * margin);
-    size_t floats = row > column ? row : column;
+    size_t floats = nnclr_max(row, column);
     scratch->size = 0;
     if (!nnclr_buffer_reserve(scratch, 2 * floats * sizeof(float), e))
         return false;
@@ -124,7 +125,7 @@ NNCLR_WIDE
 static void mix(const float *weights, size_t taps, const float *from, size_t step, size_t count,
                 float *to) {
     for (size_t at = 0; at < count; at += BLOCK) {
-        size_t n = count - at < BLOCK ? count - at : BLOCK;
+        size_t n = nnclr_min(count - at, BLOCK);
         float sum[BLOCK] = {0};
         for (size_t k = 0; k < taps; k++) {
             const float *near = from + at + k * step;

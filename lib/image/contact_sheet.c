@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "image/font.h"
 #include "image/resize.h"
 
@@ -132,7 +133,7 @@ static int scaled(int side, int longest, int cell) {
 static bool draw_picture(nnclr_sheet *sheet, int left, int top, const nnclr_image *image,
                          nnclr_error *e) {
     int cell = sheet->layout.cell;
-    int longest = image->width > image->height ? image->width : image->height;
+    int longest = nnclr_max(image->width, image->height);
     int factor = cell / longest;
     int width = factor ? image->width * factor : scaled(image->width, longest, cell);
     int height = factor ? image->height * factor : scaled(image->height, longest, cell);
@@ -148,7 +149,7 @@ static void draw_caption(nnclr_sheet *sheet, int left, int top, const char *capt
     size_t most = (size_t)(sheet->layout.cell / NNCLR_FONT_WIDTH);
     for (int line = 0; line < sheet->layout.caption_lines; line++) {
         size_t size = strcspn(caption, "\n");
-        nnclr_draw_text(&sheet->page, left, top, caption, size < most ? size : most);
+        nnclr_draw_text(&sheet->page, left, top, caption, nnclr_min(size, most));
         if (caption[size] == '\0')
             return;
         caption += size + 1;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/large_memory.h"
+#include "base/numbers.h"
 #include "image/codec.h"
 
 nnclr_decode_limits nnclr_decode_limits_default(void) {
@@ -192,7 +193,7 @@ static nnclr_part choose_stored(void *context, const nnclr_picture_header *heade
 
 /* The place of a mirrored span of `count` squares; `size` is that of the whole in pixels. */
 static void mirror_place(int *first, int *before, int count, int size, int shrink) {
-    int squares = (size + shrink - 1) / shrink;
+    int squares = nnclr_pieces(size, shrink);
     *first = squares - *first - count;
     *before = squares * shrink - size;
 }

@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/threads.h"
 #include "image/loader.h"
 #include "image/view_maker.h"
@@ -63,7 +64,7 @@ nnclr_evaluation_loader *nnclr_evaluation_open(nnclr_shard_set *set,
     if (!loader->views || !loader->makers)
         goto fail;
     loader->pipeline = nnclr_pipeline_start(
-        options->threads, depth, 0, (loader->count + batch - 1) / batch, make_batch, loader, e);
+        options->threads, depth, 0, nnclr_pieces(loader->count, batch), make_batch, loader, e);
     if (loader->pipeline)
         return loader;
 fail:
@@ -90,7 +91,7 @@ const nnclr_evaluation_batch *nnclr_evaluation_next(nnclr_evaluation_loader *loa
     size_t batch = (size_t)loader->options.batch, left = loader->count - loader->next;
     loader->batch = (nnclr_evaluation_batch){
         .views = loader->views + (size_t)slot * batch * loader->view_floats,
-        .n = (int)(left < batch ? left : batch),
+        .n = (int)nnclr_min(left, batch),
         .first = loader->next,
     };
     loader->next += (size_t)loader->batch.n;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/rng.h"
 #include "base/threads.h"
 #include "image/epoch_order.h"
@@ -96,7 +97,7 @@ typedef struct chunk {
 static size_t batch_rows(const nnclr_loader *loader, int64_t step) {
     size_t batch = (size_t)loader->options.batch,
            left = loader->count - (size_t)(step % loader->batches) * batch;
-    return left < batch ? left : batch;
+    return nnclr_min(left, batch);
 }
 
 static chunk chunk_of(const nnclr_loader *loader, uint64_t item, int slot) {
@@ -200,7 +201,7 @@ static nnclr_loader *open_loader(nnclr_shard_set *set, nnclr_views *given, size_
     loader->view_count = options->single ? 1 : VIEWS;
     loader->batches = (int64_t)(count / (size_t)options->batch);
     loader->batches += options->single && !options->whole && count % (size_t)options->batch > 0;
-    loader->chunks = (options->batch + CHUNK - 1) / CHUNK;
+    loader->chunks = nnclr_pieces(options->batch, CHUNK);
     loader->depth = options->ahead + 1;
     if (loader->depth > loader->batches + 1)
         loader->depth = (int)loader->batches + 1;

@@ -7,6 +7,7 @@
 #include <png.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "image/codec.h"
 #include "image/encode.h"
 #include "image/exif.h"
@@ -92,7 +93,7 @@ static size_t count_memory(const uint8_t *bytes, size_t size, const nnclr_pictur
     enum { ALPHA = 4, COLOR_TYPE = 25, INTERLACED = 28 };
     bool alpha = (bytes[COLOR_TYPE] & ALPHA) || find_chunk(bytes, size, "tRNS").type;
     int turned = header->orientation == 1 ? 0 : 3, waiting = alpha && bytes[INTERLACED] ? 4 : 0;
-    int again = waiting > turned ? waiting : turned;
+    int again = nnclr_max(waiting, turned);
     return (size_t)header->width * (size_t)header->height * (size_t)(3 + again);
 }
 

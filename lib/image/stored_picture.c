@@ -1,5 +1,6 @@
 #include "image/stored_picture.h"
 
+#include "base/numbers.h"
 #include "base/wide.h"
 #include "image/decode.h"
 #include "image/encode.h"
@@ -26,7 +27,7 @@ static nnclr_part choose_whole(void *context, int width, int height, int most) {
     choice *c = context;
     c->width = width;
     c->height = height;
-    int64_t shorter = width < height ? width : height;
+    int64_t shorter = nnclr_min(width, height);
     int shrink = 1;
     while (c->size > 0 && 2 * shrink <= most &&
            2 * shorter >= (int64_t)SHARPNESS * 2 * shrink * c->size)

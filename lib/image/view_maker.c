@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/numbers.h"
 #include "image/decode.h"
 
 /* Smaller pictures are decoded whole: there is nothing to gain. */
@@ -39,7 +40,7 @@ bool nnclr_view_maker_decode(nnclr_view_maker *maker, nnclr_shard_set *set, size
 }
 
 int nnclr_view_shrink(const nnclr_augment *augment, nnclr_box crop, int most) {
-    double shorter = crop.width < crop.height ? crop.width : crop.height;
+    double shorter = nnclr_min(crop.width, crop.height);
     int shrink = 1;
     while (2 * shrink <= most && shorter >= (double)SHARPNESS * 2 * shrink * augment->size)
         shrink *= 2;
@@ -61,10 +62,10 @@ static nnclr_part part_of(nnclr_box crop, int shrink) {
 }
 
 static void include(nnclr_part *part, nnclr_part other) {
-    part->left = other.left < part->left ? other.left : part->left;
-    part->top = other.top < part->top ? other.top : part->top;
-    part->right = other.right > part->right ? other.right : part->right;
-    part->bottom = other.bottom > part->bottom ? other.bottom : part->bottom;
+    part->left = nnclr_min(other.left, part->left);
+    part->top = nnclr_min(other.top, part->top);
+    part->right = nnclr_max(other.right, part->right);
+    part->bottom = nnclr_max(other.bottom, part->bottom);
 }
 
 static nnclr_part choose_part(void *context, int width, int height, int most) {

@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/threads.h"
 #include "image/view_maker.h"
 #include "image/views_file.h"
@@ -25,7 +26,7 @@ void nnclr_views_to_bytes(const float *values, size_t count, uint8_t *bytes) {
 
 static size_t chunk_records(const work *w, size_t chunk) {
     size_t left = w->request->count - chunk * w->chunk;
-    return left < w->chunk ? left : w->chunk;
+    return nnclr_min(left, w->chunk);
 }
 
 /* Items are the chunks of all first views, then those of all second ones, as they are in the
@@ -124,8 +125,8 @@ bool nnclr_views_write(const char *path, nnclr_shard_set *set, const nnclr_views
     nnclr_pipeline *pipeline = NULL;
     bool ok = false;
     w.chunk = CHUNK_BYTES / (w.row * sizeof(float));
-    w.chunk = w.chunk < 1 ? 1 : w.chunk > CHUNK_MOST ? CHUNK_MOST : w.chunk;
-    w.chunks = (request->count + w.chunk - 1) / w.chunk;
+    w.chunk = nnclr_clamp(w.chunk, 1, CHUNK_MOST);
+    w.chunks = nnclr_pieces(request->count, w.chunk);
     w.views = nnclr_alloc(slots, w.chunk * w.row * sizeof(float), e);
     w.makers = w.views ? nnclr_alloc_zero(threads, sizeof *w.makers, e) : NULL;
     nnclr_tensor_writer *writer = w.makers ? open_writer(path, &w, e) : NULL;

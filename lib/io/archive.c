@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "io/gunzip.h"
 
 enum { BLOCK = 64 * 1024, TAR_BLOCK = 512 };
@@ -336,7 +337,7 @@ bool nnclr_archive_start(nnclr_archive *archive, size_t size, nnclr_buffer *out,
     size_t start = out->size;
     while (out->size - start < size) {
         size_t left = size - (out->size - start);
-        size_t piece = left < BLOCK ? left : BLOCK;
+        size_t piece = nnclr_min(left, BLOCK);
         if (!nnclr_buffer_reserve(out, piece, e))
             return false;
         la_ssize_t got = archive_read_data(archive->reader, out->data + out->size, piece);

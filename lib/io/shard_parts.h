@@ -75,7 +75,7 @@ bool nnclr_index_unpack(const unsigned char *frame, size_t size, nnclr_buffer *c
 bool nnclr_index_recognise(const unsigned char *frame, size_t size);
 uint32_t nnclr_crc32(uint32_t crc, const void *bytes, size_t size); /* zlib's; starts from 0 */
 
-/* ---- shard_reader.c, shard_scan.c ---- */
+/* ---- shard_part.c ---- */
 
 typedef struct nnclr_shard_part {
     nnclr_index index; /* sorted: entries[i].number == i */
@@ -92,15 +92,11 @@ typedef struct nnclr_shard_file {
     bool plain; /* frames are ranges of a decompressed copy: compressed == decompressed */
 } nnclr_shard_file;
 
-/* Takes the input, which is not open from then on. */
-bool nnclr_shard_file_open(nnclr_input *from, nnclr_shard_file *file, nnclr_error *e);
 void nnclr_shard_file_close(nnclr_shard_file *file);
 /* Appends an empty part; NULL on failure. Valid until the next call. */
 nnclr_shard_part *nnclr_shard_file_add(nnclr_shard_file *file, nnclr_error *e);
 /* Forgets all parts. */
 void nnclr_shard_file_clear(nnclr_shard_file *file);
-/* Fills the parts of a file whose seek table does not cover it from the start. */
-bool nnclr_shard_scan(nnclr_shard_file *file, nnclr_error *e);
 
 /* Refuses a name that occurs twice. */
 bool nnclr_shard_check_classes(char *const *classes, size_t count, nnclr_error *e);
@@ -109,5 +105,15 @@ bool nnclr_shard_parse_first(const char *text, size_t size, nnclr_shard_part *pa
 bool nnclr_shard_parse_last(const char *text, size_t size, int64_t *records, nnclr_error *e);
 /* Checks entries against the classes and frames of their part, and sorts them. */
 bool nnclr_shard_check(nnclr_shard_part *part, nnclr_error *e);
+
+/* ---- shard_scan.c ---- */
+
+/* Fills the parts of a file whose seek table does not cover it from the start. */
+bool nnclr_shard_scan(nnclr_shard_file *file, nnclr_error *e);
+
+/* ---- shard_reader.c ---- */
+
+/* Takes the input, which is not open from then on. */
+bool nnclr_shard_file_open(nnclr_input *from, nnclr_shard_file *file, nnclr_error *e);
 
 #endif

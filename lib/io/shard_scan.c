@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "io/shard_parts.h"
 
 /* Reads a shard from front to back as the tar that it is, and rebuilds its index: if shards were
@@ -274,29 +275,25 @@ static bool take_header(scanner *s, nnclr_error *e) {
     return s->data_left > 0 || end_member(s, e);
 }
 
-static size_t smaller(uint64_t a, size_t b) {
-    return a < b ? (size_t)a : b;
-}
-
 static bool feed(scanner *s, const unsigned char *bytes, size_t size, nnclr_error *e) {
     while (size > 0) {
         size_t taken;
         bool ok = true;
         if (s->data_left > 0) {
-            taken = smaller(s->data_left, size);
+            taken = nnclr_min(s->data_left, size);
             s->data_left -= taken;
             s->position += taken;
             ok = take_data(s, bytes, taken, e);
             if (ok && s->data_left + s->padding_left == 0)
                 ok = end_member(s, e);
         } else if (s->padding_left > 0) {
-            taken = smaller(s->padding_left, size);
+            taken = nnclr_min(s->padding_left, size);
             s->padding_left -= taken;
             s->position += taken;
             if (s->padding_left == 0)
                 ok = end_member(s, e);
         } else {
-            taken = smaller(sizeof s->block - s->filled, size);
+            taken = nnclr_min(sizeof s->block - s->filled, size);
             memcpy(s->block + s->filled, bytes, taken);
             s->filled += taken;
             s->position += taken;
@@ -458,7 +455,7 @@ static bool scan_plain(scanner *s, nnclr_error *e) {
     if (!piece)
         return false;
     for (uint64_t offset = 0; offset < input->size;) {
-        size_t size = smaller(input->size - offset, PIECE);
+        size_t size = nnclr_min(input->size - offset, PIECE);
         if (!nnclr_read_at(input->fd, piece, size, offset, input->name, e))
             goto exit;
         if (!feed(s, piece, size, e)) {

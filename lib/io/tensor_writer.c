@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "io/tensor_file.h"
 #include "io/zstd_frames.h"
 
@@ -97,7 +98,7 @@ bool nnclr_tensor_writer_put(nnclr_tensor_writer *writer, const void *bytes, siz
                           writer->path, (unsigned long long)writer->declared);
     writer->put += size;
     while (size > 0) {
-        size_t room = FRAME - writer->pending.size, taken = size < room ? size : room;
+        size_t room = FRAME - writer->pending.size, taken = nnclr_min(size, room);
         if (!nnclr_buffer_append(&writer->pending, p, taken, e))
             return false;
         p += taken;

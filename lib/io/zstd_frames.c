@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 
 /* The seek table of zstd's contrib seekable format, all little-endian:
  *
@@ -151,7 +152,7 @@ bool nnclr_frame_fetch(int fd, uint64_t file_size, uint64_t offset, size_t limit
     enum { FIRST = 256 * 1024 };
     uint64_t left = file_size - offset, extent = 0;
     for (uint64_t size = FIRST; extent == 0; size *= 4) {
-        size = size < left ? size : left;
+        size = nnclr_min(size, left);
         out->size = 0;
         if (size > limit)
             return true;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "train/checkpoint_layout.h"
 #include "train/schedule.h"
 #include "train/training_data.h"
@@ -54,8 +55,7 @@ static nnclr_json *make_metadata(const nnclr_checkpoint_info *info, nnclr_error 
     nnclr_json *metadata = nnclr_json_object(e);
     int64_t records = info->records ? info->records : nnclr_identity_records(info->identity);
     int64_t steps_per_epoch = records / info->config.batch;
-    if (steps_per_epoch < 1)
-        steps_per_epoch = 1;
+    steps_per_epoch = nnclr_max(steps_per_epoch, 1);
     if (metadata && put_number(metadata, "nnclr.step", info->step, e) &&
         put_number(metadata, "nnclr.total_steps", info->total_steps, e) &&
         put_number(metadata, "nnclr.epoch", info->step / steps_per_epoch, e) &&
@@ -395,7 +395,7 @@ static bool write_reals(nnclr_tensor_writer *writer, const nnclr_layout_entry *e
     nnclr_dtype real = engine->table->real;
     double largest = entry->slot == NNCLR_SLOT_STATISTIC ? largest_statistic : largest_weight;
     for (size_t done = 0; done < count;) {
-        size_t part = count - done < CHUNK ? count - done : CHUNK;
+        size_t part = nnclr_min(count - done, CHUNK);
         engine->table->get(engine, nnclr_real_at(engine, place, done), part, real, chunk);
         if (!are_sound(real, chunk, part, largest))
             return nnclr_fail(e, NNCLR_ERROR_NUMERIC,

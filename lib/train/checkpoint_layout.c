@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "train/checkpoint.h"
 
 enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
@@ -139,11 +140,11 @@ static bool load_reals(nnclr_tensor_reader *reader, const nnclr_tensor_info *inf
                        nnclr_engine *engine, void *place, nnclr_error *e) {
     size_t count = (size_t)nnclr_tensor_elements(info), width = nnclr_dtype_bytes(info->dtype);
     nnclr_dtype real = info->dtype == NNCLR_F64 ? NNCLR_F64 : NNCLR_F32;
-    size_t most = count < CHUNK ? count : CHUNK;
+    size_t most = nnclr_min(count, CHUNK);
     void *chunk = nnclr_alloc(most, nnclr_dtype_bytes(real), e);
     bool ok = chunk != NULL;
     for (size_t done = 0; ok && done < count;) {
-        size_t part = count - done < most ? count - done : most;
+        size_t part = nnclr_min(count - done, most);
         ok = nnclr_tensor_reader_read(reader, info, done * width, chunk, part * width, e);
         if (ok && width == sizeof(uint16_t))
             nnclr_dtype_widen(info->dtype, chunk, part);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/strings.h"
 #include "tests/unit/check.h"
 
@@ -184,6 +185,16 @@ static void halves_become_floats(void) {
     CHECK(isnan(place[0]) && isnan(place[1]));
 }
 
+static void the_lesser_the_larger_and_the_bounded(void) {
+    int looks = 0;
+    CHECK(nnclr_min(looks++, INT64_C(1) << 40) == 0 && looks == 1);
+    CHECK(nnclr_min(INT64_MIN, 3) == INT64_MIN && nnclr_max(INT64_MIN, -3) == -3);
+    CHECK(nnclr_max(SIZE_MAX, (size_t)1) == SIZE_MAX && nnclr_min(2.5, 3) == 2.5);
+    CHECK(nnclr_clamp(-1.5, 0, 1) == 0 && nnclr_clamp(7, 1, 5) == 5 && nnclr_clamp(3, 1, 5) == 3);
+    CHECK(nnclr_clamp(0, 1, 0) == 1); /* the lower bound wins */
+    CHECK(nnclr_pieces(0, 4) == 0 && nnclr_pieces(8, 4) == 2 && nnclr_pieces(9, 4) == 3);
+}
+
 static void dtypes_by_name(void) {
     nnclr_dtype type;
     CHECK(nnclr_dtype_parse("BF16", &type) && type == NNCLR_BF16 && nnclr_dtype_bytes(type) == 2);
@@ -298,6 +309,7 @@ int main(void) {
     RUN(names_are_escaped);
     RUN(words_are_little_endian);
     RUN(halves_become_floats);
+    RUN(the_lesser_the_larger_and_the_bounded);
     RUN(dtypes_by_name);
     RUN(committed_output_is_there_and_abandoned_is_not);
     RUN(a_killed_writer_leaves_nothing);
