@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "base/threads.h"
 #include "cmd/cli_internal.h"
+#include "cmd/option_table.h"
 
 volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop;
 
@@ -175,12 +176,12 @@ static struct {
 } common;
 
 const nnclr_option nnclr_common_options[NNCLR_COMMON_OPTIONS] = {
-    {"help", 'h', NNCLR_OPTION_FLAG, &common.help, .help = "show this help and exit"},
-    {"version", 'V', NNCLR_OPTION_FLAG, &common.version, .help = "show the version and exit"},
-    {"quiet", 'q', NNCLR_OPTION_FLAG, &common.quiet, .help = "print only errors on stderr"},
-    {"verbose", 'v', NNCLR_OPTION_FLAG, &common.verbose, .help = "print more on stderr"},
-    {"threads", 'j', NNCLR_OPTION_INT, &common.threads, "N", .low = 1, .high = 4096,
-     .help = "number of threads; results do not depend on it"},
+    SHORT('h', FLAG, "help", &common.help, "show this help and exit"),
+    SHORT('V', FLAG, "version", &common.version, "show the version and exit"),
+    SHORT('q', FLAG, "quiet", &common.quiet, "print only errors on stderr"),
+    SHORT('v', FLAG, "verbose", &common.verbose, "print more on stderr"),
+    SHORT('j', INTEGER, "threads", &common.threads, "N",
+          "number of threads; results do not depend on it", 1, 4096),
 };
 
 /* The old name of an option works for a while, and says so. */

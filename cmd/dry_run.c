@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "train/schedule.h"
 
 static const double seconds_of_steps = 10; /* that are measured */
@@ -40,7 +41,7 @@ static bool print_plan(const dry_run *t, const nnclr_trainer *trainer, bool back
 
 static size_t cached_bytes(const nnclr_training_data *data, uint64_t cache) {
     uint64_t bytes = data->set ? nnclr_shard_set_bytes(data->set) : 0;
-    return (size_t)(bytes < cache ? bytes : cache);
+    return (size_t)nnclr_min(bytes, cache);
 }
 
 enum { PARTS = 11 };

@@ -41,8 +41,8 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
     nnclr_config *c = &s->run.config;
     const nnclr_option options[] = {
         GROUP("Data"),
-        {"model", 'm', NNCLR_OPTION_INPUT, &s->model, "CHECKPOINT",
-         .help = "the RUN or checkpoint whose backbone is fine-tuned, or a ResNet's weights"},
+        SHORT('m', INPUT, "model", &s->model, "CHECKPOINT",
+              "the RUN or checkpoint whose backbone is fine-tuned, or a ResNet's weights"),
         PREFIX_OPTION(&s->run.prefix),
         INPUT("test", &s->test, "SHARD", "test the network on these labelled pictures"),
         REAL("label-fraction", &c->label_fraction, "F",

@@ -152,27 +152,25 @@ static void check(nnclr_cli *cli, const settings *s) {
 int main(int argc, char **argv) {
     settings s = {.engine = NNCLR_ENGINE_AUTO, .precision = NNCLR_PRECISION_F32};
     nnclr_option options[OWN_OPTIONS + VIEW_OPTIONS] = {
-        {"model", 'm', NNCLR_OPTION_INPUT, &s.model, "CHECKPOINT",
-         .help = "the RUN or checkpoint whose network is used, or a ResNet's weights under "
-                 "torchvision's names"},
+        SHORT('m', INPUT, "model", &s.model, "CHECKPOINT",
+              "the RUN or checkpoint whose network is used, or a ResNet's weights under "
+              "torchvision's names"),
         PREFIX_OPTION(&s.prefix),
-        {"output", 0, NNCLR_OPTION_RENAMED, .help = "layer", .choices = cut_names},
-        {"layer", 0, NNCLR_OPTION_CHOICE, &s.cut, .choices = cut_names,
-         .help = "which of the network's values become rows: the pooled features of the backbone, "
-                 "or the projector's output"},
-        {"untrained", 0, NNCLR_OPTION_FLAG, &s.untrained,
-         .help = "take the same network at step 0: the baseline to beat"},
-        {"engine", 0, NNCLR_OPTION_CHOICE, &s.engine, .choices = engine_names, .help = ENGINE_HELP},
-        {"precision", 0, NNCLR_OPTION_CHOICE, &s.precision, .choices = precision_names,
-         .help = PRECISION_HELP},
-        {"pixels", 0, NNCLR_OPTION_INT, &s.pixels, "N", .low = 1, .high = PIXELS_LIMIT,
-         .help = "no network: N x N x 3 pixels minus the picture's own mean, the other baseline"},
+        RENAMED_VALUES("output", "layer", cut_names),
+        CHOICE("layer", &s.cut, cut_names,
+               "which of the network's values become rows: the pooled features of the backbone, or "
+               "the projector's output"),
+        FLAG("untrained", &s.untrained, "take the same network at step 0: the baseline to beat"),
+        CHOICE("engine", &s.engine, engine_names, ENGINE_HELP),
+        CHOICE("precision", &s.precision, precision_names, PRECISION_HELP),
+        INTEGER("pixels", &s.pixels, "N",
+                "no network: N x N x 3 pixels minus the picture's own mean, the other baseline", 1,
+                PIXELS_LIMIT),
         RENAMED("out", "output"),
-        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
-         .help = "write there instead of to standard output; a name ending in .safetensors is "
-                 "written uncompressed"},
-        {NULL, .type = NNCLR_OPTION_GROUP,
-         .help = "What the network is shown (default: what its file says)"},
+        SHORT('o', OUTPUT, "output", &s.output, "FILE", NNCLR_MAKES_TENSORS,
+              "write there instead of to standard output; a name ending in .safetensors is written "
+              "uncompressed"),
+        GROUP("What the network is shown (default: what its file says)"),
     };
     view_options(&s.view, options + OWN_OPTIONS);
     const nnclr_program program = {

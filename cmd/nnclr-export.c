@@ -46,13 +46,13 @@ int main(int argc, char **argv) {
     int format = 0;
     const char *output = NULL;
     const nnclr_option options[] = {
-        {"format", 0, NNCLR_OPTION_CHOICE, &format, .choices = format_names,
-         .help = "what to write: a checkpoint's backbone as torchvision and timm name it or as "
-                 "ONNX, embeddings as a NumPy array, or their names and labels as a table; if this "
-                 "is not given, the ending of FILE decides"},
+        CHOICE("format", &format, format_names,
+               "what to write: a checkpoint's backbone as torchvision and timm name it or as ONNX, "
+               "embeddings as a NumPy array, or their names and labels as a table; if this is not "
+               "given, the ending of FILE decides"),
         RENAMED("out", "output"),
-        {"output", 'o', NNCLR_OPTION_TEXT, &output, "FILE", .makes = NNCLR_MAKES_EXPORT,
-         .help = "write there instead of to standard output"},
+        SHORT('o', OUTPUT, "output", &output, "FILE", NNCLR_MAKES_EXPORT,
+              "write there instead of to standard output"),
     };
     const nnclr_program program = {
         .name = "nnclr-export",

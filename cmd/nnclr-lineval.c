@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/threads.h"
 #include "cmd/cli.h"
 #include "cmd/lineval_augment.h"
@@ -301,7 +302,7 @@ static void add_method(evaluation *v, const char *name, size_t size) {
         }
     nnclr_cli_usage(v->cli,
                     "--methods: there is no method \"%.*s\": give linear, knn or linear,knn",
-                    (int)(size < 100 ? size : 100), name);
+                    (int)nnclr_min(size, 100), name);
 }
 
 static void add_methods(evaluation *v, const char *name) {
@@ -406,50 +407,47 @@ int main(int argc, char **argv) {
                   .crop = {0.08, 1},
                   .flip = 0.5};
     const nnclr_option options[] = {
-        {"methods", 0, NNCLR_OPTION_TEXT, &s.methods, "LIST",
-         .help = "how to evaluate: linear, knn or both"},
-        {"label-fraction", 0, NNCLR_OPTION_REAL, &s.label_fraction, "F", .low = 1e-9, .high = 1,
-         .help = "use this share of each class's labels in TRAIN, at least one, drawn by --seed"},
-        {"seed", 0, NNCLR_OPTION_INT, &s.seed, "N", .low = 0, .high = 9e18,
-         .help = "seed of everything random"},
-        {"predictions", 0, NNCLR_OPTION_TEXT, &s.predictions, "FILE", .makes = NNCLR_MAKES_TABLE,
-         .help = "write name, label, predicted class and score of every row of TEST, as the first "
-                 "method predicts it"},
-        {"confusion", 0, NNCLR_OPTION_FLAG, &s.confusion,
-         .help = "print how often each class was taken for which, instead of the accuracy"},
-        {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
-        {NULL, 0, NNCLR_OPTION_GROUP, .help = "k nearest neighbours"},
+        TEXT("methods", &s.methods, "LIST", "how to evaluate: linear, knn or both"),
+        REAL("label-fraction", &s.label_fraction, "F",
+             "use this share of each class's labels in TRAIN, at least one, drawn by --seed", 1e-9,
+             1),
+        INTEGER("seed", &s.seed, "N", "seed of everything random", 0, 9e18),
+        OUTPUT("predictions", &s.predictions, "FILE", NNCLR_MAKES_TABLE,
+               "write name, label, predicted class and score of every row of TEST, as the first "
+               "method predicts it"),
+        FLAG("confusion", &s.confusion,
+             "print how often each class was taken for which, instead of the accuracy"),
+        FLAG("json", &s.json, "print the table as JSON"),
+        GROUP("k nearest neighbours"),
         RENAMED("k", "neighbours"),
-        {"neighbours", 'k', NNCLR_OPTION_INT, &s.k, "K", .low = 1, .high = 1 << 20,
-         .help = "neighbours that vote; at most all labelled rows of TRAIN"},
-        {"knn-temperature", 0, NNCLR_OPTION_REAL, &s.temperature, "T", .low = 0.002, .high = 1e6,
-         .help = "a neighbour's vote weighs exp(cosine/T)"},
-        {NULL, 0, NNCLR_OPTION_GROUP, .help = "linear"},
-        {"solver", 0, NNCLR_OPTION_CHOICE, &s.solver, .choices = solver_names,
-         .help = "SGD as usually published, or L-BFGS to the optimum"},
-        {"standardize", 0, NNCLR_OPTION_FLAG, &s.standardize,
-         .help = "bring each feature to mean 0 and deviation 1 over TRAIN; lbfgs always does"},
-        {"epochs", 0, NNCLR_OPTION_INT, &s.epochs, "N", .low = 1, .high = 1e6,
-         .help = "sgd: how often each row is seen"},
-        {"lr", 0, NNCLR_OPTION_REAL, &s.lr, "RATE", .low = 0, .high = 1e30,
-         .help = "sgd: the first rate is this x batch / 256; it falls to 0 along a cosine"},
-        {"batch", 0, NNCLR_OPTION_INT, &s.batch, "N", .low = 1, .high = 1 << 20,
-         .help = "sgd: rows per step; at most all labelled rows of TRAIN"},
-        {"weight-decay", 0, NNCLR_OPTION_REAL, &s.weight_decay, "W", .low = 0, .high = 1e6,
-         .help = "sgd: W times the weights, without the bias, is added to the gradient"},
+        SHORT('k', INTEGER, "neighbours", &s.k, "K",
+              "neighbours that vote; at most all labelled rows of TRAIN", 1, 1 << 20),
+        REAL("knn-temperature", &s.temperature, "T", "a neighbour's vote weighs exp(cosine/T)",
+             0.002, 1e6),
+        GROUP("linear"),
+        CHOICE("solver", &s.solver, solver_names,
+               "SGD as usually published, or L-BFGS to the optimum"),
+        FLAG("standardize", &s.standardize,
+             "bring each feature to mean 0 and deviation 1 over TRAIN; lbfgs always does"),
+        INTEGER("epochs", &s.epochs, "N", "sgd: how often each row is seen", 1, 1e6),
+        REAL("lr", &s.lr, "RATE",
+             "sgd: the first rate is this x batch / 256; it falls to 0 along a cosine", 0, 1e30),
+        INTEGER("batch", &s.batch, "N", "sgd: rows per step; at most all labelled rows of TRAIN", 1,
+                1 << 20),
+        REAL("weight-decay", &s.weight_decay, "W",
+             "sgd: W times the weights, without the bias, is added to the gradient", 0, 1e6),
         CUSTOM("lambda", &s.lambdas, "L,...",
                "lbfgs: L times the squared weights, without the bias, is added to the mean "
                "cross-entropy; of several, the one that does best on a tenth of TRAIN is taken",
                parse_lambdas, show_lambdas),
-        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
-         .help = "keep the classifier"},
-        {NULL, 0, NNCLR_OPTION_GROUP, .help = "linear on augmented views"},
-        {"augment", 0, NNCLR_OPTION_FLAG, &s.augment,
-         .help = "TRAIN and TEST are shards: learn from a new random view of each picture in each "
-                 "epoch, as usually published"},
-        {"model", 'm', NNCLR_OPTION_INPUT, &s.model, "CHECKPOINT",
-         .help = "the RUN or checkpoint whose frozen network the views pass through, or a ResNet's "
-                 "weights under torchvision's names"},
+        SHORT('o', OUTPUT, "output", &s.output, "FILE", NNCLR_MAKES_TENSORS, "keep the classifier"),
+        GROUP("linear on augmented views"),
+        FLAG("augment", &s.augment,
+             "TRAIN and TEST are shards: learn from a new random view of each picture in each "
+             "epoch, as usually published"),
+        SHORT('m', INPUT, "model", &s.model, "CHECKPOINT",
+              "the RUN or checkpoint whose frozen network the views pass through, or a ResNet's "
+              "weights under torchvision's names"),
         PREFIX_OPTION(&s.prefix),
         CUSTOM("crop", s.crop, "LOW,HIGH", "share of the picture's area that a view shows",
                augment_parse_crop, augment_show_crop),

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/option_table.h"
 #include "cmd/pictures.h"
 #include "image/packer.h"
 #include "io/shard.h"
@@ -176,35 +177,31 @@ static void check_listing(nnclr_cli *cli) {
 int main(int argc, char **argv) {
     settings s = {0};
     const nnclr_option options[] = {
-        {.type = NNCLR_OPTION_GROUP, .help = "Packing"},
-        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_SHARD,
-         .help = "write the shard there instead of to standard output; with --shard-size, the "
-                 "beginning of the files' names"},
-        {"root", 0, NNCLR_OPTION_TEXT, &s.root, "PATH",
-         .help = "take only what is below PATH in the input; the next component is the class. "
-                 "With files of CIFAR, STL-10 and MNIST it may end in train, test or unlabeled"},
-        {"list", 0, NNCLR_OPTION_INPUT, &s.list, "FILE",
-         .help = "take the files that FILE names, one per line: path, then a tab and the label; "
-                 "- is standard input"},
-        {"size", 0, NNCLR_OPTION_INT, &s.size, "N", .low = 1, .high = 65535,
-         .help = "shrink the shorter side to N and store a JPEG of quality 95; smaller pictures "
-                 "are kept"},
-        {"pixels", 0, NNCLR_OPTION_FLAG, &s.pixels,
-         .help = "store decoded pixels, which take more room but less time to read"},
-        {"order", 0, NNCLR_OPTION_CHOICE, &s.order, .choices = order_names,
-         .help = "the order in which records are stored"},
-        {"seed", 0, NNCLR_OPTION_INT, &s.seed, "N", .low = 0, .high = 9e18,
-         .help = "seed of the random order"},
-        {"shard-size", 0, NNCLR_OPTION_BYTES, &s.shard_size, "BYTES", .low = 1, .high = 1e18,
-         .help = "begin a new file before one would exceed BYTES; suffixes K, M, G, T"},
-        {"strict", 0, NNCLR_OPTION_FLAG, &s.strict,
-         .help = "stop at the first picture that cannot be read"},
-        {"skip-bad", 0, NNCLR_OPTION_FLAG, &s.skip_bad,
-         .help = "exit with 0 even if pictures were left out"},
-        {.type = NNCLR_OPTION_GROUP, .help = "Listing"},
-        {"list-contents", 0, NNCLR_OPTION_FLAG, &s.list_contents,
-         .help = "print a table of what is in the shards"},
-        {"json", 0, NNCLR_OPTION_FLAG, &s.json, .help = "print the table as JSON"},
+        GROUP("Packing"),
+        SHORT('o', OUTPUT, "output", &s.output, "FILE", NNCLR_MAKES_SHARD,
+              "write the shard there instead of to standard output; with --shard-size, the "
+              "beginning of the files' names"),
+        TEXT("root", &s.root, "PATH",
+             "take only what is below PATH in the input; the next component is the class. With "
+             "files of CIFAR, STL-10 and MNIST it may end in train, test or unlabeled"),
+        INPUT("list", &s.list, "FILE",
+              "take the files that FILE names, one per line: path, then a tab and the label; - is "
+              "standard input"),
+        INTEGER("size", &s.size, "N",
+                "shrink the shorter side to N and store a JPEG of quality 95; smaller pictures are "
+                "kept",
+                1, 65535),
+        FLAG("pixels", &s.pixels,
+             "store decoded pixels, which take more room but less time to read"),
+        CHOICE("order", &s.order, order_names, "the order in which records are stored"),
+        INTEGER("seed", &s.seed, "N", "seed of the random order", 0, 9e18),
+        BYTES("shard-size", &s.shard_size, "BYTES",
+              "begin a new file before one would exceed BYTES; suffixes K, M, G, T", 1, 1e18),
+        FLAG("strict", &s.strict, "stop at the first picture that cannot be read"),
+        FLAG("skip-bad", &s.skip_bad, "exit with 0 even if pictures were left out"),
+        GROUP("Listing"),
+        FLAG("list-contents", &s.list_contents, "print a table of what is in the shards"),
+        FLAG("json", &s.json, "print the table as JSON"),
     };
     const nnclr_program program = {
         .name = "nnclr-prep",

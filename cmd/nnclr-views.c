@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "cmd/augment_options.h"
 #include "cmd/cli.h"
 #include "cmd/option_table.h"
@@ -30,7 +31,7 @@ typedef struct settings {
 
 static int64_t rows_wanted(const settings *s, size_t count) {
     int64_t n = s->n ? s->n : s->sheet && !s->output ? SHEET_ROWS : (int64_t)count;
-    return n < (int64_t)count ? n : (int64_t)count;
+    return nnclr_min(n, (int64_t)count);
 }
 
 /* The first n of the epoch's order, or n spread over the set, since shards may be sorted by
@@ -151,9 +152,10 @@ int main(int argc, char **argv) {
     };
     const nnclr_option last[] = {
         GROUP("Views"),
-        {"count", 'n', NNCLR_OPTION_INT, &s.n, "N", .low = 1, .high = 4e9,
-         .help = "how many pictures, spread over the SHARDs, or the first ones with --order "
-                 "training; by default all, or 12 for a --sheet"},
+        SHORT('n', INTEGER, "count", &s.n, "N",
+              "how many pictures, spread over the SHARDs, or the first ones with --order "
+              "training; by default all, or 12 for a --sheet",
+              1, 4e9),
         INTEGER("epoch", &s.epoch, "N", "epoch whose views to make", 0, UINT32_MAX),
         INTEGER("seed", &s.seed, "N", "seed of the training", 0, 9e18),
         CHOICE("order", &s.order, order_names, "by record number, or in the order of the epoch"),
@@ -166,9 +168,9 @@ int main(int argc, char **argv) {
         OUTPUT("sheet", &s.sheet, "OUT.png", NNCLR_MAKES_PICTURE,
                "draw a contact sheet: each picture, its view 1 and its view 2"),
         RENAMED("out", "output"),
-        {"output", 'o', NNCLR_OPTION_TEXT, &s.output, "FILE", .makes = NNCLR_MAKES_TENSORS,
-         .help = "write the views there instead of to standard output; a name ending in "
-                 ".safetensors is written uncompressed"},
+        SHORT('o', OUTPUT, "output", &s.output, "FILE", NNCLR_MAKES_TENSORS,
+              "write the views there instead of to standard output; a name ending in "
+              ".safetensors is written uncompressed"),
     };
     enum { FIRST = sizeof first / sizeof *first, LAST = sizeof last / sizeof *last };
     nnclr_option options[FIRST + AUGMENT_OPTIONS + LAST];

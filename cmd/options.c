@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "cmd/cli_internal.h"
 
 /* ---- names ---- */
@@ -68,10 +69,6 @@ static bool is_choice(const nnclr_option *option, const char *text) {
 
 enum { NAME_MOST = 40 };
 
-static int least(int a, int b) {
-    return a < b ? a : b;
-}
-
 /* How many letters to insert, drop, replace or swap with their neighbour to get from a to b. */
 static int distance(const char *a, int a_size, const char *b, int b_size) {
     int row[3][NAME_MOST + 1]; /* of the last letters of a */
@@ -81,10 +78,10 @@ static int distance(const char *a, int a_size, const char *b, int b_size) {
         int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
         now[0] = i;
         for (int j = 1; j <= b_size; j++) {
-            now[j] =
-                least(last[j - 1] + (a[i - 1] != b[j - 1]), least(last[j] + 1, now[j - 1] + 1));
+            now[j] = nnclr_min(last[j - 1] + (a[i - 1] != b[j - 1]),
+                               nnclr_min(last[j] + 1, now[j - 1] + 1));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = least(now[j], before[j - 2] + 1);
+                now[j] = nnclr_min(now[j], before[j - 2] + 1);
         }
     }
     return row[a_size % 3][b_size];
@@ -139,7 +136,7 @@ static void list_candidates(const nnclr_words *w, const char *name, size_t size,
 /* ---- walking ---- */
 
 static void show_name(nnclr_words *w, const char *name, size_t size) {
-    snprintf(w->shown, sizeof w->shown, "--%.*s", (int)(size < 150 ? size : 150), name);
+    snprintf(w->shown, sizeof w->shown, "--%.*s", (int)nnclr_min(size, 150), name);
 }
 
 static nnclr_word wrong(nnclr_words *w, const char *why) {

@@ -22,13 +22,7 @@ training_settings training_defaults(void);
 
 /* Rows of an option table (cmd/option_table.h) whose targets are in training_settings *s. */
 #define TRAINING_FOLDER_OPTIONS(s)                                                                 \
-    {"output",                                                                                     \
-     'o',                                                                                          \
-     NNCLR_OPTION_TEXT,                                                                            \
-     &(s)->folder,                                                                                 \
-     "RUN",                                                                                        \
-     .makes = NNCLR_MAKES_RUN,                                                                     \
-     .help = "the folder of the run"},                                                             \
+    SHORT('o', OUTPUT, "output", &(s)->folder, "RUN", NNCLR_MAKES_RUN, "the folder of the run"),   \
         RENAMED("out", "output"), FLAG("resume", &(s)->resume, "continue from RUN's checkpoint"),  \
         FLAG("force", &(s)->force,                                                                 \
              "replace the run that RUN holds (removes only files that runs write)")
