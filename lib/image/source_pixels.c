@@ -3,8 +3,6 @@
  * They are known by name, size and labels. An input is either a set of such files or pictures: if
  * one of them is sound, all must be, and a picture among them is an error. If none is, and there is
  * a picture, such a file is one more picture that cannot be read. */
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/files.h"
@@ -52,10 +50,14 @@ static bool read_stl10(nnclr_pixel_input *f, const nnclr_source_item *item, cons
                           "%s: %llu bytes are not a whole number of pictures of STL-10 (%zu bytes "
                           "each)",
                           name, (unsigned long long)c->size, layout->record);
-    char beside[NAME_MAX + 1];
-    snprintf(beside, sizeof beside, "%s", nnclr_base_name(name));
+    char *beside =
+        nnclr_strdup(nnclr_base_name(name), e); /* in an archive it may be of any length */
+    if (!beside)
+        return false;
     beside[strlen(beside) - strlen("X.bin")] = 'y';
-    return nnclr_labels_beside(f, item, layout, beside, 0, 1, c->size / layout->record, e);
+    bool ok = nnclr_labels_beside(f, item, layout, beside, 0, 1, c->size / layout->record, e);
+    nnclr_free(beside);
+    return ok;
 }
 
 /* "...images...idx3..." -> "...labels...idx1..." */
@@ -80,10 +82,13 @@ static bool read_idx(nnclr_pixel_input *f, const nnclr_source_item *item, const 
                           "%s: %llu bytes, but its header says %llu pictures of %d x %d", name,
                           (unsigned long long)c->size, (unsigned long long)count, layout->width,
                           layout->height);
-    char beside[NAME_MAX + 1];
-    snprintf(beside, sizeof beside, "%s", nnclr_base_name(name));
+    char *beside = nnclr_strdup(nnclr_base_name(name), e);
+    if (!beside)
+        return false;
     name_idx_labels(beside);
-    return nnclr_labels_beside(f, item, layout, beside, NNCLR_IDX_LABELS_HEADER, 0, count, e);
+    bool ok = nnclr_labels_beside(f, item, layout, beside, NNCLR_IDX_LABELS_HEADER, 0, count, e);
+    nnclr_free(beside);
+    return ok;
 }
 
 static bool read_as_named(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,

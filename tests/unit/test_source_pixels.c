@@ -331,6 +331,25 @@ static void reads_idx_also_packed(void) {
     CHECK(strstr(refusal("idx", "train"), "train-images-idx3-ubyte.gz"));
 }
 
+/* An archive may have names that no file could have. */
+static void finds_labels_under_names_of_any_length(void) {
+    char command[600], name[400] = "";
+    memset(name, 'x', 300);
+    CHECK(scratch_run("rm -rf long && mkdir long"));
+    uint8_t bytes[1000];
+    scratch_write(scratch("long/-images-idx3-ubyte"), bytes, fill_idx(bytes, 2));
+    static const uint8_t labels[] = {0, 0, 8, 1, 0, 0, 0, 2, 3, 1};
+    scratch_write(scratch("long/-labels-idx1-ubyte"), labels, sizeof labels);
+    snprintf(command, sizeof command, "tar -C long -cf long.tar --transform 's,^[.]/-,%s-,' .",
+             name);
+    CHECK(scratch_run(command));
+    nnclr_source *source = open_source("long.tar", NULL);
+    CHECK(nnclr_source_count(source) == 2);
+    strcat(name, "-images-idx3-ubyte/000000");
+    check_entry(source, 0, name, 3);
+    nnclr_source_close(source);
+}
+
 /* ---- refusals ---- */
 
 static void refuses_what_is_not_whole(void) {
@@ -433,6 +452,7 @@ int main(void) {
     RUN(names_classes_by_numbers_or_by_the_file_beside);
     RUN(reads_stl_10_down_its_columns);
     RUN(reads_idx_also_packed);
+    RUN(finds_labels_under_names_of_any_length);
     RUN(refuses_what_is_not_whole);
     RUN(refuses_bad_names_of_classes);
     RUN(keeps_pictures_and_sets_apart);
