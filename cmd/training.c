@@ -179,7 +179,9 @@ static bool describe_run(training_session *n, nnclr_error *e) {
         .program = n->program->name,
         .files = n->files,
         .file_count = n->file_count,
+        .resumed = s->resume,
         .init = n->init,
+        .prefix = s->prefix,
         .test = n->test,
         .threads = n->cli->threads,
     };

@@ -72,10 +72,10 @@ static nnclr_json *read_description(const char *folder, nnclr_buffer *path, nncl
 
 /* Where the weights came from, or what they are tested on: a resumed run takes it from its older
  * description. */
-static bool put_kept(nnclr_json *object, const char *key, const nnclr_run *run, const char *given,
+static bool put_kept(nnclr_json *object, const char *key, const nnclr_run *run, bool resumed,
                      nnclr_error *e) {
-    if (given)
-        return put_path(object, key, given, e);
+    if (!resumed || nnclr_json_get(object, key))
+        return true;
     nnclr_buffer path = {0};
     nnclr_error ignored = NNCLR_NO_ERROR;
     nnclr_json *older = read_description(nnclr_run_folder(run), &path, &ignored);
@@ -103,8 +103,12 @@ bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *d, nnclr_er
               put_made(object, "data", nnclr_training_data_identity(d->data, e), e) &&
               put_made(object, files_key(d->data->views != NULL),
                        paths_to_json(d->files, d->file_count, e), e) &&
-              put_kept(object, "init", run, d->init, e) &&
-              put_kept(object, "test", run, d->test, e) &&
+              (!d->init || put_path(object, "init", d->init, e)) &&
+              (!d->prefix || nnclr_json_put_string(object, "prefix", d->prefix, e)) &&
+              (!d->test || put_path(object, "test", d->test, e)) &&
+              put_kept(object, "init", run, d->resumed, e) &&
+              put_kept(object, "prefix", run, d->resumed, e) &&
+              put_kept(object, "test", run, d->resumed, e) &&
               put_host(object, d->engine, d->threads, e) &&
               nnclr_json_print(object, true, &text, e) && nnclr_buffer_append(&text, "\n", 1, e) &&
               nnclr_run_write_description(run, (const char *)text.data, text.size, e);

@@ -18,8 +18,10 @@ typedef struct nnclr_run_description {
     const char *program;      /* name and version */
     const char *const *files; /* of the data, as given; kept as absolute paths */
     size_t file_count;
-    const char *init; /* NULL: random weights, or a resumed run, which keeps what run.json says */
-    const char *test; /* in fine-tuning: the shard that it is tested on; NULL: none, or as above */
+    bool resumed;       /* what is NULL below stays as run.json has it */
+    const char *init;   /* NULL: random weights */
+    const char *prefix; /* of the tensors that were taken from `init`; NULL: not given */
+    const char *test;   /* in fine-tuning: the shard that it is tested on; NULL: none */
     int threads;
 } nnclr_run_description;
 

@@ -131,6 +131,14 @@ rows() { # EMBEDDING
         nnclr-lineval -q --augment -m both.safetensors --prefix $prefix --epochs 1 train.tar.zst \
             train.tar.zst | cut -f 2-5,7- >judged-$prefix
     done
+    [ "$(jq -r .prefix run-encoder_q/run.json tuned-encoder_k/run.json | tr '\n' ' ')" = "encoder_q encoder_k " ]
+    # shellcheck disable=SC2086
+    expect 75 nnclr-pretrain -q $SMALL --max-time 0.0001s --init both.safetensors --prefix encoder_q -o again train.tar.zst
+    expect 0 nnclr-pretrain -q --resume -o again
+    [ "$(jq -r .prefix again/run.json)" = encoder_q ]
+    # shellcheck disable=SC2086
+    nnclr-pretrain -q $SMALL --force -o again train.tar.zst
+    [ "$(jq -c '[.init, .prefix]' again/run.json)" = '[null,null]' ]
     # shellcheck disable=SC2086
     nnclr-pretrain -q $SMALL --init plain.safetensors -o run train.tar.zst
     nnclr-finetune -q -m plain.safetensors --batch 10 --epochs 1 -o tuned train.tar.zst
