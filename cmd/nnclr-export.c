@@ -21,23 +21,36 @@ static int format_of(const char *path) {
     return format;
 }
 
-static bool export_backbone(const char *input, int format, const char *output, nnclr_error *e) {
+/* Once the input is open: a pipe that yields nothing is not waited for by a program that is asked
+ * to stop. */
+static nnclr_progress watch(nnclr_cli *cli) {
+    nnclr_cli_catch(cli, NULL);
+    return nnclr_cli_watch(cli);
+}
+
+static bool export_backbone(nnclr_cli *cli, const char *input, int format, const char *output,
+                            nnclr_error *e) {
     nnclr_checkpoint_info info;
     nnclr_tensor_reader *checkpoint = nnclr_checkpoint_open(input, &info, e);
     if (!checkpoint)
         return false;
-    bool ok = format == FORMAT_ONNX ? nnclr_export_onnx(checkpoint, &info, output, NNCLR_VERSION, e)
-                                    : nnclr_export_backbone(checkpoint, &info, output, e);
+    const nnclr_progress progress = watch(cli);
+    bool ok = format == FORMAT_ONNX
+                  ? nnclr_export_onnx(checkpoint, &info, output, NNCLR_VERSION, &progress, e)
+                  : nnclr_export_backbone(checkpoint, &info, output, &progress, e);
     nnclr_checkpoint_info_free(&info);
     nnclr_tensor_reader_close(checkpoint);
     return ok;
 }
 
-static bool export_rows(const char *input, int format, const char *output, nnclr_error *e) {
+static bool export_rows(nnclr_cli *cli, const char *input, int format, const char *output,
+                        nnclr_error *e) {
     nnclr_embedding x = {0};
-    bool ok =
-        nnclr_embedding_open(&x, input, e) &&
-        (format == FORMAT_NPY ? nnclr_export_npy(&x, output, e) : nnclr_export_tsv(&x, output, e));
+    if (!nnclr_embedding_open(&x, input, e))
+        return false;
+    const nnclr_progress progress = watch(cli);
+    bool ok = format == FORMAT_NPY ? nnclr_export_npy(&x, output, &progress, e)
+                                   : nnclr_export_tsv(&x, output, &progress, e);
     nnclr_embedding_close(&x);
     return ok;
 }
@@ -81,8 +94,11 @@ int main(int argc, char **argv) {
         output = "-";
     if (format != FORMAT_TSV && strcmp(output, "-") == 0)
         nnclr_cli_refuse_terminal(&cli, outputs[format]);
-    if (!(format <= FORMAT_ONNX ? export_backbone(cli.operands[0], format, output, &e)
-                                : export_rows(cli.operands[0], format, output, &e)))
+    const bool ok = format <= FORMAT_ONNX
+                        ? export_backbone(&cli, cli.operands[0], format, output, &e)
+                        : export_rows(&cli, cli.operands[0], format, output, &e);
+    nnclr_cli_progress_end(&cli);
+    if (!ok)
         nnclr_cli_die(&cli, &e);
     nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
 }

@@ -43,8 +43,8 @@ static bool write_sheet(inspector *x, const nnclr_inspection *found, nnclr_error
     bool ok = true;
     for (int page = 0; ok && page < pages; page++) {
         png.size = 0;
-        ok = nnclr_progress_tell(&x->progress, "pages drawn", page, pages, NULL, e) &&
-             nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x), &png, e) &&
+        ok = nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x), &x->progress,
+                                   &png, e) &&
              page_path(x->settings->sheet, page, pages, &path, e) &&
              nnclr_file_write((const char *)path.data, png.data, png.size, e);
         if (ok && pages == 1)

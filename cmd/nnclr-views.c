@@ -76,15 +76,11 @@ static nnclr_json *describe(const settings *s, nnclr_error *e) {
     return NULL;
 }
 
-static bool write_views(nnclr_cli *cli, const settings *s, nnclr_shard_set *set,
-                        nnclr_views_request *request, nnclr_error *e) {
-    const nnclr_progress progress = nnclr_cli_watch(cli);
+static bool write_views(const settings *s, nnclr_shard_set *set, nnclr_views_request *request,
+                        nnclr_error *e) {
     nnclr_json *config = describe(s, e);
     request->config = config;
-    request->progress = &progress;
-    nnclr_cli_catch(cli, NULL);
     bool ok = config && nnclr_views_write(s->output, set, request, e);
-    nnclr_cli_progress_end(cli);
     nnclr_json_free(config);
     return ok;
 }
@@ -104,6 +100,7 @@ static bool write_sheet(const settings *s, nnclr_shard_set *set, const nnclr_vie
 static bool make_views(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, nnclr_error *e) {
     size_t count = nnclr_shard_set_count(set), n = (size_t)rows_wanted(s, count);
     uint32_t *records = choose_records(s, set, n, e);
+    const nnclr_progress progress = nnclr_cli_watch(cli);
     nnclr_views_request request = {
         .augment = s->config.augment,
         .seed = (uint64_t)s->seed,
@@ -113,9 +110,12 @@ static bool make_views(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, 
         .bytes = s->bytes,
         .threads = cli->threads,
         .program = PROGRAM,
+        .progress = &progress,
     };
+    nnclr_cli_catch(cli, NULL);
     bool ok = records && (!s->sheet || write_sheet(s, set, &request, e)) &&
-              (!s->output || write_views(cli, s, set, &request, e));
+              (!s->output || write_views(s, set, &request, e));
+    nnclr_cli_progress_end(cli);
     nnclr_free(records);
     return ok;
 }

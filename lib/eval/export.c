@@ -19,9 +19,21 @@ static bool finish(nnclr_output *out, bool ok, nnclr_error *e) {
     return false;
 }
 
+/* What is copied, and how much of it was. */
+typedef struct copying {
+    nnclr_output *out;
+    const nnclr_progress *progress;
+    size_t done, total; /* bytes */
+} copying;
+
+static bool tell(const copying *c, nnclr_error *e) {
+    return nnclr_progress_tell(c->progress, "MB", (int64_t)(c->done / 1000000),
+                               (int64_t)(c->total / 1000000), NULL, e);
+}
+
 /* All data of a tensor, in pieces; reals must be finite. */
-static bool copy_tensor(nnclr_tensor_reader *reader, const nnclr_tensor_info *info,
-                        nnclr_output *out, nnclr_error *e) {
+static bool copy_tensor(nnclr_tensor_reader *reader, const nnclr_tensor_info *info, copying *to,
+                        nnclr_error *e) {
     const size_t bytes = nnclr_tensor_bytes(info), width = nnclr_dtype_bytes(info->dtype);
     const bool real = info->dtype == NNCLR_F32 || info->dtype == NNCLR_F64;
     void *chunk = nnclr_alloc(CHUNK, 1, e);
@@ -30,8 +42,10 @@ static bool copy_tensor(nnclr_tensor_reader *reader, const nnclr_tensor_info *in
         size_t part = nnclr_min(bytes - done, CHUNK);
         ok = nnclr_tensor_reader_read(reader, info, done, chunk, part, e) &&
              (!real || nnclr_check_reals(reader, info, info->dtype, chunk, part / width, e)) &&
-             nnclr_output_write(out, chunk, part, e);
+             nnclr_output_write(to->out, chunk, part, e);
         done += part;
+        to->done += part;
+        ok = ok && tell(to, e);
     }
     nnclr_free(chunk);
     return ok;
@@ -164,23 +178,29 @@ static bool write_header(const nnclr_tensor_reader *checkpoint, const nnclr_chec
 }
 
 bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
-                           const char *path, nnclr_error *e) {
+                           const char *path, const nnclr_progress *progress, nnclr_error *e) {
+    const size_t count = nnclr_tensor_reader_count(checkpoint);
     if (!check_network(checkpoint, &info->config.model, e))
         return false;
     nnclr_output *out = nnclr_output_open(path, e);
     if (!out)
         return false;
+    copying to = {.out = out, .progress = progress};
+    for (size_t i = 0; i < count; i++)
+        if (exported_name(nnclr_tensor_reader_info(checkpoint, i)))
+            to.total += nnclr_tensor_bytes(nnclr_tensor_reader_info(checkpoint, i));
     bool ok = write_header(checkpoint, info, out, e);
-    for (size_t i = 0; ok && i < nnclr_tensor_reader_count(checkpoint); i++) {
+    for (size_t i = 0; ok && i < count; i++) {
         const nnclr_tensor_info *tensor = nnclr_tensor_reader_info(checkpoint, i);
-        ok = !exported_name(tensor) || copy_tensor(checkpoint, tensor, out, e);
+        ok = !exported_name(tensor) || copy_tensor(checkpoint, tensor, &to, e);
     }
     return finish(out, ok, e);
 }
 
 /* ---- rows ---- */
 
-bool nnclr_export_npy(const nnclr_embedding *x, const char *path, nnclr_error *e) {
+bool nnclr_export_npy(const nnclr_embedding *x, const char *path, const nnclr_progress *progress,
+                      nnclr_error *e) {
     const nnclr_tensor_info *rows = nnclr_tensor_reader_find(x->reader, "embedding");
     char header[4 * NPY_ALIGNMENT] = "\x93NUMPY\x01";
     char *dict = header + NPY_PREFIX;
@@ -197,8 +217,9 @@ bool nnclr_export_npy(const nnclr_embedding *x, const char *path, nnclr_error *e
     nnclr_output *out = nnclr_output_open(path, e);
     if (!out)
         return false;
+    copying to = {.out = out, .progress = progress, .total = nnclr_tensor_bytes(rows)};
     return finish(
-        out, nnclr_output_write(out, header, size, e) && copy_tensor(x->reader, rows, out, e), e);
+        out, nnclr_output_write(out, header, size, e) && copy_tensor(x->reader, rows, &to, e), e);
 }
 
 static bool print_row(const nnclr_embedding *x, int64_t i, nnclr_buffer *text, nnclr_error *e) {
@@ -209,7 +230,8 @@ static bool print_row(const nnclr_embedding *x, int64_t i, nnclr_buffer *text, n
            nnclr_buffer_append(text, "\n", 1, e);
 }
 
-bool nnclr_export_tsv(const nnclr_embedding *x, const char *path, nnclr_error *e) {
+bool nnclr_export_tsv(const nnclr_embedding *x, const char *path, const nnclr_progress *progress,
+                      nnclr_error *e) {
     nnclr_buffer text = {0};
     nnclr_output *out = nnclr_output_open(path, e);
     if (!out)
@@ -218,7 +240,8 @@ bool nnclr_export_tsv(const nnclr_embedding *x, const char *path, nnclr_error *e
     for (int64_t i = 0; ok && i < (int64_t)x->rows.n; i++) {
         ok = print_row(x, i, &text, e);
         if (ok && text.size >= FLUSH) {
-            ok = nnclr_output_write(out, text.data, text.size, e);
+            ok = nnclr_output_write(out, text.data, text.size, e) &&
+                 nnclr_progress_tell(progress, "rows", i + 1, x->rows.n, NULL, e);
             text.size = 0;
         }
     }

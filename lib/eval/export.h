@@ -1,10 +1,12 @@
 /* Results in the formats of other programs: a backbone's weights as torchvision and timm name them,
- * rows as a NumPy array, and a table of what the rows are. Each writes a whole file, or nothing. */
+ * rows as a NumPy array, and a table of what the rows are. Each writes a whole file, or nothing.
+ * PROGRESS may be NULL. */
 #ifndef NNCLR_EVAL_EXPORT_H
 #define NNCLR_EVAL_EXPORT_H
 
 #include <stdbool.h>
 
+#include "base/progress.h"
 #include "eval/embedding.h"
 #include "train/checkpoint.h"
 
@@ -16,11 +18,13 @@ nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error
  * and of its classifier if it has one (fc.weight, fc.bias). __metadata__ is
  * nnclr_export_metadata's. Weights that are not finite are refused. PATH "-" is standard output. */
 bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
-                           const char *path, nnclr_error *e);
+                           const char *path, const nnclr_progress *progress, nnclr_error *e);
 /* NumPy's format 1.0: float32 [n,d] in C order. */
-bool nnclr_export_npy(const nnclr_embedding *x, const char *path, nnclr_error *e);
+bool nnclr_export_npy(const nnclr_embedding *x, const char *path, const nnclr_progress *progress,
+                      nnclr_error *e);
 /* A header line, then record, label (-1: none), class (empty: none) and name of each row; bytes of
  * names that would break a line are escaped. */
-bool nnclr_export_tsv(const nnclr_embedding *x, const char *path, nnclr_error *e);
+bool nnclr_export_tsv(const nnclr_embedding *x, const char *path, const nnclr_progress *progress,
+                      nnclr_error *e);
 
 #endif

@@ -120,8 +120,8 @@ int nnclr_neighbour_pages(const nnclr_inspection *x) {
 }
 
 bool nnclr_neighbour_sheet(const nnclr_inspection *x, int page, nnclr_shard_set *query_shards,
-                           nnclr_shard_set *bank_shards, const char *title, nnclr_buffer *png,
-                           nnclr_error *e) {
+                           nnclr_shard_set *bank_shards, const char *title,
+                           const nnclr_progress *progress, nnclr_buffer *png, nnclr_error *e) {
     const int64_t first = (int64_t)page * NNCLR_SHEET_QUERIES, left = x->count - first;
     const int rows = left < NNCLR_SHEET_QUERIES ? (int)left : NNCLR_SHEET_QUERIES;
     const nnclr_sheet_layout layout = {
@@ -135,7 +135,8 @@ bool nnclr_neighbour_sheet(const nnclr_inspection *x, int page, nnclr_shard_set 
     nnclr_sheet *sheet = nnclr_sheet_create(&layout, text, e);
     bool ok = sheet != NULL;
     for (int row = 0; ok && row < rows; row++)
-        ok = draw_query(x, sheet, row, first + row, query_shards, bank_shards, e);
+        ok = draw_query(x, sheet, row, first + row, query_shards, bank_shards, e) &&
+             nnclr_progress_tell(progress, "queries drawn", first + row + 1, x->count, NULL, e);
     ok = ok && nnclr_encode_png(nnclr_sheet_image(sheet), png, e);
     nnclr_sheet_free(sheet);
     return ok;

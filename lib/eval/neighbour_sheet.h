@@ -25,6 +25,7 @@ int nnclr_neighbour_pages(const nnclr_inspection *inspection);
  * Pictures of queries come from query_shards, those of neighbours from bank_shards. */
 bool nnclr_neighbour_sheet(const nnclr_inspection *inspection, int page,
                            nnclr_shard_set *query_shards, nnclr_shard_set *bank_shards,
-                           const char *title, nnclr_buffer *png, nnclr_error *e);
+                           const char *title, const nnclr_progress *progress, nnclr_buffer *png,
+                           nnclr_error *e);
 
 #endif

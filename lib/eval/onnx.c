@@ -51,6 +51,7 @@ typedef struct graph {
     nnclr_tensor_reader *checkpoint;
     const nnclr_network *net;
     nnclr_buffer bytes; /* GraphProto */
+    const nnclr_progress *progress;
 } graph;
 
 typedef struct value_name {
@@ -232,7 +233,8 @@ static bool put_graph(graph *g, const nnclr_model_spec *model, nnclr_error *e) {
         ops = put_output(g, "logits", e);
     bool ok = ops > 0;
     for (int i = 0; ok && i < ops; i++)
-        ok = put_op(g, nnclr_network_op(g->net, (size_t)i), e);
+        ok = put_op(g, nnclr_network_op(g->net, (size_t)i), e) &&
+             nnclr_progress_tell(g->progress, "operators", i + 1, ops, NULL, e);
     return ok;
 }
 
@@ -282,10 +284,11 @@ static bool put_model(graph *g, const nnclr_checkpoint_info *info, const char *v
 }
 
 bool nnclr_export_onnx(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
-                       const char *path, const char *version, nnclr_error *e) {
+                       const char *path, const char *version, const nnclr_progress *progress,
+                       nnclr_error *e) {
     nnclr_buffer model = {0};
     nnclr_network *net = nnclr_model_build(&info->config.model, e);
-    graph g = {.checkpoint = checkpoint, .net = net};
+    graph g = {.checkpoint = checkpoint, .net = net, .progress = progress};
     bool ok = net && nnclr_checkpoint_check(checkpoint, net, false, e) &&
               put_model(&g, info, version, &model, e) &&
               nnclr_file_write(path, model.data, model.size, e);

@@ -6,10 +6,12 @@
 #ifndef NNCLR_EVAL_ONNX_H
 #define NNCLR_EVAL_ONNX_H
 
+#include "base/progress.h"
 #include "train/checkpoint.h"
 
 /* Writes a whole file or nothing; PATH "-" is standard output. */
 bool nnclr_export_onnx(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
-                       const char *path, const char *version, nnclr_error *e);
+                       const char *path, const char *version, const nnclr_progress *progress,
+                       nnclr_error *e);
 
 #endif

@@ -89,7 +89,8 @@ bool nnclr_view_sheet(nnclr_shard_set *set, const nnclr_views_request *request, 
         sheet && nnclr_image_create(&r.view, size, size, e) &&
         nnclr_buffer_reserve(&r.values, VIEWS * 3 * (size_t)size * (size_t)size * sizeof(float), e);
     for (int i = 0; ok && i < layout.rows; i++)
-        ok = draw_row(sheet, i, set, request, &r, e);
+        ok = draw_row(sheet, i, set, request, &r, e) &&
+             nnclr_progress_tell(request->progress, "pictures", i + 1, layout.rows, NULL, e);
     ok = ok && nnclr_encode_png(nnclr_sheet_image(sheet), png, e);
     nnclr_image_free(&r.view);
     nnclr_buffer_free(&r.values);

@@ -121,6 +121,7 @@ END
     ends_by_interrupt nnclr-embed -j 1 -m run/checkpoint.safetensors.zst --size 64 -o out/b.emb $many
     ends_by_interrupt nnclr-embed -j 1 --pixels 256 -o out/b.emb $many
     ends_by_interrupt nnclr-views -j 1 --preset cifar --size 128 -o out/v $many
+    ends_by_interrupt nnclr-views -j 1 --preset cifar --size 128 -n 4000 --sheet out/v.png $many
     ends_by_interrupt nnclr-lineval -j 1 --methods linear --epochs 1000000 -o out/c a.emb a.emb
     ends_by_interrupt nnclr-lineval -j 1 --augment -m run/checkpoint.safetensors.zst -o out/c s.tar.zst s.tar.zst
 }
