@@ -129,6 +129,7 @@ weights() { # RUN: what it learned, without its data and names
 }
 
 # A kill that comes late, because the machine is busy, may find the run at its end.
+# bats test_tags=long
 @test "killed at random moments, resumed each time: the end is the same" {
     local kills=0
     finetune -q -j 1 --steps 1000 --save-every 7steps -o whole s.tar.zst
@@ -216,7 +217,7 @@ make_other() { # NAME RECORD...
         make_other others "${left[@]}"
         make_other one "$(head -1 drawn)"
         for data in s others one; do
-            finetune -q --seed $seed --label-fraction 0.5 --epochs 3 --force -o $data $data.tar.zst
+            finetune -q --seed $seed --label-fraction 0.5 --epochs 1 --force -o $data $data.tar.zst
         done
         cmp <(weights s) <(weights others)
         differ <(weights s) <(weights one)
@@ -243,6 +244,7 @@ make_other() { # NAME RECORD...
 
 # ---- that it learns ----
 
+# bats test_tags=long
 @test "the whole network learns more than a linear classifier on its features" {
     make_shard train 400
     "$NNCLR_SHAPES" --count 1 --test 20 --size 32 --seed 9 judged >/dev/null

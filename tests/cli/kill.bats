@@ -26,8 +26,10 @@ writes_checkpoint() { # PID
     grep -q "/cut/\(#.* (deleted)\|\.checkpoint\)" <<<"$(ls -l "/proc/$1/fd" 2>/dev/null)"
 }
 
-@test "fifty kills at random moments of one run: each resume goes on, and the end is the same" {
-    local seed=${NNCLR_TEST_SEED:-$(($(date +%s) % 32768))} steps=1000 kills=50
+# Each resume goes on, and the end is the same. Some of the kills come while a checkpoint is written,
+# and most after a step forward.
+kill_at_random() { # KILLS STEPS, at least so many WHILE-WRITING, so many FORWARD
+    local kills=$1 steps=$2 seed=${NNCLR_TEST_SEED:-$(($(date +%s) % 32768))}
     local until seen code before=-1 at=0 writing=0 moved=0
     nnclr-pretrain -q -j 1 $TINY --steps $steps -o whole s.tar.zst
     RANDOM=$seed
@@ -65,17 +67,27 @@ writes_checkpoint() { # PID
     cat errors
     [ ! -s errors ]
     [ ! -e cut/DONE ]
-    [ "$writing" -ge 5 ]
-    [ "$moved" -ge 10 ]
+    [ "$writing" -ge "$3" ]
+    [ "$moved" -ge "$4" ]
     expect 0 nnclr-pretrain -q -j 1 --resume -o cut
     [ -z "$stderr" ]
     expect_whole cut
 }
 
-@test "a kill before each single call that writes, names or removes a file of the run" {
+@test "ten kills at random moments of one run: each resume goes on, and the end is the same" {
+    kill_at_random 10 200 0 1
+}
+
+# bats test_tags=long
+@test "fifty kills at random moments of one run" {
+    kill_at_random 50 1000 5 10
+}
+
+# Before each STRIDE-th call that writes, names or removes a file of the run.
+kill_at_calls() { # STRIDE
     local k log=$PWD/log kept=0
     nnclr-pretrain -q -j 1 $TINY --steps 2 -o whole s.tar.zst
-    for k in $(seq 100); do
+    for k in $(seq 1 "$1" 100); do
         rm -rf cut log
         export NNCLR_INJECT_LOG=$log
         run injected "any:$k:kill" nnclr-pretrain -q -j 1 $TINY --steps 2 --save-every 1steps -o cut s.tar.zst
@@ -94,8 +106,17 @@ writes_checkpoint() { # PID
         expect_whole cut
     done
     [ "$status" -eq 0 ]
-    echo "$((k - 1)) kills, $kept of them with a checkpoint on the disk"
-    [ "$kept" -ge 30 ]
+    echo "before call $k nothing was left to kill; $kept kills found a checkpoint on the disk"
+    [ "$kept" -ge $((30 / $1)) ]
+}
+
+@test "a kill before every third call that writes, names or removes a file of the run" {
+    kill_at_calls 3
+}
+
+# bats test_tags=long
+@test "a kill before each single call that writes, names or removes a file of the run" {
+    kill_at_calls 1
 }
 
 @test "a killed first save: --resume has nothing, and a new run begins" {
@@ -109,11 +130,12 @@ writes_checkpoint() { # PID
     expect_whole cut
 }
 
-@test "--force, killed before each single call: --resume finds the old run or the new one, whole" {
+# --resume finds the old run or the new one, whole.
+kill_force() { # STRIDE
     local k log=$PWD/log older=0 newer=0
     nnclr-pretrain -q -j 1 $TINY --steps 1 -o whole s.tar.zst
     nnclr-pretrain -q -j 1 $TINY --steps 2 --keep 2 --save-every 1steps --seed 7 -o old s.tar.zst
-    for k in $(seq 100); do
+    for k in $(seq 1 "$1" 100); do
         rm -rf cut log
         cp -r old cut
         export NNCLR_INJECT_LOG=$log
@@ -133,9 +155,18 @@ writes_checkpoint() { # PID
         fi
     done
     [ "$status" -eq 0 ]
-    echo "$((k - 1)) kills: $older times the old run, $newer times the new one"
-    [ "$older" -ge 15 ]
-    [ "$newer" -ge 15 ]
+    echo "$older times the old run, $newer times the new one"
+    [ "$older" -ge $((15 / $1)) ]
+    [ "$newer" -ge $((15 / $1)) ]
+}
+
+@test "--force, killed before every third call: --resume finds the old run or the new one, whole" {
+    kill_force 3
+}
+
+# bats test_tags=long
+@test "--force, killed before each single call" {
+    kill_force 1
 }
 
 @test "if files cannot be nameless, what a kill leaves goes at the next start" {

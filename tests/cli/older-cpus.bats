@@ -1,5 +1,6 @@
 # The same programs on CPUs that lack vectors that this one may have, in QEMU's user mode.
 load helpers
+# bats file_tags=long
 
 CHECKPOINT=checkpoint.safetensors.zst
 
