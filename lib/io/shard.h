@@ -76,8 +76,8 @@ typedef struct nnclr_shard_set nnclr_shard_set;
  * frames, or of another kind is refused with the reason. An empty set (no record) is refused. */
 nnclr_shard_set *nnclr_shard_set_open(const char *const *paths, size_t count, uint64_t cache_bytes,
                                       nnclr_error *e);
-/* The same for files that are open; the set takes each of them and leaves it closed, also on
- * failure. */
+/* The same for files that are open, as nnclr_pictures_open has them; the set takes each of them and
+ * leaves it closed, also on failure. */
 nnclr_shard_set *nnclr_shard_set_open_inputs(nnclr_input *inputs, size_t count,
                                              uint64_t cache_bytes, nnclr_error *e);
 void nnclr_shard_set_close(nnclr_shard_set *set); /* NULL is fine */
@@ -104,8 +104,6 @@ size_t nnclr_shard_set_frame(const nnclr_shard_set *set, size_t i);
 /* From now on a frame is kept, whatever cache_bytes says, until an epoch has read all its records:
  * for an order that dwells on few frames and reads each record once. Before any thread reads. */
 bool nnclr_shard_set_dwell(nnclr_shard_set *set, nnclr_error *e);
-/* Frames that are kept like that now. */
-size_t nnclr_shard_set_frames_held(const nnclr_shard_set *set);
 /* What a checkpoint remembers of the data: an array with {"records", "crc32"} of each file (of each
  * part of a concatenated one, so that `cat a b` and a, b are the same data). Owned by the caller.
  */
@@ -116,7 +114,5 @@ nnclr_json *nnclr_shard_set_metadata(const nnclr_shard_set *set, const nnclr_jso
                                      nnclr_error *e);
 /* Bytes of all frames, decompressed: what a cache would hold. */
 uint64_t nnclr_shard_set_bytes(const nnclr_shard_set *set);
-/* Frames decompressed so far: a test shows that one record costs one frame. */
-uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set);
 
 #endif

@@ -116,4 +116,10 @@ bool nnclr_shard_scan(nnclr_shard_file *file, nnclr_error *e);
 /* Takes the input, which is not open from then on. */
 bool nnclr_shard_file_open(nnclr_input *from, nnclr_shard_file *file, nnclr_error *e);
 
+/* ---- shard_set.c: what reading costs, which tests bound ---- */
+
+/* Frames decompressed so far, and frames that nnclr_shard_set_dwell keeps now. */
+uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set);
+size_t nnclr_shard_set_frames_held(const nnclr_shard_set *set);
+
 #endif

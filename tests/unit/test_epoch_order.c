@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "image/encode.h"
 #include "image/loader.h"
+#include "io/shard_parts.h"
 #include "tests/unit/scratch.h"
 
 enum {

@@ -1,7 +1,7 @@
 /* The cache of a set of shards takes no memory that is not there. This file says what is there: its
  * functions replace those of base/available_memory.c. */
 #include "base/available_memory.h"
-#include "io/shard.h"
+#include "io/shard_parts.h"
 #include "tests/unit/check.h"
 #include "tests/unit/scratch.h"
 
