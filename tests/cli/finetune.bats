@@ -14,8 +14,8 @@ setup() {
     from=$BATS_FILE_TMPDIR/pre/$CHECKPOINT
 }
 
-teardown() { # what a failed test left running
-    [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
+teardown() {
+    end_left_running
 }
 
 finetune() { # [option...]
@@ -158,23 +158,10 @@ weights() { # RUN: what it learned, without its data and names
         rm -rf cut
         # It stops itself before it writes a line of the metrics, so that it cannot be at its end
         # already.
-        python3 -c '
-import signal, os, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])' env NNCLR_INJECT=write:14:stop NNCLR_INJECT_FOLDER="$PWD/cut" LD_PRELOAD="$INJECT" \
-            ASAN_OPTIONS="verify_asan_link_order=0:${ASAN_OPTIONS-}" \
-            nnclr-finetune -q -m "$from" --batch 8 --lr 0.5 --steps 40 -o cut s.tar.zst 3>&- &
-        pid=$!
-        for _ in $(seq 5000); do
-            if grep -q '^State:.T' "/proc/$pid/status"; then break; fi
-            sleep 0.02
-        done
-        kill -$signal $pid
-        kill -CONT $pid
-        code=0
-        wait $pid || code=$?
-        pid=
-        [ $code -eq "$([ $signal = TERM ] && echo 75 || echo 130)" ]
+        stop_below="cut" start write:14:stop \
+            nnclr-finetune -q -m "$from" --batch 8 --lr 0.5 --steps 40 -o cut s.tar.zst
+        send $signal
+        ends_with "$([ $signal = TERM ] && echo 75 || echo 130)"
         [ ! -e cut/DONE ]
         diff <(step_of cut/$CHECKPOINT) <(tail -1 cut/metrics.jsonl | jq .step)
         expect 0 nnclr-finetune -q --resume -o cut

@@ -53,6 +53,14 @@ make_shard() { # NAME COUNT
     cp "$packed" "$BATS_TEST_TMPDIR/$1.tar.zst"
 }
 
+# In the folder of the file, for setup_file: a shard, a run on it, and the rows of its pixels.
+make_run() { # EMBEDDINGS
+    cd "$BATS_FILE_TMPDIR" || return
+    nnclr-prep -q -o s.tar.zst "$(shapes 40)"
+    nnclr-pretrain -q $TINY --steps 1 -o run s.tar.zst
+    nnclr-embed -q --pixels 2 -o "$1" s.tar.zst
+}
+
 # CIFAR-10's archive as it is published, with five times TRAIN and once TEST pictures. Picture i has
 # label i modulo ten; its bytes are the class's name again and again, the last third its own.
 cifar10_binary() { # FILE TRAIN TEST
@@ -161,6 +169,60 @@ injected() { # PLAN COMMAND...
     shift
     env NNCLR_INJECT="$plan" NNCLR_INJECT_FOLDER="$PWD" LD_PRELOAD="$INJECT" \
         ASAN_OPTIONS="verify_asan_link_order=0:${ASAN_OPTIONS-}" "$@"
+}
+
+# ---- programs that are stopped, or left running ----
+
+# Starts the command so that it stops itself at the calls of PLAN on files below run/, or below
+# $stop_below; $pid. A shell starts background commands with INT ignored; python gives it back.
+start_unwatched() { # PLAN COMMAND...
+    INJECT=$INJECT python3 -c '
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.environ.update(NNCLR_INJECT=sys.argv[1], NNCLR_INJECT_FOLDER=os.path.abspath(sys.argv[2]),
+                  LD_PRELOAD=os.environ["INJECT"],
+                  ASAN_OPTIONS="verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", ""))
+os.execvp(sys.argv[3], sys.argv[3:])' "$1" "${stop_below:-run}" "${@:2}" 3>&- &
+    pid=$!
+}
+
+start() { # PLAN COMMAND...: until it has stopped
+    start_unwatched "$@"
+    until_stopped
+}
+
+is_stopped() { # PID
+    grep -q '^State:.T' "/proc/$1/status" 2>/dev/null
+}
+
+until_stopped() {
+    for _ in $(seq 2000); do
+        if is_stopped "$pid"; then return; fi
+        sleep 0.01
+    done
+    echo "never stopped"
+    return 1
+}
+
+# Sends the signals and lets the program go on.
+send() { # [SIGNAL...]
+    local signal
+    for signal in "$@"; do
+        kill "-$signal" "$pid"
+    done
+    kill -CONT "$pid"
+}
+
+ends_with() { # STATUS: that of a shell, 128 + N for signal N
+    local status=0
+    wait "$pid" || status=$?
+    pid=
+    [ "$status" -eq "$1" ] || { echo "exit status $status, not $1"; return 1; }
+}
+
+# In a teardown: what a failed test left running.
+end_left_running() {
+    [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
 }
 
 # Runs a shell command whose standard output is a pipe that nobody reads any more.

@@ -10,8 +10,8 @@ setup() {
     make_shard s 40
 }
 
-teardown() { # what a failed test left running
-    [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
+teardown() {
+    end_left_running
 }
 
 # The run is, to the byte, one that nothing disturbed, and no other file is there.

@@ -5,10 +5,7 @@ load helpers
 TINY="--preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR"
-    nnclr-prep -q -o s.tar.zst "$(shapes 40)"
-    nnclr-pretrain -q $TINY --steps 1 -o run s.tar.zst
-    nnclr-embed -q --pixels 2 -o e.safetensors.zst s.tar.zst
+    make_run e.safetensors.zst
     nnclr-prep -q -o few.tar.zst "$(shapes 10)"
     nnclr-embed -q --pixels 2 -o few.safetensors.zst few.tar.zst
 }

@@ -14,8 +14,8 @@ tiny() { # [option...]
     nnclr-pretrain $TINY "$@"
 }
 
-teardown() { # what a failed test left running
-    [ -z "${run_pid:-}" ] || kill -9 "$run_pid" 2>/dev/null || true
+teardown() {
+    end_left_running
 }
 
 lines() { wc -l <"$1/metrics.jsonl"; }
@@ -235,14 +235,14 @@ nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go
 @test "TERM: a checkpoint and exit 75; INT: a checkpoint and death by SIGINT; USR1: go on" {
     local status
     nnclr-pretrain $TINY -q --steps 100000 -o term s.tar.zst 3>&- &
-    run_pid=$!
+    pid=$!
     wait_for has_lines term 2
-    kill -USR1 $run_pid
+    kill -USR1 $pid
     saved() { [ "$(step_of term/$CHECKPOINT)" -ge 1 ]; }
     wait_for saved
-    kill -TERM $run_pid
+    kill -TERM $pid
     status=0
-    wait $run_pid || status=$?
+    wait $pid || status=$?
     [ $status -eq 75 ]
     diff <(step_of term/$CHECKPOINT) <(lines term)
     # A shell starts background commands with INT ignored; python gives it back.
@@ -411,14 +411,14 @@ END
 
 @test "a run in use is refused" {
     nnclr-pretrain $TINY -q --steps 100000 -o run s.tar.zst 3>&- &
-    run_pid=$!
+    pid=$!
     wait_for has_lines run 1
     expect 2 nnclr-pretrain --resume -o run
-    expect_message nnclr-pretrain "in use by process $run_pid"
+    expect_message nnclr-pretrain "in use by process $pid"
     expect 2 tiny --force --steps 1 -o run s.tar.zst
-    expect_message nnclr-pretrain "in use by process $run_pid"
-    kill -TERM $run_pid
-    wait $run_pid || [ $? -eq 75 ]
+    expect_message nnclr-pretrain "in use by process $pid"
+    kill -TERM $pid
+    wait $pid || [ $? -eq 75 ]
     expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o run
 }
 

@@ -14,8 +14,8 @@ tiny() { # [option...]
     nnclr-pretrain $TINY "$@"
 }
 
-teardown() { # what a failed test left running
-    [ -z "${run_pid:-}" ] || kill -9 "$run_pid" 2>/dev/null || true
+teardown() {
+    end_left_running
 }
 
 probes() { # RUN: step, top-1 and top-5 of each probe
@@ -120,18 +120,17 @@ some_classes() { # NAME COUNT CLASS...
 }
 
 @test "TERM during a probe ends it; the probe is made up for" {
-    for _ in $(seq 400); do cat s.tar.zst; done >long.tar.zst
-    nnclr-pretrain $TINY --steps 5 --probe long.tar.zst -o run s.tar.zst 2>messages 3>&- &
-    run_pid=$!
-    for _ in $(seq 5000); do
-        [ ! -s run/$CHECKPOINT ] || break
-        sleep 0.05
-    done
-    kill -TERM $run_pid
-    local status=0
-    wait $run_pid || status=$?
+    local opening log=$PWD/log
+    cat s.tar.zst s.tar.zst s.tar.zst s.tar.zst >long.tar.zst
+    NNCLR_INJECT_LOG=$log injected read:9999:EIO nnclr-prep -q --list-contents long.tar.zst
+    opening=$(grep -c 'long.tar.zst$' log)
+    # It stops itself at the second read of pictures.
+    stop_below=long.tar.zst start "read:$((opening + 2)):stop" \
+        nnclr-pretrain $TINY --steps 5 --probe long.tar.zst -o run s.tar.zst 2>messages
+    [ -s run/$CHECKPOINT ]
+    send TERM
+    ends_with 75
     cat messages
-    [ $status -eq 75 ]
     grep -q "stopped after step 0 of 5; go on with --resume" messages
     [ ! -s run/metrics.jsonl ]
     expect 0 nnclr-pretrain -q --resume --probe s.tar.zst -o run

@@ -11,58 +11,11 @@ setup() {
     make_shard s 40
 }
 
-teardown() { # what a failed test left running
-    [ -z "${pid:-}" ] || kill -9 "$pid" 2>/dev/null || true
+teardown() {
+    end_left_running
 }
 
 lines() { wc -l <"$1/metrics.jsonl"; }
-
-# Starts the command so that it stops itself at the calls of PLAN; $pid. A shell starts background
-# commands with INT ignored; python gives it back.
-start_unwatched() { # PLAN COMMAND...
-    INJECT=$INJECT python3 -c '
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.environ.update(NNCLR_INJECT=sys.argv[1], NNCLR_INJECT_FOLDER=os.getcwd() + "/run",
-                  LD_PRELOAD=os.environ["INJECT"],
-                  ASAN_OPTIONS="verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", ""))
-os.execvp(sys.argv[2], sys.argv[2:])' "$@" 3>&- &
-    pid=$!
-}
-
-start() { # PLAN COMMAND...: until it has stopped
-    start_unwatched "$@"
-    until_stopped
-}
-
-is_stopped() { # PID
-    grep -q '^State:.T' "/proc/$1/status" 2>/dev/null
-}
-
-until_stopped() {
-    for _ in $(seq 2000); do
-        if is_stopped "$pid"; then return; fi
-        sleep 0.01
-    done
-    echo "never stopped"
-    return 1
-}
-
-# Sends the signals and lets the program go on.
-send() { # [SIGNAL...]
-    local signal
-    for signal in "$@"; do
-        kill "-$signal" "$pid"
-    done
-    kill -CONT "$pid"
-}
-
-ends_with() { # STATUS: that of a shell, 128 + N for signal N
-    local status=0
-    wait "$pid" || status=$?
-    pid=
-    [ "$status" -eq "$1" ] || { echo "exit status $status, not $1"; return 1; }
-}
 
 # Calls that name a file, with --save-every 1steps: 1 run.json, 2 the checkpoint of step 0, 3 that of
 # step 1, and so on.
