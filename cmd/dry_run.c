@@ -8,6 +8,8 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/numbers.h"
+#include "train/objective.h"
+#include "train/run_memory.h"
 #include "train/schedule.h"
 
 static const double seconds_of_steps = 10; /* that are measured */
@@ -52,7 +54,7 @@ typedef struct memory_part {
 } memory_part;
 
 /* Returns the sum. */
-static size_t list_memory(const nnclr_trainer_memory *m, size_t cache, size_t probe,
+static size_t list_memory(const nnclr_run_bytes *m, size_t cache, size_t probe,
                           memory_part out[PARTS]) {
     const memory_part parts[PARTS] = {
         {"weights", m->weights},
@@ -63,7 +65,7 @@ static size_t list_memory(const nnclr_trainer_memory *m, size_t cache, size_t pr
         {"activations", m->activations},
         {"method", m->method},
         {"support_set", m->support},
-        {"views_ahead", m->batches},
+        {"views_ahead", m->views},
         {"cache", cache},
         {"probe", probe},
     };
@@ -183,12 +185,13 @@ __attribute__((format(printf, 3, 4))) static void put_line(nnclr_table *table, c
 }
 
 static void put_method(nnclr_table *table, const nnclr_config *c) {
-    const char *method = nnclr_method_names[c->method.kind];
-    if (c->method.kind == NNCLR_METHOD_FINETUNE)
+    const char *method = nnclr_objective_names[c->objective];
+    const int queue = nnclr_objective_recipe(c).queue;
+    if (c->model.classes > 0)
         put_line(table, "method", "%s: a classifier of %d classes, and the whole network", method,
                  c->model.classes);
-    else if (c->method.kind == NNCLR_METHOD_NNCLR)
-        put_line(table, "method", "%s, with a support set of %d rows", method, c->method.queue);
+    else if (queue > 0)
+        put_line(table, "method", "%s, with a support set of %d rows", method, queue);
     else
         put_line(table, "method", "%s", method);
 }
@@ -253,12 +256,14 @@ static void advise(const dry_run *t, const cost *c) {
 
 bool dry_run_print(const dry_run *t, const nnclr_training_data *data, nnclr_trainer *trainer,
                    nnclr_probe *probe, nnclr_error *e) {
-    const nnclr_trainer_memory m = nnclr_trainer_memory_of(trainer);
     const int64_t parameters =
         (int64_t)nnclr_network_parameter_count(nnclr_trainer_parameters(trainer)->net);
     const bool all = t->json || t->cli->verbosity > 0;
     memory_part parts[PARTS];
+    nnclr_run_bytes m;
     cost c = {.pictures = (int64_t)nnclr_training_data_count(data), .available = t->available};
+    if (!nnclr_run_memory(t->config, (size_t)c.pictures, t->engine, &m, e))
+        return false;
     c.checkpoint = m.weights + m.momentum + m.statistics + m.support;
     c.total =
         list_memory(&m, cached_bytes(data, t->cache), probe ? nnclr_probe_bytes(probe) : 0, parts);

@@ -11,7 +11,7 @@ typedef struct dry_run {
     nnclr_cli *cli;
     bool json; /* all tables in one object */
     const nnclr_config *config;
-    const nnclr_engine *engine;
+    nnclr_engine *engine;
     size_t available; /* bytes, before the run takes any; SIZE_MAX: not known */
     uint64_t cache;   /* the most that the data may hold in memory */
 } dry_run;

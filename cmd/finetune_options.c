@@ -23,8 +23,8 @@ finetune_settings finetune_defaults(const nnclr_command_line *line) {
     nnclr_config *c = &s.run.config;
     *c = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
     nnclr_config_augment(c, NNCLR_AUGMENT_CROP);
-    c->method = (nnclr_method_options){
-        .kind = NNCLR_METHOD_FINETUNE, .temperature = 1, .queue = 1, .neighbours = 1};
+    c->objective = NNCLR_OBJECTIVE_FINETUNE;
+    c->method = (nnclr_method_options){.temperature = 1, .queue = 1, .neighbours = 1};
     c->augment.flip = 0.5;
     c->epochs = fraction && nnclr_parse_real(fraction, 0, 1, &share) && share < few ? 60 : 30;
     c->warmup_epochs = 0;

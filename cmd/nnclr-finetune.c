@@ -182,7 +182,8 @@ static bool prepare_resumed(training_session *t, nnclr_error *e) {
 static bool make_trainer(training_session *t, nnclr_error *e) {
     session *n = session_of(t);
     const training_settings *s = t->settings;
-    const nnclr_trainer_callbacks callbacks = {.probe = n->test && !s->dry_run ? on_test : NULL};
+    const nnclr_trainer_callbacks callbacks = {
+        .probe_kind = n->test && !s->dry_run ? &nnclr_class_probe : NULL, .probe = on_test};
     if (!training_make_trainer(t, callbacks, n->settings->eval_every, e) ||
         (n->test && !nnclr_class_test_plan(n->test, nnclr_trainer_parameters(t->trainer),
                                            &s->config, t->cli->threads, e)))

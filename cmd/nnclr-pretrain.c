@@ -160,7 +160,8 @@ static bool make_trainer(training_session *t, nnclr_error *e) {
     session *n = session_of(t);
     const training_settings *s = t->settings;
     const nnclr_trainer_callbacks callbacks = {.on_warning = s->dry_run ? NULL : on_warning,
-                                               .probe = n->probe ? on_probe : NULL};
+                                               .probe_kind = n->probe ? &nnclr_knn_probe : NULL,
+                                               .probe = on_probe};
     if (!training_make_trainer(t, callbacks, 0, e) ||
         (n->probe && !nnclr_probe_plan(n->probe, nnclr_trainer_parameters(t->trainer), &s->config,
                                        t->cli->threads, e)))

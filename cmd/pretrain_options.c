@@ -6,6 +6,7 @@
 #include "cmd/augment_options.h"
 #include "cmd/option_table.h"
 #include "cmd/prefix_option.h"
+#include "train/objective.h"
 
 /* Those that pre-training offers, of the methods that a configuration may name. */
 static const char *const method_names[] = {"nnclr", "simclr", NULL};
@@ -53,7 +54,7 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                "widths of the predictor's hidden layers; none: no predictor", parse_layers,
                show_layers),
         GROUP("Method"),
-        CHOICE("method", &c->method.kind, method_names,
+        CHOICE("method", &c->objective, method_names,
                "nearest neighbours as positives, or SimCLR without a support set"),
         CHOICE("positive", &c->method.positive, nnclr_positive_names,
                "the nearest neighbour, or the query's own view as a control experiment"),
@@ -136,12 +137,14 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
 pretrain_settings pretrain_defaults(const nnclr_command_line *line) {
     pretrain_settings s = {.run = training_defaults()};
     int lars = option_find(nnclr_lars_names, nnclr_cli_peek(line, "lars"));
-    const char *method = nnclr_cli_peek(line, "method");
+    int method = option_find(method_names, nnclr_cli_peek(line, "method"));
     nnclr_config *config = &s.run.config;
     *config = augment_defaults(line, &s.preset, &s.size);
     if (lars >= 0)
         nnclr_config_lars(config, (nnclr_lars)lars);
-    if (method && strcmp(method, "simclr") == 0)
+    if (method >= 0)
+        config->objective = (nnclr_objective_kind)method;
+    if (!nnclr_objective_of(config)->type->predictor)
         config->model.predictor.count = 0;
     s.swap = config->method.swap;
     s.queue = config->method.queue;
@@ -159,28 +162,13 @@ static void refuse_idle(nnclr_cli *cli, bool idle, const char *const *names, con
 
 static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
     const nnclr_config *c = &s->run.config;
-    bool simclr = c->method.kind == NNCLR_METHOD_SIMCLR;
     refuse_idle(cli, s->views != NULL,
                 (const char *[]){"augment", "jitter", "crop", "flip", "jitter-strength", "jitter-p",
                                  "gray", "blur", "solarize", "cache", "shuffle-window", NULL},
                 "the views of --views are taken as they are; leave it out");
-    refuse_idle(cli, simclr,
-                (const char *[]){"queue", "neighbours", "enqueue", "exclude-self", "include-self",
-                                 "queue-frozen", "positive", "loss", NULL},
-                "--method simclr has no support set, and no positives from one; leave it out, or "
-                "give --method nnclr");
-    refuse_idle(cli, !simclr && c->method.positive == NNCLR_POSITIVE_VIEW,
-                (const char *[]){"neighbours", "exclude-self", "include-self", NULL},
-                "--positive view asks no neighbours; leave it out, or give --positive nn");
-    refuse_idle(cli, c->method.queue_frozen, (const char *[]){"enqueue", NULL},
-                "nothing enters a frozen support set; leave out this or --queue-frozen");
-    refuse_idle(cli, !simclr, (const char *[]){"negatives", NULL},
-                "the negatives of nnclr are the other predictions of the batch; give --method "
-                "simclr with it, or leave it out");
-    refuse_idle(cli, simclr && c->method.negatives == NNCLR_NEGATIVES_ALL,
-                (const char *[]){"swap", NULL},
-                "the loss over all negatives always has both assignments; leave it out, or give "
-                "--negatives opposite");
+    for (const nnclr_idle_option *o = nnclr_objective_of(c)->type->idle; o->option; o++)
+        refuse_idle(cli, !o->when || o->when(&c->method), (const char *[]){o->option, NULL},
+                    o->why);
     refuse_idle(cli, c->optimizer == NNCLR_SGD, (const char *[]){"lars", "trust", NULL},
                 "the optimiser is sgd; leave it out, or give --optimizer lars");
     refuse_idle(cli, c->schedule == NNCLR_CONSTANT, (const char *[]){"final-lr", NULL},

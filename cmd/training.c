@@ -75,7 +75,7 @@ bool training_open_resumed(training_session *n, nnclr_error *e) {
     n->checkpoint = nnclr_checkpoint_open(nnclr_run_checkpoint_path(n->run), &n->info, e);
     if (!n->checkpoint)
         return false;
-    if ((n->info.config.method.kind == NNCLR_METHOD_FINETUNE) != n->program->finetunes)
+    if ((n->info.config.objective == NNCLR_OBJECTIVE_FINETUNE) != n->program->finetunes)
         return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: this is a run of %s: go on with %s --resume",
                           s->folder, n->program->other, n->program->other);
     if (nnclr_run_done(n->run))

@@ -266,10 +266,6 @@ const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e) {
     return &loader->batch;
 }
 
-size_t nnclr_loader_bytes(const nnclr_loader *loader) {
-    return loader->views_bytes;
-}
-
 void nnclr_loader_close(nnclr_loader *loader) {
     if (!loader)
         return;

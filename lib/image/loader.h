@@ -55,8 +55,7 @@ nnclr_loader *nnclr_loader_open_views(nnclr_views *views, const nnclr_loader_opt
 /* NULL with *e set on failure (a record that does not decode names itself), and again on every call
  * after it; NULL with *e left alone after the last step. */
 const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e);
-size_t nnclr_loader_bytes(const nnclr_loader *loader); /* of all views in memory */
-void nnclr_loader_close(nnclr_loader *loader);         /* NULL is fine */
+void nnclr_loader_close(nnclr_loader *loader); /* NULL is fine */
 
 /* Evaluation views of records in order, for embedding: the same machinery without randomness.
  * Batches of at most `batch`, the last one smaller. */

@@ -30,7 +30,7 @@ nnclr_classification *nnclr_classification_create(nnclr_pass *pass, nnclr_error 
         .classes = nnclr_network_value(net, (size_t)logits)->c,
         .logits = logits,
     };
-    c->rows = nnclr_alloc((size_t)pass->n, (size_t)c->classes * sizeof *c->rows, e);
+    c->rows = nnclr_alloc(nnclr_classification_bytes(pass->n, c->classes), 1, e);
     if (c->rows)
         c->squared_norm = engine->table->arena_create(engine, nnclr_real_bytes(engine), e);
     if (c->squared_norm)
@@ -118,6 +118,6 @@ double nnclr_classification_accuracy(const nnclr_classification *c) {
     return c->accuracy;
 }
 
-size_t nnclr_classification_bytes(const nnclr_classification *c) {
-    return (size_t)c->pass->n * (size_t)c->classes * sizeof *c->rows;
+size_t nnclr_classification_bytes(int n, int classes) {
+    return (size_t)n * (size_t)classes * sizeof(double);
 }

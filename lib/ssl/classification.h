@@ -29,7 +29,8 @@ double nnclr_classification_loss(const nnclr_classification *c);
 double nnclr_classification_gradient_norm(const nnclr_classification *c);
 double nnclr_classification_accuracy(const nnclr_classification *c);
 
-size_t nnclr_classification_bytes(const nnclr_classification *c);
+/* Memory of a classification of n pictures, in addition to the pass. */
+size_t nnclr_classification_bytes(int n, int classes);
 
 /* -log softmax(logits)[label] of one row; `probability` [classes] becomes the softmax, and may be
  * `logits`. */

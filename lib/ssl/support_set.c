@@ -147,8 +147,8 @@ void nnclr_support_set_embeddings(const nnclr_support_set *s, nnclr_dtype type, 
                type, host);
 }
 
-size_t nnclr_support_set_bytes(const nnclr_support_set *s) {
+size_t nnclr_support_set_bytes(const nnclr_engine *engine, int m, int d) {
     size_t row =
-        (size_t)s->d * nnclr_real_bytes(s->engine) + 3 * sizeof(int64_t); /* record, label, step */
-    return (size_t)s->m * row;
+        (size_t)d * nnclr_real_bytes(engine) + 3 * sizeof(int64_t); /* record, label, step */
+    return (size_t)m * row;
 }

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/numbers.h"
 #include "train/checkpoint_layout.h"
+#include "train/objective.h"
 #include "train/schedule.h"
 #include "train/training_data.h"
 
@@ -146,7 +147,7 @@ static bool check_queue_shape(const nnclr_tensor_reader *reader, const nnclr_con
                               nnclr_error *e) {
     const nnclr_tensor_info *info = nnclr_tensor_reader_find(reader, "queue.embedding");
     const nnclr_layers *projector = &config->model.projector;
-    if (config->method.kind != NNCLR_METHOD_NNCLR)
+    if (nnclr_objective_recipe(config).queue == 0)
         return true;
     if (!info || info->rank != 2 || info->dims[0] != config->method.queue ||
         info->dims[1] != projector->width[projector->count - 1])

@@ -1,10 +1,12 @@
 #include "train/config.h"
 
+#include "train/objective.h"
+
 const char *const nnclr_preset_names[] = {"imagenet", "cifar", "tiny", NULL};
 const char *const nnclr_augment_names[] = {"byol", "simclr", "crop", "none", NULL};
 const char *const nnclr_jitter_names[] = {"torch", "tf", NULL};
 const char *const nnclr_filter_names[] = {"bilinear", "bicubic", NULL};
-const char *const nnclr_method_names[] = {"nnclr", "simclr", "finetune", NULL};
+const char *const nnclr_objective_names[] = {"nnclr", "simclr", "finetune", NULL};
 const char *const nnclr_positive_names[] = {"nn", "view", NULL};
 const char *const nnclr_negatives_names[] = {"opposite", "all", NULL};
 const char *const nnclr_loss_names[] = {"row", "row+col", NULL};
@@ -25,8 +27,8 @@ static const nnclr_config imagenet = {
                 .filter = NNCLR_BICUBIC,
                 .mean = {0.485f, 0.456f, 0.406f},
                 .std = {0.229f, 0.224f, 0.225f}},
-    .method = {.kind = NNCLR_METHOD_NNCLR,
-               .positive = NNCLR_POSITIVE_NN,
+    .objective = NNCLR_OBJECTIVE_NNCLR,
+    .method = {.positive = NNCLR_POSITIVE_NN,
                .negatives = NNCLR_NEGATIVES_ALL,
                .temperature = 0.1,
                .queue = 98304,
@@ -192,58 +194,9 @@ static bool check_augment(const nnclr_augment *a, nnclr_error *e) {
     return true;
 }
 
-static bool check_queue(const nnclr_config *c, nnclr_error *e) {
-    const nnclr_method_options *method = &c->method;
-    bool both = method->enqueue == NNCLR_ENQUEUE_BOTH;
-    if (method->kind == NNCLR_METHOD_SIMCLR)
-        return true;
-    if (method->queue / (both ? 2 : 1) < c->batch)
-        return nnclr_fail(
-            e, NNCLR_ERROR_USAGE,
-            "a support set of %d rows is smaller than %s of %d: give a larger --queue "
-            "or a smaller --batch",
-            method->queue, both ? "two views of a batch" : "a batch", c->batch);
-    if (method->neighbours > method->queue)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "%d neighbours cannot come from a support set of %d rows",
-                          method->neighbours, method->queue);
-    return true;
-}
-
-static bool check_classifier(const nnclr_config *c, nnclr_error *e) {
-    if (c->model.classes < 1 || c->model.projector.count + c->model.predictor.count > 0)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "fine-tuning trains a classifier, not a projector or a predictor");
-    if (!(c->label_fraction > 0 && c->label_fraction <= 1))
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "a share of %g of the labels is not above 0 and at most 1",
-                          c->label_fraction);
-    return true;
-}
-
-static bool check_method(const nnclr_config *c, nnclr_error *e) {
-    const nnclr_method_options *method = &c->method;
-    if (method->kind == NNCLR_METHOD_FINETUNE)
-        return check_classifier(c, e);
-    if (method->kind == NNCLR_METHOD_NNCLR)
-        return check_queue(c, e);
-    if (c->model.predictor.count > 0)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE, "simclr has no predictor: give --pred none");
-    if (method->positive == NNCLR_POSITIVE_VIEW)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "simclr has no support set to choose a positive from: leave out "
-                          "--positive, or give --method nnclr");
-    if (method->loss != NNCLR_LOSS_ROW)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "the loss of simclr is chosen by --negatives, not by --loss");
-    return true;
-}
-
 bool nnclr_config_check(const nnclr_config *c, nnclr_error *e) {
     if (!check_batch(c, e))
         return false;
-    if (c->model.projector.count < 1 && c->method.kind != NNCLR_METHOD_FINETUNE)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE, "the projector needs at least one layer");
     if (c->augment.size != c->model.size)
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
                           "pictures of size %d do not fit a network for size %d", c->augment.size,
@@ -255,5 +208,5 @@ bool nnclr_config_check(const nnclr_config *c, nnclr_error *e) {
     if (c->steps == 0 && !(c->epochs > 0))
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
                           "nothing to train: --epochs or --steps must be above 0");
-    return check_augment(&c->augment, e) && check_method(c, e);
+    return check_augment(&c->augment, e) && nnclr_objective_of(c)->check(c, e);
 }

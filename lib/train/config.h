@@ -10,8 +10,13 @@
 #include "image/augment.h"
 #include "io/json.h"
 #include "net/model.h"
-#include "ssl/method.h"
+#include "ssl/recipe.h"
 
+typedef enum nnclr_objective_kind {
+    NNCLR_OBJECTIVE_NNCLR,
+    NNCLR_OBJECTIVE_SIMCLR,
+    NNCLR_OBJECTIVE_FINETUNE
+} nnclr_objective_kind;
 typedef enum nnclr_schedule { NNCLR_COSINE, NNCLR_CONSTANT } nnclr_schedule;
 typedef enum nnclr_lr_scale {
     NNCLR_SCALE_LINEAR,
@@ -26,7 +31,8 @@ typedef enum nnclr_preset {
 
 typedef struct nnclr_config {
     nnclr_model_spec model;
-    nnclr_augment augment; /* augment.size == model.size */
+    nnclr_augment augment;          /* augment.size == model.size */
+    nnclr_objective_kind objective; /* "method" */
     nnclr_method_options method;
     int batch;
     int shuffle_window; /* frames that records are drawn from; 0: the whole set */
@@ -43,7 +49,7 @@ typedef struct nnclr_config {
     nnclr_lars lars;
     double momentum, weight_decay, trust;
     uint64_t init_seed, data_seed;
-    /* Only for fine-tuning (method.kind NNCLR_METHOD_FINETUNE, model.classes above 0, no heads): */
+    /* Only for fine-tuning (model.classes above 0, no heads): */
     double head_lr;        /* base rate of the classifier, scaled as lr is */
     double label_fraction; /* of each class's pictures that are trained on */
     bool nesterov;
@@ -61,7 +67,7 @@ typedef enum nnclr_augment_choice {
 extern const char *const nnclr_preset_names[]; /* "imagenet", "cifar", "tiny", NULL */
 extern const char *const nnclr_jitter_names[]; /* "torch", "tf", NULL */
 extern const char *const nnclr_augment_names[],
-    *const nnclr_filter_names[], *const nnclr_method_names[],
+    *const nnclr_filter_names[], *const nnclr_objective_names[],
                                      *const nnclr_positive_names[],
                                          *const nnclr_negatives_names[],
                                              *const nnclr_loss_names[],

@@ -46,7 +46,7 @@ static const field fields[] = {
     {"blur", FIELD_REAL, AT(augment.blur), 0, 1, 2, NULL},
     {"blur_sigma", FIELD_REAL, AT(augment.blur_low), 0, 100, 2, NULL},
     {"solarize", FIELD_REAL, AT(augment.solarize), 0, 1, 2, NULL},
-    {"method", FIELD_CHOICE, AT(method.kind), 0, 0, 1, nnclr_method_names},
+    {"method", FIELD_CHOICE, AT(objective), 0, 0, 1, nnclr_objective_names},
     {"positive", FIELD_CHOICE, AT(method.positive), 0, 0, 1, nnclr_positive_names},
     {"negatives", FIELD_CHOICE, AT(method.negatives), 0, 0, 1, nnclr_negatives_names},
     {"temperature", FIELD_REAL, AT(method.temperature), 1e-6, 1e6, 1, NULL},
@@ -89,7 +89,7 @@ enum {
 };
 
 static int finetune_count(const nnclr_config *config) {
-    return config->method.kind == NNCLR_METHOD_FINETUNE ? FINETUNE_FIELDS : 0;
+    return config->objective == NNCLR_OBJECTIVE_FINETUNE ? FINETUNE_FIELDS : 0;
 }
 
 /* Keys that older versions did not write; a missing one means 0, the first choice. */

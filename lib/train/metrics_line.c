@@ -1,89 +1,87 @@
 #include "train/metrics_line.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/sorted.h"
 #include "io/json.h"
 
-typedef struct named_real {
-    const char *key;
-    double value;
-} named_real;
+#define AT(member) offsetof(nnclr_metrics_line, member)
 
-static bool print(int64_t step, int64_t epoch, const named_real *reals, size_t count,
-                  nnclr_buffer *out, nnclr_error *e) {
+const nnclr_metric nnclr_method_line[] = {
+    {"loss", AT(loss)},
+    {"lr", AT(lr)},
+    {"grad_norm", AT(grad_norm)},
+    {"images_per_s", AT(images_per_s)},
+    {"contrast_acc", AT(method.contrast_acc)},
+    {"nn_sim", AT(method.nn_sim)},
+    {"nn_initial", AT(method.nn_initial)},
+    {"nn_self", AT(method.nn_self)},
+    {"self_present", AT(method.self_present)},
+    {"nn_age", AT(method.nn_age)},
+    {"nn_distinct", AT(method.nn_distinct)},
+    {"nn_acc", AT(method.nn_acc)},
+    {"nn_chance", AT(method.nn_chance)},
+    {"z_rank", AT(method.z_rank)},
+    {"z_spread", AT(method.z_spread)},
+    {"h_std", AT(method.h_std)},
+    {"p_std", AT(method.p_std)},
+    {"batch_spread", AT(batch_spread)},
+    {NULL, 0},
+};
+
+const nnclr_metric nnclr_finetune_line[] = {
+    {"loss", AT(loss)},
+    {"lr", AT(lr)},
+    {"head_lr", AT(head_lr)},
+    {"grad_norm", AT(grad_norm)},
+    {"batch_acc", AT(accuracy)},
+    {"images_per_s", AT(images_per_s)},
+    {NULL, 0},
+};
+
+const nnclr_metrics_line nnclr_metrics_undefined = {
+    .loss = NAN,
+    .lr = NAN,
+    .grad_norm = NAN,
+    .images_per_s = NAN,
+    .accuracy = NAN,
+    .head_lr = NAN,
+    .batch_spread = NAN,
+    .method = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+};
+
+bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nnclr_error *e) {
     nnclr_json *object = nnclr_json_object(e);
-    bool ok = object && nnclr_json_put_int(object, "step", step, e) &&
-              nnclr_json_put_int(object, "epoch", epoch, e);
-    for (size_t i = 0; ok && i < count; i++)
-        ok = nnclr_json_put_real(object, reals[i].key, reals[i].value, e);
+    bool ok = object && nnclr_json_put_int(object, "step", line->step, e) &&
+              nnclr_json_put_int(object, "epoch", line->epoch, e);
+    for (const nnclr_metric *m = line->metrics; ok && m->key; m++)
+        ok = nnclr_json_put_real(object, m->key,
+                                 *(const double *)((const unsigned char *)line + m->offset), e);
     out->size = 0;
     ok = ok && nnclr_json_print(object, false, out, e) && nnclr_buffer_append(out, "\n", 1, e);
     nnclr_json_free(object);
     return ok;
 }
 
-static bool print_finetune(const nnclr_metrics_line *line, nnclr_buffer *out, nnclr_error *e) {
-    const named_real reals[] = {
-        {"loss", line->loss},           {"lr", line->lr},
-        {"head_lr", line->head_lr},     {"grad_norm", line->grad_norm},
-        {"batch_acc", line->batch_acc}, {"images_per_s", line->images_per_s},
-    };
-    return print(line->step, line->epoch, reals, sizeof reals / sizeof *reals, out, e);
-}
+const nnclr_probe_kind nnclr_knn_probe = {
+    .top1 = "probe_top1", .top5 = "probe_top5", .n = "probe_n", .at_start = true};
+const nnclr_probe_kind nnclr_class_probe = {
+    .top1 = "test_top1", .top5 = "test_top5", .loss = "test_loss", .n = "test_n"};
 
-bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nnclr_error *e) {
-    if (line->finetune)
-        return print_finetune(line, out, e);
-    const nnclr_method_metrics *m = &line->method;
-    const named_real reals[] = {
-        {"loss", line->loss},
-        {"lr", line->lr},
-        {"grad_norm", line->grad_norm},
-        {"images_per_s", line->images_per_s},
-        {"contrast_acc", m->contrast_acc},
-        {"nn_sim", m->nn_sim},
-        {"nn_initial", m->nn_initial},
-        {"nn_self", m->nn_self},
-        {"self_present", m->self_present},
-        {"nn_age", m->nn_age},
-        {"nn_distinct", m->nn_distinct},
-        {"nn_acc", m->nn_acc},
-        {"nn_chance", m->nn_chance},
-        {"z_rank", m->z_rank},
-        {"z_spread", m->z_spread},
-        {"h_std", m->h_std},
-        {"p_std", m->p_std},
-        {"batch_spread", line->batch_spread},
-    };
-    return print(line->step, line->epoch, reals, sizeof reals / sizeof *reals, out, e);
-}
-
-bool nnclr_test_print(const nnclr_probe_line *line, nnclr_buffer *out, nnclr_error *e) {
-    nnclr_json *object = nnclr_json_object(e);
-    out->size = 0;
-    bool ok = object && nnclr_json_put_int(object, "step", line->step, e) &&
-              nnclr_json_put_int(object, "epoch", line->epoch, e) &&
-              nnclr_json_put_real(object, NNCLR_TEST_KEY, line->top1, e) &&
-              nnclr_json_put_real(object, "test_top5", line->top5, e) &&
-              nnclr_json_put_real(object, "test_loss", line->loss, e) &&
-              nnclr_json_put_int(object, "test_n", line->n, e) &&
-              nnclr_json_print(object, false, out, e) && nnclr_buffer_append(out, "\n", 1, e);
-    nnclr_json_free(object);
-    return ok;
-}
-
-bool nnclr_probe_print(const nnclr_probe_line *line, nnclr_buffer *out, nnclr_error *e) {
+bool nnclr_probe_print(const nnclr_probe_kind *kind, const nnclr_probe_line *line,
+                       nnclr_buffer *out, nnclr_error *e) {
     nnclr_json *object = nnclr_json_object(e);
     out->size = 0;
     bool ok = object && nnclr_json_put_int(object, "step", line->step, e) &&
               (line->epoch < 0 ? nnclr_json_put_null(object, "epoch", e)
                                : nnclr_json_put_int(object, "epoch", line->epoch, e)) &&
-              nnclr_json_put_real(object, NNCLR_PROBE_KEY, line->top1, e) &&
-              nnclr_json_put_real(object, "probe_top5", line->top5, e) &&
-              nnclr_json_put_int(object, "probe_n", line->n, e) &&
+              nnclr_json_put_real(object, kind->top1, line->top1, e) &&
+              nnclr_json_put_real(object, kind->top5, line->top5, e) &&
+              (!kind->loss || nnclr_json_put_real(object, kind->loss, line->loss, e)) &&
+              nnclr_json_put_int(object, kind->n, line->n, e) &&
               nnclr_json_print(object, false, out, e) && nnclr_buffer_append(out, "\n", 1, e);
     nnclr_json_free(object);
     return ok;

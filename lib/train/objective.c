@@ -1,78 +1,203 @@
 #include "train/objective.h"
 
+#include <math.h>
 #include <string.h>
 
-enum { VIEWS = 2 };
+/* ---- methods: two views, compared with each other and with the support set ---- */
 
-int nnclr_objective_views(const nnclr_config *config) {
-    return config->method.kind == NNCLR_METHOD_FINETUNE ? 1 : VIEWS;
+static int width_of_z(const nnclr_config *config) {
+    const nnclr_layers *projector = &config->model.projector;
+    return projector->width[projector->count - 1];
 }
 
-static bool make_plans(nnclr_objective *o, nnclr_error *e) {
-    nnclr_config head = *o->config;
-    head.lr = head.head_lr;
-    return nnclr_plan_make(o->config, o->records, &o->plan, e) &&
-           nnclr_plan_make(&head, o->records, &o->head_plan, e);
+static bool check_method(const nnclr_config *c, nnclr_error *e) {
+    if (c->model.projector.count < 1)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "the projector needs at least one layer");
+    return nnclr_objective_of(c)->type->check(&c->method, c->batch, c->model.predictor.count > 0,
+                                              e);
 }
 
-bool nnclr_objective_create(nnclr_objective *o, const nnclr_config *config, int64_t records,
-                            const nnclr_method_parts *parts, nnclr_error *e) {
-    *o = (nnclr_objective){.config = config, .parts = *parts, .records = records};
-    if (!make_plans(o, e))
+static size_t method_bytes(const nnclr_config *config, const nnclr_engine *engine) {
+    const nnclr_recipe recipe = nnclr_objective_recipe(config);
+    return nnclr_method_bytes(&recipe, engine, config->batch, 1, width_of_z(config));
+}
+
+static bool create_method(nnclr_objective *o, nnclr_error *e) {
+    const nnclr_config *config = o->config;
+    const nnclr_recipe recipe = nnclr_objective_recipe(config);
+    if (recipe.queue > 0 &&
+        !nnclr_support_set_create(&o->support, o->pass->parameters->engine, recipe.queue,
+                                  width_of_z(config), config->init_seed, e))
         return false;
-    if (config->method.kind == NNCLR_METHOD_FINETUNE)
-        o->classification = nnclr_classification_create(parts->pass, e);
-    else
-        o->method = nnclr_method_create(&config->method, parts, e);
-    return o->method || o->classification;
-}
-
-void nnclr_objective_free(nnclr_objective *o) {
-    nnclr_method_free(o->method);
-    nnclr_classification_free(o->classification);
-    *o = (nnclr_objective){0};
-}
-
-size_t nnclr_objective_bytes(const nnclr_objective *o) {
-    return o->method ? nnclr_method_bytes(o->method)
-                     : nnclr_classification_bytes(o->classification);
-}
-
-bool nnclr_objective_compute(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e) {
-    return o->method
-               ? nnclr_method_compute(o->method, batch, e)
-               : nnclr_classification_compute(o->classification, batch->views, batch->label, e);
-}
-
-double nnclr_objective_loss(const nnclr_objective *o) {
-    return o->method ? nnclr_method_loss(o->method) : nnclr_classification_loss(o->classification);
-}
-
-double nnclr_objective_gradient_norm(const nnclr_objective *o) {
-    return o->method ? nnclr_method_gradient_norm(o->method)
-                     : nnclr_classification_gradient_norm(o->classification);
-}
-
-bool nnclr_objective_measure(nnclr_objective *o, const nnclr_method_batch *batch, uint32_t epoch,
-                             nnclr_metrics_line *line, nnclr_buffer *scratch, nnclr_error *e) {
-    *line = (nnclr_metrics_line){
-        .step = batch->step,
-        .epoch = epoch,
-        .loss = nnclr_objective_loss(o),
-        .grad_norm = nnclr_objective_gradient_norm(o),
-        .lr = nnclr_plan_rate(&o->plan, batch->step - 1),
+    const nnclr_method_parts parts = {
+        .pass = o->pass,
+        .communicator = o->communicator,
+        .support = nnclr_objective_support(o),
+        .seed = config->data_seed,
     };
-    if (o->method)
-        return nnclr_batch_spread(batch->record, o->config->batch, o->records, &line->batch_spread,
-                                  scratch, e) &&
-               nnclr_method_measure(o->method, batch, &line->method, e);
-    line->finetune = true;
-    line->head_lr = nnclr_plan_rate(&o->head_plan, batch->step - 1);
-    line->batch_acc = nnclr_classification_accuracy(o->classification);
+    o->state = nnclr_method_create(&recipe, &parts, e);
+    return o->state != NULL;
+}
+
+static void free_method(nnclr_objective *o) {
+    nnclr_method_free(o->state);
+}
+
+static bool compute_method(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e) {
+    if (!nnclr_method_compute(o->state, batch, e))
+        return false;
+    o->loss = nnclr_method_loss(o->state);
+    o->gradient_norm = nnclr_method_gradient_norm(o->state);
     return true;
 }
 
-/* The classifier's segments are the last ones. */
+static bool measure_method(nnclr_objective *o, const nnclr_method_batch *batch,
+                           nnclr_metrics_line *line, nnclr_error *e) {
+    if (!nnclr_batch_spread(batch->record, o->pass->n, o->records, &line->batch_spread, &o->scratch,
+                            e) ||
+        !nnclr_method_measure(o->state, batch, &line->method, e))
+        return false;
+    line->accuracy = line->method.nn_acc;
+    return true;
+}
+
+static bool enqueue(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e) {
+    return nnclr_method_enqueue(o->state, batch, e);
+}
+
+/* ---- fine-tuning: one view, and its label ---- */
+
+static bool check_classifier(const nnclr_config *c, nnclr_error *e) {
+    if (c->model.classes < 1 || c->model.projector.count + c->model.predictor.count > 0)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "fine-tuning trains a classifier, not a projector or a predictor");
+    if (!(c->label_fraction > 0 && c->label_fraction <= 1))
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "a share of %g of the labels is not above 0 and at most 1",
+                          c->label_fraction);
+    return true;
+}
+
+static size_t classifier_bytes(const nnclr_config *config, const nnclr_engine *engine) {
+    (void)engine;
+    return nnclr_classification_bytes(config->batch, config->model.classes);
+}
+
+static bool create_classifier(nnclr_objective *o, nnclr_error *e) {
+    o->state = nnclr_classification_create(o->pass, e);
+    return o->state != NULL;
+}
+
+static void free_classifier(nnclr_objective *o) {
+    nnclr_classification_free(o->state);
+}
+
+static bool compute_classifier(nnclr_objective *o, const nnclr_method_batch *batch,
+                               nnclr_error *e) {
+    if (!nnclr_classification_compute(o->state, batch->views, batch->label, e))
+        return false;
+    o->loss = nnclr_classification_loss(o->state);
+    o->gradient_norm = nnclr_classification_gradient_norm(o->state);
+    return true;
+}
+
+static bool measure_classifier(nnclr_objective *o, const nnclr_method_batch *batch,
+                               nnclr_metrics_line *line, nnclr_error *e) {
+    (void)e;
+    line->head_lr = nnclr_plan_rate(&o->head_plan, batch->step - 1);
+    line->accuracy = nnclr_classification_accuracy(o->state);
+    return true;
+}
+
+static bool nothing_remains(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e) {
+    (void)o, (void)batch, (void)e;
+    return true;
+}
+
+/* ---- the table ---- */
+
+#define METHOD(method)                                                                             \
+    {                                                                                              \
+        .views = NNCLR_VIEWS, .check = check_method, .bytes = method_bytes,                        \
+        .create = create_method, .free = free_method, .compute = compute_method,                   \
+        .measure = measure_method, .finish = enqueue, .metrics = nnclr_method_line,                \
+        .type = &(method)                                                                          \
+    }
+
+static const nnclr_objective_table tables[] = {
+    [NNCLR_OBJECTIVE_NNCLR] = METHOD(nnclr_method_nnclr),
+    [NNCLR_OBJECTIVE_SIMCLR] = METHOD(nnclr_method_simclr),
+    [NNCLR_OBJECTIVE_FINETUNE] = {.views = 1,
+                                  .check = check_classifier,
+                                  .bytes = classifier_bytes,
+                                  .create = create_classifier,
+                                  .free = free_classifier,
+                                  .compute = compute_classifier,
+                                  .measure = measure_classifier,
+                                  .finish = nothing_remains,
+                                  .metrics = nnclr_finetune_line},
+};
+
+const nnclr_objective_table *nnclr_objective_of(const nnclr_config *config) {
+    return &tables[config->objective];
+}
+
+nnclr_recipe nnclr_objective_recipe(const nnclr_config *config) {
+    const nnclr_method_type *type = nnclr_objective_of(config)->type;
+    return type ? type->recipe(&config->method) : (nnclr_recipe){.term_count = 0};
+}
+
+/* ---- what all have ---- */
+
+static bool create(nnclr_objective *o, nnclr_error *e) {
+    nnclr_config head = *o->config;
+    head.lr = head.head_lr;
+    return nnclr_plan_make(o->config, o->records, &o->plan, e) &&
+           nnclr_plan_make(&head, o->records, &o->head_plan, e) && o->table->create(o, e);
+}
+
+bool nnclr_objective_create(nnclr_objective *o, const nnclr_config *config, int64_t records,
+                            nnclr_pass *pass, nnclr_communicator *communicator, nnclr_error *e) {
+    *o = (nnclr_objective){.table = nnclr_objective_of(config),
+                           .config = config,
+                           .pass = pass,
+                           .communicator = communicator,
+                           .records = records};
+    if (create(o, e))
+        return true;
+    nnclr_objective_free(o);
+    return false;
+}
+
+void nnclr_objective_free(nnclr_objective *o) {
+    if (o->state)
+        o->table->free(o);
+    nnclr_support_set_free(&o->support);
+    nnclr_buffer_free(&o->scratch);
+    *o = (nnclr_objective){0};
+}
+
+nnclr_support_set *nnclr_objective_support(nnclr_objective *o) {
+    return o->support.search ? &o->support : NULL;
+}
+
+bool nnclr_objective_compute(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e) {
+    return o->table->compute(o, batch, e);
+}
+
+bool nnclr_objective_measure(nnclr_objective *o, const nnclr_method_batch *batch, uint32_t epoch,
+                             nnclr_metrics_line *line, nnclr_error *e) {
+    *line = nnclr_metrics_undefined;
+    line->metrics = o->table->metrics;
+    line->step = batch->step;
+    line->epoch = epoch;
+    line->loss = o->loss;
+    line->grad_norm = o->gradient_norm;
+    line->lr = nnclr_plan_rate(&o->plan, batch->step - 1);
+    return o->table->measure(o, batch, line, e);
+}
+
+/* The classifier's segments are the last ones, if there is one. */
 static size_t count_backbone(const nnclr_segment *segments, size_t count) {
     size_t i = 0;
     while (i < count && strncmp(segments[i].name, "fc.", 3) != 0)
@@ -82,9 +207,10 @@ static size_t count_backbone(const nnclr_segment *segments, size_t count) {
 
 void nnclr_objective_update(nnclr_objective *o, const nnclr_method_batch *batch) {
     const nnclr_config *config = o->config;
-    const nnclr_parameters *p = o->parts.pass->parameters;
-    nnclr_engine *engine = o->parts.engine;
-    size_t count = nnclr_network_segment_count(p->net);
+    const nnclr_parameters *p = o->pass->parameters;
+    const nnclr_segment *segments = nnclr_network_segments(p->net);
+    const size_t count = nnclr_network_segment_count(p->net),
+                 backbone = count_backbone(segments, count);
     nnclr_update call = {
         .optimizer = config->optimizer,
         .lars = config->lars,
@@ -93,23 +219,22 @@ void nnclr_objective_update(nnclr_objective *o, const nnclr_method_batch *batch)
         .nesterov = config->nesterov,
         .weight_decay = config->weight_decay,
         .trust = config->trust,
-        .segments = nnclr_network_segments(p->net),
-        .segment_count = count,
+        .segments = segments,
+        .segment_count = backbone,
         .weights = p->weights,
         .velocity = p->velocity,
         .gradients = p->gradients,
     };
-    if (o->classification)
-        call.segment_count = count_backbone(call.segments, count);
-    engine->table->update(engine, &call);
-    if (!o->classification)
-        return;
-    call.segments += call.segment_count;
-    call.segment_count = count - call.segment_count;
-    call.lr = nnclr_plan_rate(&o->head_plan, batch->step - 1);
-    engine->table->update(engine, &call);
+    p->engine->table->update(p->engine, &call);
+    if (backbone < count) {
+        call.segments += backbone;
+        call.segment_count = count - backbone;
+        call.lr = nnclr_plan_rate(&o->head_plan, batch->step - 1);
+        p->engine->table->update(p->engine, &call);
+    }
+    nnclr_pass_pack(o->pass);
 }
 
-bool nnclr_objective_conclude(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e) {
-    return !o->method || nnclr_method_enqueue(o->method, batch, e);
+bool nnclr_objective_finish(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e) {
+    return o->table->finish(o, batch, e);
 }

@@ -1,5 +1,6 @@
-/* What the steps of a run minimise, and the optimiser's step: the loss of a method on two views of
- * each picture, or in fine-tuning, that of the classifier on one view. */
+/* What the steps of a run minimise, and the optimiser's step. Each kind of objective is a row of a
+ * table: the loss of a method on two views of each picture, or that of a classifier on one; the
+ * trainer does not ask which it has. One thread drives an objective. */
 #ifndef NNCLR_TRAIN_OBJECTIVE_H
 #define NNCLR_TRAIN_OBJECTIVE_H
 
@@ -9,35 +10,58 @@
 #include "train/metrics_line.h"
 #include "train/schedule.h"
 
-typedef struct nnclr_objective {
-    const nnclr_config *config;
-    nnclr_method_parts parts;
-    nnclr_method *method;                 /* one of the two, */
-    nnclr_classification *classification; /* the other is NULL */
-    nnclr_plan plan, head_plan;           /* head_plan: of the classifier's rate */
-    int64_t records;                      /* that are trained on */
-} nnclr_objective;
+typedef struct nnclr_objective nnclr_objective;
 
-/* Views of each picture that a step takes: groups of the network's execution. */
-int nnclr_objective_views(const nnclr_config *config);
+typedef struct nnclr_objective_table {
+    int views; /* of each picture: groups of the pass */
+    /* Refuses contradictions of its part of a configuration: one sentence, a usage error. */
+    bool (*check)(const nnclr_config *config, nnclr_error *e);
+    /* Memory of an objective in addition to pass and support set. */
+    size_t (*bytes)(const nnclr_config *config, const nnclr_engine *engine);
+    bool (*create)(nnclr_objective *o, nnclr_error *e); /* o->state */
+    void (*free)(nnclr_objective *o);
+    /* Forward, loss and backward of a batch: gradients, and o->loss and o->gradient_norm. */
+    bool (*compute)(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e);
+    /* Its numbers of the last compute. */
+    bool (*measure)(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_metrics_line *line,
+                    nnclr_error *e);
+    /* What remains to be done after the optimiser's step. */
+    bool (*finish)(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e);
+    const nnclr_metric *metrics;   /* that a line has */
+    const nnclr_method_type *type; /* of the methods; NULL: of the classifier */
+} nnclr_objective_table;
 
-/* `config` and what is in `parts` stay the caller's and must outlive the objective. */
+/* That of a configuration. */
+const nnclr_objective_table *nnclr_objective_of(const nnclr_config *config);
+/* The recipe of its method; all zeros, so without a support set, if it is not one. */
+nnclr_recipe nnclr_objective_recipe(const nnclr_config *config);
+
+struct nnclr_objective {
+    const nnclr_objective_table *table;
+    const nnclr_config *config; /* the caller's, as are the next two */
+    nnclr_pass *pass;
+    nnclr_communicator *communicator;
+    nnclr_support_set support;
+    void *state;                /* the table's own */
+    nnclr_plan plan, head_plan; /* of the rates: the network's, and the classifier's */
+    int64_t records;            /* that are trained on */
+    nnclr_buffer scratch;       /* for measuring */
+    double loss, gradient_norm; /* of the last compute */
+};
+
+/* `config`, `pass` (of the objective's views) and `communicator` must outlive the objective. */
 bool nnclr_objective_create(nnclr_objective *o, const nnclr_config *config, int64_t records,
-                            const nnclr_method_parts *parts, nnclr_error *e);
+                            nnclr_pass *pass, nnclr_communicator *communicator, nnclr_error *e);
 void nnclr_objective_free(nnclr_objective *o); /* a zeroed one is fine */
-size_t nnclr_objective_bytes(const nnclr_objective *o);
+/* NULL: it has none. */
+nnclr_support_set *nnclr_objective_support(nnclr_objective *o);
 
-/* Forward, loss and backward of a batch, as nnclr_method_compute. */
 bool nnclr_objective_compute(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e);
-double nnclr_objective_loss(const nnclr_objective *o);
-double nnclr_objective_gradient_norm(const nnclr_objective *o);
-/* The line of the metrics for the last compute, except images_per_s; call it before the update.
- * `scratch` is emptied. */
+/* The line of the metrics for the last compute, except images_per_s; call it before the update. */
 bool nnclr_objective_measure(nnclr_objective *o, const nnclr_method_batch *batch, uint32_t epoch,
-                             nnclr_metrics_line *line, nnclr_buffer *scratch, nnclr_error *e);
-/* The optimiser's step of that batch. */
+                             nnclr_metrics_line *line, nnclr_error *e);
+/* The optimiser's step of that batch, and packing. */
 void nnclr_objective_update(nnclr_objective *o, const nnclr_method_batch *batch);
-/* What a method does after that: nnclr_method_enqueue. */
-bool nnclr_objective_conclude(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e);
+bool nnclr_objective_finish(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e);
 
 #endif

@@ -8,56 +8,64 @@
 /* With fewer pictures the statistics of a micro-batch say little. */
 enum { LEAST_MICRO_BATCH = 8 };
 
-/* Adds to a sum that saturates at SIZE_MAX. */
-static void add(size_t *sum, size_t count, size_t bytes) {
-    size_t product;
-    if (!nnclr_size_mul(count, bytes, &product) || !nnclr_size_add(*sum, product, sum))
-        *sum = SIZE_MAX;
-}
-
-static void add_method(const nnclr_config *c, size_t real, size_t *sum) {
+/* That of the support set and of the loss's rows and similarities. */
+static void measure_objective(const nnclr_config *c, const nnclr_engine *engine,
+                              nnclr_run_bytes *b) {
     const nnclr_layers *projector = &c->model.projector;
-    if (c->method.kind == NNCLR_METHOD_FINETUNE || projector->count == 0)
-        return;
-    size_t d = (size_t)projector->width[projector->count - 1], n = (size_t)c->batch;
-    add(sum, n, n * real);     /* similarities */
-    add(sum, 4 * n, d * real); /* rows and their gradients */
-    if (c->method.kind == NNCLR_METHOD_NNCLR)
-        add(sum, (size_t)c->method.queue, d * real + 3 * sizeof(int64_t));
+    const int queue = nnclr_objective_recipe(c).queue;
+    b->method = nnclr_objective_of(c)->bytes(c, engine);
+    if (queue > 0)
+        b->support = nnclr_support_set_bytes(engine, queue, projector->width[projector->count - 1]);
 }
 
-static void add_views(const nnclr_config *c, size_t records, size_t *sum) {
-    size_t depth = NNCLR_BATCHES_AHEAD + 1, batches = records / (size_t)c->batch + 1;
-    size_t side = (size_t)c->model.size, views = (size_t)nnclr_objective_views(c);
-    add(sum, (depth < batches ? depth : batches) * views * (size_t)c->batch,
-        3 * side * side * sizeof(float));
-}
-
-static bool add_pass(const nnclr_config *c, const nnclr_network *net, nnclr_engine *engine,
-                     size_t *sum, nnclr_error *e) {
-    nnclr_pass_bytes bytes;
-    if (!nnclr_pass_measure(net, engine, nnclr_objective_views(c), c->batch,
-                            nnclr_config_micro_batch(c), &bytes, e))
-        return false;
-    add(sum, 1, bytes.backbone);
-    add(sum, 1, bytes.rest);
-    return true;
+/* As the loader has them: no more than those of an epoch, and one of the next. */
+static size_t views_bytes(const nnclr_config *c, size_t records) {
+    const size_t depth = NNCLR_BATCHES_AHEAD + 1, batches = records / (size_t)c->batch + 1,
+                 side = (size_t)c->model.size, views = (size_t)nnclr_objective_of(c)->views;
+    size_t pictures, bytes;
+    if (!nnclr_size_mul((depth < batches ? depth : batches) * views, (size_t)c->batch, &pictures) ||
+        !nnclr_size_mul(pictures, 3 * side * side * sizeof(float), &bytes))
+        return SIZE_MAX;
+    return bytes;
 }
 
 bool nnclr_run_memory(const nnclr_config *config, size_t records, nnclr_engine *engine,
-                      size_t *bytes, nnclr_error *e) {
+                      nnclr_run_bytes *bytes, nnclr_error *e) {
     const size_t real = nnclr_real_bytes(engine);
     nnclr_network *net = nnclr_model_build(&config->model, e);
-    *bytes = 0;
-    bool ok = net && add_pass(config, net, engine, bytes, e);
+    nnclr_pass_bytes pass;
+    *bytes = (nnclr_run_bytes){0};
+    bool ok = net && nnclr_pass_measure(net, engine, nnclr_objective_of(config)->views,
+                                        config->batch, nnclr_config_micro_batch(config), &pass, e);
     if (ok) {
-        add(bytes, 3 * nnclr_network_parameter_count(net), real);
-        add(bytes, nnclr_network_statistic_count(net), real);
-        add_method(config, real, bytes);
-        add_views(config, records, bytes);
+        bytes->weights = bytes->gradients = bytes->momentum =
+            nnclr_network_parameter_count(net) * real;
+        bytes->statistics = nnclr_network_statistic_count(net) * real;
+        bytes->backbone = pass.backbone;
+        bytes->activations = pass.rest;
+        bytes->views = views_bytes(config, records);
+        measure_objective(config, engine, bytes);
     }
     nnclr_network_free(net);
     return ok;
+}
+
+size_t nnclr_run_bytes_sum(const nnclr_run_bytes *b) {
+    const size_t parts[] = {b->weights,     b->gradients, b->momentum, b->statistics, b->backbone,
+                            b->activations, b->method,    b->support,  b->views};
+    size_t sum = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (!nnclr_size_add(sum, parts[i], &sum))
+            return SIZE_MAX;
+    return sum;
+}
+
+/* Of a run whose memory cannot even be measured: more than there is. */
+static size_t need_of(const nnclr_config *config, size_t records, nnclr_engine *engine) {
+    nnclr_error unused = NNCLR_NO_ERROR;
+    nnclr_run_bytes bytes;
+    return nnclr_run_memory(config, records, engine, &bytes, &unused) ? nnclr_run_bytes_sum(&bytes)
+                                                                      : SIZE_MAX;
 }
 
 /* The largest divisor of the batch, below the current micro-batch, with which the run fits; 0:
@@ -65,7 +73,6 @@ bool nnclr_run_memory(const nnclr_config *config, size_t records, nnclr_engine *
 static int fitting_micro_batch(const nnclr_config *config, size_t records, nnclr_engine *engine,
                                size_t available, size_t *bytes) {
     nnclr_config c = *config;
-    nnclr_error unused = NNCLR_NO_ERROR;
     int now = c.micro_batch > 0 && c.micro_batch < c.batch ? c.micro_batch : c.batch;
     int low = LEAST_MICRO_BATCH - 1, high = now; /* fits, or is not known to; does not fit */
     int best = 0;
@@ -78,8 +85,8 @@ static int fitting_micro_batch(const nnclr_config *config, size_t records, nnclr
             continue;
         }
         c.micro_batch = size;
-        size_t need;
-        if (nnclr_run_memory(&c, records, engine, &need, &unused) && need <= available) {
+        const size_t need = need_of(&c, records, engine);
+        if (need <= available) {
             best = size;
             *bytes = need;
             low = middle;
@@ -93,10 +100,10 @@ static int fitting_micro_batch(const nnclr_config *config, size_t records, nnclr
 /* The first preset that would fit; NULL: none. */
 static const char *fitting_preset(size_t records, nnclr_engine *engine, size_t available,
                                   size_t *bytes) {
-    nnclr_error unused = NNCLR_NO_ERROR;
     for (int i = 0; nnclr_preset_names[i]; i++) {
         const nnclr_config c = nnclr_config_preset((nnclr_preset)i);
-        if (nnclr_run_memory(&c, records, engine, bytes, &unused) && *bytes <= available)
+        *bytes = need_of(&c, records, engine);
+        if (*bytes <= available)
             return nnclr_preset_names[i];
     }
     return NULL;
@@ -108,14 +115,16 @@ static double gib(size_t bytes) {
 
 bool nnclr_run_fits(const nnclr_config *config, size_t records, nnclr_engine *engine,
                     size_t available, nnclr_error *e) {
-    size_t need, less, small;
-    if (!nnclr_run_memory(config, records, engine, &need, e))
+    size_t less, small;
+    nnclr_run_bytes bytes;
+    if (!nnclr_run_memory(config, records, engine, &bytes, e))
         return false;
+    const size_t need = nnclr_run_bytes_sum(&bytes);
     if (need <= available)
         return true;
     char micro[80] = "", preset[80] = "";
     int size = fitting_micro_batch(config, records, engine, available, &less);
-    const char *name = config->method.kind == NNCLR_METHOD_FINETUNE
+    const char *name = config->objective == NNCLR_OBJECTIVE_FINETUNE
                            ? NULL
                            : fitting_preset(records, engine, available, &small);
     if (size > 0)

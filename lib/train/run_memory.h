@@ -11,11 +11,21 @@
 /* Batches of views that the loader of a run keeps ready. */
 enum { NNCLR_BATCHES_AHEAD = 2 };
 
-/* The least number of bytes that training by this configuration on `records` pictures takes:
- * weights, the planned memory of the network, views, support set, similarities. Without the data's
- * cache. */
+/* Bytes that a run holds while it trains, in addition to the cache of the data. */
+typedef struct nnclr_run_bytes {
+    size_t weights, gradients, momentum, statistics;
+    size_t backbone;    /* of micro-batches: 0 without */
+    size_t activations; /* of the network, or of its heads: with their gradients, packed weights and
+                           the engine's workspace */
+    size_t method;      /* rows, similarities, picks */
+    size_t support;     /* rows and their metadata */
+    size_t views;       /* that the loader makes ahead */
+} nnclr_run_bytes;
+
+/* Those of training by this configuration on `records` pictures. */
 bool nnclr_run_memory(const nnclr_config *config, size_t records, nnclr_engine *engine,
-                      size_t *bytes, nnclr_error *e);
+                      nnclr_run_bytes *bytes, nnclr_error *e);
+size_t nnclr_run_bytes_sum(const nnclr_run_bytes *bytes); /* SIZE_MAX: or more */
 
 /* A run that does not fit into `available` bytes is refused (NNCLR_ERROR_MEMORY). The message says
  * what would fit: the largest micro-batch that divides the batch, and the first preset, if there is

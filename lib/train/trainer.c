@@ -17,19 +17,16 @@ enum { REHEARSED_MOST = 20 };
 struct nnclr_trainer {
     nnclr_trainer_options options;
     nnclr_plan plan;
-    bool finetunes;
     nnclr_checkpoint_info info; /* what the next checkpoint says; info.step counts */
     nnclr_initial_state initial;
     nnclr_network *net;
     nnclr_parameters parameters;
     nnclr_pass pass;
-    nnclr_support_set support;
-    bool has_support;
     nnclr_communicator communicator;
     nnclr_objective objective;
     nnclr_loader *loader; /* NULL: no step is left */
     nnclr_watch watch;
-    nnclr_buffer line, scratch;
+    nnclr_buffer line;
     double accuracy;       /* for the report */
     double waited;         /* seconds, for views */
     bool starved;          /* the data failed after a complete step */
@@ -73,31 +70,16 @@ static bool describe(nnclr_trainer *t, nnclr_error *e) {
 
 static bool build(nnclr_trainer *t, const nnclr_tensor_reader *resume, nnclr_error *e) {
     const nnclr_config *config = t->options.config;
-    nnclr_engine *engine = t->options.engine;
-    const nnclr_layers *projector = &config->model.projector;
     t->communicator = nnclr_communicator_self();
-    const int n = config->batch / t->communicator.ranks;
-    if (!(t->net = nnclr_model_build(&config->model, e)) ||
-        (resume && !nnclr_checkpoint_check(resume, t->net, true, e)) ||
-        !nnclr_parameters_create(&t->parameters, t->net, engine, true, e) ||
-        !nnclr_pass_create(&t->pass, &t->parameters, nnclr_objective_views(config), n,
-                           nnclr_config_micro_batch(config), e))
-        return false;
-    t->has_support = config->method.kind == NNCLR_METHOD_NNCLR;
-    if (t->has_support &&
-        !nnclr_support_set_create(&t->support, engine, config->method.queue,
-                                  projector->width[projector->count - 1], config->init_seed, e))
-        return false;
-    const nnclr_method_parts parts = {
-        .engine = engine,
-        .communicator = &t->communicator,
-        .pass = &t->pass,
-        .support = t->has_support ? &t->support : NULL,
-        .n = n,
-        .seed = config->data_seed,
-    };
-    return nnclr_objective_create(&t->objective, config,
-                                  (int64_t)nnclr_training_data_count(t->options.data), &parts, e);
+    return (t->net = nnclr_model_build(&config->model, e)) &&
+           (!resume || nnclr_checkpoint_check(resume, t->net, true, e)) &&
+           nnclr_parameters_create(&t->parameters, t->net, t->options.engine, true, e) &&
+           nnclr_pass_create(&t->pass, &t->parameters, nnclr_objective_of(config)->views,
+                             config->batch / t->communicator.ranks,
+                             nnclr_config_micro_batch(config), e) &&
+           nnclr_objective_create(&t->objective, config,
+                                  (int64_t)nnclr_training_data_count(t->options.data), &t->pass,
+                                  &t->communicator, e);
 }
 
 static bool load(nnclr_trainer *t, nnclr_tensor_reader *reader, const nnclr_checkpoint_info *info,
@@ -109,14 +91,16 @@ static bool load(nnclr_trainer *t, nnclr_tensor_reader *reader, const nnclr_chec
             "%s: a run of %lld steps contradicts its own nnclr.config, which makes it %lld",
             nnclr_tensor_reader_path(reader), (long long)info->total_steps,
             (long long)t->plan.total);
+    nnclr_support_set *support = nnclr_objective_support(&t->objective);
     return nnclr_checkpoint_load_parameters(reader, &t->parameters, e) &&
-           (!t->has_support || nnclr_checkpoint_load_support_set(reader, info, &t->support, e));
+           (!support || nnclr_checkpoint_load_support_set(reader, info, support, e));
 }
 
 static bool save(nnclr_trainer *t, nnclr_error *e) {
     t->saved = nnclr_now();
     if (!nnclr_checkpoint_write(nnclr_run_checkpoint_path(t->options.run), t->options.program,
-                                &t->info, &t->parameters, t->has_support ? &t->support : NULL, e))
+                                &t->info, &t->parameters, nnclr_objective_support(&t->objective),
+                                e))
         return false;
     t->saved_step = t->info.step;
     return true;
@@ -133,7 +117,7 @@ static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
         .threads = t->options.threads,
         .ahead = NNCLR_BATCHES_AHEAD,
         .window = (size_t)config->shuffle_window,
-        .single = t->finetunes,
+        .single = t->objective.table->views == 1,
         .whole = true,
     };
     if (options.steps == 0)
@@ -145,11 +129,10 @@ static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
 static bool start(nnclr_trainer *t, nnclr_error *e) {
     if (!nnclr_parameters_initialize(&t->parameters, t->options.config->init_seed, e))
         return false;
-    if (t->finetunes)
-        nnclr_parameters_clear(&t->parameters, "fc.");
+    nnclr_parameters_clear(&t->parameters, "fc.");
     return !t->options.init ||
            nnclr_initial_state_load(t->options.init, t->options.init_prefix, t->info.identity,
-                                    &t->parameters, t->has_support ? &t->support : NULL,
+                                    &t->parameters, nnclr_objective_support(&t->objective),
                                     &t->initial, e);
 }
 
@@ -175,7 +158,6 @@ nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
     if (!t)
         return NULL;
     t->options = *options;
-    t->finetunes = options->config->method.kind == NNCLR_METHOD_FINETUNE;
     t->accuracy = NAN;
     if (begin(t, resume, info, e))
         return t;
@@ -188,12 +170,10 @@ void nnclr_trainer_free(nnclr_trainer *t) {
         return;
     nnclr_loader_close(t->loader);
     nnclr_objective_free(&t->objective);
-    nnclr_support_set_free(&t->support);
     nnclr_pass_free(&t->pass);
     nnclr_parameters_free(&t->parameters);
     nnclr_network_free(t->net);
     nnclr_checkpoint_info_free(&t->info);
-    nnclr_buffer_free(&t->scratch);
     nnclr_buffer_free(&t->line);
     nnclr_free(t);
 }
@@ -209,8 +189,7 @@ nnclr_parameters *nnclr_trainer_parameters(nnclr_trainer *t) {
 /* ---- one step ---- */
 
 static bool check_finite(const nnclr_trainer *t, const nnclr_batch *batch, nnclr_error *e) {
-    double loss = nnclr_objective_loss(&t->objective),
-           norm = nnclr_objective_gradient_norm(&t->objective);
+    double loss = t->objective.loss, norm = t->objective.gradient_norm;
     if (isfinite(loss) && isfinite(norm))
         return true;
     return nnclr_fail(e, NNCLR_ERROR_NUMERIC,
@@ -276,28 +255,27 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
         .label = batch->label,
         .step = batch->step + 1,
     };
+    nnclr_objective *objective = &t->objective;
     bool log = views.step % t->options.log_every == 0 || views.step == t->plan.total;
     /* A warning should not have to wait for a line when lines are rarer than epochs. */
     bool measured = log || epoch_ends(t, views.step);
     /* Scratch memory for measuring is allocated in the very first step, like all the rest. */
-    bool first = t->scratch.capacity == 0;
-    nnclr_objective *objective = &t->objective;
+    bool first = objective->scratch.capacity == 0;
     nnclr_metrics_line line;
     if (!nnclr_objective_compute(objective, &views, e) || !check_finite(t, batch, e) ||
         ((measured || first) &&
-         !nnclr_objective_measure(objective, &views, batch->epoch, &line, &t->scratch, e)))
+         !nnclr_objective_measure(objective, &views, batch->epoch, &line, e)))
         return false;
     nnclr_objective_update(objective, &views);
-    nnclr_pass_pack(&t->pass);
-    if (!nnclr_objective_conclude(objective, &views, e))
+    if (!nnclr_objective_finish(objective, &views, e))
         return false;
     t->info.step++;
     if (measured)
-        t->accuracy = t->finetunes ? line.batch_acc : line.method.nn_acc;
+        t->accuracy = line.accuracy;
     if (log && !log_line(t, &line, e))
         return false;
-    if (measured && !t->finetunes)
-        nnclr_watch_see(&t->watch, &line, epoch_ends(t, views.step));
+    if (measured)
+        nnclr_watch_observe(&t->watch, &line, epoch_ends(t, views.step));
     return true;
 }
 
@@ -308,11 +286,9 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
 static bool probe_is_due(nnclr_trainer *t, bool starting) {
     const int64_t step = t->info.step, epochs = t->options.probe_every,
                   every = t->plan.steps_per_epoch * (epochs > 0 ? epochs : 1);
-    const char *key = t->finetunes ? NNCLR_TEST_KEY : NNCLR_PROBE_KEY;
-    /* There is nothing to learn about a classifier of zeros. */
-    return t->options.callbacks.probe && (step % every == 0 || step == t->plan.total) &&
-           !(t->finetunes && step == 0) &&
-           !(starting && nnclr_run_metrics_has(t->options.run, step, key));
+    const nnclr_probe_kind *kind = t->options.callbacks.probe_kind;
+    return kind && (step % every == 0 || step == t->plan.total) && (step > 0 || kind->at_start) &&
+           !(starting && nnclr_run_metrics_has(t->options.run, step, kind->top1));
 }
 
 /* False: it failed (*e) before the first step, when the cause can still be fixed, or was
@@ -334,7 +310,7 @@ static bool probe(nnclr_trainer *t, bool starting, nnclr_error *e) {
         return false;
     }
     if (end == NNCLR_PROBE_DONE &&
-        (t->finetunes ? nnclr_test_print : nnclr_probe_print)(&line, &t->line, &failure))
+        nnclr_probe_print(callbacks->probe_kind, &line, &t->line, &failure))
         put_line(t);
     else
         report_missing_line(t, &failure);
@@ -406,7 +382,7 @@ static void tell(const nnclr_trainer *t) {
     const nnclr_trainer_report report = {
         .step = t->info.step,
         .total = t->plan.total,
-        .loss = nnclr_objective_loss(&t->objective),
+        .loss = t->objective.loss,
         .accuracy = t->accuracy,
     };
     if (callbacks->on_step)
@@ -469,22 +445,6 @@ bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_err
 }
 
 /* ---- before anything is spent ---- */
-
-nnclr_trainer_memory nnclr_trainer_memory_of(const nnclr_trainer *t) {
-    size_t real = nnclr_real_bytes(t->options.engine),
-           weights = nnclr_network_parameter_count(t->net) * real;
-    return (nnclr_trainer_memory){
-        .weights = weights,
-        .gradients = weights,
-        .momentum = weights,
-        .statistics = nnclr_network_statistic_count(t->net) * real,
-        .backbone = t->pass.backbone ? nnclr_execution_bytes(t->pass.backbone) : 0,
-        .activations = nnclr_execution_bytes(t->pass.execution),
-        .method = nnclr_objective_bytes(&t->objective),
-        .support = t->has_support ? nnclr_support_set_bytes(&t->support) : 0,
-        .batches = t->loader ? nnclr_loader_bytes(t->loader) : 0,
-    };
-}
 
 bool nnclr_trainer_print_plan(const nnclr_trainer *t, bool backbone, nnclr_buffer *out,
                               nnclr_error *e) {

@@ -43,8 +43,9 @@ typedef struct nnclr_trainer_callbacks {
     nnclr_request (*should_stop)(
         void *context); /* asked after each step; SAVE_NOW once per request */
     /* Judges the network as it is now, for a line of the metrics that already holds step and epoch:
-     * before the first step (not in fine-tuning), after each `probe_every` epochs and at the end.
-     * NULL: no probe. It may read the trainer's parameters, but changes nothing. */
+     * before the first step if its kind says so, after each `probe_every` epochs and at the end. It
+     * may read the trainer's parameters, but changes nothing. */
+    const nnclr_probe_kind *probe_kind; /* NULL: no probe */
     nnclr_probe_end (*probe)(void *context, nnclr_probe_line *line, nnclr_error *e);
 } nnclr_trainer_callbacks;
 
@@ -101,18 +102,6 @@ bool nnclr_trainer_run(nnclr_trainer *trainer, nnclr_trainer_result *result, nnc
 
 /* ---- before anything is spent ---- */
 
-/* Bytes that the trainer holds while it trains, in addition to the cache of the data. */
-typedef struct nnclr_trainer_memory {
-    size_t weights, gradients, momentum, statistics;
-    size_t backbone;    /* of micro-batches: 0 without */
-    size_t activations; /* of the network, or of its heads: with their gradients, packed weights and
-                           the engine's workspace */
-    size_t method;      /* rows, similarities, picks */
-    size_t support;     /* rows and their metadata */
-    size_t batches;     /* views that the loader makes ahead */
-} nnclr_trainer_memory;
-
-nnclr_trainer_memory nnclr_trainer_memory_of(const nnclr_trainer *trainer);
 /* Appends the memory plan of the pass over the whole batch, or of the pass of a micro-batch through
  * the backbone, which may be empty: nnclr_execution_print_plan. */
 bool nnclr_trainer_print_plan(const nnclr_trainer *trainer, bool backbone, nnclr_buffer *out,

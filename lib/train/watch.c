@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "train/objective.h"
+
 /* Healthy runs on CIFAR-10 stay above a rank of 5 and a spread of 0.8. */
 static const double least_rank = 2, least_spread = 0.01;
 /* Times chance: healthy runs reach ten times chance in the epoch after the warm-up. */
@@ -14,17 +16,15 @@ static const double least_batch_spread = 0.25;
 
 nnclr_watch_facts nnclr_watch_facts_of(const nnclr_config *config, const nnclr_plan *plan,
                                        int64_t records) {
-    const nnclr_method_options *method = &config->method;
-    const int64_t enqueued =
-        (int64_t)config->batch * (method->enqueue == NNCLR_ENQUEUE_BOTH ? 2 : 1);
-    const bool fills = method->kind == NNCLR_METHOD_NNCLR && !method->queue_frozen;
+    const nnclr_recipe recipe = nnclr_objective_recipe(config);
+    const int64_t enqueued = (int64_t)config->batch * recipe.enqueued;
     return (nnclr_watch_facts){
         .batch = config->batch,
         .warmup = plan->warmup,
-        .frozen = method->queue_frozen,
-        .filled = fills ? (method->queue + enqueued - 1) / enqueued + 1 : INT64_MAX,
+        .frozen = recipe.queue > 0 && enqueued == 0,
+        .filled = enqueued > 0 ? (recipe.queue + enqueued - 1) / enqueued + 1 : INT64_MAX,
         .records = records,
-        .queue = method->queue,
+        .queue = recipe.queue,
     };
 }
 
@@ -152,7 +152,7 @@ static bool straddles(const nnclr_watch *watch, int64_t step, int64_t now) {
     return watch->pictures > 0 && watch->first < step && step <= now;
 }
 
-void nnclr_watch_see(nnclr_watch *watch, const nnclr_metrics_line *line, bool epoch_ends) {
+void nnclr_watch_observe(nnclr_watch *watch, const nnclr_metrics_line *line, bool epoch_ends) {
     const nnclr_method_metrics *m = &line->method;
     const double value[NNCLR_WATCHED] = {m->contrast_acc, m->nn_initial, m->nn_self,
                                          m->z_rank,       m->z_spread,   line->batch_spread};

@@ -69,6 +69,6 @@ typedef struct nnclr_watch {
 } nnclr_watch;
 
 /* Takes a measured step. */
-void nnclr_watch_see(nnclr_watch *watch, const nnclr_metrics_line *line, bool epoch_ends);
+void nnclr_watch_observe(nnclr_watch *watch, const nnclr_metrics_line *line, bool epoch_ends);
 
 #endif

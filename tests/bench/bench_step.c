@@ -40,7 +40,6 @@ typedef struct bench {
     float *pictures; /* [views][size][size][3] */
     /* of a whole step: */
     nnclr_communicator communicator;
-    nnclr_support_set support;
     nnclr_objective objective;
     int64_t *record; /* [views / 2]; labels too */
     /* of embedding: */
@@ -198,16 +197,7 @@ static void open_whole(bench *b) {
     require(b->record, &e);
     for (int i = 0; i < n; i++)
         b->record[i] = i;
-    require(nnclr_support_set_create(&b->support, &b->times.engine, c->method.queue,
-                                     c->model.projector.width[c->model.projector.count - 1], 1, &e),
-            &e);
-    const nnclr_method_parts parts = {.engine = &b->times.engine,
-                                      .communicator = &b->communicator,
-                                      .pass = &b->pass,
-                                      .support = &b->support,
-                                      .n = n,
-                                      .seed = 1};
-    require(nnclr_objective_create(&b->objective, c, n, &parts, &e), &e);
+    require(nnclr_objective_create(&b->objective, c, n, &b->pass, &b->communicator, &e), &e);
 }
 
 static void whole_step(bench *b) {
@@ -215,8 +205,7 @@ static void whole_step(bench *b) {
     const nnclr_method_batch batch = {b->pictures, b->record, b->record, b->step};
     require(nnclr_objective_compute(&b->objective, &batch, &e), &e);
     nnclr_objective_update(&b->objective, &batch);
-    nnclr_pass_pack(&b->pass);
-    require(nnclr_objective_conclude(&b->objective, &batch, &e), &e);
+    require(nnclr_objective_finish(&b->objective, &batch, &e), &e);
 }
 
 /* ---- embedding ---- */
@@ -305,7 +294,6 @@ static void print_parts(bench *b, double limit) {
 
 static void close_bench(bench *b) {
     nnclr_objective_free(&b->objective);
-    nnclr_support_set_free(&b->support);
     nnclr_embedder_free(b->embedder);
     nnclr_pass_free(&b->pass);
     nnclr_parameters_free(&b->parameters);

@@ -5,6 +5,7 @@
 #include "net/model.h"
 #include "tests/fuzz/support.h"
 #include "train/checkpoint.h"
+#include "train/objective.h"
 #include "train/resnet_weights.h"
 
 /* A network or support set of at most that many reals is made; a larger one takes as long as many
@@ -49,7 +50,7 @@ static void load_support_set(nnclr_tensor_reader *reader, const nnclr_checkpoint
     const nnclr_layers *projector = &info->config.model.projector;
     const int m = info->config.method.queue, d = projector->width[projector->count - 1];
     nnclr_support_set s = {0};
-    if (info->config.method.kind != NNCLR_METHOD_NNCLR || (int64_t)m * d > REALS_MOST)
+    if (nnclr_objective_recipe(&info->config).queue == 0 || (int64_t)m * d > REALS_MOST)
         return;
     FUZZ_OK(nnclr_support_set_create(&s, engine(), m, d, 0, &e), &e);
     if (nnclr_checkpoint_load_support_set(reader, info, &s, &e))

@@ -52,9 +52,8 @@ static inline void golden_weights(golden *g, size_t segment, int first) {
 
 /* For n of the rows as `communicator` shares them out. Without a predictor the loss is made of
  * z. */
-static inline void golden_open_share(golden *g, nnclr_precision precision,
-                                     const nnclr_method_options *options, bool predictor,
-                                     nnclr_communicator communicator, int n) {
+static inline void golden_open_share(golden *g, nnclr_precision precision, nnclr_recipe recipe,
+                                     bool predictor, nnclr_communicator communicator, int n) {
     *g = (golden){.communicator = communicator};
     fixture_open(&g->f, precision, 1);
     CHECK(g->net = nnclr_network_create(1, 1, 2 * GOLDEN_D, &g->e));
@@ -75,19 +74,17 @@ static inline void golden_open_share(golden *g, nnclr_precision precision,
     CHECK(nnclr_support_set_restore(&g->support, NNCLR_F64, golden_queue, none, none, none, 0,
                                     &g->e));
     const nnclr_method_parts parts = {
-        .engine = &g->f.g,
-        .communicator = &g->communicator,
         .pass = &g->pass,
-        .support = options->kind == NNCLR_METHOD_NNCLR ? &g->support : NULL,
-        .n = n,
+        .communicator = &g->communicator,
+        .support = recipe.queue > 0 ? &g->support : NULL,
     };
-    g->method = nnclr_method_create(options, &parts, &g->e);
+    g->method = nnclr_method_create(&recipe, &parts, &g->e);
     CHECK_SAYS(g->method, "%s", g->e.message);
 }
 
-static inline void golden_open(golden *g, nnclr_precision precision,
-                               const nnclr_method_options *options, bool predictor) {
-    golden_open_share(g, precision, options, predictor, nnclr_communicator_self(), GOLDEN_N);
+static inline void golden_open(golden *g, nnclr_precision precision, nnclr_recipe recipe,
+                               bool predictor) {
+    golden_open_share(g, precision, recipe, predictor, nnclr_communicator_self(), GOLDEN_N);
 }
 
 static inline nnclr_method_batch golden_batch(int64_t step) {
@@ -110,7 +107,6 @@ static inline void golden_close(golden *g) {
 }
 
 static const nnclr_method_options golden_options = {
-    .kind = NNCLR_METHOD_NNCLR,
     .positive = NNCLR_POSITIVE_NN,
     .negatives = NNCLR_NEGATIVES_ALL,
     .temperature = 0.1,
@@ -120,5 +116,13 @@ static const nnclr_method_options golden_options = {
     .neighbours = 1,
     .enqueue = NNCLR_ENQUEUE_VIEW1,
 };
+
+static inline nnclr_recipe nnclr(const nnclr_method_options *options) {
+    return nnclr_method_nnclr.recipe(options);
+}
+
+static inline nnclr_recipe simclr(const nnclr_method_options *options) {
+    return nnclr_method_simclr.recipe(options);
+}
 
 #endif

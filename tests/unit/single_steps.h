@@ -12,11 +12,11 @@
     .running_count = COUNT(torch_##method##_running), .own = torch_##method##_own,                 \
     .own_tensors = torch_##method##_own_tensors
 
-static const reference nnclr_reference = {.kind = NNCLR_METHOD_NNCLR,
+static const reference nnclr_reference = {.method = &nnclr_method_nnclr,
                                           REFERENCE(nnclr, NNCLR_SEED),
                                           .picks = torch_nnclr_picks,
                                           .queue = torch_nnclr_queue};
-static const reference simclr_reference = {.kind = NNCLR_METHOD_SIMCLR,
+static const reference simclr_reference = {.method = &nnclr_method_simclr,
                                            REFERENCE(simclr, SIMCLR_SEED)};
 
 static inline double largest(double a, double b) {
@@ -42,7 +42,7 @@ static inline void compare_gradients(run *whole, run *single, const reference *w
 /* What the projector's last bias adds to z, the batch norm after the predictor's first layer takes
  * away again, so that NNCLR's loss has no slope there: see test_resnet.c. */
 static inline bool is_without_gradient(const reference *want, const nnclr_segment *s) {
-    return want->kind == NNCLR_METHOD_NNCLR && strcmp(s->name, "projector.7.bias") == 0;
+    return want->method == &nnclr_method_nnclr && strcmp(s->name, "projector.7.bias") == 0;
 }
 
 /* Each step from the state of a run in double: the same picks, the loss within `loss`, gradients

@@ -15,7 +15,7 @@ enum { PICTURE = SIZE * SIZE * 3, PIXELS = VIEWS * N * PICTURE };
 static const double temperature = 0.2;
 
 typedef struct reference {
-    nnclr_method_kind kind;
+    const nnclr_method_type *method;
     uint64_t seed;
     const double *loss;     /* [STEPS] */
     const int32_t *picks;   /* [STEPS][VIEWS][N]; NULL for simclr, as the next */
@@ -102,7 +102,7 @@ static inline void open_scratch(run *r) {
 /* `micro_batch` pictures of a view at a time; 0: all of them. */
 static inline void open_run_in_parts(run *r, const reference *want, const variant *v,
                                      nnclr_precision precision, int micro_batch) {
-    bool nnclr = want->kind == NNCLR_METHOD_NNCLR;
+    bool nnclr = want->method == &nnclr_method_nnclr;
     const nnclr_model_spec spec = {.arch = NNCLR_RESNET18,
                                    .width = 0.125,
                                    .stem = NNCLR_STEM_CIFAR,
@@ -126,18 +126,15 @@ static inline void open_run_in_parts(run *r, const reference *want, const varian
         "%s", r->e.message);
     nnclr_pass_pack(&r->pass);
     CHECK(nnclr_support_set_create(&r->support, &r->f.g, M, D, want->seed, &r->e));
-    const nnclr_method_options options = {.kind = want->kind,
-                                          .negatives = NNCLR_NEGATIVES_ALL,
+    const nnclr_method_options options = {.negatives = NNCLR_NEGATIVES_ALL,
                                           .temperature = temperature,
                                           .queue = M,
                                           .swap = true,
                                           .neighbours = 1};
-    const nnclr_method_parts parts = {.engine = &r->f.g,
-                                      .communicator = &r->communicator,
-                                      .pass = &r->pass,
-                                      .support = nnclr ? &r->support : NULL,
-                                      .n = N};
-    r->method = nnclr_method_create(&options, &parts, &r->e);
+    const nnclr_recipe recipe = want->method->recipe(&options);
+    const nnclr_method_parts parts = {
+        .pass = &r->pass, .communicator = &r->communicator, .support = nnclr ? &r->support : NULL};
+    r->method = nnclr_method_create(&recipe, &parts, &r->e);
     CHECK_SAYS(r->method, "%s", r->e.message);
     plan_run(r);
     list_segments(r);

@@ -41,18 +41,15 @@ static void open_step(step *s, const bf16_kind *kind, nnclr_model_spec spec, int
     nnclr_pass_pack(&s->pass);
     CHECK(nnclr_support_set_create(&s->support, &s->f.g, QUEUE, D, 7, &s->e));
     bool nnclr = spec.predictor.count > 0;
-    const nnclr_method_options options = {.kind = nnclr ? NNCLR_METHOD_NNCLR : NNCLR_METHOD_SIMCLR,
-                                          .negatives = NNCLR_NEGATIVES_ALL,
+    const nnclr_method_options options = {.negatives = NNCLR_NEGATIVES_ALL,
                                           .temperature = 0.1,
                                           .queue = QUEUE,
                                           .swap = true,
                                           .neighbours = 1};
-    const nnclr_method_parts parts = {.engine = &s->f.g,
-                                      .communicator = &s->communicator,
-                                      .pass = &s->pass,
-                                      .support = nnclr ? &s->support : NULL,
-                                      .n = n};
-    s->method = nnclr_method_create(&options, &parts, &s->e);
+    const nnclr_recipe recipe = (nnclr ? nnclr_method_nnclr : nnclr_method_simclr).recipe(&options);
+    const nnclr_method_parts parts = {
+        .pass = &s->pass, .communicator = &s->communicator, .support = nnclr ? &s->support : NULL};
+    s->method = nnclr_method_create(&recipe, &parts, &s->e);
     CHECK_SAYS(s->method, "%s", s->e.message);
     s->count = nnclr_network_parameter_count(s->net);
 }

@@ -144,7 +144,7 @@ static void presets_in_common(void) {
         const nnclr_config c = nnclr_config_preset((nnclr_preset)i);
         nnclr_error e = NNCLR_NO_ERROR;
         CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
-        CHECK(c.method.kind == NNCLR_METHOD_NNCLR && c.method.loss == NNCLR_LOSS_ROW);
+        CHECK(c.objective == NNCLR_OBJECTIVE_NNCLR && c.method.loss == NNCLR_LOSS_ROW);
         CHECK(c.method.neighbours == 1 && c.method.enqueue == NNCLR_ENQUEUE_VIEW1);
         CHECK(c.method.positive == NNCLR_POSITIVE_NN && !c.method.queue_frozen && c.method.swap);
         CHECK(c.lr_scale == NNCLR_SCALE_LINEAR && c.schedule == NNCLR_COSINE && c.final_lr == 0);
@@ -310,7 +310,7 @@ static void contradictions(void) {
     CHECK(!nnclr_config_check(&c, &e) && strstr(e.message, "two views of a batch of 64"));
     c.method.queue = 128;
     CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
-    c.method.kind = NNCLR_METHOD_SIMCLR;
+    c.objective = NNCLR_OBJECTIVE_SIMCLR;
     CHECK(!nnclr_config_check(&c, &e) && strstr(e.message, "--pred none"));
     c.model.predictor.count = 0;
     CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);

@@ -31,7 +31,7 @@ static nnclr_config right_config(void) {
     config.model.size = config.augment.size = SIZE;
     config.model.projector.count = config.model.predictor.count = 0;
     config.model.classes = CLASSES;
-    config.method.kind = NNCLR_METHOD_FINETUNE;
+    config.objective = NNCLR_OBJECTIVE_FINETUNE;
     config.batch = N;
     config.steps = STEPS;
     config.warmup_steps = 1;
@@ -60,10 +60,9 @@ static void open_run(run *r, const nnclr_config *config, nnclr_precision precisi
     CHECK_SAYS(nnclr_pass_create(&r->pass, &r->parameters, 1, N, config->micro_batch, &r->e), "%s",
                r->e.message);
     nnclr_pass_pack(&r->pass);
-    const nnclr_method_parts parts = {
-        .engine = &r->f.g, .communicator = &r->communicator, .pass = &r->pass, .n = N};
-    CHECK_SAYS(nnclr_objective_create(&r->objective, &r->config, RECORDS, &parts, &r->e), "%s",
-               r->e.message);
+    CHECK_SAYS(nnclr_objective_create(&r->objective, &r->config, RECORDS, &r->pass,
+                                      &r->communicator, &r->e),
+               "%s", r->e.message);
 }
 
 static void close_run(run *r) {
@@ -90,15 +89,12 @@ static nnclr_method_batch draw_batch(run *r, int step) {
 }
 
 static void take_step(run *r, int step, nnclr_metrics_line *line) {
-    nnclr_buffer scratch = {0};
     const nnclr_method_batch batch = draw_batch(r, step);
     CHECK_SAYS(nnclr_objective_compute(&r->objective, &batch, &r->e) &&
-                   nnclr_objective_measure(&r->objective, &batch, 0, line, &scratch, &r->e),
+                   nnclr_objective_measure(&r->objective, &batch, 0, line, &r->e),
                "%s", r->e.message);
     nnclr_objective_update(&r->objective, &batch);
-    nnclr_pass_pack(&r->pass);
-    CHECK(nnclr_objective_conclude(&r->objective, &batch, &r->e));
-    nnclr_buffer_free(&scratch);
+    CHECK(nnclr_objective_finish(&r->objective, &batch, &r->e));
 }
 
 /* How far a run was from PyTorch's, in tolerances. */
@@ -137,7 +133,7 @@ static distances follow(const nnclr_config *config) {
         if (d.step == 0 && !(d.loss <= 1))
             d.step = step + 1;
         if (d.step == 0)
-            CHECK(line.batch_acc == torch_accuracy[step]);
+            CHECK(line.accuracy == torch_accuracy[step]);
     }
     double *end = host_reals(&r.f, r.parameters.weights, count);
     double *update = moved(end, -1, start, count);

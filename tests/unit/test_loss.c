@@ -4,13 +4,13 @@
 static const double temperatures[3] = {0.1, 0.2, 0.5};
 
 /* The loss at the three temperatures; in double, and in float less exactly. */
-static void check_losses(nnclr_method_options options, bool predictor, const double want[3]) {
+static void check_losses(nnclr_recipe recipe, bool predictor, const double want[3]) {
     static const nnclr_precision precisions[2] = {NNCLR_PRECISION_F64, NNCLR_PRECISION_F32};
     for (int p = 0; p < 2; p++)
         for (int i = 0; i < 3; i++) {
             golden g;
-            options.temperature = temperatures[i];
-            golden_open(&g, precisions[p], &options, predictor);
+            recipe.temperature = temperatures[i];
+            golden_open(&g, precisions[p], recipe, predictor);
             CHECK_NEAR(golden_loss(&g), want[i], p ? 2e-6 : 6e-7);
             golden_close(&g);
         }
@@ -19,19 +19,19 @@ static void check_losses(nnclr_method_options options, bool predictor, const dou
 static void one_assignment(void) {
     nnclr_method_options options = golden_options;
     options.swap = false;
-    check_losses(options, true, (double[]){.002406, .057686, .385139});
+    check_losses(nnclr(&options), true, (double[]){.002406, .057686, .385139});
 }
 
 static void view_swap_averages_two_terms(void) {
-    check_losses(golden_options, true, (double[]){.014628, .089567, .411775});
+    check_losses(nnclr(&golden_options), true, (double[]){.014628, .089567, .411775});
 }
 
 static void rows_and_columns(void) {
     nnclr_method_options options = golden_options;
     options.loss = NNCLR_LOSS_ROW_COLUMN;
-    check_losses(options, true, (double[]){.012957, .089769, .413463});
+    check_losses(nnclr(&options), true, (double[]){.012957, .089769, .413463});
     options.swap = false;
-    check_losses(options, true, (double[]){.004104, .066154, .391442});
+    check_losses(nnclr(&options), true, (double[]){.004104, .066154, .391442});
 }
 
 static void positive_of_the_own_view(void) {
@@ -42,29 +42,27 @@ static void positive_of_the_own_view(void) {
     double mean[3];
     for (int i = 0; i < 3; i++)
         mean[i] = (z1_p2[i] + z2_p1[i]) / 2;
-    check_losses(options, true, mean);
+    check_losses(nnclr(&options), true, mean);
     options.swap = false;
-    check_losses(options, true, z1_p2);
+    check_losses(nnclr(&options), true, z1_p2);
 }
 
 static void simclr_of_opposite_views(void) {
     static const double z1_z2[3] = {.065247, .238639, .580062},
                         z2_z1[3] = {.232855, .312818, .587873};
     nnclr_method_options options = golden_options;
-    options.kind = NNCLR_METHOD_SIMCLR;
     options.negatives = NNCLR_NEGATIVES_OPPOSITE;
     double mean[3];
     for (int i = 0; i < 3; i++)
         mean[i] = (z1_z2[i] + z2_z1[i]) / 2;
-    check_losses(options, false, mean);
+    check_losses(simclr(&options), false, mean);
     options.swap = false;
-    check_losses(options, false, z1_z2);
+    check_losses(simclr(&options), false, z1_z2);
 }
 
 static void ntxent(void) {
     nnclr_method_options options = golden_options;
-    options.kind = NNCLR_METHOD_SIMCLR;
-    check_losses(options, false, (double[]){.418778, .574416, .972231});
+    check_losses(simclr(&options), false, (double[]){.418778, .574416, .972231});
 }
 
 static void the_gradient_of_p(void) {
@@ -73,7 +71,7 @@ static void the_gradient_of_p(void) {
     nnclr_method_options options = golden_options;
     options.swap = false;
     golden g;
-    golden_open(&g, NNCLR_PRECISION_F64, &options, true);
+    golden_open(&g, NNCLR_PRECISION_F64, nnclr(&options), true);
     golden_loss(&g);
     const nnclr_tensor *gradient =
         nnclr_execution_gradient(g.pass.execution, nnclr_network_find(g.net, "prediction"));
@@ -91,7 +89,7 @@ static void neighbours_are_those_of_the_reference(void) {
     static const double cosines[2 * GOLDEN_N] = {.995037, .944443, .894427,
                                                  .957826, .980196, .975900};
     golden g;
-    golden_open(&g, NNCLR_PRECISION_F64, &golden_options, true);
+    golden_open(&g, NNCLR_PRECISION_F64, nnclr(&golden_options), true);
     golden_loss(&g);
     double sum = 0;
     for (int i = 0; i < 2 * GOLDEN_N; i++) {

@@ -22,7 +22,6 @@ typedef struct small {
 } small;
 
 static const nnclr_method_options plain = {
-    .kind = NNCLR_METHOD_NNCLR,
     .negatives = NNCLR_NEGATIVES_ALL,
     .temperature = 0.2,
     .queue = M,
@@ -45,8 +44,8 @@ static void draw_batch(small *s, int64_t first, bool alike) {
         }
 }
 
-static void open_small(small *s, nnclr_precision precision, int threads, int m,
-                       const nnclr_method_options *options, bool predictor) {
+static void open_small(small *s, nnclr_precision precision, int threads, int m, nnclr_recipe recipe,
+                       bool predictor) {
     memset(s, 0, sizeof *s);
     s->communicator = nnclr_communicator_self();
     s->spec = (nnclr_model_spec){.arch = NNCLR_RESNET18,
@@ -62,14 +61,12 @@ static void open_small(small *s, nnclr_precision precision, int threads, int m,
     CHECK_SAYS(nnclr_pass_create(&s->pass, &s->parameters, 2, N, 0, &s->e), "%s", s->e.message);
     CHECK(nnclr_support_set_create(&s->support, &s->f.g, m, 8, 5, &s->e));
     const nnclr_method_parts parts = {
-        .engine = &s->f.g,
-        .communicator = &s->communicator,
         .pass = &s->pass,
-        .support = options->kind == NNCLR_METHOD_NNCLR ? &s->support : NULL,
-        .n = N,
+        .communicator = &s->communicator,
+        .support = recipe.queue > 0 ? &s->support : NULL,
         .seed = 77,
     };
-    s->method = nnclr_method_create(options, &parts, &s->e);
+    s->method = nnclr_method_create(&recipe, &parts, &s->e);
     CHECK_SAYS(s->method, "%s", s->e.message);
     draw_batch(s, 0, false);
 }
@@ -152,34 +149,32 @@ static void check_gradient(small *s, const char *prefix) {
     free(weights);
 }
 
-static void check_gradient_of(const nnclr_method_options *options, bool predictor,
-                              const char *prefix) {
+static void check_gradient_of(nnclr_recipe recipe, bool predictor, const char *prefix) {
     small s;
-    open_small(&s, NNCLR_PRECISION_F64, 1, M, options, predictor);
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, recipe, predictor);
     check_gradient(&s, prefix);
     close_small(&s);
 }
 
 static void the_gradient_of_nnclr(void) {
-    check_gradient_of(&plain, true, "");
+    check_gradient_of(nnclr(&plain), true, "");
     nnclr_method_options options = plain;
     options.swap = false;
     options.loss = NNCLR_LOSS_ROW_COLUMN;
-    check_gradient_of(&options, true, "");
+    check_gradient_of(nnclr(&options), true, "");
 }
 
 static void the_gradient_without_predictor(void) {
-    check_gradient_of(&plain, false, "");
+    check_gradient_of(nnclr(&plain), false, "");
 }
 
 static void the_gradient_of_simclr(void) {
     nnclr_method_options options = plain;
-    options.kind = NNCLR_METHOD_SIMCLR;
-    check_gradient_of(&options, false, "");
+    check_gradient_of(simclr(&options), false, "");
     options.negatives = NNCLR_NEGATIVES_OPPOSITE;
-    check_gradient_of(&options, false, "");
+    check_gradient_of(simclr(&options), false, "");
     options.swap = false;
-    check_gradient_of(&options, false, "");
+    check_gradient_of(simclr(&options), false, "");
 }
 
 /* The positive moves with the projector but passes no gradient, so only the predictor's is the
@@ -187,7 +182,7 @@ static void the_gradient_of_simclr(void) {
 static void the_gradient_of_the_own_view(void) {
     nnclr_method_options options = plain;
     options.positive = NNCLR_POSITIVE_VIEW;
-    check_gradient_of(&options, true, "predictor.");
+    check_gradient_of(nnclr(&options), true, "predictor.");
 }
 
 /* The positive passes no gradient: if z is not what p is made of, none comes to it. */
@@ -200,7 +195,7 @@ static void positives_are_detached(void) {
             options.positive = positives[i];
             options.loss = loss ? NNCLR_LOSS_ROW_COLUMN : NNCLR_LOSS_ROW;
             golden g;
-            golden_open(&g, NNCLR_PRECISION_F64, &options, true);
+            golden_open(&g, NNCLR_PRECISION_F64, nnclr(&options), true);
             golden_loss(&g);
             double *gradient = host_reals(&g.f, g.parameters.gradients, 2 * WEIGHTS), of_p = 0;
             for (int j = 0; j < WEIGHTS; j++) {
@@ -226,7 +221,7 @@ static void change_rows(small *s, const char *name) {
 /* How far p moves when one value is changed and what comes after z is computed again. */
 static double change_of_p(const char *name) {
     small s;
-    open_small(&s, NNCLR_PRECISION_F64, 1, M, &plain, true);
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&plain), true);
     int z = nnclr_network_find(s.net, "projection"), last = nnclr_network_find(s.net, "prediction");
     compute(&s, 1);
     const nnclr_tensor *p = nnclr_pass_tensor(&s.pass, last);
@@ -246,7 +241,7 @@ static void the_predictor_reads_z(void) {
     CHECK(change_of_p("features") == 0);
     CHECK(change_of_p("projection") > 0.01);
     small s;
-    open_small(&s, NNCLR_PRECISION_F64, 1, M, &plain, true);
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&plain), true);
     int z = nnclr_network_find(s.net, "projection"), readers = 0;
     for (size_t i = 0; i < nnclr_network_op_count(s.net); i++) {
         const nnclr_op *op = nnclr_network_op(s.net, i);
@@ -266,7 +261,7 @@ static void the_same_bits_for_any_threads(void) {
     size_t count = 0;
     for (int i = 0; i < 3; i++) {
         small s;
-        open_small(&s, NNCLR_PRECISION_F32, threads[i], M, &plain, true);
+        open_small(&s, NNCLR_PRECISION_F32, threads[i], M, nnclr(&plain), true);
         compute(&s, 1);
         enqueue(&s, 1);
         losses[i] = compute(&s, 2);
@@ -293,7 +288,7 @@ static void the_same_bits_for_any_threads(void) {
 static void a_standing_network_finds_itself(void) {
     enum { STEPS = 3 }; /* an epoch */
     small s;
-    open_small(&s, NNCLR_PRECISION_F32, 1, STEPS * N, &plain, true);
+    open_small(&s, NNCLR_PRECISION_F32, 1, STEPS * N, nnclr(&plain), true);
     for (int64_t step = 1; step <= 3 * STEPS; step++) {
         draw_batch(&s, (step - 1) % STEPS * N, true);
         compute(&s, step);
@@ -318,7 +313,7 @@ static void excluded_selves_are_present_but_not_picked(void) {
     nnclr_method_options options = plain;
     options.exclude_self = true;
     small s;
-    open_small(&s, NNCLR_PRECISION_F32, 1, M, &options, true);
+    open_small(&s, NNCLR_PRECISION_F32, 1, M, nnclr(&options), true);
     compute(&s, 1);
     enqueue(&s, 1);
     compute(&s, 2);
@@ -336,7 +331,7 @@ static void every_row_of_the_own_record_is_excluded(void) {
         options.exclude_self = exclude;
         options.enqueue = NNCLR_ENQUEUE_BOTH;
         small s;
-        open_small(&s, NNCLR_PRECISION_F64, 1, ROWS, &options, true);
+        open_small(&s, NNCLR_PRECISION_F64, 1, ROWS, nnclr(&options), true);
         for (int64_t step = 1; step <= STEPS; step++) {
             draw_batch(&s, step % 2 * N, false);
             compute(&s, step);
@@ -372,7 +367,7 @@ static void the_own_view_has_no_neighbour_metrics(void) {
     nnclr_method_options options = plain;
     options.positive = NNCLR_POSITIVE_VIEW;
     small s;
-    open_small(&s, NNCLR_PRECISION_F32, 1, M, &options, true);
+    open_small(&s, NNCLR_PRECISION_F32, 1, M, nnclr(&options), true);
     compute(&s, 1);
     enqueue(&s, 1);
     nnclr_method_metrics m = measure(&s, 2);
@@ -388,7 +383,7 @@ static void both_views_are_enqueued(void) {
     nnclr_method_options options = plain;
     options.enqueue = NNCLR_ENQUEUE_BOTH;
     small s;
-    open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&options), true);
     compute(&s, 4);
     const nnclr_tensor *unit =
         nnclr_pass_tensor(&s.pass, nnclr_network_find(s.net, "projection_unit"));
@@ -410,7 +405,7 @@ static void both_views_fill_a_queue_of_2n(void) {
     options.enqueue = NNCLR_ENQUEUE_BOTH;
     options.queue = 2 * N;
     small s;
-    open_small(&s, NNCLR_PRECISION_F64, 1, 2 * N, &options, true);
+    open_small(&s, NNCLR_PRECISION_F64, 1, 2 * N, nnclr(&options), true);
     for (int64_t step = 1; step <= 3; step++) {
         draw_batch(&s, step * N, true);
         compute(&s, step);
@@ -429,7 +424,7 @@ static void a_frozen_queue_stays(void) {
     nnclr_method_options options = plain;
     options.queue_frozen = true;
     small s;
-    open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&options), true);
     double *before = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
     for (int64_t step = 1; step <= 4; step++) {
         compute(&s, step);
@@ -450,7 +445,7 @@ static void a_random_one_of_the_nearest(void) {
     nnclr_method_options options = plain;
     options.neighbours = K;
     small s;
-    open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&options), true);
     int seen[K] = {0};
     for (int64_t step = 1; step <= STEPS; step++) {
         compute(&s, step);
@@ -497,7 +492,7 @@ static void the_loss_is_that_of_the_picks(void) {
     nnclr_method_options options = plain;
     options.neighbours = 4;
     small s;
-    open_small(&s, NNCLR_PRECISION_F64, 1, M, &options, true);
+    open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&options), true);
     double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
     for (int64_t step = 1; step <= 5; step++) {
         double loss = compute(&s, step);

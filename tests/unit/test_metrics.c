@@ -19,8 +19,8 @@ typedef struct taken {
     nnclr_method_metrics metrics;
 } taken;
 
-static void open_taken(taken *t, const nnclr_method_options *options, bool predictor) {
-    golden_open(&t->g, NNCLR_PRECISION_F64, options, predictor);
+static void open_taken(taken *t, nnclr_recipe recipe, bool predictor) {
+    golden_open(&t->g, NNCLR_PRECISION_F64, recipe, predictor);
     memcpy(t->views, golden_views, sizeof t->views);
     t->batch = (nnclr_method_batch){&t->views[0][0][0], golden_record, golden_label, 9};
 }
@@ -51,10 +51,10 @@ static void exchange_p(taken *t, int view) {
 
 /* ---- contrast_acc ---- */
 
-static void check_contrast(const nnclr_method_options *options, bool predictor,
-                           void (*change)(taken *, int), int view, double want) {
+static void check_contrast(nnclr_recipe recipe, bool predictor, void (*change)(taken *, int),
+                           int view, double want) {
     taken t;
-    open_taken(&t, options, predictor);
+    open_taken(&t, recipe, predictor);
     measure(&t);
     CHECK_NEAR(t.metrics.contrast_acc, 1, 0);
     change(&t, view);
@@ -67,37 +67,35 @@ static void check_contrast(const nnclr_method_options *options, bool predictor,
  * right, all of the second, which has view 1's. */
 static void contrast_acc_of_nnclr(void) {
     nnclr_method_options options = golden_options;
-    check_contrast(&options, true, exchange_p, 1, 2.0 / 3);
-    check_contrast(&options, true, exchange_p, 0, 2.0 / 3);
+    check_contrast(nnclr(&options), true, exchange_p, 1, 2.0 / 3);
+    check_contrast(nnclr(&options), true, exchange_p, 0, 2.0 / 3);
     options.loss = NNCLR_LOSS_ROW_COLUMN;
-    check_contrast(&options, true, exchange_p, 1, 2.0 / 3);
+    check_contrast(nnclr(&options), true, exchange_p, 1, 2.0 / 3);
     options.positive = NNCLR_POSITIVE_VIEW;
-    check_contrast(&options, true, exchange_p, 1, 2.0 / 3);
+    check_contrast(nnclr(&options), true, exchange_p, 1, 2.0 / 3);
     options = golden_options;
     options.swap = false;
-    check_contrast(&options, true, exchange_p, 1, 1.0 / 3);
-    check_contrast(&options, true, exchange_p, 0, 1);
+    check_contrast(nnclr(&options), true, exchange_p, 1, 1.0 / 3);
+    check_contrast(nnclr(&options), true, exchange_p, 0, 1);
 }
 
 /* On z, where both assignments see the exchange. */
 static void contrast_acc_of_simclr(void) {
     nnclr_method_options options = golden_options;
-    options.kind = NNCLR_METHOD_SIMCLR;
-    check_contrast(&options, false, exchange_z, 1, 1.0 / 3);
-    check_contrast(&options, false, exchange_p, 1, 1);
+    check_contrast(simclr(&options), false, exchange_z, 1, 1.0 / 3);
+    check_contrast(simclr(&options), false, exchange_p, 1, 1);
     options.negatives = NNCLR_NEGATIVES_OPPOSITE;
-    check_contrast(&options, false, exchange_z, 1, 1.0 / 3);
+    check_contrast(simclr(&options), false, exchange_z, 1, 1.0 / 3);
     options.swap = false;
-    check_contrast(&options, false, exchange_z, 1, 1.0 / 3);
+    check_contrast(simclr(&options), false, exchange_z, 1, 1.0 / 3);
 }
 
 /* NT-Xent's other candidates do not count: view 1's pictures 0 and 1 are nearly the same, and
  * nearer to each other than to their own second views. */
 static void contrast_acc_asks_the_opposite_view_alone(void) {
     nnclr_method_options options = golden_options;
-    options.kind = NNCLR_METHOD_SIMCLR;
     taken t;
-    open_taken(&t, &options, false);
+    open_taken(&t, simclr(&options), false);
     const float near[2][GOLDEN_D] = {{1, .9f, 0}, {.9f, 1, 0}},
                 far[2][GOLDEN_D] = {{1, 0, 0}, {0, 1, 0}};
     for (int i = 0; i < 2; i++) {
@@ -121,10 +119,9 @@ static void count_softmax(nnclr_engine *g, const nnclr_cross_entropy *call) {
  * line of the metrics, as often as one asks for it. */
 static void contrast_acc_costs_nothing_unless_it_is_measured(void) {
     nnclr_method_options options = golden_options;
-    options.kind = NNCLR_METHOD_SIMCLR;
     options.negatives = NNCLR_NEGATIVES_ALL;
     golden g;
-    golden_open(&g, NNCLR_PRECISION_F64, &options, false);
+    golden_open(&g, NNCLR_PRECISION_F64, simclr(&options), false);
     nnclr_engine_table table = *g.f.g.table;
     counted = g.f.g.table;
     table.cross_entropy = count_softmax;
@@ -146,7 +143,7 @@ static void contrast_acc_costs_nothing_unless_it_is_measured(void) {
 
 static void deviations_before_any_normalisation(void) {
     taken t;
-    open_taken(&t, &golden_options, true);
+    open_taken(&t, nnclr(&golden_options), true);
     measure(&t);
     CHECK_NEAR(t.metrics.h_std, 0.596078376982364, 1e-7);
     CHECK_NEAR(t.metrics.p_std, 0.395428814749368, 1e-7);
@@ -162,7 +159,7 @@ static void deviations_before_any_normalisation(void) {
     CHECK_NEAR(t.metrics.h_std, (z_part + 3.95428814749368) / 2, 1e-6);
     golden_close(&t.g);
 
-    open_taken(&t, &golden_options, false); /* without predictor p is z */
+    open_taken(&t, nnclr(&golden_options), false); /* without predictor p is z */
     measure(&t);
     CHECK_NEAR(t.metrics.p_std, 0.796727939215360, 1e-7);
     golden_close(&t.g);
@@ -171,12 +168,12 @@ static void deviations_before_any_normalisation(void) {
 static void the_norm_of_the_gradient(void) {
     nnclr_method_options options = golden_options;
     taken t;
-    open_taken(&t, &options, true);
+    open_taken(&t, nnclr(&options), true);
     measure(&t);
     CHECK_NEAR(nnclr_method_gradient_norm(t.g.method), 0.26150235587755843, 1e-7);
     golden_close(&t.g);
     options.swap = false;
-    open_taken(&t, &options, true);
+    open_taken(&t, nnclr(&options), true);
     measure(&t);
     CHECK_NEAR(nnclr_method_gradient_norm(t.g.method), 0.02454334931747599, 1e-8);
     golden_close(&t.g);
@@ -185,17 +182,17 @@ static void the_norm_of_the_gradient(void) {
 /* ---- the support set ---- */
 
 /* The golden picks are rows 0, 1, 2 of view 1 and 0, 3, 2 of view 2, at step 9. */
-static void open_described(taken *t, const nnclr_method_options *options, int64_t label_of_99) {
+static void open_described(taken *t, nnclr_recipe recipe, int64_t label_of_99) {
     static const int64_t record[GOLDEN_M] = {99, 10, -1, 11}, step[GOLDEN_M] = {3, 5, -1, 4};
     const int64_t label[GOLDEN_M] = {label_of_99, 1, -1, 1};
-    open_taken(t, options, true);
+    open_taken(t, recipe, true);
     CHECK(nnclr_support_set_restore(&t->g.support, NNCLR_F64, golden_queue, record, label, step, 0,
                                     &t->g.e));
 }
 
 static void picks_of_both_views(void) {
     taken t;
-    open_described(&t, &golden_options, 1);
+    open_described(&t, nnclr(&golden_options), 1);
     measure(&t);
     const nnclr_method_metrics *m = &t.metrics;
     CHECK_NEAR(m->nn_sim, 0.9579716038716724, 1e-7);
@@ -219,7 +216,7 @@ static void picks_of_both_views(void) {
 static void some_have_no_label(void) {
     static const int64_t label[GOLDEN_N] = {-1, 1, 0};
     taken t;
-    open_described(&t, &golden_options, -1);
+    open_described(&t, nnclr(&golden_options), -1);
     t.batch.label = label;
     measure(&t);
     CHECK_NEAR(t.metrics.nn_acc, 2.0 / 4, 1e-15);
@@ -231,7 +228,7 @@ static void the_own_record_excluded(void) {
     nnclr_method_options options = golden_options;
     options.exclude_self = true;
     taken t;
-    open_described(&t, &options, 1);
+    open_described(&t, nnclr(&options), 1);
     measure(&t);
     CHECK(t.metrics.nn_self == 0);
     CHECK_NEAR(t.metrics.self_present, 2.0 / 3, 1e-15);
@@ -241,7 +238,7 @@ static void the_own_record_excluded(void) {
 
 static void initial_rows_have_no_age(void) {
     taken t;
-    open_taken(&t, &golden_options, true);
+    open_taken(&t, nnclr(&golden_options), true);
     measure(&t);
     const nnclr_method_metrics *m = &t.metrics;
     CHECK(m->nn_initial == 1 && m->nn_self == 0 && m->self_present == 0 && isnan(m->nn_age));
@@ -253,7 +250,7 @@ static void what_is_not_defined(void) {
     nnclr_method_options options = golden_options;
     options.positive = NNCLR_POSITIVE_VIEW;
     taken t;
-    open_described(&t, &options, 1);
+    open_described(&t, nnclr(&options), 1);
     measure(&t);
     const nnclr_method_metrics *m = &t.metrics;
     CHECK(isnan(m->nn_sim) && isnan(m->nn_initial) && isnan(m->nn_self) && isnan(m->nn_age));
@@ -263,8 +260,7 @@ static void what_is_not_defined(void) {
     golden_close(&t.g);
 
     options = golden_options;
-    options.kind = NNCLR_METHOD_SIMCLR;
-    open_taken(&t, &options, false);
+    open_taken(&t, simclr(&options), false);
     measure(&t);
     CHECK(isnan(m->nn_sim) && isnan(m->nn_initial) && isnan(m->nn_self) && isnan(m->nn_age));
     CHECK(isnan(m->nn_distinct) && isnan(m->nn_acc) && isnan(m->nn_chance));
@@ -291,7 +287,7 @@ static void replace_support(golden *g, int m, int cursor, const double *rows) {
 static void rank_of_the_newest_1024(void) {
     enum { OLD = 30, M = 1024 + OLD };
     taken t;
-    open_taken(&t, &golden_options, true);
+    open_taken(&t, nnclr(&golden_options), true);
     measure(&t);
     CHECK_NEAR(t.metrics.z_rank, 2.1151995383254274, 1e-12);
     double *rows = zero_reals((size_t)M * GOLDEN_D);
@@ -354,6 +350,7 @@ enum { KEYS = sizeof keys / sizeof *keys };
 
 static nnclr_metrics_line line_of(const double v[KEYS]) {
     return (nnclr_metrics_line){
+        .metrics = nnclr_method_line,
         .step = (int64_t)1 << 52,
         .epoch = 4000000000,
         .loss = v[0],
@@ -396,12 +393,12 @@ static void a_probe_has_a_line_of_its_own(void) {
     nnclr_buffer out = {0};
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_probe_line line = {.step = 312, .epoch = 1, .n = 8, .top1 = .375, .top5 = .5};
-    CHECK_SAYS(nnclr_probe_print(&line, &out, &e), "%s", e.message);
+    CHECK_SAYS(nnclr_probe_print(&nnclr_knn_probe, &line, &out, &e), "%s", e.message);
     CHECK_TEXT((const char *)out.data, "{\"step\":312,\"epoch\":1,\"probe_top1\":0.375,"
                                        "\"probe_top5\":0.5,\"probe_n\":8}\n");
     line.step = 0;
     line.epoch = -1;
-    CHECK(nnclr_probe_print(&line, &out, &e));
+    CHECK(nnclr_probe_print(&nnclr_knn_probe, &line, &out, &e));
     CHECK(strstr((const char *)out.data, "\"epoch\":null"));
     nnclr_buffer_free(&out);
 }

@@ -68,7 +68,7 @@ static const nnclr_communicator_table threads_table = {
 };
 
 typedef struct outcome {
-    const nnclr_method_options *options;
+    nnclr_recipe recipe;
     bool predictor;
     int rank;
     double loss, gradient_norm, contrast_acc;
@@ -101,18 +101,18 @@ static void *work(void *argument) {
         memcpy(views[view], golden_views[view][out->rank], sizeof views[view]);
     const nnclr_method_batch batch = {&views[0][0], &golden_record[out->rank],
                                       &golden_label[out->rank], 1};
-    golden_open_share(&g, NNCLR_PRECISION_F64, out->options, out->predictor,
+    golden_open_share(&g, NNCLR_PRECISION_F64, out->recipe, out->predictor,
                       (nnclr_communicator){&threads_table, out->rank, RANKS}, 1);
     take(&g, out, &batch);
     golden_close(&g);
     return NULL;
 }
 
-static void check_ranks(const nnclr_method_options *options, bool predictor) {
+static void check_ranks(nnclr_recipe recipe, bool predictor) {
     golden g;
-    outcome whole = {.options = options}, parts[RANKS];
+    outcome whole = {.recipe = recipe}, parts[RANKS];
     nnclr_method_batch batch = golden_batch(1);
-    golden_open(&g, NNCLR_PRECISION_F64, options, predictor);
+    golden_open(&g, NNCLR_PRECISION_F64, recipe, predictor);
     take(&g, &whole, &batch);
     golden_close(&g);
 
@@ -120,7 +120,7 @@ static void check_ranks(const nnclr_method_options *options, bool predictor) {
     memset(parts, 0, sizeof parts);
     CHECK(pthread_barrier_init(&barrier, NULL, RANKS) == 0);
     for (int rank = 0; rank < RANKS; rank++) {
-        parts[rank].options = options;
+        parts[rank].recipe = recipe;
         parts[rank].predictor = predictor;
         parts[rank].rank = rank;
         CHECK(pthread_create(&threads[rank], NULL, work, &parts[rank]) == 0);
@@ -148,25 +148,24 @@ static void check_ranks(const nnclr_method_options *options, bool predictor) {
 
 static void nnclr_over_ranks(void) {
     nnclr_method_options options = golden_options;
-    check_ranks(&options, true);
+    check_ranks(nnclr(&options), true);
     options.loss = NNCLR_LOSS_ROW_COLUMN;
-    check_ranks(&options, true);
+    check_ranks(nnclr(&options), true);
     options.swap = false;
-    check_ranks(&options, false);
+    check_ranks(nnclr(&options), false);
 }
 
 static void the_own_view_over_ranks(void) {
     nnclr_method_options options = golden_options;
     options.positive = NNCLR_POSITIVE_VIEW;
-    check_ranks(&options, true);
+    check_ranks(nnclr(&options), true);
 }
 
 static void simclr_over_ranks(void) {
     nnclr_method_options options = golden_options;
-    options.kind = NNCLR_METHOD_SIMCLR;
-    check_ranks(&options, false);
+    check_ranks(simclr(&options), false);
     options.negatives = NNCLR_NEGATIVES_OPPOSITE;
-    check_ranks(&options, false);
+    check_ranks(simclr(&options), false);
 }
 
 int main(void) {

@@ -17,9 +17,9 @@ static nnclr_config small_config(void) {
 }
 
 static size_t need(const nnclr_config *c) {
-    size_t bytes;
+    nnclr_run_bytes bytes;
     CHECK_SAYS(nnclr_run_memory(c, 1000, &engine, &bytes, &e), "%s", e.message);
-    return bytes;
+    return nnclr_run_bytes_sum(&bytes);
 }
 
 /* The plan that is measured is the one that is made; the views and the weights come on top. */

@@ -224,7 +224,7 @@ static void a_step_of_micro_batches_allocates_nothing(void) {
 
 static void a_step_of_simclr_allocates_nothing(void) {
     nnclr_config config = config_of(0);
-    config.method.kind = NNCLR_METHOD_SIMCLR;
+    config.objective = NNCLR_OBJECTIVE_SIMCLR;
     config.model.predictor.count = 0;
     train(&config, NNCLR_PRECISION_BF16, "simclr");
 }

@@ -73,7 +73,7 @@ static void when_the_support_set_is_full(void) {
     CHECK(nnclr_watch_facts_of(&c, &plan, 1).filled == INT64_MAX);
     CHECK(nnclr_watch_facts_of(&c, &plan, 1).frozen);
     c.method.queue_frozen = false;
-    c.method.kind = NNCLR_METHOD_SIMCLR;
+    c.objective = NNCLR_OBJECTIVE_SIMCLR;
     CHECK(nnclr_watch_facts_of(&c, &plan, 1).filled == INT64_MAX);
 }
 
@@ -176,12 +176,12 @@ static void random_picks_are_told_at_once_and_once(void) {
     o.nn_initial = .5;
     for (int64_t step = 1; step < FILLED; step++) {
         const nnclr_metrics_line line = line_of(step, o);
-        nnclr_watch_see(&w, &line, false);
+        nnclr_watch_observe(&w, &line, false);
         CHECK(times == 0);
     }
     for (int64_t step = FILLED; step < 3 * FILLED; step++) {
         const nnclr_metrics_line line = line_of(step, o);
-        nnclr_watch_see(&w, &line, false);
+        nnclr_watch_observe(&w, &line, false);
         CHECK(times == 1);
     }
     CHECK(strstr(said, "step 11:"));
@@ -195,14 +195,14 @@ static void means_are_asked_about_at_an_epochs_end(void) {
     for (int64_t step = 21; step <= 30; step++) {
         o.nn_self = step % 2 ? .2 : .9;
         const nnclr_metrics_line line = line_of(step, o);
-        nnclr_watch_see(&w, &line, step % 5 == 0);
+        nnclr_watch_observe(&w, &line, step % 5 == 0);
         CHECK(times == (step == 30));
     }
     CHECK_SAYS(strstr(said, "steps 21 to 30") && strstr(said, "0.55 of the neighbours"), "%s",
                said);
     for (int64_t step = 31; step <= 60; step++) { /* once is enough */
         const nnclr_metrics_line line = line_of(step, o);
-        nnclr_watch_see(&w, &line, step % 5 == 0);
+        nnclr_watch_observe(&w, &line, step % 5 == 0);
         CHECK(times == 1);
     }
 }
@@ -214,7 +214,7 @@ static void means_begin_anew_when_the_run_changes(void) {
     for (int64_t step = 1; step <= 20; step++) {
         o.z_rank = step < FILLED ? 1 : 1.5;
         const nnclr_metrics_line line = line_of(step, o);
-        nnclr_watch_see(&w, &line, true);
+        nnclr_watch_observe(&w, &line, true);
         CHECK(times == (step == 20));
     }
     CHECK_SAYS(strstr(said, "steps 11 to 20") && strstr(said, "z_rank 1.5"), "%s", said);
@@ -224,7 +224,7 @@ static void means_begin_anew_when_the_run_changes(void) {
         o.contrast_acc = 1.0 / BATCH;
         w.facts.filled = INT64_MAX;
         const nnclr_metrics_line line = line_of(step, o);
-        nnclr_watch_see(&w, &line, true);
+        nnclr_watch_observe(&w, &line, true);
         CHECK(times == (step == 15));
     }
     CHECK_SAYS(strstr(said, "steps 6 to 15") && strstr(said, "by chance"), "%s", said);
@@ -236,7 +236,7 @@ static void a_mean_leaves_undefined_steps_out(void) {
     for (int64_t step = 21; step <= 30; step++) {
         o.z_rank = step == 25 ? 1.5 : NAN;
         const nnclr_metrics_line line = line_of(step, o);
-        nnclr_watch_see(&w, &line, step == 30);
+        nnclr_watch_observe(&w, &line, step == 30);
     }
     CHECK(times == 1);
     CHECK_SAYS(strstr(said, "z_rank 1.5"), "%s", said);
@@ -275,7 +275,7 @@ static int warnings_of(double center, double noise, int directions) {
     nnclr_watch w = listening();
     for (int64_t step = 21; step <= 30; step++) {
         const nnclr_metrics_line line = line_of(step, o);
-        nnclr_watch_see(&w, &line, step == 30);
+        nnclr_watch_observe(&w, &line, step == 30);
     }
     nnclr_buffer_free(&scratch);
     nnclr_support_set_free(&s);

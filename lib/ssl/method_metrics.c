@@ -1,0 +1,120 @@
+#include <math.h>
+#include <string.h>
+
+#include "ssl/method_state.h"
+#include "ssl/support_metrics.h"
+
+enum { VIEWS = NNCLR_VIEWS, RANK_ROWS = 1024 };
+
+/* ---- what the network makes ---- */
+
+/* Mean over the dimensions of the standard deviation over both views' rows of a value. */
+static bool measure_deviation(nnclr_method *m, int value, double *out, nnclr_error *e) {
+    const nnclr_tensor *tensor = nnclr_pass_tensor(m->parts.pass, value);
+    int rows = VIEWS * m->n, c = tensor->shape.c;
+    size_t reals = (size_t)rows * (size_t)c;
+    m->scratch.size = 0;
+    if (!nnclr_buffer_reserve(&m->scratch, reals * sizeof(double), e))
+        return false;
+    double *host = (void *)m->scratch.data, sum = 0;
+    m->engine->table->get(m->engine, tensor->place, reals, NNCLR_F64, host);
+    for (int j = 0; j < c; j++) {
+        double mean = 0, squares = 0;
+        for (int i = 0; i < rows; i++)
+            mean += host[(size_t)i * (size_t)c + (size_t)j] / rows;
+        for (int i = 0; i < rows; i++) {
+            double distance = host[(size_t)i * (size_t)c + (size_t)j] - mean;
+            squares += distance * distance;
+        }
+        sum += sqrt(squares / rows);
+    }
+    *out = sum / c;
+    return true;
+}
+
+/* The share of right rows. Terms of the loss have counted theirs on the way; the others need
+ * products of their own. */
+static double measure_contrast(nnclr_method *m) {
+    nnclr_communicator *communicator = m->parts.communicator;
+    void *count_at = nnclr_method_scalar(m, METHOD_CORRECT);
+    int terms = 0;
+    bool late = false;
+    for (int i = 0; i < m->recipe.term_count; i++) {
+        const nnclr_term *term = &m->recipe.terms[i];
+        terms += term->counted;
+        if (!term->counted || term->weight != 0)
+            continue;
+        if (!late)
+            m->engine->table->zero(m->engine, count_at, nnclr_real_bytes(m->engine));
+        late = true;
+        nnclr_method_add_term(m, term);
+    }
+    if (late)
+        communicator->table->all_reduce_mean(communicator, m->engine, count_at, 1);
+    double correct;
+    m->engine->table->get(m->engine, count_at, 1, NNCLR_F64, &correct);
+    return correct / m->n / terms;
+}
+
+/* ---- neighbours ---- */
+
+const int32_t *nnclr_method_picks(nnclr_method *m) {
+    const size_t queries = VIEWS * (size_t)m->n;
+    if (m->recipe.neighbours == 0)
+        return NULL;
+    if (m->recipe.neighbours == 1) /* otherwise they were chosen on the host */
+        m->engine->table->get_picks(m->engine, m->block[METHOD_PICKS], queries, m->pick);
+    return m->pick;
+}
+
+static bool measure_neighbours(nnclr_method *m, const nnclr_method_batch *batch,
+                               nnclr_method_metrics *metrics, nnclr_error *e) {
+    const int n = m->n, k = m->recipe.neighbours, queries = VIEWS * n;
+    const size_t scores = (size_t)queries * (size_t)k;
+    m->scratch.size = 0;
+    if (!nnclr_buffer_reserve(&m->scratch, scores * sizeof(double), e))
+        return false;
+    double *host = (void *)m->scratch.data;
+    m->engine->table->get(m->engine, m->block[METHOD_SCORES], scores, NNCLR_F64, host);
+    for (int i = 0; i < queries; i++) {
+        m->cosine[i] = host[(size_t)i * (size_t)k + (size_t)m->choice[i]];
+        m->record[i] = batch->record[i % n];
+        m->label[i] = batch->label[i % n];
+    }
+    nnclr_pick_metrics picks;
+    if (!nnclr_measure_picks(m->parts.support, queries, nnclr_method_picks(m), m->cosine, m->record,
+                             m->label, batch->step, &picks, &m->scratch, e))
+        return false;
+    metrics->nn_sim = picks.sim;
+    metrics->nn_initial = picks.initial;
+    metrics->nn_self = picks.self;
+    metrics->nn_age = picks.age;
+    metrics->nn_distinct = picks.distinct;
+    metrics->nn_acc = picks.acc;
+    return true;
+}
+
+/* ---- all ---- */
+
+bool nnclr_method_measure(nnclr_method *m, const nnclr_method_batch *batch,
+                          nnclr_method_metrics *metrics, nnclr_error *e) {
+    *metrics =
+        (nnclr_method_metrics){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    const nnclr_support_set *support = m->parts.support;
+    double chance;
+    metrics->contrast_acc = measure_contrast(m);
+    if (!measure_deviation(m, m->features, &metrics->h_std, e) ||
+        !measure_deviation(m, m->prediction, &metrics->p_std, e))
+        return false;
+    if (!support)
+        return true;
+    if (!nnclr_measure_presence(support, m->n, batch->record, batch->label, &metrics->self_present,
+                                &chance, &m->scratch, e) ||
+        !nnclr_measure_rank(support, RANK_ROWS, &metrics->z_rank, &metrics->z_spread, &m->scratch,
+                            e))
+        return false;
+    if (m->recipe.neighbours == 0)
+        return true;
+    metrics->nn_chance = chance;
+    return measure_neighbours(m, batch, metrics, e);
+}

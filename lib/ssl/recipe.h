@@ -1,0 +1,88 @@
+/* What is special about a method of contrastive pre-training: which rows its loss compares, and
+ * what becomes of its support set. nnclr.c and simclr.c say theirs; method.c runs any.
+ *
+ * A loss is a sum of terms. Each is the mean softmax cross-entropy of rows of similarities between
+ * unit vectors, the right column being that of the same picture:
+ *
+ *   weight * mean_i( logsumexp_k S[i][k] - S[i][i] ),  S = rows . columns^T / temperature */
+#ifndef NNCLR_SSL_RECIPE_H
+#define NNCLR_SSL_RECIPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+enum { NNCLR_VIEWS = 2, NNCLR_NEIGHBOURS = 64 /* the most that can be chosen from */ };
+
+/* Whose unit vectors. The gradient enters through predictions alone: neither the search nor what it
+ * found, nor a projection as such, passes one on. */
+typedef enum nnclr_side {
+    NNCLR_PREDICTION, /* p^, or z^ if the network has no predictor */
+    NNCLR_PROJECTION, /* z^ */
+    NNCLR_NEIGHBOUR   /* a row of the support set near to z^ */
+} nnclr_side;
+
+typedef struct nnclr_rows {
+    nnclr_side side;
+    int view; /* 0 or 1 */
+} nnclr_rows;
+
+typedef struct nnclr_term {
+    nnclr_rows rows;    /* a worker's own */
+    nnclr_rows columns; /* of all workers */
+    bool both_views;    /* both views' predictions are columns, except the row itself */
+    double weight;      /* in the loss; 0: only counted, when metrics are measured */
+    bool counted;       /* contrast_acc: the share of rows whose largest column is the right one */
+} nnclr_term;
+
+enum { NNCLR_TERMS = 4 };
+
+typedef struct nnclr_recipe {
+    nnclr_term terms[NNCLR_TERMS];
+    int term_count;
+    double temperature;
+    int queue;         /* rows of the support set; 0: there is none */
+    int neighbours;    /* a neighbour is a random one of this many; 0: the set is not searched */
+    bool exclude_self; /* rows of the query's own record are not candidates */
+    int enqueued;      /* views whose z^ enter the support set after the step: 0, 1 or 2 */
+} nnclr_recipe;
+
+/* ---- options, and methods that make a recipe of them ---- */
+
+typedef enum nnclr_positive { NNCLR_POSITIVE_NN, NNCLR_POSITIVE_VIEW } nnclr_positive;
+typedef enum nnclr_negatives { NNCLR_NEGATIVES_OPPOSITE, NNCLR_NEGATIVES_ALL } nnclr_negatives;
+typedef enum nnclr_loss { NNCLR_LOSS_ROW, NNCLR_LOSS_ROW_COLUMN } nnclr_loss;
+typedef enum nnclr_enqueue { NNCLR_ENQUEUE_VIEW1, NNCLR_ENQUEUE_BOTH } nnclr_enqueue;
+
+typedef struct nnclr_method_options {
+    nnclr_positive positive;
+    nnclr_negatives negatives; /* simclr only: equation 2, or NT-Xent */
+    double temperature;
+    int queue;         /* m >= batch */
+    nnclr_loss loss;   /* row+col: also the softmax down the columns, averaged */
+    bool swap;         /* average over both assignments of the views */
+    int neighbours;    /* a random one of this many nearest rows */
+    bool exclude_self; /* rows of the query's own record are not candidates */
+    nnclr_enqueue enqueue;
+    bool queue_frozen; /* never updated: a control experiment with noise */
+} nnclr_method_options;
+
+/* An option of the command line that says nothing, if `when` says so, and why. */
+typedef struct nnclr_idle_option {
+    const char *option; /* without dashes; NULL ends a list of these */
+    bool (*when)(const nnclr_method_options *options); /* NULL: always */
+    const char *why;
+} nnclr_idle_option;
+
+typedef struct nnclr_method_type {
+    bool predictor; /* whether it is usual */
+    nnclr_recipe (*recipe)(const nnclr_method_options *options);
+    /* Refuses contradictions: one sentence, a usage error. */
+    bool (*check)(const nnclr_method_options *options, int batch, bool predictor, nnclr_error *e);
+    const nnclr_idle_option *idle;
+} nnclr_method_type;
+
+extern const nnclr_method_type nnclr_method_nnclr, nnclr_method_simclr;
+
+#endif
