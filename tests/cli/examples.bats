@@ -7,7 +7,7 @@ load helpers
 setup_file() {
     export EXAMPLES=$BATS_FILE_TMPDIR/examples
     mkdir -p "$EXAMPLES"
-    "$NNCLR_SHAPES" --count 10 --test 4 --size 32 --seed 3 "$EXAMPLES/pictures" >/dev/null
+    "$NNCLR_SHAPES" --count 7 --test 3 --size 32 --seed 3 "$EXAMPLES/pictures" >/dev/null
     mv "$EXAMPLES/pictures/train" "$EXAMPLES/photos"
     mv "$EXAMPLES/pictures/test" "$EXAMPLES/test-photos"
     rmdir "$EXAMPLES/pictures"

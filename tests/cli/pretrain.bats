@@ -159,10 +159,10 @@ END
 # ---- resuming ----
 
 @test "after a kill -9 a run is what it was, and goes on bit for bit" {
-    expect 0 tiny -q --steps 150 -o whole s.tar.zst
+    expect 0 tiny -q --steps 24 -o whole s.tar.zst
     # Dead before it names what would be the sixth checkpoint, counted from that of step 0: that of
     # step 15.
-    run -137 injected link:7:kill nnclr-pretrain $TINY -q --steps 150 --save-every 3steps -o cut s.tar.zst
+    run -137 injected link:7:kill nnclr-pretrain $TINY -q --steps 24 --save-every 3steps -o cut s.tar.zst
     [ ! -e cut/DONE ]
     [ "$(step_of cut/$CHECKPOINT)" = 12 ]
     [ "$(lines cut)" = 15 ]
@@ -173,9 +173,9 @@ END
 }
 
 @test "a run that was killed before its first save begins again at step 0" {
-    expect 0 tiny -q --steps 150 -o whole s.tar.zst
+    expect 0 tiny -q --steps 20 -o whole s.tar.zst
     # The writes before the seventh line of the metrics are those of .lock, run.json and a checkpoint.
-    run -137 injected write:14:kill nnclr-pretrain $TINY -q --steps 150 -o cut s.tar.zst
+    run -137 injected write:14:kill nnclr-pretrain $TINY -q --steps 20 -o cut s.tar.zst
     [ ! -e cut/DONE ]
     [ "$(lines cut)" -ge 1 ]
     [ "$(step_of cut/$CHECKPOINT)" = 0 ]
@@ -200,14 +200,14 @@ END
 
 @test "a shuffle window changes the order, is recorded, and resumes" {
     make_shard w 200 # has several frames
-    expect 0 tiny -q --shuffle-window 1 --steps 40 -o whole w.tar.zst
+    expect 0 tiny -q --shuffle-window 1 --steps 30 -o whole w.tar.zst
     [ "$(jq .config.shuffle_window whole/run.json)" = 1 ]
-    expect 0 tiny -q --shuffle-window 1 --steps 40 -j 1 -o one w.tar.zst
+    expect 0 tiny -q --shuffle-window 1 --steps 30 -j 1 -o one w.tar.zst
     cmp whole/$CHECKPOINT one/$CHECKPOINT
-    expect 0 tiny -q --steps 40 -o exact w.tar.zst
+    expect 0 tiny -q --steps 30 -o exact w.tar.zst
     [ "$(jq .config.shuffle_window exact/run.json)" = 0 ]
     differ <(timeless whole) <(timeless exact)
-    expect 75 tiny -q --shuffle-window 1 --steps 40 --max-time 0.01s -o cut w.tar.zst
+    expect 75 tiny -q --shuffle-window 1 --steps 30 --max-time 0.01s -o cut w.tar.zst
     expect 0 nnclr-pretrain -q --resume -o cut
     cmp whole/$CHECKPOINT cut/$CHECKPOINT
     expect 2 nnclr-pretrain --resume --shuffle-window 2 -o cut

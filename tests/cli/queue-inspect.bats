@@ -532,6 +532,7 @@ make_hostile() {
     run -1 grep $'\x1b\[31mred' text
 }
 
+# bats test_tags=long
 @test "--html in a browser: no error, no request, the script works, and so does the page without it" {
     need chromium
     make_hostile

@@ -267,6 +267,7 @@ watched() { # [option...]
 }
 
 # A backbone and a projector whose last batch norm turns everything into 1 and a little noise.
+# bats test_tags=long
 @test "a constant encoder with noise is warned of, once" {
     expect 0 tiny -q --steps 1 -o first s.tar.zst
     zstdcat first/$CHECKPOINT >constant.safetensors
@@ -297,6 +298,7 @@ END
     [ "$(grep -c 'warning: .*query.s own picture (nn_self): .*160 rows for 40 pictures.*--exclude-self' <<<"$stderr")" = 1 ]
 }
 
+# bats test_tags=long
 @test "batches of neighbouring records are warned of" {
     python3 - <<'END'
 import json, struct
@@ -317,6 +319,7 @@ END
     [ "$(grep -c 'warning: .*batch_spread 0.075; shuffled: 1/3.*larger --shuffle-window, or shuffle the file of --views' <<<"$stderr")" = 1 ]
 }
 
+# bats test_tags=long
 @test "a network that learns nothing is warned of" {
     mkdir -p noise/a
     python3 - <<'END'

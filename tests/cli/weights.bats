@@ -51,7 +51,7 @@ rows() { # EMBEDDING
 @test "without metadata the network follows from names and shapes; compressed, from a pipe, prefixed" {
     need python3
     need zstd
-    for options in "" "--arch resnet34 --width 0.25" "--arch resnet50 --stem imagenet" "--arch resnet101" \
+    for options in "" "--arch resnet34 --width 0.25 --stem imagenet" "--arch resnet50 --stem imagenet" "--arch resnet101 --stem imagenet" \
         "--arch resnet152 --stem imagenet"; do
         make_weights "known${options// /-}" $options
         change exported.safetensors plain.safetensors plain
