@@ -46,11 +46,10 @@ SIMD     := lib/engine/cpu/simd
 SIMD_OBJ := $(if $(filter x86_64%,$(MACHINE)),$(patsubst %,$(OUT)/$(SIMD)/%.o,sift_kernels-avx2 sift_kernels-avx512))
 # Activations in tiles, of bfloat16 or of floats, and their kernels for kinds of CPUs.
 TILED     := lib/engine/tiles
-TILED_SRC  := $(filter-out $(TILED)/tiles.c,$(sort $(wildcard $(TILED)/*.c)))
-TILES     := portable-x1
-TILES     += $(if $(filter x86_64%,$(MACHINE)),avx2-x1 avx512-x1 avx512bf16-x1 amx-x1 avx2-f32 avx512-f32)
+TILED_SRC := $(filter-out $(TILED)/tiles.c,$(sort $(wildcard $(TILED)/*.c)))
+TILES     := bf16-portable $(if $(filter x86_64%,$(MACHINE)),bf16-avx2 bf16-avx512 bf16-avx512bf16 bf16-amx f32-avx2 f32-avx512)
 TILES_OBJ := $(TILES:%=$(OUT)/$(TILED)/tiles-%.o)
-SIMD_OBJ  += $(foreach parts,x1 f32,$(TILED_SRC:%.c=$(OUT)/%-$(parts).o)) $(TILES_OBJ)
+SIMD_OBJ  += $(TILED_SRC:%.c=$(OUT)/%.o) $(TILES_OBJ)
 LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o) $(CPU_SRC:%.c=$(OUT)/%-f32.o) $(CPU_SRC:%.c=$(OUT)/%-f64.o) $(SIMD_OBJ)
 LIB_OBJ  += $(OUT)/lib/eval/page_text.o
 LIB      := $(OUT)/libnnclr.a
@@ -128,24 +127,19 @@ $(OUT)/$(SIMD)/%_kernels-avx2.o: $(SIMD)/%_kernels.c
 $(OUT)/$(SIMD)/%_kernels-avx512.o: $(SIMD)/%_kernels.c
 	$(call compile,-O3 -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -DNNCLR_SIMD_LANES=16)
 
-$(OUT)/$(TILED)/%-x1.o: PARTS := -DNNCLR_TILE_PARTS=1
-$(OUT)/$(TILED)/%-f32.o: PARTS := -DNNCLR_TILE_PARTS=0
-TILED_CC = $(call compile,-O3 -DNNCLR_REAL_BITS=32 $(PARTS))
-$(OUT)/$(TILED)/%-x1.o: $(TILED)/%.c
-	$(TILED_CC)
-$(OUT)/$(TILED)/%-f32.o: $(TILED)/%.c
-	$(TILED_CC)
+$(TILED_SRC:%.c=$(OUT)/%.o): $(OUT)/%.o: %.c
+	$(call compile,-O3 -DNNCLR_REAL_BITS=32)
 
 AVX2   := -mavx2 -mfma -DNNCLR_SIMD_LANES=8
 AVX512 := -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -mprefer-vector-width=512 -DNNCLR_SIMD_LANES=16
-$(OUT)/$(TILED)/tiles-portable-%.o: KIND := -DTILES_KIND=PORTABLE
-$(OUT)/$(TILED)/tiles-avx2-%.o: KIND := -DTILES_KIND=AVX2 $(AVX2)
-$(OUT)/$(TILED)/tiles-avx512-%.o: KIND := -DTILES_KIND=AVX512 $(AVX512)
-$(OUT)/$(TILED)/tiles-avx512bf16-%.o: KIND := -DTILES_KIND=AVX512BF16 $(AVX512) -mavx512bf16
-$(OUT)/$(TILED)/tiles-amx-%.o: KIND := -DTILES_KIND=AMX $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
+$(OUT)/$(TILED)/tiles-%-portable.o: KIND := -DTILES_KIND=PORTABLE
+$(OUT)/$(TILED)/tiles-%-avx2.o: KIND := -DTILES_KIND=AVX2 $(AVX2)
+$(OUT)/$(TILED)/tiles-%-avx512.o: KIND := -DTILES_KIND=AVX512 $(AVX512)
+$(OUT)/$(TILED)/tiles-%-avx512bf16.o: KIND := -DTILES_KIND=AVX512BF16 $(AVX512) -mavx512bf16
+$(OUT)/$(TILED)/tiles-%-amx.o: KIND := -DTILES_KIND=AMX $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
 # Vectors stay inside the file: how they would be passed to others does not matter.
 $(TILES_OBJ): $(TILED)/tiles.c
-	$(call compile,-O3 -Wno-psabi $(KIND) $(PARTS))
+	$(call compile,-O3 -Wno-psabi -DTILES_FLOATS=$(if $(findstring tiles-f32,$@),1,0) $(KIND))
 
 # Style and script of the page of nnclr-queue-inspect, as strings.
 $(OUT)/lib/eval/page_text.c: lib/eval/page.css lib/eval/page.js

@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "engine/tiles/bf16.h"
 #include "engine/tiles/tiles.h"
 
 #ifdef __x86_64__
@@ -93,9 +94,9 @@ static double fuse(const char *vectors, float *out) {
 
 static void multiply_tiles(const measure *m, int worker) {
     tile_term terms[BLOCK];
-    const size_t side = (size_t)m->terms * (size_t)m->chunks * TILE;
+    const size_t side = (size_t)m->terms * (size_t)m->chunks * SQUARE;
     for (int i = 0; i < m->terms; i++)
-        terms[i].a = terms[i].b = (size_t)i * (size_t)m->chunks * TILE;
+        terms[i].a = terms[i].b = (size_t)i * (size_t)m->chunks * SQUARE * sizeof(bf16);
     const tile_product product = {.terms = terms,
                                   .count = m->terms,
                                   .chunks = m->chunks,
@@ -104,7 +105,7 @@ static void multiply_tiles(const measure *m, int worker) {
                                   .rows = BLOCK,
                                   .columns = BLOCK,
                                   .depth = BLOCK,
-                                  .sums = m->sums + (size_t)worker * TILE};
+                                  .sums = m->sums + (size_t)worker * SQUARE};
     m->kernels->begin();
     for (int call = 0; call < m->calls; call++)
         m->kernels->multiply(&product);
@@ -117,7 +118,7 @@ static void work(void *context, int task, int worker) {
     if (m->kernels)
         multiply_tiles(m, task);
     else
-        fuse(m->vectors, m->sums + (size_t)task * TILE);
+        fuse(m->vectors, m->sums + (size_t)task * SQUARE);
 }
 
 /* ---- */
@@ -126,11 +127,11 @@ static const tile_kernels *kernels_of(const nnclr_engine *g) {
     bool tiles = strcmp(g->table->precision, "bf16") == 0;
 #ifdef __x86_64__
     if (strcmp(g->table->name, "amx") == 0)
-        return &nnclr_tiles_amx;
+        return &nnclr_tiles_bf16_amx;
     if (tiles && g->vectors && strcmp(g->vectors, "avx512-bf16") == 0)
-        return &nnclr_tiles_avx512bf16;
+        return &nnclr_tiles_bf16_avx512bf16;
 #endif
-    return tiles && !g->vectors ? &nnclr_tiles_portable : NULL;
+    return tiles && !g->vectors ? &nnclr_tiles_bf16_portable : NULL;
 }
 
 /* The best of some rounds: disturbances can only slow it down. */
@@ -158,17 +159,17 @@ bool machine_limit(const nnclr_engine *g, double *gflops, nnclr_error *e) {
     } sizes[] = {{1, 8}, {9, 8}};
     const size_t workers = (size_t)nnclr_pool_threads(g->pool), most = 9 * 8;
     measure m = {.kernels = kernels_of(g), .vectors = g->vectors};
-    m.a = nnclr_alloc(workers * most, TILE * sizeof *m.a, e);
-    m.b = nnclr_alloc(workers * most, TILE * sizeof *m.b, e);
-    m.sums = nnclr_alloc_zero(workers, TILE * sizeof *m.sums, e);
+    m.a = nnclr_alloc(workers * most, SQUARE * sizeof *m.a, e);
+    m.b = nnclr_alloc(workers * most, SQUARE * sizeof *m.b, e);
+    m.sums = nnclr_alloc_zero(workers, SQUARE * sizeof *m.sums, e);
     bool ok = m.a && m.b && m.sums;
     *gflops = 0;
     /* Not of zeros, and what is halved with 1 added stays near 2. */
-    for (size_t i = 0; ok && i < workers * TILE; i++)
+    for (size_t i = 0; ok && i < workers * SQUARE; i++)
         m.sums[i] = 1;
     if (ok) {
-        fill(m.a, workers * most * TILE);
-        fill(m.b, workers * most * TILE);
+        fill(m.a, workers * most * SQUARE);
+        fill(m.b, workers * most * SQUARE);
     }
     for (size_t i = 0; ok && i < sizeof sizes / sizeof *sizes; i++) {
         m.terms = sizes[i].terms;
@@ -176,7 +177,7 @@ bool machine_limit(const nnclr_engine *g, double *gflops, nnclr_error *e) {
         const int products = m.terms * m.chunks;
         if (m.kernels) {
             m.calls = WORK / (BLOCK * BLOCK * products);
-            m.flops = 2.0 * TILE * BLOCK * products * m.calls;
+            m.flops = 2.0 * SQUARE * BLOCK * products * m.calls;
         } else {
             m.flops = fuse(m.vectors, m.sums);
         }

@@ -17,10 +17,12 @@ typedef struct bf16_kind {
 
 static inline const tile_kernels *kernels_at(int i) {
     const tile_kernels *const kernels[KINDS] = {
-        [PORTABLE] = &TILES(portable),
+        [PORTABLE] = &nnclr_tiles_bf16_portable,
 #ifdef __x86_64__
-        [AVX2] = &TILES(avx2),         [AVX512] = &TILES(avx512), [AVX512BF16] = &TILES(avx512bf16),
-        [AMX] = &TILES(amx),
+        [AVX2] = &nnclr_tiles_bf16_avx2,
+        [AVX512] = &nnclr_tiles_bf16_avx512,
+        [AVX512BF16] = &nnclr_tiles_bf16_avx512bf16,
+        [AMX] = &nnclr_tiles_bf16_amx,
 #endif
     };
     return kernels[i];
@@ -29,9 +31,9 @@ static inline const tile_kernels *kernels_at(int i) {
 static inline bool kind_at(int i, bf16_kind *kind) {
     const tile_kernels *kernels = kernels_at(i);
     *kind = (bf16_kind){kernels ? kernels->name : "", kernels, false};
-    if (!kernels || TILED(runs)(kernels))
+    if (!kernels || nnclr_tiled_runs(kernels))
         return kernels != NULL;
-    if (i != AMX || !TILED(runs)(kernels_at(AVX512BF16)))
+    if (i != AMX || !nnclr_tiled_runs(kernels_at(AVX512BF16)))
         return false;
     kind->name = "amx, emulated";
     kind->emulated = true;
@@ -70,7 +72,7 @@ static inline void open_kind(fixture *f, const bf16_kind *kind, int threads) {
     f->pool = nnclr_pool_create(threads, &e);
     CHECK_SAYS(f->pool, "%s", e.message);
     f->g = (nnclr_engine){.table = f->t, .pool = f->pool};
-    CHECK_SAYS(TILED(open_with)(&f->g, kernels_of_kind(kind), &e), "%s", e.message);
+    CHECK_SAYS(nnclr_tiled_open_with(&f->g, kernels_of_kind(kind), &e), "%s", e.message);
 }
 
 /* The error of a value at rest: half a unit of its eighth bit. */

@@ -142,7 +142,7 @@ static void folded_rows_agree_with_the_definition(void) {
     for (int i = 0; i < FOLD_CASES; i++)
         for (int k = 0; k < KINDS; k++) {
             problem p = make_problem(fold_cases[i].conv, fold_cases[i].in, (uint64_t)i);
-            CHECK(TILED(folds)(&p.conv));
+            CHECK(nnclr_tiled_folds(&p.conv));
             each_operand(&p, make_short);
             if (kind_at(k, &kind) && worth_while(&kind, &p))
                 check_problem(&kind, &p, i % 2, p.in.n + (i + k) % 2 * 40);
@@ -155,7 +155,7 @@ static void wide_rows_are_not_folded(void) {
     const nnclr_conv convs[] = {{11, 4, 3, 1, 1}, {5, 4, 7, 2, 3},   {1, 4, 33, 1, 0},
                                 {3, 4, 1, 1, 0},  {64, 64, 3, 1, 1}, {3, 4096, 3, 1, 1}};
     for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++)
-        CHECK(!TILED(folds)(&convs[i]));
+        CHECK(!nnclr_tiled_folds(&convs[i]));
 }
 
 /* One pixel of one picture that is not a number is in those of the result whose taps reach it. */
@@ -312,20 +312,20 @@ static void threads_change_no_bit(void) {
 static bool drops_a_product;
 
 static void multiply_less(const tile_product *p) {
-    TILES(portable).multiply(p);
-    p->sums[TILE - 1] += drops_a_product ? 1.0f : 0.0f;
+    nnclr_tiles_bf16_portable.multiply(p);
+    p->sums[SQUARE - 1] += drops_a_product ? 1.0f : 0.0f;
 }
 
 /* As an engine on AMX is asked before it is opened. */
 static void kernels_that_multiply_wrongly_are_told(void) {
     bf16_kind kind;
     for (int k = 0; k < KINDS; k++)
-        CHECK(!kind_at(k, &kind) || TILED(multiplies)(kernels_of_kind(&kind)));
-    tile_kernels other = TILES(portable);
+        CHECK(!kind_at(k, &kind) || nnclr_tiled_multiplies(kernels_of_kind(&kind)));
+    tile_kernels other = nnclr_tiles_bf16_portable;
     other.multiply = multiply_less;
-    CHECK(TILED(multiplies)(&other));
+    CHECK(nnclr_tiled_multiplies(&other));
     drops_a_product = true;
-    CHECK(!TILED(multiplies)(&other));
+    CHECK(!nnclr_tiled_multiplies(&other));
 }
 
 int main(void) {

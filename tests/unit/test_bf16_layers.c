@@ -1,5 +1,6 @@
 /* Batch norm, pooling and the moves of tensors on tiles against their formulas in double, with each
  * kind of kernels that this CPU has. */
+#include "engine/tiles/bf16.h"
 #include "tests/unit/batchnorm_problem.h"
 #include "tests/unit/bf16_kinds.h"
 
@@ -214,24 +215,24 @@ static void pictures_come_back_rounded(void) {
 /* Any float, in sums that are stored: all exponents with fractions at and beside the ties. */
 static void kinds_round_alike(void) {
     bf16_kind kind;
-    const tile_kernels *plain = &TILES(portable);
-    static float sums[TILE];
-    static bf16 want[TILE], got[TILE];
+    const tile_kernels *plain = &nnclr_tiles_bf16_portable;
+    static float sums[SQUARE];
+    static bf16 want[SQUARE], got[SQUARE];
     for (int i = AVX2; i < KINDS; i++) {
         if (!kind_at(i, &kind))
             continue;
         const tile_kernels *kernels = kernels_of_kind(&kind);
-        for (uint32_t high = 0; high < 0x10000; high += TILE / 8) {
-            for (uint32_t k = 0; k < TILE; k++) {
+        for (uint32_t high = 0; high < 0x10000; high += SQUARE / 8) {
+            for (uint32_t k = 0; k < SQUARE; k++) {
                 const uint32_t low[8] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0x80, 0x4321};
                 uint32_t bits = (high + k / 8) << 16 | low[k % 8];
                 memcpy(&sums[k], &bits, sizeof bits);
             }
             plain->store(sums, 32, 32, false, want, NULL, NULL);
             kernels->store(sums, 32, 32, false, got, NULL, NULL);
-            for (int k = 0; k < TILE; k++)
+            for (int k = 0; k < SQUARE; k++)
                 CHECK_SAYS(got[k] == want[k], "%s: %a gives %04x, plain C %04x", kind.name,
-                           (double)sums[k % TILE], got[k], want[k]);
+                           (double)sums[k % SQUARE], got[k], want[k]);
         }
     }
 }

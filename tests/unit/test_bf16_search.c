@@ -110,7 +110,7 @@ static void check_problem(const char *name, const problem *p) {
             continue;
         open_kind(&f, &kind, i % 2 ? 3 : 1);
         if (kind.emulated)
-            ((tiled_state *)f.g.state)->search = &TILES(amx);
+            ((tiled_state *)f.g.state)->search = &nnclr_tiles_bf16_amx;
         compute(&f, p, got, got_scores);
         for (size_t k = 0; k < lists; k++)
             CHECK_SAYS(got[k] == want[k] && (got_scores[k] == want_scores[k] ||

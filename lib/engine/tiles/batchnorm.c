@@ -17,7 +17,8 @@ typedef struct coefficients {
 typedef struct tiled_pass {
     const nnclr_batchnorm_call *call; /* NULL: sums of x */
     const tile_kernels *kernels;
-    const nnclr_tensor *x;
+    const nnclr_tensor *tensor; /* x */
+    tiled x;
     int group, first_block, blocks; /* of channels */
     pieces pieces;                  /* of the spots of a group */
     double (*partials)[MOST_SUMS][MAX_LANES];
@@ -25,20 +26,22 @@ typedef struct tiled_pass {
 } tiled_pass;
 
 /* The channels of a stripe, as the reference engine's formulas want them. */
-static stripe stripe_of(const tiled_pass *p, int c) {
-    int first = p->first_block * BLOCK, most = p->blocks * BLOCK;
-    return (stripe){first, c - first < most ? c - first : most, 1};
+static stripe stripe_of(const tiled_pass *p) {
+    int first = p->first_block * p->x.channels, most = p->blocks * p->x.channels;
+    int left = p->x.shape.c - first;
+    return (stripe){first, left < most ? left : most, 1};
 }
 
-static void each_stripe(nnclr_shape shape, tiled_pass *p, nnclr_engine *g,
+static void each_stripe(nnclr_engine *g, const nnclr_tensor *x, tiled_pass *p,
                         void (*run)(nnclr_engine *, tiled_pass *)) {
     p->kernels = tiled_kernels(g);
-    p->pieces = tiled_cut(shape);
+    p->tensor = x;
+    p->x = tiled_tensor(p->kernels, x);
+    p->pieces = tiled_cut(&p->x);
     p->partials = (double(*)[MOST_SUMS][MAX_LANES])((CPU(state) *)g->state)->partials;
-    for (p->group = 0; p->group < shape.groups; p->group++)
-        for (p->first_block = 0; p->first_block < tiled_blocks(shape.c);
-             p->first_block += p->blocks) {
-            int left = tiled_blocks(shape.c) - p->first_block;
+    for (p->group = 0; p->group < x->shape.groups; p->group++)
+        for (p->first_block = 0; p->first_block < p->x.blocks; p->first_block += p->blocks) {
+            int left = p->x.blocks - p->first_block;
             p->blocks = left < STRIPE_BLOCKS ? left : STRIPE_BLOCKS;
             memset(&p->main, 0, sizeof p->main);
             memset(&p->second, 0, sizeof p->second);
@@ -47,15 +50,15 @@ static void each_stripe(nnclr_shape shape, tiled_pass *p, nnclr_engine *g,
 }
 
 static int channels_of(const tiled_pass *p, int block) {
-    return tiled_within(p->x->shape.c, p->first_block + block);
+    return tiled_channels(&p->x, p->first_block + block);
 }
 
-/* A tile of a tensor of the call, NULL if there is none. */
-static element *tile_at(const tiled_pass *p, const nnclr_tensor *t, size_t spot, int block) {
+/* A tile of a tensor of the call, all of which have one shape; NULL if there is none. */
+static void *tile_of(const tiled_pass *p, const nnclr_tensor *t, size_t spot, int block) {
     if (!t)
         return NULL;
-    return tiled_at(t, (size_t)p->group * tiled_spots(t->shape) + spot) +
-           (size_t)(p->first_block + block) * TILE;
+    return (unsigned char *)t->place + ((size_t)p->group * p->x.spots + spot) * p->x.spot +
+           (size_t)(p->first_block + block) * p->x.tile;
 }
 
 /* ---- sums ---- */
@@ -66,9 +69,9 @@ static void add_totals(const float *totals, int block, double (*to)[MAX_LANES]) 
             to[k][block * BLOCK + i] += (double)totals[k * BLOCK + i];
 }
 
-static void sum_tile(const element *x, int pictures, double *total, double *squares) {
+static void sum_tile(const float *x, int pictures, double *total, double *squares) {
     for (int at = 0; at < pictures * BLOCK; at++) {
-        double v = (double)cell_value(x, at);
+        double v = (double)x[at];
         total[at % BLOCK] += v;
         squares[at % BLOCK] += v * v;
     }
@@ -92,16 +95,16 @@ static tile_gradient gradient_of(const tiled_pass *p, size_t spot, int block,
                                  const tile_affine *mask) {
     const nnclr_batchnorm_call *call = p->call;
     const nnclr_batchnorm *second = call->second;
-    return (tile_gradient){.dy = tile_at(p, call->dy, spot, block),
-                           .y = call->relu && !mask ? tile_at(p, call->y, spot, block) : NULL,
+    return (tile_gradient){.dy = tile_of(p, call->dy, spot, block),
+                           .y = call->relu && !mask ? tile_of(p, call->y, spot, block) : NULL,
                            .mask = mask,
-                           .x = tile_at(p, call->main.x, spot, block),
-                           .second = second ? tile_at(p, second->x, spot, block) : NULL,
+                           .x = tile_of(p, call->main.x, spot, block),
+                           .second = second ? tile_of(p, second->x, spot, block) : NULL,
                            .main = slope_of(&p->main.gradient, block),
                            .other = slope_of(&p->second.gradient, block),
-                           .dx = tile_at(p, call->main.dx, spot, block),
-                           .second_dx = second ? tile_at(p, second->dx, spot, block) : NULL,
-                           .dresidual = tile_at(p, call->dresidual, spot, block),
+                           .dx = tile_of(p, call->main.dx, spot, block),
+                           .second_dx = second ? tile_of(p, second->dx, spot, block) : NULL,
+                           .dresidual = tile_of(p, call->dresidual, spot, block),
                            .add_residual = call->add_residual};
 }
 
@@ -109,10 +112,11 @@ static void reduce_piece(void *context, int piece, int worker) {
     (void)worker;
     const tiled_pass *p = context;
     double(*sums)[MAX_LANES] = p->partials[piece];
+    float room[SQUARE];
     memset(sums, 0, sizeof p->partials[piece]);
     for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
         for (int block = 0; block < p->blocks; block++) {
-            int pictures = tiled_pictures(p->x->shape, spot);
+            int pictures = tiled_pictures(&p->x, spot);
             if (p->call) {
                 float totals[MOST_SUMS * BLOCK] = {0};
                 const tile_affine mask = affine_of(&p->main.affine, block);
@@ -121,8 +125,8 @@ static void reduce_piece(void *context, int piece, int worker) {
                 p->kernels->sum_gradient(&call, pictures, channels_of(p, block), totals);
                 add_totals(totals, block, sums);
             } else {
-                sum_tile(tile_at(p, p->x, spot, block), pictures, sums[0] + block * BLOCK,
-                         sums[1] + block * BLOCK);
+                sum_tile(p->kernels->widen(tile_of(p, p->tensor, spot, block), room), pictures,
+                         sums[0] + block * BLOCK, sums[1] + block * BLOCK);
             }
         }
 }
@@ -143,21 +147,21 @@ typedef struct sums_call {
 
 static void sum_stripe(nnclr_engine *g, tiled_pass *p) {
     const sums_call *call = (const sums_call *)p;
-    int c = p->x->shape.c;
-    stripe s = stripe_of(p, c);
+    int c = p->x.shape.c;
+    stripe s = stripe_of(p);
     double *out = call->sums + (size_t)p->group * 2 * (size_t)c + s.first;
     reduce(g, p);
     memcpy(out, p->partials[0][0], (size_t)s.channels * sizeof *out);
     memcpy(out + c, p->partials[0][1], (size_t)s.channels * sizeof *out);
 }
 
-void TILED(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
+void nnclr_tiled_batchnorm_sums(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
     if (x->kind == NNCLR_ROWS) {
         CPU(batchnorm_sums)(g, x, sums);
         return;
     }
-    sums_call call = {.pass = {.x = x}, .sums = sums};
-    each_stripe(x->shape, &call.pass, g, sum_stripe);
+    sums_call call = {.sums = sums};
+    each_stripe(g, x, &call.pass, sum_stripe);
 }
 
 /* ---- forward ---- */
@@ -169,20 +173,19 @@ static void forward_piece(void *context, int piece, int worker) {
     for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
         for (int block = 0; block < p->blocks; block++) {
             const tile_normalise tile = {
-                .x = tile_at(p, call->main.x, spot, block),
-                .residual = tile_at(p, call->residual, spot, block),
-                .second = call->second ? tile_at(p, call->second->x, spot, block) : NULL,
+                .x = tile_of(p, call->main.x, spot, block),
+                .residual = tile_of(p, call->residual, spot, block),
+                .second = call->second ? tile_of(p, call->second->x, spot, block) : NULL,
                 .main = affine_of(&p->main.affine, block),
                 .other = affine_of(&p->second.affine, block),
                 .relu = call->relu,
-                .y = tile_at(p, call->y, spot, block)};
-            p->kernels->normalise(&tile, tiled_pictures(call->y->shape, spot),
-                                  channels_of(p, block));
+                .y = tile_of(p, call->y, spot, block)};
+            p->kernels->normalise(&tile, tiled_pictures(&p->x, spot), channels_of(p, block));
         }
 }
 
 static void forward_stripe(nnclr_engine *g, tiled_pass *p, bool running) {
-    stripe s = stripe_of(p, p->x->shape.c);
+    stripe s = stripe_of(p);
     CPU(fill_affine)(&p->call->main, running, p->group, &s, &p->main.affine);
     if (p->call->second)
         CPU(fill_affine)(p->call->second, running, p->group, &s, &p->second.affine);
@@ -197,7 +200,7 @@ static void evaluate_stripe(nnclr_engine *g, tiled_pass *p) {
     forward_stripe(g, p, true);
 }
 
-void TILED(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void nnclr_tiled_batchnorm_train(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     if (call->y->kind == NNCLR_ROWS) {
         CPU(batchnorm_train)(g, call);
         return;
@@ -205,17 +208,17 @@ void TILED(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     CPU(finish_statistics)(&call->main);
     if (call->second)
         CPU(finish_statistics)(call->second);
-    tiled_pass pass = {.call = call, .x = call->main.x};
-    each_stripe(call->y->shape, &pass, g, train_stripe);
+    tiled_pass pass = {.call = call};
+    each_stripe(g, call->main.x, &pass, train_stripe);
 }
 
-void TILED(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void nnclr_tiled_batchnorm_evaluate(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     if (call->y->kind == NNCLR_ROWS) {
         CPU(batchnorm_evaluate)(g, call);
         return;
     }
-    tiled_pass pass = {.call = call, .x = call->main.x};
-    each_stripe(call->y->shape, &pass, g, evaluate_stripe);
+    tiled_pass pass = {.call = call};
+    each_stripe(g, call->main.x, &pass, evaluate_stripe);
 }
 
 /* ---- backward ---- */
@@ -227,13 +230,13 @@ static void backward_piece(void *context, int piece, int worker) {
         for (int block = 0; block < p->blocks; block++) {
             const tile_affine mask = affine_of(&p->main.affine, block);
             tile_gradient call = gradient_of(p, spot, block, masks_from_x(p->call) ? &mask : NULL);
-            p->kernels->gradient(&call, tiled_pictures(p->x->shape, spot), channels_of(p, block));
+            p->kernels->gradient(&call, tiled_pictures(&p->x, spot), channels_of(p, block));
         }
 }
 
 static void backward_stripe(nnclr_engine *g, tiled_pass *p) {
     const nnclr_batchnorm_call *call = p->call;
-    stripe s = stripe_of(p, p->x->shape.c);
+    stripe s = stripe_of(p);
     CPU(fill_means)(&call->main, p->group, &s, p->main.gradient.mean);
     if (call->second)
         CPU(fill_means)(call->second, p->group, &s, p->second.gradient.mean);
@@ -247,11 +250,11 @@ static void backward_stripe(nnclr_engine *g, tiled_pass *p) {
     nnclr_pool_for(g->pool, p->pieces.count, backward_piece, p);
 }
 
-void TILED(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void nnclr_tiled_batchnorm_backward(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     if (call->main.x->kind == NNCLR_ROWS) {
         CPU(batchnorm_backward)(g, call);
         return;
     }
-    tiled_pass pass = {.call = call, .x = call->main.x};
-    each_stripe(call->main.x->shape, &pass, g, backward_stripe);
+    tiled_pass pass = {.call = call};
+    each_stripe(g, call->main.x, &pass, backward_stripe);
 }

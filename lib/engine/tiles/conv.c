@@ -13,18 +13,22 @@ enum { GROUP_BYTES = 384 << 10 }; /* of weights: stay in L2 while spots pass by 
 
 static bool size_plan(nnclr_engine *g, tiled_plan *plan) {
     const nnclr_conv *conv = &plan->base.conv;
-    nnclr_shape in = plan->base.in, out = plan->base.out;
+    tiled in = tiled_shape(plan->kernels, plan->base.in);
+    tiled out = tiled_shape(plan->kernels, plan->base.out);
     size_t form, bytes, shared, all;
     plan->terms = tiled_taps(conv);
-    plan->fold = TILED(folds)(conv);
-    if (!nnclr_size_mul(tiled_taps(conv) * (size_t)tiled_blocks(in.c), (size_t)tiled_blocks(out.c),
-                        &form) ||
-        !nnclr_size_mul(form, SQUARE, &plan->packed_backward) ||
-        !nnclr_size_mul(plan->packed_backward, 2 * sizeof(element), &plan->base.packed_bytes))
+    plan->weights = SQUARE * plan->kernels->value_bytes;
+    plan->fold = nnclr_tiled_folds(conv);
+    plan->steps = plan->fold ? conv->kernel : (int)plan->terms;
+    plan->row_channels = plan->fold ? conv->ci * conv->kernel : conv->ci;
+    plan->row_tiles = plan->fold ? out.shape.w : in.shape.w;
+    if (!nnclr_size_mul(tiled_taps(conv) * (size_t)in.blocks, (size_t)out.blocks, &form) ||
+        !nnclr_size_mul(form, plan->weights, &plan->packed_backward) ||
+        !nnclr_size_mul(plan->packed_backward, 2, &plan->base.packed_bytes))
         return false;
-    shared = TILED(plan_weights)(plan);
-    bytes =
-        (size_t)out.groups * MAX_PIECES * 2 * (size_t)tiled_blocks(out.c) * BLOCK * sizeof(double);
+    shared = nnclr_tiled_plan_weights(plan);
+    bytes = (size_t)out.shape.groups * MAX_PIECES * 2 * (size_t)(out.blocks * out.channels) *
+            sizeof(double);
     if (shared < bytes)
         shared = bytes;
     if (!nnclr_size_mul(plan->worker_bytes, (size_t)nnclr_pool_threads(g->pool), &all) ||
@@ -34,8 +38,8 @@ static bool size_plan(nnclr_engine *g, tiled_plan *plan) {
     return true;
 }
 
-nnclr_conv_plan *TILED(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
-                                  nnclr_error *e) {
+nnclr_conv_plan *nnclr_tiled_conv_plan(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
+                                       nnclr_error *e) {
     if (!CPU(conv_check)(conv, in, e))
         return NULL;
     tiled_plan *plan = nnclr_alloc_zero(1, sizeof *plan, e);
@@ -45,6 +49,7 @@ nnclr_conv_plan *TILED(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr
     base->conv = *conv;
     base->in = in;
     base->out = conv_output(conv, in);
+    plan->kernels = tiled_kernels(g);
     if (size_plan(g, plan))
         return base;
     nnclr_free(plan);
@@ -53,7 +58,7 @@ nnclr_conv_plan *TILED(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr
     return NULL;
 }
 
-void TILED(conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan) {
+void nnclr_tiled_conv_plan_free(nnclr_engine *g, nnclr_conv_plan *plan) {
     (void)g;
     nnclr_free(plan);
 }
@@ -63,16 +68,22 @@ void TILED(conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan) {
 typedef struct pack_call {
     const tiled_plan *plan;
     const float *oihw;
-    element *forward, *backward;
+    unsigned char *forward, *backward;
+    int inputs, outputs; /* blocks */
 } pack_call;
 
-/* Place of (k, column) in a tile b. */
-static inline int in_tile_b(int k, int column) {
-#if NNCLR_TILE_PARTS == 0
-    return k * BLOCK + column;
-#else
-    return column / 16 * (SQUARE / 2) + k / 2 * BLOCK + column % 16 * 2 + k % 2;
-#endif
+/* Adds one tap of a block of inputs and one of outputs to values [k][column]: k inputs, from
+ * `first` on, or outputs. */
+static void add_tap(const pack_call *call, int input, int output, int tap, int first, bool backward,
+                    float *values) {
+    const nnclr_conv *conv = &call->plan->base.conv;
+    const size_t taps = tiled_taps(conv);
+    for (int o = 0; o < BLOCK && output * BLOCK + o < conv->co; o++) {
+        size_t row = (size_t)(output * BLOCK + o) * (size_t)conv->ci;
+        const float *from = call->oihw + (row + (size_t)(input * BLOCK)) * taps + tap;
+        for (int i = 0; i < BLOCK && input * BLOCK + i < conv->ci; i++, from += taps)
+            values[backward ? o * BLOCK + i : (first + i) * BLOCK + o] = *from;
+    }
 }
 
 /* All taps of one block of inputs and one of outputs: tiles [co / 32][tap][ci / 32], k inputs, of
@@ -81,38 +92,35 @@ static inline int in_tile_b(int k, int column) {
 static void pack_block(void *context, int task, int worker) {
     (void)worker;
     const pack_call *call = context;
-    const nnclr_conv *conv = &call->plan->base.conv;
-    int inputs = tiled_blocks(conv->ci), outputs = tiled_blocks(conv->co);
-    int input = task % inputs, output = task / inputs, taps = (int)tiled_taps(conv);
-    int steps = tiled_steps(call->plan), folded = taps / steps;
+    const tiled_plan *plan = call->plan;
+    int input = task % call->inputs, output = task / call->inputs;
+    int taps = (int)tiled_taps(&plan->base.conv), folded = taps / plan->steps;
+    float values[SQUARE];
+    for (int step = 0; step < plan->steps; step++) {
+        memset(values, 0, sizeof values);
+        for (int i = 0; i < folded; i++)
+            add_tap(call, input, output, step * folded + i, i * plan->base.conv.ci, false, values);
+        size_t at = (size_t)(output * plan->steps + step) * (size_t)call->inputs + (size_t)input;
+        plan->kernels->pack(values, call->forward + at * plan->weights);
+    }
     for (int tap = 0; tap < taps; tap++) {
-        int first = tap % folded * conv->ci; /* k; 0 if nothing is folded */
-        element *forward =
-            call->forward +
-            ((size_t)(output * steps + tap / folded) * (size_t)inputs + (size_t)input) * SQUARE;
-        element *backward =
-            call->backward +
-            ((size_t)(input * taps + tap) * (size_t)outputs + (size_t)output) * SQUARE;
-        if (first == 0)
-            memset(forward, 0, SQUARE * sizeof *forward);
-        memset(backward, 0, SQUARE * sizeof *backward);
-        for (int o = 0; o < BLOCK && output * BLOCK + o < conv->co; o++) {
-            size_t row = (size_t)(output * BLOCK + o) * (size_t)conv->ci;
-            const float *from = call->oihw + (row + (size_t)(input * BLOCK)) * (size_t)taps + tap;
-            for (int i = 0; i < BLOCK && input * BLOCK + i < conv->ci; i++, from += taps) {
-                cell_put(forward, in_tile_b(first + i, o), *from);
-                cell_put(backward, in_tile_b(o, i), *from);
-            }
-        }
+        memset(values, 0, sizeof values);
+        add_tap(call, input, output, tap, 0, true, values);
+        size_t at = (size_t)(input * taps + tap) * (size_t)call->outputs + (size_t)output;
+        plan->kernels->pack(values, call->backward + at * plan->weights);
     }
 }
 
-void TILED(conv_pack)(nnclr_engine *g, const nnclr_conv_plan *base, const void *oihw,
-                      void *packed) {
+void nnclr_tiled_conv_pack(nnclr_engine *g, const nnclr_conv_plan *base, const void *oihw,
+                           void *packed) {
     const tiled_plan *plan = (const tiled_plan *)base;
-    pack_call call = {plan, oihw, packed, (element *)packed + plan->packed_backward};
-    nnclr_pool_for(g->pool, tiled_blocks(base->conv.ci) * tiled_blocks(base->conv.co), pack_block,
-                   &call);
+    pack_call call = {plan,
+                      oihw,
+                      packed,
+                      (unsigned char *)packed + plan->packed_backward,
+                      tiled_blocks(base->conv.ci, BLOCK),
+                      tiled_blocks(base->conv.co, BLOCK)};
+    nnclr_pool_for(g->pool, call.inputs * call.outputs, pack_block, &call);
 }
 
 /* ---- the tiles under a pixel ---- */
@@ -132,20 +140,20 @@ typedef struct pass {
     const tiled_plan *plan;
     const tile_kernels *kernels;
     bool backward, fold;
-    const nnclr_tensor *from, *to;
-    const element *weights; /* [blocks of columns][tap][blocks of k] */
+    tiled from, to;
+    const unsigned char *weights; /* [blocks of columns][tap][blocks of k] */
     bool add;
     double *partials; /* [groups][pieces][2][padded columns], NULL: no sums wanted */
     void *workspace;
     pieces pieces;
-    size_t column_tiles; /* of weights, of a block of columns */
-    int group;           /* blocks of columns whose weights stay in L2 */
+    size_t column_weights; /* bytes of the weights of a block of columns */
+    int group;             /* blocks of columns whose weights stay in L2 */
 } pass;
 
 static int list_terms(const pass *p, int pixel, tile_term *terms) {
     const nnclr_conv *conv = &p->plan->base.conv;
-    nnclr_shape from = p->from->shape, to = p->to->shape;
-    size_t chunks = (size_t)tiled_blocks(from.c);
+    nnclr_shape from = p->from.shape, to = p->to.shape;
+    const size_t tap = (size_t)p->from.blocks * p->plan->weights;
     int at_y = pixel / to.w, at_x = pixel % to.w, count = 0;
     for (int i = 0; i < conv->kernel; i++) {
         int y = p->backward ? source_backward(conv, at_y, i, from.h)
@@ -154,47 +162,48 @@ static int list_terms(const pass *p, int pixel, tile_term *terms) {
             int x = p->backward ? source_backward(conv, at_x, j, from.w)
                                 : source_forward(conv, at_x, j, from.w);
             if (x >= 0)
-                terms[count++] =
-                    (tile_term){((size_t)y * (size_t)from.w + (size_t)x) * chunks * TILE,
-                                ((size_t)i * (size_t)conv->kernel + (size_t)j) * chunks * SQUARE};
+                terms[count++] = (tile_term){(size_t)(y * from.w + x) * p->from.spot,
+                                             (size_t)(i * conv->kernel + j) * tap};
         }
     }
     return count;
 }
 
-/* Spots [begin, end) of a group in some blocks of columns. `cells`: scratch to fold in. */
+/* Spots [begin, end) of a group in some blocks of columns. `tiles`: scratch to fold in. */
 static void convolve(const pass *p, int group, size_t begin, size_t end, int first, int last,
-                     tile_term *terms, element *cells, double *sums) {
-    nnclr_shape from = p->from->shape, to = p->to->shape;
-    int chunks = tiled_blocks(from.c), columns = tiled_blocks(to.c);
-    size_t pixels = (size_t)to.h * (size_t)to.w, source = (size_t)from.h * (size_t)from.w;
-    size_t weights = p->column_tiles * SQUARE;
-    tiled_folded folded = {.block = SIZE_MAX, .rows = cells};
-    _Alignas(64) float tile[TILE];
+                     tile_term *terms, unsigned char *tiles, double *sums) {
+    const tiled *from = &p->from, *to = &p->to;
+    const size_t pixels = (size_t)to->shape.h * (size_t)to->shape.w;
+    const size_t source = (size_t)from->shape.h * (size_t)from->shape.w;
+    tiled_folded folded = {.block = SIZE_MAX, .rows = tiles};
+    _Alignas(64) float values[SQUARE];
     for (size_t spot = begin; spot < end; spot++) {
-        const size_t a = (size_t)group * tiled_spots(from) + spot / pixels * source;
-        tile_product product = {
-            .terms = terms, .chunks = chunks, .rows = tiled_pictures(to, spot), .sums = tile};
+        const size_t a = (size_t)group * from->spots + spot / pixels * source;
+        tile_product product = {.terms = terms,
+                                .chunks = from->blocks,
+                                .rows = tiled_pictures(to, spot),
+                                .sums = values};
         if (p->fold) {
-            product.a = cells;
-            product.depth = tiled_row_channels(p->plan);
-            product.count = TILED(fold_terms)(p->plan, p->kernels, p->from, a / source,
-                                              (int)(spot % pixels), &folded, terms);
+            product.a = tiles;
+            product.depth = p->plan->row_channels;
+            product.count = nnclr_tiled_fold_terms(p->plan, from, a / source, (int)(spot % pixels),
+                                                   &folded, terms);
         } else {
-            product.a = tiled_at(p->from, a);
-            product.depth = tiled_within(from.c, chunks - 1);
+            product.a = tiled_at(from, a);
+            product.depth = tiled_channels(from, from->blocks - 1);
             product.count = list_terms(p, (int)(spot % pixels), terms);
         }
         if (product.count == 0 && p->add)
             continue;
-        element *y = tiled_at(p->to, (size_t)group * tiled_spots(to) + spot);
+        unsigned char *y = tiled_at(to, (size_t)group * to->spots + spot);
         for (int block = first; block < last; block++) {
-            double *total = sums ? sums + block * BLOCK : NULL;
-            product.b = p->weights + (size_t)block * weights;
-            product.columns = tiled_within(to.c, block);
+            double *total = sums ? sums + block * to->channels : NULL;
+            product.b = p->weights + (size_t)block * p->column_weights;
+            product.columns = tiled_channels(to, block);
             p->kernels->multiply(&product);
-            p->kernels->store(tile, product.rows, product.columns, p->add, y + (size_t)block * TILE,
-                              total, total ? total + columns * BLOCK : NULL);
+            p->kernels->store(values, product.rows, product.columns, p->add,
+                              y + (size_t)block * to->tile, total,
+                              total ? total + to->blocks * to->channels : NULL);
         }
     }
 }
@@ -202,46 +211,46 @@ static void convolve(const pass *p, int group, size_t begin, size_t end, int fir
 static void convolve_piece(void *context, int task, int worker) {
     const pass *p = context;
     int group = task / p->pieces.count, piece = task % p->pieces.count;
-    int columns = tiled_blocks(p->to->shape.c);
+    int blocks = p->to.blocks;
     tile_term *terms = (tile_term *)tiled_scratch(p->plan, p->workspace, worker);
     double *sums = NULL;
     if (p->partials) {
-        sums = p->partials + (size_t)task * 2 * (size_t)columns * BLOCK;
-        memset(sums, 0, 2 * (size_t)columns * BLOCK * sizeof *sums);
+        size_t padded = (size_t)(blocks * p->to.channels);
+        sums = p->partials + (size_t)task * 2 * padded;
+        memset(sums, 0, 2 * padded * sizeof *sums);
     }
     p->kernels->begin();
-    for (int first = 0; first < columns; first += p->group) {
-        int last = first + p->group < columns ? first + p->group : columns;
+    for (int first = 0; first < blocks; first += p->group) {
+        int last = first + p->group < blocks ? first + p->group : blocks;
         convolve(p, group, piece_begin(&p->pieces, piece), piece_end(&p->pieces, piece), first,
-                 last, terms, tiled_scratch_cells(p->plan, p->workspace, worker), sums);
+                 last, terms, tiled_scratch_tiles(p->plan, p->workspace, worker), sums);
     }
     p->kernels->end();
 }
 
-static void run_pass(nnclr_engine *g, pass *p) {
+static void run_pass(nnclr_engine *g, pass *p, const nnclr_tensor *from, const nnclr_tensor *to) {
     const tiled_plan *plan = p->plan;
-    size_t block;
+    p->kernels = plan->kernels;
+    p->from = tiled_tensor(p->kernels, from);
+    p->to = tiled_tensor(p->kernels, to);
     p->fold = plan->fold && !p->backward;
-    p->column_tiles = (p->fold ? (size_t)tiled_steps(plan) : tiled_taps(&plan->base.conv)) *
-                      (size_t)tiled_blocks(p->from->shape.c);
-    block = p->column_tiles * SQUARE * sizeof(element);
-    p->kernels = tiled_kernels(g);
-    p->pieces = tiled_cut(p->to->shape);
-    p->group = block < GROUP_BYTES ? (int)(GROUP_BYTES / block) : 1;
-    nnclr_pool_for(g->pool, p->to->shape.groups * p->pieces.count, convolve_piece, p);
+    size_t steps = p->fold ? (size_t)plan->steps : tiled_taps(&plan->base.conv);
+    p->column_weights = steps * (size_t)p->from.blocks * plan->weights;
+    p->pieces = tiled_cut(&p->to);
+    p->group = p->column_weights < GROUP_BYTES ? (int)(GROUP_BYTES / p->column_weights) : 1;
+    nnclr_pool_for(g->pool, to->shape.groups * p->pieces.count, convolve_piece, p);
 }
 
-void TILED(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
-                         const void *packed, const nnclr_tensor *y, void *sums, void *workspace) {
+void nnclr_tiled_conv_forward(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *x,
+                              const void *packed, const nnclr_tensor *y, void *sums,
+                              void *workspace) {
     const tiled_plan *plan = (const tiled_plan *)base;
     pass p = {.plan = plan,
-              .from = x,
-              .to = y,
               .weights = packed,
               .partials = sums ? tiled_shared(g, plan, workspace) : NULL,
               .workspace = workspace};
-    run_pass(g, &p);
-    size_t c = (size_t)y->shape.c, padded = (size_t)tiled_blocks(y->shape.c) * BLOCK;
+    run_pass(g, &p, x, y);
+    size_t c = (size_t)y->shape.c, padded = (size_t)(p.to.blocks * p.to.channels);
     for (size_t group = 0; sums && group < (size_t)y->shape.groups; group++) {
         double *total = p.partials + group * (size_t)p.pieces.count * 2 * padded;
         double *to = (double *)sums + group * 2 * c;
@@ -252,16 +261,14 @@ void TILED(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *base, const nnc
     }
 }
 
-void TILED(conv_backward_data)(nnclr_engine *g, const nnclr_conv_plan *base, const nnclr_tensor *dy,
-                               const void *packed, const nnclr_tensor *dx, bool add,
-                               void *workspace) {
+void nnclr_tiled_conv_backward_data(nnclr_engine *g, const nnclr_conv_plan *base,
+                                    const nnclr_tensor *dy, const void *packed,
+                                    const nnclr_tensor *dx, bool add, void *workspace) {
     const tiled_plan *plan = (const tiled_plan *)base;
     pass p = {.plan = plan,
               .backward = true,
-              .from = dy,
-              .to = dx,
-              .weights = (const element *)packed + plan->packed_backward,
+              .weights = (const unsigned char *)packed + plan->packed_backward,
               .add = add,
               .workspace = workspace};
-    run_pass(g, &p);
+    run_pass(g, &p, dy, dx);
 }

@@ -1,7 +1,7 @@
-/* Convolution backward-weights: sums over pictures and pixels. A product's k are the 32 pictures of
- * a spot, so x is transposed to [32 channels][32 pictures] and the pictures of dy are paired. Cells
- * of floats are multiplied as they are; what is said to be transposed below is then only copied,
- * and if dW is small not even that. */
+/* Convolution backward-weights: sums over pictures and pixels. A product's k are the pictures of a
+ * spot, so x is transposed to [32 channels][32 pictures] and the pictures of dy are paired. Plain
+ * tiles, of floats, are multiplied as they are; what is said to be transposed below is then only
+ * copied, and if dW is small not even that. */
 #include "engine/tiles/conv.h"
 
 #include <limits.h>
@@ -11,9 +11,10 @@ enum {
     PART_BYTES = 1300 << 10,  /* of a dW that each part can have for itself, in L2 */
     PARTIAL_BYTES = 32 << 20, /* of all parts */
     MOST_PARTS = 32,
-    IN_PLACE = NNCLR_TILE_PARTS == 0,
-    PART_SPOTS = IN_PLACE ? 64 : 128, /* that make a part worth its dW */
-    CHUNK_SPOTS = IN_PLACE ? 96 : 48, /* of dy between two visits of dW */
+    PART_SPOTS = 128,       /* that make a part worth its dW, */
+    PLAIN_PART_SPOTS = 64,  /* or of plain tiles */
+    CHUNK_SPOTS = 48,       /* of dy between two visits of dW, */
+    PLAIN_CHUNK_SPOTS = 96, /* or of plain tiles */
     GROUP = 4,             /* blocks of ci and of co of a task, if dW is large and nothing copied */
     PASS_BYTES = 32 << 20, /* of transposed pictures */
     CLOSE_BYTES = 768 << 10 /* of them in L2 */
@@ -21,28 +22,30 @@ enum {
 
 /* ---- plan ---- */
 
-static int blocks_of_pictures(nnclr_shape s) {
-    return s.groups * tiled_picture_blocks(s.n);
+static int blocks_of_pictures(const tiled *t) {
+    return t->shape.groups * t->picture_blocks;
 }
 
 static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* Elements of a block of pictures in all channels. */
-static size_t block_elements(nnclr_shape s) {
-    return (size_t)s.h * (size_t)s.w * tiled_depth(s);
+/* Bytes of a block of pictures in all channels. */
+static size_t block_bytes(const tiled *t) {
+    return (size_t)t->shape.h * (size_t)t->shape.w * t->spot;
 }
 
 static size_t most_parts(const tiled_plan *plan) {
-    size_t most = PARTIAL_BYTES / (plan->weights * sizeof(float));
+    size_t most = PARTIAL_BYTES / (plan->gradients * sizeof(float));
     return most < MOST_PARTS ? most : MOST_PARTS;
 }
 
-pieces TILED(weight_parts)(const tiled_plan *plan, nnclr_shape out) {
-    size_t rows = (size_t)blocks_of_pictures(out) * (size_t)out.h;
+pieces nnclr_tiled_weight_parts(const tiled_plan *plan, nnclr_shape out) {
+    const tiled dy = tiled_shape(plan->kernels, out);
+    const int worth = plan->kernels->plain ? PLAIN_PART_SPOTS : PART_SPOTS;
+    size_t rows = (size_t)blocks_of_pictures(&dy) * (size_t)out.h;
     size_t most = plan->group < INT_MAX ? 1 : most_parts(plan);
-    size_t each = larger((rows + most - 1) / most, (size_t)(PART_SPOTS / out.w));
+    size_t each = larger((rows + most - 1) / most, (size_t)(worth / out.w));
     each = larger(each, 1);
     return (pieces){rows, each, (int)((rows + each - 1) / each)};
 }
@@ -51,53 +54,57 @@ static int between(size_t value, int least, int most) {
     return value > (size_t)most ? most : value < (size_t)least ? least : (int)value;
 }
 
+static bool x_in_place(const tiled_plan *plan) {
+    return plan->kernels->plain && !plan->fold;
+}
+
 /* How much of dy is multiplied between two visits of dW. What is read in place, under all taps, is
  * kept in L2: as much of a row, from the top of a picture to its bottom, as stays there until the
  * next row needs it again. */
-static void plan_chunks(tiled_plan *plan) {
+static void plan_chunks(tiled_plan *plan, const tiled *x, const tiled *dy) {
     const nnclr_conv *conv = &plan->base.conv;
-    nnclr_shape in = plan->base.in, out = plan->base.out;
-    int spots = CHUNK_SPOTS;
-    if (IN_PLACE && !plan->fold) {
-        size_t inputs = (size_t)between((size_t)tiled_blocks(in.c), 1, plan->group);
-        size_t outputs = (size_t)between((size_t)tiled_blocks(out.c), 1, plan->group);
-        size_t cells =
+    nnclr_shape out = dy->shape;
+    int spots = plan->kernels->plain ? PLAIN_CHUNK_SPOTS : CHUNK_SPOTS;
+    if (x_in_place(plan)) {
+        size_t inputs = (size_t)between((size_t)x->blocks, 1, plan->group);
+        size_t outputs = (size_t)between((size_t)dy->blocks, 1, plan->group);
+        size_t tiles =
             inputs * (size_t)conv->kernel * (size_t)(conv->kernel > 1 ? conv->stride : 1);
-        spots = between(CLOSE_BYTES / ((cells + outputs) * TILE * sizeof(element)), 8, CHUNK_SPOTS);
+        spots = between(CLOSE_BYTES / (tiles * x->tile + outputs * dy->tile), 8, spots);
     }
     plan->chunk_rows = between((size_t)(spots / out.w), 1, out.h);
-    plan->strip = IN_PLACE && !plan->fold && spots < out.w ? spots : out.w;
+    plan->strip = x_in_place(plan) && spots < out.w ? spots : out.w;
 }
 
-size_t TILED(plan_weights)(tiled_plan *plan) {
+size_t nnclr_tiled_plan_weights(tiled_plan *plan) {
     const nnclr_conv *conv = &plan->base.conv;
-    nnclr_shape in = plan->base.in, out = plan->base.out;
-    plan->weights = plan->packed_backward / tiled_taps(conv) * (size_t)tiled_steps(plan);
-    bool large = plan->weights > PART_BYTES / sizeof(float);
-    plan->whole = large && !(IN_PLACE && conv->kernel == 1);
+    const bool plain = plan->kernels->plain;
+    const tiled x = tiled_shape(plan->kernels, plan->base.in);
+    const tiled dy = tiled_shape(plan->kernels, plan->base.out);
+    plan->gradients = (size_t)x.blocks * (size_t)dy.blocks * (size_t)plan->steps * SQUARE;
+    bool large = plan->gradients > PART_BYTES / sizeof(float);
+    plan->whole = large && !(plain && conv->kernel == 1);
     plan->group = large && !plan->whole ? GROUP : INT_MAX;
-    size_t scratch = 0, shared;
+    size_t scratch = 0, shared, width = (size_t)dy.shape.w;
     if (plan->whole) {
-        size_t block = block_elements(in) + block_elements(out);
-        size_t most = PASS_BYTES / sizeof(element) / block, all = (size_t)blocks_of_pictures(in);
+        size_t block = block_bytes(&x) + block_bytes(&dy);
+        size_t most = PASS_BYTES / block, all = (size_t)blocks_of_pictures(&x);
         plan->pass_blocks = (int)(most < 1 ? 1 : most < all ? most : all);
-        plan->terms =
-            larger(plan->terms, (size_t)plan->pass_blocks * (size_t)out.h * (size_t)out.w);
-        shared =
-            plan->weights * sizeof(float) + (size_t)plan->pass_blocks * block * sizeof(element);
+        plan->terms = larger(plan->terms, (size_t)plan->pass_blocks * (size_t)dy.shape.h * width);
+        shared = plan->gradients * sizeof(float) + (size_t)plan->pass_blocks * block;
     } else {
-        plan_chunks(plan);
+        plan_chunks(plan, &x, &dy);
         plan->ring = (plan->chunk_rows - 1) * conv->stride + conv->kernel;
-        size_t spots = (size_t)plan->chunk_rows * (size_t)out.w;
+        size_t spots = (size_t)plan->chunk_rows * width;
         plan->terms = larger(plan->terms, spots);
-        if (!IN_PLACE || plan->fold)
-            scratch = (size_t)plan->ring * (size_t)tiled_row_cells(plan) * tiled_depth(in);
-        if (!IN_PLACE)
-            scratch += spots * tiled_depth(out);
-        scratch *= sizeof(element); /* if rows are folded, more than forward folds */
-        shared = (size_t)TILED(weight_parts)(plan, out).count * plan->weights * sizeof(float);
+        if (!x_in_place(plan)) /* if rows are folded, more than forward folds */
+            scratch = (size_t)plan->ring * (size_t)plan->row_tiles * x.spot;
+        if (!plain)
+            scratch += spots * dy.spot;
+        shared = (size_t)nnclr_tiled_weight_parts(plan, dy.shape).count * plan->gradients *
+                 sizeof(float);
     }
-    plan->worker_bytes = (plan->terms * sizeof(tile_term) + 63) / 64 * 64 + scratch;
+    plan->worker_bytes = tiled_terms_bytes(plan) + scratch;
     return shared;
 }
 
@@ -106,7 +113,7 @@ size_t TILED(plan_weights)(tiled_plan *plan) {
 typedef struct weights_call {
     const tiled_plan *plan;
     const tile_kernels *kernels;
-    const nnclr_tensor *x, *dy;
+    tiled x, dy;
     float *sums; /* [parts][ci / 32][co / 32][step][32][32] */
     pieces parts;
     float *dweights;
@@ -114,61 +121,57 @@ typedef struct weights_call {
     void *workspace;
     /* whole: the pass, and its transposed pictures [c / 32][block of pictures][pixel] */
     int first_block, blocks;
-    element *x_tiles, *dy_tiles;
+    unsigned char *x_tiles, *dy_tiles;
 } weights_call;
 
 static float *dw_tile(const weights_call *call, int part, int input, int output, int tap) {
-    int outputs = tiled_blocks(call->plan->base.conv.co);
-    size_t at = (size_t)(input * outputs + output) * (size_t)tiled_steps(call->plan) + (size_t)tap;
-    return call->sums + (size_t)part * call->plan->weights + at * SQUARE;
+    size_t at = (size_t)((input * call->dy.blocks + output) * call->plan->steps + tap);
+    return call->sums + (size_t)part * call->plan->gradients + at * SQUARE;
 }
 
 /* Pictures in a block, counted over all groups. */
 static int pictures_of(const weights_call *call, size_t block) {
-    int n = call->x->shape.n;
-    return tiled_pictures_within(n, (int)(block % (size_t)tiled_picture_blocks(n)));
+    const tiled *x = &call->x;
+    return tiled_within(x->shape.n, x->pictures, (int)(block % (size_t)x->picture_blocks));
 }
 
-/* All channels of one spot, block after block `step` elements apart. */
-static void rearrange(void (*kernel)(const element *, element *), const element *from, int blocks,
-                      element *to, size_t step) {
-    for (int i = 0; i < blocks; i++)
-        kernel(from + (size_t)i * TILE, to + (size_t)i * step);
+/* All channels of one spot, block after block `step` bytes apart. */
+static void rearrange(void (*kernel)(const void *, void *), const tiled *t, size_t spot,
+                      unsigned char *to, size_t step) {
+    const unsigned char *from = tiled_at(t, spot);
+    for (int i = 0; i < t->blocks; i++)
+        kernel(from + (size_t)i * t->tile, to + (size_t)i * step);
 }
 
 /* ---- small dW: parts ---- */
 
 typedef struct part {
     tile_term *terms;
-    element *x, *dy;        /* [c / 32][ring or chunk rows][w], or the tensors, from a row on */
-    size_t x_step, dy_step; /* to the next block of channels, */
-    size_t x_cell, dy_cell; /* to the next pixel */
+    unsigned char *x, *dy;  /* [c / 32][ring or chunk rows][w], or the tensors, from a row on */
+    size_t x_step, dy_step; /* bytes to the next block of channels, */
+    size_t x_tile, dy_tile; /* to the next pixel */
     size_t block;           /* of pictures, of which rows [.., next) of x are in the ring */
     int next;
     int ring;                                          /* rows of x */
     int index, input, last_input, output, last_output; /* whose, and its blocks of ci and of co */
 } part;
 
-static bool x_in_place(const tiled_plan *plan) {
-    return IN_PLACE && !plan->fold;
-}
-
 /* A row of x, counted over all groups and blocks of pictures. */
-static void transpose_row(const weights_call *call, size_t row, element *to, size_t step) {
-    nnclr_shape in = call->x->shape;
+static void transpose_row(const weights_call *call, size_t row, unsigned char *to, size_t step) {
+    const tiled *x = &call->x;
+    const size_t width = (size_t)x->shape.w;
     if (call->plan->fold)
-        TILED(fold_row)(call->plan, call->kernels, call->x, row, call->kernels->transpose, to);
+        nnclr_tiled_fold_row(call->plan, x, row, call->kernels->transpose, to);
     else
-        for (size_t x = 0; x < (size_t)in.w; x++)
-            rearrange(call->kernels->transpose, tiled_at(call->x, row * (size_t)in.w + x),
-                      tiled_blocks(in.c), to + x * TILE, step);
+        for (size_t i = 0; i < width; i++)
+            rearrange(call->kernels->transpose, x, row * width + i, to + i * x->tile, step);
 }
 
 /* What rows [row, row + rows) of dy, of one block of pictures, need: found, or transposed. */
 static void fill_x(const weights_call *call, part *p, size_t row, int rows) {
     const tiled_plan *plan = call->plan;
     const nnclr_conv *conv = &plan->base.conv;
-    nnclr_shape in = call->x->shape, out = call->dy->shape;
+    nnclr_shape in = call->x.shape, out = call->dy.shape;
     size_t block = row / (size_t)out.h;
     int oy = (int)(row % (size_t)out.h);
     if (block != p->block) {
@@ -176,27 +179,26 @@ static void fill_x(const weights_call *call, part *p, size_t row, int rows) {
         p->next = 0;
     }
     if (x_in_place(plan)) {
-        p->x = tiled_at(call->x, block * (size_t)in.h * (size_t)in.w);
+        p->x = tiled_at(&call->x, block * (size_t)in.h * (size_t)in.w);
         return;
     }
     int y = oy * conv->stride - conv->pad;
     int until = y + (rows - 1) * conv->stride + conv->kernel;
     for (y = y > p->next ? y : p->next; y < until && y < in.h; y++)
         transpose_row(call, block * (size_t)in.h + (size_t)y,
-                      p->x + (size_t)(y % p->ring * tiled_row_cells(plan)) * TILE, p->x_step);
+                      p->x + (size_t)(y % p->ring * plan->row_tiles) * p->x_tile, p->x_step);
     p->next = y;
 }
 
 static void fill_dy(const weights_call *call, part *p, size_t row, int rows) {
-    nnclr_shape out = call->dy->shape;
-    element *dy = tiled_at(call->dy, row * (size_t)out.w);
-    if (IN_PLACE) {
-        p->dy = dy;
+    const tiled *dy = &call->dy;
+    const size_t width = (size_t)dy->shape.w;
+    if (call->kernels->plain) {
+        p->dy = tiled_at(dy, row * width);
         return;
     }
-    for (int i = 0; i < rows * out.w; i++, dy += tiled_depth(out))
-        rearrange(call->kernels->pair, dy, tiled_blocks(out.c), p->dy + (size_t)i * TILE,
-                  p->dy_step);
+    for (size_t i = 0; i < (size_t)rows * width; i++)
+        rearrange(call->kernels->pair, dy, row * width + i, p->dy + i * dy->tile, p->dy_step);
 }
 
 /* Steps of a row of the kernel. */
@@ -212,8 +214,8 @@ typedef struct chunk {
 static int chunk_terms(const weights_call *call, const part *p, const chunk *c, int tap) {
     const tiled_plan *plan = call->plan;
     const nnclr_conv *conv = &plan->base.conv;
-    nnclr_shape in = call->x->shape, out = call->dy->shape;
-    int width = tiled_row_cells(plan), count = 0;
+    nnclr_shape in = call->x.shape, out = call->dy.shape;
+    int width = plan->row_tiles, count = 0;
     for (int i = 0; i < c->rows; i++) {
         int y = (c->oy + i) * conv->stride + tap / across(plan) - conv->pad;
         if (y < 0 || y >= in.h)
@@ -221,17 +223,16 @@ static int chunk_terms(const weights_call *call, const part *p, const chunk *c, 
         for (int ox = c->ox; ox < c->last; ox++) {
             int x = plan->fold ? ox : ox * conv->stride + tap % conv->kernel - conv->pad;
             if (x >= 0 && x < width)
-                p->terms[count++] = (tile_term){(size_t)(y % p->ring * width + x) * p->x_cell,
-                                                (size_t)(i * out.w + ox) * p->dy_cell};
+                p->terms[count++] = (tile_term){(size_t)(y % p->ring * width + x) * p->x_tile,
+                                                (size_t)(i * out.w + ox) * p->dy_tile};
         }
     }
     return count;
 }
 
 static void sum_chunk(const weights_call *call, const part *p, const chunk *c) {
-    const nnclr_conv *conv = &call->plan->base.conv;
-    int channels = tiled_row_channels(call->plan);
-    for (int tap = 0; tap < tiled_steps(call->plan); tap++) {
+    const tiled_plan *plan = call->plan;
+    for (int tap = 0; tap < plan->steps; tap++) {
         int count = chunk_terms(call, p, c, tap);
         for (int input = p->input; count > 0 && input < p->last_input; input++)
             for (int output = p->output; output < p->last_output; output++) {
@@ -240,8 +241,9 @@ static void sum_chunk(const weights_call *call, const part *p, const chunk *c) {
                                               .chunks = 1,
                                               .a = p->x + (size_t)input * p->x_step,
                                               .b = p->dy + (size_t)output * p->dy_step,
-                                              .rows = tiled_within(channels, input),
-                                              .columns = tiled_within(conv->co, output),
+                                              .rows =
+                                                  tiled_within(plan->row_channels, BLOCK, input),
+                                              .columns = tiled_channels(&call->dy, output),
                                               .depth = pictures_of(call, p->block),
                                               .sums = dw_tile(call, p->index, input, output, tap),
                                               .add = true,
@@ -253,7 +255,7 @@ static void sum_chunk(const weights_call *call, const part *p, const chunk *c) {
 
 /* Rows [row, row + rows) of dy, of one block of pictures, strip by strip. */
 static void sum_strips(const weights_call *call, part *p, size_t row, int rows) {
-    nnclr_shape out = call->dy->shape;
+    nnclr_shape out = call->dy.shape;
     chunk c = {.rows = 1};
     fill_x(call, p, row, rows);
     for (c.ox = 0; c.ox < out.w; c.ox = c.last) {
@@ -279,46 +281,45 @@ static void group_at(const tiled_plan *plan, int blocks, int group, int *first, 
 static void sum_part(void *context, int task, int worker) {
     const weights_call *call = context;
     const tiled_plan *plan = call->plan;
-    nnclr_shape in = call->x->shape, out = call->dy->shape;
-    int inputs = tiled_blocks(tiled_row_channels(plan)), outputs = tiled_blocks(out.c);
-    int input_groups = groups_of(plan, inputs), output_groups = groups_of(plan, outputs);
-    int group = task % (input_groups * output_groups);
+    const tiled *x = &call->x, *dy = &call->dy;
+    const size_t height = (size_t)dy->shape.h;
+    int output_groups = groups_of(plan, dy->blocks);
+    int groups = groups_of(plan, x->blocks) * output_groups, group = task % groups;
     part p = {.terms = (tile_term *)tiled_scratch(plan, call->workspace, worker),
-              .x = tiled_scratch_cells(plan, call->workspace, worker),
-              .x_step = (size_t)plan->ring * (size_t)tiled_row_cells(plan) * TILE,
-              .x_cell = TILE,
-              .dy_step = (size_t)plan->chunk_rows * (size_t)out.w * TILE,
-              .dy_cell = TILE,
+              .x = tiled_scratch_tiles(plan, call->workspace, worker),
+              .x_step = (size_t)plan->ring * (size_t)plan->row_tiles * x->tile,
+              .x_tile = x->tile,
+              .dy_step = (size_t)(plan->chunk_rows * dy->shape.w) * dy->tile,
+              .dy_tile = dy->tile,
               .block = SIZE_MAX,
               .ring = plan->ring,
-              .index = task / (input_groups * output_groups)};
-    group_at(plan, inputs, group / output_groups, &p.input, &p.last_input);
-    group_at(plan, outputs, group % output_groups, &p.output, &p.last_output);
-    if (!IN_PLACE) {
-        p.dy = p.x + p.x_step * (size_t)tiled_blocks(in.c);
-    } else {
-        p.dy_step = TILE;
-        p.dy_cell = tiled_depth(out);
+              .index = task / groups};
+    group_at(plan, x->blocks, group / output_groups, &p.input, &p.last_input);
+    group_at(plan, dy->blocks, group % output_groups, &p.output, &p.last_output);
+    p.dy = p.x + p.x_step * (size_t)x->blocks;
+    if (call->kernels->plain) {
+        p.dy_step = dy->tile;
+        p.dy_tile = dy->spot;
     }
     if (x_in_place(plan)) {
-        p.x_step = TILE;
-        p.x_cell = tiled_depth(in);
-        p.ring = in.h;
+        p.x_step = x->tile;
+        p.x_tile = x->spot;
+        p.ring = x->shape.h;
     }
     for (int input = p.input; input < p.last_input; input++)
         memset(dw_tile(call, p.index, input, p.output, 0), 0,
-               (size_t)((p.last_output - p.output) * tiled_steps(plan)) * SQUARE * sizeof(float));
+               (size_t)((p.last_output - p.output) * plan->steps) * SQUARE * sizeof(float));
     size_t row = piece_begin(&call->parts, p.index), end = piece_end(&call->parts, p.index);
     call->kernels->begin();
     while (row < end) {
-        size_t oy = row % (size_t)out.h, left = (size_t)out.h - oy, most = end - row;
+        size_t oy = row % height, left = height - oy, most = end - row;
         most = left < most ? left : most;
-        if (plan->strip < out.w) {
+        if (plan->strip < dy->shape.w) {
             sum_strips(call, &p, row, (int)most);
             row += most;
             continue;
         }
-        chunk c = {.oy = (int)oy, .rows = between(most, 0, plan->chunk_rows), .last = out.w};
+        chunk c = {.oy = (int)oy, .rows = between(most, 0, plan->chunk_rows), .last = dy->shape.w};
         fill_x(call, &p, row, c.rows);
         fill_dy(call, &p, row, c.rows);
         sum_chunk(call, &p, &c);
@@ -330,22 +331,22 @@ static void sum_part(void *context, int task, int worker) {
 /* ---- large dW: all pictures of a pass ---- */
 
 /* Row `row` of a block of pictures, if the tensor has one. */
-static void rearrange_row(const weights_call *call, void (*kernel)(const element *, element *),
-                          const nnclr_tensor *t, int block, int row, element *tiles) {
-    nnclr_shape s = t->shape;
-    size_t from = ((size_t)(call->first_block + block) * (size_t)s.h + (size_t)row) * (size_t)s.w;
-    size_t to = ((size_t)block * (size_t)s.h + (size_t)row) * (size_t)s.w;
-    size_t step = (size_t)call->blocks * (size_t)s.h * (size_t)s.w * TILE;
-    for (size_t x = 0; row < s.h && x < (size_t)s.w; x++)
-        rearrange(kernel, tiled_at(t, from + x), tiled_blocks(s.c), tiles + (to + x) * TILE, step);
+static void rearrange_row(const weights_call *call, void (*kernel)(const void *, void *),
+                          const tiled *t, int block, int row, unsigned char *tiles) {
+    const size_t height = (size_t)t->shape.h, width = (size_t)t->shape.w;
+    size_t from = ((size_t)(call->first_block + block) * height + (size_t)row) * width;
+    size_t to = ((size_t)block * height + (size_t)row) * width;
+    size_t step = (size_t)call->blocks * height * width * t->tile;
+    for (size_t x = 0; row < t->shape.h && x < width; x++)
+        rearrange(kernel, t, from + x, tiles + (to + x) * t->tile, step);
 }
 
 static void transpose_rows(void *context, int task, int worker) {
     (void)worker;
     const weights_call *call = context;
     int block = task % call->blocks, row = task / call->blocks;
-    rearrange_row(call, call->kernels->transpose, call->x, block, row, call->x_tiles);
-    rearrange_row(call, call->kernels->pair, call->dy, block, row, call->dy_tiles);
+    rearrange_row(call, call->kernels->transpose, &call->x, block, row, call->x_tiles);
+    rearrange_row(call, call->kernels->pair, &call->dy, block, row, call->dy_tiles);
 }
 
 /* Among rows [first, last) of dy those of blocks that are full, or of those that are not, because
@@ -353,18 +354,20 @@ static void transpose_rows(void *context, int task, int worker) {
 static int pass_terms(const weights_call *call, int tap, int first, int last, bool full,
                       tile_term *terms) {
     const nnclr_conv *conv = &call->plan->base.conv;
-    nnclr_shape in = call->x->shape, out = call->dy->shape;
+    nnclr_shape in = call->x.shape, out = call->dy.shape;
     int count = 0;
     for (int row = first; row < last; row++) {
         int y = row % out.h * conv->stride + tap / conv->kernel - conv->pad;
-        bool whole = pictures_of(call, (size_t)(call->first_block + row / out.h)) == PICTURES;
+        size_t block = (size_t)(call->first_block + row / out.h);
+        bool whole = pictures_of(call, block) == call->x.pictures;
         if (y < 0 || y >= in.h || whole != full)
             continue;
         for (int ox = 0; ox < out.w; ox++) {
             int x = ox * conv->stride + tap % conv->kernel - conv->pad;
             if (x >= 0 && x < in.w)
-                terms[count++] = (tile_term){(size_t)((row / out.h * in.h + y) * in.w + x) * TILE,
-                                             (size_t)(row * out.w + ox) * TILE};
+                terms[count++] =
+                    (tile_term){(size_t)((row / out.h * in.h + y) * in.w + x) * call->x.tile,
+                                (size_t)(row * out.w + ox) * call->dy.tile};
         }
     }
     return count;
@@ -372,39 +375,40 @@ static int pass_terms(const weights_call *call, int tap, int first, int last, bo
 
 /* Rows of dy that stay in L2, with what they meet of x, from the first tap to the last. */
 static int close_rows(const weights_call *call) {
-    nnclr_shape in = call->x->shape, out = call->dy->shape;
-    size_t cells = (size_t)out.w + (size_t)in.h * (size_t)in.w / (size_t)out.h;
-    size_t rows = CLOSE_BYTES / (cells * TILE * sizeof(element));
+    nnclr_shape in = call->x.shape, out = call->dy.shape;
+    size_t bytes =
+        (size_t)out.w * call->dy.tile + (size_t)in.h * (size_t)in.w / (size_t)out.h * call->x.tile;
+    size_t rows = CLOSE_BYTES / bytes;
     return rows < 1 ? 1 : rows > INT_MAX ? INT_MAX : (int)rows;
 }
 
 static void sum_tiles(void *context, int task, int worker) {
     const weights_call *call = context;
-    const nnclr_conv *conv = &call->plan->base.conv;
-    nnclr_shape in = call->x->shape, out = call->dy->shape;
-    int outputs = tiled_blocks(conv->co), input = task / outputs, output = task % outputs;
+    const tiled *x = &call->x, *dy = &call->dy;
+    int input = task / dy->blocks, output = task % dy->blocks;
     tile_term *terms = (tile_term *)tiled_scratch(call->plan, call->workspace, worker);
-    tile_product product = {
-        .terms = terms,
-        .chunks = 1,
-        .a = call->x_tiles + (size_t)(input * call->blocks * in.h) * (size_t)in.w * TILE,
-        .b = call->dy_tiles + (size_t)(output * call->blocks * out.h) * (size_t)out.w * TILE,
-        .rows = tiled_within(conv->ci, input),
-        .columns = tiled_within(conv->co, output),
-        .turned = true};
+    tile_product product = {.terms = terms,
+                            .chunks = 1,
+                            .a = call->x_tiles + (size_t)(input * call->blocks * x->shape.h) *
+                                                     (size_t)x->shape.w * x->tile,
+                            .b = call->dy_tiles + (size_t)(output * call->blocks * dy->shape.h) *
+                                                      (size_t)dy->shape.w * dy->tile,
+                            .rows = tiled_channels(x, input),
+                            .columns = tiled_channels(dy, output),
+                            .turned = true};
     call->kernels->begin();
-    const int rows = call->blocks * out.h, step = close_rows(call);
+    const int rows = call->blocks * dy->shape.h, step = close_rows(call);
     for (int first = 0, last; first < rows; first = last) {
         last = rows - first < step ? rows : first + step;
-        for (int tap = 0; tap < (int)tiled_taps(conv); tap++) {
+        for (int tap = 0; tap < call->plan->steps; tap++) {
             product.sums = dw_tile(call, 0, input, output, tap);
             product.add = call->first_block > 0 || first > 0;
             product.count = pass_terms(call, tap, first, last, true, terms);
-            product.depth = PICTURES;
+            product.depth = x->pictures;
             call->kernels->multiply(&product);
             product.add = true;
             product.count = pass_terms(call, tap, first, last, false, terms);
-            product.depth = in.n % PICTURES;
+            product.depth = x->shape.n % x->pictures;
             if (product.count > 0)
                 call->kernels->multiply(&product);
         }
@@ -413,16 +417,15 @@ static void sum_tiles(void *context, int task, int worker) {
 }
 
 static void sum_whole(nnclr_engine *g, weights_call *call) {
-    const tiled_plan *plan = call->plan;
-    nnclr_shape in = call->x->shape, out = call->dy->shape;
-    int all = blocks_of_pictures(in), rows = in.h > out.h ? in.h : out.h;
-    call->x_tiles = (element *)(call->sums + plan->weights);
-    call->dy_tiles = call->x_tiles + (size_t)plan->pass_blocks * block_elements(in);
+    const tiled *x = &call->x, *dy = &call->dy;
+    int all = blocks_of_pictures(x), rows = x->shape.h > dy->shape.h ? x->shape.h : dy->shape.h;
+    call->x_tiles = (unsigned char *)(call->sums + call->plan->gradients);
+    call->dy_tiles = call->x_tiles + (size_t)call->plan->pass_blocks * block_bytes(x);
     for (call->first_block = 0; call->first_block < all; call->first_block += call->blocks) {
         int left = all - call->first_block;
-        call->blocks = left < plan->pass_blocks ? left : plan->pass_blocks;
+        call->blocks = left < call->plan->pass_blocks ? left : call->plan->pass_blocks;
         nnclr_pool_for(g->pool, call->blocks * rows, transpose_rows, call);
-        nnclr_pool_for(g->pool, tiled_blocks(in.c) * tiled_blocks(out.c), sum_tiles, call);
+        nnclr_pool_for(g->pool, x->blocks * dy->blocks, sum_tiles, call);
     }
 }
 
@@ -431,36 +434,36 @@ static void sum_whole(nnclr_engine *g, weights_call *call) {
 static void fold_tiles(void *context, int task, int worker) {
     (void)worker;
     const weights_call *call = context;
-    const nnclr_conv *conv = &call->plan->base.conv;
-    int outputs = tiled_blocks(conv->co), input = task / outputs, output = task % outputs;
-    int steps = tiled_steps(call->plan), channels = tiled_row_channels(call->plan);
-    size_t taps = tiled_taps(conv), folded = taps / (size_t)steps;
-    for (int step = 0; step < steps; step++) {
+    const tiled_plan *plan = call->plan;
+    const nnclr_conv *conv = &plan->base.conv;
+    int input = task / call->dy.blocks, output = task % call->dy.blocks;
+    size_t taps = tiled_taps(conv), folded = taps / (size_t)plan->steps;
+    for (int step = 0; step < plan->steps; step++) {
         float *tile = dw_tile(call, 0, input, output, step);
         for (int other = 1; other < call->parts.count; other++) {
             const float *more = dw_tile(call, other, input, output, step);
             for (int i = 0; i < SQUARE; i++)
                 tile[i] += more[i];
         }
-        for (int i = 0; i < tiled_within(channels, input); i++) {
+        for (int i = 0; i < tiled_within(plan->row_channels, BLOCK, input); i++) {
             size_t c = (size_t)(input * BLOCK + i % conv->ci);
             size_t tap = (size_t)step * folded + (size_t)(i / conv->ci);
             float *to = call->dweights + ((size_t)(output * BLOCK * conv->ci) + c) * taps + tap;
-            for (int o = 0; o < BLOCK && output * BLOCK + o < conv->co;
+            for (int o = 0; o < tiled_channels(&call->dy, output);
                  o++, to += (size_t)conv->ci * taps)
                 *to = (call->add ? *to : 0) + tile[i * BLOCK + o];
         }
     }
 }
 
-void TILED(conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *base,
-                                  const nnclr_tensor *x, const nnclr_tensor *dy, void *dweights,
-                                  bool add, void *workspace) {
+void nnclr_tiled_conv_backward_weights(nnclr_engine *g, const nnclr_conv_plan *base,
+                                       const nnclr_tensor *x, const nnclr_tensor *dy,
+                                       void *dweights, bool add, void *workspace) {
     const tiled_plan *plan = (const tiled_plan *)base;
     weights_call call = {.plan = plan,
-                         .kernels = tiled_kernels(g),
-                         .x = x,
-                         .dy = dy,
+                         .kernels = plan->kernels,
+                         .x = tiled_tensor(plan->kernels, x),
+                         .dy = tiled_tensor(plan->kernels, dy),
                          .sums = tiled_shared(g, plan, workspace),
                          .dweights = dweights,
                          .add = add,
@@ -469,11 +472,9 @@ void TILED(conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *base,
     if (plan->whole) {
         sum_whole(g, &call);
     } else {
-        call.parts = TILED(weight_parts)(plan, dy->shape);
-        int groups = groups_of(plan, tiled_blocks(tiled_row_channels(plan))) *
-                     groups_of(plan, tiled_blocks(dy->shape.c));
+        call.parts = nnclr_tiled_weight_parts(plan, dy->shape);
+        int groups = groups_of(plan, call.x.blocks) * groups_of(plan, call.dy.blocks);
         nnclr_pool_for(g->pool, call.parts.count * groups, sum_part, &call);
     }
-    nnclr_pool_for(g->pool, tiled_blocks(x->shape.c) * tiled_blocks(dy->shape.c), fold_tiles,
-                   &call);
+    nnclr_pool_for(g->pool, call.x.blocks * call.dy.blocks, fold_tiles, &call);
 }

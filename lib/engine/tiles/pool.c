@@ -5,8 +5,10 @@
 #include <string.h>
 
 typedef struct pool_call {
-    const nnclr_tensor *x, *y; /* values, or for backward, x and the gradient of y */
-    const nnclr_tensor *dx;
+    const tile_kernels *kernels;
+    tiled x, y; /* values, or for backward, x and the gradient of y */
+    tiled dx;
+    const nnclr_tensor *rows;
     bool add;
 } pool_call;
 
@@ -16,74 +18,76 @@ static void window(int out, int size, int *from, int *until) {
     *until = 2 * out + 2 > size ? size : 2 * out + 2;
 }
 
-static int tasks_of(nnclr_shape s) {
-    return s.groups * tiled_picture_blocks(s.n) * tiled_blocks(s.c);
+static int tasks_of(const tiled *t) {
+    return t->shape.groups * t->picture_blocks * t->blocks;
 }
 
 /* Pixel (0, 0) of the block of pictures and channels of a task. */
-static element *block_of(const nnclr_tensor *t, int task) {
-    int channels = tiled_blocks(t->shape.c);
+static unsigned char *block_of(const tiled *t, int task) {
     size_t pixels = (size_t)t->shape.h * (size_t)t->shape.w;
-    return tiled_at(t, (size_t)(task / channels) * pixels) + (size_t)(task % channels) * TILE;
+    return tiled_at(t, (size_t)(task / t->blocks) * pixels) + (size_t)(task % t->blocks) * t->tile;
 }
 
-static int pictures_of(nnclr_shape s, int task) {
-    int block = task / tiled_blocks(s.c) % tiled_picture_blocks(s.n);
-    return tiled_pictures(s, (size_t)block * (size_t)s.h * (size_t)s.w);
+/* Values of a tile. */
+static int values_of(const tiled *t) {
+    return t->pictures * t->channels;
 }
 
-CPU_WIDE static void keep_larger(const element *restrict from, element *restrict y) {
-    for (int i = 0; i < TILE; i++) {
-        const float new = cell_value(from, i), old = cell_value(y, i);
-        cell_put(y, i, new > old ? new : old);
-    }
+CPU_WIDE static void keep_larger(const float *restrict from, int count, float *restrict y) {
+    for (int i = 0; i < count; i++)
+        y[i] = from[i] > y[i] ? from[i] : y[i];
 }
 
 static void largest_block(void *context, int task, int worker) {
     (void)worker;
     const pool_call *call = context;
-    nnclr_shape in = call->x->shape, out = call->y->shape;
-    size_t depth = tiled_depth(in);
-    const element *x = block_of(call->x, task);
-    element *y = block_of(call->y, task);
+    nnclr_shape in = call->x.shape, out = call->y.shape;
+    const unsigned char *x = block_of(&call->x, task);
+    unsigned char *y = block_of(&call->y, task);
+    const int count = values_of(&call->x);
+    float room[SQUARE], largest[SQUARE];
     for (int oy = 0; oy < out.h; oy++) {
-        for (int ox = 0; ox < out.w; ox++, y += depth) {
+        for (int ox = 0; ox < out.w; ox++, y += call->y.spot) {
             int y0, y1, x0, x1;
             window(oy, in.h, &y0, &y1);
             window(ox, in.w, &x0, &x1);
-            memcpy(y, x + ((size_t)y0 * (size_t)in.w + (size_t)x0) * depth, TILE * sizeof *y);
+            const unsigned char *first = x + (size_t)(y0 * in.w + x0) * call->x.spot;
+            memcpy(largest, call->kernels->widen(first, room), (size_t)count * sizeof *largest);
             for (int iy = y0; iy < y1; iy++)
-                for (int ix = x0; ix < x1; ix++)
-                    keep_larger(x + ((size_t)iy * (size_t)in.w + (size_t)ix) * depth, y);
+                for (int ix = x0; ix < x1; ix++) {
+                    const unsigned char *at = x + (size_t)(iy * in.w + ix) * call->x.spot;
+                    keep_larger(call->kernels->widen(at, room), count, largest);
+                }
+            call->kernels->narrow(largest, y);
         }
     }
 }
 
-void TILED(maxpool_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y) {
-    pool_call call = {.x = x, .y = y};
-    nnclr_pool_for(g->pool, tasks_of(x->shape), largest_block, &call);
+void nnclr_tiled_maxpool_forward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y) {
+    const tile_kernels *kernels = tiled_kernels(g);
+    pool_call call = {kernels, .x = tiled_tensor(kernels, x), .y = tiled_tensor(kernels, y)};
+    nnclr_pool_for(g->pool, tasks_of(&call.x), largest_block, &call);
 }
 
 typedef struct largest {
-    float value[TILE];
-    int32_t pixel[TILE];
+    float value[SQUARE];
+    int32_t pixel[SQUARE];
 } largest;
 
-CPU_WIDE static void find_larger(const element *restrict from, int pixel, bool start,
+CPU_WIDE static void find_larger(const float *restrict from, int count, int pixel, bool start,
                                  largest *restrict best) {
-    for (int i = 0; i < TILE; i++) {
-        float v = cell_value(from, i);
-        bool better = start || v > best->value[i];
-        best->value[i] = better ? v : best->value[i];
+    for (int i = 0; i < count; i++) {
+        bool better = start || from[i] > best->value[i];
+        best->value[i] = better ? from[i] : best->value[i];
         best->pixel[i] = better ? pixel : best->pixel[i];
     }
 }
 
-CPU_WIDE static void add_where(const largest *restrict best, int pixel, const element *restrict dy,
-                               element *restrict dx) {
-    for (int i = 0; i < TILE; i++) {
-        const float more = cell_value(dy, i); /* read in any case: no branch */
-        cell_put(dx, i, cell_value(dx, i) + (best->pixel[i] == pixel ? more : 0));
+CPU_WIDE static void add_where(const largest *restrict best, int count, int pixel,
+                               const float *restrict dy, const float *dx, float *sum) {
+    for (int i = 0; i < count; i++) {
+        const float more = dy[i]; /* read in any case: no branch */
+        sum[i] = dx[i] + (best->pixel[i] == pixel ? more : 0);
     }
 }
 
@@ -91,94 +95,108 @@ CPU_WIDE static void add_where(const largest *restrict best, int pixel, const el
 static void spread_block(void *context, int task, int worker) {
     (void)worker;
     const pool_call *call = context;
-    nnclr_shape in = call->x->shape, out = call->y->shape;
-    size_t depth = tiled_depth(in);
-    const element *x = block_of(call->x, task), *dy = block_of(call->y, task);
-    element *dx = block_of(call->dx, task);
+    const tile_kernels *kernels = call->kernels;
+    nnclr_shape in = call->x.shape, out = call->y.shape;
+    const size_t spot = call->x.spot;
+    const unsigned char *x = block_of(&call->x, task), *dy = block_of(&call->y, task);
+    unsigned char *dx = block_of(&call->dx, task);
+    const int count = values_of(&call->x);
     largest best;
+    float room[SQUARE], old[SQUARE], sum[SQUARE];
     for (int i = 0; !call->add && i < in.h * in.w; i++)
-        memset(dx + (size_t)i * depth, 0, TILE * sizeof *dx);
+        memset(dx + (size_t)i * spot, 0, call->x.tile);
     for (int oy = 0; oy < out.h; oy++) {
-        for (int ox = 0; ox < out.w; ox++, dy += depth) {
+        for (int ox = 0; ox < out.w; ox++, dy += call->y.spot) {
             int y0, y1, x0, x1;
             window(oy, in.h, &y0, &y1);
             window(ox, in.w, &x0, &x1);
             for (int iy = y0; iy < y1; iy++)
                 for (int ix = x0; ix < x1; ix++) {
                     int pixel = iy * in.w + ix;
-                    find_larger(x + (size_t)pixel * depth, pixel, iy == y0 && ix == x0, &best);
+                    find_larger(kernels->widen(x + (size_t)pixel * spot, room), count, pixel,
+                                iy == y0 && ix == x0, &best);
                 }
+            const float *gradient = kernels->widen(dy, room);
             for (int iy = y0; iy < y1; iy++)
                 for (int ix = x0; ix < x1; ix++) {
                     int pixel = iy * in.w + ix;
-                    add_where(&best, pixel, dy, dx + (size_t)pixel * depth);
+                    unsigned char *to = dx + (size_t)pixel * spot;
+                    add_where(&best, count, pixel, gradient, kernels->widen(to, old), sum);
+                    kernels->narrow(sum, to);
                 }
         }
     }
 }
 
-void TILED(maxpool_backward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
-                             const nnclr_tensor *dx, bool add) {
-    pool_call call = {.x = x, .y = dy, .dx = dx, .add = add};
-    nnclr_pool_for(g->pool, tasks_of(x->shape), spread_block, &call);
+void nnclr_tiled_maxpool_backward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
+                                  const nnclr_tensor *dx, bool add) {
+    const tile_kernels *kernels = tiled_kernels(g);
+    pool_call call = {kernels, .x = tiled_tensor(kernels, x), .y = tiled_tensor(kernels, dy),
+                      .dx = tiled_tensor(kernels, dx), .add = add};
+    nnclr_pool_for(g->pool, tasks_of(&call.x), spread_block, &call);
 }
 
-CPU_WIDE static void add_tile(const element *x, float *sums) {
-    for (int i = 0; i < TILE; i++)
-        sums[i] += cell_value(x, i);
+CPU_WIDE static void add_values(const float *restrict x, int count, float *restrict sums) {
+    for (int i = 0; i < count; i++)
+        sums[i] += x[i];
 }
 
-/* The rows of a task: place, channels. */
-static float *rows_of(const nnclr_tensor *rows, nnclr_shape s, int task, int *channels) {
-    int blocks = tiled_blocks(s.c), block = task / blocks, first = task % blocks * BLOCK;
-    int group = block / tiled_picture_blocks(s.n);
-    int picture = block % tiled_picture_blocks(s.n) * PICTURES;
-    *channels = s.c - first < BLOCK ? s.c - first : BLOCK;
-    size_t row = (size_t)group * (size_t)s.n + (size_t)picture;
-    return (float *)rows->place + row * (size_t)s.c + first;
+/* The rows of a task: place, pictures, channels. */
+static float *rows_of(const nnclr_tensor *rows, const tiled *t, int task, int *pictures,
+                      int *channels) {
+    int block = task / t->blocks, first = task % t->blocks * t->channels;
+    int group = block / t->picture_blocks, within = block % t->picture_blocks;
+    *pictures = tiled_within(t->shape.n, t->pictures, within);
+    *channels = tiled_channels(t, task % t->blocks);
+    size_t row = (size_t)group * (size_t)t->shape.n + (size_t)(within * t->pictures);
+    return (float *)rows->place + row * (size_t)t->shape.c + first;
 }
 
 static void average_block(void *context, int task, int worker) {
     (void)worker;
     const pool_call *call = context;
-    nnclr_shape in = call->x->shape;
-    int pixels = in.h * in.w, channels;
-    const element *x = block_of(call->x, task);
-    float *y = rows_of(call->y, in, task, &channels), sums[TILE] = {0};
+    const tiled *in = &call->x;
+    int pixels = in->shape.h * in->shape.w, pictures, channels;
+    const unsigned char *x = block_of(in, task);
+    float *y = rows_of(call->rows, in, task, &pictures, &channels);
+    float room[SQUARE], sums[SQUARE] = {0};
     for (int i = 0; i < pixels; i++)
-        add_tile(x + (size_t)i * tiled_depth(in), sums);
-    for (int i = 0; i < pictures_of(in, task); i++, y += in.c)
+        add_values(call->kernels->widen(x + (size_t)i * in->spot, room), values_of(in), sums);
+    for (int i = 0; i < pictures; i++, y += in->shape.c)
         for (int k = 0; k < channels; k++)
-            y[k] = sums[i * BLOCK + k] / (float)pixels;
+            y[k] = sums[i * in->channels + k] / (float)pixels;
 }
 
-void TILED(average_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y) {
-    pool_call call = {.x = x, .y = y};
-    nnclr_pool_for(g->pool, tasks_of(x->shape), average_block, &call);
-}
-
-CPU_WIDE static void put_gradient(const float *restrict from, bool add, element *restrict dx) {
-    for (int i = 0; i < TILE; i++)
-        cell_put(dx, i, (add ? cell_value(dx, i) : 0) + from[i]);
+void nnclr_tiled_average_forward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y) {
+    const tile_kernels *kernels = tiled_kernels(g);
+    pool_call call = {kernels, .x = tiled_tensor(kernels, x), .rows = y};
+    nnclr_pool_for(g->pool, tasks_of(&call.x), average_block, &call);
 }
 
 static void average_gradient(void *context, int task, int worker) {
     (void)worker;
     const pool_call *call = context;
-    nnclr_shape in = call->dx->shape;
-    int pixels = in.h * in.w, channels;
-    const float *dy = rows_of(call->y, in, task, &channels);
-    element *dx = block_of(call->dx, task);
-    float share[TILE] = {0};
-    for (int i = 0; i < pictures_of(in, task); i++, dy += in.c)
+    const tile_kernels *kernels = call->kernels;
+    const tiled *in = &call->dx;
+    int pixels = in->shape.h * in->shape.w, pictures, channels;
+    const float *dy = rows_of(call->rows, in, task, &pictures, &channels);
+    unsigned char *dx = block_of(in, task);
+    float share[SQUARE] = {0}, room[SQUARE], sum[SQUARE];
+    for (int i = 0; i < pictures; i++, dy += in->shape.c)
         for (int k = 0; k < channels; k++)
-            share[i * BLOCK + k] = dy[k] / (float)pixels;
-    for (int i = 0; i < pixels; i++)
-        put_gradient(share, call->add, dx + (size_t)i * tiled_depth(in));
+            share[i * in->channels + k] = dy[k] / (float)pixels;
+    for (int i = 0; i < pixels; i++, dx += in->spot) {
+        memset(sum, 0, sizeof sum);
+        if (call->add)
+            add_values(kernels->widen(dx, room), values_of(in), sum);
+        add_values(share, values_of(in), sum);
+        kernels->narrow(sum, dx);
+    }
 }
 
-void TILED(average_backward)(nnclr_engine *g, const nnclr_tensor *dy, const nnclr_tensor *dx,
-                             bool add) {
-    pool_call call = {.y = dy, .dx = dx, .add = add};
-    nnclr_pool_for(g->pool, tasks_of(dx->shape), average_gradient, &call);
+void nnclr_tiled_average_backward(nnclr_engine *g, const nnclr_tensor *dy, const nnclr_tensor *dx,
+                                  bool add) {
+    const tile_kernels *kernels = tiled_kernels(g);
+    pool_call call = {kernels, .dx = tiled_tensor(kernels, dx), .rows = dy, .add = add};
+    nnclr_pool_for(g->pool, tasks_of(&call.dx), average_gradient, &call);
 }

@@ -1,5 +1,5 @@
 /* Candidates of a support set's search from products of bfloat16, in half the time of float's or
- * less. The rows are kept packed beside their floats, in the form of b, and queries become cells:
+ * less. The rows are kept packed beside their floats, in the form of b, and queries become tiles:
  *
  *     rows     [m / 32][d / 32][2 halves of 32 rows][16 pairs of numbers][16 rows][2]
  *     queries  [n / 32][d / 32][32 queries][32 numbers]
@@ -16,9 +16,8 @@
  * not bounded; the product's float sum adds d roundings of |q'| |r'|. If rows are so alike that
  * many are within that of the best, the reference engine's sieve takes over. */
 #include "engine/cpu/search.h"
+#include "engine/tiles/bf16.h"
 #include "engine/tiles/tiled.h"
-
-#if NNCLR_TILE_PARTS > 0
 
 #include <float.h>
 #include <stdatomic.h>
@@ -48,7 +47,7 @@ static int at_most(int a, int b) {
 }
 
 static size_t block_elements(const packed_rows *p) {
-    return (size_t)p->chunks * TILE;
+    return (size_t)p->chunks * SQUARE;
 }
 
 /* ---- rounding ---- */
@@ -58,14 +57,14 @@ CPU_WIDE static void round_numbers(const float *from, int count, bf16 *to) {
         to[i] = bf16_from_float(from[i]);
 }
 
-/* Rows as cells [chunks][32][32]. */
-static void round_rows(const float *rows, int count, int d, bf16 *cells) {
-    for (int first = 0; first < d; first += BLOCK, cells += TILE) {
+/* Rows as tiles [chunks][32][32]. */
+static void round_rows(const float *rows, int count, int d, bf16 *tiles) {
+    for (int first = 0; first < d; first += BLOCK, tiles += SQUARE) {
         const int depth = at_most(BLOCK, d - first);
         if (count < BLOCK || depth < BLOCK)
-            memset(cells, 0, TILE * sizeof *cells);
+            memset(tiles, 0, SQUARE * sizeof *tiles);
         for (int i = 0; i < count; i++)
-            round_numbers(rows + (size_t)i * (size_t)d + first, depth, cells + i * BLOCK);
+            round_numbers(rows + (size_t)i * (size_t)d + first, depth, tiles + i * BLOCK);
     }
 }
 
@@ -95,20 +94,21 @@ static void pack_block(nnclr_search *s, int block) {
     packed_rows *p = s->packed;
     const int first = block * BLOCK, count = at_most(BLOCK, s->m - first);
     const float *rows = s->rows + (size_t)first * (size_t)s->d;
-    bf16 *to = p->tiles + (size_t)block * block_elements(p), cell[TILE];
+    bf16 *to = p->tiles + (size_t)block * block_elements(p);
+    float values[SQUARE];
     p->length[block] = p->rest[block] = 0;
     for (int i = 0; i < count; i++) {
         const lengths l = measure(rows + (size_t)i * (size_t)s->d, s->d);
         p->length[block] = isfinite(l.rounded) ? fmaxf(p->length[block], (float)l.whole) : INFINITY;
         p->rest[block] = fmaxf(p->rest[block], (float)l.rest);
     }
-    for (int chunk = 0; chunk < p->chunks; chunk++, to += TILE) {
+    for (int chunk = 0; chunk < p->chunks; chunk++, to += SQUARE) {
         const int at = chunk * BLOCK, depth = at_most(BLOCK, s->d - at);
-        memset(cell, 0, sizeof cell);
+        memset(values, 0, sizeof values);
         for (int i = 0; i < count; i++)
             for (int k = 0; k < depth; k++)
-                cell[k * BLOCK + i] = bf16_from_float(rows[(size_t)i * (size_t)s->d + at + k]);
-        p->kernels->pair(cell, to);
+                values[k * BLOCK + i] = rows[(size_t)i * (size_t)s->d + at + k];
+        p->kernels->pack(values, to);
     }
 }
 
@@ -122,7 +122,7 @@ static void update(nnclr_search *s, int first, int count) {
 static bool begin(nnclr_search *s) {
     packed_rows *p = s->packed;
     p->most_length = p->most_rest = 0;
-    for (int block = 0; block < tiled_blocks(s->m); block++) {
+    for (int block = 0; block < tiled_blocks(s->m, BLOCK); block++) {
         p->most_length = fmax(p->most_length, (double)p->length[block]);
         p->most_rest = fmax(p->most_rest, (double)p->rest[block]);
     }
@@ -165,14 +165,14 @@ static void hand_out(const nnclr_sieve *sieve, int query, uint32_t hits, int fir
 static void sift_block(const packed_rows *p, const nnclr_sieve *sieve, const bf16 *queries,
                        const bf16 *rows, int first, float *floor) {
     const tile_term term = {0, 0};
-    _Alignas(64) float products[TILE];
+    _Alignas(64) float products[SQUARE];
     uint32_t hits[BLOCK];
     tile_product product = {.terms = &term,
                             .count = 1,
                             .chunks = p->chunks,
                             .b = rows,
                             .columns = at_most(BLOCK, sieve->count - first),
-                            .depth = tiled_within(sieve->d, p->chunks - 1),
+                            .depth = tiled_within(sieve->d, BLOCK, p->chunks - 1),
                             .sums = products};
     const uint32_t there = product.columns == BLOCK ? UINT32_MAX : (1u << product.columns) - 1;
     for (int q = 0; q < sieve->n; q += BLOCK) {
@@ -234,10 +234,11 @@ static bool create_packed(nnclr_engine *g, nnclr_search *s, nnclr_error *e) {
     if (!p)
         return false;
     s->sieve = &bf16_sieve;
-    const size_t blocks = (size_t)tiled_blocks(s->m), workers = (size_t)nnclr_pool_threads(g->pool);
+    const size_t blocks = (size_t)tiled_blocks(s->m, BLOCK),
+                 workers = (size_t)nnclr_pool_threads(g->pool);
     p->kernels = ((const tiled_state *)g->state)->search;
-    p->chunks = tiled_blocks(s->d);
-    if (!nnclr_size_mul(blocks * TILE * sizeof(bf16), (size_t)p->chunks, &p->tiles_bytes))
+    p->chunks = tiled_blocks(s->d, BLOCK);
+    if (!nnclr_size_mul(blocks * SQUARE * sizeof(bf16), (size_t)p->chunks, &p->tiles_bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "a support set of %d rows of %d is too large", s->m,
                           s->d);
     p->tiles = nnclr_block_alloc(p->tiles_bytes, e);
@@ -256,5 +257,3 @@ nnclr_search *nnclr_tiled_search_create(nnclr_engine *g, int m, int d, nnclr_err
     CPU(search_free)(g, s);
     return NULL;
 }
-
-#endif

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "engine/simd.h"
+#include "engine/tiles/bf16.h"
 #include "engine/tiles/tiled.h"
 
 #ifdef __x86_64__
@@ -15,7 +16,7 @@
 
 /* ---- kernels ---- */
 
-#if defined(__x86_64__) && NNCLR_TILE_PARTS > 0
+#ifdef __x86_64__
 
 static bool has_avx512_bf16(void) {
     unsigned a = 0, b = 0, c = 0, d = 0;
@@ -34,70 +35,65 @@ static bool has_amx(void) {
 
 #endif
 
-bool TILED(runs)(const tile_kernels *kernels) {
+bool nnclr_tiled_runs(const tile_kernels *kernels) {
 #ifdef __x86_64__
-#if NNCLR_TILE_PARTS > 0
-    if (kernels == &TILES(amx))
+    if (kernels == &nnclr_tiles_bf16_amx)
         return has_amx();
-    if (kernels == &TILES(avx512bf16))
+    if (kernels == &nnclr_tiles_bf16_avx512bf16)
         return has_avx512_bf16();
-#endif
-    if (kernels == &TILES(avx512))
+    if (kernels == &nnclr_tiles_bf16_avx512 || kernels == &nnclr_tiles_f32_avx512)
         return nnclr_simd_has(NNCLR_SIMD_AVX512);
-    if (kernels == &TILES(avx2))
+    if (kernels == &nnclr_tiles_bf16_avx2 || kernels == &nnclr_tiles_f32_avx2)
         return nnclr_simd_has(NNCLR_SIMD_AVX2);
 #endif
     (void)kernels;
     return true;
 }
 
-#if NNCLR_TILE_PARTS == 0
-
 /* As NNCLR_SIMD says; with "none", the reference engine multiplies floats with OpenBLAS. */
-static const tile_kernels *vector_kernels(nnclr_error *e) {
+static const tile_kernels *kernels_of_floats(nnclr_error *e) {
     nnclr_simd simd;
     if (!nnclr_simd_choose(&simd, e))
         return NULL;
 #ifdef __x86_64__
     if (simd != NNCLR_SIMD_NONE)
-        return simd == NNCLR_SIMD_AVX512 ? &TILES(avx512) : &TILES(avx2);
+        return simd == NNCLR_SIMD_AVX512 ? &nnclr_tiles_f32_avx512 : &nnclr_tiles_f32_avx2;
 #endif
     nnclr_fail(e, NNCLR_ERROR_MISSING, "tiles of floats need AVX2");
     return NULL;
 }
 
-#else
-
 /* AVX-512's products of bfloat16, if they are faster than those of floats: VDPBF16PS takes
  * as long as FMA on AMD's CPUs, four times as long on Intel's. All give the same bits. */
-static const tile_kernels *vector_kernels(nnclr_error *e) {
+static const tile_kernels *kernels_of_bf16(nnclr_error *e) {
     nnclr_simd simd;
     if (!nnclr_simd_choose(&simd, e))
         return NULL;
 #ifdef __x86_64__
     if (simd == NNCLR_SIMD_AVX512)
-        return has_avx512_bf16() && !__builtin_cpu_is("intel") ? &TILES(avx512bf16)
-                                                               : &TILES(avx512);
+        return has_avx512_bf16() && !__builtin_cpu_is("intel") ? &nnclr_tiles_bf16_avx512bf16
+                                                               : &nnclr_tiles_bf16_avx512;
     if (simd == NNCLR_SIMD_AVX2)
-        return &TILES(avx2);
+        return &nnclr_tiles_bf16_avx2;
 #endif
-    return &TILES(portable);
+    return &nnclr_tiles_bf16_portable;
 }
 
 /* Whole numbers up to 8, so that each order of summing gives the same bits; from old sums or none.
  */
-bool TILED(multiplies)(const tile_kernels *kernels) {
-    enum { CHUNKS = 2 };
-    const tile_term terms[] = {{0, TILE}, {TILE, 0}};
-    _Alignas(64) element a[(CHUNKS + 1) * TILE], b[(CHUNKS + 1) * TILE];
-    _Alignas(64) float got[TILE], want[TILE];
-    for (int i = 0; i < (CHUNKS + 1) * TILE; i++) {
+bool nnclr_tiled_multiplies(const tile_kernels *kernels) {
+    enum { CHUNKS = 2, VALUES = (CHUNKS + 1) * SQUARE };
+    const size_t tile = SQUARE * sizeof(bf16);
+    const tile_term terms[] = {{0, tile}, {tile, 0}};
+    _Alignas(64) bf16 a[VALUES], b[VALUES];
+    _Alignas(64) float got[SQUARE], want[SQUARE];
+    for (int i = 0; i < VALUES; i++) {
         a[i] = bf16_from_float((float)(i * 7 % 17 - 8));
         b[i] = bf16_from_float((float)(i * 11 % 13 - 6));
     }
     bool same = true;
     for (int add = 0; add < 2; add++) {
-        for (int i = 0; i < TILE; i++)
+        for (int i = 0; i < SQUARE; i++)
             got[i] = want[i] = (float)(i % 19);
         tile_product product = {.terms = terms,
                                 .count = 2,
@@ -113,25 +109,23 @@ bool TILED(multiplies)(const tile_kernels *kernels) {
         kernels->multiply(&product);
         kernels->end();
         product.sums = want;
-        TILES(portable).multiply(&product);
+        nnclr_tiles_bf16_portable.multiply(&product);
         same = same && memcmp(got, want, sizeof got) == 0;
     }
     return same;
 }
 
-#endif
-
 /* If bfloat16 is widened, floats are faster. */
 static const tile_kernels *search_kernels(const tile_kernels *kernels) {
-#if defined(__x86_64__) && NNCLR_TILE_PARTS > 0
-    if (kernels == &TILES(amx) || kernels == &TILES(avx512bf16))
+#ifdef __x86_64__
+    if (kernels == &nnclr_tiles_bf16_amx || kernels == &nnclr_tiles_bf16_avx512bf16)
         return kernels;
 #endif
     (void)kernels;
     return NULL;
 }
 
-bool TILED(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e) {
+bool nnclr_tiled_open_with(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e) {
     tiled_state *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
     if (!state)
         return false;
@@ -147,17 +141,21 @@ bool TILED(open_with)(nnclr_engine *g, const tile_kernels *kernels, nnclr_error 
     return true;
 }
 
-static bool open_cpu(nnclr_engine *g, nnclr_error *e) {
-    const tile_kernels *kernels = vector_kernels(e);
-    return kernels && TILED(open_with)(g, kernels, e);
+static bool open_floats(nnclr_engine *g, nnclr_error *e) {
+    const tile_kernels *kernels = kernels_of_floats(e);
+    return kernels && nnclr_tiled_open_with(g, kernels, e);
 }
 
-#if NNCLR_TILE_PARTS > 0
+static bool open_bf16(nnclr_engine *g, nnclr_error *e) {
+    const tile_kernels *kernels = kernels_of_bf16(e);
+    return kernels && nnclr_tiled_open_with(g, kernels, e);
+}
+
 static bool open_amx(nnclr_engine *g, nnclr_error *e) {
 #ifdef __x86_64__
     if (has_amx()) {
-        if (TILED(multiplies)(&TILES(amx)))
-            return TILED(open_with)(g, &TILES(amx), e);
+        if (nnclr_tiled_multiplies(&nnclr_tiles_bf16_amx))
+            return nnclr_tiled_open_with(g, &nnclr_tiles_bf16_amx, e);
         return nnclr_fail(e, NNCLR_ERROR_MISSING,
                           "the AMX-BF16 of this CPU gives wrong products, so engine amx is not "
                           "opened; engine cpu runs here");
@@ -169,7 +167,6 @@ static bool open_amx(nnclr_engine *g, nnclr_error *e) {
         "engine amx needs a CPU with AMX-BF16 and a kernel that lets programs use it; "
         "engine cpu runs here");
 }
-#endif
 
 static void close_engine(nnclr_engine *g) {
     tiled_state *state = g->state;
@@ -182,11 +179,10 @@ static void close_engine(nnclr_engine *g) {
 
 /* If the product overflows, a size that no memory can hold: the arena refuses it. */
 static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind) {
-    (void)g;
+    const tiled t = tiled_shape(tiled_kernels(g), s);
     bool rows = kind == NNCLR_ROWS;
-    const int dims[] = {s.groups, rows ? s.n : tiled_picture_blocks(s.n), s.h, s.w,
-                        rows ? s.c : tiled_blocks(s.c)};
-    size_t bytes = rows ? sizeof(float) : TILE * sizeof(element);
+    const int dims[] = {s.groups, rows ? s.n : t.picture_blocks, s.h, s.w, rows ? s.c : t.blocks};
+    size_t bytes = rows ? sizeof(float) : t.tile;
     for (int i = 0; i < 5; i++)
         if (!nnclr_size_mul(bytes, (size_t)dims[i], &bytes))
             return SIZE_MAX;
@@ -194,39 +190,37 @@ static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind
 }
 
 typedef struct upload_call {
+    const tile_kernels *kernels;
     const float *nhwc;
-    const nnclr_tensor *to;
+    tiled to;
 } upload_call;
-
-/* The values of one picture and pixel, in the tiles of its spot. */
-static element *picture_at(const nnclr_tensor *t, int picture, int pixel) {
-    nnclr_shape s = t->shape;
-    int group = picture / s.n, within = picture % s.n;
-    size_t block = (size_t)(group * tiled_picture_blocks(s.n) + within / PICTURES);
-    return tiled_at(t, block * (size_t)s.h * (size_t)s.w + (size_t)pixel) +
-           within % PICTURES * BLOCK;
-}
 
 /* One spot, and zeros if there is not a picture or channel. */
 static void upload_spot(const upload_call *call, int group, size_t spot) {
-    nnclr_shape s = call->to->shape;
+    const tiled *t = &call->to;
+    nnclr_shape s = t->shape;
     size_t pixels = (size_t)s.h * (size_t)s.w, block = spot / pixels;
-    size_t first = (size_t)group * (size_t)s.n + block * PICTURES;
-    element *tiles = tiled_at(call->to, (size_t)group * tiled_spots(s) + spot);
-    memset(tiles, 0, tiled_depth(s) * sizeof *tiles);
-    for (int i = 0; i < tiled_pictures(s, spot); i++) {
-        const float *from =
-            call->nhwc + ((first + (size_t)i) * pixels + spot % pixels) * (size_t)s.c;
-        for (int c = 0; c < s.c; c++)
-            cell_put(tiles + c / BLOCK * TILE, i * BLOCK + c % BLOCK, from[c]);
+    size_t first = (size_t)(group * s.n) + block * (size_t)t->pictures;
+    unsigned char *tile = tiled_at(t, (size_t)group * t->spots + spot);
+    float values[SQUARE];
+    for (int k = 0; k < t->blocks; k++, tile += t->tile) {
+        const int channels = tiled_channels(t, k);
+        memset(values, 0, sizeof values);
+        for (int i = 0; i < tiled_pictures(t, spot); i++) {
+            size_t row = (first + (size_t)i) * pixels + spot % pixels;
+            memcpy(values + i * t->channels,
+                   call->nhwc + row * (size_t)s.c + (size_t)(k * t->channels),
+                   (size_t)channels * sizeof *values);
+        }
+        call->kernels->narrow(values, tile);
     }
 }
 
 static void upload_row(void *context, int task, int worker) {
     (void)worker;
     const upload_call *call = context;
-    nnclr_shape s = call->to->shape;
-    int rows = tiled_picture_blocks(s.n) * s.h;
+    nnclr_shape s = call->to.shape;
+    int rows = call->to.picture_blocks * s.h;
     for (int x = 0; x < s.w; x++)
         upload_spot(call, task / rows, (size_t)(task % rows) * (size_t)s.w + (size_t)x);
 }
@@ -236,9 +230,9 @@ static void upload(nnclr_engine *g, const float *nhwc, const nnclr_tensor *to) {
         CPU(put)(g, to->place, all_reals(to->shape), NNCLR_F32, nhwc);
         return;
     }
-    upload_call call = {nhwc, to};
-    nnclr_shape s = to->shape;
-    nnclr_pool_for(g->pool, s.groups * tiled_picture_blocks(s.n) * s.h, upload_row, &call);
+    upload_call call = {tiled_kernels(g), nhwc, tiled_tensor(tiled_kernels(g), to)};
+    nnclr_pool_for(g->pool, to->shape.groups * call.to.picture_blocks * to->shape.h, upload_row,
+                   &call);
 }
 
 static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
@@ -247,51 +241,55 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
         CPU(get)(g, from->place, all_reals(s), NNCLR_F64, nhwc);
         return;
     }
-    for (int picture = 0; picture < s.groups * s.n; picture++)
-        for (int pixel = 0; pixel < s.h * s.w; pixel++, nhwc += s.c) {
-            const element *at = picture_at(from, picture, pixel);
-            for (int c = 0; c < s.c; c++)
-                nhwc[c] = (double)cell_value(at + c / BLOCK * TILE, c % BLOCK);
+    const tiled t = tiled_tensor(tiled_kernels(g), from);
+    const size_t pixels = (size_t)s.h * (size_t)s.w;
+    float room[SQUARE];
+    for (size_t spot = 0; spot < (size_t)s.groups * t.spots; spot++) {
+        const size_t within = spot % t.spots, block = within / pixels;
+        const size_t first = spot / t.spots * (size_t)s.n + block * (size_t)t.pictures;
+        for (int k = 0; k < t.blocks; k++) {
+            const unsigned char *tile = tiled_at(&t, spot) + (size_t)k * t.tile;
+            const float *values = tiled_kernels(g)->widen(tile, room);
+            for (int i = 0; i < tiled_pictures(&t, within); i++) {
+                size_t row = (first + (size_t)i) * pixels + spot % pixels;
+                double *to = nhwc + row * (size_t)s.c + (size_t)(k * t.channels);
+                for (int c = 0; c < tiled_channels(&t, k); c++)
+                    to[c] = (double)values[i * t.channels + c];
+            }
         }
+    }
 }
 
 /* ---- tables ---- */
-
-#if NNCLR_TILE_PARTS == 0
-#define SEARCH_CREATE CPU(search_create)
-#else
-#define SEARCH_CREATE nnclr_tiled_search_create
-#endif
 
 #define ENTRIES                                                                                    \
     .real = NNCLR_F32, .close = close_engine, .tensor_bytes = tensor_bytes,                        \
     .statistics_bytes = CPU(statistics_bytes), .arena_create = CPU(arena_create),                  \
     .arena_free = CPU(arena_free), .zero = CPU(zero), .copy = CPU(copy), .upload = upload,         \
     .download = download, .put = CPU(put), .get = CPU(get), .sync = CPU(sync),                     \
-    .conv_plan = TILED(conv_plan), .conv_plan_free = TILED(conv_plan_free),                        \
-    .conv_pack = TILED(conv_pack), .conv_forward = TILED(conv_forward),                            \
-    .conv_backward_data = TILED(conv_backward_data),                                               \
-    .conv_backward_weights = TILED(conv_backward_weights),                                         \
-    .batchnorm_sums = TILED(batchnorm_sums), .batchnorm_train = TILED(batchnorm_train),            \
-    .batchnorm_evaluate = TILED(batchnorm_evaluate),                                               \
-    .batchnorm_backward = TILED(batchnorm_backward), .maxpool_forward = TILED(maxpool_forward),    \
-    .maxpool_backward = TILED(maxpool_backward), .average_forward = TILED(average_forward),        \
-    .average_backward = TILED(average_backward), .linear_forward = CPU(linear_forward),            \
+    .conv_plan = nnclr_tiled_conv_plan, .conv_plan_free = nnclr_tiled_conv_plan_free,              \
+    .conv_pack = nnclr_tiled_conv_pack, .conv_forward = nnclr_tiled_conv_forward,                  \
+    .conv_backward_data = nnclr_tiled_conv_backward_data,                                          \
+    .conv_backward_weights = nnclr_tiled_conv_backward_weights,                                    \
+    .batchnorm_sums = nnclr_tiled_batchnorm_sums, .batchnorm_train = nnclr_tiled_batchnorm_train,  \
+    .batchnorm_evaluate = nnclr_tiled_batchnorm_evaluate,                                          \
+    .batchnorm_backward = nnclr_tiled_batchnorm_backward,                                          \
+    .maxpool_forward = nnclr_tiled_maxpool_forward,                                                \
+    .maxpool_backward = nnclr_tiled_maxpool_backward,                                              \
+    .average_forward = nnclr_tiled_average_forward,                                                \
+    .average_backward = nnclr_tiled_average_backward, .linear_forward = CPU(linear_forward),       \
     .linear_backward_data = CPU(linear_backward_data),                                             \
     .linear_backward_weights = CPU(linear_backward_weights),                                       \
     .l2norm_forward = CPU(l2norm_forward), .l2norm_backward = CPU(l2norm_backward),                \
     .gemm = CPU(gemm), .cross_entropy = CPU(cross_entropy), .gather = CPU(gather),                 \
     .squared_norm = CPU(squared_norm), .sift_bytes = CPU(sift_bytes), .sift = CPU(sift),           \
-    .search_create = SEARCH_CREATE, .search_free = CPU(search_free),                               \
+    .search_create = nnclr_tiled_search_create, .search_free = CPU(search_free),                   \
     .search_rows = CPU(search_rows), .search_update = CPU(search_update),                          \
     .search_nearest = CPU(search_nearest), .get_picks = CPU(get_picks), .update = CPU(update)
 
-#if NNCLR_TILE_PARTS == 0
 const nnclr_engine_table nnclr_engine_cpu_tiles = {
-    .name = "cpu", .precision = "f32", .open = open_cpu, ENTRIES};
-#else
+    .name = "cpu", .precision = "f32", .open = open_floats, ENTRIES};
 const nnclr_engine_table nnclr_engine_cpu_bf16 = {
-    .name = "cpu", .precision = "bf16", .open = open_cpu, ENTRIES};
+    .name = "cpu", .precision = "bf16", .open = open_bf16, ENTRIES};
 const nnclr_engine_table nnclr_engine_amx_bf16 = {
     .name = "amx", .precision = "bf16", .open = open_amx, ENTRIES};
-#endif

@@ -1,5 +1,5 @@
-/* The kernels on tiles of one kind of CPU, TILES_KIND, for floats (NNCLR_TILE_PARTS 0) or bfloat16
- * (1): this file is compiled for each pair that pays. All are written once, with vectors that the
+/* The kernels on tiles of one kind of CPU, TILES_KIND, for floats (TILES_FLOATS 1) or bfloat16 (0):
+ * this file is compiled for each pair that pays. All are written once, with vectors that the
  * compiler maps to what the CPU has, and give the same bits, except for the order of the sums
  * inside a product of AMX. */
 #include "engine/tiles/tiles.h"
@@ -11,11 +11,13 @@
 #define AMX        4
 
 #include "engine/tiles/kernels/batchnorm.h"
-#include "engine/tiles/kernels/rearrange.h"
-#if NNCLR_TILE_PARTS == 0
+#include "engine/tiles/kernels/store.h"
+#if TILES_FLOATS
 #include "engine/tiles/kernels/multiply_floats.h"
+#include "engine/tiles/kernels/rearrange_floats.h"
 #else
 #include "engine/tiles/kernels/reach.h"
+#include "engine/tiles/kernels/rearrange_bf16.h"
 #if TILES_KIND == AVX2 || TILES_KIND == AVX512
 #include "engine/tiles/kernels/multiply_widened.h"
 #elif TILES_KIND == AMX
@@ -23,6 +25,12 @@
 #else
 #include "engine/tiles/kernels/multiply_vectors.h"
 #endif
+#endif
+
+#if TILES_FLOATS
+#define TILES(kind) nnclr_tiles_f32_##kind
+#else
+#define TILES(kind) nnclr_tiles_bf16_##kind
 #endif
 
 #if TILES_KIND == AMX
@@ -41,17 +49,23 @@ const tile_kernels TILES(avx2) = {
 const tile_kernels TILES(portable) = {
     .name = "none",
 #endif
+    .pictures = PICTURES,
+    .value_bytes = sizeof(element),
+    .plain = TILES_FLOATS,
     .begin = begin,
     .end = end,
     .multiply = multiply,
-    .store = store_cell,
+    .store = store_tile,
+    .widen = widen_tile,
+    .narrow = narrow_tile,
+    .pack = pack,
     .transpose = transpose,
-    .slide = slide,
     .pair = pair,
+    .slide = slide,
     .normalise = normalise,
     .sum_gradient = sum_gradient,
     .gradient = gradient,
-#if NNCLR_TILE_PARTS > 0
+#if !TILES_FLOATS
     .reach = reach,
 #endif
 };

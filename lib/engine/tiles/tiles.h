@@ -1,12 +1,12 @@
-/* Tiles and the kernels that work on them. What is made of them is compiled twice: for values that
- * are floats (NNCLR_TILE_PARTS 0, precision f32 on any CPU with AVX2) or bfloat16 (1).
+/* Tiles, and the kernels that work on them: one table for each kind of CPU and of values, floats or
+ * bfloat16. What a tile is, the table says; what is made of tiles is written and compiled once.
  *
  * Channels are in blocks of 32, pictures in blocks of 32 or, with floats, 16, and what is adjacent
  * in memory is what one matrix instruction, or a run of vector instructions, takes at once:
  *
- *     activation  [groups][n / PICTURES][h * w][c / 32][PICTURES][32 channels]
+ *     activation  [groups][n / pictures][h * w][c / 32][pictures][32 channels]
  *
- * A tile is one pixel of PICTURES pictures in 32 channels, 2 KB in either type. Channels and
+ * A tile is one pixel of a block of pictures in 32 channels, 2 KB in either type. Channels and
  * pictures that fill up the last blocks are zeros. There is no border and no matrix of shifted
  * pixels: a convolution is, for each pixel of its result, a short list of tiles to multiply.
  *
@@ -38,41 +38,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef NNCLR_TILE_PARTS
-#define NNCLR_TILE_PARTS 1
-#endif
-
-typedef uint16_t bf16;
-#if NNCLR_TILE_PARTS == 0
-typedef float element;
-#else
-typedef bf16 element;
-#endif
-
 enum {
-    BLOCK = 32,
-    PICTURES = NNCLR_TILE_PARTS == 0 ? 16 : BLOCK,
-    TILE = PICTURES * BLOCK,
-    SQUARE = BLOCK * BLOCK
+    BLOCK = 32,             /* channels of a tile, */
+    SQUARE = BLOCK * BLOCK, /* and values of the largest */
 };
 
-/* Where the cells of one product begin, in elements counted from what `multiply` is given. */
+/* Where the tiles of one product begin, in bytes counted from what `multiply` is given. */
 typedef struct tile_term {
     size_t a, b;
 } tile_term;
 
 /* sums = the products of all terms, or these are added to them. Each term is `chunks` products
- * whose cells follow one another at `a` and at `b`. */
+ * whose tiles follow one another at `a` and at `b`. */
 typedef struct tile_product {
     const tile_term *terms;
     int count, chunks;
-    const element *a, *b;
+    const void *a, *b;
     /* Beyond these rows of a, columns of b and k of each term's last chunk there are only zeros;
      * the same rows and columns of sums are wanted, others may be left as they are. */
     int rows, columns, depth;
-    float *sums; /* [32][32], of floats' pictures [16][32] */
+    float *sums; /* [rows of a tile][32] */
     bool add;
-    bool turned; /* with floats: a is [16 k][32 rows] */
+    bool turned; /* k are pictures: if the tiles of these kernels are `plain`, a is [k][32 rows] */
 } tile_product;
 
 /* What becomes of one tile of normalised values; arrays hold BLOCK reals, one for each channel. */
@@ -86,59 +73,68 @@ typedef struct tile_slope {
 
 /* y = relu?(x scale + shift + rest) */
 typedef struct tile_normalise {
-    const element *x, *residual, *second; /* residual, second: or NULL */
-    tile_affine main, other;              /* other: of second */
+    const void *x, *residual, *second; /* residual, second: or NULL */
+    tile_affine main, other;           /* other: of second */
     bool relu;
-    element *y;
+    void *y;
 } tile_normalise;
 
 /* dz = dy where y > 0; each dx = scale dz + slope (x - mean) + shift. */
 typedef struct tile_gradient {
-    const element *dy, *y; /* y NULL: no ReLU, or with `mask` */
+    const void *dy, *y; /* y NULL: no ReLU, or with `mask` */
     const tile_affine
-        *mask; /* y > 0 is known from x, whose normalised value is all of y; or NULL */
-    const element *x, *second; /* second: or NULL */
-    tile_slope main, other;    /* sums need only the means */
-    element *dx, *second_dx;   /* dx may be dy */
-    element *dresidual;        /* takes dz; or NULL */
+        *mask;              /* y > 0 is known from x, whose normalised value is all of y; or NULL */
+    const void *x, *second; /* second: or NULL */
+    tile_slope main, other; /* sums need only the means */
+    void *dx, *second_dx;   /* dx may be dy */
+    void *dresidual;        /* takes dz; or NULL */
     bool add_residual;
 } tile_gradient;
 
 typedef struct tile_kernels {
-    const char *name; /* "amx", "avx512", "none" */
+    const char *name;   /* "amx", "avx512", "none" */
+    int pictures;       /* of a tile */
+    size_t value_bytes; /* of one of its values */
+    /* Whether backward-weights multiplies tiles as they are; otherwise it takes x transposed and
+     * the pictures of dy in pairs. */
+    bool plain;
+
     /* Around the calls of multiply of one task. */
     void (*begin)(void);
     void (*end)(void);
     void (*multiply)(const tile_product *product);
     /* y = sums (+ y), rounded, and zeros beyond those rows and columns; total and squares [32], or
      * NULL: each column's sum and sum of squares over the rounded values are added. */
-    void (*store)(const float *sums, int rows, int columns, bool add, element *y, double *total,
+    void (*store)(const float *sums, int rows, int columns, bool add, void *y, double *total,
                   double *squares);
+
+    /* The values of a tile as floats: in `room`, or where they are. */
+    const float *(*widen)(const void *tile, float *room);
+    void (*narrow)(const float *values, void *tile); /* rounds them */
+    /* The form of b of values [32 k][32 columns]. */
+    void (*pack)(const float *values, void *b);
     /* to[j][i] = from[i][j] */
-    void (*transpose)(const element *from, element *to);
-    /* Moves each row of a cell down by `channels`, and puts after it, up to `end`, those of a
-     * pixel, or for NULL zeros, as from `end` on. */
-    void (*slide)(element *cell, const element *pixel, int channels, int end);
+    void (*transpose)(const void *from, void *to);
     /* Rows in pairs: the form of b. */
-    void (*pair)(const element *from, element *to);
+    void (*pair)(const void *from, void *to);
+    /* Moves each row of a tile down by `channels`, and puts after it, up to `end`, those of a
+     * pixel, or for NULL zeros, as from `end` on. */
+    void (*slide)(void *tile, const void *pixel, int channels, int end);
+
     /* The first `pictures` rows and `channels` columns; the others are zeros and become zeros. */
     void (*normalise)(const tile_normalise *call, int pictures, int channels);
     /* totals [3][32]: sums over pictures of dz, dz (x - mean) and the second's are added. */
     void (*sum_gradient)(const tile_gradient *call, int pictures, int channels, float *totals);
     void (*gradient)(const tile_gradient *call, int pictures, int channels);
-    /* Bit i of hits[row]: sums[row][i] is not below floor[row]; whether there is one. */
+
+    /* Bit i of hits[row]: sums[row][i] is not below floor[row]; whether there is one. With floats
+     * NULL: the search of the support set has its own. */
     bool (*reach)(const float *sums, int rows, const float *floor, uint32_t *hits);
 } tile_kernels;
 
-#if NNCLR_TILE_PARTS == 0
-#define TILES(name) nnclr_tiles_f32_##name
-#else
-#define TILES(name) nnclr_tiles_##name
-#endif
-
-extern const tile_kernels nnclr_tiles_portable;
+extern const tile_kernels nnclr_tiles_bf16_portable;
 /* x86-64 only */
-extern const tile_kernels nnclr_tiles_avx2, nnclr_tiles_avx512, nnclr_tiles_avx512bf16,
-    nnclr_tiles_amx, nnclr_tiles_f32_avx2, nnclr_tiles_f32_avx512;
+extern const tile_kernels nnclr_tiles_bf16_avx2, nnclr_tiles_bf16_avx512,
+    nnclr_tiles_bf16_avx512bf16, nnclr_tiles_bf16_amx, nnclr_tiles_f32_avx2, nnclr_tiles_f32_avx512;
 
 #endif

@@ -1,11 +1,11 @@
-/* Kernels of batch norm on one cell: nothing in it is read or written twice except x and dy, once
- * for the sums and once for the gradient. Traffic of a cell of n bytes: normalise reads n, n more
+/* Kernels of batch norm on one tile: nothing in it is read or written twice except x and dy, once
+ * for the sums and once for the gradient. Traffic of a tile of n bytes: normalise reads n, n more
  * of what is added, and writes n; sum_gradient reads dy, x and, if a ReLU had more than x to go by,
  * y; gradient reads these again and writes n, or n more if a residual takes its part. */
 #ifndef NNCLR_ENGINE_TILES_KERNELS_BATCHNORM_H
 #define NNCLR_ENGINE_TILES_KERNELS_BATCHNORM_H
 
-#include "engine/tiles/kernels/rearrange.h"
+#include "engine/tiles/kernels/store.h"
 
 static void normalise(const tile_normalise *c, int pictures, int channels) {
     clear_lanes(c->y, pictures, channels);
@@ -17,14 +17,14 @@ static void normalise(const tile_normalise *c, int pictures, int channels) {
             other_shift = get(c->other.shift + half);
         }
         for (int at = half; at < pictures * BLOCK; at += BLOCK) {
-            lanes y = widen(c->x + at) * scale + shift;
+            lanes y = widen(c->x, at) * scale + shift;
             if (c->residual)
-                y += widen(c->residual + at);
+                y += widen(c->residual, at);
             if (c->second)
-                y += widen(c->second + at) * other_scale + other_shift;
+                y += widen(c->second, at) * other_scale + other_shift;
             if (c->relu) /* keeps a NaN */
                 y = (lanes)((words)y & ~(words)(y < 0));
-            narrow_past(c->y + at, y);
+            narrow_past(c->y, at, y);
         }
     }
     fill_up(c->y, pictures);
@@ -32,12 +32,12 @@ static void normalise(const tile_normalise *c, int pictures, int channels) {
 
 /* With the roundings of `normalise`, so that the mask is that of y, bit for bit. */
 INLINE lanes masked(const tile_gradient *c, int half, int at) {
-    lanes dz = widen(c->dy + at);
+    lanes dz = widen(c->dy, at);
     if (c->mask) {
-        lanes y = widen(c->x + at) * get(c->mask->scale + half) + get(c->mask->shift + half);
+        lanes y = widen(c->x, at) * get(c->mask->scale + half) + get(c->mask->shift + half);
         return (lanes)((words)dz & (words)(y >= LEAST_POSITIVE));
     }
-    return c->y ? (lanes)((words)dz & (words)(widen(c->y + at) > 0)) : dz;
+    return c->y ? (lanes)((words)dz & (words)(widen(c->y, at) > 0)) : dz;
 }
 
 static void sum_gradient(const tile_gradient *c, int pictures, int channels, float *totals) {
@@ -49,9 +49,9 @@ static void sum_gradient(const tile_gradient *c, int pictures, int channels, flo
         for (int at = half; at < pictures * BLOCK; at += BLOCK) {
             lanes dz = masked(c, half, at);
             sum += dz;
-            along += dz * (widen(c->x + at) - mean);
+            along += dz * (widen(c->x, at) - mean);
             if (c->second)
-                other += dz * (widen(c->second + at) - other_mean);
+                other += dz * (widen(c->second, at) - other_mean);
         }
         keep(totals + half, get(totals + half) + sum);
         keep(totals + BLOCK + half, get(totals + BLOCK + half) + along);
@@ -59,9 +59,10 @@ static void sum_gradient(const tile_gradient *c, int pictures, int channels, flo
     }
 }
 
-INLINE void input_gradient(const tile_slope *s, int half, const element *x, lanes dz, element *dx) {
-    lanes along = get(s->slope + half) * (widen(x) - get(s->mean + half));
-    narrow(dx, get(s->scale + half) * dz + (along + get(s->shift + half)));
+INLINE void input_gradient(const tile_slope *s, int half, int at, const void *x, lanes dz,
+                           void *dx) {
+    lanes along = get(s->slope + half) * (widen(x, at) - get(s->mean + half));
+    narrow(dx, at, get(s->scale + half) * dz + (along + get(s->shift + half)));
 }
 
 static void gradient(const tile_gradient *c, int pictures, int channels) {
@@ -74,11 +75,11 @@ static void gradient(const tile_gradient *c, int pictures, int channels) {
     for (int half = 0; half < channels; half += LANES)
         for (int at = half; at < pictures * BLOCK; at += BLOCK) {
             lanes dz = masked(c, half, at);
-            input_gradient(&c->main, half, c->x + at, dz, c->dx + at);
+            input_gradient(&c->main, half, at, c->x, dz, c->dx);
             if (c->second)
-                input_gradient(&c->other, half, c->second + at, dz, c->second_dx + at);
+                input_gradient(&c->other, half, at, c->second, dz, c->second_dx);
             if (c->dresidual)
-                narrow(c->dresidual + at, c->add_residual ? dz + widen(c->dresidual + at) : dz);
+                narrow(c->dresidual, at, c->add_residual ? dz + widen(c->dresidual, at) : dz);
         }
     fill_up(c->dx, pictures);
     if (c->second)

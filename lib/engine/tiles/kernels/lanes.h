@@ -1,10 +1,11 @@
-/* Vectors of floats, as wide as the CPU has them or 16, and values of cells in them. */
+/* Vectors of floats, as wide as the CPU has them or 16, and values of tiles in them. */
 #ifndef NNCLR_ENGINE_TILES_KERNELS_LANES_H
 #define NNCLR_ENGINE_TILES_KERNELS_LANES_H
 
 #include <float.h>
 #include <string.h>
 
+#include "engine/tiles/bf16.h"
 #include "engine/tiles/tiles.h"
 
 #ifdef __x86_64__
@@ -15,7 +16,19 @@
 #define NNCLR_SIMD_LANES 16
 #endif
 
-enum { LANES = NNCLR_SIMD_LANES, HALVES = BLOCK / LANES, PAIRS = BLOCK / 2 };
+#if TILES_FLOATS
+typedef float element;
+#else
+typedef bf16 element;
+#endif
+
+enum {
+    LANES = NNCLR_SIMD_LANES,
+    HALVES = BLOCK / LANES,
+    PAIRS = BLOCK / 2,
+    PICTURES = TILES_FLOATS ? 16 : 32,
+    TILE = PICTURES * BLOCK
+};
 
 typedef float lanes __attribute__((vector_size(4 * NNCLR_SIMD_LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * NNCLR_SIMD_LANES)));
@@ -23,6 +36,10 @@ typedef int32_t flags __attribute__((vector_size(4 * NNCLR_SIMD_LANES)));
 typedef uint16_t halves __attribute__((vector_size(2 * NNCLR_SIMD_LANES)));
 
 #define INLINE static inline __attribute__((always_inline))
+
+INLINE const void *tile_at(const void *tiles, size_t bytes) {
+    return (const unsigned char *)tiles + bytes;
+}
 
 INLINE lanes get(const float *from) {
     lanes v;
@@ -33,7 +50,7 @@ INLINE void keep(float *to, lanes v) {
     memcpy(to, &v, sizeof v);
 }
 
-#if NNCLR_TILE_PARTS == 0
+#if TILES_FLOATS
 
 /* What a value must be to stay positive when it is stored. */
 #define LEAST_POSITIVE FLT_TRUE_MIN
@@ -49,24 +66,24 @@ INLINE doubles get_doubles(const double *from) {
 INLINE void keep_doubles(double *to, doubles v) {
     memcpy(to, &v, sizeof v);
 }
-INLINE doubles widen_half(const element *from) {
+INLINE doubles widen_half(const float *from) {
     half_lanes v;
     memcpy(&v, from, sizeof v);
     return __builtin_convertvector(v, doubles);
 }
 
-INLINE lanes widen(const element *from) {
-    return get(from);
+INLINE lanes widen(const void *tile, int at) {
+    return get((const float *)tile + at);
 }
-INLINE void narrow(element *to, lanes v) {
-    keep(to, v);
+INLINE void narrow(void *tile, int at, lanes v) {
+    keep((float *)tile + at, v);
 }
 /* Past the caches, if a vector is a whole line of them. The locks at a task's end order it. */
-INLINE void narrow_past(element *to, lanes v) {
+INLINE void narrow_past(void *tile, int at, lanes v) {
 #if NNCLR_SIMD_LANES == 16
-    _mm512_stream_ps(to, (__m512)v);
+    _mm512_stream_ps((float *)tile + at, (__m512)v);
 #else
-    narrow(to, v);
+    narrow(tile, at, v);
 #endif
 }
 
@@ -74,15 +91,15 @@ INLINE void narrow_past(element *to, lanes v) {
 
 #define LEAST_POSITIVE FLT_MIN
 
-INLINE lanes widen(const element *from) {
+INLINE lanes widen(const void *tile, int at) {
     halves h;
-    memcpy(&h, from, sizeof h);
+    memcpy(&h, (const element *)tile + at, sizeof h);
     return (lanes)(__builtin_convertvector(h, words) << 16);
 }
 
 /* To the nearest, ties to even; a NaN stays one, and what is below the normal floats becomes zero,
  * as VCVTNEPS2BF16 has it. */
-INLINE void narrow(element *to, lanes v) {
+INLINE void narrow(void *tile, int at, lanes v) {
 #ifdef __AVX512BF16__
     __m256bh h = _mm512_cvtneps_pbh((__m512)v);
 #else
@@ -93,11 +110,11 @@ INLINE void narrow(element *to, lanes v) {
     rounded = (rounded & ~nan) | (quiet & nan);
     halves h = __builtin_convertvector((rounded & ~tiny) | (sign >> 16 & tiny), halves);
 #endif
-    memcpy(to, &h, sizeof h);
+    memcpy((element *)tile + at, &h, sizeof h);
 }
 
-INLINE void narrow_past(element *to, lanes v) {
-    narrow(to, v);
+INLINE void narrow_past(void *tile, int at, lanes v) {
+    narrow(tile, at, v);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* Products of cells with AMX. Four accumulators of 16 x 16 floats, two tiles of a, two of b:
+/* Products of tiles with AMX. Four accumulators of 16 x 16 floats, two tiles of a, two of b:
  *
  *                          tmm6: b, columns 0..15   tmm7: b, columns 16..31
  *     tmm4: a, rows  0..15  tmm0 += tmm4 tmm6        tmm1 += tmm4 tmm7
@@ -85,7 +85,7 @@ INLINE void end_sums(float *sums, bool lower, bool right) {
 INLINE void multiply_some(const tile_product *p, bool lower, bool right) {
     begin_sums(p->sums, p->add, lower, right);
     for (int i = 0; i < p->count; i++) {
-        const element *a = p->a + p->terms[i].a, *b = p->b + p->terms[i].b;
+        const element *a = tile_at(p->a, p->terms[i].a), *b = tile_at(p->b, p->terms[i].b);
         for (int chunk = 0; chunk < p->chunks; chunk++, a += TILE, b += SQUARE) {
             load_a(a, lower);
             load_b(b, right);

@@ -1,13 +1,13 @@
-/* Products of cells of floats with fused multiply-adds.
+/* Products of tiles of floats with fused multiply-adds.
  *
  *                               b: the 32 columns of one k, 2 or 4 vectors
  *     a: one value of a row     sum: 8 rows of 32 columns with AVX-512, 16 vectors,
  *     and k, spread over        or 6 rows of 16 with AVX2, 12 of 16
  *     a vector
  *
- * A run of six cells of each side, 36 KB, stays near L1 while one group of rows after another
+ * A run of six tiles of each side, 36 KB, stays near L1 while one group of rows after another
  * passes over it with its sums in registers; these go into the tile of sums once a run. So each
- * cell is read from L2 about once, and a long sum is made of short ones, whose errors are smaller.
+ * tile is read from L2 about once, and a long sum is made of short ones, whose errors are smaller.
  * Lanes are columns: vectors of any width give the same bits. Rows, columns and k that are zeros
  * anyway take no time.
  */
@@ -17,15 +17,15 @@
 #include "engine/cpu/simd/vectors.h"
 #include "engine/tiles/kernels/lanes.h"
 
-enum { RUN_CELLS = 6, MOST_ROWS = 16, MOST_SIDES = 2 };
+enum { RUN_TILES = 6, MOST_ROWS = 16, MOST_SIDES = 2 };
 
 static void begin(void) {}
 
 static void end(void) {}
 
 typedef struct run {
-    const float *a[RUN_CELLS], *b[RUN_CELLS];
-    int depth[RUN_CELLS];
+    const float *a[RUN_TILES], *b[RUN_TILES];
+    int depth[RUN_TILES];
     int count;
     float *sums;
     bool add;
@@ -40,9 +40,9 @@ INLINE void multiply_rows(const run *r, int row, int column, int rows, int sides
 #pragma GCC unroll 2
         for (int side = 0; side < sides; side++)
             acc[i][side] = zero_vector();
-    for (int cell = 0; cell < r->count; cell++) {
-        const float *a = r->a[cell] + row * along, *b = r->b[cell] + column;
-        for (int k = 0; k < r->depth[cell]; k++, a += deep, b += BLOCK) {
+    for (int tile = 0; tile < r->count; tile++) {
+        const float *a = r->a[tile] + row * along, *b = r->b[tile] + column;
+        for (int k = 0; k < r->depth[tile]; k++, a += deep, b += BLOCK) {
             vector line[MOST_SIDES];
 #pragma GCC unroll 2
             for (int side = 0; side < sides; side++)
@@ -98,12 +98,12 @@ static void end_run(const tile_product *p, run *r) {
 static void multiply(const tile_product *p) {
     run r = {.sums = p->sums, .add = p->add};
     for (int i = 0; i < p->count; i++) {
-        const float *a = p->a + p->terms[i].a, *b = p->b + p->terms[i].b;
+        const float *a = tile_at(p->a, p->terms[i].a), *b = tile_at(p->b, p->terms[i].b);
         for (int chunk = 0; chunk < p->chunks; chunk++, a += TILE, b += SQUARE) {
             r.a[r.count] = a;
             r.b[r.count] = b;
             r.depth[r.count++] = chunk < p->chunks - 1 ? BLOCK : p->depth;
-            if (r.count == RUN_CELLS)
+            if (r.count == RUN_TILES)
                 end_run(p, &r);
         }
     }

@@ -1,4 +1,4 @@
-/* Products of cells with AVX512-BF16, or in plain C as that does them.
+/* Products of tiles with AVX512-BF16, or in plain C as that does them.
  *
  *                 b: 16 pairs of columns | 16 pairs of columns      one pair of k: 2 vectors
  *     a: a pair   sum: 16 columns        | 16 columns               8 rows: 16 vectors of sums
@@ -65,7 +65,8 @@ INLINE void multiply_rows(const tile_product *p, int first, int rows, int sides)
             acc[row][half] =
                 p->add ? (sum_lanes)get(sums + row * BLOCK + half * LANES) : (sum_lanes)(lanes){0};
     for (int i = 0; i < p->count; i++) {
-        const element *a = p->a + p->terms[i].a + first * BLOCK, *b = p->b + p->terms[i].b;
+        const element *a = (const element *)tile_at(p->a, p->terms[i].a) + first * BLOCK;
+        const element *b = tile_at(p->b, p->terms[i].b);
         for (int chunk = 1; chunk < p->chunks; chunk++, a += TILE, b += SQUARE)
             for (int k = 0; k < PAIRS; k++)
                 multiply_pairs(acc, a + 2 * k, b + k * BLOCK, rows, sides);

@@ -1,11 +1,11 @@
-/* Products of cells of bfloat16 with fused multiply-adds of floats, for CPUs without an instruction
+/* Products of tiles of bfloat16 with fused multiply-adds of floats, for CPUs without an instruction
  * for them, or with one that is slower: half as fast on Intel's.
  *
  *                               b: 16 columns of one pair of k, 32 bit each, split in two vectors
  *     a: one value, widened     sum: 8 rows of 32 columns with AVX-512, 16 vectors,
  *     before, spread            or 6 rows of 16 with AVX2, 12 of 16
  *
- * A run of cells of a, once widened into L1, meets those of b, which are split in registers, for
+ * A run of tiles of a, once widened into L1, meets those of b, which are split in registers, for
  * one group of rows after another. The odd members of the pairs come first, and each sum is one
  * chain: since products of two bfloat16 are exact in float, that gives the bits of VDPBF16PS. */
 #ifndef NNCLR_ENGINE_TILES_KERNELS_MULTIPLY_WIDENED_H
@@ -14,16 +14,16 @@
 #include "engine/cpu/simd/vectors.h"
 #include "engine/tiles/kernels/lanes.h"
 
-enum { RUN_CELLS = 4, MOST_ROWS = 16, MOST_SIDES = 2 };
+enum { RUN_TILES = 4, MOST_ROWS = 16, MOST_SIDES = 2 };
 
 static void begin(void) {}
 
 static void end(void) {}
 
 typedef struct run {
-    _Alignas(64) float a[RUN_CELLS][TILE]; /* of each row those with odd k, then those with even */
-    const element *b[RUN_CELLS];
-    int pairs[RUN_CELLS];
+    _Alignas(64) float a[RUN_TILES][TILE]; /* of each row those with odd k, then those with even */
+    const element *b[RUN_TILES];
+    int pairs[RUN_TILES];
     int count;
     float *sums;
     bool add;
@@ -61,13 +61,13 @@ INLINE void multiply_rows(const run *r, int row, int column, int rows, int sides
 #pragma GCC unroll 2
         for (int side = 0; side < sides; side++)
             acc[i][side] = r->add ? load(sums + i * BLOCK + side * LANES) : zero_vector();
-    for (int cell = 0; cell < r->count; cell++) {
-        const float *a = r->a[cell] + row * BLOCK;
-        for (int k = 0; k < r->pairs[cell]; k++, a++) {
+    for (int tile = 0; tile < r->count; tile++) {
+        const float *a = r->a[tile] + row * BLOCK;
+        for (int k = 0; k < r->pairs[tile]; k++, a++) {
             vector odd[MOST_SIDES], even[MOST_SIDES];
 #pragma GCC unroll 2
             for (int side = 0; side < sides; side++) {
-                vector pairs = pairs_at(r->b[cell], k, column + side * LANES);
+                vector pairs = pairs_at(r->b[tile], k, column + side * LANES);
                 odd[side] = odd_members(pairs);
                 even[side] = even_members(pairs);
             }
@@ -115,7 +115,7 @@ static void end_run(const tile_product *p, run *r) {
     r->count = 0;
 }
 
-INLINE void widen_cell(const element *from, float *to) {
+INLINE void widen_pairs(const element *from, float *to) {
     for (int row = 0; row < TILE; row += BLOCK)
         for (int i = 0; i < PAIRS; i += LANES) {
             vector pairs = load((const float *)(const void *)(from + row + 2 * i));
@@ -130,12 +130,12 @@ static void multiply(const tile_product *p) {
     r.sums = p->sums;
     r.add = p->add;
     for (int i = 0; i < p->count; i++) {
-        const element *a = p->a + p->terms[i].a, *b = p->b + p->terms[i].b;
+        const element *a = tile_at(p->a, p->terms[i].a), *b = tile_at(p->b, p->terms[i].b);
         for (int chunk = 0; chunk < p->chunks; chunk++, a += TILE, b += SQUARE) {
-            widen_cell(a, r.a[r.count]);
+            widen_pairs(a, r.a[r.count]);
             r.b[r.count] = b;
             r.pairs[r.count++] = chunk < p->chunks - 1 ? BLOCK / 2 : (p->depth + 1) / 2;
-            if (r.count == RUN_CELLS)
+            if (r.count == RUN_TILES)
                 end_run(p, &r);
         }
     }
