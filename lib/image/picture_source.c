@@ -35,18 +35,31 @@ bool nnclr_source_add(nnclr_source *source, uint32_t input, const char *name, si
     return true;
 }
 
-/* By device and inode: the output may be called something else, or be another link to the file. */
+/* Does the item's file get written? By device and inode: the output may be called something else,
+ * or be another link to the file. `path` (emptied first) is then the file's. */
+static bool find_output(const nnclr_source *source, const nnclr_source_item *item,
+                        nnclr_buffer *path, bool *found, nnclr_error *e) {
+    nnclr_file_id id;
+    *found = false;
+    path->size = 0;
+    if (source->output_count == 0)
+        return true;
+    if (!nnclr_item_path(source, item, path, e))
+        return false;
+    const bool there = nnclr_file_identify((char *)path->data, &id);
+    for (size_t i = 0; there && !*found && i < source->output_count; i++)
+        *found = nnclr_file_same(&id, &source->outputs[i]);
+    return true;
+}
+
 static bool refuse_output(const nnclr_source *source, const nnclr_source_item *item,
                           nnclr_error *e) {
     nnclr_buffer path = {0};
-    nnclr_file_id id;
-    bool ok = source->output_count == 0 || nnclr_item_path(source, item, &path, e);
-    const bool there = path.size > 0 && nnclr_file_identify((char *)path.data, &id);
-    for (size_t i = 0; there && ok && i < source->output_count; i++)
-        if (nnclr_file_same(&id, &source->outputs[i]))
-            ok = nnclr_fail(e, NNCLR_ERROR_USAGE,
-                            "%s is an input, and would be overwritten: give another name",
-                            (char *)path.data);
+    bool found, ok = find_output(source, item, &path, &found, e);
+    if (found)
+        ok = nnclr_fail(e, NNCLR_ERROR_USAGE,
+                        "%s is an input, and would be overwritten: give another name",
+                        (char *)path.data);
     nnclr_buffer_free(&path);
     return ok;
 }
@@ -54,6 +67,30 @@ static bool refuse_output(const nnclr_source *source, const nnclr_source_item *i
 bool nnclr_source_add_file(nnclr_source *source, uint32_t input, const char *name, size_t size,
                            nnclr_source_item **item, nnclr_error *e) {
     return nnclr_source_add(source, input, name, size, item, e) && refuse_output(source, *item, e);
+}
+
+static bool starts_as_picture(const char *path) {
+    uint8_t start[NNCLR_PICTURE_START];
+    nnclr_error unread = NNCLR_NO_ERROR; /* a file that cannot be read loses nothing */
+    const int fd = nnclr_open_regular(path, O_RDONLY, &unread);
+    const ssize_t size = fd < 0 ? -1 : pread(fd, start, sizeof start, 0);
+    if (fd >= 0)
+        close(fd);
+    return size > 0 && nnclr_is_picture(start, (size_t)size);
+}
+
+bool nnclr_source_add_met(nnclr_source *source, uint32_t input, const char *name, size_t size,
+                          nnclr_error *e) {
+    nnclr_source_item *item;
+    nnclr_buffer path = {0};
+    bool output = false, ok = nnclr_source_add(source, input, name, size, &item, e) &&
+                              find_output(source, item, &path, &output, e);
+    if (output && !starts_as_picture((char *)path.data) && !nnclr_source_is_label_name(name))
+        source->count--;
+    else if (output)
+        ok = refuse_output(source, item, e);
+    nnclr_buffer_free(&path);
+    return ok;
 }
 
 /* "folder/" + "root" without doubled or trailing slashes; either may be empty. */

@@ -90,6 +90,10 @@ bool nnclr_source_add(nnclr_source *source, uint32_t input, const char *name, si
 /* The same for a file below the input's base, which is refused if it is to be written. */
 bool nnclr_source_add_file(nnclr_source *source, uint32_t input, const char *name, size_t size,
                            nnclr_source_item **item, nnclr_error *e);
+/* The same for one that a folder happens to hold: if it is to be written it is refused only if it
+ * is a picture or a label. Otherwise it is what an earlier command left there, and passed over. */
+bool nnclr_source_add_met(nnclr_source *source, uint32_t input, const char *name, size_t size,
+                          nnclr_error *e);
 
 /* They append items in no particular order, the list's in the list's order. `rooted`: the input's
  * base is a root below it. */

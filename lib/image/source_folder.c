@@ -68,8 +68,7 @@ static bool add_name(walk *w, size_t parent, const struct dirent *entry, nnclr_e
         if (stat((char *)w->path.data, &status) == 0 && S_ISDIR(status.st_mode))
             return is_cycle(w, parent, &status) || add_folder(w, name, parent, &status, e);
     }
-    nnclr_source_item *item;
-    return nnclr_source_add_file(w->source, w->input, name, strlen(name), &item, e);
+    return nnclr_source_add_met(w->source, w->input, name, strlen(name), e);
 }
 
 static bool read_folder(walk *w, size_t number, nnclr_error *e) {

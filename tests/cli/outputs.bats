@@ -261,8 +261,17 @@ refused() { # FILE COMMAND...
     echo "$class/x" >list
     refused "$class/x" nnclr-prep -q --list list -o "$class/x"
     [ "$(find out -name '.*' | wc -l)" -eq 0 ]
-    # One that is not there is fine.
-    expect 0 nnclr-embed -q --pixels 2 -o "$class/new" pictures
+    # One that is not there is fine, and the same command once more: what it made is not an input.
+    rm "$class/x"
+    for command in "nnclr-embed -q --pixels 2 -o set.emb ." "nnclr-prep -q -o set.tar.zst ."; do
+        expect 0 env -C pictures $command
+        [ -z "$stderr" ]
+        sha256sum pictures/set.* >once
+        expect 0 env -C pictures $command
+        [ -z "$stderr" ]
+        sha256sum --status -c once
+        rm pictures/set.*
+    done
 }
 
 @test "two outputs of one name: exit 2" {
