@@ -246,7 +246,7 @@ check-long: deps-check ## and the tests that take longer, short fuzzing, and thr
 	@$(MAKE) --no-print-directory run-long-checks
 	@$(MAKE) --no-print-directory check-tsan
 run-long-checks: all tests examples fuzz-build
-	@NNCLR_BIN=$(abspath $(OUT)) $(FUZZ_ENV) NNCLR_LONG=1 tests/run tests/fuzz/fuzz $(LONG)
+	@NNCLR_BIN=$(abspath $(OUT)) $(FUZZ_ENV) NNCLR_LONG=1 tests/run tests/lint tests/fuzz/fuzz $(LONG)
 
 check-asan: ## the same under gcc's address and undefined-behaviour sanitisers; leaks count
 	@$(MAKE) --no-print-directory SANITIZE=address,undefined CFLAGS="-O1 -g" check

@@ -59,8 +59,7 @@ rows() { # EMBEDDING
         cmp <(rows checkpoint.emb) <(rows plain.emb)
     done
     make_weights known
-    for prefix in module. backbone. encoder. module.backbone. module.encoder. encoder_q. net. model. \
-        student.backbone. module.encoder_q. some.thing_else.0.; do
+    for prefix in module. backbone. module.encoder_q. some.thing_else.0.; do
         change exported.safetensors named.safetensors plain "prefix=$prefix" add=head.weight "add=${prefix}fc.bias" \
             "drop=${prefix}bn1.num_batches_tracked"
         [ $prefix != module. ] || change named.safetensors named.safetensors drop=head.weight
