@@ -267,7 +267,7 @@ static bool report(training_session *t, const nnclr_trainer_result *result, nncl
     const finetune_settings *s = n->settings;
     const nnclr_progress progress = nnclr_cli_watch(n->training.cli);
     const bool judged = n->judged == result->step;
-    if (!n->test || !result->finished || (result->metrics_failed && !judged))
+    if (!n->test || !result->finished || (n->training.writer.metrics_failed && !judged))
         return true; /* in the last case the test has just failed */
     if (!judged && !nnclr_class_test_run(n->test, &progress, &n->result, e))
         return false;

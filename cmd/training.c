@@ -128,15 +128,15 @@ static nnclr_request should_stop(void *unused) {
 
 /* When checkpoints are due. */
 static void save_every(const nnclr_duration *every, const nnclr_plan *plan,
-                       nnclr_trainer_options *options) {
+                       nnclr_run_writer *writer) {
     double count = every->count;
     if (every->unit == NNCLR_SECONDS) {
-        options->save_seconds = count;
+        writer->save_seconds = count;
         return;
     }
     if (every->unit == NNCLR_EPOCHS)
         count *= (double)plan->steps_per_epoch;
-    options->save_steps = count < 1 ? 1 : (int64_t)(count + 0.5);
+    writer->save_steps = count < 1 ? 1 : (int64_t)(count + 0.5);
 }
 
 bool training_make_trainer(training_session *n, nnclr_trainer_callbacks callbacks,
@@ -146,24 +146,28 @@ bool training_make_trainer(training_session *n, nnclr_trainer_callbacks callback
         return false;
     callbacks.context = n;
     callbacks.on_step = on_step;
-    callbacks.on_message = on_message;
     callbacks.should_stop = should_stop;
-    nnclr_trainer_options options = {
+    n->writer = (nnclr_run_writer){
+        .run = n->run,
+        .program = n->program->name,
+        .keep = s->keep,
+        .on_message = on_message,
+        .context = n,
+    };
+    save_every(&s->save_every, &n->plan, &n->writer);
+    const nnclr_trainer_options options = {
         .config = &s->config,
         .data = &n->data,
         .init = n->initial,
         .init_prefix = n->settings->prefix,
         .engine = &n->engine,
-        .run = n->run,
-        .program = n->program->name,
+        .writer = n->run ? &n->writer : NULL,
         .threads = n->cli->threads,
-        .keep = s->keep,
         .log_every = s->log_every,
         .probe_every = probe_every,
         .max_seconds = s->max_time.count,
         .callbacks = callbacks,
     };
-    save_every(&s->save_every, &n->plan, &options);
     n->trainer = nnclr_trainer_create(&options, n->checkpoint, &n->info, e);
     return n->trainer != NULL;
 }
@@ -214,12 +218,13 @@ static void tell_opening(const training_session *n) {
 }
 
 /* Says how the run ended; the exit code. */
-static int conclude(nnclr_cli *cli, const char *folder, const nnclr_trainer_result *result) {
-    if (result->save_failed || result->metrics_failed || result->keep_failed) {
+static int say_end(nnclr_cli *cli, const char *folder, const nnclr_run_writer *writer,
+                   const nnclr_trainer_result *result) {
+    if (writer->save_failed || writer->metrics_failed || writer->keep_failed) {
         nnclr_cli_error(
-            cli, "%s; %s", result->failure.message,
-            result->save_failed ? "the run is not complete: make room and give --resume"
-            : result->metrics_failed
+            cli, "%s; %s", writer->failure.message,
+            writer->save_failed ? "the run is not complete: make room and give --resume"
+            : writer->metrics_failed
                 ? "the checkpoint is complete, but lines of the metrics are missing"
                 : "the checkpoint is complete, but not all that --keep asks for are kept");
         return NNCLR_EXIT_FAILED;
@@ -241,6 +246,7 @@ static bool was_not_stopped(nnclr_error *e) {
 static void close_session(training_session *n) {
     n->program->close(n);
     nnclr_trainer_free(n->trainer);
+    nnclr_run_writer_free(&n->writer);
     nnclr_tensor_reader_close(n->checkpoint);
     nnclr_checkpoint_info_free(&n->info);
     nnclr_engine_close(&n->engine);
@@ -265,7 +271,8 @@ void training_run(training_session *n) {
     ok = ok && nnclr_trainer_run(n->trainer, &result, &e);
     nnclr_cli_progress_end(cli);
     ok = ok && (!p->report || p->report(n, &result, &e));
-    const int code = ok ? conclude(cli, n->settings->folder, &result) : NNCLR_EXIT_FAILED;
+    const int code =
+        ok ? say_end(cli, n->settings->folder, &n->writer, &result) : NNCLR_EXIT_FAILED;
     close_session(n);
     if (!ok)
         nnclr_cli_die(cli, &e);

@@ -35,6 +35,7 @@ struct training_session {
     nnclr_training_data data;
     nnclr_tensor_reader *initial; /* the file `init`, open */
     nnclr_run *run;
+    nnclr_run_writer writer;
     nnclr_pool *pool;
     nnclr_engine engine;
     nnclr_tensor_reader *checkpoint; /* NULL: a new run */

@@ -68,19 +68,6 @@ static bool put_channels(nnclr_json *metadata, const char *key, const float x[3]
     return nnclr_json_put_string(metadata, key, text, e);
 }
 
-static bool put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
-    nnclr_json *json = nnclr_config_to_json(config, e);
-    bool ok = json && nnclr_json_put_text(metadata, "nnclr.config", json, e);
-    nnclr_json_free(json);
-    return ok;
-}
-
-static bool put_step(nnclr_json *metadata, int64_t step, nnclr_error *e) {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRId64, step);
-    return nnclr_json_put_string(metadata, "nnclr.step", text, e);
-}
-
 /* How pictures are brought to the network's size, as the configuration describes it. */
 static bool put_resize(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
     nnclr_json *json = nnclr_config_to_json(config, e);
@@ -132,7 +119,8 @@ nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error
         put_real(metadata, "size", model->size, e) && put_resize(metadata, config, e) &&
         put_channels(metadata, "mean", config->augment.mean, e) &&
         put_channels(metadata, "std", config->augment.std, e) && put_classes(metadata, info, e) &&
-        put_config(metadata, config, e) && put_step(metadata, info->step, e))
+        nnclr_checkpoint_put_config(metadata, config, e) &&
+        nnclr_checkpoint_put_number(metadata, "nnclr.step", info->step, e))
         return metadata;
     nnclr_json_free(metadata);
     return NULL;

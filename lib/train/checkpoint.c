@@ -17,13 +17,14 @@ enum { CHUNK = 1 << 18 }; /* reals that pass through host memory at a time */
 
 /* ---- metadata ---- */
 
-static bool put_number(nnclr_json *metadata, const char *key, int64_t value, nnclr_error *e) {
+bool nnclr_checkpoint_put_number(nnclr_json *metadata, const char *key, int64_t value,
+                                 nnclr_error *e) {
     char text[24];
     snprintf(text, sizeof text, "%" PRId64, value);
     return nnclr_json_put_string(metadata, key, text, e);
 }
 
-static bool put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
+bool nnclr_checkpoint_put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e) {
     nnclr_json *json = nnclr_config_to_json(config, e);
     bool ok = json && nnclr_json_put_text(metadata, "nnclr.config", json, e);
     nnclr_json_free(json);
@@ -57,14 +58,14 @@ static nnclr_json *make_metadata(const nnclr_checkpoint_info *info, nnclr_error 
     int64_t records = info->records ? info->records : nnclr_identity_records(info->identity);
     int64_t steps_per_epoch = records / info->config.batch;
     steps_per_epoch = nnclr_max(steps_per_epoch, 1);
-    if (metadata && put_number(metadata, "nnclr.step", info->step, e) &&
-        put_number(metadata, "nnclr.total_steps", info->total_steps, e) &&
-        put_number(metadata, "nnclr.epoch", info->step / steps_per_epoch, e) &&
-        put_number(metadata, "nnclr.position", info->step % steps_per_epoch, e) &&
-        put_number(metadata, "nnclr.seed", (int64_t)info->config.data_seed, e) &&
+    if (metadata && nnclr_checkpoint_put_number(metadata, "nnclr.step", info->step, e) &&
+        nnclr_checkpoint_put_number(metadata, "nnclr.total_steps", info->total_steps, e) &&
+        nnclr_checkpoint_put_number(metadata, "nnclr.epoch", info->step / steps_per_epoch, e) &&
+        nnclr_checkpoint_put_number(metadata, "nnclr.position", info->step % steps_per_epoch, e) &&
+        nnclr_checkpoint_put_number(metadata, "nnclr.seed", (int64_t)info->config.data_seed, e) &&
         nnclr_json_put_string(metadata, "nnclr.engine", info->engine, e) &&
         nnclr_json_put_string(metadata, "nnclr.precision", info->precision, e) &&
-        put_config(metadata, &info->config, e) &&
+        nnclr_checkpoint_put_config(metadata, &info->config, e) &&
         nnclr_json_put_text(metadata, "nnclr.data", info->identity, e) &&
         put_classes(metadata, info->classes, info->class_count, e))
         return metadata;

@@ -35,6 +35,11 @@ void nnclr_checkpoint_info_free(nnclr_checkpoint_info *info); /* a zeroed one is
 /* Pictures in the data that the identity describes. */
 int64_t nnclr_identity_records(const nnclr_json *identity);
 
+/* Puts a number, and the configuration as "nnclr.config", into a file's metadata. */
+bool nnclr_checkpoint_put_number(nnclr_json *metadata, const char *key, int64_t value,
+                                 nnclr_error *e);
+bool nnclr_checkpoint_put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e);
+
 /* Whether the file holds everything that `net` needs, including momentum if asked for: its tensors
  * must fit the network by name, dtype and shape; the message names the first that does not. This
  * catches a small file that claims to hold a large network before memory is spent on it. */

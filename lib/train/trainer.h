@@ -1,5 +1,5 @@
-/* The training loop: batches from the loader, steps of the method, the optimiser, metrics and
- * checkpoints in a run folder. Prints nothing: everything to say goes to callbacks, which are
+/* The training loop: batches from the loader, steps of the objective, the optimiser; what it leaves
+ * behind is a writer's. Prints nothing: everything to say goes to callbacks, which are
  * called from the thread that runs the trainer. */
 #ifndef NNCLR_TRAIN_TRAINER_H
 #define NNCLR_TRAIN_TRAINER_H
@@ -8,10 +8,8 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
-#include "io/run_folder.h"
-#include "train/checkpoint.h"
 #include "train/initial_state.h"
-#include "train/metrics_line.h"
+#include "train/run_writer.h"
 #include "train/schedule.h"
 #include "train/training_data.h"
 
@@ -37,8 +35,6 @@ typedef struct nnclr_trainer_report {
 typedef struct nnclr_trainer_callbacks {
     void *context;
     void (*on_step)(void *context, const nnclr_trainer_report *report);
-    void (*on_message)(void *context,
-                       const char *text); /* something went wrong, but training continues */
     void (*on_warning)(void *context, const char *text); /* the run may be worth little: watch.h */
     nnclr_request (*should_stop)(
         void *context); /* asked after each step; SAVE_NOW once per request */
@@ -55,16 +51,11 @@ typedef struct nnclr_trainer_options {
     nnclr_tensor_reader *init; /* weights to start a new run from; NULL: random ones */
     const char *init_prefix;   /* of their names; NULL: the only one there is */
     nnclr_engine *engine;
-    nnclr_run *run;      /* NULL: for a rehearsal only */
-    const char *program; /* name and version */
-    int threads;         /* of the loader */
-    /* A checkpoint is due after this many steps, or seconds; 0: not by that measure. */
-    int64_t save_steps;
-    double save_seconds;
-    int64_t keep;        /* how many of the newest checkpoints stay, including the current one */
-    int64_t log_every;   /* steps per line of metrics */
-    double max_seconds;  /* stop after this; 0: never */
-    int64_t probe_every; /* epochs; 0: every one */
+    nnclr_run_writer *writer; /* NULL: nothing is written */
+    int threads;              /* of the loader */
+    int64_t log_every;        /* steps per line of metrics */
+    double max_seconds;       /* stop after this; 0: never */
+    int64_t probe_every;      /* epochs; 0: every one */
     nnclr_trainer_callbacks callbacks;
 } nnclr_trainer_options;
 
@@ -86,18 +77,14 @@ nnclr_parameters *nnclr_trainer_parameters(nnclr_trainer *trainer);
 
 typedef struct nnclr_trainer_result {
     int64_t step, total;
-    bool finished;       /* otherwise stopped early */
-    bool save_failed;    /* the newest checkpoint on disk is older than `step` */
-    bool metrics_failed; /* lines of metrics.jsonl are missing */
-    bool keep_failed;    /* the newest numbered checkpoint is missing, or there is one too many */
-    nnclr_error failure; /* the last of these */
+    bool finished; /* otherwise stopped early */
 } nnclr_trainer_result;
 
-/* Trains to the end or to a stop, and writes the last checkpoint and, when finished, DONE. False if
- * training cannot continue: a record that cannot be read or decoded (a checkpoint is written
- * first), a loss or weights that are not finite (the last checkpoint is kept), a probe that fails
- * before the first step. A checkpoint that cannot be written is reported, and tried again when the
- * next is due; so is a probe that fails later. */
+/* Trains to the end or to a stop, and has the last checkpoint written and, when finished, DONE.
+ * False if training cannot continue: a record that cannot be read or decoded (a checkpoint is
+ * written first), a loss or weights that are not finite (the last checkpoint is kept), a probe that
+ * fails before the first step. A checkpoint that cannot be written is reported, and tried again
+ * when the next is due; so is a probe that fails later. */
 bool nnclr_trainer_run(nnclr_trainer *trainer, nnclr_trainer_result *result, nnclr_error *e);
 
 /* ---- before anything is spent ---- */

@@ -167,13 +167,12 @@ static void train(const nnclr_config *config, nnclr_precision precision, const c
     CHECK_SAYS(nnclr_engine_open(&engine, NNCLR_ENGINE_AUTO, precision, pool, &e), "%s", e.message);
     nnclr_run *run = nnclr_run_open(scratch(folder), NNCLR_RUN_NEW, &e);
     CHECK_SAYS(run, "%s", e.message);
+    nnclr_run_writer writer = {.run = run, .program = "test 1", .keep = 1};
     nnclr_trainer_options options = {.config = config,
                                      .data = &data,
                                      .engine = &engine,
-                                     .run = run,
-                                     .program = "test 1",
+                                     .writer = &writer,
                                      .threads = THREADS,
-                                     .keep = 1,
                                      .log_every = 10 * STEPS,
                                      .callbacks = {.on_step = on_step}};
     nnclr_trainer *trainer = nnclr_trainer_create(&options, NULL, NULL, &e);
@@ -183,6 +182,7 @@ static void train(const nnclr_config *config, nnclr_precision precision, const c
     CHECK_SAYS(nnclr_trainer_run(trainer, &result, &e), "%s", e.message);
     CHECK(result.finished && result.step == STEPS);
     nnclr_trainer_free(trainer);
+    nnclr_run_writer_free(&writer);
     nnclr_run_close(run);
     nnclr_engine_close(&engine);
     nnclr_pool_free(pool);
