@@ -8,7 +8,6 @@ training_settings training_defaults(void) {
     return (training_settings){.engine = NNCLR_ENGINE_AUTO,
                                .precision = NNCLR_PRECISION_AUTO,
                                .keep = 1,
-                               .log_every = 1,
                                .cache = (int64_t)1 << 30,
                                .save_every = {600, NNCLR_SECONDS}};
 }

@@ -11,7 +11,13 @@
 #include "train/run_memory.h"
 #include "train/watch.h"
 
-enum { REHEARSED_MOST = 20 };
+enum {
+    REHEARSED_MOST = 20,
+    /* What is measured for a line costs part of a step: in long runs one of ten is enough. Counted,
+     * not timed: equal runs have equal lines. */
+    SHORT_RUN = 2000, /* steps, that all have a line */
+    LONG_EVERY = 10
+};
 
 struct nnclr_trainer {
     nnclr_trainer_options options;
@@ -58,6 +64,8 @@ static bool describe(nnclr_trainer *t, nnclr_error *e) {
                          &t->plan, e))
         return false;
     t->info.total_steps = t->plan.total;
+    if (t->options.log_every == 0)
+        t->options.log_every = t->plan.total < SHORT_RUN ? 1 : LONG_EVERY;
     t->info.records = (int64_t)nnclr_training_data_count(options->data);
     return describe_data(&t->info, options->data, e);
 }

@@ -53,9 +53,10 @@ typedef struct nnclr_trainer_options {
     nnclr_engine *engine;
     nnclr_run_writer *writer; /* NULL: nothing is written */
     int threads;              /* of the loader */
-    int64_t log_every;        /* steps per line of metrics */
-    double max_seconds;       /* stop after this; 0: never */
-    int64_t probe_every;      /* epochs; 0: every one */
+    int64_t
+        log_every; /* steps per line of metrics; 0: 1 in a run of fewer than 2,000, otherwise 10 */
+    double max_seconds;  /* stop after this; 0: never */
+    int64_t probe_every; /* epochs; 0: every one */
     nnclr_trainer_callbacks callbacks;
 } nnclr_trainer_options;
 

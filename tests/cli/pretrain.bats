@@ -224,7 +224,7 @@ END
 }
 
 @test "--max-time stops with a checkpoint and says how to go on" {
-    expect 75 tiny --steps 100000 --max-time 0.3s -o run s.tar.zst
+    expect 75 tiny --steps 100000 --log-every 1 --max-time 0.3s -o run s.tar.zst
     [ "${#stderr_lines[@]}" -eq 2 ]
     [ "$stderr" = "nnclr-pretrain: training resnet18 x0.125 on 40 pictures of s.tar.zst: 20000 epochs, 100000 steps of 8; a checkpoint every 10m in run
 nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go on with --resume -o run" ]
@@ -234,7 +234,7 @@ nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go
 
 @test "TERM: a checkpoint and exit 75; INT: a checkpoint and death by SIGINT; USR1: go on" {
     local status
-    nnclr-pretrain $TINY -q --steps 100000 -o term s.tar.zst 3>&- &
+    nnclr-pretrain $TINY -q --steps 100000 --log-every 1 -o term s.tar.zst 3>&- &
     pid=$!
     wait_for has_lines term 2
     kill -USR1 $pid
@@ -248,7 +248,7 @@ nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go
     # A shell starts background commands with INT ignored; python gives it back.
     run -0 --separate-stderr python3 - <<'END'
 import os, signal, subprocess, time
-run = subprocess.Popen("nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 20 --steps 100000 -o int s.tar.zst".split(),
+run = subprocess.Popen("nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 20 --steps 100000 --log-every 1 -o int s.tar.zst".split(),
                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 for _ in range(2000):
     if os.path.exists("int/metrics.jsonl") and open("int/metrics.jsonl").read().count("\n") > 1:
@@ -259,6 +259,19 @@ print(run.wait())
 END
     [ "$output" = -2 ]
     diff <(step_of int/$CHECKPOINT) <(lines int)
+}
+
+@test "a short run has a line for each step, one of 2000 steps or more for each tenth" {
+    local steps
+    for steps in 1999 2000; do
+        nnclr-pretrain $TINY -q --steps $steps -o run$steps s.tar.zst 3>&- &
+        pid=$!
+        wait_for has_lines run$steps 2
+        kill -TERM $pid
+        wait $pid || [ $? -eq 75 ]
+    done
+    [ "$(head -n 2 run1999/metrics.jsonl | jq -c .step | tr '\n' ' ')" = "1 2 " ]
+    [ "$(head -n 2 run2000/metrics.jsonl | jq -c .step | tr '\n' ' ')" = "10 20 " ]
 }
 
 @test "a finished run says so" {

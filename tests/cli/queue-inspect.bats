@@ -340,7 +340,7 @@ END
     expect_message nnclr-queue-inspect "no row's picture is named \"nobody\""
     expect 2 nnclr-queue-inspect --query-name x $checkpoint
     expect_message nnclr-queue-inspect "the names are in the shards, which are not given"
-    timeout -s KILL 100 nnclr-pretrain -q --preset tiny --steps 100000 --save-every 2steps -o going \
+    timeout -s KILL 100 nnclr-pretrain -q --preset tiny --steps 100000 --log-every 1 --save-every 2steps -o going \
         train.tar.zst 3>&- &
     echo $! >going.pid
     for _ in $(seq 200); do
