@@ -1,9 +1,9 @@
 #include "cmd/augment_options.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "cmd/option_table.h"
-#include "train/config_text.h"
 
 int option_find(const char *const *names, const char *name) {
     for (int i = 0; name && names[i]; i++)
@@ -24,93 +24,42 @@ static void show_nothing(const void *target, char *text, size_t size) {
         text[0] = '\0';
 }
 
-static bool parse_area(const char *text, void *target, nnclr_error *e) {
-    return nnclr_parse_reals(text, target, 2, 1e-6, 1, e);
-}
-
-static bool parse_shares(const char *text, void *target, nnclr_error *e) {
-    return nnclr_parse_reals(text, target, 2, 0, 1, e);
-}
-
-static void show_pair(const void *target, char *text, size_t size) {
-    nnclr_print_reals(target, 2, text, size);
-}
-
-static bool parse_strengths(const char *text, void *target, nnclr_error *e) {
-    double values[4];
-    if (!nnclr_parse_reals(text, values, 4, 0, 10, e))
-        return false;
-    if (values[3] > 0.5)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE, "a hue of %g is more than half a turn (0.5)",
-                          values[3]);
-    memcpy(target, values, sizeof values);
-    return true;
-}
-
-static void show_strengths(const void *target, char *text, size_t size) {
-    nnclr_print_reals(target, 4, text, size);
-}
-
-static bool parse_colours(const char *text, float *out, double low, nnclr_error *e) {
-    double values[3];
-    if (!nnclr_parse_reals(text, values, 3, low, 1000, e))
-        return false;
-    for (int i = 0; i < 3; i++)
-        out[i] = (float)values[i];
-    return true;
-}
-
-static bool parse_mean(const char *text, void *target, nnclr_error *e) {
-    return parse_colours(text, target, -1000, e);
-}
-
-static bool parse_std(const char *text, void *target, nnclr_error *e) {
-    return parse_colours(text, target, 1e-6, e);
-}
-
-static void show_colours(const void *target, char *text, size_t size) {
-    const float *values = target;
-    nnclr_print_reals((double[]){(double)values[0], (double)values[1], (double)values[2]}, 3, text,
-                      size);
-}
-
-void augment_options(nnclr_augment *a, int64_t *size, nnclr_option table[AUGMENT_OPTIONS]) {
-    const nnclr_option options[] = {
+void augment_options(nnclr_augment *augment, int64_t *size, nnclr_option table[AUGMENT_OPTIONS]) {
+    const nnclr_option first[] = {
         INTEGER("size", size, "N", "views are N x N pixels", 8, 4096),
         CUSTOM("augment", NULL, "byol|simclr|crop|none",
                "ready-made augmentation, which the single strengths below change", parse_augment,
                show_nothing),
-        CHOICE("jitter", &a->operators, nnclr_jitter_names,
-               "whose colour operators, crop and blur: torchvision's, or those that BYOL's authors "
-               "published for TensorFlow"),
-        CHOICE("interpolation", &a->filter, nnclr_filter_names, "filter of the crop's resize"),
-        CUSTOM("crop", &a->area_low, "LOW,HIGH", "share of the picture's area that a crop has",
-               parse_area, show_pair),
-        REAL("flip", &a->flip, "P", "probability of a mirrored view", 0, 1),
-        CUSTOM("jitter-strength", &a->brightness, "B,C,S,H",
-               "strengths of brightness, contrast, saturation and hue", parse_strengths,
-               show_strengths),
-        REAL("jitter-p", &a->jitter, "P", "probability of colour jitter", 0, 1),
-        REAL("gray", &a->gray, "P", "probability of a gray view", 0, 1),
-        CUSTOM("blur", &a->blur, "P1,P2",
-               "probability of blur in view 1 and 2; below size 64 none unless given", parse_shares,
-               show_pair),
-        CUSTOM("solarize", &a->solarize, "P1,P2", "probability of solarisation in view 1 and 2",
-               parse_shares, show_pair),
-        CUSTOM("mean", &a->mean, "R,G,B", "subtracted from views", parse_mean, show_colours),
-        CUSTOM("std", &a->std, "R,G,B", "views are divided by this", parse_std, show_colours),
     };
-    _Static_assert(sizeof options / sizeof *options == AUGMENT_OPTIONS, "count them");
-    memcpy(table, options, sizeof options);
+    size_t count = sizeof first / sizeof *first;
+    memcpy(table, first, sizeof first);
+    for (int i = 0; i < NNCLR_AUGMENT_FIELDS; i++) {
+        const nnclr_augment_field *from = &nnclr_augment_fields[i];
+        const nnclr_field *field = &from->field;
+        if (from->option && count < AUGMENT_OPTIONS)
+            table[count++] = (nnclr_option){
+                from->option,
+                .type = field->type == NNCLR_FIELD_CHOICE  ? NNCLR_OPTION_CHOICE
+                        : field->type == NNCLR_FIELD_FLOAT ? NNCLR_OPTION_FLOAT
+                                                           : NNCLR_OPTION_REAL,
+                .target = (unsigned char *)augment + field->offset,
+                .argument = from->argument,
+                .help = from->help,
+                .low = field->low,
+                .high = field->high,
+                .count = field->count,
+                .choices = field->choices,
+            };
+    }
 }
 
 void view_options(view_choices *choices, nnclr_option table[VIEW_OPTIONS]) {
-    *choices = (view_choices){.filter = -1};
+    *choices = (view_choices){.filter = -1, .mean = {NAN}, .std = {NAN}};
     const nnclr_option options[] = {
         INTEGER("size", &choices->size, "N", "show it pictures of N x N pixels", 8, 4096),
         CHOICE("interpolation", &choices->filter, nnclr_filter_names, "filter of their resize"),
-        CUSTOM("mean", choices->mean, "R,G,B", "subtracted from them", parse_mean, show_nothing),
-        CUSTOM("std", choices->std, "R,G,B", "they are divided by this", parse_std, show_nothing),
+        FLOATS("mean", choices->mean, 3, "R,G,B", "subtracted from them", -1e3, 1e3),
+        FLOATS("std", choices->std, 3, "R,G,B", "they are divided by this", 1e-6, 1e3),
     };
     _Static_assert(sizeof options / sizeof *options == VIEW_OPTIONS, "count them");
     memcpy(table, options, sizeof options);

@@ -29,6 +29,7 @@ typedef enum nnclr_option_type {
     NNCLR_OPTION_FLAG,   /* bool *: set true */
     NNCLR_OPTION_INT,    /* int64_t *, in [low, high] */
     NNCLR_OPTION_REAL,   /* double *, in [low, high] */
+    NNCLR_OPTION_FLOAT,  /* float *, the same */
     NNCLR_OPTION_BYTES,  /* int64_t *, in [low, high], suffixes K M G T */
     NNCLR_OPTION_TEXT,   /* const char ** */
     NNCLR_OPTION_INPUT,  /* the same: a file that is read; "-" is standard input. So are operands */
@@ -63,6 +64,7 @@ typedef struct nnclr_option {
     const char *argument;
     const char *help; /* one sentence without a full stop; the live default is appended */
     double low, high; /* both 0: any. A default outside them means "none" and is not shown */
+    int count;        /* REAL, FLOAT: above 1: so many side by side, separated by commas */
     const char *const *choices;                                    /* NULL-terminated */
     bool (*parse)(const char *text, void *target, nnclr_error *e); /* CUSTOM */
     void (*show)(const void *target, char *text, size_t size);     /* CUSTOM; "": none */

@@ -13,6 +13,8 @@ bool nnclr_cli_shows_progress(void);
 /* After a write to stdout has failed with errno set. */
 _Noreturn void nnclr_cli_die_of_stdout(nnclr_cli *cli);
 
+enum { NNCLR_OPTION_NUMBERS = 8 }; /* side by side, at most */
+
 /* The options that every program has; defined with their targets in cmd/cli.c. */
 enum { NNCLR_COMMON_OPTIONS = 5 };
 extern const nnclr_option nnclr_common_options[NNCLR_COMMON_OPTIONS];

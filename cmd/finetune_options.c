@@ -6,14 +6,6 @@
 #include "cmd/option_table.h"
 #include "cmd/prefix_option.h"
 
-static bool parse_area(const char *text, void *target, nnclr_error *e) {
-    return nnclr_parse_reals(text, target, 2, 1e-6, 1, e);
-}
-
-static void show_area(const void *target, char *text, size_t size) {
-    nnclr_print_reals(target, 2, text, size);
-}
-
 finetune_settings finetune_defaults(const nnclr_command_line *line) {
     static const double few = 0.05; /* labels: between the published 1 % and 10 % */
     finetune_settings s = {
@@ -47,8 +39,8 @@ size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTION
         INPUT("test", &s->test, "SHARD", "test the network on these labelled pictures"),
         REAL("label-fraction", &c->label_fraction, "F",
              "train on this share of each class's pictures, drawn by --seed", 1e-9, 1),
-        CUSTOM("crop", &c->augment.area_low, "LOW,HIGH",
-               "share of the picture's area that a crop has", parse_area, show_area),
+        REALS("crop", &c->augment.area_low, 2, "LOW,HIGH",
+              "share of the picture's area that a crop has", 1e-6, 1),
         REAL("flip", &c->augment.flip, "P", "probability of a mirrored view", 0, 1),
         BYTES("cache", &s->run.cache, "BYTES",
               "keep at most this much of the shards decompressed in memory; the rest is read again",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/cli_internal.h"
+#include "train/config_text.h"
 
 enum { HELP_WIDTH = 80, HELP_INDENT = 27 };
 
@@ -23,6 +24,17 @@ void nnclr_option_join(const nnclr_option *option, const char *between, const ch
     }
 }
 
+static void show_numbers(const nnclr_option *option, char *text, size_t size) {
+    double numbers[NNCLR_OPTION_NUMBERS];
+    for (int i = 0; i < option->count; i++) {
+        numbers[i] = option->type == NNCLR_OPTION_FLOAT ? (double)((const float *)option->target)[i]
+                                                        : ((const double *)option->target)[i];
+        if (!(numbers[i] >= option->low && numbers[i] <= option->high))
+            return;
+    }
+    nnclr_print_reals(numbers, option->count, text, size);
+}
+
 static void show_default(const nnclr_option *option, char *text, size_t size) {
     double low, high;
     nnclr_option_bounds(option, &low, &high);
@@ -39,6 +51,9 @@ static void show_default(const nnclr_option *option, char *text, size_t size) {
         if (given >= low && given <= high)
             snprintf(text, size, "%lld%.*s", (long long)value, power >= 0,
                      &suffix[power >= 0 ? power : 0]);
+    } else if ((option->type == NNCLR_OPTION_REAL || option->type == NNCLR_OPTION_FLOAT) &&
+               option->count > 1) {
+        show_numbers(option, text, size);
     } else if (option->type == NNCLR_OPTION_REAL) {
         double value = *(const double *)option->target;
         if (value >= low && value <= high)

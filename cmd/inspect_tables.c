@@ -298,27 +298,23 @@ static bool print_leaks(inspector *x, nnclr_error *e) {
 
 /* ---- all reports ---- */
 
-static bool print_from_graph(inspector *x, nnclr_error *e) {
-    static bool (*const prints[])(const inspector *, const nnclr_row_graph *,
-                                  nnclr_error *) = {[REPORT_CLASSES] = print_classes,
-                                                    [REPORT_HUBS] = print_hubs,
-                                                    [REPORT_OUTLIERS] = print_outliers,
-                                                    [REPORT_LABELS] = print_labels};
+const inspect_report reports[REPORTS] = {
+    {"health", print_health, NULL, false},     {"classes", NULL, print_classes, false},
+    {"hubs", NULL, print_hubs, false},         {"duplicates", print_duplicates, NULL, false},
+    {"outliers", NULL, print_outliers, false}, {"labels", NULL, print_labels, false},
+    {"leaks", print_leaks, NULL, true},
+};
+
+bool print_report(inspector *x, nnclr_error *e) {
+    const inspect_report *wanted = &reports[x->settings->report];
     nnclr_row_graph graph;
+    if (wanted->print)
+        return wanted->print(x, e);
     if (!nnclr_row_graph_make(&x->engine, &x->bank, &x->bank, (int)x->settings->k, &x->progress,
                               &graph, e))
         return false;
     inspector_progress_end(x);
-    bool ok = prints[x->settings->report](x, &graph, e);
+    const bool ok = wanted->print_graph(x, &graph, e);
     nnclr_row_graph_free(&graph);
     return ok;
-}
-
-bool print_report(inspector *x, nnclr_error *e) {
-    static bool (*const prints[])(inspector *, nnclr_error *) = {
-        [REPORT_HEALTH] = print_health,       [REPORT_CLASSES] = print_from_graph,
-        [REPORT_HUBS] = print_from_graph,     [REPORT_DUPLICATES] = print_duplicates,
-        [REPORT_OUTLIERS] = print_from_graph, [REPORT_LABELS] = print_from_graph,
-        [REPORT_LEAKS] = print_leaks};
-    return prints[x->settings->report](x, e);
 }

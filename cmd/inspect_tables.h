@@ -6,7 +6,18 @@
 
 void print_neighbours(const inspector *x, const nnclr_inspection *found);
 
-/* Makes the report that the settings name, prints it, and sums it up on standard error. */
+/* A report has one of the two functions, which print it and sum it up on standard error. */
+typedef struct inspect_report {
+    const char *name;
+    bool (*print)(inspector *x, nnclr_error *e);
+    bool (*print_graph)(const inspector *x, const nnclr_row_graph *graph, nnclr_error *e);
+    bool compares; /* the rows with those of --query */
+} inspect_report;
+
+enum { REPORTS = 7 };
+extern const inspect_report reports[REPORTS];
+
+/* Makes the report that the settings choose. */
 bool print_report(inspector *x, nnclr_error *e);
 
 #endif

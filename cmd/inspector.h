@@ -9,22 +9,12 @@
 #include "eval/row_set.h"
 #include "io/shard.h"
 
-typedef enum report_name {
-    REPORT_HEALTH,
-    REPORT_CLASSES,
-    REPORT_HUBS,
-    REPORT_DUPLICATES,
-    REPORT_OUTLIERS,
-    REPORT_LABELS,
-    REPORT_LEAKS
-} report_name;
-
 typedef struct settings {
     int64_t k, queries, seed;
     double threshold, temperature;
     const char *query, *query_shard, *query_record, *query_name;
     const char *sheet, *html, *metrics;
-    int report; /* -1: none */
+    int report; /* of inspect_tables.h; -1: none */
     bool json, ansi, table;
 } settings;
 

@@ -41,26 +41,14 @@ void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
     if (s->solver == NNCLR_SOLVER_LBFGS)
         nnclr_cli_usage(cli, "--augment is for --solver sgd: lbfgs needs rows that stay as they "
                              "are, and each epoch has other views");
+    if (s->crop[0] > s->crop[1])
+        nnclr_cli_usage(cli, "--crop: the smallest area %g is above the largest %g", s->crop[0],
+                        s->crop[1]);
     if (!s->model)
         nnclr_cli_usage(cli, "--augment needs a network: give -m CHECKPOINT");
     for (int i = 0; i < cli->operand_count; i++)
         if (strcmp(s->model, "-") == 0 && strcmp(cli->operands[i], "-") == 0)
             nnclr_cli_usage(cli, "only one of CHECKPOINT, TRAIN and TEST can be standard input");
-}
-
-bool augment_parse_crop(const char *text, void *target, nnclr_error *e) {
-    double area[2];
-    if (!nnclr_parse_reals(text, area, 2, 1e-6, 1, e))
-        return false;
-    if (area[0] > area[1])
-        return nnclr_fail(e, NNCLR_ERROR_USAGE, "the smallest area %g is above the largest %g",
-                          area[0], area[1]);
-    memcpy(target, area, sizeof area);
-    return true;
-}
-
-void augment_show_crop(const void *target, char *text, size_t size) {
-    nnclr_print_reals(target, 2, text, size);
 }
 
 /* ---- the shards ---- */
@@ -149,11 +137,7 @@ static bool put_pair(nnclr_json *object, const char *key, double low, double hig
 static nnclr_json *describe_views(const nnclr_augment *augment, nnclr_error *e) {
     nnclr_json *views = nnclr_json_object(e);
     if (views && nnclr_json_put_int(views, "size", augment->size, e) &&
-        nnclr_json_put_string(views, "jitter", nnclr_jitter_names[augment->operators], e) &&
-        nnclr_json_put_string(views, "interpolation", nnclr_filter_names[augment->filter], e) &&
-        put_pair(views, "crop", augment->area_low, augment->area_high, e) &&
-        put_pair(views, "aspect", augment->aspect_low, augment->aspect_high, e) &&
-        nnclr_json_put_real(views, "flip", augment->flip, e))
+        nnclr_augment_put(views, augment, e))
         return views;
     nnclr_json_free(views);
     return NULL;

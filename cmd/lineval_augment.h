@@ -11,10 +11,6 @@
 /* Refuses options that do not go with --augment, or do not go without it. */
 void augment_check(nnclr_cli *cli, const settings *s, bool knn);
 
-/* For the option --crop, whose target is double [2]. */
-bool augment_parse_crop(const char *text, void *target, nnclr_error *e);
-void augment_show_crop(const void *target, char *text, size_t size);
-
 /* What the evaluation found, and on what. */
 typedef struct augmented {
     nnclr_shard_set *train, *test;

@@ -449,8 +449,8 @@ int main(int argc, char **argv) {
               "the RUN or checkpoint whose frozen network the views pass through, or a ResNet's "
               "weights under torchvision's names"),
         PREFIX_OPTION(&s.prefix),
-        CUSTOM("crop", s.crop, "LOW,HIGH", "share of the picture's area that a view shows",
-               augment_parse_crop, augment_show_crop),
+        REALS("crop", s.crop, 2, "LOW,HIGH", "share of the picture's area that a view shows", 1e-6,
+              1),
         REAL("flip", &s.flip, "P", "probability of a mirrored view", 0, 1),
     };
     const nnclr_program program = {

@@ -153,7 +153,7 @@ static void tell_initial_state(session *n) {
             used += snprintf(text + used, sizeof text - (size_t)used, ", %s %s", parts[i].name,
                              words[parts[i].taken]);
     nnclr_cli_note(n->training.cli, "%s: %s%s", n->settings->init, text,
-                   state.strange_rows ? " (its rows come from other data)" : "");
+                   state.foreign_rows ? " (its rows come from other data)" : "");
 }
 
 static bool make_trainer(training_session *t, nnclr_error *e) {

@@ -207,15 +207,17 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "%s shows neighbours: leave --report out", picture);
     if (s->report >= 0 && (s->query_record || s->query_name || nnclr_cli_given(cli, "queries")))
         nnclr_cli_usage(cli, "--report is on all rows: it takes no queries");
-    if (s->report == REPORT_LEAKS && !s->query)
-        nnclr_cli_usage(cli, "--report leaks needs a second file: give --query TEST");
-    if (s->report >= 0 && s->report != REPORT_LEAKS && s->query)
-        nnclr_cli_usage(cli, "of the reports, only leaks takes --query");
+    const inspect_report *wanted = s->report >= 0 ? &reports[s->report] : NULL;
+    if (wanted && wanted->compares && !s->query)
+        nnclr_cli_usage(cli, "--report %s needs a second file: give --query TEST", wanted->name);
+    if (wanted && !wanted->compares && s->query)
+        nnclr_cli_usage(cli, "--report %s takes no --query: leave it out", wanted->name);
 }
 
 int main(int argc, char **argv) {
-    static const char *const reports[] = {"health",   "classes", "hubs",  "duplicates",
-                                          "outliers", "labels",  "leaks", NULL};
+    const char *report_names[REPORTS + 1] = {NULL};
+    for (int i = 0; i < REPORTS; i++)
+        report_names[i] = reports[i].name;
     settings s = {.k = 8, .queries = 16, .report = -1, .threshold = 0.99, .temperature = 0.1};
     const nnclr_option options[] = {
         RENAMED("k", "neighbours"),
@@ -239,7 +241,8 @@ int main(int argc, char **argv) {
               "checkpoint"),
         FLAG("ansi", &s.ansi,
              "print pictures in coloured half blocks instead of the table; needs the SHARDs"),
-        CHOICE("report", &s.report, reports, "print this report on all rows instead of neighbours"),
+        CHOICE("report", &s.report, report_names,
+               "print this report on all rows instead of neighbours"),
         REAL("threshold", &s.threshold, "COSINE", "the least cosine of duplicates and leaks", -1,
              1),
         REAL("knn-temperature", &s.temperature, "T", "neighbours vote on labels with exp(cosine/T)",

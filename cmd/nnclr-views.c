@@ -57,22 +57,16 @@ static uint32_t *choose_records(const settings *s, const nnclr_shard_set *set, s
 
 /* ---- what is written ---- */
 
-/* What the views depend on in the configuration. */
+/* What the views depend on. */
 static nnclr_json *describe(const settings *s, nnclr_error *e) {
-    static const char *const keys[] = {
-        "size", "jitter",   "interpolation",   "mean", "std",  "crop",       "aspect",
-        "flip", "jitter_p", "jitter_strength", "gray", "blur", "blur_sigma", "solarize"};
-    nnclr_json *all = nnclr_config_to_json(&s->config, e);
-    nnclr_json *some = all ? nnclr_json_object(e) : NULL;
-    bool ok = some != NULL;
-    for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++)
-        ok = nnclr_json_put(some, keys[i], nnclr_json_take(all, keys[i]), e);
-    nnclr_json_free(all);
-    if (ok && nnclr_json_put_int(some, "seed", s->seed, e) &&
-        nnclr_json_put_int(some, "epoch", s->epoch, e) &&
-        nnclr_json_put_string(some, "order", order_names[s->order], e))
-        return some;
-    nnclr_json_free(some);
+    nnclr_json *config = nnclr_json_object(e);
+    if (config && nnclr_json_put_int(config, "size", s->config.model.size, e) &&
+        nnclr_augment_put(config, &s->config.augment, e) &&
+        nnclr_json_put_int(config, "seed", s->seed, e) &&
+        nnclr_json_put_int(config, "epoch", s->epoch, e) &&
+        nnclr_json_put_string(config, "order", order_names[s->order], e))
+        return config;
+    nnclr_json_free(config);
     return NULL;
 }
 

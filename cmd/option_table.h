@@ -16,6 +16,8 @@
 #define INTEGER(...)  INTEGER_(0, __VA_ARGS__)
 #define REAL(...)  REAL_(0, __VA_ARGS__)
 #define BYTES(...)  BYTES_(0, __VA_ARGS__)
+#define REALS(...)  REALS_(0, __VA_ARGS__)
+#define FLOATS(...)  FLOATS_(0, __VA_ARGS__)
 #define CUSTOM(...)  CUSTOM_(0, __VA_ARGS__)
 /* SHORT('j', INTEGER, "threads", ...): the row INTEGER("threads", ...), with a short name too. */
 #define SHORT(letter, ROW, ...)  ROW##_(letter, __VA_ARGS__)
@@ -29,6 +31,9 @@
 #define REAL_(...)  NUMBER_(NNCLR_OPTION_REAL, __VA_ARGS__)
 #define BYTES_(...)  NUMBER_(NNCLR_OPTION_BYTES, __VA_ARGS__)
 #define NUMBER_(type, letter, name, to, argument, text, least, most)  {name, letter, type, to, argument, .help = text, .low = least, .high = most}
+#define REALS_(...)  NUMBERS_(NNCLR_OPTION_REAL, __VA_ARGS__)
+#define FLOATS_(...)  NUMBERS_(NNCLR_OPTION_FLOAT, __VA_ARGS__)
+#define NUMBERS_(type, letter, name, to, number, argument, text, least, most)  {name, letter, type, to, argument, .help = text, .low = least, .high = most, .count = number}
 #define CUSTOM_(letter, name, to, argument, text, parser, shower)  {name, letter, NNCLR_OPTION_CUSTOM, to, argument, .help = text, .parse = parser, .show = shower}
 /* clang-format on */
 

@@ -5,6 +5,7 @@
 
 #include "base/numbers.h"
 #include "cmd/cli_internal.h"
+#include "train/config_text.h"
 
 /* ---- names ---- */
 
@@ -305,6 +306,20 @@ static bool choose(const nnclr_option *option, const char *text) {
     return false;
 }
 
+/* The target becomes none of the numbers or all. */
+static void set_numbers(nnclr_cli *cli, const nnclr_option *option, const char *shown,
+                        const char *value) {
+    double numbers[NNCLR_OPTION_NUMBERS];
+    nnclr_error e = NNCLR_NO_ERROR;
+    if (!nnclr_parse_reals(value, numbers, option->count, option->low, option->high, &e))
+        nnclr_cli_usage(cli, "%s: %s", shown, e.message);
+    for (int i = 0; i < option->count; i++)
+        if (option->type == NNCLR_OPTION_FLOAT)
+            ((float *)option->target)[i] = (float)numbers[i];
+        else
+            ((double *)option->target)[i] = numbers[i];
+}
+
 void nnclr_option_set(nnclr_cli *cli, const nnclr_option *option, const char *shown,
                       const char *value) {
     char wanted[400] = "", range[100];
@@ -322,7 +337,11 @@ void nnclr_option_set(nnclr_cli *cli, const nnclr_option *option, const char *sh
         snprintf(wanted, sizeof wanted, "a whole number%s", range);
         break;
     case NNCLR_OPTION_REAL:
-        good = nnclr_parse_real(value, low, high, option->target);
+    case NNCLR_OPTION_FLOAT:
+        if (option->count > 1)
+            set_numbers(cli, option, shown, value);
+        else
+            good = nnclr_parse_real(value, low, high, option->target);
         snprintf(wanted, sizeof wanted, "a number%s", range);
         break;
     case NNCLR_OPTION_BYTES:

@@ -162,9 +162,11 @@ static void refuse_idle(nnclr_cli *cli, bool idle, const char *const *names, con
 
 static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
     const nnclr_config *c = &s->run.config;
-    refuse_idle(cli, s->views != NULL,
-                (const char *[]){"augment", "jitter", "crop", "flip", "jitter-strength", "jitter-p",
-                                 "gray", "blur", "solarize", "cache", "shuffle-window", NULL},
+    const char *made[NNCLR_AUGMENT_FIELDS + 4] = {"augment", "cache", "shuffle-window"};
+    for (int i = 0, count = 3; i < NNCLR_AUGMENT_FIELDS; i++)
+        if (nnclr_augment_fields[i].option && nnclr_augment_fields[i].random)
+            made[count++] = nnclr_augment_fields[i].option;
+    refuse_idle(cli, s->views != NULL, made,
                 "the views of --views are taken as they are; leave it out");
     for (const nnclr_idle_option *o = nnclr_objective_of(c)->type->idle; o->option; o++)
         refuse_idle(cli, !o->when || o->when(&c->method), (const char *[]){o->option, NULL},

@@ -14,11 +14,13 @@
 #include "base/strings.h"
 #include "image/image.h"
 #include "image/resize.h"
+#include "io/fields.h"
 
 /* Whose operators are used. TF: a crop is one draw, clamped to the picture; brightness is added,
  * contrast is about each channel's mean, saturation scales that of HSV; blur is a truncated
  * Gaussian. */
 typedef enum nnclr_jitter { NNCLR_JITTER_TORCH, NNCLR_JITTER_TF } nnclr_jitter;
+extern const char *const nnclr_jitter_names[]; /* "torch", "tf", NULL */
 
 typedef struct nnclr_augment {
     int size;                       /* views are size x size */
@@ -46,6 +48,27 @@ typedef struct nnclr_view_parameters {
                        * with TF, brightness: what is added */
     double sigma;
 } nnclr_view_parameters;
+
+/* Everything that is said about a field of nnclr_augment but its size: its key in JSON, the option
+ * that sets it, and the word under a view that it was drawn for. */
+typedef struct nnclr_augment_field {
+    nnclr_field field;                    /* of nnclr_augment */
+    const char *option, *argument, *help; /* as cmd/cli.h has them; option NULL: presets set it */
+    bool random;                          /* of no use if views are made already */
+    const char *caption;                  /* NULL: none */
+    size_t drawn, amount; /* with a caption: a bool of nnclr_view_parameters, and the double that is
+                             shown with it (0: none) */
+} nnclr_augment_field;
+
+enum { NNCLR_AUGMENT_FIELDS = 13 };
+extern const nnclr_augment_field nnclr_augment_fields[NNCLR_AUGMENT_FIELDS];
+
+/* All fields into and from the object that is called `what`. */
+bool nnclr_augment_put(nnclr_json *object, const nnclr_augment *augment, nnclr_error *e);
+bool nnclr_augment_get(const nnclr_json *object, const char *what, nnclr_augment *augment,
+                       nnclr_error *e);
+/* Refuses contradictions: one sentence, a usage error. */
+bool nnclr_augment_check(const nnclr_augment *augment, nnclr_error *e);
 
 /* What view 0 or 1 of a width x height picture is made with. The crop is torchvision's
  * RandomResizedCrop: ten draws of (area, aspect), then the central fallback; with TF, the first

@@ -222,7 +222,7 @@ fail:
 
 nnclr_loader *nnclr_loader_open(nnclr_shard_set *set, const nnclr_loader_options *options,
                                 nnclr_error *e) {
-    if (options->window > 0 && !nnclr_shard_set_dwell(set, e))
+    if (options->window > 0 && !nnclr_shard_set_pin(set, e))
         return NULL;
     size_t count = options->records ? options->record_count : nnclr_shard_set_count(set);
     return open_loader(set, NULL, count, options, e);

@@ -6,6 +6,9 @@
 #include "base/memory.h"
 #include "base/wide.h"
 
+const char *const nnclr_filter_names[] = {
+    [NNCLR_BILINEAR] = "bilinear", [NNCLR_BICUBIC] = "bicubic", NULL};
+
 /* One axis: output pixel i is the sum of weights[i * taps + k] * source[first[i] + k], k < count[i]
  * (Pillow, Resample.c: precompute_coeffs). */
 typedef struct axis {

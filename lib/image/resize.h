@@ -11,6 +11,7 @@
 #include "image/image.h"
 
 typedef enum nnclr_filter { NNCLR_BILINEAR, NNCLR_BICUBIC } nnclr_filter; /* bicubic: a = -0.5 */
+extern const char *const nnclr_filter_names[]; /* "bilinear", "bicubic", NULL */
 
 typedef struct nnclr_box {
     double left, top, width, height; /* in pixels of the source, inside it */

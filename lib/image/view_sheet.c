@@ -7,7 +7,7 @@
 #include "image/encode.h"
 #include "image/view_maker.h"
 
-enum { VIEWS = NNCLR_VIEWS, CELL_LEAST = 128, CELL_MOST = 256, CAPTION = 160 };
+enum { VIEWS = NNCLR_VIEWS, CELL_LEAST = 128, CELL_MOST = 256, CAPTION = 160, LINE_WORDS = 3 };
 
 static void picture_caption(const nnclr_shard_set *set, uint32_t record, const nnclr_image *image,
                             char text[CAPTION]) {
@@ -22,12 +22,22 @@ static void view_caption(const nnclr_augment *augment, const nnclr_image *image,
     const nnclr_view_parameters p = nnclr_augment_draw(augment, image->width, image->height,
                                                        key.seed, key.epoch, key.record, view);
     double share = p.crop.width * p.crop.height / ((double)image->width * image->height);
-    char blur[24] = "";
-    if (p.blur)
-        snprintf(blur, sizeof blur, "blur %.2f ", p.sigma);
-    snprintf(text, CAPTION, "view %d: %.*f %%\n%s%s%s\n%s%s", view + 1, share < 0.01 ? 2 : 0,
-             100 * share, p.flip ? "flip " : "", p.jitter ? "jitter " : "", p.gray ? "gray" : "",
-             blur, p.solarize ? "solarize" : "");
+    size_t used = (size_t)snprintf(text, CAPTION, "view %d: %.*f %%", view + 1,
+                                   share < 0.01 ? 2 : 0, 100 * share);
+    for (int i = 0, words = 0; i < NNCLR_AUGMENT_FIELDS && used < CAPTION; i++) {
+        const nnclr_augment_field *field = &nnclr_augment_fields[i];
+        const unsigned char *drawn = (const unsigned char *)&p;
+        if (!field->caption)
+            continue;
+        const char *before = words++ % LINE_WORDS == 0 ? "\n" : "";
+        if (!*(const bool *)(drawn + field->drawn))
+            used += (size_t)snprintf(text + used, CAPTION - used, "%s", before);
+        else if (field->amount)
+            used += (size_t)snprintf(text + used, CAPTION - used, "%s%s %.2f ", before,
+                                     field->caption, *(const double *)(drawn + field->amount));
+        else
+            used += (size_t)snprintf(text + used, CAPTION - used, "%s%s ", before, field->caption);
+    }
 }
 
 /* Memory of one row. */

@@ -95,7 +95,7 @@ nnclr_views *nnclr_views_open(const char *path, nnclr_error *e) {
         return NULL;
     if ((views->readers[0] = nnclr_tensor_reader_open(path, e)) &&
         nnclr_tensor_reader_expect(views->readers[0], "views", e) &&
-        (views->readers[1] = nnclr_tensor_reader_again(views->readers[0], e)) &&
+        (views->readers[1] = nnclr_tensor_reader_dup(views->readers[0], e)) &&
         find_views(views, e) && load_classes(views, e) && load_columns(views, e))
         return views;
     nnclr_views_close(views);

@@ -232,7 +232,7 @@ static bool open_path(nnclr_archive *archive, const char *path, nnclr_error *e) 
     return true;
 }
 
-static bool open_again(nnclr_archive *archive, const nnclr_input *input, nnclr_error *e) {
+static bool open_dup(nnclr_archive *archive, const nnclr_input *input, nnclr_error *e) {
     archive->name = nnclr_strdup(input->name, e);
     if (!archive->name)
         return false;
@@ -274,7 +274,7 @@ static nnclr_archive *open_archive(const char *path, const nnclr_input *input, b
         return NULL;
     archive->fd = -1;
     archive->packed = packed;
-    if ((path ? open_path(archive, path, e) : open_again(archive, input, e)) &&
+    if ((path ? open_path(archive, path, e) : open_dup(archive, input, e)) &&
         open_stream(archive, e) && set_up(archive, e) && open_reader(archive, e) &&
         open_first(archive, e))
         return archive;

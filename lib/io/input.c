@@ -99,7 +99,7 @@ bool nnclr_input_check(const char *const *paths, size_t count, nnclr_error *e) {
            nnclr_fail(e, NNCLR_ERROR_USAGE, "standard input can be given only once");
 }
 
-bool nnclr_input_again(const nnclr_input *input, nnclr_input *again, nnclr_error *e) {
+bool nnclr_input_dup(const nnclr_input *input, nnclr_input *again, nnclr_error *e) {
     *again = (nnclr_input){.fd = -1, .size = input->size};
     again->name = nnclr_strdup(input->name, e);
     if (!again->name)

@@ -22,7 +22,7 @@ bool nnclr_input_open(const char *path, nnclr_input *input, nnclr_error *e);
 /* Refuses paths of which more than one is standard input. */
 bool nnclr_input_check(const char *const *paths, size_t count, nnclr_error *e);
 /* The same content once more; each of the two must be closed. */
-bool nnclr_input_again(const nnclr_input *input, nnclr_input *again, nnclr_error *e);
+bool nnclr_input_dup(const nnclr_input *input, nnclr_input *again, nnclr_error *e);
 /* Also for one that is zeroed or whose opening failed. */
 void nnclr_input_close(nnclr_input *input);
 

@@ -93,7 +93,7 @@ void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *
 /* Puts the encoded picture of record i into `out` (emptied first), its crc32 verified. Any number
  * of threads may call it, each with its own buffer. */
 bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnclr_error *e);
-/* The same for a reader of epochs, which asks for each record once in each (nnclr_shard_set_dwell).
+/* The same for a reader of epochs, which asks for each record once in each (nnclr_shard_set_pin).
  */
 bool nnclr_shard_set_read_in_epoch(nnclr_shard_set *set, size_t i, uint32_t epoch,
                                    nnclr_buffer *out, nnclr_error *e);
@@ -103,7 +103,7 @@ size_t nnclr_shard_set_frame_count(const nnclr_shard_set *set);
 size_t nnclr_shard_set_frame(const nnclr_shard_set *set, size_t i);
 /* From now on a frame is kept, whatever cache_bytes says, until an epoch has read all its records:
  * for an order that dwells on few frames and reads each record once. Before any thread reads. */
-bool nnclr_shard_set_dwell(nnclr_shard_set *set, nnclr_error *e);
+bool nnclr_shard_set_pin(nnclr_shard_set *set, nnclr_error *e);
 /* What a checkpoint remembers of the data: an array with {"records", "crc32"} of each file (of each
  * part of a concatenated one, so that `cat a b` and a, b are the same data). Owned by the caller.
  */

@@ -261,7 +261,7 @@ size_t nnclr_shard_set_frame(const nnclr_shard_set *set, size_t i) {
     return place->first_frame + entry->frame;
 }
 
-bool nnclr_shard_set_dwell(nnclr_shard_set *set, nnclr_error *e) {
+bool nnclr_shard_set_pin(nnclr_shard_set *set, nnclr_error *e) {
     if (set->window)
         return true;
     uint32_t *records = nnclr_alloc_zero(set->frame_count, sizeof *records, e);

@@ -61,7 +61,7 @@ typedef struct nnclr_tensor_reader nnclr_tensor_reader;
 nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e);
 /* A second reader of the same file, for another thread or another place in it: each holds the frame
  * that it read last. */
-nnclr_tensor_reader *nnclr_tensor_reader_again(const nnclr_tensor_reader *reader, nnclr_error *e);
+nnclr_tensor_reader *nnclr_tensor_reader_dup(const nnclr_tensor_reader *reader, nnclr_error *e);
 void nnclr_tensor_reader_close(nnclr_tensor_reader *reader); /* NULL is fine */
 /* The file's path: a RUN's is that of its checkpoint. */
 const char *nnclr_tensor_reader_path(const nnclr_tensor_reader *reader);

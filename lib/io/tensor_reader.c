@@ -200,9 +200,9 @@ nnclr_tensor_reader *nnclr_tensor_reader_open(const char *path, nnclr_error *e) 
     return ok ? open_input(&input, e) : NULL;
 }
 
-nnclr_tensor_reader *nnclr_tensor_reader_again(const nnclr_tensor_reader *reader, nnclr_error *e) {
+nnclr_tensor_reader *nnclr_tensor_reader_dup(const nnclr_tensor_reader *reader, nnclr_error *e) {
     nnclr_input input;
-    return nnclr_input_again(&reader->input, &input, e) ? open_input(&input, e) : NULL;
+    return nnclr_input_dup(&reader->input, &input, e) ? open_input(&input, e) : NULL;
 }
 
 void nnclr_tensor_reader_close(nnclr_tensor_reader *reader) {

@@ -231,7 +231,7 @@ static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
 
 /* Refuses tensors that the network does not have although their first component is one of its own:
  * a deeper network than nnclr.config says. */
-static bool refuse_strangers(const nnclr_tensor_reader *reader, const nnclr_layout *layout,
+static bool refuse_foreign(const nnclr_tensor_reader *reader, const nnclr_layout *layout,
                              nnclr_error *e) {
     for (size_t i = 0; i < nnclr_tensor_reader_count(reader); i++) {
         const char *name = nnclr_tensor_reader_info(reader, i)->name, *dot = strchr(name, '.');
@@ -251,7 +251,7 @@ static bool refuse_strangers(const nnclr_tensor_reader *reader, const nnclr_layo
 
 static bool check_layout(const nnclr_tensor_reader *reader, const nnclr_layout *layout,
                          nnclr_error *e) {
-    bool ok = refuse_strangers(reader, layout, e);
+    bool ok = refuse_foreign(reader, layout, e);
     for (size_t i = 0; ok && i < layout->count; i++)
         ok = find_fitting(reader, &layout->entries[i], e) != NULL;
     return ok;

@@ -4,8 +4,6 @@
 
 const char *const nnclr_preset_names[] = {"imagenet", "cifar", "tiny", NULL};
 const char *const nnclr_augment_names[] = {"byol", "simclr", "crop", "none", NULL};
-const char *const nnclr_jitter_names[] = {"torch", "tf", NULL};
-const char *const nnclr_filter_names[] = {"bilinear", "bicubic", NULL};
 const char *const nnclr_objective_names[] = {"nnclr", "simclr", "finetune", NULL};
 const char *const nnclr_positive_names[] = {"nn", "view", NULL};
 const char *const nnclr_negatives_names[] = {"opposite", "all", NULL};
@@ -178,22 +176,6 @@ static bool check_batch(const nnclr_config *c, nnclr_error *e) {
     return true;
 }
 
-static bool check_augment(const nnclr_augment *a, nnclr_error *e) {
-    if (a->area_low > a->area_high)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "the crop's smallest area %g is above its largest %g", a->area_low,
-                          a->area_high);
-    if (a->aspect_low > a->aspect_high)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "the crop's lowest aspect %g is above its highest %g", a->aspect_low,
-                          a->aspect_high);
-    if (a->blur_low > a->blur_high)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "the blur's smallest sigma %g is above its largest %g", a->blur_low,
-                          a->blur_high);
-    return true;
-}
-
 bool nnclr_config_check(const nnclr_config *c, nnclr_error *e) {
     if (!check_batch(c, e))
         return false;
@@ -208,5 +190,5 @@ bool nnclr_config_check(const nnclr_config *c, nnclr_error *e) {
     if (c->steps == 0 && !(c->epochs > 0))
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
                           "nothing to train: --epochs or --steps must be above 0");
-    return check_augment(&c->augment, e) && nnclr_objective_of(c)->check(c, e);
+    return nnclr_augment_check(&c->augment, e) && nnclr_objective_of(c)->check(c, e);
 }

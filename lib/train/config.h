@@ -63,19 +63,18 @@ typedef enum nnclr_augment_choice {
     NNCLR_AUGMENT_NONE
 } nnclr_augment_choice;
 
-/* Names of the choices, in the order of their enums, NULL-terminated. */
-extern const char *const nnclr_preset_names[]; /* "imagenet", "cifar", "tiny", NULL */
-extern const char *const nnclr_jitter_names[]; /* "torch", "tf", NULL */
-extern const char *const nnclr_augment_names[],
-    *const nnclr_filter_names[], *const nnclr_objective_names[],
-                                     *const nnclr_positive_names[],
-                                         *const nnclr_negatives_names[],
-                                             *const nnclr_loss_names[],
-                                                 *const nnclr_enqueue_names[],
-                                                     *const nnclr_schedule_names[],
-                                                         *const nnclr_lr_scale_names[],
-                                                             *const nnclr_optimizer_names[],
-                                                                 *const nnclr_lars_names[];
+/* Names of the choices by value, NULL-terminated. */
+extern const char *const nnclr_preset_names[];
+extern const char *const nnclr_augment_names[];
+extern const char *const nnclr_objective_names[];
+extern const char *const nnclr_positive_names[];
+extern const char *const nnclr_negatives_names[];
+extern const char *const nnclr_loss_names[];
+extern const char *const nnclr_enqueue_names[];
+extern const char *const nnclr_schedule_names[];
+extern const char *const nnclr_lr_scale_names[];
+extern const char *const nnclr_optimizer_names[];
+extern const char *const nnclr_lars_names[];
 
 enum { NNCLR_BLUR_FROM_SIZE = 64 }; /* smaller pictures are not blurred unless asked for */
 
@@ -89,8 +88,8 @@ void nnclr_config_size(nnclr_config *config, int size);
 void nnclr_config_lars(nnclr_config *config, nnclr_lars lars);
 
 /* To and from the JSON string of nnclr.config. Reading refuses missing or impossible values by
- * name, and ignores unknown keys. Keys that older versions did not have may be missing: "jitter" is
- * then torch, "micro_batch" the whole batch. */
+ * name, and ignores unknown keys. A key that older versions did not have has a fallback in the
+ * table. */
 nnclr_json *nnclr_config_to_json(const nnclr_config *config, nnclr_error *e);
 bool nnclr_config_from_json(const nnclr_json *json, nnclr_config *config, nnclr_error *e);
 

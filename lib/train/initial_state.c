@@ -27,7 +27,7 @@ static bool has_any(const nnclr_tensor_reader *reader, const char *start) {
 
 /* A tensor of the file whose name starts so and that the run's network does not have; NULL: there
  * is none. */
-static const char *find_stranger(const source *from, const char *start) {
+static const char *find_foreign(const source *from, const char *start) {
     for (size_t i = 0; i < nnclr_tensor_reader_count(from->reader); i++) {
         const char *name = nnclr_tensor_reader_info(from->reader, i)->name;
         bool known = !starts_with(name, start);
@@ -104,7 +104,7 @@ static bool load_head(const source *from, const char *part, nnclr_parameters *p,
         wanted = wanted || starts_with(from->layout.entries[i].name, part);
     *taken = !wanted                                                ? NNCLR_UNWANTED
              : !has_any(from->reader, part)                         ? NNCLR_ABSENT
-             : find_misfit(from, part) || find_stranger(from, part) ? NNCLR_MISFIT
+             : find_misfit(from, part) || find_foreign(from, part) ? NNCLR_MISFIT
                                                                     : NNCLR_TAKEN;
     return *taken != NNCLR_TAKEN || load_part(from, part, p, e);
 }
@@ -130,9 +130,9 @@ static bool load_queue(const source *from, const nnclr_json *identity, nnclr_sup
     if (state->queue != NNCLR_TAKEN)
         return true;
     if (!nnclr_checkpoint_load_support_set(from->reader, NULL, s, e) ||
-        !of_other_data(from->reader, identity, &state->strange_rows, e))
+        !of_other_data(from->reader, identity, &state->foreign_rows, e))
         return false;
-    nnclr_support_set_renew(s, state->strange_rows);
+    nnclr_support_set_renew(s, state->foreign_rows);
     return true;
 }
 

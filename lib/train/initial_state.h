@@ -18,7 +18,7 @@ typedef enum nnclr_taken {
 
 typedef struct nnclr_initial_state {
     nnclr_taken projector, predictor, queue;
-    bool strange_rows; /* the queue is of other data: its rows show none of the run's pictures */
+    bool foreign_rows; /* the queue is of other data: its rows show none of the run's pictures */
 } nnclr_initial_state;
 
 /* A safetensors file of kind "checkpoint", or without a kind, which holds a backbone below `prefix`

@@ -208,7 +208,7 @@ static nnclr_weight_name *name_entries(const nnclr_weight_names *names, const nn
 }
 
 /* Any further tensor would change what the network computes. */
-static bool refuse_strangers(const nnclr_tensor_reader *reader, const nnclr_weight_names *names,
+static bool refuse_foreign(const nnclr_tensor_reader *reader, const nnclr_weight_names *names,
                              const nnclr_layout *layout, nnclr_error *e) {
     const size_t prefix = strlen(names->prefix);
     size_t count;
@@ -232,7 +232,7 @@ static bool check_layout(const nnclr_tensor_reader *reader, const nnclr_weight_n
         if (starts_with(layout->entries[i].name, BACKBONE) &&
             !check_entry(reader, names, &layout->entries[i], e))
             return false;
-    return refuse_strangers(reader, names, layout, e);
+    return refuse_foreign(reader, names, layout, e);
 }
 
 bool nnclr_weights_check(const nnclr_tensor_reader *reader, const nnclr_weight_names *names,

@@ -159,7 +159,7 @@ END
     expect 2 nnclr-queue-inspect --sheet a.png --query q x y
     expect_message nnclr-queue-inspect "give --query-shard SHARD"
     for pair in "--report=hubs --sheet=a.png:leave --report out" "--report=hubs --queries=3:it takes no queries" \
-        "--report=leaks:give --query TEST" "--report=hubs --query=y:only leaks takes --query" "--report=x:--report"; do
+        "--report=leaks:give --query TEST" "--report=hubs --query=y:hubs takes no --query" "--report=x:--report"; do
         expect 2 nnclr-queue-inspect ${pair%%:*} x y
         expect_message nnclr-queue-inspect "${pair#*:}"
     done

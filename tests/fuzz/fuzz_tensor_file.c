@@ -37,7 +37,7 @@ static void check_file(const void *data, size_t size) {
         fuzz_refused(&e);
     if (!nnclr_tensor_reader_expect(reader, "views", &e))
         fuzz_refused(&e);
-    nnclr_tensor_reader *again = nnclr_tensor_reader_again(reader, &e);
+    nnclr_tensor_reader *again = nnclr_tensor_reader_dup(reader, &e);
     if (!again)
         fuzz_refused(&e);
     nnclr_tensor_reader_close(again);
