@@ -118,7 +118,7 @@ bool nnclr_shard_file_open(nnclr_input *from, nnclr_shard_file *file, nnclr_erro
 
 /* ---- shard_set.c: what reading costs, which tests bound ---- */
 
-/* Frames decompressed so far, and frames that nnclr_shard_set_dwell keeps now. */
+/* Frames decompressed so far, and frames that nnclr_shard_set_pin keeps now. */
 uint64_t nnclr_shard_set_frames_read(const nnclr_shard_set *set);
 size_t nnclr_shard_set_frames_held(const nnclr_shard_set *set);
 

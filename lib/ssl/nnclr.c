@@ -5,6 +5,13 @@
  *   loss = ( rows(S12) + rows(S21) ) / 2,  rows(S) = mean_i( logsumexp_k S[i][k] - S[i][i] ) */
 #include "ssl/recipe.h"
 
+const char *const nnclr_positive_names[] = {
+    [NNCLR_POSITIVE_NN] = "nn", [NNCLR_POSITIVE_VIEW] = "view", NULL};
+const char *const nnclr_loss_names[] = {
+    [NNCLR_LOSS_ROW] = "row", [NNCLR_LOSS_ROW_COLUMN] = "row+col", NULL};
+const char *const nnclr_enqueue_names[] = {
+    [NNCLR_ENQUEUE_VIEW1] = "view1", [NNCLR_ENQUEUE_BOTH] = "both", NULL};
+
 static nnclr_recipe recipe(const nnclr_method_options *o) {
     const bool nearest = o->positive == NNCLR_POSITIVE_NN,
                columns_too = o->loss == NNCLR_LOSS_ROW_COLUMN;

@@ -54,6 +54,9 @@ typedef enum nnclr_positive { NNCLR_POSITIVE_NN, NNCLR_POSITIVE_VIEW } nnclr_pos
 typedef enum nnclr_negatives { NNCLR_NEGATIVES_OPPOSITE, NNCLR_NEGATIVES_ALL } nnclr_negatives;
 typedef enum nnclr_loss { NNCLR_LOSS_ROW, NNCLR_LOSS_ROW_COLUMN } nnclr_loss;
 typedef enum nnclr_enqueue { NNCLR_ENQUEUE_VIEW1, NNCLR_ENQUEUE_BOTH } nnclr_enqueue;
+/* Their names by value, NULL-terminated. */
+extern const char *const nnclr_positive_names[], *const nnclr_negatives_names[];
+extern const char *const nnclr_loss_names[], *const nnclr_enqueue_names[];
 
 typedef struct nnclr_method_options {
     nnclr_positive positive;

@@ -3,6 +3,9 @@
  * (NT-Xent, Chen et al. 2020). */
 #include "ssl/recipe.h"
 
+const char *const nnclr_negatives_names[] = {
+    [NNCLR_NEGATIVES_OPPOSITE] = "opposite", [NNCLR_NEGATIVES_ALL] = "all", NULL};
+
 static bool is_ntxent(const nnclr_method_options *o) {
     return o->negatives == NNCLR_NEGATIVES_ALL;
 }

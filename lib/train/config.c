@@ -2,17 +2,31 @@
 
 #include "train/objective.h"
 
-const char *const nnclr_preset_names[] = {"imagenet", "cifar", "tiny", NULL};
-const char *const nnclr_augment_names[] = {"byol", "simclr", "crop", "none", NULL};
-const char *const nnclr_objective_names[] = {"nnclr", "simclr", "finetune", NULL};
-const char *const nnclr_positive_names[] = {"nn", "view", NULL};
-const char *const nnclr_negatives_names[] = {"opposite", "all", NULL};
-const char *const nnclr_loss_names[] = {"row", "row+col", NULL};
-const char *const nnclr_enqueue_names[] = {"view1", "both", NULL};
-const char *const nnclr_schedule_names[] = {"cosine", "constant", NULL};
-const char *const nnclr_lr_scale_names[] = {"linear", "sqrt", "none", NULL};
-const char *const nnclr_optimizer_names[] = {"lars", "sgd", NULL};
-const char *const nnclr_lars_names[] = {"byol", "simclr", "lightly", "solo", NULL};
+const char *const nnclr_preset_names[] = {[NNCLR_PRESET_IMAGENET] = "imagenet",
+                                          [NNCLR_PRESET_CIFAR] = "cifar",
+                                          [NNCLR_PRESET_TINY] = "tiny",
+                                          NULL};
+const char *const nnclr_augment_names[] = {[NNCLR_AUGMENT_BYOL] = "byol",
+                                           [NNCLR_AUGMENT_SIMCLR] = "simclr",
+                                           [NNCLR_AUGMENT_CROP] = "crop",
+                                           [NNCLR_AUGMENT_NONE] = "none",
+                                           NULL};
+const char *const nnclr_objective_names[] = {[NNCLR_OBJECTIVE_NNCLR] = "nnclr",
+                                             [NNCLR_OBJECTIVE_SIMCLR] = "simclr",
+                                             [NNCLR_OBJECTIVE_FINETUNE] = "finetune",
+                                             NULL};
+const char *const nnclr_schedule_names[] = {
+    [NNCLR_COSINE] = "cosine", [NNCLR_CONSTANT] = "constant", NULL};
+const char *const nnclr_lr_scale_names[] = {[NNCLR_SCALE_LINEAR] = "linear",
+                                            [NNCLR_SCALE_SQRT] = "sqrt",
+                                            [NNCLR_SCALE_NONE] = "none",
+                                            NULL};
+const char *const nnclr_optimizer_names[] = {[NNCLR_LARS] = "lars", [NNCLR_SGD] = "sgd", NULL};
+const char *const nnclr_lars_names[] = {[NNCLR_LARS_BYOL] = "byol",
+                                        [NNCLR_LARS_SIMCLR] = "simclr",
+                                        [NNCLR_LARS_LIGHTLY] = "lightly",
+                                        [NNCLR_LARS_SOLO] = "solo",
+                                        NULL};
 
 static const nnclr_config imagenet = {
     .model = {.arch = NNCLR_RESNET50,

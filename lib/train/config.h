@@ -67,10 +67,6 @@ typedef enum nnclr_augment_choice {
 extern const char *const nnclr_preset_names[];
 extern const char *const nnclr_augment_names[];
 extern const char *const nnclr_objective_names[];
-extern const char *const nnclr_positive_names[];
-extern const char *const nnclr_negatives_names[];
-extern const char *const nnclr_loss_names[];
-extern const char *const nnclr_enqueue_names[];
 extern const char *const nnclr_schedule_names[];
 extern const char *const nnclr_lr_scale_names[];
 extern const char *const nnclr_optimizer_names[];
