@@ -11,87 +11,11 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "image/decode.h"
-#include "image/source_content.h"
+#include "image/source_entries.h"
 #include "io/input.h"
 #include "io/run_folder.h"
 
 /* ---- gathering ---- */
-
-bool nnclr_source_text(nnclr_source *source, const char *text, size_t size, size_t *at,
-                       nnclr_error *e) {
-    *at = source->texts.size;
-    return nnclr_buffer_append(&source->texts, text, size, e) &&
-           nnclr_buffer_append(&source->texts, "", 1, e);
-}
-
-bool nnclr_source_add(nnclr_source *source, uint32_t input, const char *name, size_t size,
-                      nnclr_source_item **item, nnclr_error *e) {
-    nnclr_source_item added = {.label = -1, .kind = NNCLR_SOURCE_FILE, .input = input};
-    if (!nnclr_reserve(&source->items, &source->capacity, source->count + 1, sizeof added, e) ||
-        !nnclr_source_text(source, name, size, &added.name, e))
-        return false;
-    *item = &source->items[source->count++];
-    **item = added;
-    return true;
-}
-
-/* Does the item's file get written? By device and inode: the output may be called something else,
- * or be another link to the file. `path` (emptied first) is then the file's. */
-static bool find_output(const nnclr_source *source, const nnclr_source_item *item,
-                        nnclr_buffer *path, bool *found, nnclr_error *e) {
-    nnclr_file_id id;
-    *found = false;
-    path->size = 0;
-    if (source->output_count == 0)
-        return true;
-    if (!nnclr_item_path(source, item, path, e))
-        return false;
-    const bool there = nnclr_file_identify((char *)path->data, &id);
-    for (size_t i = 0; there && !*found && i < source->output_count; i++)
-        *found = nnclr_file_same(&id, &source->outputs[i]);
-    return true;
-}
-
-static bool refuse_output(const nnclr_source *source, const nnclr_source_item *item,
-                          nnclr_error *e) {
-    nnclr_buffer path = {0};
-    bool found, ok = find_output(source, item, &path, &found, e);
-    if (found)
-        ok = nnclr_fail(e, NNCLR_ERROR_USAGE,
-                        "%s is an input, and would be overwritten: give another name",
-                        (char *)path.data);
-    nnclr_buffer_free(&path);
-    return ok;
-}
-
-bool nnclr_source_add_file(nnclr_source *source, uint32_t input, const char *name, size_t size,
-                           nnclr_source_item **item, nnclr_error *e) {
-    return nnclr_source_add(source, input, name, size, item, e) && refuse_output(source, *item, e);
-}
-
-static bool starts_as_picture(const char *path) {
-    uint8_t start[NNCLR_PICTURE_START];
-    nnclr_error unread = NNCLR_NO_ERROR; /* a file that cannot be read loses nothing */
-    const int fd = nnclr_open_regular(path, O_RDONLY, &unread);
-    const ssize_t size = fd < 0 ? -1 : pread(fd, start, sizeof start, 0);
-    if (fd >= 0)
-        close(fd);
-    return size > 0 && nnclr_is_picture(start, (size_t)size);
-}
-
-bool nnclr_source_add_met(nnclr_source *source, uint32_t input, const char *name, size_t size,
-                          nnclr_error *e) {
-    nnclr_source_item *item;
-    nnclr_buffer path = {0};
-    bool output = false, ok = nnclr_source_add(source, input, name, size, &item, e) &&
-                              find_output(source, item, &path, &output, e);
-    if (output && !starts_as_picture((char *)path.data) && !nnclr_source_is_label_name(name))
-        source->count--;
-    else if (output)
-        ok = refuse_output(source, item, e);
-    nnclr_buffer_free(&path);
-    return ok;
-}
 
 /* "folder/" + "root" without doubled or trailing slashes; either may be empty. */
 static char *join(const char *folder, const char *root, nnclr_error *e) {
@@ -163,7 +87,7 @@ static bool add_single_file(nnclr_source *source, uint32_t input, nnclr_error *e
     if (!nnclr_source_add(source, input, name, strlen(name), &item, e))
         return false;
     path[slash == path ? 1 : slash ? slash - path : 0] = '\0'; /* its folder is the base */
-    return refuse_output(source, item, e);
+    return nnclr_source_refuse_output(source, item, e);
 }
 
 /* Files beside it that may hold labels or names of classes. */
@@ -197,8 +121,7 @@ static bool gather_pixel_file(nnclr_source *source, uint32_t input, nnclr_error 
     if (!add_single_file(source, input, e))
         return false;
     source->items[first].role = NNCLR_SOURCE_CHOSEN;
-    return add_companions(source, input, e) &&
-           nnclr_source_take_apart(source, input, first, NULL, e);
+    return add_companions(source, input, e) && nnclr_source_expand(source, input, first, NULL, e);
 }
 
 /* Files of many pictures of the part that ends the root, in the folder before it. */
@@ -212,7 +135,7 @@ static bool gather_part(nnclr_source *source, uint32_t input, const char *part, 
         bool chosen = nnclr_source_pixel_name(name) && of && strcmp(of, part) == 0;
         source->items[i].role = chosen ? NNCLR_SOURCE_CHOSEN : NNCLR_SOURCE_COMPANION;
     }
-    return nnclr_source_take_apart(source, input, first, NULL, e);
+    return nnclr_source_expand(source, input, first, NULL, e);
 }
 
 static bool gather_folder(nnclr_source *source, uint32_t input, const char *folder,
@@ -224,7 +147,7 @@ static bool gather_folder(nnclr_source *source, uint32_t input, const char *fold
         return gather_pixel_file(source, input, e);
     if (!part || nnclr_is_folder(whole))
         return nnclr_source_gather_folder(source, input, root, e) &&
-               nnclr_source_take_apart(source, input, first, NULL, e);
+               nnclr_source_expand(source, input, first, NULL, e);
     char *parent = join(folder, root, e);
     if (!parent)
         return false;

@@ -251,8 +251,7 @@ bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const cha
     const char *last = ok ? strrchr((char *)r.root.data, '/') : NULL;
     r.parent_size = last ? (size_t)(last + 1 - (char *)r.root.data) : 0;
     r.part = ok ? nnclr_source_part_in((char *)r.root.data) : NULL;
-    ok = ok && gather(&r, e) &&
-         nnclr_source_take_apart(source, input, first, (char *)r.root.data, e);
+    ok = ok && gather(&r, e) && nnclr_source_expand(source, input, first, (char *)r.root.data, e);
     nnclr_tree_free(&r.tree);
     nnclr_buffer_free(&r.root);
     nnclr_buffer_free(&r.name);

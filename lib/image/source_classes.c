@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "image/source_content.h"
+#include "image/source_entries.h"
 
 enum { NUMBER_DIGITS = 6 }; /* labels that are numbers: up to 999,999 */
 

@@ -1,8 +1,8 @@
-/* What picture_source.c, which serves the entries, source_classes.c, which orders them, the three
- * files that gather them (source_folder.c, source_archive.c, source_list.c), the one that knows
- * what is beside pictures (source_sides.c), and those that know files of many pictures by name
- * (source_names.c), find their labels (source_labels.c) and take them apart (source_pixels.c)
- * share. */
+/* The parts of a picture source, one on top of the other: the items (source_items.c); the files
+ * that gather them (source_folder.c, source_archive.c, source_list.c), put pictures in place of
+ * files of many (source_pixels.c), know what is beside pictures (source_sides.c), and find their
+ * classes and their order (source_classes.c); and picture_source.c, which calls these in turn and
+ * serves the entries. */
 #ifndef NNCLR_IMAGE_SOURCE_ENTRIES_H
 #define NNCLR_IMAGE_SOURCE_ENTRIES_H
 
@@ -80,14 +80,20 @@ struct nnclr_source {
     size_t output_count;
 };
 
+/* ---- source_items.c: the table ---- */
+
 /* Appends a text; *at is its offset. */
 bool nnclr_source_text(nnclr_source *source, const char *text, size_t size, size_t *at,
                        nnclr_error *e);
+const char *nnclr_source_text_at(const nnclr_source *source, size_t at);
 /* Appends an item (label -1, file) with that name; *item may be changed until the next one. */
 bool nnclr_source_add(nnclr_source *source, uint32_t input, const char *name, size_t size,
                       nnclr_source_item **item, nnclr_error *e);
 
-/* The same for a file below the input's base, which is refused if it is to be written. */
+/* Refuses a file that is to be written. */
+bool nnclr_source_refuse_output(const nnclr_source *source, const nnclr_source_item *item,
+                                nnclr_error *e);
+/* nnclr_source_add for a file below the input's base, which must not be one to be written. */
 bool nnclr_source_add_file(nnclr_source *source, uint32_t input, const char *name, size_t size,
                            nnclr_source_item **item, nnclr_error *e);
 /* The same for one that a folder happens to hold: if it is to be written it is refused only if it
@@ -95,28 +101,26 @@ bool nnclr_source_add_file(nnclr_source *source, uint32_t input, const char *nam
 bool nnclr_source_add_met(nnclr_source *source, uint32_t input, const char *name, size_t size,
                           nnclr_error *e);
 
-/* They append items in no particular order, the list's in the list's order. `rooted`: the input's
- * base is a root below it. */
-bool nnclr_source_gather_folder(nnclr_source *source, uint32_t input, bool rooted, nnclr_error *e);
-bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const char *root,
-                                 nnclr_error *e);
-bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
-                              nnclr_error *e);
+/* ---- source_items.c: the bytes of a file, which may be packed by gzip, or of the spool ---- */
 
-/* Is it what systems leave in folders, or hidden: a part of a path that is passed over? */
-bool nnclr_source_is_clutter(const char *name, size_t size);
-/* Is that the name of a file with the label of a picture? More bytes than these are not a label. */
-bool nnclr_source_is_label_name(const char *name);
-enum { NNCLR_LABEL_LIMIT = 1000 };
-/* Takes the labels that files beside the pictures say, and drops the items that belong to pictures
- * and are none. */
-bool nnclr_source_take_sides(nnclr_source *source, nnclr_error *e);
+typedef struct nnclr_item_content {
+    int fd; /* its own, or the spool's */
+    uint64_t start, size;
+} nnclr_item_content;
 
-/* Sorts items as ImageFolder does, takes their folders for classes, and drops files beside these.
- */
-bool nnclr_source_arrange(nnclr_source *source, nnclr_error *e);
-/* Names the classes, and gives items their labels. */
-bool nnclr_source_set_classes(nnclr_source *source, nnclr_error *e);
+/* Appends a file's path, a member's name. */
+bool nnclr_item_path(const nnclr_source *source, const nnclr_source_item *item, nnclr_buffer *path,
+                     nnclr_error *e);
+/* To be closed even if this fails. */
+bool nnclr_item_open(const nnclr_source *source, const nnclr_source_item *item,
+                     nnclr_item_content *c, nnclr_error *e);
+void nnclr_item_close(const nnclr_source *source, const nnclr_item_content *c);
+/* Do its first bytes begin a picture? Those of one that cannot be read do not, unless that is the
+ * system's fault, which is an error. */
+bool nnclr_item_is_picture(const nnclr_source *source, const nnclr_source_item *item, bool *picture,
+                           nnclr_error *e);
+
+/* ---- source_items.c: names ---- */
 
 const char *nnclr_base_name(const char *path); /* what follows the last slash */
 /* What the name of a file of many pictures says it is. */
@@ -135,11 +139,37 @@ bool nnclr_source_is_idx_name(const char *name); /* and then maybe packed by gzi
 const char *nnclr_source_part_of(const char *name);
 /* The last component of `root` if it names such a part, otherwise NULL. */
 const char *nnclr_source_part_in(const char *root);
+/* Is that the name of a file with the label of a picture? More bytes than these are not a label. */
+bool nnclr_source_is_label_name(const char *name);
+enum { NNCLR_LABEL_LIMIT = 1000 };
+
+/* ---- gathering ---- */
+
+/* They append items in no particular order, the list's in the list's order. `rooted`: the input's
+ * base is a root below it. */
+bool nnclr_source_gather_folder(nnclr_source *source, uint32_t input, bool rooted, nnclr_error *e);
+bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const char *root,
+                                 nnclr_error *e);
+bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
+                              nnclr_error *e);
+
+/* Is it what systems leave in folders, or hidden: a part of a path that is passed over? */
+bool nnclr_source_is_clutter(const char *name, size_t size);
+/* Takes the labels that files beside the pictures say, and drops the items that belong to pictures
+ * and are none. */
+bool nnclr_source_take_sides(nnclr_source *source, nnclr_error *e);
+
+/* Sorts items as ImageFolder does, takes their folders for classes, and drops files beside these.
+ */
+bool nnclr_source_arrange(nnclr_source *source, nnclr_error *e);
+/* Names the classes, and gives items their labels. */
+bool nnclr_source_set_classes(nnclr_source *source, nnclr_error *e);
+
 /* Replaces files of many pictures with their pictures, among the items of one input: those from
  * `first` on. Names of asked items are relative to `root`, those of chosen ones to the folder of
  * `root`, those of companions to neither; NULL: all to the same. */
-bool nnclr_source_take_apart(nnclr_source *source, uint32_t input, size_t first, const char *root,
-                             nnclr_error *e);
+bool nnclr_source_expand(nnclr_source *source, uint32_t input, size_t first, const char *root,
+                         nnclr_error *e);
 bool nnclr_source_read_pixels(const nnclr_source *source, const nnclr_source_item *item,
                               nnclr_buffer *out, nnclr_error *e);
 

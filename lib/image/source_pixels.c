@@ -7,7 +7,207 @@
 
 #include "base/files.h"
 #include "base/memory.h"
-#include "image/source_labels.h"
+#include "image/source_entries.h"
+
+enum { MOST_CLASSES = 256, NAMES_LIMIT = 1 << 20 };
+
+/* The items of one input, and what is known of the file at hand. */
+typedef struct pixel_input {
+    nnclr_source *source;
+    uint32_t input;
+    size_t first, count;       /* its items: [first, count) */
+    const char *root;          /* what asked items are below; chosen ones are below its parent */
+    nnclr_buffer wanted, path; /* scratch */
+    /* of the file at hand: */
+    nnclr_source_class_name classes[MOST_CLASSES];
+    size_t class_count;
+    nnclr_buffer labels; /* a byte each, counted from 0 */
+} pixel_input;
+
+/* ---- files beside ---- */
+
+/* Where the item is, whether or not it was asked for. */
+static bool place_of(const pixel_input *f, const nnclr_source_item *item, nnclr_buffer *path,
+                     nnclr_error *e) {
+    size_t whole = strlen(f->root), parent = (size_t)(nnclr_base_name(f->root) - f->root);
+    size_t below = item->role == NNCLR_SOURCE_ASKED    ? whole
+                   : item->role == NNCLR_SOURCE_CHOSEN ? parent
+                                                       : 0;
+    path->size = 0;
+    return nnclr_buffer_append(path, f->root, below, e) &&
+           nnclr_buffer_printf(path, e, "%s%s", below == whole && whole > 0 ? "/" : "",
+                               nnclr_source_text_at(f->source, item->name));
+}
+
+/* The item of that name in the folder of `item`; *found stays NULL if there is none. */
+static bool find_beside(pixel_input *f, const nnclr_source_item *item, const char *name,
+                        const nnclr_source_item **found, nnclr_error *e) {
+    *found = NULL;
+    if (!place_of(f, item, &f->wanted, e))
+        return false;
+    f->wanted.size = (size_t)(nnclr_base_name((char *)f->wanted.data) - (char *)f->wanted.data);
+    if (!nnclr_buffer_append(&f->wanted, name, strlen(name), e))
+        return false;
+    for (size_t i = f->first; i < f->count && !*found; i++) {
+        const nnclr_source_item *other = &f->source->items[i];
+        if (!nnclr_source_is_companion_name(nnclr_source_text_at(f->source, other->name)))
+            continue;
+        if (!place_of(f, other, &f->path, e))
+            return false;
+        if (strcmp((char *)f->path.data, (char *)f->wanted.data) == 0)
+            *found = other;
+    }
+    return true;
+}
+
+/* ---- names of classes ---- */
+
+static bool add_class(pixel_input *f, const char *name, size_t size, nnclr_error *e) {
+    if (f->class_count == MOST_CLASSES)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "more than %d classes", MOST_CLASSES);
+    if (size == 0 || memchr(name, '\0', size))
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "line %zu is not the name of a class",
+                          f->class_count + 1);
+    for (size_t i = 0; i < f->class_count; i++)
+        if (f->classes[i].size == size &&
+            memcmp(nnclr_source_text_at(f->source, f->classes[i].text), name, size) == 0)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT, "lines %zu and %zu name the same class", i + 1,
+                              f->class_count + 1);
+    nnclr_source_class_name *added = &f->classes[f->class_count++];
+    added->size = size;
+    return nnclr_source_text(f->source, name, size, &added->text, e);
+}
+
+/* A name each line; CIFAR-10's file ends in an empty one. */
+static bool parse_names(pixel_input *f, const char *text, size_t size, nnclr_error *e) {
+    while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
+        size--;
+    for (size_t at = 0; at < size;) {
+        const char *end = memchr(text + at, '\n', size - at);
+        size_t line = end ? (size_t)(end - text) - at : size - at;
+        bool dos = line > 0 && text[at + line - 1] == '\r';
+        if (!add_class(f, text + at, line - dos, e))
+            return false;
+        at += line + 1;
+    }
+    return f->class_count > 0 || nnclr_fail(e, NNCLR_ERROR_INPUT, "names no class");
+}
+
+static bool read_names(pixel_input *f, const nnclr_source_item *item, nnclr_error *e) {
+    nnclr_item_content c;
+    nnclr_buffer text = {0};
+    const char *name = nnclr_source_text_at(f->source, item->name);
+    bool ok = nnclr_item_open(f->source, item, &c, e);
+    if (ok && c.size > NAMES_LIMIT)
+        ok =
+            nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: over %d bytes of class names", name, NAMES_LIMIT);
+    size_t size = ok ? (size_t)c.size : 0;
+    ok = ok && nnclr_buffer_reserve(&text, size, e) &&
+         nnclr_read_at(c.fd, text.data, size, c.start, name, e);
+    nnclr_item_close(f->source, &c);
+    if (ok && !parse_names(f, (char *)text.data, size, e))
+        ok = nnclr_fail_at(e, "%s", nnclr_source_text_at(f->source, item->name));
+    nnclr_buffer_free(&text);
+    return ok;
+}
+
+static bool number_names(pixel_input *f, unsigned count, nnclr_error *e) {
+    for (unsigned i = 0; i < count; i++) {
+        f->path.size = 0;
+        if (!nnclr_buffer_printf(&f->path, e, "%u", i) ||
+            !add_class(f, (char *)f->path.data, f->path.size, e))
+            return false;
+    }
+    return true;
+}
+
+/* Sets the classes: from the file beside that the layout names, otherwise numbers. */
+static bool name_classes(pixel_input *f, const nnclr_source_item *item,
+                         const nnclr_pixel_layout *layout, nnclr_error *e) {
+    const nnclr_source_item *names = NULL;
+    f->class_count = 0;
+    if (layout->class_file && !find_beside(f, item, layout->class_file, &names, e))
+        return false;
+    return names ? read_names(f, names, e) : number_names(f, layout->classes, e);
+}
+
+/* ---- labels ---- */
+
+/* Sets the labels of `count` pictures from bytes `at`, `at` + `step`, ... of the content; class k
+ * is label low + k. `set` and `name` are for messages. */
+static bool take_labels(pixel_input *f, const nnclr_item_content *c, uint64_t at, size_t step,
+                        uint64_t count, unsigned low, const char *set, const char *name,
+                        nnclr_error *e) {
+    f->labels.size = 0;
+    if (!nnclr_buffer_reserve(&f->labels, (size_t)count, e))
+        return false;
+    for (uint64_t i = 0; i < count; i++) {
+        uint8_t label;
+        if (!nnclr_read_at(c->fd, &label, 1, c->start + at + i * step, name, e))
+            return false;
+        if (label < low || label - low >= f->class_count)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "%s: picture %llu has label %u, but labels of %s are %u to %zu", name,
+                              (unsigned long long)i, label, set, low, low + f->class_count - 1);
+        f->labels.data[i] = (uint8_t)(label - low);
+    }
+    f->labels.size = (size_t)count;
+    return true;
+}
+
+/* Is the second label of every picture, if the layout has one, below its bound? */
+static bool check_coarse(const nnclr_item_content *c, const nnclr_pixel_layout *layout,
+                         uint64_t count, const char *name, nnclr_error *e) {
+    for (uint64_t i = 0; layout->coarse > 0 && i < count; i++) {
+        uint8_t label;
+        if (!nnclr_read_at(c->fd, &label, 1, c->start + i * layout->record, name, e))
+            return false;
+        if (label >= layout->coarse)
+            return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                              "%s: picture %llu has coarse label %u, but those of %s are 0 to %u",
+                              name, (unsigned long long)i, label, layout->set, layout->coarse - 1);
+    }
+    return true;
+}
+
+/* Sets classes and labels from the file `beside` the item, if there is one: `start` bytes, then one
+ * for each picture. Without it both are empty. */
+static bool labels_beside(pixel_input *f, const nnclr_source_item *item,
+                          const nnclr_pixel_layout *layout, const char *beside, size_t start,
+                          unsigned low, uint64_t count, nnclr_error *e) {
+    const nnclr_source_item *labels;
+    f->labels.size = 0;
+    f->class_count = 0;
+    if (!find_beside(f, item, beside, &labels, e))
+        return false;
+    if (!labels)
+        return true;
+    nnclr_item_content c;
+    uint8_t header[NNCLR_IDX_LABELS_HEADER];
+    nnclr_buffer name = {0};
+    bool ok = nnclr_item_path(f->source, labels, &name, e);
+    if (!ok)
+        return false;
+    ok = nnclr_item_open(f->source, labels, &c, e);
+    if (ok && c.size != start + count)
+        ok = nnclr_fail(e, NNCLR_ERROR_INPUT,
+                        "%s: %llu bytes, but %llu pictures need %llu of labels", (char *)name.data,
+                        (unsigned long long)c.size, (unsigned long long)count,
+                        (unsigned long long)(start + count));
+    uint64_t said = count;
+    if (ok && start > 0) {
+        ok = nnclr_read_at(c.fd, header, sizeof header, c.start, (char *)name.data, e) &&
+             (nnclr_idx_labels(header, &said, e) || nnclr_fail_at(e, "%s", (char *)name.data));
+        if (ok && said != count)
+            ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: says %llu labels, but there are %llu",
+                            (char *)name.data, (unsigned long long)said, (unsigned long long)count);
+    }
+    ok = ok && name_classes(f, item, layout, e) &&
+         take_labels(f, &c, start, 1, count, low, layout->set, (char *)name.data, e);
+    nnclr_item_close(f->source, &c);
+    nnclr_buffer_free(&name);
+    return ok;
+}
 
 /* ---- what a file is ---- */
 
@@ -15,7 +215,7 @@ static bool fits(const nnclr_item_content *c, const nnclr_pixel_layout *layout) 
     return c->size > layout->start && (c->size - layout->start) % layout->record == 0;
 }
 
-static bool read_cifar(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,
+static bool read_cifar(pixel_input *f, const nnclr_source_item *item, const char *name,
                        const nnclr_item_content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
     const nnclr_pixel_layout *const layouts[] = {&nnclr_cifar10_layout, &nnclr_cifar100_layout};
     bool fitted = false;
@@ -24,10 +224,10 @@ static bool read_cifar(nnclr_pixel_input *f, const nnclr_source_item *item, cons
             continue;
         nnclr_error why;
         uint64_t count = c->size / layouts[i]->record;
-        if (nnclr_name_classes(f, item, layouts[i], &why) &&
-            nnclr_take_labels(f, c, layouts[i]->label, layouts[i]->record, count, 0,
-                              layouts[i]->set, name, &why) &&
-            nnclr_check_coarse(c, layouts[i], count, name, &why)) {
+        if (name_classes(f, item, layouts[i], &why) &&
+            take_labels(f, c, layouts[i]->label, layouts[i]->record, count, 0, layouts[i]->set,
+                        name, &why) &&
+            check_coarse(c, layouts[i], count, name, &why)) {
             *layout = *layouts[i];
             return true;
         }
@@ -42,7 +242,7 @@ static bool read_cifar(nnclr_pixel_input *f, const nnclr_source_item *item, cons
                       name, (unsigned long long)c->size, layouts[0]->record, layouts[1]->record);
 }
 
-static bool read_stl10(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,
+static bool read_stl10(pixel_input *f, const nnclr_source_item *item, const char *name,
                        const nnclr_item_content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
     *layout = nnclr_stl10_layout;
     if (!fits(c, layout))
@@ -55,7 +255,7 @@ static bool read_stl10(nnclr_pixel_input *f, const nnclr_source_item *item, cons
     if (!beside)
         return false;
     beside[strlen(beside) - strlen("X.bin")] = 'y';
-    bool ok = nnclr_labels_beside(f, item, layout, beside, 0, 1, c->size / layout->record, e);
+    bool ok = labels_beside(f, item, layout, beside, 0, 1, c->size / layout->record, e);
     nnclr_free(beside);
     return ok;
 }
@@ -69,7 +269,7 @@ static void name_idx_labels(char *name) {
         dimensions[3] = '1';
 }
 
-static bool read_idx(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,
+static bool read_idx(pixel_input *f, const nnclr_source_item *item, const char *name,
                      const nnclr_item_content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
     uint8_t header[NNCLR_IDX_HEADER];
     uint64_t count;
@@ -86,12 +286,12 @@ static bool read_idx(nnclr_pixel_input *f, const nnclr_source_item *item, const 
     if (!beside)
         return false;
     name_idx_labels(beside);
-    bool ok = nnclr_labels_beside(f, item, layout, beside, NNCLR_IDX_LABELS_HEADER, 0, count, e);
+    bool ok = labels_beside(f, item, layout, beside, NNCLR_IDX_LABELS_HEADER, 0, count, e);
     nnclr_free(beside);
     return ok;
 }
 
-static bool read_as_named(nnclr_pixel_input *f, const nnclr_source_item *item, const char *name,
+static bool read_as_named(pixel_input *f, const nnclr_source_item *item, const char *name,
                           const nnclr_item_content *c, nnclr_pixel_layout *layout, nnclr_error *e) {
     switch (nnclr_source_pixel_name(name)) {
     case NNCLR_STL10_NAME:
@@ -105,7 +305,7 @@ static bool read_as_named(nnclr_pixel_input *f, const nnclr_source_item *item, c
 
 /* ---- its pictures ---- */
 
-static bool keep_file(nnclr_pixel_input *f, const char *name, const nnclr_item_content *c,
+static bool keep_file(pixel_input *f, const char *name, const nnclr_item_content *c,
                       const nnclr_pixel_layout *layout, nnclr_error *e) {
     nnclr_source *source = f->source;
     nnclr_pixel_file file = {.layout = *layout, .fd = c->fd};
@@ -122,7 +322,7 @@ static bool keep_file(nnclr_pixel_input *f, const char *name, const nnclr_item_c
     return true;
 }
 
-static bool add_pictures(nnclr_pixel_input *f, const char *name, const nnclr_item_content *c,
+static bool add_pictures(pixel_input *f, const char *name, const nnclr_item_content *c,
                          const nnclr_pixel_layout *layout, nnclr_error *e) {
     uint64_t count = (c->size - layout->start) / layout->record;
     for (uint64_t i = 0; i < count; i++) {
@@ -144,7 +344,7 @@ static bool add_pictures(nnclr_pixel_input *f, const char *name, const nnclr_ite
 }
 
 /* Adds the pictures of item i after all others. */
-static bool read_item(nnclr_pixel_input *f, size_t i, nnclr_error *e) {
+static bool read_item(pixel_input *f, size_t i, nnclr_error *e) {
     const nnclr_source_item item = f->source->items[i];
     nnclr_item_content c = {.fd = -1};
     nnclr_pixel_layout layout;
@@ -168,15 +368,14 @@ static bool read_item(nnclr_pixel_input *f, size_t i, nnclr_error *e) {
 
 /* ---- all of them ---- */
 
-static bool is_wanted(const nnclr_pixel_input *f, size_t i, nnclr_source_role role) {
+static bool is_wanted(const pixel_input *f, size_t i, nnclr_source_role role) {
     const nnclr_source_item *item = &f->source->items[i];
     return item->role == role &&
            nnclr_source_pixel_name(nnclr_source_text_at(f->source, item->name));
 }
 
 /* *found NULL: there is none. */
-static bool find_picture(const nnclr_pixel_input *f, const nnclr_source_item **found,
-                         nnclr_error *e) {
+static bool find_picture(const pixel_input *f, const nnclr_source_item **found, nnclr_error *e) {
     *found = NULL;
     for (size_t i = f->first; i < f->count && !*found; i++) {
         const nnclr_source_item *item = &f->source->items[i];
@@ -191,7 +390,7 @@ static bool find_picture(const nnclr_pixel_input *f, const nnclr_source_item **f
 }
 
 /* Items of the input that stay: its pixels, or otherwise what was asked for. */
-static void drop_others(nnclr_pixel_input *f, bool pixels) {
+static void drop_others(pixel_input *f, bool pixels) {
     nnclr_source *source = f->source;
     size_t kept = f->first;
     for (size_t i = f->first; i < source->count; i++) {
@@ -207,7 +406,7 @@ static bool has_both(bool train, const char *part) {
     return train && part && strcmp(part, "train") != 0;
 }
 
-static bool take_apart(nnclr_pixel_input *f, nnclr_error *e) {
+static bool expand(pixel_input *f, nnclr_error *e) {
     nnclr_source *source = f->source;
     nnclr_source_role role = NNCLR_SOURCE_CHOSEN;
     for (size_t i = f->first; i < f->count; i++)
@@ -258,9 +457,9 @@ static bool take_apart(nnclr_pixel_input *f, nnclr_error *e) {
     return true;
 }
 
-bool nnclr_source_take_apart(nnclr_source *source, uint32_t input, size_t first, const char *root,
-                             nnclr_error *e) {
-    nnclr_pixel_input *f = nnclr_alloc_zero(1, sizeof *f, e);
+bool nnclr_source_expand(nnclr_source *source, uint32_t input, size_t first, const char *root,
+                         nnclr_error *e) {
+    pixel_input *f = nnclr_alloc_zero(1, sizeof *f, e);
     if (!f)
         return false;
     f->source = source;
@@ -268,7 +467,7 @@ bool nnclr_source_take_apart(nnclr_source *source, uint32_t input, size_t first,
     f->first = first;
     f->count = source->count;
     f->root = root ? root : "";
-    bool ok = take_apart(f, e);
+    bool ok = expand(f, e);
     nnclr_buffer_free(&f->wanted);
     nnclr_buffer_free(&f->path);
     nnclr_buffer_free(&f->labels);

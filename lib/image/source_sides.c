@@ -10,7 +10,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
-#include "image/source_content.h"
+#include "image/source_entries.h"
 
 /* ---- names ---- */
 
@@ -43,10 +43,6 @@ static bool is_named_as_picture(const char *name) {
         if (nnclr_ends_in(name, endings[i]))
             return true;
     return false;
-}
-
-bool nnclr_source_is_label_name(const char *name) {
-    return nnclr_ends_in(name, ".cls");
 }
 
 /* ---- groups ---- */
