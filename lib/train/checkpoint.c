@@ -232,7 +232,7 @@ static const nnclr_tensor_info *find_fitting(const nnclr_tensor_reader *reader,
 /* Refuses tensors that the network does not have although their first component is one of its own:
  * a deeper network than nnclr.config says. */
 static bool refuse_foreign(const nnclr_tensor_reader *reader, const nnclr_layout *layout,
-                             nnclr_error *e) {
+                           nnclr_error *e) {
     for (size_t i = 0; i < nnclr_tensor_reader_count(reader); i++) {
         const char *name = nnclr_tensor_reader_info(reader, i)->name, *dot = strchr(name, '.');
         size_t first = dot ? (size_t)(dot - name) + 1 : 0;

@@ -102,10 +102,10 @@ static bool load_head(const source *from, const char *part, nnclr_parameters *p,
     bool wanted = false;
     for (size_t i = 0; i < from->layout.count; i++)
         wanted = wanted || starts_with(from->layout.entries[i].name, part);
-    *taken = !wanted                                                ? NNCLR_UNWANTED
-             : !has_any(from->reader, part)                         ? NNCLR_ABSENT
+    *taken = !wanted                                               ? NNCLR_UNWANTED
+             : !has_any(from->reader, part)                        ? NNCLR_ABSENT
              : find_misfit(from, part) || find_foreign(from, part) ? NNCLR_MISFIT
-                                                                    : NNCLR_TAKEN;
+                                                                   : NNCLR_TAKEN;
     return *taken != NNCLR_TAKEN || load_part(from, part, p, e);
 }
 

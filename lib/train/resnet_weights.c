@@ -209,7 +209,7 @@ static nnclr_weight_name *name_entries(const nnclr_weight_names *names, const nn
 
 /* Any further tensor would change what the network computes. */
 static bool refuse_foreign(const nnclr_tensor_reader *reader, const nnclr_weight_names *names,
-                             const nnclr_layout *layout, nnclr_error *e) {
+                           const nnclr_layout *layout, nnclr_error *e) {
     const size_t prefix = strlen(names->prefix);
     size_t count;
     nnclr_weight_name *known = name_entries(names, layout, &count, e);
