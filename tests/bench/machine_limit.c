@@ -105,6 +105,8 @@ static void multiply_tiles(const measure *m, int worker) {
                                   .rows = BLOCK,
                                   .columns = BLOCK,
                                   .depth = BLOCK,
+                                  .a_stride = BLOCK,
+                                  .b_stride = BLOCK,
                                   .sums = m->sums + (size_t)worker * SQUARE};
     m->kernels->begin();
     for (int call = 0; call < m->calls; call++)

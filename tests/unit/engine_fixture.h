@@ -116,24 +116,24 @@ static inline double *host_reals(fixture *f, const void *place, size_t count) {
     return host;
 }
 
-/* Pictures, 32 or with floats 16, and 32 channels fill blocks, the last with zeros; a value is a
- * float or a bfloat16. */
+/* Pictures, 32 or with floats 16, and 32 channels, with floats at least 8, fill blocks, the last
+ * with zeros; a value is a float or a bfloat16. */
 static inline void check_padding(const fixture *f, const nnclr_tensor *tensor) {
     nnclr_shape s = tensor->shape;
     bool floats = f->t == &nnclr_engine_cpu_tiles;
-    int most = floats ? 16 : 32;
+    int most = floats ? 16 : 32, stride = !floats || s.c > 16 ? 32 : s.c > 8 ? 16 : 8;
     const uint16_t *at = tensor->place;
-    int blocks = (s.n + most - 1) / most, channels = (s.c + 31) / 32;
+    int blocks = (s.n + most - 1) / most, channels = (s.c + stride - 1) / stride * stride;
     for (int block = 0; block < s.groups * blocks; block++)
         for (int pixel = 0; pixel < s.h * s.w; pixel++)
-            for (int c = 0; c < channels * 32; c += 32)
-                for (int k = 0; k < most * 32; k++, at += floats ? 2 : 1) {
-                    int i = k % (most * 32);
-                    bool there = block % blocks * most + i / 32 < s.n && c + i % 32 < s.c;
+            for (int c = 0; c < channels; c += stride)
+                for (int k = 0; k < most * stride; k++, at += floats ? 2 : 1) {
+                    int picture = block % blocks * most + k / stride, channel = c + k % stride;
+                    bool there = picture < s.n && channel < s.c;
                     bool zero = floats ? at[0] == 0 && (at[1] & 0x7fff) == 0 : (*at & 0x7fff) == 0;
                     CHECK_SAYS(there || zero,
                                "%04x in pixel %d where picture %d or channel %d is none", *at,
-                               pixel, block % blocks * most + i / 32, c + i % 32);
+                               pixel, picture, channel);
                 }
 }
 

@@ -142,7 +142,7 @@ static void folded_rows_agree_with_the_definition(void) {
     for (int i = 0; i < FOLD_CASES; i++)
         for (int k = 0; k < KINDS; k++) {
             problem p = make_problem(fold_cases[i].conv, fold_cases[i].in, (uint64_t)i);
-            CHECK(nnclr_tiled_folds(&p.conv));
+            CHECK(nnclr_tiled_folds(&nnclr_tiles_bf16_portable, &p.conv));
             each_operand(&p, make_short);
             if (kind_at(k, &kind) && worth_while(&kind, &p))
                 check_problem(&kind, &p, i % 2, p.in.n + (i + k) % 2 * 40);
@@ -155,7 +155,7 @@ static void wide_rows_are_not_folded(void) {
     const nnclr_conv convs[] = {{11, 4, 3, 1, 1}, {5, 4, 7, 2, 3},   {1, 4, 33, 1, 0},
                                 {3, 4, 1, 1, 0},  {64, 64, 3, 1, 1}, {3, 4096, 3, 1, 1}};
     for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++)
-        CHECK(!nnclr_tiled_folds(&convs[i]));
+        CHECK(!nnclr_tiled_folds(&nnclr_tiles_bf16_portable, &convs[i]));
 }
 
 /* One pixel of one picture that is not a number is in those of the result whose taps reach it. */

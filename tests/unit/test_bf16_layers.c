@@ -228,8 +228,8 @@ static void kinds_round_alike(void) {
                 uint32_t bits = (high + k / 8) << 16 | low[k % 8];
                 memcpy(&sums[k], &bits, sizeof bits);
             }
-            plain->store(sums, 32, 32, false, want, NULL, NULL);
-            kernels->store(sums, 32, 32, false, got, NULL, NULL);
+            plain->store(sums, BLOCK, 32, 32, false, want, NULL, NULL);
+            kernels->store(sums, BLOCK, 32, 32, false, got, NULL, NULL);
             for (int k = 0; k < SQUARE; k++)
                 CHECK_SAYS(got[k] == want[k], "%s: %a gives %04x, plain C %04x", kind.name,
                            (double)sums[k % SQUARE], got[k], want[k]);

@@ -16,8 +16,7 @@ typedef struct coefficients {
 
 typedef struct tiled_pass {
     const nnclr_batchnorm_call *call; /* NULL: sums of x */
-    const tile_kernels *kernels;
-    const nnclr_tensor *tensor; /* x */
+    const nnclr_tensor *tensor;       /* x */
     tiled x;
     int group, first_block, blocks; /* of channels */
     pieces pieces;                  /* of the spots of a group */
@@ -27,16 +26,15 @@ typedef struct tiled_pass {
 
 /* The channels of a stripe, as the reference engine's formulas want them. */
 static stripe stripe_of(const tiled_pass *p) {
-    int first = p->first_block * p->x.channels, most = p->blocks * p->x.channels;
+    int first = p->first_block * p->x.stride, most = p->blocks * p->x.stride;
     int left = p->x.shape.c - first;
     return (stripe){first, left < most ? left : most, 1};
 }
 
 static void each_stripe(nnclr_engine *g, const nnclr_tensor *x, tiled_pass *p,
                         void (*run)(nnclr_engine *, tiled_pass *)) {
-    p->kernels = tiled_kernels(g);
     p->tensor = x;
-    p->x = tiled_tensor(p->kernels, x);
+    p->x = tiled_tensor(tiled_kernels(g), x);
     p->pieces = tiled_cut(&p->x);
     p->partials = (double(*)[MOST_SUMS][MAX_LANES])((CPU(state) *)g->state)->partials;
     for (p->group = 0; p->group < x->shape.groups; p->group++)
@@ -61,6 +59,21 @@ static void *tile_of(const tiled_pass *p, const nnclr_tensor *t, size_t spot, in
            (size_t)(p->first_block + block) * p->x.tile;
 }
 
+/* Tiles of spots that follow one another are one tall tile if there is one block of channels and
+ * all its pictures are there. Returns how many spots, from one on, it has, and its rows. */
+static size_t tall_tile(const tiled_pass *p, size_t spot, size_t end, int *pictures) {
+    enum { TALL = 8 }; /* a call is worth it, and sums in float are short */
+    const size_t pixels = (size_t)p->x.shape.h * (size_t)p->x.shape.w;
+    size_t left = pixels - spot % pixels;
+    *pictures = tiled_pictures(&p->x, spot);
+    if (!p->call || p->x.blocks > 1 || *pictures < p->x.pictures)
+        return 1;
+    left = left < end - spot ? left : end - spot;
+    left = left < TALL ? left : TALL;
+    *pictures *= (int)left;
+    return left;
+}
+
 /* ---- sums ---- */
 
 static void add_totals(const float *totals, int block, double (*to)[MAX_LANES]) {
@@ -69,11 +82,11 @@ static void add_totals(const float *totals, int block, double (*to)[MAX_LANES]) 
             to[k][block * BLOCK + i] += (double)totals[k * BLOCK + i];
 }
 
-static void sum_tile(const float *x, int pictures, double *total, double *squares) {
-    for (int at = 0; at < pictures * BLOCK; at++) {
+static void sum_tile(const float *x, int stride, int pictures, double *total, double *squares) {
+    for (int at = 0; at < pictures * stride; at++) {
         double v = (double)x[at];
-        total[at % BLOCK] += v;
-        squares[at % BLOCK] += v * v;
+        total[at % stride] += v;
+        squares[at % stride] += v * v;
     }
 }
 
@@ -105,7 +118,8 @@ static tile_gradient gradient_of(const tiled_pass *p, size_t spot, int block,
                            .dx = tile_of(p, call->main.dx, spot, block),
                            .second_dx = second ? tile_of(p, second->dx, spot, block) : NULL,
                            .dresidual = tile_of(p, call->dresidual, spot, block),
-                           .add_residual = call->add_residual};
+                           .add_residual = call->add_residual,
+                           .stride = p->x.stride};
 }
 
 static void reduce_piece(void *context, int piece, int worker) {
@@ -114,21 +128,25 @@ static void reduce_piece(void *context, int piece, int worker) {
     double(*sums)[MAX_LANES] = p->partials[piece];
     float room[SQUARE];
     memset(sums, 0, sizeof p->partials[piece]);
-    for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
+    const size_t end = piece_end(&p->pieces, piece);
+    int pictures;
+    for (size_t spot = piece_begin(&p->pieces, piece), next; spot < end; spot = next) {
+        next = spot + tall_tile(p, spot, end, &pictures);
         for (int block = 0; block < p->blocks; block++) {
-            int pictures = tiled_pictures(&p->x, spot);
             if (p->call) {
                 float totals[MOST_SUMS * BLOCK] = {0};
                 const tile_affine mask = affine_of(&p->main.affine, block);
                 tile_gradient call =
                     gradient_of(p, spot, block, masks_from_x(p->call) ? &mask : NULL);
-                p->kernels->sum_gradient(&call, pictures, channels_of(p, block), totals);
+                p->x.kernels->sum_gradient(&call, pictures, channels_of(p, block), totals);
                 add_totals(totals, block, sums);
             } else {
-                sum_tile(p->kernels->widen(tile_of(p, p->tensor, spot, block), room), pictures,
-                         sums[0] + block * BLOCK, sums[1] + block * BLOCK);
+                sum_tile(p->x.kernels->widen(tile_of(p, p->tensor, spot, block),
+                                             tiled_values(&p->x), room),
+                         p->x.stride, pictures, sums[0] + block * BLOCK, sums[1] + block * BLOCK);
             }
         }
+    }
 }
 
 /* Leaves the totals in the first partial. */
@@ -170,7 +188,10 @@ static void forward_piece(void *context, int piece, int worker) {
     (void)worker;
     const tiled_pass *p = context;
     const nnclr_batchnorm_call *call = p->call;
-    for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
+    const size_t end = piece_end(&p->pieces, piece);
+    int pictures;
+    for (size_t spot = piece_begin(&p->pieces, piece), next; spot < end; spot = next) {
+        next = spot + tall_tile(p, spot, end, &pictures);
         for (int block = 0; block < p->blocks; block++) {
             const tile_normalise tile = {
                 .x = tile_of(p, call->main.x, spot, block),
@@ -179,9 +200,11 @@ static void forward_piece(void *context, int piece, int worker) {
                 .main = affine_of(&p->main.affine, block),
                 .other = affine_of(&p->second.affine, block),
                 .relu = call->relu,
-                .y = tile_of(p, call->y, spot, block)};
-            p->kernels->normalise(&tile, tiled_pictures(&p->x, spot), channels_of(p, block));
+                .y = tile_of(p, call->y, spot, block),
+                .stride = p->x.stride};
+            p->x.kernels->normalise(&tile, pictures, channels_of(p, block));
         }
+    }
 }
 
 static void forward_stripe(nnclr_engine *g, tiled_pass *p, bool running) {
@@ -226,12 +249,16 @@ void nnclr_tiled_batchnorm_evaluate(nnclr_engine *g, const nnclr_batchnorm_call 
 static void backward_piece(void *context, int piece, int worker) {
     (void)worker;
     const tiled_pass *p = context;
-    for (size_t spot = piece_begin(&p->pieces, piece); spot < piece_end(&p->pieces, piece); spot++)
+    const size_t end = piece_end(&p->pieces, piece);
+    int pictures;
+    for (size_t spot = piece_begin(&p->pieces, piece), next; spot < end; spot = next) {
+        next = spot + tall_tile(p, spot, end, &pictures);
         for (int block = 0; block < p->blocks; block++) {
             const tile_affine mask = affine_of(&p->main.affine, block);
             tile_gradient call = gradient_of(p, spot, block, masks_from_x(p->call) ? &mask : NULL);
-            p->kernels->gradient(&call, tiled_pictures(&p->x, spot), channels_of(p, block));
+            p->x.kernels->gradient(&call, pictures, channels_of(p, block));
         }
+    }
 }
 
 static void backward_stripe(nnclr_engine *g, tiled_pass *p) {

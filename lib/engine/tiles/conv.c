@@ -15,19 +15,26 @@ static bool size_plan(nnclr_engine *g, tiled_plan *plan) {
     const nnclr_conv *conv = &plan->base.conv;
     tiled in = tiled_shape(plan->kernels, plan->base.in);
     tiled out = tiled_shape(plan->kernels, plan->base.out);
-    size_t form, bytes, shared, all;
+    size_t form, backward, bytes, shared, all;
     plan->terms = tiled_taps(conv);
-    plan->weights = SQUARE * plan->kernels->value_bytes;
-    plan->fold = nnclr_tiled_folds(conv);
+    plan->fold = nnclr_tiled_folds(plan->kernels, conv);
     plan->steps = plan->fold ? conv->kernel : (int)plan->terms;
     plan->row_channels = plan->fold ? conv->ci * conv->kernel : conv->ci;
     plan->row_tiles = plan->fold ? out.shape.w : in.shape.w;
-    if (!nnclr_size_mul(tiled_taps(conv) * (size_t)in.blocks, (size_t)out.blocks, &form) ||
-        !nnclr_size_mul(form, plan->weights, &plan->packed_backward) ||
-        !nnclr_size_mul(plan->packed_backward, 2, &plan->base.packed_bytes))
+    plan->in_stride = in.stride;
+    plan->out_stride = out.stride;
+    plan->row_stride = plan->fold ? tiled_stride(plan->kernels, plan->row_channels) : in.stride;
+    plan->square = (size_t)(plan->row_stride * out.stride);
+    plan->weights = plan->square * plan->kernels->value_bytes;
+    plan->weights_backward = (size_t)(in.stride * out.stride) * plan->kernels->value_bytes;
+    if (!nnclr_size_mul((size_t)in.blocks, (size_t)out.blocks, &form) ||
+        !nnclr_size_mul(form, (size_t)plan->steps * plan->weights, &plan->packed_backward) ||
+        !nnclr_size_mul(form, tiled_taps(conv) * plan->weights_backward, &backward) ||
+        backward > SIZE_MAX - plan->packed_backward)
         return false;
+    plan->base.packed_bytes = plan->packed_backward + backward;
     shared = nnclr_tiled_plan_weights(plan);
-    bytes = (size_t)out.shape.groups * MAX_PIECES * 2 * (size_t)(out.blocks * out.channels) *
+    bytes = (size_t)out.shape.groups * MAX_PIECES * 2 * (size_t)(out.blocks * out.stride) *
             sizeof(double);
     if (shared < bytes)
         shared = bytes;
@@ -77,12 +84,13 @@ typedef struct pack_call {
 static void add_tap(const pack_call *call, int input, int output, int tap, int first, bool backward,
                     float *values) {
     const nnclr_conv *conv = &call->plan->base.conv;
+    const int in = call->plan->in_stride, out = call->plan->out_stride;
     const size_t taps = tiled_taps(conv);
-    for (int o = 0; o < BLOCK && output * BLOCK + o < conv->co; o++) {
-        size_t row = (size_t)(output * BLOCK + o) * (size_t)conv->ci;
-        const float *from = call->oihw + (row + (size_t)(input * BLOCK)) * taps + tap;
-        for (int i = 0; i < BLOCK && input * BLOCK + i < conv->ci; i++, from += taps)
-            values[backward ? o * BLOCK + i : (first + i) * BLOCK + o] = *from;
+    for (int o = 0; o < tiled_within(conv->co, out, output); o++) {
+        size_t row = (size_t)(output * out + o) * (size_t)conv->ci;
+        const float *from = call->oihw + (row + (size_t)(input * in)) * taps + tap;
+        for (int i = 0; i < tiled_within(conv->ci, in, input); i++, from += taps)
+            values[backward ? o * in + i : (first + i) * out + o] = *from;
     }
 }
 
@@ -101,13 +109,14 @@ static void pack_block(void *context, int task, int worker) {
         for (int i = 0; i < folded; i++)
             add_tap(call, input, output, step * folded + i, i * plan->base.conv.ci, false, values);
         size_t at = (size_t)(output * plan->steps + step) * (size_t)call->inputs + (size_t)input;
-        plan->kernels->pack(values, call->forward + at * plan->weights);
+        plan->kernels->pack(values, (int)plan->square, call->forward + at * plan->weights);
     }
     for (int tap = 0; tap < taps; tap++) {
         memset(values, 0, sizeof values);
         add_tap(call, input, output, tap, 0, true, values);
         size_t at = (size_t)(input * taps + tap) * (size_t)call->outputs + (size_t)output;
-        plan->kernels->pack(values, call->backward + at * plan->weights);
+        plan->kernels->pack(values, plan->in_stride * plan->out_stride,
+                            call->backward + at * plan->weights_backward);
     }
 }
 
@@ -118,8 +127,8 @@ void nnclr_tiled_conv_pack(nnclr_engine *g, const nnclr_conv_plan *base, const v
                       oihw,
                       packed,
                       (unsigned char *)packed + plan->packed_backward,
-                      tiled_blocks(base->conv.ci, BLOCK),
-                      tiled_blocks(base->conv.co, BLOCK)};
+                      tiled_blocks(base->conv.ci, plan->in_stride),
+                      tiled_blocks(base->conv.co, plan->out_stride)};
     nnclr_pool_for(g->pool, call.inputs * call.outputs, pack_block, &call);
 }
 
@@ -146,6 +155,7 @@ typedef struct pass {
     double *partials; /* [groups][pieces][2][padded columns], NULL: no sums wanted */
     void *workspace;
     pieces pieces;
+    size_t weights_bytes;  /* of a tile of weights, */
     size_t column_weights; /* bytes of the weights of a block of columns */
     int group;             /* blocks of columns whose weights stay in L2 */
 } pass;
@@ -153,7 +163,7 @@ typedef struct pass {
 static int list_terms(const pass *p, int pixel, tile_term *terms) {
     const nnclr_conv *conv = &p->plan->base.conv;
     nnclr_shape from = p->from.shape, to = p->to.shape;
-    const size_t tap = (size_t)p->from.blocks * p->plan->weights;
+    const size_t tap = (size_t)p->from.blocks * p->weights_bytes;
     int at_y = pixel / to.w, at_x = pixel % to.w, count = 0;
     for (int i = 0; i < conv->kernel; i++) {
         int y = p->backward ? source_backward(conv, at_y, i, from.h)
@@ -182,6 +192,8 @@ static void convolve(const pass *p, int group, size_t begin, size_t end, int fir
         tile_product product = {.terms = terms,
                                 .chunks = from->blocks,
                                 .rows = tiled_pictures(to, spot),
+                                .a_stride = p->fold ? p->plan->row_stride : from->stride,
+                                .b_stride = to->stride,
                                 .sums = values};
         if (p->fold) {
             product.a = tiles;
@@ -197,13 +209,13 @@ static void convolve(const pass *p, int group, size_t begin, size_t end, int fir
             continue;
         unsigned char *y = tiled_at(to, (size_t)group * to->spots + spot);
         for (int block = first; block < last; block++) {
-            double *total = sums ? sums + block * to->channels : NULL;
+            double *total = sums ? sums + block * to->stride : NULL;
             product.b = p->weights + (size_t)block * p->column_weights;
             product.columns = tiled_channels(to, block);
             p->kernels->multiply(&product);
-            p->kernels->store(values, product.rows, product.columns, p->add,
+            p->kernels->store(values, to->stride, product.rows, product.columns, p->add,
                               y + (size_t)block * to->tile, total,
-                              total ? total + to->blocks * to->channels : NULL);
+                              total ? total + to->blocks * to->stride : NULL);
         }
     }
 }
@@ -215,7 +227,7 @@ static void convolve_piece(void *context, int task, int worker) {
     tile_term *terms = (tile_term *)tiled_scratch(p->plan, p->workspace, worker);
     double *sums = NULL;
     if (p->partials) {
-        size_t padded = (size_t)(blocks * p->to.channels);
+        size_t padded = (size_t)(blocks * p->to.stride);
         sums = p->partials + (size_t)task * 2 * padded;
         memset(sums, 0, 2 * padded * sizeof *sums);
     }
@@ -230,12 +242,13 @@ static void convolve_piece(void *context, int task, int worker) {
 
 static void run_pass(nnclr_engine *g, pass *p, const nnclr_tensor *from, const nnclr_tensor *to) {
     const tiled_plan *plan = p->plan;
-    p->kernels = plan->kernels;
-    p->from = tiled_tensor(p->kernels, from);
-    p->to = tiled_tensor(p->kernels, to);
+    p->from = tiled_tensor(plan->kernels, from);
+    p->to = tiled_tensor(plan->kernels, to);
+    p->kernels = p->to.kernels;
     p->fold = plan->fold && !p->backward;
     size_t steps = p->fold ? (size_t)plan->steps : tiled_taps(&plan->base.conv);
-    p->column_weights = steps * (size_t)p->from.blocks * plan->weights;
+    p->weights_bytes = p->backward ? plan->weights_backward : plan->weights;
+    p->column_weights = steps * (size_t)p->from.blocks * p->weights_bytes;
     p->pieces = tiled_cut(&p->to);
     p->group = p->column_weights < GROUP_BYTES ? (int)(GROUP_BYTES / p->column_weights) : 1;
     nnclr_pool_for(g->pool, to->shape.groups * p->pieces.count, convolve_piece, p);
@@ -250,7 +263,7 @@ void nnclr_tiled_conv_forward(nnclr_engine *g, const nnclr_conv_plan *base, cons
               .partials = sums ? tiled_shared(g, plan, workspace) : NULL,
               .workspace = workspace};
     run_pass(g, &p, x, y);
-    size_t c = (size_t)y->shape.c, padded = (size_t)(p.to.blocks * p.to.channels);
+    size_t c = (size_t)y->shape.c, padded = (size_t)(p.to.blocks * p.to.stride);
     for (size_t group = 0; sums && group < (size_t)y->shape.groups; group++) {
         double *total = p.partials + group * (size_t)p.pieces.count * 2 * padded;
         double *to = (double *)sums + group * 2 * c;

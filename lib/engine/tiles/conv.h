@@ -7,26 +7,28 @@
 typedef struct tiled_plan {
     nnclr_conv_plan base;
     const tile_kernels *kernels;
-    size_t weights;         /* bytes of a tile of packed weights */
-    size_t packed_backward; /* bytes before the form of backward-data */
-    size_t terms;           /* most of one product, in any call */
-    bool fold;              /* forward and backward-weights work on folded rows (conv_fold.c) */
+    int row_stride, in_stride, out_stride; /* of tiles of x, folded if it is, of x, and of y */
+    size_t weights, weights_backward;      /* bytes of a tile of packed weights */
+    size_t packed_backward;                /* bytes before the form of backward-data */
+    size_t terms;                          /* most of one product, in any call */
+    bool fold;        /* forward and backward-weights work on folded rows (conv_fold.c) */
     int steps;        /* tiles of weights, forward, and of dW between two blocks of channels: one
                          for each tap, or folded for each row of taps */
     int row_channels; /* of a row of x, */
     int row_tiles;    /* and tiles in it */
-    /* Backward-weights. dW is kept as tiles [ci / 32][co / 32][tap][32 ci][32 co] of floats.
-     * Small ones: each part of the rows of pictures has a dW and transposes what it needs, some
-     * rows at a time. Large ones: all pictures of a pass are transposed first, then each task sums
-     * some tiles over all of them. Large ones of 1 x 1 and plain tiles are a single part, in which
-     * each task has a group of tiles. */
+    /* Backward-weights. dW is kept as tiles [ci / 32][co / 32][tap][32 ci][32 co] of floats, or of
+     * the strides. Small ones: each part of the rows of pictures has a dW and transposes what it
+     * needs, some rows at a time. Large ones: all pictures of a pass are transposed first, then
+     * each task sums some tiles over all of them. Large ones of 1 x 1 and plain tiles are a single
+     * part, in which each task has a group of tiles. */
     bool whole;
     int pass_blocks;     /* whole: blocks of pictures, over all groups, in a pass */
     int group;           /* parts: blocks of ci, and of co, of one task, */
     int chunk_rows;      /* rows of dy at a time, */
     int strip;           /* or this many columns of one, */
     int ring;            /* and rows of x that are kept transposed */
-    size_t gradients;    /* floats of a dW */
+    size_t gradients;    /* floats of a dW, */
+    size_t square;       /* and of a tile of it */
     size_t worker_bytes; /* scratch of one worker, at the start of the workspace */
 } tiled_plan;
 
@@ -50,10 +52,15 @@ static inline unsigned char *tiled_scratch_tiles(const tiled_plan *plan, void *w
     return tiled_scratch(plan, workspace, worker) + tiled_terms_bytes(plan);
 }
 
+/* Bytes of a tile of a row of x. */
+static inline size_t tiled_row_bytes(const tiled_plan *plan) {
+    return (size_t)(plan->kernels->pictures * plan->row_stride) * plan->kernels->value_bytes;
+}
+
 /* ---- folded rows: k is [column of the kernel][channel], so a term a row of the kernel ---- */
 
 /* Whether a row of the kernel fits into the k of a tile. */
-bool nnclr_tiled_folds(const nnclr_conv *conv);
+bool nnclr_tiled_folds(const tile_kernels *kernels, const nnclr_conv *conv);
 /* A row of x, counted over all groups and blocks of pictures, as output width tiles, each of which
  * `keep` takes to `to`, NULL as it is. */
 void nnclr_tiled_fold_row(const tiled_plan *plan, const tiled *x, size_t row,

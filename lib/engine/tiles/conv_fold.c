@@ -15,8 +15,9 @@
 
 enum { MOST_FOLDED = 128 }; /* tiles of weights: their dW is small (conv_weights.c) */
 
-bool nnclr_tiled_folds(const nnclr_conv *conv) {
+bool nnclr_tiled_folds(const tile_kernels *kernels, const nnclr_conv *conv) {
     return conv->kernel > 1 && conv->kernel <= BLOCK / conv->ci &&
+           conv->ci < kernels->least_stride &&
            tiled_blocks(conv->co, BLOCK) <= MOST_FOLDED / conv->kernel;
 }
 
@@ -25,19 +26,21 @@ void nnclr_tiled_fold_row(const tiled_plan *plan, const tiled *x, size_t row,
     const nnclr_conv *conv = &plan->base.conv;
     int width = x->shape.w;
     _Alignas(64) unsigned char tile[SQUARE * sizeof(float)];
-    memset(tile, 0, x->tile);
+    const size_t bytes = tiled_row_bytes(plan);
+    memset(tile, 0, bytes);
     const int end = (plan->base.out.w - 1) * conv->stride + conv->kernel;
     for (int at = 0, wanted = conv->kernel - 1; at < end; at++) {
         int from = at - conv->pad;
         bool inside = from >= 0 && from < width;
-        plan->kernels->slide(tile, inside ? tiled_at(x, row * (size_t)width + (size_t)from) : NULL,
-                             conv->ci, conv->kernel * conv->ci);
+        plan->kernels->slide(tile, plan->row_stride,
+                             inside ? tiled_at(x, row * (size_t)width + (size_t)from) : NULL,
+                             x->stride, conv->ci, conv->kernel * conv->ci);
         if (at == wanted) {
             if (keep)
                 keep(tile, to);
             else
-                memcpy(to, tile, x->tile);
-            to += x->tile;
+                memcpy(to, tile, bytes);
+            to += bytes;
             wanted += conv->stride;
         }
     }
@@ -46,7 +49,7 @@ void nnclr_tiled_fold_row(const tiled_plan *plan, const tiled *x, size_t row,
 int nnclr_tiled_fold_terms(const tiled_plan *plan, const tiled *x, size_t block, int pixel,
                            tiled_folded *folded, tile_term *terms) {
     const nnclr_conv *conv = &plan->base.conv;
-    size_t width = (size_t)plan->base.out.w;
+    const size_t width = (size_t)plan->base.out.w, bytes = tiled_row_bytes(plan);
     int height = x->shape.h, first = pixel / (int)width * conv->stride - conv->pad, count = 0;
     if (block != folded->block) {
         folded->block = block;
@@ -56,14 +59,13 @@ int nnclr_tiled_fold_terms(const tiled_plan *plan, const tiled *x, size_t block,
         int y = first + i;
         if (y < 0 || y >= height)
             continue;
-        size_t at = (size_t)(y % conv->kernel) * width * x->tile;
+        size_t at = (size_t)(y % conv->kernel) * width * bytes;
         if (y >= folded->next) {
             nnclr_tiled_fold_row(plan, x, block * (size_t)height + (size_t)y, NULL,
                                  folded->rows + at);
             folded->next = y + 1;
         }
-        terms[count++] =
-            (tile_term){at + (size_t)pixel % width * x->tile, (size_t)i * plan->weights};
+        terms[count++] = (tile_term){at + (size_t)pixel % width * bytes, (size_t)i * plan->weights};
     }
     return count;
 }

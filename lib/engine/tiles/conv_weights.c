@@ -81,7 +81,7 @@ size_t nnclr_tiled_plan_weights(tiled_plan *plan) {
     const bool plain = plan->kernels->plain;
     const tiled x = tiled_shape(plan->kernels, plan->base.in);
     const tiled dy = tiled_shape(plan->kernels, plan->base.out);
-    plan->gradients = (size_t)x.blocks * (size_t)dy.blocks * (size_t)plan->steps * SQUARE;
+    plan->gradients = (size_t)x.blocks * (size_t)dy.blocks * (size_t)plan->steps * plan->square;
     bool large = plan->gradients > PART_BYTES / sizeof(float);
     plan->whole = large && !(plain && conv->kernel == 1);
     plan->group = large && !plan->whole ? GROUP : INT_MAX;
@@ -98,7 +98,8 @@ size_t nnclr_tiled_plan_weights(tiled_plan *plan) {
         size_t spots = (size_t)plan->chunk_rows * width;
         plan->terms = larger(plan->terms, spots);
         if (!x_in_place(plan)) /* if rows are folded, more than forward folds */
-            scratch = (size_t)plan->ring * (size_t)plan->row_tiles * x.spot;
+            scratch =
+                (size_t)plan->ring * (size_t)(plan->row_tiles * x.blocks) * tiled_row_bytes(plan);
         if (!plain)
             scratch += spots * dy.spot;
         shared = (size_t)nnclr_tiled_weight_parts(plan, dy.shape).count * plan->gradients *
@@ -126,7 +127,7 @@ typedef struct weights_call {
 
 static float *dw_tile(const weights_call *call, int part, int input, int output, int tap) {
     size_t at = (size_t)((input * call->dy.blocks + output) * call->plan->steps + tap);
-    return call->sums + (size_t)part * call->plan->gradients + at * SQUARE;
+    return call->sums + (size_t)part * call->plan->gradients + at * call->plan->square;
 }
 
 /* Pictures in a block, counted over all groups. */
@@ -135,12 +136,16 @@ static int pictures_of(const weights_call *call, size_t block) {
     return tiled_within(x->shape.n, x->pictures, (int)(block % (size_t)x->picture_blocks));
 }
 
-/* All channels of one spot, block after block `step` bytes apart. */
+/* All channels of one spot, block after block `step` bytes apart; NULL: as they are. */
 static void rearrange(void (*kernel)(const void *, void *), const tiled *t, size_t spot,
                       unsigned char *to, size_t step) {
     const unsigned char *from = tiled_at(t, spot);
-    for (int i = 0; i < t->blocks; i++)
-        kernel(from + (size_t)i * t->tile, to + (size_t)i * step);
+    for (int i = 0; i < t->blocks; i++) {
+        if (kernel)
+            kernel(from + (size_t)i * t->tile, to + (size_t)i * step);
+        else
+            memcpy(to + (size_t)i * step, from + (size_t)i * t->tile, t->tile);
+    }
 }
 
 /* ---- small dW: parts ---- */
@@ -236,18 +241,20 @@ static void sum_chunk(const weights_call *call, const part *p, const chunk *c) {
         int count = chunk_terms(call, p, c, tap);
         for (int input = p->input; count > 0 && input < p->last_input; input++)
             for (int output = p->output; output < p->last_output; output++) {
-                const tile_product product = {.terms = p->terms,
-                                              .count = count,
-                                              .chunks = 1,
-                                              .a = p->x + (size_t)input * p->x_step,
-                                              .b = p->dy + (size_t)output * p->dy_step,
-                                              .rows =
-                                                  tiled_within(plan->row_channels, BLOCK, input),
-                                              .columns = tiled_channels(&call->dy, output),
-                                              .depth = pictures_of(call, p->block),
-                                              .sums = dw_tile(call, p->index, input, output, tap),
-                                              .add = true,
-                                              .turned = true};
+                const tile_product product = {
+                    .terms = p->terms,
+                    .count = count,
+                    .chunks = 1,
+                    .a = p->x + (size_t)input * p->x_step,
+                    .b = p->dy + (size_t)output * p->dy_step,
+                    .rows = tiled_within(plan->row_channels, plan->row_stride, input),
+                    .columns = tiled_channels(&call->dy, output),
+                    .depth = pictures_of(call, p->block),
+                    .a_stride = plan->row_stride,
+                    .b_stride = plan->out_stride,
+                    .sums = dw_tile(call, p->index, input, output, tap),
+                    .add = true,
+                    .turned = true};
                 call->kernels->multiply(&product);
             }
     }
@@ -287,8 +294,8 @@ static void sum_part(void *context, int task, int worker) {
     int groups = groups_of(plan, x->blocks) * output_groups, group = task % groups;
     part p = {.terms = (tile_term *)tiled_scratch(plan, call->workspace, worker),
               .x = tiled_scratch_tiles(plan, call->workspace, worker),
-              .x_step = (size_t)plan->ring * (size_t)plan->row_tiles * x->tile,
-              .x_tile = x->tile,
+              .x_step = (size_t)(plan->ring * plan->row_tiles) * tiled_row_bytes(plan),
+              .x_tile = tiled_row_bytes(plan),
               .dy_step = (size_t)(plan->chunk_rows * dy->shape.w) * dy->tile,
               .dy_tile = dy->tile,
               .block = SIZE_MAX,
@@ -308,7 +315,7 @@ static void sum_part(void *context, int task, int worker) {
     }
     for (int input = p.input; input < p.last_input; input++)
         memset(dw_tile(call, p.index, input, p.output, 0), 0,
-               (size_t)((p.last_output - p.output) * plan->steps) * SQUARE * sizeof(float));
+               (size_t)((p.last_output - p.output) * plan->steps) * plan->square * sizeof(float));
     size_t row = piece_begin(&call->parts, p.index), end = piece_end(&call->parts, p.index);
     call->kernels->begin();
     while (row < end) {
@@ -395,6 +402,8 @@ static void sum_tiles(void *context, int task, int worker) {
                                                       (size_t)dy->shape.w * dy->tile,
                             .rows = tiled_channels(x, input),
                             .columns = tiled_channels(dy, output),
+                            .a_stride = x->stride,
+                            .b_stride = dy->stride,
                             .turned = true};
     call->kernels->begin();
     const int rows = call->blocks * dy->shape.h, step = close_rows(call);
@@ -442,16 +451,17 @@ static void fold_tiles(void *context, int task, int worker) {
         float *tile = dw_tile(call, 0, input, output, step);
         for (int other = 1; other < call->parts.count; other++) {
             const float *more = dw_tile(call, other, input, output, step);
-            for (int i = 0; i < SQUARE; i++)
+            for (size_t i = 0; i < plan->square; i++)
                 tile[i] += more[i];
         }
-        for (int i = 0; i < tiled_within(plan->row_channels, BLOCK, input); i++) {
-            size_t c = (size_t)(input * BLOCK + i % conv->ci);
+        for (int i = 0; i < tiled_within(plan->row_channels, plan->row_stride, input); i++) {
+            size_t c = (size_t)(input * plan->in_stride + i % conv->ci);
             size_t tap = (size_t)step * folded + (size_t)(i / conv->ci);
-            float *to = call->dweights + ((size_t)(output * BLOCK * conv->ci) + c) * taps + tap;
+            float *to = call->dweights +
+                        ((size_t)(output * plan->out_stride) * (size_t)conv->ci + c) * taps + tap;
             for (int o = 0; o < tiled_channels(&call->dy, output);
                  o++, to += (size_t)conv->ci * taps)
-                *to = (call->add ? *to : 0) + tile[i * BLOCK + o];
+                *to = (call->add ? *to : 0) + tile[i * plan->out_stride + o];
         }
     }
 }
@@ -461,7 +471,6 @@ void nnclr_tiled_conv_backward_weights(nnclr_engine *g, const nnclr_conv_plan *b
                                        void *dweights, bool add, void *workspace) {
     const tiled_plan *plan = (const tiled_plan *)base;
     weights_call call = {.plan = plan,
-                         .kernels = plan->kernels,
                          .x = tiled_tensor(plan->kernels, x),
                          .dy = tiled_tensor(plan->kernels, dy),
                          .sums = tiled_shared(g, plan, workspace),
@@ -469,6 +478,7 @@ void nnclr_tiled_conv_backward_weights(nnclr_engine *g, const nnclr_conv_plan *b
                          .add = add,
                          .workspace = workspace,
                          .parts = {.count = 1}};
+    call.kernels = call.dy.kernels;
     if (plan->whole) {
         sum_whole(g, &call);
     } else {

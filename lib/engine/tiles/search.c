@@ -108,7 +108,7 @@ static void pack_block(nnclr_search *s, int block) {
         for (int i = 0; i < count; i++)
             for (int k = 0; k < depth; k++)
                 values[k * BLOCK + i] = rows[(size_t)i * (size_t)s->d + at + k];
-        p->kernels->pack(values, to);
+        p->kernels->pack(values, SQUARE, to);
     }
 }
 
@@ -173,6 +173,8 @@ static void sift_block(const packed_rows *p, const nnclr_sieve *sieve, const bf1
                             .b = rows,
                             .columns = at_most(BLOCK, sieve->count - first),
                             .depth = tiled_within(sieve->d, BLOCK, p->chunks - 1),
+                            .a_stride = BLOCK,
+                            .b_stride = BLOCK,
                             .sums = products};
     const uint32_t there = product.columns == BLOCK ? UINT32_MAX : (1u << product.columns) - 1;
     for (int q = 0; q < sieve->n; q += BLOCK) {

@@ -103,6 +103,8 @@ bool nnclr_tiled_multiplies(const tile_kernels *kernels) {
                                 .rows = BLOCK,
                                 .columns = BLOCK,
                                 .depth = BLOCK,
+                                .a_stride = BLOCK,
+                                .b_stride = BLOCK,
                                 .sums = got,
                                 .add = add};
         kernels->begin();
@@ -190,7 +192,6 @@ static size_t tensor_bytes(const nnclr_engine *g, nnclr_shape s, nnclr_kind kind
 }
 
 typedef struct upload_call {
-    const tile_kernels *kernels;
     const float *nhwc;
     tiled to;
 } upload_call;
@@ -208,11 +209,10 @@ static void upload_spot(const upload_call *call, int group, size_t spot) {
         memset(values, 0, sizeof values);
         for (int i = 0; i < tiled_pictures(t, spot); i++) {
             size_t row = (first + (size_t)i) * pixels + spot % pixels;
-            memcpy(values + i * t->channels,
-                   call->nhwc + row * (size_t)s.c + (size_t)(k * t->channels),
+            memcpy(values + i * t->stride, call->nhwc + row * (size_t)s.c + (size_t)(k * t->stride),
                    (size_t)channels * sizeof *values);
         }
-        call->kernels->narrow(values, tile);
+        t->kernels->narrow(values, tiled_values(t), tile);
     }
 }
 
@@ -230,7 +230,7 @@ static void upload(nnclr_engine *g, const float *nhwc, const nnclr_tensor *to) {
         CPU(put)(g, to->place, all_reals(to->shape), NNCLR_F32, nhwc);
         return;
     }
-    upload_call call = {tiled_kernels(g), nhwc, tiled_tensor(tiled_kernels(g), to)};
+    upload_call call = {nhwc, tiled_tensor(tiled_kernels(g), to)};
     nnclr_pool_for(g->pool, to->shape.groups * call.to.picture_blocks * to->shape.h, upload_row,
                    &call);
 }
@@ -249,12 +249,12 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
         const size_t first = spot / t.spots * (size_t)s.n + block * (size_t)t.pictures;
         for (int k = 0; k < t.blocks; k++) {
             const unsigned char *tile = tiled_at(&t, spot) + (size_t)k * t.tile;
-            const float *values = tiled_kernels(g)->widen(tile, room);
+            const float *values = t.kernels->widen(tile, tiled_values(&t), room);
             for (int i = 0; i < tiled_pictures(&t, within); i++) {
                 size_t row = (first + (size_t)i) * pixels + spot % pixels;
-                double *to = nhwc + row * (size_t)s.c + (size_t)(k * t.channels);
+                double *to = nhwc + row * (size_t)s.c + (size_t)(k * t.stride);
                 for (int c = 0; c < tiled_channels(&t, k); c++)
-                    to[c] = (double)values[i * t.channels + c];
+                    to[c] = (double)values[i * t.stride + c];
             }
         }
     }

@@ -31,20 +31,37 @@ static inline int tiled_within(int total, int each, int block) {
  * each block of channels, are neighbours. */
 typedef struct tiled {
     nnclr_shape shape;
-    int pictures, channels; /* of a tile */
-    int blocks;             /* of channels */
-    int picture_blocks;     /* of a group */
-    size_t spots;           /* of a group */
-    size_t tile, spot;      /* bytes */
+    int pictures, stride; /* of a tile */
+    int blocks;           /* of channels */
+    int picture_blocks;   /* of a group */
+    size_t spots;         /* of a group */
+    size_t tile, spot;    /* bytes */
     unsigned char *place;
+    const tile_kernels *kernels; /* that work on its tiles */
 } tiled;
 
+/* The stride of tiles of so many channels. */
+static inline int tiled_stride(const tile_kernels *kernels, int channels) {
+    int stride = kernels->least_stride;
+    while (stride < BLOCK && stride < channels)
+        stride *= 2;
+    return stride;
+}
+
+/* Values of a tile. */
+static inline int tiled_values(const tiled *t) {
+    return t->pictures * t->stride;
+}
+
 static inline tiled tiled_shape(const tile_kernels *kernels, nnclr_shape s) {
-    tiled t = {.shape = s, .pictures = kernels->pictures, .channels = BLOCK};
-    t.blocks = tiled_blocks(s.c, t.channels);
+    tiled t = {.shape = s, .pictures = kernels->pictures, .kernels = kernels};
+    t.stride = tiled_stride(kernels, s.c);
+    if (t.stride == 8 && kernels->narrow_kernels)
+        t.kernels = kernels->narrow_kernels;
+    t.blocks = tiled_blocks(s.c, t.stride);
     t.picture_blocks = tiled_blocks(s.n, t.pictures);
     t.spots = (size_t)t.picture_blocks * (size_t)s.h * (size_t)s.w;
-    t.tile = (size_t)t.pictures * (size_t)t.channels * kernels->value_bytes;
+    t.tile = (size_t)tiled_values(&t) * kernels->value_bytes;
     t.spot = (size_t)t.blocks * t.tile;
     return t;
 }
@@ -59,7 +76,7 @@ static inline unsigned char *tiled_at(const tiled *t, size_t spot) {
 }
 /* Channels in a block of them. */
 static inline int tiled_channels(const tiled *t, int block) {
-    return tiled_within(t->shape.c, t->channels, block);
+    return tiled_within(t->shape.c, t->stride, block);
 }
 /* Pictures in the block of a spot of a group. */
 static inline int tiled_pictures(const tiled *t, size_t spot) {

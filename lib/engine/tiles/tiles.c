@@ -50,6 +50,14 @@ const tile_kernels TILES(portable) = {
     .name = "none",
 #endif
     .pictures = PICTURES,
+#if TILES_FLOATS
+    .least_stride = 8,
+#else
+    .least_stride = BLOCK,
+#endif
+#if TILES_FLOATS && TILES_KIND == AVX512
+    .narrow_kernels = &nnclr_tiles_f32_avx2,
+#endif
     .value_bytes = sizeof(element),
     .plain = TILES_FLOATS,
     .begin = begin,
@@ -59,13 +67,13 @@ const tile_kernels TILES(portable) = {
     .widen = widen_tile,
     .narrow = narrow_tile,
     .pack = pack,
+#if !TILES_FLOATS
     .transpose = transpose,
     .pair = pair,
+    .reach = reach,
+#endif
     .slide = slide,
     .normalise = normalise,
     .sum_gradient = sum_gradient,
     .gradient = gradient,
-#if !TILES_FLOATS
-    .reach = reach,
-#endif
 };

@@ -8,7 +8,8 @@
 #include "engine/tiles/kernels/store.h"
 
 static void normalise(const tile_normalise *c, int pictures, int channels) {
-    clear_lanes(c->y, pictures, channels);
+    const int stride = c->stride;
+    clear_lanes(c->y, c->stride, pictures, channels);
     for (int half = 0; half < channels; half += LANES) {
         lanes scale = get(c->main.scale + half), shift = get(c->main.shift + half);
         lanes other_scale = {0}, other_shift = {0};
@@ -16,7 +17,7 @@ static void normalise(const tile_normalise *c, int pictures, int channels) {
             other_scale = get(c->other.scale + half);
             other_shift = get(c->other.shift + half);
         }
-        for (int at = half; at < pictures * BLOCK; at += BLOCK) {
+        for (int at = half; at < pictures * stride; at += stride) {
             lanes y = widen(c->x, at) * scale + shift;
             if (c->residual)
                 y += widen(c->residual, at);
@@ -27,7 +28,7 @@ static void normalise(const tile_normalise *c, int pictures, int channels) {
             narrow_past(c->y, at, y);
         }
     }
-    fill_up(c->y, pictures);
+    fill_up(c->y, c->stride, pictures);
 }
 
 /* With the roundings of `normalise`, so that the mask is that of y, bit for bit. */
@@ -41,12 +42,13 @@ INLINE lanes masked(const tile_gradient *c, int half, int at) {
 }
 
 static void sum_gradient(const tile_gradient *c, int pictures, int channels, float *totals) {
+    const int stride = c->stride;
     for (int half = 0; half < channels; half += LANES) {
         lanes mean = get(c->main.mean + half), other_mean = {0};
         lanes sum = {0}, along = {0}, other = {0};
         if (c->second)
             other_mean = get(c->other.mean + half);
-        for (int at = half; at < pictures * BLOCK; at += BLOCK) {
+        for (int at = half; at < pictures * stride; at += stride) {
             lanes dz = masked(c, half, at);
             sum += dz;
             along += dz * (widen(c->x, at) - mean);
@@ -66,14 +68,15 @@ INLINE void input_gradient(const tile_slope *s, int half, int at, const void *x,
 }
 
 static void gradient(const tile_gradient *c, int pictures, int channels) {
+    const int stride = c->stride;
     if (c->dx != c->dy)
-        clear_lanes(c->dx, pictures, channels);
+        clear_lanes(c->dx, c->stride, pictures, channels);
     if (c->second)
-        clear_lanes(c->second_dx, pictures, channels);
+        clear_lanes(c->second_dx, c->stride, pictures, channels);
     if (c->dresidual && !c->add_residual)
-        clear_lanes(c->dresidual, pictures, channels);
+        clear_lanes(c->dresidual, c->stride, pictures, channels);
     for (int half = 0; half < channels; half += LANES)
-        for (int at = half; at < pictures * BLOCK; at += BLOCK) {
+        for (int at = half; at < pictures * stride; at += stride) {
             lanes dz = masked(c, half, at);
             input_gradient(&c->main, half, at, c->x, dz, c->dx);
             if (c->second)
@@ -81,11 +84,11 @@ static void gradient(const tile_gradient *c, int pictures, int channels) {
             if (c->dresidual)
                 narrow(c->dresidual, at, c->add_residual ? dz + widen(c->dresidual, at) : dz);
         }
-    fill_up(c->dx, pictures);
+    fill_up(c->dx, c->stride, pictures);
     if (c->second)
-        fill_up(c->second_dx, pictures);
+        fill_up(c->second_dx, c->stride, pictures);
     if (c->dresidual)
-        fill_up(c->dresidual, pictures);
+        fill_up(c->dresidual, c->stride, pictures);
 }
 
 #endif

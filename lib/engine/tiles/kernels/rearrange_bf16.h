@@ -53,7 +53,9 @@ static void pair(const void *tile, void *paired) {
     }
 }
 
-static void slide(void *to, const void *from_pixel, int channels, int end) {
+static void slide(void *to, int stride, const void *from_pixel, int pixel_stride, int channels,
+                  int end) {
+    (void)stride, (void)pixel_stride;
     element *tile = to;
     const element *pixel = from_pixel;
     uint16_t order[BLOCK];
@@ -86,7 +88,9 @@ static void pair(const void *tile, void *paired) {
             to[j / 16 * (TILE / 2) + i / 2 * BLOCK + j % 16 * 2 + i % 2] = from[i * BLOCK + j];
 }
 
-static void slide(void *to, const void *from_pixel, int channels, int end) {
+static void slide(void *to, int stride, const void *from_pixel, int pixel_stride, int channels,
+                  int end) {
+    (void)stride, (void)pixel_stride;
     element *tile = to;
     const element *pixel = from_pixel;
     for (int at = 0; at < TILE; at += BLOCK)
@@ -99,22 +103,22 @@ static void slide(void *to, const void *from_pixel, int channels, int end) {
 
 #endif
 
-static const float *widen_tile(const void *tile, float *room) {
+static const float *widen_tile(const void *tile, int count, float *room) {
     const element *from = tile;
-    for (int i = 0; i < TILE; i++)
+    for (int i = 0; i < count; i++)
         room[i] = bf16_to_float(from[i]);
     return room;
 }
 
-static void narrow_tile(const float *values, void *tile) {
+static void narrow_tile(const float *values, int count, void *tile) {
     element *to = tile;
-    for (int i = 0; i < TILE; i++)
+    for (int i = 0; i < count; i++)
         to[i] = bf16_from_float(values[i]);
 }
 
-static void pack(const float *values, void *b) {
+static void pack(const float *values, int count, void *b) {
     element tile[TILE];
-    narrow_tile(values, tile);
+    narrow_tile(values, count, tile);
     pair(tile, b);
 }
 

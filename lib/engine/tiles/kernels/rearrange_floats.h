@@ -6,39 +6,33 @@
 #include "engine/cpu/simd/vectors.h"
 #include "engine/tiles/kernels/lanes.h"
 
-static void transpose(const void *from, void *to) {
-    memcpy(to, from, TILE * sizeof(float));
-}
-
-static void pair(const void *from, void *to) {
-    memcpy(to, from, TILE * sizeof(float));
-}
-
 /* Vectors where they belong, with the lanes of others masked. */
-static void slide(void *to, const void *from, int channels, int end) {
+static void slide(void *to, int stride, const void *from, int pixel_stride, int channels, int end) {
     float *tile = to;
     const float *pixel = from;
     const int moved = end - channels;
-    for (int row = 0; row < TILE; row += BLOCK)
-        for (int at = 0; at < BLOCK; at += NNCLR_SIMD_LANES) {
-            vector v = load_between(tile + row + channels, at, 0, moved);
+    for (int row = 0; row < PICTURES; row++, tile += stride) {
+        for (int at = 0; at < stride; at += NNCLR_SIMD_LANES) {
+            vector v = load_between(tile + channels, at, 0, moved);
             if (pixel)
-                v = either_vector(v, load_between(pixel + row - moved, at, moved, end));
-            store(tile + row + at, v);
+                v = either_vector(v, load_between(pixel - moved, at, moved, end));
+            store(tile + at, v);
         }
+        pixel = pixel ? pixel + pixel_stride : NULL;
+    }
 }
 
-static const float *widen_tile(const void *tile, float *room) {
-    (void)room;
+static const float *widen_tile(const void *tile, int count, float *room) {
+    (void)count, (void)room;
     return tile;
 }
 
-static void narrow_tile(const float *values, void *tile) {
-    memcpy(tile, values, TILE * sizeof(float));
+static void narrow_tile(const float *values, int count, void *tile) {
+    memcpy(tile, values, (size_t)count * sizeof *values);
 }
 
-static void pack(const float *values, void *b) {
-    memcpy(b, values, SQUARE * sizeof(float));
+static void pack(const float *values, int count, void *b) {
+    memcpy(b, values, (size_t)count * sizeof *values);
 }
 
 #endif
