@@ -12,8 +12,9 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "image/view_maker.h"
 
-enum { NNCLR_VIEWS = 2, NNCLR_NEIGHBOURS = 64 /* the most that can be chosen from */ };
+enum { NNCLR_NEIGHBOURS = 64 /* the most that can be chosen from */ };
 
 /* Whose unit vectors. The gradient enters through predictions alone: neither the search nor what it
  * found, nor a projection as such, passes one on. */

@@ -328,7 +328,7 @@ END
     local every before after k log=$PWD/log stopped
     for every in 1 2; do
         NNCLR_INJECT_LOG=$log injected write:9999:EIO nnclr-pretrain -q $TINY --steps 2 -o counted s.tar.zst
-        k=$(grep -n 'metrics.jsonl$' log | head -n 1 | cut -d: -f1)
+        k=$(grep -n 'metrics.jsonl$' log | sed -n '1s/:.*//p')
         rm -r log counted
         before=$(date +%s.%N)
         # It stops itself before it writes the first line, and the time until it goes on is that of
