@@ -86,12 +86,12 @@ check_outcome() {
 
 # ---- each call by itself ----
 
-# One call after the other fails, until there are none left.
-sweep() { # CALLS ERRNO [option...]
-    local calls=$1 errno=$2 k log=$PWD/log
-    shift 2
+# Every STRIDE-th call fails, one after the other, until there are none left.
+sweep() { # STRIDE CALLS ERRNO [option...]
+    local stride=$1 calls=$2 errno=$3 k log=$PWD/log
+    shift 3
     export NNCLR_INJECT_LOG=$log
-    for k in $(seq 200); do
+    for k in $(seq 1 "$stride" 200); do
         rm -f "$log"
         run_with "$calls:$k:$errno" "$@"
         if [ "$(wc -l <"$log")" -lt "$k" ]; then
@@ -113,11 +113,16 @@ sweep() { # CALLS ERRNO [option...]
 }
 
 @test "each single write fails" {
-    sweep write ENOSPC
+    sweep 1 write ENOSPC
 }
 
+@test "every third fsync, close, rename, link and open fails" {
+    sweep 3 fsync,close,rename,link,open EIO --keep 2
+}
+
+# bats test_tags=long
 @test "each single fsync, close, rename, link and open fails" {
-    sweep fsync,close,rename,link,open EIO --keep 2
+    sweep 1 fsync,close,rename,link,open EIO --keep 2
 }
 
 # ---- a disk that stays full, or read-only ----
