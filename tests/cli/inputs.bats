@@ -181,7 +181,6 @@ END
     expect 1 nnclr-prep -q -o x.tar run
     expect_message nnclr-prep "run: is a RUN, not a folder of pictures"
     mkdir void
-    mkdir void
     expect 1 bash -c 'tar -cf - void | nnclr-prep -q -o x.tar -'
     expect_message nnclr-prep "standard input: no files there"
     [ ! -e x.tar ]
