@@ -12,6 +12,7 @@ static const size_t buffer_bytes = (size_t)128 << 20;
 
 __typeof__(cblas_sgemm) *nnclr_sgemm;
 __typeof__(cblas_dgemm) *nnclr_dgemm;
+nnclr_dsyev_function *nnclr_dsyev;
 
 /* What the process has of it. OpenBLAS keeps its buffers to the end of the process, and so does
  * this. */
@@ -46,7 +47,8 @@ static bool load(nnclr_error *e) {
         return nnclr_fail(e, NNCLR_ERROR_IO, "OpenBLAS cannot be loaded: %s", why);
     if (!find("openblas_set_num_threads", &set_threads, e) ||
         !find("blas_memory_alloc", &take_buffer, e) || !find("blas_memory_free", &give_buffer, e) ||
-        !find("cblas_sgemm", &nnclr_sgemm, e) || !find("cblas_dgemm", &nnclr_dgemm, e))
+        !find("dsyev_", &nnclr_dsyev, e) || !find("cblas_sgemm", &nnclr_sgemm, e) ||
+        !find("cblas_dgemm", &nnclr_dgemm, e))
         return false;
     set_threads(1);
     return true;

@@ -280,7 +280,7 @@ static bool measure_rank(sample *s, double *out, nnclr_error *e) {
         trace += s->product[(size_t)i * (size_t)side + (size_t)i];
     if (trace <= nothing * s->n)
         return true;
-    double *values = nnclr_alloc(3 * (size_t)side, sizeof *values, e);
+    double *values = nnclr_alloc((1 + NNCLR_EIGENVALUE_SCRATCH) * (size_t)side, sizeof *values, e);
     bool ok = values && nnclr_symmetric_eigenvalues(s->product, side, values, values + side, e);
     if (ok)
         *out = nnclr_effective_rank(values, side);

@@ -1,5 +1,7 @@
-/* Eigenvalues of a symmetric matrix: Householder reduction to tridiagonal form, then the implicit
- * QL method with Wilkinson's shift (Golub and Van Loan, "Matrix Computations", sec. 8.3). */
+/* Eigenvalues of a symmetric matrix, by LAPACK's dsyev on the calling thread. Equal matrices have
+ * equal eigenvalues for any number of threads; between kinds of CPUs, for which OpenBLAS has
+ * kernels of their own, the last bits differ, as those of the matrices do. So they are for metrics:
+ * nothing that a checkpoint holds comes from them. */
 #ifndef NNCLR_SSL_EIGENVALUES_H
 #define NNCLR_SSL_EIGENVALUES_H
 
@@ -7,8 +9,11 @@
 
 #include "base/error.h"
 
+enum { NNCLR_EIGENVALUE_SCRATCH = 34 };
+
 /* matrix [n][n], row-major: its lower triangle is read, and it is destroyed; values [n], ascending;
- * scratch [2 n]. A matrix that is not finite is a numeric error. */
+ * scratch [n * NNCLR_EIGENVALUE_SCRATCH], with which LAPACK works in blocks. A matrix that is not
+ * finite is a numeric error. */
 bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, double *scratch,
                                  nnclr_error *e);
 

@@ -141,7 +141,9 @@ bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, doub
     static const double nothing = 1e-10;
     int count = s->m < most ? s->m : most, d = s->d, side = count < d ? count : d;
     size_t row_reals = (size_t)count * (size_t)d, matrix_reals = (size_t)side * (size_t)side;
-    double *rows = carve(scratch, (row_reals + matrix_reals + 3 * (size_t)d) * sizeof *rows, e);
+    double *rows = carve(
+        scratch,
+        (row_reals + matrix_reals + (1 + NNCLR_EIGENVALUE_SCRATCH) * (size_t)d) * sizeof *rows, e);
     if (!rows)
         return false;
     double *matrix = rows + row_reals, *values = matrix + matrix_reals;

@@ -12,10 +12,10 @@ static double next(uint64_t *state) {
 }
 
 static void solve(double *matrix, int n, double *values) {
-    static double scratch[2 * MOST];
+    static double scratch[NNCLR_EIGENVALUE_SCRATCH * MOST];
     nnclr_error e = NNCLR_NO_ERROR;
     CHECK(n <= MOST);
-    for (int i = 0; i < 2 * n; i++)
+    for (int i = 0; i < NNCLR_EIGENVALUE_SCRATCH * n; i++)
         scratch[i] = NAN; /* what was there does not matter */
     CHECK_SAYS(nnclr_symmetric_eigenvalues(matrix, n, values, scratch, &e), "%s", e.message);
 }
@@ -105,8 +105,22 @@ static void random_matrices_keep_trace_and_norm(void) {
     }
 }
 
+/* What the allocator gives depends on threads; what comes out of it must not. */
+static void the_same_wherever_it_is_in_memory(void) {
+    enum { N = 100, PLACES = 8, STEP = 2 /* doubles: 16 bytes, as malloc aligns */ };
+    static double room[N * N + PLACES * STEP], first[N], values[N];
+    for (int place = 0; place < PLACES; place++) {
+        double *matrix = room + place * STEP;
+        uint64_t state = 11;
+        for (int i = 0; i < N * N; i++)
+            matrix[i] = next(&state);
+        solve(matrix, N, place == 0 ? first : values);
+        CHECK(place == 0 || memcmp(first, values, sizeof first) == 0);
+    }
+}
+
 static void not_finite(void) {
-    double matrix[4] = {1, 0, NAN, 1}, values[2], scratch[4];
+    double matrix[4] = {1, 0, NAN, 1}, values[2], scratch[2 * NNCLR_EIGENVALUE_SCRATCH];
     nnclr_error e = NNCLR_NO_ERROR;
     CHECK(!nnclr_symmetric_eigenvalues(matrix, 2, values, scratch, &e) &&
           e.code == NNCLR_ERROR_NUMERIC);
@@ -126,6 +140,7 @@ int main(void) {
     RUN(second_differences);
     RUN(a_hidden_spectrum);
     RUN(random_matrices_keep_trace_and_norm);
+    RUN(the_same_wherever_it_is_in_memory);
     RUN(not_finite);
     RUN(effective_rank);
     return check_done();
