@@ -3,7 +3,7 @@
 #include "tests/unit/batchnorm_problem.h"
 
 static void agrees_with_the_formulas(void) {
-    const nnclr_shape shapes[] = {{2, 3, 4, 5, 7},    {1, 2, 3, 3, 16},  {3, 4, 2, 2, 33},
+    const nnclr_shape shapes[] = {{2, 3, 4, 5, 7},    {1, 2, 3, 3, 16},  {3, 20, 2, 2, 33},
                                   {2, 9, 1, 1, 1030}, {1, 40, 9, 7, 1},  {2, 6, 16, 15, 20},
                                   {1, 2, 1, 1, 513},  {2, 3, 11, 1, 300}};
     for (int i = 0; i < 48; i++) {

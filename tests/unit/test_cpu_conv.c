@@ -111,8 +111,9 @@ static results compute_with(const char *simd, const problem *p, bool add) {
     return r;
 }
 
-/* Pictures and channels around whole blocks and vectors, rows that are folded, dW in all ways:
- * small, in strips of wide rows; large, of many rows, and of 1 x 1 in groups of blocks. */
+/* Pictures and channels around whole blocks and vectors, rows that are folded, tiles of 8, 16 and
+ * 32 channels under each other, dW in all ways: small, in strips of wide rows; large, of many rows,
+ * and of 1 x 1 in groups of blocks. */
 static const struct {
     nnclr_conv conv;
     nnclr_shape in;
@@ -124,6 +125,9 @@ static const struct {
     {{512, 80, 3, 1, 1}, {1, 9, 4, 4, 512}},   {{1, 1, 3, 3, 1}, {1, 2, 13, 1, 1}},
     {{40, 33, 2, 1, 1}, {1, 2, 3, 300, 40}},   {{64, 64, 3, 1, 1}, {2, 20, 24, 56, 64}},
     {{520, 680, 1, 1, 0}, {1, 17, 7, 9, 520}}, {{200, 180, 3, 2, 1}, {2, 33, 18, 22, 200}},
+    {{8, 16, 3, 2, 1}, {2, 17, 9, 12, 8}},     {{16, 8, 3, 1, 1}, {1, 33, 6, 5, 16}},
+    {{12, 40, 1, 2, 0}, {1, 16, 10, 10, 12}},  {{70, 7, 3, 1, 1}, {2, 5, 7, 8, 70}},
+    {{3, 8, 3, 1, 1}, {2, 18, 12, 12, 3}},     {{8, 860, 7, 1, 3}, {1, 3, 6, 5, 8}},
 };
 enum { WIDE_CASES = sizeof wide_cases / sizeof wide_cases[0] };
 
