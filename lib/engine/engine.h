@@ -107,7 +107,7 @@ typedef enum nnclr_lars {
     NNCLR_LARS_SOLO
 } nnclr_lars;
 
-typedef struct nnclr_update {
+typedef struct nnclr_update_call {
     nnclr_optimizer optimizer;
     nnclr_lars lars;
     double lr, momentum, weight_decay, trust;
@@ -116,11 +116,11 @@ typedef struct nnclr_update {
     size_t segment_count;
     void *weights, *velocity; /* reals, updated */
     const void *gradients;
-} nnclr_update;
+} nnclr_update_call;
 
 /* A softmax cross-entropy over the rows of a similarity matrix, the target of row i being column
  * i + target. */
-typedef struct nnclr_cross_entropy {
+typedef struct nnclr_cross_entropy_call {
     void *logits; /* reals [rows][columns]; becomes its own gradient */
     int rows, columns, target;
     int skip;      /* column i + skip is left out of row i (its own row); INT_MIN: none */
@@ -128,22 +128,7 @@ typedef struct nnclr_cross_entropy {
     void *loss;    /* reals [1]: weight * mean loss is added */
     void *correct; /* reals [1]: count of rows whose largest logit is the target's is added (the
                       first of equals wins); NULL: not wanted */
-} nnclr_cross_entropy;
-
-/* Which rows have a large product with which query. For each of n queries `take` is told of every
- * one of `count` rows whose dot product with it is not below floor[query], and perhaps of more. A
- * product is within d roundings of the engine's of |query| |row|. `take` may raise floor[query]. It
- * is called from any worker, for one query by one at a time, its rows rising, with at most
- * NNCLR_SIEVE_MOST of them. */
-enum { NNCLR_SIEVE_MOST = 64 };
-typedef struct nnclr_sieve {
-    const void *queries, *rows; /* reals [n][d] and [count][d] */
-    int n, count, d;
-    const double *floor; /* host [n] */
-    void (*take)(void *context, int query, const int32_t *rows, const double *products, int hits);
-    void *context;
-    void *workspace; /* sift_bytes */
-} nnclr_sieve;
+} nnclr_cross_entropy_call;
 
 /* Which rows of a support set are not candidates of a query: those with its number. Host. */
 typedef struct nnclr_exclusion {
@@ -226,15 +211,11 @@ typedef struct nnclr_engine_table {
     /* C = alpha op(A) op(B) + beta C, row-major reals; op(A) is m x k, op(B) k x n; dense rows. */
     void (*gemm)(nnclr_engine *g, bool transpose_a, bool transpose_b, int m, int n, int k,
                  double alpha, const void *a, const void *b, double beta, void *c);
-    void (*cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy *call);
-    /* y[i] = table[picks[i * stride]] for rows of d reals; a pick of -1 gives zeros. */
-    void (*gather)(nnclr_engine *g, const void *table, int d, const void *picks, int stride, int n,
-                   void *y);
+    void (*cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy_call *call);
+    /* y[i] = table[picks[i]] for rows of d reals; a pick of -1 gives zeros. */
+    void (*gather)(nnclr_engine *g, const void *table, int d, const void *picks, int n, void *y);
     /* *out (one real) = squared L2 norm of `count` reals. */
     void (*squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out);
-
-    size_t (*sift_bytes)(const nnclr_engine *g, int d);
-    void (*sift)(nnclr_engine *g, const nnclr_sieve *sieve); /* complete when it returns */
 
     /* ---- support set ---- */
     /* m rows of d; rows are unit vectors or zeros (the caller's care). */
@@ -250,10 +231,12 @@ typedef struct nnclr_engine_table {
      * the rest is -1 and 0. */
     void (*search_nearest)(nnclr_engine *g, nnclr_search *search, const void *queries, int n, int k,
                            const nnclr_exclusion *exclude, void *picks, void *scores);
+    /* Picks to the host, if somebody looks at them; and the host's own choice back. */
     void (*get_picks)(nnclr_engine *g, const void *picks, size_t count, int32_t *host);
+    void (*put_picks)(nnclr_engine *g, void *picks, size_t count, const int32_t *host);
 
     /* ---- optimiser ---- */
-    void (*update)(nnclr_engine *g, const nnclr_update *update);
+    void (*update)(nnclr_engine *g, const nnclr_update_call *call);
 } nnclr_engine_table;
 
 struct nnclr_engine {

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/numbers.h"
+#include "engine/sift.h"
 #include "eval/row_space.h"
 
 enum {
@@ -16,19 +17,19 @@ enum {
         1 << 30 /* numbers multiplied in one call of the sieve: about a tenth of a second */
 };
 
-/* Rows of a set that are compared: their places and, in engine memory, their sketches. */
+/* Rows of a set that are compared: their places and their sketches. */
 typedef struct side {
     const nnclr_row_set *set;
     int64_t *list; /* [count]: rows of the set, rising */
     int64_t count;
     nnclr_row_place *place; /* [count] */
-    void *sketches;         /* reals [count][width] */
+    float *sketches;        /* [count][width] */
     size_t sketch_bytes;
 } side;
 
 typedef struct join join;
 struct join {
-    nnclr_engine *engine;
+    nnclr_pool *pool;
     const nnclr_near_options *options;
     nnclr_row_space space;
     int width, block, mirror;
@@ -41,7 +42,7 @@ struct join {
     int queries;
     float *query_rows; /* [2 block][d] */
     void *query_arena; /* the sieve's workspace, then sketches [2 block][width] */
-    void *query_sketches;
+    float *query_sketches;
     size_t query_bytes;
     double *floor;                   /* [block] */
     nnclr_row_place *mirrored_place; /* [block]: scratch; they equal those of the rows */
@@ -52,8 +53,7 @@ struct join {
     int sieved;    /* queries before those of this call of the sieve */
     bool in_block; /* the rows are the queries */
 
-    float *scratch; /* [workers][d], then sketches of a block on the host */
-    float *host;    /* [block][width] */
+    float *scratch; /* [workers][d] */
     int *bad;       /* [tasks] */
 
     /* What to do with a pair that is near. */
@@ -81,9 +81,9 @@ static bool list_rows(side *s, const nnclr_row_set *set, const bool *candidate, 
     return s->place != NULL;
 }
 
-static void side_free(join *j, side *s) {
+static void side_free(side *s) {
     if (s->sketches)
-        j->engine->table->arena_free(j->engine, s->sketches, s->sketch_bytes);
+        nnclr_block_free(s->sketches, s->sketch_bytes);
     nnclr_free(s->place);
     nnclr_free(s->list);
 }
@@ -130,7 +130,7 @@ static int sketch_rows(const join *j, const float *rows, int64_t count, nnclr_ro
     sketching s = {
         .j = j, .rows = rows, .place = place, .sketches = sketches, .count = count, .bad = j->bad};
     const int tasks = (int)nnclr_pieces(count, TASK_ROWS);
-    nnclr_pool_for(j->engine->pool, tasks, sketch_task, &s);
+    nnclr_pool_for(j->pool, tasks, sketch_task, &s);
     for (int i = 0; i < tasks; i++)
         if (j->bad[i] >= 0)
             return j->bad[i];
@@ -139,11 +139,11 @@ static int sketch_rows(const join *j, const float *rows, int64_t count, nnclr_ro
 
 static bool sketch_side(join *j, side *s, nnclr_error *e) {
     const size_t width = (size_t)j->width;
-    if (!nnclr_size_mul((size_t)s->count * width, nnclr_real_bytes(j->engine), &s->sketch_bytes))
+    if (!nnclr_size_mul((size_t)s->count * width, sizeof *s->sketches, &s->sketch_bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld rows are too many", (long long)s->count);
     if (s->count == 0)
         return true;
-    s->sketches = j->engine->table->arena_create(j->engine, s->sketch_bytes, e);
+    s->sketches = nnclr_block_alloc(s->sketch_bytes, e);
     if (!s->sketches)
         return false;
     for (int64_t first = 0; first < s->count; first += j->block) {
@@ -151,13 +151,11 @@ static bool sketch_side(join *j, side *s, nnclr_error *e) {
         if (!nnclr_progress_tell(j->options->progress, "rows sketched", first, s->count, NULL, e) ||
             !read_rows(s, first, count, j->rows, e))
             return false;
-        const int bad = sketch_rows(j, j->rows, count, s->place + first, j->host);
+        const int bad =
+            sketch_rows(j, j->rows, count, s->place + first, s->sketches + (size_t)first * width);
         if (bad >= 0)
             return nnclr_fail(e, NNCLR_ERROR_INPUT, "row %lld holds a number that is not finite",
                               (long long)s->list[first + bad]);
-        j->engine->table->put(j->engine,
-                              nnclr_real_at(j->engine, s->sketches, (size_t)first * width),
-                              (size_t)count * width, NNCLR_F32, j->host);
     }
     return true;
 }
@@ -195,13 +193,13 @@ static void take(void *context, int in_call, const int32_t *rows, const double *
     }
 }
 
-static void *query_sketch(const join *j, size_t query) {
-    return nnclr_real_at(j->engine, j->query_sketches, query * (size_t)j->width);
+static float *query_sketch(const join *j, size_t query) {
+    return j->query_sketches + query * (size_t)j->width;
 }
 
 /* Compares all queries with `count` rows whose sketches are at `sketches`: first the rows as they
  * are, then the mirrored ones, so that one worker at a time is busy with a query. */
-static bool compare(join *j, const void *sketches, int64_t count, nnclr_error *e) {
+static bool compare(join *j, const float *sketches, int64_t count, nnclr_error *e) {
     const int64_t fit = count ? CALL_PRODUCTS / (count * j->width) : 1;
     const int most = (int)nnclr_clamp(fit, TASK_ROWS, j->block);
     for (int turned = 0; turned <= (j->mirror > 0) && count > 0; turned++)
@@ -216,12 +214,12 @@ static bool compare(join *j, const void *sketches, int64_t count, nnclr_error *e
                                        .take = take,
                                        .context = j,
                                        .workspace = j->query_arena};
-            j->engine->table->sift(j->engine, &sieve);
+            nnclr_sift(j->pool, NNCLR_F32, &sieve);
             if (!nnclr_progress_tell(j->options->progress, "pairs", (int64_t)j->pairs_done,
                                      (int64_t)j->pairs, NULL, e))
                 return false;
         }
-    return j->engine->table->sync(j->engine, e);
+    return true;
 }
 
 static void mirror_row(const float *row, int side_length, float *out) {
@@ -235,12 +233,10 @@ static void mirror_row(const float *row, int side_length, float *out) {
 /* The queries' rows are in place: fetches their sketches, and makes those of the mirrored ones. */
 static void ready_queries(join *j) {
     const size_t d = (size_t)j->space.d, count = (size_t)j->queries;
-    const nnclr_engine_table *table = j->engine->table;
+    const size_t width = (size_t)j->width;
     for (size_t i = 0; i < count; i++) {
-        const void *sketch =
-            nnclr_real_at(j->engine, j->from->sketches, (size_t)j->query[i] * (size_t)j->width);
-        table->copy(j->engine, query_sketch(j, i), sketch,
-                    (size_t)j->width * nnclr_real_bytes(j->engine));
+        memcpy(query_sketch(j, i), j->from->sketches + (size_t)j->query[i] * width,
+               width * sizeof *j->query_sketches);
         j->floor[i] = j->from->place[j->query[i]].length > 0
                           ? j->options->threshold - NNCLR_SKETCH_SLACK
                           : INFINITY;
@@ -249,8 +245,8 @@ static void ready_queries(join *j) {
         return;
     for (size_t i = 0; i < count; i++)
         mirror_row(j->query_rows + i * d, j->mirror, j->query_rows + (count + i) * d);
-    sketch_rows(j, j->query_rows + count * d, j->queries, j->mirrored_place, j->host);
-    table->put(j->engine, query_sketch(j, count), count * (size_t)j->width, NNCLR_F32, j->host);
+    sketch_rows(j, j->query_rows + count * d, j->queries, j->mirrored_place,
+                query_sketch(j, count));
 }
 
 /* Compares the queries with the bank from `start` on; each of its rows counts as `weight` pairs of
@@ -259,8 +255,7 @@ static bool compare_bank(join *j, int64_t start, uint64_t weight, nnclr_error *e
     j->in_block = false;
     for (j->first = start; j->first < j->bank.count && j->queries > 0; j->first += j->block) {
         const int64_t left = j->bank.count - j->first, count = nnclr_min(left, j->block);
-        const void *sketches =
-            nnclr_real_at(j->engine, j->bank.sketches, (size_t)j->first * (size_t)j->width);
+        const float *sketches = j->bank.sketches + j->first * j->width;
         if (!read_rows(&j->bank, j->first, count, j->rows, e) || !compare(j, sketches, count, e))
             return false;
         j->pairs_done += (uint64_t)count * weight;
@@ -405,7 +400,7 @@ static bool join_open(join *j, nnclr_engine *engine, const nnclr_row_set *bank,
                       const bool *candidate, int64_t most_rows, const nnclr_near_options *options,
                       nnclr_error *e) {
     const size_t d = (size_t)bank->rows.d;
-    *j = (join){.engine = engine,
+    *j = (join){.pool = engine->pool,
                 .options = options,
                 .mirror = bank->pixels,
                 .block = block_rows(options, most_rows, bank->rows.d)};
@@ -421,29 +416,27 @@ static bool join_open(join *j, nnclr_engine *engine, const nnclr_row_set *bank,
     j->mirrored_place = nnclr_alloc(block, sizeof *j->mirrored_place, e);
     j->rows = nnclr_alloc(block, d * sizeof *j->rows, e);
     j->scratch = nnclr_alloc(workers, d * sizeof *j->scratch, e);
-    j->host = nnclr_alloc(block, width * sizeof *j->host, e);
     j->bad = nnclr_alloc(block / TASK_ROWS + 1, sizeof *j->bad, e);
     if (!j->query || !j->query_rows || !j->floor || !j->mirrored_place || !j->rows || !j->scratch ||
-        !j->host || !j->bad)
+        !j->bad)
         return false;
-    const size_t workspace = engine->table->sift_bytes(engine, j->width);
-    j->query_bytes = workspace + 2 * block * width * nnclr_real_bytes(engine);
-    j->query_arena = engine->table->arena_create(engine, j->query_bytes, e);
+    const size_t workspace = nnclr_sift_bytes(j->pool, NNCLR_F32, j->width);
+    j->query_bytes = workspace + 2 * block * width * sizeof *j->query_sketches;
+    j->query_arena = nnclr_block_alloc(j->query_bytes, e);
     if (!j->query_arena)
         return false;
-    j->query_sketches = (unsigned char *)j->query_arena + workspace;
+    j->query_sketches = (float *)((unsigned char *)j->query_arena + workspace);
     return list_rows(&j->bank, bank, candidate, e) && sketch_side(j, &j->bank, e);
 }
 
 static void join_close(join *j) {
-    side_free(j, &j->asking);
-    side_free(j, &j->bank);
+    side_free(&j->asking);
+    side_free(&j->bank);
     if (j->query_arena)
-        j->engine->table->arena_free(j->engine, j->query_arena, j->query_bytes);
+        nnclr_block_free(j->query_arena, j->query_bytes);
     nnclr_free(j->leader);
     nnclr_free(j->near);
     nnclr_free(j->bad);
-    nnclr_free(j->host);
     nnclr_free(j->scratch);
     nnclr_free(j->rows);
     nnclr_free(j->mirrored_place);

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/numbers.h"
 #include "base/wide.h"
+#include "engine/sift.h"
 
 enum {
     BANK_BYTES = 64 << 20,  /* of one block of bank rows */
@@ -26,7 +27,7 @@ static const uint32_t measured = UINT32_MAX;
 static const int64_t CALL_PRODUCTS = INT64_C(1) << 34;
 
 typedef struct search {
-    nnclr_engine *engine;
+    nnclr_pool *pool;
     const nnclr_nearest_options *options;
     int64_t bank_n;
     int d, k;
@@ -41,7 +42,8 @@ typedef struct search {
     int piece;            /* rows that are prepared together */
     void *arena;          /* unit rows of the bank block and of all queries, and the workspace */
     size_t arena_bytes;
-    void *bank_unit, *query_unit, *workspace;
+    float *bank_unit, *query_unit;
+    void *workspace;
 
     nnclr_neighbour *best; /* [n][k]: a heap of the best so far, the worst on top */
     int *held;             /* [n]: its size */
@@ -263,7 +265,7 @@ static void sort_task(void *context, int task, int worker) {
 /* Over the first `count` queries or rows. */
 static void for_rows(search *s, int64_t count, nnclr_task task) {
     s->count = (int)count;
-    nnclr_pool_for(s->engine->pool, (int)nnclr_pieces(count, TASK_ROWS), task, s);
+    nnclr_pool_for(s->pool, (int)nnclr_pieces(count, TASK_ROWS), task, s);
 }
 
 static void prepare_task(void *context, int task, int worker) {
@@ -289,10 +291,9 @@ static bool prepare(search *s, const float *rows, int count, double *norm, const
 }
 
 /* Unit rows of the host become rows `first` and on at `place`. */
-static void put_rows(const search *s, int count, void *place, int64_t first) {
+static void put_rows(const search *s, int count, float *place, int64_t first) {
     const size_t d = (size_t)s->d;
-    s->engine->table->put(s->engine, nnclr_real_at(s->engine, place, (size_t)first * d),
-                          (size_t)count * d, NNCLR_F32, s->unit_rows);
+    memcpy(place + (size_t)first * d, s->unit_rows, (size_t)count * d * sizeof *place);
 }
 
 static bool load_queries(search *s, int64_t n, nnclr_error *e) {
@@ -363,8 +364,7 @@ static bool search_bank(search *s, int64_t n, int query_block, int rows, nnclr_e
     query_block = call_queries(s, query_block);
     for (s->query_first = 0; s->query_first < n; s->query_first += query_block) {
         const int64_t left = n - s->query_first;
-        const nnclr_sieve sieve = {.queries = nnclr_real_at(s->engine, s->query_unit,
-                                                            (size_t)s->query_first * (size_t)s->d),
+        const nnclr_sieve sieve = {.queries = s->query_unit + s->query_first * s->d,
                                    .rows = s->bank_unit,
                                    .n = left < query_block ? (int)left : query_block,
                                    .count = s->bank_count,
@@ -373,12 +373,12 @@ static bool search_bank(search *s, int64_t n, int query_block, int rows, nnclr_e
                                    .take = take,
                                    .context = s,
                                    .workspace = s->workspace};
-        s->engine->table->sift(s->engine, &sieve);
+        nnclr_sift(s->pool, NNCLR_F32, &sieve);
         if (!tell(s, n, s->query_first + sieve.n, rows, e))
             return false;
     }
     for_rows(s, n, measure_task);
-    return s->engine->table->sync(s->engine, e);
+    return true;
 }
 
 static int rows_of(size_t bytes, int d) {
@@ -388,10 +388,10 @@ static int rows_of(size_t bytes, int d) {
 
 /* Everything that the search needs. */
 static bool allocate(search *s, int64_t n, int bank_block, nnclr_error *e) {
-    const size_t d = (size_t)s->d, real = nnclr_real_bytes(s->engine), bank = (size_t)bank_block;
+    const size_t d = (size_t)s->d, bank = (size_t)bank_block;
     const size_t piece = (size_t)s->piece;
     const size_t rows = (size_t)n + bank;
-    const size_t workspace = s->engine->table->sift_bytes(s->engine, s->d);
+    const size_t workspace = nnclr_sift_bytes(s->pool, NNCLR_F32, s->d);
     size_t reals;
     s->bank_rows = nnclr_alloc(bank, d * sizeof *s->bank_rows, e);
     s->unit_rows = nnclr_alloc(piece, d * sizeof *s->unit_rows, e);
@@ -406,22 +406,23 @@ static bool allocate(search *s, int64_t n, int bank_block, nnclr_error *e) {
     if (!s->bank_rows || !s->unit_rows || !s->bank_norm || !s->bank_row || !s->bad ||
         !s->query_norm || !s->held || !s->proposals || !s->proposal || !s->floor)
         return false;
-    if (!nnclr_size_mul(rows, d, &reals) || !nnclr_size_mul(reals, real, &s->arena_bytes) ||
+    if (!nnclr_size_mul(rows, d, &reals) ||
+        !nnclr_size_mul(reals, sizeof(float), &s->arena_bytes) ||
         !nnclr_size_add(s->arena_bytes, workspace, &s->arena_bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld queries of %d numbers are too many",
                           (long long)n, s->d);
-    s->arena = s->engine->table->arena_create(s->engine, s->arena_bytes, e);
+    s->arena = nnclr_block_alloc(s->arena_bytes, e);
     if (!s->arena)
         return false;
     s->workspace = s->arena;
-    s->bank_unit = (unsigned char *)s->arena + workspace;
-    s->query_unit = nnclr_real_at(s->engine, s->bank_unit, bank * d);
+    s->bank_unit = (float *)((unsigned char *)s->arena + workspace);
+    s->query_unit = s->bank_unit + bank * d;
     return true;
 }
 
 static void release(search *s) {
     if (s->arena)
-        s->engine->table->arena_free(s->engine, s->arena, s->arena_bytes);
+        nnclr_block_free(s->arena, s->arena_bytes);
     nnclr_free(s->floor);
     nnclr_free(s->proposal);
     nnclr_free(s->proposals);
@@ -442,7 +443,7 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
         options->bank_block ? options->bank_block : rows_of(BANK_BYTES, d), bank->n ? bank->n : 1);
     const int query_block =
         (int)nnclr_min(options->query_block ? options->query_block : MOST_QUERIES, n ? n : 1);
-    search s = {.engine = engine,
+    search s = {.pool = engine->pool,
                 .options = options,
                 .bank_n = bank->n,
                 .d = d,

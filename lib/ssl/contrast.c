@@ -7,7 +7,7 @@ void nnclr_contrast(nnclr_engine *engine, const nnclr_contrast_term *term) {
 
     table->gemm(engine, false, true, n, columns, d, scale, term->rows, term->columns, 0,
                 term->logits);
-    nnclr_cross_entropy call = {
+    nnclr_cross_entropy_call call = {
         .logits = term->logits,
         .rows = n,
         .columns = columns,

@@ -13,7 +13,7 @@ typedef struct nnclr_contrast_term {
     int n, d, column_count;
     const void *rows;    /* reals [n][d] */
     const void *columns; /* reals [column_count][d] */
-    int target, skip;    /* as in nnclr_cross_entropy */
+    int target, skip;    /* as in nnclr_cross_entropy_call */
     double temperature, weight;
     void *logits;           /* scratch, reals [n][column_count] */
     void *loss, *correct;   /* reals [1], added to; correct may be NULL */

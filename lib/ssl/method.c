@@ -229,15 +229,12 @@ static void find_neighbours(nnclr_method *m, const nnclr_method_batch *batch, in
                           m->recipe.exclude_self ? &own : NULL, picks,
                           nnclr_real_at(m->engine, m->block[METHOD_SCORES], first));
     const void *rows = table->search_rows(m->engine, search);
-    if (k == 1) {
-        table->gather(m->engine, rows, d, picks, 1, n, rows_at(m, METHOD_POSITIVES, view * n));
-        return;
+    if (k > 1) {
+        table->get_picks(m->engine, picks, (size_t)n * (size_t)k, m->found + first);
+        choose_neighbours(m, view, batch->step);
+        table->put_picks(m->engine, picks, (size_t)n, m->pick + view * n);
     }
-    table->get_picks(m->engine, picks, (size_t)n * (size_t)k, m->found + first);
-    choose_neighbours(m, view, batch->step);
-    for (int i = 0; i < n; i++)
-        table->gather(m->engine, rows, d, picks + i * k + m->choice[view * n + i], k, 1,
-                      rows_at(m, METHOD_POSITIVES, view * n + i));
+    table->gather(m->engine, rows, d, picks, n, rows_at(m, METHOD_POSITIVES, view * n));
 }
 
 /* ---- one step ---- */

@@ -12,7 +12,7 @@ typedef enum nnclr_method_block {
     METHOD_POSITIVES,  /* reals [views][n][d]: neighbours */
     METHOD_GATHERED,   /* reals [all][d]: columns other than predictions */
     METHOD_LOGITS,     /* reals [n][all], with columns of both views [n][views * all] */
-    METHOD_PICKS,      /* int32 [views][n][neighbours] */
+    METHOD_PICKS,      /* int32 [views][n][neighbours]; each view begins with its chosen n */
     METHOD_SCORES,     /* their cosines, reals likewise */
     METHOD_BLOCKS
 } nnclr_method_block;

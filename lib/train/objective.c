@@ -211,7 +211,7 @@ void nnclr_objective_update(nnclr_objective *o, const nnclr_method_batch *batch)
     const nnclr_segment *segments = nnclr_network_segments(p->net);
     const size_t count = nnclr_network_segment_count(p->net),
                  backbone = count_backbone(segments, count);
-    nnclr_update call = {
+    nnclr_update_call call = {
         .optimizer = config->optimizer,
         .lars = config->lars,
         .lr = nnclr_plan_rate(&o->plan, batch->step - 1),

@@ -155,7 +155,7 @@ static void set_gradient(bench *b, int features) {
 static void bare_step(bench *b) {
     const nnclr_config *c = &b->config;
     const int features = nnclr_network_find(b->net, "features");
-    const nnclr_update update = {
+    const nnclr_update_call update = {
         .optimizer = c->optimizer,
         .lars = c->lars,
         .lr = 1e-3,

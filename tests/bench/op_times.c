@@ -116,12 +116,11 @@ static void gemm(nnclr_engine *g, bool transpose_a, bool transpose_b, int m, int
                  double alpha, const void *a, const void *b, double beta, void *c) {
     TIMED(OP_HEADS, gemm(g, transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c));
 }
-static void cross_entropy(nnclr_engine *g, const nnclr_cross_entropy *call) {
+static void cross_entropy(nnclr_engine *g, const nnclr_cross_entropy_call *call) {
     TIMED(OP_HEADS, cross_entropy(g, call));
 }
-static void gather(nnclr_engine *g, const void *table, int d, const void *picks, int stride, int n,
-                   void *y) {
-    TIMED(OP_HEADS, gather(g, table, d, picks, stride, n, y));
+static void gather(nnclr_engine *g, const void *table, int d, const void *picks, int n, void *y) {
+    TIMED(OP_HEADS, gather(g, table, d, picks, n, y));
 }
 static void search_update(nnclr_engine *g, nnclr_search *search, int first, int count,
                           const void *rows) {
@@ -137,7 +136,7 @@ static void search_nearest(nnclr_engine *g, nnclr_search *search, const void *qu
 static void squared_norm(nnclr_engine *g, const void *reals, size_t count, void *out) {
     TIMED(OP_UPDATE, squared_norm(g, reals, count, out));
 }
-static void update(nnclr_engine *g, const nnclr_update *call) {
+static void update(nnclr_engine *g, const nnclr_update_call *call) {
     TIMED(OP_UPDATE, update(g, call));
 }
 static void upload(nnclr_engine *g, const float *nhwc, const nnclr_tensor *to) {

@@ -187,7 +187,7 @@ static inline void compute(run *r) {
 }
 
 static inline void update(run *r) {
-    const nnclr_update call = {
+    const nnclr_update_call call = {
         .optimizer = NNCLR_LARS,
         .lars = r->variant->lars,
         .lr = nnclr_plan_rate(&r->plan, r->step - 1),
@@ -265,7 +265,7 @@ static inline void find_positives(run *r, int view) {
     r->f.t->search_nearest(g, search, value_rows(r, "projection_unit", view), N, 1, NULL, r->found,
                            r->scores);
     r->f.t->get_picks(g, r->found, N, r->picks + view * N);
-    r->f.t->gather(g, r->f.t->search_rows(g, search), D, r->found, 1, N, positives_of(r, view));
+    r->f.t->gather(g, r->f.t->search_rows(g, search), D, r->found, N, positives_of(r, view));
 }
 
 /* Softmax along the rows of NN . p^T, or down its columns: along the rows of p^ . NN^T. */

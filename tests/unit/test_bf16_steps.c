@@ -105,7 +105,7 @@ static void compute_step(step *s, int batch) {
 static void train(step *s, int steps) {
     for (int i = 0; i < steps; i++) {
         compute_step(s, i);
-        const nnclr_update call = {
+        const nnclr_update_call call = {
             .optimizer = NNCLR_LARS,
             .lars = NNCLR_LARS_BYOL,
             .lr = 3.0 * (i < 5 ? (i + 1) / 5.0 : 1),

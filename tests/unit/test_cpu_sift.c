@@ -1,5 +1,6 @@
 /* The sieve against a plain loop: every product that reaches its floor is handed out, in order, and
  * nothing that is clearly below; for kernels of all widths and for matrices. */
+#include "engine/sift.h"
 #include "engine/simd.h"
 #include "tests/unit/engine_fixture.h"
 
@@ -59,7 +60,6 @@ static void run(problem *p, const char *simd, nnclr_precision precision, int thr
     fixture f;
     CHECK(setenv("NNCLR_SIMD", simd, 1) == 0);
     fixture_open(&f, precision, threads);
-    CHECK(unsetenv("NNCLR_SIMD") == 0);
     p->slack = (precision == NNCLR_PRECISION_F64 ? 1e-13 : 1e-6) * p->d;
     const nnclr_sieve sieve = {.queries = fixture_reals(&f, p->queries, (size_t)(p->n * p->d)),
                                .rows = fixture_reals(&f, p->rows, (size_t)(p->count * p->d)),
@@ -69,8 +69,10 @@ static void run(problem *p, const char *simd, nnclr_precision precision, int thr
                                .floor = p->floor,
                                .take = take,
                                .context = p,
-                               .workspace = fixture_alloc(&f, f.t->sift_bytes(&f.g, p->d))};
-    f.t->sift(&f.g, &sieve);
+                               .workspace =
+                                   fixture_alloc(&f, nnclr_sift_bytes(f.pool, f.t->real, p->d))};
+    nnclr_sift(f.pool, f.t->real, &sieve);
+    CHECK(unsetenv("NNCLR_SIMD") == 0);
     fixture_close(&f);
 }
 

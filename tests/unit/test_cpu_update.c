@@ -3,7 +3,7 @@
 #include "tests/unit/engine_fixture.h"
 
 typedef struct state {
-    nnclr_update update;
+    nnclr_update_call update;
     void *weights, *velocity, *gradients;
     size_t count;
 } state;
@@ -16,17 +16,17 @@ static state make_state(fixture *f, nnclr_optimizer optimizer, nnclr_lars lars,
                .velocity = fixture_reals(f, zeros, count),
                .gradients = fixture_reals(f, g, count),
                .count = count};
-    s.update = (nnclr_update){.optimizer = optimizer,
-                              .lars = lars,
-                              .lr = .1,
-                              .momentum = .9,
-                              .weight_decay = .01,
-                              .trust = lars == NNCLR_LARS_SOLO ? .02 : .001,
-                              .segments = segments,
-                              .segment_count = segment_count,
-                              .weights = s.weights,
-                              .velocity = s.velocity,
-                              .gradients = s.gradients};
+    s.update = (nnclr_update_call){.optimizer = optimizer,
+                                   .lars = lars,
+                                   .lr = .1,
+                                   .momentum = .9,
+                                   .weight_decay = .01,
+                                   .trust = lars == NNCLR_LARS_SOLO ? .02 : .001,
+                                   .segments = segments,
+                                   .segment_count = segment_count,
+                                   .weights = s.weights,
+                                   .velocity = s.velocity,
+                                   .gradients = s.gradients};
     free(zeros);
     return s;
 }

@@ -110,7 +110,7 @@ static void contrast_acc_asks_the_opposite_view_alone(void) {
 static const nnclr_engine_table *counted;
 static int softmaxes;
 
-static void count_softmax(nnclr_engine *g, const nnclr_cross_entropy *call) {
+static void count_softmax(nnclr_engine *g, const nnclr_cross_entropy_call *call) {
     softmaxes++;
     counted->cross_entropy(g, call);
 }

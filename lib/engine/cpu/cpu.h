@@ -9,6 +9,7 @@
 #include "base/wide.h"
 #include "engine/blas.h"
 #include "engine/engine.h"
+#include "engine/sift.h"
 
 #if NNCLR_REAL_BITS == 64
 typedef double real;
@@ -93,8 +94,7 @@ static inline void stripe_spread(const stripe *s, real *lanes) {
 /* ---- shared by several files ---- */
 
 typedef struct CPU(state) {
-    double *partials;                /* [MAX_PIECES][3][MAX_LANES] */
-    const struct sift_kernels *sift; /* of the sieve (simd/sift.h); NULL: matrices */
+    double *partials; /* [MAX_PIECES][3][MAX_LANES] */
 } CPU(state);
 
 static inline size_t group_rows(nnclr_shape s) {
@@ -135,11 +135,13 @@ static inline nnclr_shape conv_output(const nnclr_conv *conv, nnclr_shape in) {
 /* Whether a convolution can be planned for pictures of this shape. */
 bool CPU(conv_check)(const nnclr_conv *conv, nnclr_shape in, nnclr_error *e);
 
+/* Kernels of the sieve for this machine; NULL: it works with matrices. */
+const struct sift_kernels *CPU(sift_kernels)(void);
 /* The sieve's queries [first, first + count), on the calling thread, which has `scratch` of
  * sift_reals. */
-size_t CPU(sift_reals)(const nnclr_engine *g, int d);
-void CPU(sift_queries)(const nnclr_engine *g, const nnclr_sieve *sieve, int first, int count,
-                       real *scratch);
+size_t CPU(sift_reals)(const struct sift_kernels *kernels, int d);
+void CPU(sift_queries)(const struct sift_kernels *kernels, const nnclr_sieve *sieve, int first,
+                       int count, real *scratch);
 
 /* ---- entries of the table ---- */
 
@@ -151,6 +153,7 @@ void CPU(copy)(nnclr_engine *g, void *to, const void *from, size_t bytes);
 void CPU(put)(nnclr_engine *g, void *place, size_t count, nnclr_dtype type, const void *host);
 void CPU(get)(nnclr_engine *g, const void *place, size_t count, nnclr_dtype type, void *host);
 void CPU(get_picks)(nnclr_engine *g, const void *picks, size_t count, int32_t *host);
+void CPU(put_picks)(nnclr_engine *g, void *picks, size_t count, const int32_t *host);
 bool CPU(sync)(nnclr_engine *g, nnclr_error *e);
 
 nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
@@ -189,13 +192,9 @@ void CPU(l2norm_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_ten
                          void *norms);
 void CPU(l2norm_backward)(nnclr_engine *g, const nnclr_tensor *y, const void *norms,
                           const nnclr_tensor *dy, const nnclr_tensor *dx, bool add);
-void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy *call);
-void CPU(gather)(nnclr_engine *g, const void *table, int d, const void *picks, int stride, int n,
-                 void *y);
+void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy_call *call);
+void CPU(gather)(nnclr_engine *g, const void *table, int d, const void *picks, int n, void *y);
 void CPU(squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out);
-
-size_t CPU(sift_bytes)(const nnclr_engine *g, int d);
-void CPU(sift)(nnclr_engine *g, const nnclr_sieve *sieve);
 
 nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e);
 void CPU(search_free)(nnclr_engine *g, nnclr_search *search);
@@ -205,6 +204,6 @@ void CPU(search_update)(nnclr_engine *g, nnclr_search *search, int first, int co
 void CPU(search_nearest)(nnclr_engine *g, nnclr_search *search, const void *queries, int n, int k,
                          const nnclr_exclusion *exclude, void *picks, void *scores);
 
-void CPU(update)(nnclr_engine *g, const nnclr_update *update);
+void CPU(update)(nnclr_engine *g, const nnclr_update_call *update);
 
 #endif

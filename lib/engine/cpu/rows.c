@@ -104,13 +104,13 @@ void CPU(l2norm_backward)(nnclr_engine *g, const nnclr_tensor *y, const void *no
 /* ---- softmax cross-entropy ---- */
 
 typedef struct entropy_call {
-    const nnclr_cross_entropy *call;
+    const nnclr_cross_entropy_call *call;
     pieces pieces;
     double loss[MAX_PIECES], correct[MAX_PIECES];
 } entropy_call;
 
 /* Turns a row of logits into its gradient; returns its loss. */
-static double entropy_row(const nnclr_cross_entropy *call, real *row, int target, int skip,
+static double entropy_row(const nnclr_cross_entropy_call *call, real *row, int target, int skip,
                           bool *correct) {
     int columns = call->columns, best = -1;
     for (int j = 0; j < columns; j++)
@@ -134,7 +134,7 @@ static double entropy_row(const nnclr_cross_entropy *call, real *row, int target
 static void entropy_piece(void *context, int piece, int worker) {
     (void)worker;
     entropy_call *all = context;
-    const nnclr_cross_entropy *call = all->call;
+    const nnclr_cross_entropy_call *call = all->call;
     double loss = 0, count = 0;
     size_t end = piece_end(&all->pieces, piece);
     for (size_t i = piece_begin(&all->pieces, piece); i < end; i++) {
@@ -148,7 +148,7 @@ static void entropy_piece(void *context, int piece, int worker) {
     all->correct[piece] = count;
 }
 
-void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy *call) {
+void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy_call *call) {
     entropy_call all = {.call = call,
                         .pieces = cut_rows((size_t)call->rows, (size_t)call->columns)};
     nnclr_pool_for(g->pool, all.pieces.count, entropy_piece, &all);
@@ -169,7 +169,7 @@ typedef struct gather_call {
     const real *table;
     const int32_t *picks;
     real *y;
-    size_t width, stride;
+    size_t width;
     pieces pieces;
 } gather_call;
 
@@ -178,7 +178,7 @@ static void gather_piece(void *context, int piece, int worker) {
     const gather_call *call = context;
     size_t end = piece_end(&call->pieces, piece), bytes = call->width * sizeof(real);
     for (size_t i = piece_begin(&call->pieces, piece); i < end; i++) {
-        int32_t pick = call->picks[i * call->stride];
+        int32_t pick = call->picks[i];
         real *to = call->y + i * call->width;
         if (pick < 0)
             memset(to, 0, bytes);
@@ -187,13 +187,11 @@ static void gather_piece(void *context, int piece, int worker) {
     }
 }
 
-void CPU(gather)(nnclr_engine *g, const void *table, int d, const void *picks, int stride, int n,
-                 void *y) {
+void CPU(gather)(nnclr_engine *g, const void *table, int d, const void *picks, int n, void *y) {
     gather_call call = {.table = table,
                         .picks = picks,
                         .y = y,
                         .width = (size_t)d,
-                        .stride = (size_t)stride,
                         .pieces = cut_rows((size_t)n, (size_t)d)};
     nnclr_pool_for(g->pool, call.pieces.count, gather_piece, &call);
 }

@@ -34,7 +34,9 @@ nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e) 
     size_t row_bytes = (size_t)d * sizeof(real);
     s->rows_bytes = (size_t)s->tiles * (size_t)s->tile_rows * row_bytes;
     s->rows = nnclr_block_alloc(s->rows_bytes, e);
-    s->scratch_bytes = CPU(sift_bytes)(g, d);
+    s->kernels = CPU(sift_kernels)();
+    s->scratch_bytes =
+        (size_t)nnclr_pool_threads(g->pool) * CPU(sift_reals)(s->kernels, d) * sizeof(real);
     s->scratch = s->rows ? nnclr_block_alloc(s->scratch_bytes, e) : NULL;
     if (s->scratch)
         s->best_scores = nnclr_alloc(lists, MOST_PICKS * sizeof(real), e);
@@ -51,8 +53,8 @@ void CPU(search_free)(nnclr_engine *g, nnclr_search *s) {
     (void)g;
     if (!s)
         return;
-    if (s->sieve)
-        s->sieve->free(s);
+    if (s->filter)
+        s->filter->free(s);
     nnclr_free(s->best_picks);
     nnclr_free(s->best_scores);
     if (s->scratch)
@@ -74,8 +76,8 @@ void CPU(search_update)(nnclr_engine *g, nnclr_search *s, int first, int count, 
         return;
     memcpy(s->rows + (size_t)first * (size_t)s->d, rows,
            (size_t)count * (size_t)s->d * sizeof(real));
-    if (s->sieve)
-        s->sieve->update(s, first, count);
+    if (s->filter)
+        s->filter->update(s, first, count);
 }
 
 /* ---- lists of the best, highest first; an equal one comes after those before it ---- */
@@ -183,7 +185,7 @@ static void take(void *context, int query, const int32_t *rows, const double *pr
 typedef struct search_call {
     const nnclr_engine *engine;
     nnclr_search *search;
-    bool own_sieve;
+    bool filters;
     bool parted; /* parts of the rows for all queries; else blocks of the queries, for all rows */
     const real *queries;     /* of this block */
     nnclr_exclusion exclude; /* of this block; NULLs: none */
@@ -216,7 +218,7 @@ static bool set_doubts(const search_call *call, bool own, lists *all) {
     bool finite = true;
     for (int i = 0; i < call->n; i++) {
         list *l = &all->list[i];
-        l->doubt = own ? call->search->sieve->doubt(call->search, l->query)
+        l->doubt = own ? call->search->filter->doubt(call->search, l->query)
                        : doubt(l->query, call->search->d);
         all->floor[i] = floor_of(l);
         finite = finite && isfinite(l->doubt);
@@ -239,8 +241,8 @@ static void search_tiles(const search_call *call, int tile, int end, int worker,
                          .floor = all.floor,
                          .take = take,
                          .context = &all};
-    if (call->own_sieve && set_doubts(call, true, &all)) {
-        const int done = s->sieve->sift(s, &sieve, all.first, &all.scored, worker);
+    if (call->filters && set_doubts(call, true, &all)) {
+        const int done = s->filter->sift(s, &sieve, all.first, &all.scored, worker);
         all.first += done;
         sieve.count -= done;
         sieve.rows = s->rows + (size_t)all.first * (size_t)s->d;
@@ -249,8 +251,8 @@ static void search_tiles(const search_call *call, int tile, int end, int worker,
         return;
     (void)set_doubts(call, false, &all);
     CPU(sift_queries)
-    (call->engine, &sieve, 0, call->n,
-     s->scratch + (size_t)worker * CPU(sift_reals)(call->engine, s->d));
+    (s->kernels, &sieve, 0, call->n,
+     s->scratch + (size_t)worker * CPU(sift_reals)(s->kernels, s->d));
 }
 
 static void raise(_Atomic real *reached, real score) {
@@ -317,7 +319,7 @@ void CPU(search_nearest)(nnclr_engine *g, nnclr_search *s, const void *queries, 
     assert(k >= 1 && k <= MOST_PICKS);
     search_call whole = {.engine = g,
                          .search = s,
-                         .own_sieve = s->sieve && s->sieve->begin(s),
+                         .filters = s->filter && s->filter->begin(s),
                          .queries = queries,
                          .exclude = exclude ? *exclude : (nnclr_exclusion){NULL, NULL},
                          .n = n,

@@ -1,8 +1,10 @@
-/* Which rows have a large product with which query (engine.h, nnclr_sieve): if the CPU has
+/* Which rows have a large product with which query (engine/sift.h): if the CPU has
  * kernels of ours for float, without a matrix of products; otherwise by blocks of one. */
-#include "engine/cpu/cpu.h"
+#include "engine/cpu/sift.h"
 
+#include "engine/cpu/cpu.h"
 #include "engine/cpu/simd/sift.h"
+#include "engine/simd.h"
 
 enum {
     KERNEL_QUERIES = 512,   /* packed at a time, for which rows are packed once, */
@@ -69,11 +71,19 @@ static void sift_by_matrix(const block *b) {
 
 /* ---- by kernels ---- */
 
+/* Those of the width that NNCLR_SIMD stands for. Engines that convolve with it tell what is wrong
+ * with it. */
+const sift_kernels *CPU(sift_kernels)(void) {
 #if HAS_SIMD
-static const sift_kernels *kernels_of(const nnclr_engine *g) {
-    return ((const CPU(state) *)g->state)->sift;
+    nnclr_error wrong = NNCLR_NO_ERROR;
+    nnclr_simd simd;
+    if (nnclr_simd_choose(&simd, &wrong) && simd != NNCLR_SIMD_NONE)
+        return simd == NNCLR_SIMD_AVX512 ? &nnclr_sift_avx512 : &nnclr_sift_avx2;
+#endif
+    return NULL;
 }
 
+#if HAS_SIMD
 static int kernel_queries(int d) {
     const int queries = at_most(KERNEL_QUERIES, KERNEL_REALS / d);
     return queries < SIFT_MOST_QUERIES ? SIFT_MOST_QUERIES
@@ -184,47 +194,47 @@ static void sift_by_kernels(const sift_kernels *kernels, const block *b) {
 /* ---- both ---- */
 
 /* The most queries that go through at once, and the scratch that they need. */
-static int block_queries(const nnclr_engine *g, int d) {
+static int block_queries(const sift_kernels *kernels, int d) {
 #if HAS_SIMD
-    if (kernels_of(g))
+    if (kernels)
         return kernel_queries(d);
 #endif
-    (void)g, (void)d;
+    (void)kernels, (void)d;
     return MATRIX_QUERIES;
 }
 
 /* A multiple of the vectors, as are all parts: a load must not need two cache lines. */
-size_t CPU(sift_reals)(const nnclr_engine *g, int d) {
+size_t CPU(sift_reals)(const sift_kernels *kernels, int d) {
 #if HAS_SIMD
-    if (kernels_of(g))
+    if (kernels)
         return (kernel_reals(d) + 15) / 16 * 16;
 #endif
-    (void)g, (void)d;
+    (void)kernels, (void)d;
     return (size_t)MATRIX_QUERIES * MATRIX_ROWS;
 }
 
-static void sift_block(const nnclr_engine *g, const block *b) {
+static void sift_block(const sift_kernels *kernels, const block *b) {
 #if HAS_SIMD
-    if (kernels_of(g)) {
-        sift_by_kernels(kernels_of(g), b);
+    if (kernels) {
+        sift_by_kernels(kernels, b);
         return;
     }
 #endif
-    (void)g;
+    (void)kernels;
     sift_by_matrix(b);
 }
 
-void CPU(sift_queries)(const nnclr_engine *g, const nnclr_sieve *s, int first, int count,
+void CPU(sift_queries)(const sift_kernels *kernels, const nnclr_sieve *s, int first, int count,
                        real *scratch) {
-    const int most = block_queries(g, s->d);
+    const int most = block_queries(kernels, s->d);
     for (int end = first + count; first < end; first += most) {
         const block b = {.sieve = s, .first = first, .n = at_most(most, end - first), scratch};
-        sift_block(g, &b);
+        sift_block(kernels, &b);
     }
 }
 
 typedef struct sift_call {
-    const nnclr_engine *engine;
+    const sift_kernels *kernels;
     const nnclr_sieve *sieve;
     int queries; /* of a task */
 } sift_call;
@@ -234,20 +244,23 @@ static void sift_task(void *context, int task, int worker) {
     const nnclr_sieve *s = call->sieve;
     const int first = task * call->queries;
     CPU(sift_queries)
-    (call->engine, s, first, at_most(call->queries, s->n - first),
-     (real *)s->workspace + (size_t)worker * CPU(sift_reals)(call->engine, s->d));
+    (call->kernels, s, first, at_most(call->queries, s->n - first),
+     (real *)s->workspace + (size_t)worker * CPU(sift_reals)(call->kernels, s->d));
 }
 
-size_t CPU(sift_bytes)(const nnclr_engine *g, int d) {
-    return (size_t)nnclr_pool_threads(g->pool) * CPU(sift_reals)(g, d) * sizeof(real);
+size_t CPU(sift_bytes)(const nnclr_pool *pool, int d) {
+    return (size_t)nnclr_pool_threads(pool) * CPU(sift_reals)(CPU(sift_kernels)(), d) *
+           sizeof(real);
 }
 
 /* Queries are shared out as they come: what is handed out does not depend on how. */
-void CPU(sift)(nnclr_engine *g, const nnclr_sieve *s) {
-    const int enough = TASKS_A_WORKER * nnclr_pool_threads(g->pool), most = block_queries(g, s->d);
+void CPU(sift)(nnclr_pool *pool, const nnclr_sieve *s) {
+    const sift_kernels *kernels = CPU(sift_kernels)();
+    const int enough = TASKS_A_WORKER * nnclr_pool_threads(pool),
+              most = block_queries(kernels, s->d);
     int each = (s->n + enough - 1) / enough;
     each = (each + SIFT_MOST_QUERIES - 1) / SIFT_MOST_QUERIES * SIFT_MOST_QUERIES;
-    sift_call call = {.engine = g, .sieve = s, .queries = at_most(each, most)};
+    sift_call call = {.kernels = kernels, .sieve = s, .queries = at_most(each, most)};
     if (s->n > 0)
-        nnclr_pool_for(g->pool, (s->n + call.queries - 1) / call.queries, sift_task, &call);
+        nnclr_pool_for(pool, (s->n + call.queries - 1) / call.queries, sift_task, &call);
 }

@@ -4,23 +4,10 @@
 
 #include "base/memory.h"
 #include "engine/cpu/cpu.h"
-#include "engine/cpu/simd/sift.h"
 #include "engine/simd.h"
 
-/* The width that NNCLR_SIMD stands for, in engines of every precision. Those that convolve with it
- * tell what is wrong with it. */
-static const struct sift_kernels *choose_sift(void) {
-#if HAS_SIMD
-    nnclr_error wrong = NNCLR_NO_ERROR;
-    nnclr_simd simd;
-    if (nnclr_simd_choose(&simd, &wrong) && simd != NNCLR_SIMD_NONE)
-        return simd == NNCLR_SIMD_AVX512 ? &nnclr_sift_avx512 : &nnclr_sift_avx2;
-#endif
-    return NULL;
-}
-
 bool CPU(open_state)(const nnclr_engine *g, CPU(state) * state, nnclr_error *e) {
-    *state = (CPU(state)){.sift = choose_sift()};
+    *state = (CPU(state)){0};
     state->partials = nnclr_alloc((size_t)MAX_PIECES * 3 * MAX_LANES, sizeof(double), e);
     return state->partials && nnclr_blas_open(nnclr_pool_threads(g->pool), e);
 }
@@ -128,6 +115,10 @@ void CPU(get_picks)(nnclr_engine *g, const void *picks, size_t count, int32_t *h
     CPU(copy)(g, host, picks, count * sizeof *host);
 }
 
+void CPU(put_picks)(nnclr_engine *g, void *picks, size_t count, const int32_t *host) {
+    CPU(copy)(g, picks, host, count * sizeof *host);
+}
+
 bool CPU(sync)(nnclr_engine *g, nnclr_error *e) {
     (void)g, (void)e;
     return true;
@@ -178,13 +169,12 @@ const nnclr_engine_table nnclr_engine_cpu_f32 = {
     .cross_entropy = CPU(cross_entropy),
     .gather = CPU(gather),
     .squared_norm = CPU(squared_norm),
-    .sift_bytes = CPU(sift_bytes),
-    .sift = CPU(sift),
     .search_create = CPU(search_create),
     .search_free = CPU(search_free),
     .search_rows = CPU(search_rows),
     .search_update = CPU(search_update),
     .search_nearest = CPU(search_nearest),
     .get_picks = CPU(get_picks),
+    .put_picks = CPU(put_picks),
     .update = CPU(update),
 };

@@ -70,14 +70,15 @@ static void step_piece(void *context, int piece, int worker) {
 }
 
 /* A, B: trust |w| / |g + decay w|. */
-static double ratio_of_update(nnclr_engine *g, const nnclr_update *update, segment_call *call) {
+static double ratio_of_update(nnclr_engine *g, const nnclr_update_call *update,
+                              segment_call *call) {
     double of_w, of_u;
     find_norms(g, call, &of_w, &of_u);
     return of_w > 0 && of_u > 0 ? update->trust * of_w / of_u : 1;
 }
 
 /* C, D: trust |w| / (|g| + decay |w|), and no decay if a norm is zero. */
-static double ratio_of_sum(nnclr_engine *g, const nnclr_update *update, segment_call *call) {
+static double ratio_of_sum(nnclr_engine *g, const nnclr_update_call *update, segment_call *call) {
     double of_w, of_g, decay = (double)call->decay;
     call->decay = 0;
     find_norms(g, call, &of_w, &of_g);
@@ -90,7 +91,8 @@ static double ratio_of_sum(nnclr_engine *g, const nnclr_update *update, segment_
     return ratio < update->lr ? ratio / update->lr : 1;
 }
 
-static void update_segment(nnclr_engine *g, const nnclr_update *update, const nnclr_segment *s) {
+static void update_segment(nnclr_engine *g, const nnclr_update_call *update,
+                           const nnclr_segment *s) {
     segment_call call = {.w = (real *)update->weights + s->offset,
                          .v = (real *)update->velocity + s->offset,
                          .g = (const real *)update->gradients + s->offset,
@@ -109,7 +111,7 @@ static void update_segment(nnclr_engine *g, const nnclr_update *update, const nn
     nnclr_pool_for(g->pool, call.pieces.count, step_piece, &call);
 }
 
-void CPU(update)(nnclr_engine *g, const nnclr_update *update) {
+void CPU(update)(nnclr_engine *g, const nnclr_update_call *update) {
     for (size_t i = 0; i < update->segment_count; i++)
         update_segment(g, update, &update->segments[i]);
 }

@@ -14,7 +14,7 @@
  *
  * so by Cauchy and Schwarz they are at most |q - q'| |r| + |q'| |r - r'| apart, which are measured,
  * not bounded; the product's float sum adds d roundings of |q'| |r'|. If rows are so alike that
- * many are within that of the best, the reference engine's sieve takes over. */
+ * many are within that of the best, the sieve takes over. */
 #include "engine/cpu/search.h"
 #include "engine/tiles/bf16.h"
 #include "engine/tiles/tiled.h"
@@ -228,14 +228,14 @@ static void free_packed(nnclr_search *s) {
     s->packed = NULL;
 }
 
-static const search_sieve bf16_sieve = {
+static const search_filter bf16_filter = {
     .update = update, .begin = begin, .doubt = doubt, .sift = sift, .free = free_packed};
 
 static bool create_packed(nnclr_engine *g, nnclr_search *s, nnclr_error *e) {
     packed_rows *p = s->packed = nnclr_alloc_zero(1, sizeof *p, e);
     if (!p)
         return false;
-    s->sieve = &bf16_sieve;
+    s->filter = &bf16_filter;
     const size_t blocks = (size_t)tiled_blocks(s->m, BLOCK),
                  workers = (size_t)nnclr_pool_threads(g->pool);
     p->kernels = ((const tiled_state *)g->state)->search;

@@ -282,10 +282,10 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
     .linear_backward_weights = CPU(linear_backward_weights),                                       \
     .l2norm_forward = CPU(l2norm_forward), .l2norm_backward = CPU(l2norm_backward),                \
     .gemm = CPU(gemm), .cross_entropy = CPU(cross_entropy), .gather = CPU(gather),                 \
-    .squared_norm = CPU(squared_norm), .sift_bytes = CPU(sift_bytes), .sift = CPU(sift),           \
-    .search_create = nnclr_tiled_search_create, .search_free = CPU(search_free),                   \
-    .search_rows = CPU(search_rows), .search_update = CPU(search_update),                          \
-    .search_nearest = CPU(search_nearest), .get_picks = CPU(get_picks), .update = CPU(update)
+    .squared_norm = CPU(squared_norm), .search_create = nnclr_tiled_search_create,                 \
+    .search_free = CPU(search_free), .search_rows = CPU(search_rows),                              \
+    .search_update = CPU(search_update), .search_nearest = CPU(search_nearest),                    \
+    .get_picks = CPU(get_picks), .put_picks = CPU(put_picks), .update = CPU(update)
 
 const nnclr_engine_table nnclr_engine_cpu_tiles = {
     .name = "cpu", .precision = "f32", .open = open_floats, ENTRIES};
