@@ -110,17 +110,19 @@ static inline results reference(const problem *p) {
     for (int k = 0; k < branches && p->add_parameters; k++)
         for (size_t i = 0; i < c; i++)
             r.dgamma[k][i] = p->old_dgamma[i], r.dbeta[k][i] = p->old_dbeta[i];
-    for (size_t at = 0; at < count; at++) {
-        int group = (int)(at / (rows * c));
-        for (int k = 0; k < branches; k++) {
-            size_t i = at % c;
-            moments m = channel_moments(p, k, group, i);
+    for (size_t sample = 0; sample < (size_t)(p->shape.groups * branches) * c; sample++) {
+        int group = (int)(sample / c) % p->shape.groups, k = (int)(sample / c) / p->shape.groups;
+        size_t i = sample % c, first = (size_t)group * rows * c + i;
+        moments m = channel_moments(p, k, group, i);
+        for (size_t at = first; at < first + rows * c; at += c) {
             r.y[at] +=
                 (p->x[k][at] - m.mean) / sqrt(m.variance + 1e-5) * p->gamma[k][i] + p->beta[k][i];
             r.evaluated[at] +=
                 (p->x[k][at] - p->mean[k][i]) / sqrt(p->var[k][i] + 1e-5) * p->gamma[k][i] +
                 p->beta[k][i];
         }
+    }
+    for (size_t at = 0; at < count; at++) {
         if (p->rest == RESIDUAL)
             r.y[at] += p->residual[at], r.evaluated[at] += p->residual[at];
         r.y[at] = rectified(r.y[at], p->relu);
