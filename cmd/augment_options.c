@@ -3,14 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cmd/option_table.h"
-
-int option_find(const char *const *names, const char *name) {
-    for (int i = 0; name && names[i]; i++)
-        if (strcmp(names[i], name) == 0)
-            return i;
-    return -1;
-}
+#include "cmd/shared_options.h"
 
 static bool parse_augment(const char *text, void *target, nnclr_error *e) {
     (void)target; /* applied before parsing, so that single strengths change it in any order */
@@ -18,18 +11,12 @@ static bool parse_augment(const char *text, void *target, nnclr_error *e) {
            nnclr_fail(e, NNCLR_ERROR_USAGE, "needs byol, simclr, crop or none, not \"%s\"", text);
 }
 
-static void show_nothing(const void *target, char *text, size_t size) {
-    (void)target;
-    if (size)
-        text[0] = '\0';
-}
-
 void augment_options(nnclr_augment *augment, int64_t *size, nnclr_option table[AUGMENT_OPTIONS]) {
     const nnclr_option first[] = {
         INTEGER("size", size, "N", "views are N x N pixels", 8, 4096),
         CUSTOM("augment", NULL, "byol|simclr|crop|none",
                "ready-made augmentation, which the single strengths below change", parse_augment,
-               show_nothing),
+               option_show_nothing),
     };
     size_t count = sizeof first / sizeof *first;
     memcpy(table, first, sizeof first);

@@ -23,9 +23,6 @@ void view_options(view_choices *choices, nnclr_option table[VIEW_OPTIONS]);
 /* Changes what is given. */
 void view_apply(const view_choices *choices, const nnclr_cli *cli, nnclr_config *config);
 
-/* Index of a name in a NULL-terminated list; -1: not there, or NULL. */
-int option_find(const char *const *names, const char *name);
-
 /* The configuration given by --preset, --size and --augment, which each bring several defaults:
  * --help then shows these, and single options override them wherever they stand on the command
  * line. */

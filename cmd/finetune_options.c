@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "cmd/augment_options.h"
-#include "cmd/option_table.h"
-#include "cmd/prefix_option.h"
+#include "cmd/shared_options.h"
 
 finetune_settings finetune_defaults(const nnclr_command_line *line) {
     static const double few = 0.05; /* labels: between the published 1 % and 10 % */

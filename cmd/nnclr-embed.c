@@ -4,10 +4,8 @@
 
 #include "cmd/augment_options.h"
 #include "cmd/cli.h"
-#include "cmd/engine_options.h"
-#include "cmd/option_table.h"
 #include "cmd/pictures.h"
-#include "cmd/prefix_option.h"
+#include "cmd/shared_options.h"
 #include "eval/embed.h"
 #include "eval/embedding.h"
 #include "eval/frozen_network.h"
@@ -161,8 +159,7 @@ int main(int argc, char **argv) {
                "which of the network's values become rows: the pooled features of the backbone, or "
                "the projector's output"),
         FLAG("untrained", &s.untrained, "take the same network at step 0: the baseline to beat"),
-        CHOICE("engine", &s.engine, engine_names, ENGINE_HELP),
-        CHOICE("precision", &s.precision, precision_names, PRECISION_HELP),
+        ENGINE_OPTIONS(&s.engine, &s.precision),
         INTEGER("pixels", &s.pixels, "N",
                 "no network: N x N x 3 pixels minus the picture's own mean, the other baseline", 1,
                 PIXELS_LIMIT),

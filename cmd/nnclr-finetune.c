@@ -294,10 +294,7 @@ int main(int argc, char **argv) {
         .summary = "Trains a network, from the backbone of a checkpoint, on pictures with labels.",
         .usage = "-m CHECKPOINT [options] -o RUN [--test SHARD] SHARD...\n"
                  "--resume -o RUN [--test SHARD] [SHARD...]",
-        .notes =
-            "Several SHARDs form one set, numbered consecutively in the order given; - is standard "
-            "input. Folders, tars and pictures given in their place are packed on the way.\n"
-            "SIGUSR1 writes a checkpoint; SIGTERM, SIGHUP and SIGINT write one and stop.",
+        .notes = TRAINING_NOTES,
         .options = options,
         .option_count = option_count,
     };

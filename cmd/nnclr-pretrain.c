@@ -194,10 +194,7 @@ int main(int argc, char **argv) {
         .usage = "[--preset NAME] [options] -o RUN SHARD...\n"
                  "[--preset NAME] [options] --views FILE -o RUN\n"
                  "--resume -o RUN [SHARD...]",
-        .notes =
-            "Several SHARDs form one set, numbered consecutively in the order given; - is standard "
-            "input. Folders, tars and pictures given in their place are packed on the way.\n"
-            "SIGUSR1 writes a checkpoint; SIGTERM, SIGHUP and SIGINT write one and stop.",
+        .notes = TRAINING_NOTES,
         .options = options,
         .option_count = option_count,
     };

@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "cmd/augment_options.h"
-#include "cmd/option_table.h"
-#include "cmd/prefix_option.h"
+#include "cmd/shared_options.h"
 #include "train/objective.h"
 
 /* Those that pre-training offers, of the methods that a configuration may name. */

@@ -85,8 +85,8 @@ bool training_open_resumed(training_session *n, nnclr_error *e) {
 }
 
 bool training_reopen_engine(training_session *n, nnclr_error *e) {
-    const int choice = option_find(engine_names, n->info.engine);
-    const int precision = option_find(precision_names, n->info.precision);
+    const int choice = option_find(nnclr_engine_names, n->info.engine);
+    const int precision = option_find(nnclr_precision_names, n->info.precision);
     if (choice >= 0 && precision >= 0)
         return open_engine(n, choice, precision, e);
     return nnclr_fail(

@@ -3,7 +3,7 @@
 #define NNCLR_CMD_TRAINING_OPTIONS_H
 
 #include "cmd/cli.h"
-#include "cmd/engine_options.h"
+#include "cmd/shared_options.h"
 #include "train/config.h"
 #include "train/config_text.h"
 
@@ -27,8 +27,7 @@ training_settings training_defaults(void);
         FLAG("force", &(s)->force,                                                                 \
              "replace the run that RUN holds (removes only files that runs write)")
 #define TRAINING_RUN_OPTIONS(s)                                                                    \
-    CHOICE("engine", &(s)->engine, engine_names, ENGINE_HELP),                                     \
-        CHOICE("precision", &(s)->precision, precision_names, PRECISION_HELP),                     \
+    ENGINE_OPTIONS(&(s)->engine, &(s)->precision),                                                 \
         CUSTOM("save-every", &(s)->save_every, "TIME",                                             \
                "write a checkpoint this often; also as 500steps or 1epoch",                        \
                training_parse_duration, training_show_duration),                                   \
@@ -40,6 +39,11 @@ training_settings training_defaults(void);
                 "steps per line of metrics.jsonl; by default 1, and 10 in a run of 2000 steps or " \
                 "more",                                                                            \
                 1, 1e15)
+
+#define TRAINING_NOTES                                                                             \
+    "Several SHARDs form one set, numbered consecutively in the order given; - is standard "       \
+    "input. Folders, tars and pictures given in their place are packed on the way.\n"              \
+    "SIGUSR1 writes a checkpoint; SIGTERM, SIGHUP and SIGINT write one and stop."
 
 /* The target is a nnclr_duration. A warm-up is in epochs or steps, a time in seconds; 0 is shown as
  * nothing. */

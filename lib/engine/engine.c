@@ -3,15 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const choice_names[] = {"auto", "cpu", "amx", "cuda"};
-static const char *const precision_names[] = {"auto", "bf16", "f32", "f64"};
+const char *const nnclr_engine_names[] = {[NNCLR_ENGINE_AUTO] = "auto",
+                                          [NNCLR_ENGINE_CPU] = "cpu",
+                                          [NNCLR_ENGINE_AMX] = "amx",
+                                          [NNCLR_ENGINE_CUDA] = "cuda",
+                                          NULL};
+const char *const nnclr_precision_names[] = {[NNCLR_PRECISION_AUTO] = "auto",
+                                             [NNCLR_PRECISION_BF16] = "bf16",
+                                             [NNCLR_PRECISION_F32] = "f32",
+                                             [NNCLR_PRECISION_F64] = "f64",
+                                             NULL};
 
 /* In the order in which "auto" tries them. */
 static const nnclr_engine_table *const tables[] = {&nnclr_engine_amx_bf16, &nnclr_engine_cpu_tiles,
                                                    &nnclr_engine_cpu_f32, &nnclr_engine_cpu_f64,
                                                    &nnclr_engine_cpu_bf16};
 
-enum { CHOICES = sizeof choice_names / sizeof choice_names[0] };
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
 /* Whether a table is what was asked for; if no precision was, the engine's usual one is. */
@@ -19,8 +26,8 @@ static bool agrees(const nnclr_engine_table *table, nnclr_engine_choice choice,
                    nnclr_precision precision) {
     if (precision == NNCLR_PRECISION_AUTO)
         precision = strcmp(table->name, "amx") == 0 ? NNCLR_PRECISION_BF16 : NNCLR_PRECISION_F32;
-    return (choice == NNCLR_ENGINE_AUTO || strcmp(table->name, choice_names[choice]) == 0) &&
-           strcmp(table->precision, precision_names[precision]) == 0;
+    return (choice == NNCLR_ENGINE_AUTO || strcmp(table->name, nnclr_engine_names[choice]) == 0) &&
+           strcmp(table->precision, nnclr_precision_names[precision]) == 0;
 }
 
 static bool has_engine(nnclr_engine_choice choice) {
@@ -34,10 +41,10 @@ static bool has_engine(nnclr_engine_choice choice) {
 static bool read_environment(nnclr_engine_choice *choice, nnclr_error *e) {
     const char *name = getenv("NNCLR_ENGINE");
     for (int i = 0; name && *name; i++) {
-        if (i == CHOICES)
+        if (!nnclr_engine_names[i])
             return nnclr_fail(e, NNCLR_ERROR_USAGE,
                               "NNCLR_ENGINE=%s is none of auto, cpu, amx, cuda", name);
-        if (strcmp(name, choice_names[i]) == 0) {
+        if (strcmp(name, nnclr_engine_names[i]) == 0) {
             *choice = (nnclr_engine_choice)i;
             break;
         }
@@ -50,7 +57,7 @@ bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precis
     *g = (nnclr_engine){0};
     if (choice == NNCLR_ENGINE_AUTO && !read_environment(&choice, e))
         return false;
-    const char *name = choice_names[choice], *grade = precision_names[precision];
+    const char *name = nnclr_engine_names[choice], *grade = nnclr_precision_names[precision];
     if (!has_engine(choice))
         return nnclr_fail(e, NNCLR_ERROR_MISSING,
                           "engine %s is not built into this program; it offers: cpu, amx", name);

@@ -261,6 +261,8 @@ typedef enum nnclr_precision {
     NNCLR_PRECISION_F32,
     NNCLR_PRECISION_F64
 } nnclr_precision;
+/* Their names by value, NULL-terminated. */
+extern const char *const nnclr_engine_names[], *const nnclr_precision_names[];
 
 /* Picks the table and opens the engine; what is not built in or not on this machine is refused with
  * what can be given instead. NNCLR_ENGINE_AUTO is what the environment variable NNCLR_ENGINE names;
