@@ -2,14 +2,14 @@
 # refuses what it cannot read whole: exit 1, one sentence that names the file and says why.
 load helpers
 
-TINY="--preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
+TINY="--preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16"
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
     nnclr-prep -q -o s.tar.zst "$(shapes 40)"
     nnclr-pretrain -q $TINY --steps 3 --max-time 0.001s -o run s.tar.zst || [ $? -eq 75 ]
     nnclr-embed -q --pixels 2 -o e.safetensors.zst s.tar.zst
-    nnclr-views -q --preset tiny --size 16 -o v.safetensors.zst s.tar.zst
+    nnclr-views -q --preset tiny --size 8 -o v.safetensors.zst s.tar.zst
 }
 
 setup() {

@@ -176,7 +176,7 @@ PY
     folder=$(shapes 100)
     (cd "$folder" && printf '%s\t10\n' disc/* && printf '%s\t2\n' star/* && printf '%s\t3\n' ring/*) >list
     nnclr-prep -q --list list -o train.tar.zst "$folder"
-    nnclr-pretrain -q --preset tiny --size 16 --batch 10 --queue 16 --steps 1 -o run train.tar.zst
+    nnclr-pretrain -q --preset tiny --size 8 --batch 10 --queue 16 --steps 1 -o run train.tar.zst
     nnclr-finetune -q -m run --batch 10 --epochs 1 -o tuned train.tar.zst
     nnclr-export -o tuned.safetensors tuned
     nnclr-embed -q --pixels 2 train.tar.zst | nnclr-export --format tsv -o rows.tsv -

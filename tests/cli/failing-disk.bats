@@ -2,7 +2,7 @@
 load helpers
 
 CHECKPOINT=checkpoint.safetensors.zst
-TINY="--preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16 -q -j 1"
+TINY="--preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16 -q -j 1"
 
 setup() {
     cd "$BATS_TEST_TMPDIR"

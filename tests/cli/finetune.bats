@@ -9,7 +9,7 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
     make_shard s 40
     if [ ! -d "$BATS_FILE_TMPDIR/pre" ]; then
-        nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 20 --steps 1 -o "$BATS_FILE_TMPDIR/pre" s.tar.zst
+        nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 20 --steps 1 -o "$BATS_FILE_TMPDIR/pre" s.tar.zst
     fi
     from=$BATS_FILE_TMPDIR/pre/$CHECKPOINT
 }
@@ -278,7 +278,7 @@ PY
 
 @test "torchvision's resnet18 loads the exported file strictly, last layer included" {
     need_python numpy,torch,torchvision
-    nnclr-pretrain -q --preset tiny --size 16 --width 1 --stem imagenet --batch 8 --queue 20 --steps 1 -o wide s.tar.zst
+    nnclr-pretrain -q --preset tiny --size 8 --width 1 --stem imagenet --batch 8 --queue 20 --steps 1 -o wide s.tar.zst
     nnclr-finetune -q -m wide/$CHECKPOINT --batch 8 --steps 3 -o run s.tar.zst
     nnclr-export -o weights.safetensors run/$CHECKPOINT
     "$python" - <<'PY'

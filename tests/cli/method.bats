@@ -46,7 +46,7 @@ teardown() {
     end_left_running
 }
 
-TINY="--preset tiny --size 16 --batch 8 --queue 20"
+TINY="--preset tiny --size 8 --batch 8 --queue 20"
 tiny() { # [option...]
     nnclr-pretrain -q $TINY "$@"
 }
@@ -88,8 +88,8 @@ END
     [ "$(jq -c '.config | [.optimizer, .lars, .trust]' solo/run.json)" = '["lars","solo",0.02]' ]
     expect 0 tiny --steps 1 --optimizer lars --lars simclr --trust 0.5 -o simclr s.tar.zst
     [ "$(jq -c '.config | [.lars, .trust]' simclr/run.json)" = '["simclr",0.5]' ]
-    expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --method simclr --steps 1 -o all s.tar.zst
-    expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --method simclr --steps 1 \
+    expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --method simclr --steps 1 -o all s.tar.zst
+    expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --method simclr --steps 1 \
         --negatives opposite --swap off -o opposite s.tar.zst
     [ "$(jq -c '.config | [.method, .negatives, .swap, .pred]' all/run.json)" = '["simclr","all",true,[]]' ]
     [ "$(jq -c '.config | [.method, .negatives, .swap, .pred]' opposite/run.json)" = '["simclr","opposite",false,[]]' ]
@@ -216,9 +216,9 @@ END
 
 @test "a network that does not change finds each picture in the support set, one epoch old" {
     # A rate of 0, no augmentation, batches that repeat, as many rows as pictures.
-    nnclr-views -q --preset tiny --size 16 --augment none -o views.safetensors.zst s.tar.zst
+    nnclr-views -q --preset tiny --size 8 --augment none -o views.safetensors.zst s.tar.zst
     for precision in f32 f64; do
-        expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 40 --include-self --lr 0 \
+        expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 40 --include-self --lr 0 \
             --epochs 3 --precision $precision --views views.safetensors.zst -o $precision
         lines_say $precision 'length == 15 and (.[0] | .nn_initial == 1 and .nn_age == null and
             .nn_self == 0 and .self_present == 0 and .nn_acc == 0 and .nn_chance == 0 and .epoch == 0)'
@@ -229,7 +229,7 @@ END
         lines_say $precision '(.[5:10] | map([.loss, .contrast_acc, .h_std, .p_std, .batch_spread])) ==
             (.[10:15] | map([.loss, .contrast_acc, .h_std, .p_std, .batch_spread]))'
     done
-    expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 40 --exclude-self --lr 0 \
+    expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 40 --exclude-self --lr 0 \
         --epochs 3 --views views.safetensors.zst -o excluded
     lines_say excluded '.[5:] | all(.nn_self == 0 and .self_present == 1)'
 }
@@ -278,8 +278,8 @@ END
     local n=0
     while read -r options; do
         n=$((n + 1))
-        expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --steps 6 $options -o whole$n s.tar.zst
-        expect 75 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --steps 6 $options \
+        expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --steps 6 $options -o whole$n s.tar.zst
+        expect 75 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --steps 6 $options \
             --max-time 0.001s -o cut$n s.tar.zst
         expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o cut$n
         expect 0 nnclr-pretrain -q --resume -o cut$n
@@ -302,7 +302,7 @@ END
         cp "$picture" "alike/a/$i.png"
     done
     nnclr-prep -q -o alike.tar.zst alike
-    expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 16 --include-self \
+    expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 16 --include-self \
         --augment none --precision f64 --lr 0 --steps 5 -o run alike.tar.zst
     # Eight candidates that are all the same; the first of equal ones is one picture's own.
     lines_say run 'all((.loss - (8 | log) | fabs) < 1e-6 and .contrast_acc == 0.125 and
@@ -357,7 +357,7 @@ END
 }
 
 @test "epoch, batch_spread and self_present follow the data" {
-    nnclr-views -q --preset tiny --size 16 -o views.safetensors.zst s.tar.zst
+    nnclr-views -q --preset tiny --size 8 -o views.safetensors.zst s.tar.zst
     expect 0 tiny --steps 11 --views views.safetensors.zst -o views
     # The rows of the file in their order: eight that follow each other, 3 of 40 apart on average.
     lines_say views 'map(.epoch) == [0,0,0,0,0,1,1,1,1,1,2] and all((.batch_spread - 3 / 40 | fabs) < 1e-15)'

@@ -2,7 +2,7 @@
 # the file that was there before untouched, and nothing half written or hidden beside it.
 load helpers
 
-TINY="--preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
+TINY="--preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16"
 
 setup_file() {
     make_run e.safetensors.zst

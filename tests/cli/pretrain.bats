@@ -9,7 +9,7 @@ setup() {
 }
 
 # Steps of a few milliseconds.
-TINY="--preset tiny --size 16 --batch 8 --queue 20"
+TINY="--preset tiny --size 8 --batch 8 --queue 20"
 tiny() { # [option...]
     nnclr-pretrain $TINY "$@"
 }
@@ -119,13 +119,13 @@ END
     differ <(timeless one) <(timeless plain)
     expect 0 tiny -q --steps 4 --micro-batch 8 -o whole s.tar.zst
     diff <(timeless whole) <(timeless plain)
-    expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --micro-batch 2 --method simclr \
+    expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --micro-batch 2 --method simclr \
         --steps 2 -o simclr s.tar.zst
 }
 
 @test "simclr trains, without predictor and queue" {
     for negatives in all opposite; do
-        expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --method simclr \
+        expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --method simclr \
             --negatives $negatives --steps 2 -o $negatives s.tar.zst
         [ "$(zstdcat $negatives/$CHECKPOINT | grep -ac 'queue.embedding\|predictor')" = 0 ]
         tail -1 $negatives/metrics.jsonl | jq -e '.nn_sim == null and .self_present == null and .z_rank == null and .contrast_acc != null' >/dev/null
@@ -248,7 +248,7 @@ nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go
     # A shell starts background commands with INT ignored; python gives it back.
     run -0 --separate-stderr python3 - <<'END'
 import os, signal, subprocess, time
-run = subprocess.Popen("nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 20 --steps 100000 --log-every 1 -o int s.tar.zst".split(),
+run = subprocess.Popen("nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 20 --steps 100000 --log-every 1 -o int s.tar.zst".split(),
                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 for _ in range(2000):
     if os.path.exists("int/metrics.jsonl") and open("int/metrics.jsonl").read().count("\n") > 1:

@@ -9,7 +9,7 @@ setup() {
     make_shard s 40
 }
 
-TINY="--preset tiny --size 16 --batch 8 --queue 20"
+TINY="--preset tiny --size 8 --batch 8 --queue 20"
 tiny() { # [option...]
     nnclr-pretrain $TINY "$@"
 }
@@ -99,7 +99,7 @@ some_classes() { # NAME COUNT CLASS...
 }
 
 @test "a run that goes on probes at the same steps, and each once" {
-    local one="--preset tiny --size 16 --batch 20 --queue 20"
+    local one="--preset tiny --size 8 --batch 20 --queue 20"
     expect 0 nnclr-pretrain $one -q --steps 6 --probe s.tar.zst -o whole s.tar.zst
     expect 75 nnclr-pretrain $one -q --steps 6 --max-time 0.001s --probe s.tar.zst -o cut s.tar.zst
     expect 75 nnclr-pretrain -q --resume --max-time 0.001s --probe s.tar.zst -o cut
@@ -222,7 +222,7 @@ END
         .cost[0] as $c |
         $m.weights == 4 * .network[-1].parameters and $m.momentum == $m.weights and
         $m.gradients == $m.weights and $m.activations == .plan[-1].bytes and
-        $m.support_set == 20 * (32 * 4 + 3 * 8) and $m.views_ahead == 3 * 2 * 8 * 16 * 16 * 3 * 4 and
+        $m.support_set == 20 * (32 * 4 + 3 * 8) and $m.views_ahead == 3 * 2 * 8 * 8 * 8 * 3 * 4 and
         $m.micro_batch == 0 and $m.probe > 0 and $m.total == $c.memory_bytes and
         (.plan[:-1] | all(.offset + .bytes <= $m.activations)) and
         $c.pictures == 40 and $c.batch == 8 and $c.steps_per_epoch == 5 and $c.steps == 12 and
@@ -243,9 +243,9 @@ END
 @test "--dry-run: micro-batches, simclr without a queue, views, a run of one step" {
     expect 0 tiny -q --dry-run --json --micro-batch 4 s.tar.zst
     jq -e '(.memory[] | select(.part == "micro_batch")).bytes >= .micro_batch_plan[-1].bytes' <<<"$output"
-    expect 0 nnclr-pretrain -q --preset tiny --size 16 --batch 8 --method simclr --dry-run --json s.tar.zst
+    expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --method simclr --dry-run --json s.tar.zst
     jq -e '(.memory[] | select(.part == "support_set")).bytes == 0' <<<"$output"
-    nnclr-views --preset tiny --size 16 -o v.safetensors.zst s.tar.zst
+    nnclr-views --preset tiny --size 8 -o v.safetensors.zst s.tar.zst
     expect 0 tiny -q --dry-run --json --steps 1 --views v.safetensors.zst
     jq -e '.cost[0].measured_steps == 1 and .cost[0].pictures == 40' <<<"$output"
     expect 1 tiny --dry-run --queue 1000000000 s.tar.zst
@@ -257,7 +257,7 @@ END
 
 # Enough pictures for a watch to ask: it does after 25 epochs of 40.
 watched() { # [option...]
-    tiny --epochs 30 "$@"
+    nnclr-pretrain ${TINY/--size 8/--size 16} --epochs 30 "$@"
 }
 
 @test "a healthy run is not warned of" {

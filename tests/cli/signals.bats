@@ -4,7 +4,7 @@
 load helpers
 
 CHECKPOINT=checkpoint.safetensors.zst
-TINY="-q -j 1 --preset tiny --size 16 --batch 8 --queue 20 --proj 16,8 --pred 16"
+TINY="-q -j 1 --preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16"
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
