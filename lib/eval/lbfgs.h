@@ -1,6 +1,8 @@
 /* L-BFGS (Nocedal and Wright, "Numerical Optimization", 2nd ed., algorithms 7.4 and 7.5): minimises
  * a smooth function of many numbers. Steps satisfy the weak Wolfe conditions, found by bisection.
- */
+ *
+ * Our own, as liblbfgs's function to minimise cannot fail, as ours does when a signal ends the
+ * work, and its bits depend on how the package was built. */
 #ifndef NNCLR_EVAL_LBFGS_H
 #define NNCLR_EVAL_LBFGS_H
 

@@ -2,7 +2,8 @@
  * "input" is [N,3,H,W], normalised; its output "features" is [N,d], and that of a classifier, if
  * there is one, "logits" [N,classes]. N is free; H and W are the size of training. metadata_props
  * are those of nnclr_export_metadata. (onnx.proto of the ONNX project defines the fields that are
- * written here.) */
+ * written here. Our own code: a few kinds of messages need no protobuf compiler, runtime and C++.)
+ */
 #ifndef NNCLR_EVAL_ONNX_H
 #define NNCLR_EVAL_ONNX_H
 

@@ -1,4 +1,5 @@
-/* A built-in 6x10 font for ASCII. */
+/* A built-in 6x10 font for ASCII: captions need no font of the system, nor a library to draw it,
+ * and sheets are the same bytes everywhere. */
 #ifndef NNCLR_IMAGE_FONT_H
 #define NNCLR_IMAGE_FONT_H
 

@@ -2,7 +2,8 @@
  * or plain (NAME.safetensors); nnclr-tensor(5) describes the format. Readers take either, also from
  * a pipe, and tell them apart by their first bytes.
  *
- * A reader is used by one thread at a time. */
+ * A reader is used by one thread at a time. Our own code: the safetensors library is Rust's, and
+ * maps a plain file, where these come in frames and through pipes. */
 #ifndef NNCLR_IO_TENSOR_FILE_H
 #define NNCLR_IO_TENSOR_FILE_H
 

@@ -1,7 +1,9 @@
 /* Independent zstd frames, skippable frames and the seek table of zstd's contrib seekable format.
  *
  * A data frame always carries its content size and a checksum; there is no dictionary, no long
- * window and no zstd worker, so a frame's bytes depend on its content and level alone. */
+ * window and no zstd worker, so a frame's bytes depend on its content and level alone. The seek
+ * table is our own code because libzstd installs none: its seekable format is source to be copied.
+ */
 #ifndef NNCLR_IO_ZSTD_FRAMES_H
 #define NNCLR_IO_ZSTD_FRAMES_H
 
