@@ -158,7 +158,24 @@ typedef struct pass {
     size_t weights_bytes;  /* of a tile of weights, */
     size_t column_weights; /* bytes of the weights of a block of columns */
     int group;             /* blocks of columns whose weights stay in L2 */
+    /* Pixels (first, last] of a row have the terms of the one before, `step` bytes further: like
+     * `first`, they have all taps of a row in the picture. */
+    int first, last;
+    size_t step;
 } pass;
+
+static void find_repeats(pass *p) {
+    const nnclr_conv *conv = &p->plan->base.conv;
+    const int over = conv->kernel - 1 - conv->pad, width = p->from.shape.w;
+    p->step = (size_t)(p->backward ? 1 : conv->stride) * p->from.spot;
+    if (!p->backward) {
+        p->first = (conv->pad + conv->stride - 1) / conv->stride;
+        p->last = width > over ? (width - 1 - over) / conv->stride : 0;
+    } else if (conv->stride == 1) {
+        p->first = over > 0 ? over : 0;
+        p->last = width - 1 - conv->pad;
+    }
+}
 
 static int list_terms(const pass *p, int pixel, tile_term *terms) {
     const nnclr_conv *conv = &p->plan->base.conv;
@@ -187,23 +204,28 @@ static void convolve(const pass *p, int group, size_t begin, size_t end, int fir
     const size_t source = (size_t)from->shape.h * (size_t)from->shape.w;
     tiled_folded folded = {.block = SIZE_MAX, .rows = tiles};
     _Alignas(64) float values[SQUARE];
+    tile_product product = {.terms = terms,
+                            .chunks = from->blocks,
+                            .a = tiles,
+                            .depth = p->plan->row_channels,
+                            .a_stride = p->fold ? p->plan->row_stride : from->stride,
+                            .b_stride = to->stride,
+                            .sums = values};
+    if (!p->fold)
+        product.depth = tiled_channels(from, from->blocks - 1);
     for (size_t spot = begin; spot < end; spot++) {
-        const size_t a = (size_t)group * from->spots + spot / pixels * source;
-        tile_product product = {.terms = terms,
-                                .chunks = from->blocks,
-                                .rows = tiled_pictures(to, spot),
-                                .a_stride = p->fold ? p->plan->row_stride : from->stride,
-                                .b_stride = to->stride,
-                                .sums = values};
+        const size_t pictures = spot / pixels;
+        const int pixel = (int)(spot - pictures * pixels), x = pixel % to->shape.w;
+        const size_t a = (size_t)group * from->spots + pictures * source;
+        product.rows = tiled_within(to->shape.n, to->pictures, (int)pictures);
         if (p->fold) {
-            product.a = tiles;
-            product.depth = p->plan->row_channels;
-            product.count = nnclr_tiled_fold_terms(p->plan, from, a / source, (int)(spot % pixels),
-                                                   &folded, terms);
+            product.count =
+                nnclr_tiled_fold_terms(p->plan, from, a / source, pixel, &folded, terms);
+        } else if (spot > begin && x > p->first && x <= p->last) {
+            product.a = (const unsigned char *)product.a + p->step;
         } else {
             product.a = tiled_at(from, a);
-            product.depth = tiled_channels(from, from->blocks - 1);
-            product.count = list_terms(p, (int)(spot % pixels), terms);
+            product.count = list_terms(p, pixel, terms);
         }
         if (product.count == 0 && p->add)
             continue;
@@ -250,6 +272,7 @@ static void run_pass(nnclr_engine *g, pass *p, const nnclr_tensor *from, const n
     p->weights_bytes = p->backward ? plan->weights_backward : plan->weights;
     p->column_weights = steps * (size_t)p->from.blocks * p->weights_bytes;
     p->pieces = tiled_cut(&p->to);
+    find_repeats(p);
     p->group = p->column_weights < GROUP_BYTES ? (int)(GROUP_BYTES / p->column_weights) : 1;
     nnclr_pool_for(g->pool, to->shape.groups * p->pieces.count, convolve_piece, p);
 }
