@@ -187,7 +187,8 @@ static void what_is_no_file_is_refused(void) {
 }
 
 static void resuming_nothing_makes_nothing(void) {
-    check_refused(scratch("mistyped"), NNCLR_RUN_RESUME, "mistyped: holds no checkpoint");
+    check_refused(scratch("mistyped"), NNCLR_RUN_RESUME,
+                  "mistyped: there is no such RUN to resume");
     CHECK(access(scratch("mistyped"), F_OK) != 0);
     scratch_write(scratch("file"), "x", 1);
     check_refused(scratch("file"), NNCLR_RUN_NEW, "file");
