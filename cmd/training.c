@@ -108,7 +108,7 @@ static void on_step(void *context, const nnclr_trainer_report *report) {
     n->last_step = report->step == report->total;
 }
 
-/* What fails after the last step is said once, by `conclude`. */
+/* What fails after the last step is said once, by `say_end`. */
 static void on_message(void *context, const char *text) {
     training_session *n = context;
     if (!n->last_step)

@@ -66,12 +66,16 @@ typedef struct nnclr_batchnorm {
     void *running_mean, *running_var; /* reals [c]; training with NULL leaves them alone */
     void *sums;                       /* statistics [groups] of x: see statistics_bytes */
     void *saved;                      /* statistics [groups]: mean, inverse deviation */
+    int n; /* pictures of a group that `sums` and `slopes` are of: those of x, or of all workers */
     void *pool; /* statistics [groups] of the parts so far: mean, sum of squared distances from it;
                    NULL: x is the whole batch */
     int pooled; /* pictures of a group that the pool has before x; 0: it begins anew */
-    void *dgamma, *dbeta;   /* backward: reals [c], overwritten, */
-    bool add_parameters;    /* or added to */
-    const nnclr_tensor *dx; /* backward: overwritten; may be the tensor dy is in */
+    /* backward only */
+    void *slopes;         /* statistics [groups]: sums of dz and of dz (x - mean), dz = dy where the
+                             ReLU let it through */
+    void *dgamma, *dbeta; /* reals [c], overwritten, */
+    bool add_parameters;  /* or added to */
+    const nnclr_tensor *dx; /* overwritten; may be the tensor dy is in */
 } nnclr_batchnorm;
 
 /* y = relu?( bn(main) + rest ), in which rest is nothing, a tensor, or a second batch norm (the
@@ -185,6 +189,9 @@ typedef struct nnclr_engine_table {
     void (*batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums);
     void (*batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call);
     void (*batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call);
+    /* Slopes of main and second, and from them dgamma and dbeta. */
+    void (*batchnorm_slopes)(nnclr_engine *g, const nnclr_batchnorm_call *call);
+    /* dx and dresidual, from the slopes. */
     void (*batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call);
     /* 3x3, stride 2, pad 1. Backward finds the maximum again (the first in row-major order). */
     void (*maxpool_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);

@@ -16,7 +16,7 @@ struct nnclr_execution {
     size_t values;
     nnclr_tensor *tensors, *gradients; /* [values]; place NULL if not planned */
     bool *filled;                      /* [values] whose gradient has a contribution or a seed */
-    bool *remade;                      /* [values] that are made again for the backward pass */
+    bool *recomputed;                  /* [values] that are made again for the backward pass */
     bool accumulate;                   /* parameters' gradients are added to */
     nnclr_conv_plan **plans;           /* [ops of the range]; NULL if not a convolution */
     nnclr_op_run *runs;                /* [ops of the range] */
@@ -108,12 +108,13 @@ static size_t block_bytes(const nnclr_execution *x, nnclr_use use, int value) {
     switch (use) {
     case NNCLR_USE_VALUE:
     case NNCLR_USE_GRADIENT:
-    case NNCLR_USE_REMADE:
+    case NNCLR_USE_RECOMPUTED:
         return table->tensor_bytes(x->engine, shape_of(x, value), v->kind);
     case NNCLR_USE_PACKED:
         return x->plans[v->producer - x->lifetimes.begin]->packed_bytes;
     case NNCLR_USE_SUMS:
     case NNCLR_USE_SAVED:
+    case NNCLR_USE_SLOPES:
     case NNCLR_USE_POOL:
         return table->statistics_bytes(x->engine, x->groups, v->c);
     case NNCLR_USE_NORMS:
@@ -185,6 +186,7 @@ static void bind_weights(const nnclr_execution *x, nnclr_op_run *run, int i, int
     run->running_var[i] = segment_of(x, statistics, p->statistics, running + 1);
     run->sums[i] = block_of(x, NNCLR_USE_SUMS, normalised);
     run->saved[i] = block_of(x, NNCLR_USE_SAVED, normalised);
+    run->slopes[i] = block_of(x, NNCLR_USE_SLOPES, normalised);
     run->pool[i] = block_of(x, NNCLR_USE_POOL, normalised);
     int producer = value_at(x, normalised)->producer;
     run->sums_given[i] =
@@ -226,8 +228,8 @@ static bool allocate_tables(nnclr_execution *x, nnclr_error *e) {
     x->filled = nnclr_alloc_zero(x->values, sizeof *x->filled, e);
     if (!x->filled)
         return false;
-    x->remade = nnclr_alloc_zero(x->values, sizeof *x->remade, e);
-    if (!x->remade)
+    x->recomputed = nnclr_alloc_zero(x->values, sizeof *x->recomputed, e);
+    if (!x->recomputed)
         return false;
     x->plans = nnclr_alloc_zero(ops, sizeof(nnclr_conv_plan *), e);
     if (!x->plans)
@@ -314,7 +316,7 @@ void nnclr_execution_free(nnclr_execution *x) {
     nnclr_free(x->intervals);
     nnclr_free(x->runs);
     nnclr_free(x->plans);
-    nnclr_free(x->remade);
+    nnclr_free(x->recomputed);
     nnclr_free(x->filled);
     nnclr_free(x->gradients);
     nnclr_free(x->tensors);
@@ -351,7 +353,7 @@ static void forward(nnclr_execution *x, int from, int to, bool repeated, int par
     for (int i = begin; i < end; i++) {
         int y = x->runs[i].op->y;
         x->tensors[y].place = block_of(x, NNCLR_USE_VALUE, y);
-        x->remade[y] = false;
+        x->recomputed[y] = false;
         x->runs[i].repeated = repeated;
         x->runs[i].part = part;
         x->runs[i].parts = parts;
@@ -405,13 +407,13 @@ static void zero_gradients(const nnclr_execution *x, const nnclr_op *op) {
 }
 
 /* A value that the backward pass reads is there, or made again. */
-static void remake(nnclr_execution *x, int value) {
-    void *place = block_of(x, NNCLR_USE_REMADE, value);
-    if (!place || x->remade[value])
+static void recompute(nnclr_execution *x, int value) {
+    void *place = block_of(x, NNCLR_USE_RECOMPUTED, value);
+    if (!place || x->recomputed[value])
         return;
     nnclr_op_run *run = &x->runs[value_at(x, value)->producer - x->lifetimes.begin];
     x->tensors[value].place = place; /* which may be where the value was */
-    x->remade[value] = true;
+    x->recomputed[value] = true;
     run->repeated = true;
     nnclr_op_types[run->op->kind]->forward(run, true);
 }
@@ -429,9 +431,9 @@ void nnclr_execution_backward(nnclr_execution *x, int from, int to) {
         }
         const nnclr_op_type *type = nnclr_op_types[run->op->kind];
         if (type->backward_reads_x)
-            remake(x, run->op->x);
+            recompute(x, run->op->x);
         if (type->backward_reads_y)
-            remake(x, run->op->y);
+            recompute(x, run->op->y);
         run->add_parameters = x->accumulate;
         run->add_x = contribute(x, run->op->x);
         run->add_residual = contribute(x, run->op->residual);

@@ -5,9 +5,15 @@
 #include "net/ops.h"
 
 const char *const nnclr_use_names[NNCLR_USES] = {
-    [NNCLR_USE_VALUE] = "value",   [NNCLR_USE_GRADIENT] = "gradient", [NNCLR_USE_REMADE] = "remade",
-    [NNCLR_USE_PACKED] = "packed", [NNCLR_USE_SUMS] = "sums",         [NNCLR_USE_SAVED] = "saved",
-    [NNCLR_USE_POOL] = "pool",     [NNCLR_USE_NORMS] = "norms",
+    [NNCLR_USE_VALUE] = "value",
+    [NNCLR_USE_GRADIENT] = "gradient",
+    [NNCLR_USE_RECOMPUTED] = "recomputed",
+    [NNCLR_USE_PACKED] = "packed",
+    [NNCLR_USE_SUMS] = "sums",
+    [NNCLR_USE_SAVED] = "saved",
+    [NNCLR_USE_SLOPES] = "slopes",
+    [NNCLR_USE_POOL] = "pool",
+    [NNCLR_USE_NORMS] = "norms",
 };
 
 int nnclr_lifetimes_moments(const nnclr_lifetimes *l) {
@@ -20,7 +26,7 @@ static bool kept(const nnclr_lifetimes *l, int value) {
            nnclr_network_marked(l->net, value);
 }
 
-bool nnclr_lifetimes_remade(const nnclr_lifetimes *l, int value) {
+bool nnclr_lifetimes_recomputed(const nnclr_lifetimes *l, int value) {
     const nnclr_value *v = nnclr_network_value(l->net, (size_t)value);
     if (!l->training || v->producer < l->begin || v->producer >= l->end || kept(l, value))
         return false;
@@ -52,12 +58,12 @@ static void touch(const finder *f, nnclr_use use, int value, int moment) {
 static void touch_again(const finder *f, int value) {
     if (value < 0 || f->backward < 0)
         return;
-    if (!nnclr_lifetimes_remade(f->lifetimes, value)) {
+    if (!nnclr_lifetimes_recomputed(f->lifetimes, value)) {
         touch(f, NNCLR_USE_VALUE, value, f->backward);
         return;
     }
     int producer = nnclr_network_value(f->lifetimes->net, (size_t)value)->producer;
-    touch(f, NNCLR_USE_REMADE, value, f->backward);
+    touch(f, NNCLR_USE_RECOMPUTED, value, f->backward);
     touch(f, NNCLR_USE_SUMS, nnclr_network_op(f->lifetimes->net, (size_t)producer)->x, f->backward);
 }
 
@@ -83,6 +89,7 @@ static void touch_statistics(const finder *f, int value) {
     touch(f, NNCLR_USE_SUMS, value, f->forward);
     touch(f, NNCLR_USE_SAVED, value, f->forward);
     touch(f, NNCLR_USE_SAVED, value, f->backward);
+    touch(f, NNCLR_USE_SLOPES, value, f->backward);
     if (f->lifetimes->parts)
         touch_throughout(f, NNCLR_USE_POOL, value);
 }

@@ -15,12 +15,13 @@
 typedef enum nnclr_use {
     NNCLR_USE_VALUE,
     NNCLR_USE_GRADIENT,
-    NNCLR_USE_REMADE, /* a value, made again for the backward pass */
-    NNCLR_USE_PACKED, /* weights of the convolution that writes the value */
-    NNCLR_USE_SUMS,   /* of a value that a batch norm normalises */
-    NNCLR_USE_SAVED,  /* likewise: mean and inverse deviation */
-    NNCLR_USE_POOL,   /* likewise, over the parts of a batch */
-    NNCLR_USE_NORMS,  /* of the rows that the value normalised */
+    NNCLR_USE_RECOMPUTED, /* a value, made again for the backward pass */
+    NNCLR_USE_PACKED,     /* weights of the convolution that writes the value */
+    NNCLR_USE_SUMS,       /* of a value that a batch norm normalises */
+    NNCLR_USE_SAVED,      /* likewise: mean and inverse deviation */
+    NNCLR_USE_SLOPES,     /* likewise, of its gradient */
+    NNCLR_USE_POOL,       /* likewise, over the parts of a batch */
+    NNCLR_USE_NORMS,      /* of the rows that the value normalised */
     NNCLR_USES
 } nnclr_use;
 
@@ -35,7 +36,7 @@ typedef struct nnclr_lifetimes {
 } nnclr_lifetimes;
 
 /* Whether the value is made again, rather than kept, for the backward pass. */
-bool nnclr_lifetimes_remade(const nnclr_lifetimes *l, int value);
+bool nnclr_lifetimes_recomputed(const nnclr_lifetimes *l, int value);
 
 int nnclr_lifetimes_moments(const nnclr_lifetimes *l);
 

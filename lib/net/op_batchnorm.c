@@ -33,8 +33,10 @@ static nnclr_batchnorm side(const nnclr_op_run *run, int i) {
         .running_var = updates ? run->running_var[i] : NULL,
         .sums = run->sums[i],
         .saved = run->saved[i],
+        .n = run->x->shape.n,
         .pool = pools ? run->pool[i] : NULL,
         .pooled = run->part * run->x->shape.n,
+        .slopes = run->slopes[i],
         .dgamma = run->dweight[i],
         .dbeta = run->dbias[i],
         .add_parameters = run->add_parameters,
@@ -76,6 +78,7 @@ static void backward(const nnclr_op_run *run) {
         .dresidual = run->dresidual,
         .add_residual = run->add_residual,
     };
+    run->engine->table->batchnorm_slopes(run->engine, &call);
     run->engine->table->batchnorm_backward(run->engine, &call);
 }
 

@@ -23,6 +23,7 @@ typedef struct nnclr_op_run {
     void *sums[2];      /* batch norm in training: sums of x and of second */
     bool sums_given[2]; /* a convolution yields them */
     void *saved[2];
+    void *slopes[2];             /* of dz, in backward */
     void *pool[2];               /* NULL: batches come whole */
     const nnclr_conv_plan *plan; /* convolution, as are the next three */
     void *packed, *workspace;

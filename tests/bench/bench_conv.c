@@ -104,6 +104,8 @@ static void prepare(bench *b, const layer *l, int width, int batch) {
                                               .running_var = reals(b, c),
                                               .sums = b->sums,
                                               .saved = reals(b, 8 * c),
+                                              .n = b->y.shape.n,
+                                              .slopes = reals(b, 8 * c),
                                               .dgamma = reals(b, c),
                                               .dbeta = reals(b, c),
                                               .dx = &b->dy},
@@ -128,6 +130,7 @@ static void run(bench *b, int call) {
         t->batchnorm_train(&b->g, &b->norm);
         break;
     case 4:
+        t->batchnorm_slopes(&b->g, &b->norm);
         t->batchnorm_backward(&b->g, &b->norm);
         break;
     default:

@@ -71,6 +71,9 @@ static void batchnorm_train(nnclr_engine *g, const nnclr_batchnorm_call *call) {
 static void batchnorm_evaluate(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     TIMED(OP_NORM_FORWARD, batchnorm_evaluate(g, call));
 }
+static void batchnorm_slopes(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+    TIMED(OP_NORM_BACKWARD, batchnorm_slopes(g, call));
+}
 static void batchnorm_backward(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     TIMED(OP_NORM_BACKWARD, batchnorm_backward(g, call));
 }
@@ -158,6 +161,7 @@ bool op_times_open(op_times *t, nnclr_engine_choice choice, nnclr_precision prec
     WRAP(batchnorm_sums);
     WRAP(batchnorm_train);
     WRAP(batchnorm_evaluate);
+    WRAP(batchnorm_slopes);
     WRAP(batchnorm_backward);
     WRAP(maxpool_forward);
     WRAP(maxpool_backward);

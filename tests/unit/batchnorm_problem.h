@@ -174,6 +174,8 @@ static inline nnclr_batchnorm make_branch(fixture *f, const problem *p, int k, n
                              .running_var = fixture_reals(f, p->var[k], c),
                              .sums = fixture_alloc(f, bytes),
                              .saved = fixture_alloc(f, bytes),
+                             .n = p->shape.n,
+                             .slopes = fixture_alloc(f, bytes),
                              .dgamma = fixture_reals(f, p->old_dgamma, c),
                              .dbeta = fixture_reals(f, p->old_dbeta, c),
                              .add_parameters = p->add_parameters,
@@ -213,6 +215,7 @@ static inline void train_in_parts(fixture *f, const problem *p, const nnclr_batc
             part[k].pool = pool[k];
             part[k].pooled = done;
             part[k].saved = fixture_alloc(f, bytes);
+            part[k].n = size;
             if (done + size < p->shape.n)
                 part[k].running_mean = part[k].running_var = NULL;
             f->t->batchnorm_sums(&f->g, &x[k], part[k].sums);
@@ -265,6 +268,7 @@ static inline results compute(fixture *f, const problem *p) {
     }
     f->t->batchnorm_train(g, &train);
     r.y = host_tensor(f, &y);
+    f->t->batchnorm_slopes(g, &call);
     f->t->batchnorm_backward(g, &call);
     for (int k = 0; k < 2; k++) {
         bool there = k < branches;

@@ -120,10 +120,68 @@ static void large_means_keep_their_variance(void) {
     fixture_close(&f);
 }
 
+/* Statistics of the cpu engine are doubles in memory of the host. */
+static void add_up(double *a, double *b, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        a[i] = b[i] = a[i] + b[i];
+}
+
+/* Two workers with a part of a batch each, who add their sums and slopes to each other's, have what
+ * one has with all of it; each has its own part of the parameters' gradients. */
+static void shares_make_the_whole(void) {
+    enum { C = 5, N = 6, PICTURE = 3 * 2 * C };
+    static const int first[2] = {0, 2}, size[2] = {2, 4};
+    fixture f;
+    fixture_open(&f, NNCLR_PRECISION_F64, 1);
+    problem p = make_problem((nnclr_shape){1, N, 3, 2, C}, NO_REST, true, 31);
+    results whole = compute(&f, &p);
+    nnclr_tensor x[2], y[2], dy[2], dx[2];
+    nnclr_batchnorm_call call[2];
+    for (int i = 0; i < 2; i++) {
+        problem share = p;
+        share.shape.n = size[i];
+        share.x[0] += first[i] * PICTURE;
+        y[i] = fixture_tensor(&f, share.shape, NULL);
+        dy[i] = fixture_tensor(&f, share.shape, p.dy + first[i] * PICTURE);
+        dx[i] = fixture_tensor(&f, share.shape, NULL);
+        call[i] = (nnclr_batchnorm_call){.main = make_branch(&f, &share, 0, &x[i], &dx[i]),
+                                         .relu = true,
+                                         .y = &y[i],
+                                         .dy = &dy[i]};
+        call[i].main.n = N;
+        f.t->batchnorm_sums(&f.g, &x[i], call[i].main.sums);
+    }
+    add_up(call[0].main.sums, call[1].main.sums, 2 * C);
+    for (int i = 0; i < 2; i++) {
+        f.t->batchnorm_train(&f.g, &call[i]);
+        f.t->batchnorm_slopes(&f.g, &call[i]);
+    }
+    add_up(call[0].main.slopes, call[1].main.slopes, 2 * C);
+    double *dgamma[2], *dbeta[2];
+    for (int i = 0; i < 2; i++) {
+        size_t at = (size_t)first[i] * PICTURE, count = (size_t)size[i] * PICTURE;
+        f.t->batchnorm_backward(&f.g, &call[i]);
+        check_close("y", y[i].place, whole.y + at, count, 1e-13);
+        check_close("dx", dx[i].place, whole.dx[0] + at, count, 1e-13);
+        check_close("mean", call[i].main.running_mean, whole.mean[0], C, 1e-13);
+        check_close("var", call[i].main.running_var, whole.var[0], C, 1e-13);
+        dgamma[i] = call[i].main.dgamma;
+        dbeta[i] = call[i].main.dbeta;
+    }
+    add_up(dgamma[0], dgamma[1], C);
+    add_up(dbeta[0], dbeta[1], C);
+    check_close("dgamma", dgamma[0], whole.dgamma[0], C, 1e-13);
+    check_close("dbeta", dbeta[0], whole.dbeta[0], C, 1e-13);
+    free_results(&whole);
+    free_problem(&p);
+    fixture_close(&f);
+}
+
 int main(void) {
     RUN(agrees_with_the_formulas);
     RUN(gradients_are_finite_differences);
     RUN(threads_change_no_bit);
     RUN(large_means_keep_their_variance);
+    RUN(shares_make_the_whole);
     return check_done();
 }

@@ -179,8 +179,8 @@ static void join_pool(double before, double count, double *pool_mean, double *po
 void CPU(finish_statistics)(const nnclr_batchnorm *bn) {
     nnclr_shape shape = bn->x->shape;
     size_t c = (size_t)shape.c;
-    double count = (double)group_rows(shape);
-    double before = bn->pool ? count / shape.n * bn->pooled : 0, total = before + count;
+    double spots = (double)shape.h * (double)shape.w, count = bn->n * spots;
+    double before = bn->pool ? spots * bn->pooled : 0, total = before + count;
     double unbiased = total > 1 ? total / (total - 1) : 1;
     real *running_mean = bn->running_mean, *running_var = bn->running_var;
     for (size_t group = 0; group < (size_t)shape.groups; group++) {
@@ -357,23 +357,41 @@ void CPU(fill_means)(const nnclr_batchnorm *bn, int group, const stripe *s, real
     stripe_spread(s, mean);
 }
 
-void CPU(finish_gradient)(const nnclr_batchnorm *bn, int group, const stripe *s, const double *sum,
-                          const double *product, gradient *out) {
+/* Where the slopes of a stripe are: sums of dz, and c further on of dz (x - mean). */
+static double *slopes_of(const nnclr_batchnorm *bn, int group, const stripe *s) {
+    return (double *)bn->slopes + (size_t)group * 2 * (size_t)bn->x->shape.c + s->first;
+}
+
+void CPU(finish_slopes)(const nnclr_batchnorm *bn, int group, const stripe *s, const double *sum,
+                        const double *product) {
     size_t c = (size_t)bn->x->shape.c;
-    double count = (double)group_rows(bn->x->shape);
+    double *slopes = slopes_of(bn, group, s);
     const double *inverses = (const double *)bn->saved + ((size_t)group * 2 + 1) * c;
-    const real *gamma = bn->gamma;
     real *dgamma = bn->dgamma, *dbeta = bn->dbeta;
     bool add = group > 0 || bn->add_parameters;
     for (int i = 0; i < s->channels; i++) {
         int k = s->first + i;
-        double inverse = inverses[k], scale = (double)gamma[k] * inverse;
-        double along = product[i] * inverse; /* sum of dz xhat */
-        dgamma[k] = (real)((add ? (double)dgamma[k] : 0) + along);
+        slopes[i] = sum[i];
+        slopes[c + (size_t)i] = product[i];
+        dgamma[k] = (real)((add ? (double)dgamma[k] : 0) + product[i] * inverses[k]);
         dbeta[k] = (real)((add ? (double)dbeta[k] : 0) + sum[i]);
+    }
+}
+
+void CPU(fill_gradient)(const nnclr_batchnorm *bn, int group, const stripe *s, gradient *out) {
+    nnclr_shape shape = bn->x->shape;
+    size_t c = (size_t)shape.c;
+    double count = (double)bn->n * (double)shape.h * (double)shape.w;
+    const double *inverses = (const double *)bn->saved + ((size_t)group * 2 + 1) * c,
+                 *slopes = slopes_of(bn, group, s);
+    const real *gamma = bn->gamma;
+    for (int i = 0; i < s->channels; i++) {
+        int k = s->first + i;
+        double inverse = inverses[k], scale = (double)gamma[k] * inverse;
+        double along = slopes[c + (size_t)i] * inverse; /* sum of dz xhat */
         out->scale[i] = (real)scale;
         out->slope[i] = (real)(-scale * inverse * along / count);
-        out->shift[i] = (real)(-scale * sum[i] / count);
+        out->shift[i] = (real)(-scale * slopes[i] / count);
     }
     stripe_spread(s, out->scale);
     stripe_spread(s, out->slope);
@@ -381,23 +399,37 @@ void CPU(finish_gradient)(const nnclr_batchnorm *bn, int group, const stripe *s,
     CPU(fill_means)(bn, group, s, out->mean);
 }
 
-void CPU(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+void CPU(batchnorm_slopes)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
     nnclr_shape shape = call->main.x->shape;
     size_t rows = group_rows(shape);
     reduction r = {.call = call, .c = shape.c, .pieces = cut_rows(rows, shape.c)};
-    backward_pass pass = {.call = call, .c = shape.c, .pieces = r.pieces};
     lane_sums total;
     for (int group = 0; group < shape.groups; group++) {
-        r.first = pass.first = (size_t)group * rows;
+        r.first = (size_t)group * rows;
         for (int index = 0; index < stripe_count(shape.c); index++) {
-            stripe s = r.stripe = pass.stripe = stripe_at(shape.c, index);
+            stripe s = r.stripe = stripe_at(shape.c, index);
             CPU(fill_means)(&call->main, group, &s, r.mean[0]);
             if (call->second)
                 CPU(fill_means)(call->second, group, &s, r.mean[1]);
             reduce(g, &r, &total);
-            CPU(finish_gradient)(&call->main, group, &s, total[0], total[1], &pass.main);
+            CPU(finish_slopes)(&call->main, group, &s, total[0], total[1]);
             if (call->second)
-                CPU(finish_gradient)(call->second, group, &s, total[0], total[2], &pass.second);
+                CPU(finish_slopes)(call->second, group, &s, total[0], total[2]);
+        }
+    }
+}
+
+void CPU(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+    nnclr_shape shape = call->main.x->shape;
+    size_t rows = group_rows(shape);
+    backward_pass pass = {.call = call, .c = shape.c, .pieces = cut_rows(rows, shape.c)};
+    for (int group = 0; group < shape.groups; group++) {
+        pass.first = (size_t)group * rows;
+        for (int index = 0; index < stripe_count(shape.c); index++) {
+            pass.stripe = stripe_at(shape.c, index);
+            CPU(fill_gradient)(&call->main, group, &pass.stripe, &pass.main);
+            if (call->second)
+                CPU(fill_gradient)(call->second, group, &pass.stripe, &pass.second);
             nnclr_pool_for(g->pool, pass.pieces.count, backward_piece, &pass);
         }
     }

@@ -21,9 +21,11 @@ void CPU(finish_statistics)(const nnclr_batchnorm *bn);
 void CPU(fill_affine)(const nnclr_batchnorm *bn, bool running, int group, const stripe *s,
                       affine *a);
 void CPU(fill_means)(const nnclr_batchnorm *bn, int group, const stripe *s, real *mean);
-/* From the sums over a group of dz and dz (x - mean). The first group overwrites dgamma and dbeta
- * if they are not to be added to, the others add. */
-void CPU(finish_gradient)(const nnclr_batchnorm *bn, int group, const stripe *s, const double *sum,
-                          const double *product, gradient *out);
+/* From the sums over a group of dz and dz (x - mean): slopes, dgamma and dbeta. The first group
+ * overwrites the last two if they are not to be added to, the others add. */
+void CPU(finish_slopes)(const nnclr_batchnorm *bn, int group, const stripe *s, const double *sum,
+                        const double *product);
+/* From the slopes of the group. */
+void CPU(fill_gradient)(const nnclr_batchnorm *bn, int group, const stripe *s, gradient *out);
 
 #endif

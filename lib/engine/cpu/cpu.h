@@ -170,6 +170,7 @@ void CPU(conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *plan, co
 void CPU(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums);
 void CPU(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call);
 void CPU(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call);
+void CPU(batchnorm_slopes)(nnclr_engine *g, const nnclr_batchnorm_call *call);
 void CPU(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call);
 
 void CPU(maxpool_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);

@@ -155,6 +155,7 @@ const nnclr_engine_table nnclr_engine_cpu_f32 = {
     .batchnorm_sums = CPU(batchnorm_sums),
     .batchnorm_train = CPU(batchnorm_train),
     .batchnorm_evaluate = CPU(batchnorm_evaluate),
+    .batchnorm_slopes = CPU(batchnorm_slopes),
     .batchnorm_backward = CPU(batchnorm_backward),
     .maxpool_forward = CPU(maxpool_forward),
     .maxpool_backward = CPU(maxpool_backward),

@@ -261,20 +261,42 @@ static void backward_piece(void *context, int piece, int worker) {
     }
 }
 
-static void backward_stripe(nnclr_engine *g, tiled_pass *p) {
+static void fill_mask(tiled_pass *p, const stripe *s) {
+    if (masks_from_x(p->call))
+        CPU(fill_affine)(&p->call->main, false, p->group, s, &p->main.affine);
+}
+
+static void slopes_stripe(nnclr_engine *g, tiled_pass *p) {
     const nnclr_batchnorm_call *call = p->call;
     stripe s = stripe_of(p);
     CPU(fill_means)(&call->main, p->group, &s, p->main.gradient.mean);
     if (call->second)
         CPU(fill_means)(call->second, p->group, &s, p->second.gradient.mean);
-    if (masks_from_x(call))
-        CPU(fill_affine)(&call->main, false, p->group, &s, &p->main.affine);
+    fill_mask(p, &s);
     reduce(g, p);
     double(*total)[MAX_LANES] = p->partials[0];
-    CPU(finish_gradient)(&call->main, p->group, &s, total[0], total[1], &p->main.gradient);
+    CPU(finish_slopes)(&call->main, p->group, &s, total[0], total[1]);
     if (call->second)
-        CPU(finish_gradient)(call->second, p->group, &s, total[0], total[2], &p->second.gradient);
+        CPU(finish_slopes)(call->second, p->group, &s, total[0], total[2]);
+}
+
+static void backward_stripe(nnclr_engine *g, tiled_pass *p) {
+    const nnclr_batchnorm_call *call = p->call;
+    stripe s = stripe_of(p);
+    CPU(fill_gradient)(&call->main, p->group, &s, &p->main.gradient);
+    if (call->second)
+        CPU(fill_gradient)(call->second, p->group, &s, &p->second.gradient);
+    fill_mask(p, &s);
     nnclr_pool_for(g->pool, p->pieces.count, backward_piece, p);
+}
+
+void nnclr_tiled_batchnorm_slopes(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+    if (call->main.x->kind == NNCLR_ROWS) {
+        CPU(batchnorm_slopes)(g, call);
+        return;
+    }
+    tiled_pass pass = {.call = call};
+    each_stripe(g, call->main.x, &pass, slopes_stripe);
 }
 
 void nnclr_tiled_batchnorm_backward(nnclr_engine *g, const nnclr_batchnorm_call *call) {

@@ -273,6 +273,7 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
     .conv_backward_weights = nnclr_tiled_conv_backward_weights,                                    \
     .batchnorm_sums = nnclr_tiled_batchnorm_sums, .batchnorm_train = nnclr_tiled_batchnorm_train,  \
     .batchnorm_evaluate = nnclr_tiled_batchnorm_evaluate,                                          \
+    .batchnorm_slopes = nnclr_tiled_batchnorm_slopes,                                              \
     .batchnorm_backward = nnclr_tiled_batchnorm_backward,                                          \
     .maxpool_forward = nnclr_tiled_maxpool_forward,                                                \
     .maxpool_backward = nnclr_tiled_maxpool_backward,                                              \

@@ -121,6 +121,7 @@ void nnclr_tiled_conv_backward_weights(nnclr_engine *g, const nnclr_conv_plan *p
 void nnclr_tiled_batchnorm_sums(nnclr_engine *g, const nnclr_tensor *x, void *sums);
 void nnclr_tiled_batchnorm_train(nnclr_engine *g, const nnclr_batchnorm_call *call);
 void nnclr_tiled_batchnorm_evaluate(nnclr_engine *g, const nnclr_batchnorm_call *call);
+void nnclr_tiled_batchnorm_slopes(nnclr_engine *g, const nnclr_batchnorm_call *call);
 void nnclr_tiled_batchnorm_backward(nnclr_engine *g, const nnclr_batchnorm_call *call);
 
 void nnclr_tiled_maxpool_forward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
