@@ -5,41 +5,42 @@
 #include "base/memory.h"
 #include "io/tensor_file.h"
 
-bool nnclr_classifier_create(nnclr_classifier *x, int classes, int d, nnclr_error *e) {
-    *x = (nnclr_classifier){.classes = classes, .d = d};
-    x->weight = nnclr_alloc_zero((size_t)classes, (size_t)d * sizeof *x->weight, e);
-    x->bias = nnclr_alloc_zero((size_t)classes, sizeof *x->bias, e);
-    x->mean = nnclr_alloc_zero((size_t)d, sizeof *x->mean, e);
-    x->scale = nnclr_alloc((size_t)d, sizeof *x->scale, e);
-    if (!x->weight || !x->bias || !x->mean || !x->scale) {
-        nnclr_classifier_free(x);
+bool nnclr_classifier_create(nnclr_classifier *classifier, int classes, int d, nnclr_error *e) {
+    *classifier = (nnclr_classifier){.classes = classes, .d = d};
+    classifier->weight =
+        nnclr_alloc_zero((size_t)classes, (size_t)d * sizeof *classifier->weight, e);
+    classifier->bias = nnclr_alloc_zero((size_t)classes, sizeof *classifier->bias, e);
+    classifier->mean = nnclr_alloc_zero((size_t)d, sizeof *classifier->mean, e);
+    classifier->scale = nnclr_alloc((size_t)d, sizeof *classifier->scale, e);
+    if (!classifier->weight || !classifier->bias || !classifier->mean || !classifier->scale) {
+        nnclr_classifier_free(classifier);
         return false;
     }
     for (int j = 0; j < d; j++)
-        x->scale[j] = 1;
+        classifier->scale[j] = 1;
     return true;
 }
 
-void nnclr_classifier_free(nnclr_classifier *x) {
-    nnclr_free(x->scale);
-    nnclr_free(x->mean);
-    nnclr_free(x->bias);
-    nnclr_free(x->weight);
-    *x = (nnclr_classifier){0};
+void nnclr_classifier_free(nnclr_classifier *classifier) {
+    nnclr_free(classifier->scale);
+    nnclr_free(classifier->mean);
+    nnclr_free(classifier->bias);
+    nnclr_free(classifier->weight);
+    *classifier = (nnclr_classifier){0};
 }
 
-void nnclr_classifier_prepare(const nnclr_classifier *x, const float *row, float *out) {
-    for (int j = 0; j < x->d; j++)
-        out[j] = (row[j] - x->mean[j]) / x->scale[j];
-    out[x->d] = 1;
+void nnclr_classifier_prepare(const nnclr_classifier *classifier, const float *row, float *out) {
+    for (int j = 0; j < classifier->d; j++)
+        out[j] = (row[j] - classifier->mean[j]) / classifier->scale[j];
+    out[classifier->d] = 1;
 }
 
-static nnclr_json *make_metadata(const nnclr_classifier *x, const char *const *names,
+static nnclr_json *make_metadata(const nnclr_classifier *classifier, const char *const *names,
                                  const nnclr_json *config, nnclr_error *e) {
     nnclr_json *metadata = nnclr_json_object(e);
     nnclr_json *classes = metadata ? nnclr_json_array(e) : NULL;
     bool ok = classes;
-    for (int c = 0; ok && c < x->classes; c++)
+    for (int c = 0; ok && c < classifier->classes; c++)
         ok = nnclr_json_push_string(classes, names[c], e);
     ok = ok && nnclr_json_put_text(metadata, "nnclr.classes", classes, e) &&
          nnclr_json_put_text(metadata, "nnclr.config", config, e);
@@ -50,17 +51,22 @@ static nnclr_json *make_metadata(const nnclr_classifier *x, const char *const *n
     return NULL;
 }
 
-bool nnclr_classifier_write(const nnclr_classifier *x, const char *path, const char *program,
-                            const char *const *names, const nnclr_json *config, nnclr_error *e) {
+bool nnclr_classifier_write(const nnclr_classifier *classifier, const char *path,
+                            const char *program, const char *const *names, const nnclr_json *config,
+                            nnclr_error *e) {
     const nnclr_tensor_info infos[] = {
-        {.name = "weight", .dtype = NNCLR_F32, .rank = 2, .dims = {x->classes, x->d}},
-        {.name = "bias", .dtype = NNCLR_F32, .rank = 1, .dims = {x->classes}},
-        {.name = "mean", .dtype = NNCLR_F32, .rank = 1, .dims = {x->d}},
-        {.name = "scale", .dtype = NNCLR_F32, .rank = 1, .dims = {x->d}},
+        {.name = "weight",
+         .dtype = NNCLR_F32,
+         .rank = 2,
+         .dims = {classifier->classes, classifier->d}},
+        {.name = "bias", .dtype = NNCLR_F32, .rank = 1, .dims = {classifier->classes}},
+        {.name = "mean", .dtype = NNCLR_F32, .rank = 1, .dims = {classifier->d}},
+        {.name = "scale", .dtype = NNCLR_F32, .rank = 1, .dims = {classifier->d}},
     };
-    const float *const data[] = {x->weight, x->bias, x->mean, x->scale};
+    const float *const data[] = {classifier->weight, classifier->bias, classifier->mean,
+                                 classifier->scale};
     enum { COUNT = sizeof infos / sizeof *infos };
-    nnclr_json *metadata = make_metadata(x, names, config, e);
+    nnclr_json *metadata = make_metadata(classifier, names, config, e);
     if (!metadata)
         return false;
     nnclr_tensor_writer *writer =

@@ -18,17 +18,18 @@ typedef struct nnclr_classifier {
 } nnclr_classifier;
 
 /* All zeros, but scale 1. */
-bool nnclr_classifier_create(nnclr_classifier *x, int classes, int d, nnclr_error *e);
-void nnclr_classifier_free(nnclr_classifier *x); /* a zeroed one is fine */
+bool nnclr_classifier_create(nnclr_classifier *classifier, int classes, int d, nnclr_error *e);
+void nnclr_classifier_free(nnclr_classifier *classifier); /* a zeroed one is fine */
 
 /* Turns a row of d numbers into the row of d + 1 that the weights multiply: standardised, with a 1
  * for the bias. */
-void nnclr_classifier_prepare(const nnclr_classifier *x, const float *row, float *out);
+void nnclr_classifier_prepare(const nnclr_classifier *classifier, const float *row, float *out);
 
 /* `names` become nnclr.classes, `config` (an object, the caller's) nnclr.config. PATH as in
  * nnclr_tensor_writer_open. */
-bool nnclr_classifier_write(const nnclr_classifier *x, const char *path, const char *program,
-                            const char *const *names, const nnclr_json *config, nnclr_error *e);
+bool nnclr_classifier_write(const nnclr_classifier *classifier, const char *path,
+                            const char *program, const char *const *names, const nnclr_json *config,
+                            nnclr_error *e);
 
 typedef struct nnclr_prediction {
     int64_t label; /* predicted */

@@ -90,19 +90,21 @@ struct nnclr_embedder {
     double *values; /* [batch][d], as the engine returns them */
 };
 
-void nnclr_embedder_pack(nnclr_embedder *x) {
-    nnclr_execution_pack(x->execution);
+void nnclr_embedder_pack(nnclr_embedder *embedder) {
+    nnclr_execution_pack(embedder->execution);
 }
 
-bool nnclr_embedder_rows(nnclr_embedder *x, const float *views, int n, float *rows,
+bool nnclr_embedder_rows(nnclr_embedder *embedder, const float *views, int n, float *rows,
                          nnclr_error *e) {
-    nnclr_execution_input(x->execution, views, n);
-    nnclr_execution_forward(x->execution, 0, x->cut);
-    x->engine->table->download(x->engine, nnclr_execution_tensor(x->execution, x->cut), x->values);
-    if (!x->engine->table->sync(x->engine, e))
+    nnclr_execution_input(embedder->execution, views, n);
+    nnclr_execution_forward(embedder->execution, 0, embedder->cut);
+    embedder->engine->table->download(embedder->engine,
+                                      nnclr_execution_tensor(embedder->execution, embedder->cut),
+                                      embedder->values);
+    if (!embedder->engine->table->sync(embedder->engine, e))
         return false;
-    for (int64_t i = 0; i < (int64_t)n * x->d; i++)
-        rows[i] = (float)x->values[i];
+    for (int64_t i = 0; i < (int64_t)n * embedder->d; i++)
+        rows[i] = (float)embedder->values[i];
     return true;
 }
 
@@ -113,47 +115,50 @@ static bool run_network(void *context, const nnclr_evaluation_batch *batch, floa
 
 nnclr_embedder *nnclr_embedder_create(nnclr_parameters *parameters, int cut,
                                       const nnclr_evaluation_options *view, nnclr_error *e) {
-    nnclr_embedder *x = nnclr_alloc_zero(1, sizeof *x, e);
-    if (!x)
+    nnclr_embedder *embedder = nnclr_alloc_zero(1, sizeof *embedder, e);
+    if (!embedder)
         return NULL;
-    x->engine = parameters->engine;
-    x->view = *view;
-    x->cut = cut;
-    x->d = nnclr_network_value(parameters->net, (size_t)cut)->c;
-    x->execution = nnclr_execution_create(parameters, NNCLR_EVALUATION, 1, view->batch, cut, e);
-    if (x->execution)
-        x->values = nnclr_alloc((size_t)view->batch, (size_t)x->d * sizeof *x->values, e);
-    if (x->values)
-        return x;
-    nnclr_embedder_free(x);
+    embedder->engine = parameters->engine;
+    embedder->view = *view;
+    embedder->cut = cut;
+    embedder->d = nnclr_network_value(parameters->net, (size_t)cut)->c;
+    embedder->execution =
+        nnclr_execution_create(parameters, NNCLR_EVALUATION, 1, view->batch, cut, e);
+    if (embedder->execution)
+        embedder->values =
+            nnclr_alloc((size_t)view->batch, (size_t)embedder->d * sizeof *embedder->values, e);
+    if (embedder->values)
+        return embedder;
+    nnclr_embedder_free(embedder);
     return NULL;
 }
 
-void nnclr_embedder_free(nnclr_embedder *x) {
-    if (!x)
+void nnclr_embedder_free(nnclr_embedder *embedder) {
+    if (!embedder)
         return;
-    nnclr_free(x->values);
-    nnclr_execution_free(x->execution);
-    nnclr_free(x);
+    nnclr_free(embedder->values);
+    nnclr_execution_free(embedder->execution);
+    nnclr_free(embedder);
 }
 
-size_t nnclr_embedder_bytes(const nnclr_embedder *x) {
-    return nnclr_execution_bytes(x->execution) +
-           (size_t)x->view.batch * (size_t)x->d * sizeof *x->values;
+size_t nnclr_embedder_bytes(const nnclr_embedder *embedder) {
+    return nnclr_execution_bytes(embedder->execution) +
+           (size_t)embedder->view.batch * (size_t)embedder->d * sizeof *embedder->values;
 }
 
-bool nnclr_embedder_run(nnclr_embedder *x, nnclr_shard_set *set, const nnclr_row_sink *sink,
+bool nnclr_embedder_run(nnclr_embedder *embedder, nnclr_shard_set *set, const nnclr_row_sink *sink,
                         nnclr_error *e) {
-    nnclr_embedder_pack(x);
-    return embed(set, &x->view, &(converter){.run = run_network, .context = x, .d = x->d}, sink, e);
+    nnclr_embedder_pack(embedder);
+    return embed(set, &embedder->view,
+                 &(converter){.run = run_network, .context = embedder, .d = embedder->d}, sink, e);
 }
 
 bool nnclr_embed_network(nnclr_parameters *parameters, int cut, nnclr_shard_set *set,
                          const nnclr_evaluation_options *view, const nnclr_row_sink *sink,
                          nnclr_error *e) {
-    nnclr_embedder *x = nnclr_embedder_create(parameters, cut, view, e);
-    bool ok = x && nnclr_embedder_run(x, set, sink, e);
-    nnclr_embedder_free(x);
+    nnclr_embedder *embedder = nnclr_embedder_create(parameters, cut, view, e);
+    bool ok = embedder && nnclr_embedder_run(embedder, set, sink, e);
+    nnclr_embedder_free(embedder);
     return ok;
 }
 

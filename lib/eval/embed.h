@@ -28,16 +28,17 @@ typedef struct nnclr_embedder nnclr_embedder;
  */
 nnclr_embedder *nnclr_embedder_create(nnclr_parameters *parameters, int cut,
                                       const nnclr_evaluation_options *view, nnclr_error *e);
-void nnclr_embedder_free(nnclr_embedder *x); /* NULL is fine */
-size_t nnclr_embedder_bytes(const nnclr_embedder *x);
+void nnclr_embedder_free(nnclr_embedder *embedder); /* NULL is fine */
+size_t nnclr_embedder_bytes(const nnclr_embedder *embedder);
 /* With the weights as they are now; otherwise as nnclr_embed_network. */
-bool nnclr_embedder_run(nnclr_embedder *x, nnclr_shard_set *set, const nnclr_row_sink *sink,
+bool nnclr_embedder_run(nnclr_embedder *embedder, nnclr_shard_set *set, const nnclr_row_sink *sink,
                         nnclr_error *e);
 
 /* For views that the caller has made: rows [n][d] of `views` [n][size][size][3], normalised, n at
  * most the batch; with the weights as they were when last packed. */
-void nnclr_embedder_pack(nnclr_embedder *x);
-bool nnclr_embedder_rows(nnclr_embedder *x, const float *views, int n, float *rows, nnclr_error *e);
+void nnclr_embedder_pack(nnclr_embedder *embedder);
+bool nnclr_embedder_rows(nnclr_embedder *embedder, const float *views, int n, float *rows,
+                         nnclr_error *e);
 
 /* Runs the network of `parameters` in evaluation mode up to the value `cut` and yields it, d = its
  * channels. A row that is not finite is a numeric error that names its record. Called from the

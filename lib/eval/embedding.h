@@ -33,14 +33,15 @@ typedef struct nnclr_embedding {
 
 /* Everything in the file is checked: shapes, labels against the classes, records, names. PATH "-"
  * is standard input. *x must not move while it is open. */
-bool nnclr_embedding_open(nnclr_embedding *x, const char *path, nnclr_error *e);
+bool nnclr_embedding_open(nnclr_embedding *embedding, const char *path, nnclr_error *e);
 /* The same for a reader that is already open, which it takes over, even on failure. */
-bool nnclr_embedding_open_reader(nnclr_embedding *x, nnclr_tensor_reader *reader, nnclr_error *e);
-void nnclr_embedding_close(nnclr_embedding *x); /* a zeroed one is fine */
+bool nnclr_embedding_open_reader(nnclr_embedding *embedding, nnclr_tensor_reader *reader,
+                                 nnclr_error *e);
+void nnclr_embedding_close(nnclr_embedding *embedding); /* a zeroed one is fine */
 
 /* out [other->rows.n]: the labels of `other` as labels of `x`, matched by class name. A row whose
  * class `x` does not have is an error that names the class. */
-bool nnclr_embedding_map_labels(const nnclr_embedding *x, const nnclr_embedding *other,
+bool nnclr_embedding_map_labels(const nnclr_embedding *embedding, const nnclr_embedding *other,
                                 int64_t *out, nnclr_error *e);
 
 /* ---- writing ---- */

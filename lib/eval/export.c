@@ -187,9 +187,9 @@ bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoi
 
 /* ---- rows ---- */
 
-bool nnclr_export_npy(const nnclr_embedding *x, const char *path, const nnclr_progress *progress,
-                      nnclr_error *e) {
-    const nnclr_tensor_info *rows = nnclr_tensor_reader_find(x->reader, "embedding");
+bool nnclr_export_npy(const nnclr_embedding *embedding, const char *path,
+                      const nnclr_progress *progress, nnclr_error *e) {
+    const nnclr_tensor_info *rows = nnclr_tensor_reader_find(embedding->reader, "embedding");
     char header[4 * NPY_ALIGNMENT] = "\x93NUMPY\x01";
     char *dict = header + NPY_PREFIX;
     int used =
@@ -206,30 +206,34 @@ bool nnclr_export_npy(const nnclr_embedding *x, const char *path, const nnclr_pr
     if (!out)
         return false;
     copying to = {.out = out, .progress = progress, .total = nnclr_tensor_bytes(rows)};
-    return finish(
-        out, nnclr_output_write(out, header, size, e) && copy_tensor(x->reader, rows, &to, e), e);
+    return finish(out,
+                  nnclr_output_write(out, header, size, e) &&
+                      copy_tensor(embedding->reader, rows, &to, e),
+                  e);
 }
 
-static bool print_row(const nnclr_embedding *x, int64_t i, nnclr_buffer *text, nnclr_error *e) {
-    const char *label = x->label[i] < 0 ? "" : x->classes[x->label[i]];
-    return nnclr_buffer_printf(text, e, "%" PRId64 "\t%" PRId64 "\t", x->record[i], x->label[i]) &&
+static bool print_row(const nnclr_embedding *embedding, int64_t i, nnclr_buffer *text,
+                      nnclr_error *e) {
+    const char *label = embedding->label[i] < 0 ? "" : embedding->classes[embedding->label[i]];
+    return nnclr_buffer_printf(text, e, "%" PRId64 "\t%" PRId64 "\t", embedding->record[i],
+                               embedding->label[i]) &&
            nnclr_escape(text, label, strlen(label), e) && nnclr_buffer_append(text, "\t", 1, e) &&
-           nnclr_escape(text, x->names[i], strlen(x->names[i]), e) &&
+           nnclr_escape(text, embedding->names[i], strlen(embedding->names[i]), e) &&
            nnclr_buffer_append(text, "\n", 1, e);
 }
 
-bool nnclr_export_tsv(const nnclr_embedding *x, const char *path, const nnclr_progress *progress,
-                      nnclr_error *e) {
+bool nnclr_export_tsv(const nnclr_embedding *embedding, const char *path,
+                      const nnclr_progress *progress, nnclr_error *e) {
     nnclr_buffer text = {0};
     nnclr_output *out = nnclr_output_open(path, e);
     if (!out)
         return false;
     bool ok = nnclr_buffer_printf(&text, e, "record\tlabel\tclass\tname\n");
-    for (int64_t i = 0; ok && i < (int64_t)x->rows.n; i++) {
-        ok = print_row(x, i, &text, e);
+    for (int64_t i = 0; ok && i < (int64_t)embedding->rows.n; i++) {
+        ok = print_row(embedding, i, &text, e);
         if (ok && text.size >= FLUSH) {
             ok = nnclr_output_write(out, text.data, text.size, e) &&
-                 nnclr_progress_tell(progress, "rows", i + 1, x->rows.n, NULL, e);
+                 nnclr_progress_tell(progress, "rows", i + 1, embedding->rows.n, NULL, e);
             text.size = 0;
         }
     }

@@ -20,11 +20,11 @@ nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error
 bool nnclr_export_backbone(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
                            const char *path, const nnclr_progress *progress, nnclr_error *e);
 /* NumPy's format 1.0: float32 [n,d] in C order. */
-bool nnclr_export_npy(const nnclr_embedding *x, const char *path, const nnclr_progress *progress,
-                      nnclr_error *e);
+bool nnclr_export_npy(const nnclr_embedding *embedding, const char *path,
+                      const nnclr_progress *progress, nnclr_error *e);
 /* A header line, then record, label (-1: none), class (empty: none) and name of each row; bytes of
  * names that would break a line are escaped. */
-bool nnclr_export_tsv(const nnclr_embedding *x, const char *path, const nnclr_progress *progress,
-                      nnclr_error *e);
+bool nnclr_export_tsv(const nnclr_embedding *embedding, const char *path,
+                      const nnclr_progress *progress, nnclr_error *e);
 
 #endif

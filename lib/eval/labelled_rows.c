@@ -65,16 +65,16 @@ void nnclr_moments_add(nnclr_moments *m, const float *row) {
     m->rows++;
 }
 
-void nnclr_moments_standardize(const nnclr_moments *m, nnclr_classifier *x) {
+void nnclr_moments_standardize(const nnclr_moments *m, nnclr_classifier *classifier) {
     for (int j = 0; m->rows > 0 && j < m->d; j++) {
         const double mean = m->sum[j] / (double)m->rows;
         const double variance = m->sum[m->d + j] / (double)m->rows - mean * mean;
-        x->mean[j] = (float)(m->origin[j] + mean);
-        x->scale[j] = variance > 0 ? (float)sqrt(variance) : 1;
+        classifier->mean[j] = (float)(m->origin[j] + mean);
+        classifier->scale[j] = variance > 0 ? (float)sqrt(variance) : 1;
     }
 }
 
-bool nnclr_classifier_standardize(nnclr_classifier *x, const nnclr_row_source *source,
+bool nnclr_classifier_standardize(nnclr_classifier *classifier, const nnclr_row_source *source,
                                   const int64_t *label, nnclr_error *e) {
     nnclr_moments m = {0};
     walk w = {0};
@@ -86,7 +86,7 @@ bool nnclr_classifier_standardize(nnclr_classifier *x, const nnclr_row_source *s
         ok = row || label[i] < 0;
     }
     if (ok)
-        nnclr_moments_standardize(&m, x);
+        nnclr_moments_standardize(&m, classifier);
     nnclr_free(w.block);
     nnclr_moments_free(&m);
     return ok;
@@ -94,23 +94,23 @@ bool nnclr_classifier_standardize(nnclr_classifier *x, const nnclr_row_source *s
 
 /* ---- loading ---- */
 
-bool nnclr_classifier_put(const nnclr_classifier *x, nnclr_engine *engine, const float *row,
-                          float *scratch, void *place, const char *what, int64_t number,
-                          nnclr_error *e) {
+bool nnclr_classifier_put(const nnclr_classifier *classifier, nnclr_engine *engine,
+                          const float *row, float *scratch, void *place, const char *what,
+                          int64_t number, nnclr_error *e) {
     double sum = 0;
-    for (int j = 0; j < x->d; j++)
+    for (int j = 0; j < classifier->d; j++)
         sum += fabs((double)row[j]);
     if (!isfinite(sum))
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s row %lld holds a number that is not finite",
                           what, (long long)number);
-    nnclr_classifier_prepare(x, row, scratch);
-    engine->table->put(engine, place, (size_t)x->d + 1, NNCLR_F32, scratch);
+    nnclr_classifier_prepare(classifier, row, scratch);
+    engine->table->put(engine, place, (size_t)classifier->d + 1, NNCLR_F32, scratch);
     return true;
 }
 
-static bool fill(nnclr_labelled_rows *x, const nnclr_row_source *source, const int64_t *label,
-                 const bool *last, int64_t first_of_last, const nnclr_classifier *classifier,
-                 float *scratch, nnclr_error *e) {
+static bool fill(nnclr_labelled_rows *labelled, const nnclr_row_source *source,
+                 const int64_t *label, const bool *last, int64_t first_of_last,
+                 const nnclr_classifier *classifier, float *scratch, nnclr_error *e) {
     int64_t next[2] = {0, first_of_last};
     walk w;
     bool ok = begin_walk(&w, source, e);
@@ -119,44 +119,44 @@ static bool fill(nnclr_labelled_rows *x, const nnclr_row_source *source, const i
             continue;
         const int64_t slot = next[last && last[i]]++;
         const float *row = row_at(&w, i, e);
-        x->label[slot] = label[i];
-        ok = row && nnclr_classifier_put(
-                        classifier, x->engine, row, scratch,
-                        nnclr_real_at(x->engine, x->rows, (size_t)slot * (size_t)x->columns),
-                        "TRAIN", i, e);
+        labelled->label[slot] = label[i];
+        ok = row && nnclr_classifier_put(classifier, labelled->engine, row, scratch,
+                                         nnclr_real_at(labelled->engine, labelled->rows,
+                                                       (size_t)slot * (size_t)labelled->columns),
+                                         "TRAIN", i, e);
     }
     nnclr_free(w.block);
     return ok;
 }
 
-bool nnclr_labelled_rows_load(nnclr_labelled_rows *x, nnclr_engine *engine,
+bool nnclr_labelled_rows_load(nnclr_labelled_rows *labelled, nnclr_engine *engine,
                               const nnclr_row_source *source, const int64_t *label,
                               const bool *last, const nnclr_classifier *classifier,
                               nnclr_error *e) {
     int64_t first_of_last = 0;
-    *x = (nnclr_labelled_rows){.engine = engine, .columns = source->d + 1};
+    *labelled = (nnclr_labelled_rows){.engine = engine, .columns = source->d + 1};
     for (int64_t i = 0; i < source->n; i++) {
-        x->n += label[i] >= 0;
+        labelled->n += label[i] >= 0;
         first_of_last += label[i] >= 0 && !(last && last[i]);
     }
-    float *scratch = nnclr_alloc((size_t)x->columns, sizeof *scratch, e);
-    x->label = nnclr_alloc((size_t)x->n, sizeof *x->label, e);
-    bool ok = scratch && x->label;
-    if (ok && (!nnclr_size_mul((size_t)x->n, (size_t)x->columns, &x->bytes) ||
-               !nnclr_size_mul(x->bytes, nnclr_real_bytes(engine), &x->bytes)))
+    float *scratch = nnclr_alloc((size_t)labelled->columns, sizeof *scratch, e);
+    labelled->label = nnclr_alloc((size_t)labelled->n, sizeof *labelled->label, e);
+    bool ok = scratch && labelled->label;
+    if (ok && (!nnclr_size_mul((size_t)labelled->n, (size_t)labelled->columns, &labelled->bytes) ||
+               !nnclr_size_mul(labelled->bytes, nnclr_real_bytes(engine), &labelled->bytes)))
         ok = nnclr_fail(e, NNCLR_ERROR_LIMIT, "%lld rows of %d numbers are too many",
-                        (long long)x->n, source->d);
-    ok = ok && (x->rows = engine->table->arena_create(engine, x->bytes, e)) &&
-         fill(x, source, label, last, first_of_last, classifier, scratch, e);
+                        (long long)labelled->n, source->d);
+    ok = ok && (labelled->rows = engine->table->arena_create(engine, labelled->bytes, e)) &&
+         fill(labelled, source, label, last, first_of_last, classifier, scratch, e);
     nnclr_free(scratch);
     if (!ok)
-        nnclr_labelled_rows_free(x);
+        nnclr_labelled_rows_free(labelled);
     return ok;
 }
 
-void nnclr_labelled_rows_free(nnclr_labelled_rows *x) {
-    if (x->rows)
-        x->engine->table->arena_free(x->engine, x->rows, x->bytes);
-    nnclr_free(x->label);
-    *x = (nnclr_labelled_rows){0};
+void nnclr_labelled_rows_free(nnclr_labelled_rows *labelled) {
+    if (labelled->rows)
+        labelled->engine->table->arena_free(labelled->engine, labelled->rows, labelled->bytes);
+    nnclr_free(labelled->label);
+    *labelled = (nnclr_labelled_rows){0};
 }

@@ -31,24 +31,24 @@ bool nnclr_moments_begin(nnclr_moments *m, int d, nnclr_error *e);
 void nnclr_moments_free(nnclr_moments *m); /* a zeroed one is fine */
 void nnclr_moments_add(nnclr_moments *m, const float *row);
 /* Sets mean and scale as nnclr_classifier_standardize; without a row they stay. */
-void nnclr_moments_standardize(const nnclr_moments *m, nnclr_classifier *x);
+void nnclr_moments_standardize(const nnclr_moments *m, nnclr_classifier *classifier);
 
 /* Sets mean and scale to those of each feature over the rows with a label (population deviation;
  * a constant feature has scale 1). */
-bool nnclr_classifier_standardize(nnclr_classifier *x, const nnclr_row_source *source,
+bool nnclr_classifier_standardize(nnclr_classifier *classifier, const nnclr_row_source *source,
                                   const int64_t *label, nnclr_error *e);
 
 /* Rows with label >= 0, in order; those that `last` marks (NULL: none) after the others. A row
  * that is not finite is refused. */
-bool nnclr_labelled_rows_load(nnclr_labelled_rows *x, nnclr_engine *engine,
+bool nnclr_labelled_rows_load(nnclr_labelled_rows *labelled, nnclr_engine *engine,
                               const nnclr_row_source *source, const int64_t *label,
                               const bool *last, const nnclr_classifier *classifier, nnclr_error *e);
-void nnclr_labelled_rows_free(nnclr_labelled_rows *x); /* a zeroed one is fine */
+void nnclr_labelled_rows_free(nnclr_labelled_rows *labelled); /* a zeroed one is fine */
 
 /* Prepares a row and puts it at `place`, columns reals; `scratch` [columns]. A row that is not
  * finite is refused: row NUMBER of WHAT. */
-bool nnclr_classifier_put(const nnclr_classifier *x, nnclr_engine *engine, const float *row,
-                          float *scratch, void *place, const char *what, int64_t number,
-                          nnclr_error *e);
+bool nnclr_classifier_put(const nnclr_classifier *classifier, nnclr_engine *engine,
+                          const float *row, float *scratch, void *place, const char *what,
+                          int64_t number, nnclr_error *e);
 
 #endif

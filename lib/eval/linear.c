@@ -296,13 +296,13 @@ typedef struct predictor {
 
 /* The weights as softmax.h takes them, the bias after the others. */
 static bool join_weights(predictor *p, nnclr_error *e) {
-    const nnclr_classifier *x = p->classifier;
-    p->weights = nnclr_alloc((size_t)x->classes, p->columns * sizeof *p->weights, e);
-    for (int c = 0; p->weights && c < x->classes; c++) {
+    const nnclr_classifier *classifier = p->classifier;
+    p->weights = nnclr_alloc((size_t)classifier->classes, p->columns * sizeof *p->weights, e);
+    for (int c = 0; p->weights && c < classifier->classes; c++) {
         double *row = p->weights + (size_t)c * p->columns;
-        for (int j = 0; j < x->d; j++)
-            row[j] = x->weight[(size_t)c * (size_t)x->d + (size_t)j];
-        row[x->d] = x->bias[c];
+        for (int j = 0; j < classifier->d; j++)
+            row[j] = classifier->weight[(size_t)c * (size_t)classifier->d + (size_t)j];
+        row[classifier->d] = classifier->bias[c];
     }
     return p->weights;
 }

@@ -61,11 +61,11 @@ static bool draw(nnclr_sheet *sheet, int row, int column, nnclr_shard_set *shard
     return ok;
 }
 
-static nnclr_frame_color frame_of(const nnclr_inspection *x, int64_t query, int64_t row) {
-    if (x->bank->record[row] < 0)
+static nnclr_frame_color frame_of(const nnclr_inspection *found, int64_t query, int64_t row) {
+    if (found->bank->record[row] < 0)
         return NNCLR_FRAME_GRAY;
-    const char *a = nnclr_row_set_class(x->queries, query);
-    const char *b = nnclr_row_set_class(x->bank, row);
+    const char *a = nnclr_row_set_class(found->queries, query);
+    const char *b = nnclr_row_set_class(found->bank, row);
     if (!a || !b)
         return NNCLR_FRAME_NONE;
     return strcmp(a, b) == 0 ? NNCLR_FRAME_GREEN : NNCLR_FRAME_RED;
@@ -90,53 +90,56 @@ static const char *tail(const char *name) {
     return size > room ? name + size - room : name;
 }
 
-static bool draw_query(const nnclr_inspection *x, nnclr_sheet *sheet, int row, int64_t i,
+static bool draw_query(const nnclr_inspection *found, nnclr_sheet *sheet, int row, int64_t i,
                        nnclr_shard_set *query_shards, nnclr_shard_set *bank_shards,
                        nnclr_error *e) {
-    const int64_t query = x->query[i];
-    const int64_t record = x->queries->record[query];
-    const char *class = nnclr_row_set_class(x->queries, query);
+    const int64_t query = found->query[i];
+    const int64_t record = found->queries->record[query];
+    const char *class = nnclr_row_set_class(found->queries, query);
     char caption[CAPTION];
-    const char *name = nnclr_row_set_name(x->queries, query_shards, query);
+    const char *name = nnclr_row_set_name(found->queries, query_shards, query);
     snprintf(caption, sizeof caption, "record %lld\n%.40s\n%.40s", (long long)record,
              class ? class : "", name ? tail(name) : "");
     if (!draw(sheet, row, 0, query_shards, record, NNCLR_FRAME_NONE, caption, e))
         return false;
-    for (int rank = 0; rank < x->k; rank++) {
-        nnclr_neighbour neighbour = x->neighbours[i * x->k + rank];
+    for (int rank = 0; rank < found->k; rank++) {
+        nnclr_neighbour neighbour = found->neighbours[i * found->k + rank];
         if (neighbour.row < 0)
             break;
-        neighbour_caption(x->bank, neighbour, caption);
-        if (!draw(sheet, row, rank + 1, bank_shards, x->bank->record[neighbour.row],
-                  frame_of(x, query, neighbour.row), caption, e))
+        neighbour_caption(found->bank, neighbour, caption);
+        if (!draw(sheet, row, rank + 1, bank_shards, found->bank->record[neighbour.row],
+                  frame_of(found, query, neighbour.row), caption, e))
             return false;
     }
     return true;
 }
 
-int nnclr_neighbour_pages(const nnclr_inspection *x) {
-    int64_t pages = (x->count + NNCLR_SHEET_QUERIES - 1) / NNCLR_SHEET_QUERIES;
+int nnclr_neighbour_pages(const nnclr_inspection *found) {
+    int64_t pages = (found->count + NNCLR_SHEET_QUERIES - 1) / NNCLR_SHEET_QUERIES;
     return pages < 1 ? 1 : (int)pages;
 }
 
-bool nnclr_neighbour_sheet(const nnclr_inspection *x, int page, nnclr_shard_set *query_shards,
+bool nnclr_neighbour_sheet(const nnclr_inspection *found, int page, nnclr_shard_set *query_shards,
                            nnclr_shard_set *bank_shards, const char *title,
                            const nnclr_progress *progress, nnclr_buffer *png, nnclr_error *e) {
-    const int64_t first = (int64_t)page * NNCLR_SHEET_QUERIES, left = x->count - first;
+    const int64_t first = (int64_t)page * NNCLR_SHEET_QUERIES, left = found->count - first;
     const int rows = left < NNCLR_SHEET_QUERIES ? (int)left : NNCLR_SHEET_QUERIES;
-    const nnclr_sheet_layout layout = {
-        .rows = rows, .columns = x->k + 1, .cell = CELL, .caption_lines = 3, .query_column = true};
+    const nnclr_sheet_layout layout = {.rows = rows,
+                                       .columns = found->k + 1,
+                                       .cell = CELL,
+                                       .caption_lines = 3,
+                                       .query_column = true};
     char text[TITLE];
-    if (nnclr_neighbour_pages(x) > 1)
+    if (nnclr_neighbour_pages(found) > 1)
         snprintf(text, sizeof text, "%.200s  page %d of %d", title, page + 1,
-                 nnclr_neighbour_pages(x));
+                 nnclr_neighbour_pages(found));
     else
         snprintf(text, sizeof text, "%.200s", title);
     nnclr_sheet *sheet = nnclr_sheet_create(&layout, text, e);
     bool ok = sheet != NULL;
     for (int row = 0; ok && row < rows; row++)
-        ok = draw_query(x, sheet, row, first + row, query_shards, bank_shards, e) &&
-             nnclr_progress_tell(progress, "queries drawn", first + row + 1, x->count, NULL, e);
+        ok = draw_query(found, sheet, row, first + row, query_shards, bank_shards, e) &&
+             nnclr_progress_tell(progress, "queries drawn", first + row + 1, found->count, NULL, e);
     ok = ok && nnclr_encode_png(nnclr_sheet_image(sheet), png, e);
     nnclr_sheet_free(sheet);
     return ok;

@@ -100,19 +100,19 @@ static bool put_cells(nnclr_buffer *out, const cell *cells, int count, nnclr_err
     return ok && nnclr_buffer_append(out, "\n", 1, e);
 }
 
-static bool fill_query(const nnclr_inspection *x, int64_t query, nnclr_shard_set *shards, cell *to,
-                       nnclr_error *e) {
-    to->class = nnclr_row_set_class(x->queries, query);
+static bool fill_query(const nnclr_inspection *found, int64_t query, nnclr_shard_set *shards,
+                       cell *to, nnclr_error *e) {
+    to->class = nnclr_row_set_class(found->queries, query);
     to->color = "\x1b[1m";
-    snprintf(to->numbers, NUMBERS, "record %lld", (long long)x->queries->record[query]);
-    return load(shards, x->queries->record[query], &to->image, e);
+    snprintf(to->numbers, NUMBERS, "record %lld", (long long)found->queries->record[query]);
+    return load(shards, found->queries->record[query], &to->image, e);
 }
 
-static bool fill_neighbour(const nnclr_inspection *x, const char *query_class,
+static bool fill_neighbour(const nnclr_inspection *found, const char *query_class,
                            nnclr_neighbour neighbour, nnclr_shard_set *shards, cell *to,
                            nnclr_error *e) {
-    const int64_t age = nnclr_row_set_age(x->bank, neighbour.row);
-    to->class = nnclr_row_set_class(x->bank, neighbour.row);
+    const int64_t age = nnclr_row_set_age(found->bank, neighbour.row);
+    to->class = nnclr_row_set_class(found->bank, neighbour.row);
     to->color = !to->class || !query_class            ? ""
                 : strcmp(to->class, query_class) == 0 ? "\x1b[32m"
                                                       : "\x1b[31m";
@@ -120,26 +120,26 @@ static bool fill_neighbour(const nnclr_inspection *x, const char *query_class,
         snprintf(to->numbers, NUMBERS, "%.3f age %lld", neighbour.cosine, (long long)age);
     else
         snprintf(to->numbers, NUMBERS, "%.3f", neighbour.cosine);
-    if (x->bank->record[neighbour.row] >= 0)
-        return load(shards, x->bank->record[neighbour.row], &to->image, e);
+    if (found->bank->record[neighbour.row] >= 0)
+        return load(shards, found->bank->record[neighbour.row], &to->image, e);
     to->class = "initial row";
     return true;
 }
 
-bool nnclr_neighbour_text(const nnclr_inspection *x, int64_t i, nnclr_shard_set *query_shards,
+bool nnclr_neighbour_text(const nnclr_inspection *found, int64_t i, nnclr_shard_set *query_shards,
                           nnclr_shard_set *bank_shards, int columns, nnclr_buffer *out,
                           nnclr_error *e) {
     const int fit = columns / (CELL + GAP) > 0 ? columns / (CELL + GAP) : 1;
-    const nnclr_neighbour *of = x->neighbours + i * x->k;
+    const nnclr_neighbour *of = found->neighbours + i * found->k;
     int count = 1;
-    cell *cells = nnclr_alloc_zero((size_t)x->k + 1, sizeof *cells, e);
-    bool ok = cells && fill_query(x, x->query[i], query_shards, &cells[0], e);
-    for (; ok && count <= x->k && of[count - 1].row >= 0; count++)
-        ok = fill_neighbour(x, cells[0].class, of[count - 1], bank_shards, &cells[count], e);
+    cell *cells = nnclr_alloc_zero((size_t)found->k + 1, sizeof *cells, e);
+    bool ok = cells && fill_query(found, found->query[i], query_shards, &cells[0], e);
+    for (; ok && count <= found->k && of[count - 1].row >= 0; count++)
+        ok = fill_neighbour(found, cells[0].class, of[count - 1], bank_shards, &cells[count], e);
     for (int at = 0; ok && at < count; at += fit)
         ok = put_cells(out, cells + at, count - at < fit ? count - at : fit, e);
     ok = ok && nnclr_buffer_append(out, "\n", 1, e);
-    for (int c = 0; cells && c <= x->k; c++)
+    for (int c = 0; cells && c <= found->k; c++)
         nnclr_image_free(&cells[c].image);
     nnclr_free(cells);
     return ok;

@@ -47,8 +47,8 @@ static void release(page *p) {
  * below its bound. */
 static size_t picture_budget(const page *p) {
     enum { WORDS = 500 };
-    const size_t shown =
-        (size_t)p->x->count * (size_t)(p->k + 1) + PAGE_GROUPS * PAGE_GROUP_ROWS + 5 * PAGE_RANKED;
+    const size_t shown = (size_t)p->found->count * (size_t)(p->k + 1) +
+                         PAGE_GROUPS * PAGE_GROUP_ROWS + 5 * PAGE_RANKED;
     size_t all = nnclr_shard_set_count(p->options->shards);
     if (page_has_queries(p))
         all += nnclr_shard_set_count(p->options->query_shards);
@@ -61,8 +61,8 @@ static bool number_queries(page *p, nnclr_error *e) {
     p->query_of = nnclr_alloc(count, sizeof *p->query_of, e);
     for (size_t i = 0; p->query_of && i < count; i++)
         p->query_of[i] = -1;
-    for (int64_t i = p->x->count; p->query_of && i-- > 0;) {
-        const int64_t record = p->queries->record[p->x->query[i]];
+    for (int64_t i = p->found->count; p->query_of && i-- > 0;) {
+        const int64_t record = p->queries->record[p->found->query[i]];
         if ((uint64_t)record >= count)
             return nnclr_fail(e, NNCLR_ERROR_INPUT,
                               "record %lld is not among the %zu of the shards", (long long)record,
@@ -382,9 +382,13 @@ static void put_page(page *p) {
     nnclr_markup_add(&p->m, "</script></body></html>\n");
 }
 
-bool nnclr_page(const nnclr_inspection *x, const nnclr_page_options *options, nnclr_buffer *html,
-                int *pictures, nnclr_error *e) {
-    page p = {.x = x, .options = options, .bank = x->bank, .queries = x->queries, .k = x->k};
+bool nnclr_page(const nnclr_inspection *found, const nnclr_page_options *options,
+                nnclr_buffer *html, int *pictures, nnclr_error *e) {
+    page p = {.found = found,
+              .options = options,
+              .bank = found->bank,
+              .queries = found->queries,
+              .k = found->k};
     nnclr_markup head = {0};
     p.picture_bytes = picture_budget(&p);
     bool ok = number_queries(&p, e) && measure(&p, e);

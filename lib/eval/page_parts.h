@@ -20,7 +20,7 @@ enum {
 
 typedef struct page {
     nnclr_markup m;
-    const nnclr_inspection *x;
+    const nnclr_inspection *found;
     const nnclr_page_options *options;
     const nnclr_row_set *bank, *queries;
     int k;

@@ -95,8 +95,8 @@ static void put_facts(page *p, int64_t query, const nnclr_neighbour *of) {
 }
 
 static void put_query(page *p, int64_t number) {
-    const int64_t query = p->x->query[number];
-    const nnclr_neighbour *of = p->x->neighbours + number * p->k;
+    const int64_t query = p->found->query[number];
+    const nnclr_neighbour *of = p->found->neighbours + number * p->k;
     nnclr_markup_printf(&p->m, "<article class=\"query\" id=\"q%lld\"", (long long)number);
     put_facts(p, query, of);
     nnclr_markup_add(&p->m, "><figure class=\"pic asks\">");
@@ -124,21 +124,21 @@ void page_neighbours(page *p) {
         "<section id=\"neighbours\"><h2>What the network thinks is similar</h2>\n<p "
         "class=\"about\">%lld pictures, each with the %d rows nearest to it by cosine, nearest "
         "first.%s%s</p>\n<div id=\"queries\">\n",
-        (long long)p->x->count, p->k,
+        (long long)p->found->count, p->k,
         p->classes.rows ? " A green frame means the same class, a red one another." : "",
         page_is_queue(p)
             ? " A row's age is how many training steps older it is than the newest row."
             : "");
-    for (int64_t i = 0; i < p->x->count; i++) {
-        if (!nnclr_progress_tell(p->options->progress, "queries", i, p->x->count, NULL, &e)) {
+    for (int64_t i = 0; i < p->found->count; i++) {
+        if (!nnclr_progress_tell(p->options->progress, "queries", i, p->found->count, NULL, &e)) {
             nnclr_markup_fail(&p->m, &e);
             return;
         }
         if (i == PAGE_OPEN_QUERIES)
-            begin_fold(p, p->x->count - i, "queries");
+            begin_fold(p, p->found->count - i, "queries");
         put_query(p, i);
     }
-    nnclr_markup_add(&p->m, p->x->count > PAGE_OPEN_QUERIES ? "</details>" : "");
+    nnclr_markup_add(&p->m, p->found->count > PAGE_OPEN_QUERIES ? "</details>" : "");
     nnclr_markup_add(&p->m, "</div></section>\n");
 }
 

@@ -11,36 +11,37 @@
 enum { QUEUE_EMBEDDING, QUEUE_RECORD, QUEUE_LABEL, QUEUE_STEP, LEARNT_BYTES, LEARNT_CRC32 };
 
 /* The side of the pictures, if nnclr-embed --pixels made the rows; otherwise 0. */
-static bool read_pixels(const nnclr_embedding *x, int *side, nnclr_error *e) {
+static bool read_pixels(const nnclr_embedding *embedding, int *side, nnclr_error *e) {
     int64_t size;
-    if (!x->config)
+    if (!embedding->config)
         return true;
-    nnclr_json *config = nnclr_json_parse(x->config, strlen(x->config), "nnclr.config", e);
+    nnclr_json *config =
+        nnclr_json_parse(embedding->config, strlen(embedding->config), "nnclr.config", e);
     if (!config)
         return false;
     const char *output = nnclr_json_string(nnclr_json_get(config, "output"));
     if (output && strcmp(output, "pixels") == 0 &&
         nnclr_json_int(nnclr_json_get(config, "size"), 1, 1 << 10, &size) &&
-        3 * size * size == x->rows.d)
+        3 * size * size == embedding->rows.d)
         *side = (int)size;
     nnclr_json_free(config);
     return true;
 }
 
 static bool open_embedding(nnclr_row_set *set, nnclr_tensor_reader *reader, nnclr_error *e) {
-    nnclr_embedding *x = &set->embedding;
-    if (!nnclr_embedding_open_reader(x, reader, e))
+    nnclr_embedding *embedding = &set->embedding;
+    if (!nnclr_embedding_open_reader(embedding, reader, e))
         return false;
-    set->rows = x->rows;
-    set->record = x->record;
-    set->label = x->label;
-    set->classes = x->classes;
-    set->class_count = x->class_count;
-    set->names = x->names;
-    set->data = x->data;
-    set->bytes = x->bytes;
-    set->crc32 = x->crc32;
-    return read_pixels(x, &set->pixels, e) ||
+    set->rows = embedding->rows;
+    set->record = embedding->record;
+    set->label = embedding->label;
+    set->classes = embedding->classes;
+    set->class_count = embedding->class_count;
+    set->names = embedding->names;
+    set->data = embedding->data;
+    set->bytes = embedding->bytes;
+    set->crc32 = embedding->crc32;
+    return read_pixels(embedding, &set->pixels, e) ||
            nnclr_fail_at(e, "%s", nnclr_tensor_reader_path(reader));
 }
 
@@ -223,11 +224,11 @@ done:
 }
 
 /* The sampled rows, side by side, and for each the record whose rows are not its neighbours. */
-static bool gather(const nnclr_inspection *x, float *rows, int64_t *exclude, nnclr_error *e) {
-    const nnclr_row_set *from = x->queries;
-    for (int64_t i = 0; i < x->count; i++) {
-        exclude[i] = from == x->bank ? from->record[x->query[i]] : -1;
-        if (!from->rows.read(&from->rows, x->query[i], 1, rows + i * from->rows.d, e))
+static bool gather(const nnclr_inspection *found, float *rows, int64_t *exclude, nnclr_error *e) {
+    const nnclr_row_set *from = found->queries;
+    for (int64_t i = 0; i < found->count; i++) {
+        exclude[i] = from == found->bank ? from->record[found->query[i]] : -1;
+        if (!from->rows.read(&from->rows, found->query[i], 1, rows + i * from->rows.d, e))
             return false;
     }
     return true;
@@ -261,8 +262,8 @@ done:
     return ok;
 }
 
-void nnclr_inspection_free(nnclr_inspection *x) {
-    nnclr_free(x->neighbours);
-    nnclr_free(x->query);
-    *x = (nnclr_inspection){0};
+void nnclr_inspection_free(nnclr_inspection *found) {
+    nnclr_free(found->neighbours);
+    nnclr_free(found->query);
+    *found = (nnclr_inspection){0};
 }

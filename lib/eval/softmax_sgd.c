@@ -122,11 +122,11 @@ nnclr_softmax_sgd_state nnclr_softmax_sgd_state_of(const nnclr_softmax_sgd *s) {
     return s->state;
 }
 
-void nnclr_softmax_keep(const double *weights, nnclr_classifier *x) {
-    for (int c = 0; c < x->classes; c++) {
-        const double *row = weights + (size_t)c * ((size_t)x->d + 1);
-        for (int j = 0; j < x->d; j++)
-            x->weight[(size_t)c * (size_t)x->d + (size_t)j] = (float)row[j];
-        x->bias[c] = (float)row[x->d];
+void nnclr_softmax_keep(const double *weights, nnclr_classifier *classifier) {
+    for (int c = 0; c < classifier->classes; c++) {
+        const double *row = weights + (size_t)c * ((size_t)classifier->d + 1);
+        for (int j = 0; j < classifier->d; j++)
+            classifier->weight[(size_t)c * (size_t)classifier->d + (size_t)j] = (float)row[j];
+        classifier->bias[c] = (float)row[classifier->d];
     }
 }

@@ -44,6 +44,6 @@ typedef struct nnclr_softmax_sgd_state {
 nnclr_softmax_sgd_state nnclr_softmax_sgd_state_of(const nnclr_softmax_sgd *s);
 
 /* Puts weights [classes][d + 1] into the classifier. */
-void nnclr_softmax_keep(const double *weights, nnclr_classifier *x);
+void nnclr_softmax_keep(const double *weights, nnclr_classifier *classifier);
 
 #endif
