@@ -124,7 +124,7 @@ static void check_together(nnclr_cli *cli, const finetune_settings *s) {
         nnclr_cli_usage(cli, "--json: no table is printed; give --test SHARD or --dry-run with it");
 }
 
-void finetune_conclude(nnclr_cli *cli, finetune_settings *s) {
+void finetune_finish(nnclr_cli *cli, finetune_settings *s) {
     nnclr_config *c = &s->run.config;
     check_files(cli, s);
     if (s->run.resume) {

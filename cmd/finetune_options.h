@@ -22,7 +22,7 @@ finetune_settings finetune_defaults(const nnclr_command_line *line);
 /* Fills the table, whose targets are in *s; returns the count. */
 size_t finetune_options(finetune_settings *s, nnclr_option table[FINETUNE_OPTIONS_MOST]);
 /* After parsing: completes s->run.config from the options. Ends the process on wrong usage. */
-void finetune_conclude(nnclr_cli *cli, finetune_settings *s);
+void finetune_finish(nnclr_cli *cli, finetune_settings *s);
 /* Takes over what belongs to the weights: the backbone, and how pictures are shown to it. */
 void finetune_take_model(finetune_settings *s, const nnclr_config *from, int classes);
 

@@ -300,7 +300,7 @@ int main(int argc, char **argv) {
     };
     nnclr_cli cli;
     nnclr_cli_begin(&cli, &program, argc, argv);
-    finetune_conclude(&cli, &s);
+    finetune_finish(&cli, &s);
     static const training_program trains = {.name = "nnclr-finetune " NNCLR_VERSION,
                                             .prepare_new = prepare_new,
                                             .prepare_resumed = prepare_resumed,

@@ -200,7 +200,7 @@ int main(int argc, char **argv) {
     };
     nnclr_cli cli;
     nnclr_cli_begin(&cli, &program, argc, argv);
-    pretrain_conclude(&cli, &s);
+    pretrain_finish(&cli, &s);
     static const training_program trains = {.name = "nnclr-pretrain " NNCLR_VERSION,
                                             .prepare_new = prepare_new,
                                             .prepare_resumed = prepare_resumed,

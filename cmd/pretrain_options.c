@@ -213,7 +213,7 @@ static void check_probe(nnclr_cli *cli, const pretrain_settings *s) {
                           "the data, --init, --probe and --probe-bank");
 }
 
-void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s) {
+void pretrain_finish(nnclr_cli *cli, pretrain_settings *s) {
     training_check_folder(cli, &s->run);
     if (s->run.json && !s->run.dry_run)
         nnclr_cli_usage(cli, "--json is for the tables of --dry-run; leave it out, or give both");

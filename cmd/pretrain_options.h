@@ -26,6 +26,6 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
 /* After parsing: completes s->run.config. Ends the process on wrong usage: options that contradict
  * each other, or that have no effect given the others, are refused, never ignored; so is, with
  * --resume, anything that would change the run. */
-void pretrain_conclude(nnclr_cli *cli, pretrain_settings *s);
+void pretrain_finish(nnclr_cli *cli, pretrain_settings *s);
 
 #endif

@@ -65,7 +65,7 @@ static void parse(int argc, char **argv) {
                               .options = options,
                               .option_count = count};
     nnclr_cli_begin(&cli, &program, argc, argv);
-    pretrain_conclude(&cli, &settings);
+    pretrain_finish(&cli, &settings);
 }
 
 /* Ended by itself: help or version on standard output, or one line on standard error. */
