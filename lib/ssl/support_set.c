@@ -141,12 +141,6 @@ void nnclr_support_set_renew(nnclr_support_set *s, bool foreign) {
     }
 }
 
-void nnclr_support_set_embeddings(const nnclr_support_set *s, nnclr_dtype type, void *host) {
-    const nnclr_engine_table *table = s->engine->table;
-    table->get(s->engine, table->search_rows(s->engine, s->search), (size_t)s->m * (size_t)s->d,
-               type, host);
-}
-
 size_t nnclr_support_set_bytes(const nnclr_engine *engine, int m, int d) {
     size_t row =
         (size_t)d * nnclr_real_bytes(engine) + 3 * sizeof(int64_t); /* record, label, step */

@@ -46,7 +46,5 @@ bool nnclr_support_set_restore(nnclr_support_set *s, nnclr_dtype type, const voi
 void nnclr_support_set_renew(nnclr_support_set *s, bool foreign);
 /* Bytes of the rows and their metadata, without the scratch of a search. */
 size_t nnclr_support_set_bytes(const nnclr_engine *engine, int m, int d);
-/* Embeddings to the host, [m][d] of `type`. */
-void nnclr_support_set_embeddings(const nnclr_support_set *s, nnclr_dtype type, void *host);
 
 #endif

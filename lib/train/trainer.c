@@ -216,13 +216,12 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
         .label = batch->label,
         .step = batch->step + 1,
     };
-    const bool epoch_ends = views.step % t->plan.steps_per_epoch == 0,
-               log = views.step % t->options.log_every == 0 || views.step == t->plan.total,
-               /* A warning should not have to wait for a line when lines are rarer than epochs. */
-        measured = log || epoch_ends,
-               /* Scratch memory for measuring is allocated in the very first step, like all the
-                * rest. */
-        first = objective->scratch.capacity == 0;
+    const bool epoch_ends = views.step % t->plan.steps_per_epoch == 0;
+    const bool log = views.step % t->options.log_every == 0 || views.step == t->plan.total;
+    /* A warning should not have to wait for a line when lines are rarer than epochs. */
+    const bool measured = log || epoch_ends;
+    /* Scratch memory for measuring is allocated in the very first step, like all the rest. */
+    const bool first = objective->scratch.capacity == 0;
     nnclr_metrics_line line;
     if (!nnclr_objective_compute(objective, &views, e) || !check_finite(t, batch, e) ||
         ((measured || first) &&

@@ -7,6 +7,7 @@
 #include "ssl/contrast.h"
 #include "ssl/method.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/support_rows.h"
 #include "tests/unit/torch_summary.h"
 #include "train/schedule.h"
 
@@ -236,7 +237,7 @@ static inline void take_state(run *to, run *from) {
     take_reals(to, to->parameters.velocity, from, from->parameters.velocity, from->count);
     take_reals(to, to->parameters.statistics, from, from->parameters.statistics,
                nnclr_network_statistic_count(from->net));
-    nnclr_support_set_embeddings(s, NNCLR_F64, rows);
+    support_rows(s, rows);
     CHECK(nnclr_support_set_restore(&to->support, NNCLR_F64, rows, s->record, s->label, s->step,
                                     s->cursor, &to->e));
     nnclr_pass_pack(&to->pass);

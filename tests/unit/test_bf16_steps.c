@@ -4,6 +4,7 @@
 #include "net/model.h"
 #include "ssl/method.h"
 #include "tests/unit/bf16_kinds.h"
+#include "tests/unit/support_rows.h"
 #include "tests/unit/torch_summary.h"
 
 enum { VIEWS = 2, D = 32, QUEUE = 256 };
@@ -144,7 +145,7 @@ static void take_state(step *to, step *from) {
     take_reals(to, to->parameters.weights, from, from->parameters.weights, from->count);
     take_reals(to, to->parameters.statistics, from, from->parameters.statistics,
                nnclr_network_statistic_count(from->net));
-    nnclr_support_set_embeddings(q, NNCLR_F64, rows);
+    support_rows(q, rows);
     CHECK(nnclr_support_set_restore(&to->support, NNCLR_F64, rows, q->record, q->label, q->step,
                                     q->cursor, &to->e));
     nnclr_pass_pack(&to->pass);

@@ -178,8 +178,8 @@ static void check_state(run *a, run *b, double tolerance) {
     check_same(a, a->parameters.statistics, b, b->parameters.statistics,
                nnclr_network_statistic_count(a->net), tolerance, "running statistic");
     CHECK(a->parameters.batches == b->parameters.batches);
-    nnclr_support_set_embeddings(&a->support, NNCLR_F64, rows[0]);
-    nnclr_support_set_embeddings(&b->support, NNCLR_F64, rows[1]);
+    support_rows(&a->support, rows[0]);
+    support_rows(&b->support, rows[1]);
     CHECK(relative_distance(rows[0], rows[1], M * D) <= tolerance);
     CHECK(memcmp(a->support.record, b->support.record, M * sizeof(int64_t)) == 0);
 }

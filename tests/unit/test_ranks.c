@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "tests/unit/golden_method.h"
+#include "tests/unit/support_rows.h"
 
 enum { RANKS = GOLDEN_N, MOST = 256, WEIGHTS = 2 * GOLDEN_D * 2 * GOLDEN_D };
 
@@ -87,7 +88,7 @@ static void take(golden *g, outcome *out, const nnclr_method_batch *batch) {
     out->contrast_acc = metrics.contrast_acc;
     g->f.t->get(&g->f.g, g->parameters.gradients, nnclr_network_parameter_count(g->net), NNCLR_F64,
                 out->gradient);
-    nnclr_support_set_embeddings(&g->support, NNCLR_F64, out->queue);
+    support_rows(&g->support, out->queue);
     memcpy(out->record, g->support.record, sizeof out->record);
     memcpy(out->label, g->support.label, sizeof out->label);
     out->cursor = g->support.cursor;

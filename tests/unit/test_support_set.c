@@ -2,6 +2,7 @@
 #include "ssl/support_metrics.h"
 #include "ssl/support_set.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/support_rows.h"
 
 enum { D = 5, MOST = 64 };
 
@@ -64,8 +65,8 @@ static void initial_rows_are_unit_and_marked(void) {
     open_ring(&r, 300, 128);
     open_ring(&again, 300, 128);
     double *rows = malloc(300 * 128 * sizeof *rows), *same = malloc(300 * 128 * sizeof *rows);
-    nnclr_support_set_embeddings(&r.s, NNCLR_F64, rows);
-    nnclr_support_set_embeddings(&again.s, NNCLR_F64, same);
+    support_rows(&r.s, rows);
+    support_rows(&again.s, same);
     CHECK(memcmp(rows, same, 300 * 128 * sizeof *rows) == 0);
     double sum = 0, fourth = 0;
     for (int i = 0; i < 300; i++) {
@@ -111,7 +112,7 @@ static void the_oldest_go_first(void) {
         enqueue_items(&r, (step - 1) * N, N, step);
         int64_t newest = (int64_t)step * N - 1;
         double rows[M * D], want[D];
-        nnclr_support_set_embeddings(&r.s, NNCLR_F64, rows);
+        support_rows(&r.s, rows);
         for (int age = 0; age < M; age++) {
             int at = ((r.s.cursor - 1 - age) % M + M) % M;
             int64_t item = newest - age;
@@ -198,13 +199,13 @@ static void restoring_brings_the_same_state_back(void) {
     open_ring(&copy, 10, D);
     enqueue_items(&r, 0, 7, 4);
     double rows[10 * D], other[10 * D];
-    nnclr_support_set_embeddings(&r.s, NNCLR_F64, rows);
+    support_rows(&r.s, rows);
     CHECK(nnclr_support_set_restore(&copy.s, NNCLR_F64, rows, r.s.record, r.s.label, r.s.step,
                                     r.s.cursor, &copy.e));
     enqueue_items(&r, 50, 6, 5);
     enqueue_items(&copy, 50, 6, 5);
-    nnclr_support_set_embeddings(&r.s, NNCLR_F64, rows);
-    nnclr_support_set_embeddings(&copy.s, NNCLR_F64, other);
+    support_rows(&r.s, rows);
+    support_rows(&copy.s, other);
     CHECK(memcmp(rows, other, sizeof rows) == 0 && r.s.cursor == copy.s.cursor);
     CHECK(memcmp(r.s.record, copy.s.record, 10 * sizeof(int64_t)) == 0);
     close_ring(&r);

@@ -21,7 +21,7 @@ static void compare_step(run *r, const reference *want, int step, distances *d) 
         if (memcmp(r->picks, want->picks + step * VIEWS * N, sizeof r->picks) != 0)
             d->picks = INFINITY;
         static double rows[M * D];
-        nnclr_support_set_embeddings(&r->support, NNCLR_F64, rows);
+        support_rows(&r->support, rows);
         d->queue = largest(
             d->queue, summary_distance(&want->queue[step], rows, M * D, (uint64_t)step) / 1e-8);
     }
