@@ -61,7 +61,7 @@ for columns, wanted in (
         (200, "nnclr-pretrain: %s%s, .+, loss [\\d.]+, nn_acc [\\d.]+$" % (steps, left)),
         (0, "nnclr-pretrain: %s%s" % (steps, left)),
         (64, "nnclr-pretrain: %s%s$" % (steps, left)),
-        (44, steps + left),
+        (50, steps + left),
         (30, steps + "$"),
         (9, r"\d+ s"),
         (1, "$")):
