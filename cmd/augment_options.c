@@ -11,7 +11,8 @@ static bool parse_augment(const char *text, void *target, nnclr_error *e) {
            nnclr_fail(e, NNCLR_ERROR_USAGE, "needs byol, simclr, crop or none, not \"%s\"", text);
 }
 
-void augment_options(nnclr_augment *augment, int64_t *size, nnclr_option table[AUGMENT_OPTIONS]) {
+size_t augment_options(nnclr_augment *augment, int64_t *size,
+                       nnclr_option table[AUGMENT_OPTIONS_MOST]) {
     const nnclr_option first[] = {
         INTEGER("size", size, "N", "views are N x N pixels", 8, 4096),
         CUSTOM("augment", NULL, "byol|simclr|crop|none",
@@ -23,7 +24,7 @@ void augment_options(nnclr_augment *augment, int64_t *size, nnclr_option table[A
     for (int i = 0; i < NNCLR_AUGMENT_FIELDS; i++) {
         const nnclr_augment_field *from = &nnclr_augment_fields[i];
         const nnclr_field *field = &from->field;
-        if (from->option && count < AUGMENT_OPTIONS)
+        if (from->option)
             table[count++] = (nnclr_option){
                 from->option,
                 .type = field->type == NNCLR_FIELD_CHOICE  ? NNCLR_OPTION_CHOICE
@@ -38,6 +39,7 @@ void augment_options(nnclr_augment *augment, int64_t *size, nnclr_option table[A
                 .choices = field->choices,
             };
     }
+    return count;
 }
 
 void view_options(view_choices *choices, nnclr_option table[VIEW_OPTIONS]) {

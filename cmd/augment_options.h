@@ -7,7 +7,7 @@
 #include "cmd/cli.h"
 #include "train/config.h"
 
-enum { AUGMENT_OPTIONS = 13 };
+enum { AUGMENT_OPTIONS_MOST = 2 + NNCLR_AUGMENT_FIELDS };
 
 enum { VIEW_OPTIONS = 4 };
 
@@ -28,7 +28,8 @@ void view_apply(const view_choices *choices, const nnclr_cli *cli, nnclr_config 
  * line. */
 nnclr_config augment_defaults(const nnclr_command_line *line, int *preset, int64_t *size);
 
-/* Fills the table, whose targets are *augment and *size. */
-void augment_options(nnclr_augment *augment, int64_t *size, nnclr_option table[AUGMENT_OPTIONS]);
+/* Fills the table, whose targets are *augment and *size, and returns how many options there are. */
+size_t augment_options(nnclr_augment *augment, int64_t *size,
+                       nnclr_option table[AUGMENT_OPTIONS_MOST]);
 
 #endif

@@ -167,13 +167,13 @@ int main(int argc, char **argv) {
               ".safetensors is written uncompressed"),
     };
     enum { FIRST = sizeof first / sizeof *first, LAST = sizeof last / sizeof *last };
-    nnclr_option options[FIRST + AUGMENT_OPTIONS + LAST];
+    nnclr_option options[FIRST + AUGMENT_OPTIONS_MOST + LAST];
     memcpy(options, first, sizeof first);
-    augment_options(&s.config.augment, &s.size, options + FIRST);
-    memcpy(options + FIRST + AUGMENT_OPTIONS, last, sizeof last);
-    s.config = augment_defaults(
-        &(nnclr_command_line){options, sizeof options / sizeof *options, argc, argv}, &s.preset,
-        &s.size);
+    size_t count = FIRST + augment_options(&s.config.augment, &s.size, options + FIRST);
+    memcpy(options + count, last, sizeof last);
+    count += LAST;
+    s.config =
+        augment_defaults(&(nnclr_command_line){options, count, argc, argv}, &s.preset, &s.size);
     const nnclr_program program = {
         .name = "nnclr-views",
         .summary = "Makes the views that nnclr-pretrain trains on, as a file or to look at.",
@@ -182,7 +182,7 @@ int main(int argc, char **argv) {
             "Several SHARDs form one set, numbered consecutively in the order given; - is standard "
             "input. Folders, tars and pictures given in their place are packed on the way.",
         .options = options,
-        .option_count = FIRST + AUGMENT_OPTIONS + LAST,
+        .option_count = count,
     };
     nnclr_cli cli;
     nnclr_error e = NNCLR_NO_ERROR;

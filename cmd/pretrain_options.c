@@ -124,11 +124,11 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         FIRST = sizeof first / sizeof *first,
         REST = sizeof rest / sizeof *rest,
     };
-    _Static_assert(FIRST + AUGMENT_OPTIONS + REST <= PRETRAIN_OPTIONS_MOST, "enlarge it");
+    _Static_assert(FIRST + AUGMENT_OPTIONS_MOST + REST <= PRETRAIN_OPTIONS_MOST, "enlarge it");
     memcpy(table, first, sizeof first);
-    augment_options(&c->augment, &s->size, table + FIRST);
-    memcpy(table + FIRST + AUGMENT_OPTIONS, rest, sizeof rest);
-    return FIRST + AUGMENT_OPTIONS + REST;
+    const size_t augmented = FIRST + augment_options(&c->augment, &s->size, table + FIRST);
+    memcpy(table + augmented, rest, sizeof rest);
+    return augmented + REST;
 }
 
 /* ---- from options to a configuration ---- */
