@@ -4,7 +4,7 @@ load helpers
 
 CHECKPOINT=checkpoint.safetensors.zst
 
-# Once for the file: a checkpoint after one step, on pictures of 16x16.
+# Once for the file: a checkpoint after one step, on pictures of 8x8.
 setup() {
     cd "$BATS_TEST_TMPDIR"
     make_shard s 40
@@ -234,11 +234,12 @@ make_other() { # NAME RECORD...
 # bats test_tags=long
 @test "the whole network learns more than a linear classifier on its features" {
     make_shard train 400
+    nnclr-pretrain -q --preset tiny --size 16 --batch 8 --queue 20 --steps 1 -o pre s.tar.zst
     "$NNCLR_SHAPES" --count 1 --test 20 --size 32 --seed 9 judged >/dev/null
     nnclr-prep -q -o test.tar.zst judged/test
-    for data in train test; do nnclr-embed -q -m "$from" -o $data.emb $data.tar.zst; done
+    for data in train test; do nnclr-embed -q -m pre -o $data.emb $data.tar.zst; done
     linear=$(nnclr-lineval -q --methods linear train.emb test.emb | tail -1 | cut -f 2)
-    expect 0 nnclr-finetune -q -m "$from" --lr 1 --batch 32 --epochs 20 --crop 0.5,1 --eval-every 99 \
+    expect 0 nnclr-finetune -q -m pre --lr 1 --batch 32 --epochs 20 --crop 0.5,1 --eval-every 99 \
         --test test.tar.zst -o run train.tar.zst
     whole=$(tail -1 <<<"$output" | cut -f 2)
     echo "linear $linear, fine-tuned $whole"
