@@ -14,13 +14,6 @@
 enum { SECONDS = 20 };
 
 /* A sanitiser keeps books of its own, and memory that was freed. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#endif
 #ifdef SANITIZED
 enum { TIMES = 2, FIXED = 48 << 20 };
 #else
