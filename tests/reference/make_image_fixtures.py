@@ -28,17 +28,6 @@ def array(values):
     return values.permute(1, 2, 0).numpy()
 
 
-def braces(values):
-    lines, line = [], ""
-    for value in np.asarray(values).reshape(-1):
-        text = f"{int(value)},"
-        if len(line) + len(text) > 99:
-            lines.append(line)
-            line = ""
-        line += text
-    return "(const int[]){\n" + "\n".join(lines + [line]) + "}"
-
-
 def write(name, rows):
     with open(os.path.join(sys.argv[1], name), "w", encoding="ascii") as out:
         out.writelines(row + ",\n" for row in rows)
@@ -91,8 +80,8 @@ def resize_rows():
         for name, method in FILTERS.items():
             values = resize(picture("STRIPES", w, h), ow, oh, method,
                             (left, top, left + bw, top + bh))
-            yield (f"{{{w}, {h}, {{{left}, {top}, {bw}, {bh}}}, {name}, {ow}, {oh}, "
-                   f"{braces(np.rint(values.astype(np.float64) * 1e3))}}}")
+            yield (f"{{{w}, {h}, {{{left}, {top}, {bw}, {bh}}}, {name}, {ow}, {oh},\n"
+                   f"{exact(values.astype(np.float64) / 255)}}}")
 
 
 def crop_resize(source, box, name, width, height):

@@ -9,6 +9,7 @@ Pictures are just large enough to leave the last layers 2 x 2 pixels, so that ba
 values per channel there."""
 
 import copy
+import textwrap
 
 import torch
 
@@ -53,7 +54,7 @@ def own_distances(name, single, model, pictures):
     train(single, pictures.float())
     pairs = [(a, b) for (_, a), (_, b) in zip(gradients(single), gradients(model))]
     whole = distance(*(torch.cat([g.flatten() for g in side]) for side in zip(*pairs)))
-    rows = "\n".join(f"{distance(*pair):.3g}," for pair in pairs)
+    rows = textwrap.fill(", ".join(f"{distance(*pair):.3g}" for pair in pairs), 99) + ","
     return (
         f"static const double {name}_own = {whole:.3g};\n"
         f"static const double {name}_own_tensors[] = {{\n{rows}\n}};\n"

@@ -8,17 +8,6 @@
 #include "tests/unit/formula_picture.h"
 #include "tests/unit/picture_summary.h"
 
-static const struct {
-    int width, height;
-    nnclr_box box;
-    nnclr_filter filter;
-    int out_width, out_height;
-    const int *expect; /* thousandths of a gray level */
-} references[] = {
-#include "tests/reference/image_resize.inc"
-};
-enum { REFERENCES = sizeof references / sizeof *references };
-
 enum { MOST = 3 * 224 * 224 };
 static float out[MOST];
 static nnclr_buffer scratch_memory;
@@ -33,15 +22,22 @@ static void resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter,
 
 /* Pillow's mode of floats, on boxes of fractions of pixels too. */
 static void equals_pillow(void) {
-    for (int i = 0; i < REFERENCES; i++) {
-        nnclr_image image = formula_picture(references[i].width, references[i].height);
-        int width = references[i].out_width, height = references[i].out_height;
-        resize(&image, references[i].box, references[i].filter, false, width, height, out);
-        for (int k = 0; k < 3 * width * height; k++) {
-            double is = (double)out[k] * 255, must = references[i].expect[k] / 1e3;
-            CHECK_SAYS(fabs(is - must) <= 2e-3, "case %d, value %d: %.4f, not %.3f", i, k, is,
-                       must);
-        }
+    static const struct {
+        int width, height;
+        nnclr_box box;
+        nnclr_filter filter;
+        int out_width, out_height;
+        exact_picture pillow;
+    } cases[] = {
+#include "tests/reference/image_resize.inc"
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char what[100];
+        nnclr_image image = formula_picture(cases[i].width, cases[i].height);
+        int width = cases[i].out_width, height = cases[i].out_height;
+        resize(&image, cases[i].box, cases[i].filter, false, width, height, out);
+        snprintf(what, sizeof what, "case %zu", i);
+        check_exact(what, &cases[i].pillow, out, 3 * (size_t)width * (size_t)height, 1e-6);
         nnclr_image_free(&image);
     }
 }
