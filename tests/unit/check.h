@@ -32,6 +32,30 @@ static int check_failures;
         }                                                                                          \
     } while (0)
 
+/* A call with &e, the program's nnclr_error: it succeeds; it fails with a message that contains
+ * these words, or with just this message; it fails with this code. */
+#define CHECK_OK(call) CHECK_SAYS(call, "%s: %s", #call, e.message)
+#define CHECK_FAILS(call, words)                                                                   \
+    do {                                                                                           \
+        CHECK_IS_REFUSED(call);                                                                    \
+        CHECK_SAYS(strstr(e.message, words), "\"%s\" does not say \"%s\"", e.message, words);      \
+    } while (0)
+#define CHECK_FAILS_WITH(call, text)                                                               \
+    do {                                                                                           \
+        CHECK_IS_REFUSED(call);                                                                    \
+        CHECK_TEXT(e.message, text);                                                               \
+    } while (0)
+#define CHECK_FAILS_AS(call, failure)                                                              \
+    do {                                                                                           \
+        CHECK_IS_REFUSED(call);                                                                    \
+        CHECK_SAYS(e.code == (failure), "%s: \"%s\" is not %s", #call, e.message, #failure);       \
+    } while (0)
+#define CHECK_IS_REFUSED(call)                                                                     \
+    do {                                                                                           \
+        e = (nnclr_error)NNCLR_NO_ERROR;                                                           \
+        CHECK_SAYS(!(call), "%s does not fail", #call);                                            \
+    } while (0)
+
 /* |a - b| <= tolerance; a NaN fails. */
 #define CHECK_NEAR(a, b, tolerance)                                                                \
     do {                                                                                           \

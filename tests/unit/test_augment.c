@@ -11,6 +11,8 @@
 #include "tests/unit/formula_picture.h"
 #include "tests/unit/picture_summary.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 static nnclr_buffer scratch_memory;
 
 /* ---- colours ---- */
@@ -234,7 +236,6 @@ static level_bound six_roundings(const void *context, size_t place) {
 }
 
 static void blur_equals_pillow(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     for (size_t i = 0; i < sizeof blur_references / sizeof *blur_references; i++) {
         char what[100];
         int width = blur_references[i].width, height = blur_references[i].height;
@@ -243,7 +244,7 @@ static void blur_equals_pillow(void) {
         const levels_picture *pillow = &blur_references[i].pillow;
         nnclr_image image = test_picture(blur_references[i].kind, width, height);
         float *rgb = test_floats(&image);
-        CHECK_SAYS(nnclr_blur(rgb, width, height, sigma, &scratch_memory, &e), "%s", e.message);
+        CHECK_OK(nnclr_blur(rgb, width, height, sigma, &scratch_memory, &e));
         snprintf(what, sizeof what, "%d x %d, sigma %g", width, height, sigma);
         check_exact(what, &blur_references[i].boxes, rgb, count, 1e-6);
         check_levels(what, pillow, rgb, count, six_roundings, NULL);
@@ -276,7 +277,6 @@ static void blur_of_a_point(void) {
         double sigma, radius;
     } golden[] = {{0.5, 0.045455}, {1, 0.25}, {2, 1.375}};
     static float rgb[3 * LINE * LINE];
-    nnclr_error e = NNCLR_NO_ERROR;
     for (int i = 0; i < 3; i++) {
         double line[LINE] = {[LINE / 2] = 1}, variance = 0;
         for (int pass = 0; pass < 3; pass++)
@@ -284,7 +284,7 @@ static void blur_of_a_point(void) {
         memset(rgb, 0, sizeof rgb);
         float *center = rgb + 3 * (LINE / 2 * LINE + LINE / 2);
         center[0] = 1, center[1] = 0.5f;
-        CHECK(nnclr_blur(rgb, LINE, LINE, golden[i].sigma, &scratch_memory, &e));
+        CHECK_OK(nnclr_blur(rgb, LINE, LINE, golden[i].sigma, &scratch_memory, &e));
         for (int y = 0; y < LINE; y++)
             for (int x = 0; x < LINE; x++) {
                 const float *p = rgb + 3 * (y * LINE + x);
@@ -298,9 +298,8 @@ static void blur_of_a_point(void) {
 }
 
 static void blur_without_width_is_nothing(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     float *rgb = formula_floats(9, 7), *original = formula_floats(9, 7);
-    CHECK(nnclr_blur(rgb, 9, 7, 0, &scratch_memory, &e));
+    CHECK_OK(nnclr_blur(rgb, 9, 7, 0, &scratch_memory, &e));
     for (int k = 0; k < 3 * 9 * 7; k++)
         CHECK_NEAR(rgb[k], original[k], 1e-7);
     free(rgb);
@@ -329,7 +328,6 @@ static double kernels_differ(const double a[LINE], const double b[LINE]) {
 static void blur_is_near_a_gaussian(void) {
     enum { SIDE = GAUSSIAN_SIDE, INNER = SIDE - 2 * GAUSSIAN_RADIUS };
     static float inner[3 * INNER * INNER];
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_image image = test_picture(SCENE, SIDE, SIDE);
     for (size_t i = 0; i < sizeof gaussian_references / sizeof *gaussian_references; i++) {
         double sigma = gaussian_references[i].sigma, total = 0, boxes[LINE] = {[LINE / 2] = 1};
@@ -344,7 +342,7 @@ static void blur_is_near_a_gaussian(void) {
         double bound = kernels_differ(boxes, gaussian);
         CHECK(bound < 0.1);
         float *rgb = test_floats(&image);
-        CHECK(nnclr_blur(rgb, SIDE, SIDE, sigma, &scratch_memory, &e));
+        CHECK_OK(nnclr_blur(rgb, SIDE, SIDE, sigma, &scratch_memory, &e));
         for (int y = 0; y < INNER; y++)
             memcpy(inner + 3 * y * INNER,
                    rgb + 3 * ((y + GAUSSIAN_RADIUS) * SIDE + GAUSSIAN_RADIUS),
@@ -376,7 +374,6 @@ static nnclr_augment augment_for_tests(void) {
 static void a_view_is_its_operators_in_order(void) {
     enum { SIZE = 16, PIXELS = SIZE * SIZE };
     float view[3 * PIXELS], must[3 * PIXELS];
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_augment augment = augment_for_tests();
     nnclr_image image = formula_picture(40, 30);
     nnclr_patch whole = nnclr_whole_patch(&image);
@@ -385,15 +382,15 @@ static void a_view_is_its_operators_in_order(void) {
     for (int i = 0; i < 64; i++) {
         nnclr_view_parameters p = nnclr_augment_draw(&augment, 40, 30, 1, 0, (uint64_t)i, i % 2);
         p.flip = i & 1, p.jitter = i & 2, p.gray = i & 4, p.blur = i & 8, p.solarize = i & 16;
-        CHECK(nnclr_augment_apply(&augment, &p, &whole, view, &scratch_memory, &e));
-        CHECK(nnclr_crop_resize(&whole, p.crop, augment.filter, p.flip, SIZE, SIZE, must,
-                                &scratch_memory, &e));
+        CHECK_OK(nnclr_augment_apply(&augment, &p, &whole, view, &scratch_memory, &e));
+        CHECK_OK(nnclr_crop_resize(&whole, p.crop, augment.filter, p.flip, SIZE, SIZE, must,
+                                   &scratch_memory, &e));
         for (int k = 0; p.jitter && k < 4; k++)
             adjust[p.order[k]](must, PIXELS, p.factor[p.order[k]]);
         if (p.gray)
             nnclr_to_gray(must, PIXELS);
         if (p.blur)
-            CHECK(nnclr_blur(must, SIZE, SIZE, p.sigma, &scratch_memory, &e));
+            CHECK_OK(nnclr_blur(must, SIZE, SIZE, p.sigma, &scratch_memory, &e));
         if (p.solarize)
             nnclr_solarize(must, PIXELS);
         for (int k = 0; k < 3 * PIXELS; k++) {
@@ -406,13 +403,12 @@ static void a_view_is_its_operators_in_order(void) {
 
 static void a_crop_outside_is_refused(void) {
     float view[3 * 16 * 16];
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_augment augment = augment_for_tests();
     nnclr_image image = formula_picture(8, 8);
     nnclr_patch whole = nnclr_whole_patch(&image);
     nnclr_view_parameters p = nnclr_augment_draw(&augment, 80, 80, 1, 0, 0, 0);
-    CHECK(!nnclr_augment_apply(&augment, &p, &whole, view, &scratch_memory, &e));
-    CHECK(e.code == NNCLR_ERROR_INPUT);
+    CHECK_FAILS_AS(nnclr_augment_apply(&augment, &p, &whole, view, &scratch_memory, &e),
+                   NNCLR_ERROR_INPUT);
     nnclr_image_free(&image);
 }
 
@@ -430,15 +426,13 @@ enum { AUGMENTED_REFERENCES = sizeof augmented_references / sizeof *augmented_re
 static float whole_view[3 * 224 * 224];
 
 static void make_reference_view(const struct augmented_reference *r) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_augment augment = augment_for_tests();
     augment.size = r->size;
     augment.filter = r->filter;
     nnclr_image image = test_picture(SCENE, r->width, r->height);
     nnclr_patch whole = nnclr_whole_patch(&image);
-    CHECK_SAYS(
-        nnclr_augment_apply(&augment, &r->parameters, &whole, whole_view, &scratch_memory, &e),
-        "%s", e.message);
+    CHECK_OK(
+        nnclr_augment_apply(&augment, &r->parameters, &whole, whole_view, &scratch_memory, &e));
     nnclr_image_free(&image);
 }
 
@@ -485,15 +479,13 @@ static const struct {
  * centre cut out: pictures whose long side and margins come out as whole pixels, since if they do
  * not, torchvision rounds and this library does not. */
 static void evaluation_cuts_the_centre(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     for (size_t i = 0; i < sizeof view_references / sizeof *view_references; i++) {
         int size = view_references[i].size;
         char what[40];
         nnclr_image image =
             test_picture(SCENE, view_references[i].width, view_references[i].height);
-        CHECK_SAYS(nnclr_augment_evaluation(size, false, view_references[i].filter, &image,
-                                            whole_view, &scratch_memory, &e),
-                   "%s", e.message);
+        CHECK_OK(nnclr_augment_evaluation(size, false, view_references[i].filter, &image,
+                                          whole_view, &scratch_memory, &e));
         snprintf(what, sizeof what, "view %zu", i);
         check_exact(what, &view_references[i].torchvision, whole_view, 3 * (size_t)(size * size),
                     1e-6);
@@ -503,11 +495,10 @@ static void evaluation_cuts_the_centre(void) {
 
 static void evaluation_stretches(void) {
     float view[3 * 8 * 8], must[3 * 8 * 8];
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_image image = formula_picture(31, 12);
-    CHECK(nnclr_augment_evaluation(8, true, NNCLR_BICUBIC, &image, view, &scratch_memory, &e));
-    CHECK(nnclr_resize(&image, (nnclr_box){0, 0, 31, 12}, NNCLR_BICUBIC, false, 8, 8, must,
-                       &scratch_memory, &e));
+    CHECK_OK(nnclr_augment_evaluation(8, true, NNCLR_BICUBIC, &image, view, &scratch_memory, &e));
+    CHECK_OK(nnclr_resize(&image, (nnclr_box){0, 0, 31, 12}, NNCLR_BICUBIC, false, 8, 8, must,
+                          &scratch_memory, &e));
     CHECK(memcmp(view, must, sizeof view) == 0);
     nnclr_image_free(&image);
 }
@@ -517,13 +508,11 @@ static void evaluation_takes_every_shape(void) {
     static float view[3 * 224 * 224];
     static const int sides[][2] = {{1, 1}, {1, 500}, {500, 1}, {2, 3}, {333, 77}, {7, 7}};
     static const int sizes[] = {1, 2, 3, 64, 224};
-    nnclr_error e = NNCLR_NO_ERROR;
     for (int i = 0; i < 6; i++)
         for (int k = 0; k < 10; k++) {
             nnclr_image image = formula_picture(sides[i][0], sides[i][1]);
-            CHECK_SAYS(nnclr_augment_evaluation(sizes[k / 2], k % 2, NNCLR_BICUBIC, &image, view,
-                                                &scratch_memory, &e),
-                       "%s", e.message);
+            CHECK_OK(nnclr_augment_evaluation(sizes[k / 2], k % 2, NNCLR_BICUBIC, &image, view,
+                                              &scratch_memory, &e));
             nnclr_image_free(&image);
         }
 }

@@ -7,6 +7,8 @@
 #include "tests/unit/picture_summary.h"
 #include "tests/unit/statistics.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { DRAWS = 20000 };
 static nnclr_buffer scratch_memory;
 
@@ -24,9 +26,7 @@ static const struct operator_reference {
 enum { REFERENCES = sizeof references / sizeof *references };
 
 static void blurred(float *rgb, int width, int height, double sigma) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK_SAYS(nnclr_gaussian_blur(rgb, width, height, width / 10 / 2, sigma, &scratch_memory, &e),
-               "%s", e.message);
+    CHECK_OK(nnclr_gaussian_blur(rgb, width, height, width / 10 / 2, sigma, &scratch_memory, &e));
 }
 
 static void check_operator(const char *name, void (*apply)(float *, int64_t, double),
@@ -77,7 +77,6 @@ static void blur_is_a_truncated_gaussian(void) {
 static void gaussian_of_a_point(void) {
     enum { SIDE = 21, RADIUS = 4 };
     static float rgb[3 * SIDE * SIDE];
-    nnclr_error e = NNCLR_NO_ERROR;
     const double sigma = 1.3;
     double weight[SIDE] = {0}, total = 0;
     for (int k = -RADIUS; k <= RADIUS; k++)
@@ -86,7 +85,7 @@ static void gaussian_of_a_point(void) {
         int point = at ? 0 : SIDE / 2;
         memset(rgb, 0, sizeof rgb);
         rgb[3 * (point * SIDE + point) + 1] = 1;
-        CHECK(nnclr_gaussian_blur(rgb, SIDE, SIDE, RADIUS, sigma, &scratch_memory, &e));
+        CHECK_OK(nnclr_gaussian_blur(rgb, SIDE, SIDE, RADIUS, sigma, &scratch_memory, &e));
         for (int y = 0; y < SIDE; y++)
             for (int x = 0; x < SIDE; x++) {
                 int dy = y - point + SIDE / 2, dx = x - point + SIDE / 2;
@@ -100,12 +99,11 @@ static void gaussian_of_a_point(void) {
 
 /* Without width, and with no neighbours: the picture itself, whatever the memory held before. */
 static void gaussian_of_nothing(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     for (int radius = 0; radius < 3; radius += 2) {
         float *rgb = formula_floats(9, 7), *original = formula_floats(9, 7);
         if (scratch_memory.data)
             memset(scratch_memory.data, 0xff, scratch_memory.capacity);
-        CHECK(nnclr_gaussian_blur(rgb, 9, 7, radius, radius ? 0 : 2, &scratch_memory, &e));
+        CHECK_OK(nnclr_gaussian_blur(rgb, 9, 7, radius, radius ? 0 : 2, &scratch_memory, &e));
         CHECK(memcmp(rgb, original, 3 * 9 * 7 * sizeof *rgb) == 0);
         free(rgb);
         free(original);
@@ -134,7 +132,6 @@ static const struct {
 /* All 24 orders of the jitter among them. */
 static void views_equal_the_definition(void) {
     static float view[3 * 48 * 48];
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_augment augment = augment_for_tests();
     for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
         char what[40];
@@ -142,9 +139,8 @@ static void views_equal_the_definition(void) {
         nnclr_patch whole = nnclr_whole_patch(&image);
         augment.filter = views[i].filter;
         CHECK(views[i].size == 48);
-        CHECK_SAYS(
-            nnclr_augment_apply(&augment, &views[i].parameters, &whole, view, &scratch_memory, &e),
-            "%s", e.message);
+        CHECK_OK(
+            nnclr_augment_apply(&augment, &views[i].parameters, &whole, view, &scratch_memory, &e));
         snprintf(what, sizeof what, "view %zu", i);
         check_exact(what, &views[i].must, view, 3 * 48 * 48, 1e-5);
         nnclr_image_free(&image);

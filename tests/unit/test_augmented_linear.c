@@ -13,6 +13,8 @@
 #include "tests/unit/engine_fixture.h"
 #include "tests/unit/scratch.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { RECORDS = 45, CLASSES = 3, LABELLED = 40, SIDE = 20, SIZE = 16, SEED = 5, EPOCHS = 3 };
 enum { VIEW = 3 * SIZE * SIZE, BATCH = 12 };
 static const char *const classes[] = {"a", "b", "c"};
@@ -26,9 +28,8 @@ static nnclr_shard_set *make_set(void) {
     const char *path = scratch("noise.tar.zst");
     const nnclr_shard_options options = {
         .output = path, .classes = classes, .class_count = 3, .program = "test 1", .level = 3};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
-    CHECK_SAYS(writer, "%s", e.message);
+    CHECK_OK(writer);
     for (int i = 0; i < RECORDS; i++) {
         uint8_t pixels[3 * SIDE * SIDE];
         nnclr_rng rng = nnclr_rng_at(SEED, NNCLR_DRAW_SAMPLE, 0, (uint64_t)i, 0);
@@ -36,19 +37,19 @@ static nnclr_shard_set *make_set(void) {
             pixels[j] = (uint8_t)(nnclr_rng_u32(&rng) % 200 + (j % 3 == i % CLASSES ? 55 : 0));
         nnclr_buffer bytes = {0};
         const nnclr_image image = {.width = SIDE, .height = SIDE, .pixels = pixels};
-        CHECK_SAYS(nnclr_encode_ppm(&image, &bytes, &e), "%s", e.message);
+        CHECK_OK(nnclr_encode_ppm(&image, &bytes, &e));
         const nnclr_record record = {.name = "noise",
                                      .label = label_of(i),
                                      .width = SIDE,
                                      .height = SIDE,
                                      .codec = NNCLR_CODEC_PPM,
                                      .size = bytes.size};
-        CHECK_SAYS(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e), "%s", e.message);
+        CHECK_OK(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e));
         nnclr_buffer_free(&bytes);
     }
-    CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_writer_commit(writer, &e));
     nnclr_shard_set *set = nnclr_shard_set_open(&path, 1, 1 << 20, &e);
-    CHECK_SAYS(set, "%s", e.message);
+    CHECK_OK(set);
     return set;
 }
 
@@ -65,16 +66,15 @@ typedef struct bench {
 
 /* A small network with running statistics that are not those of any batch. */
 static void open_bench(bench *b, int threads) {
-    nnclr_error e = NNCLR_NO_ERROR;
     memset(b, 0, sizeof *b);
     fixture_open(&b->f, NNCLR_PRECISION_F32, threads);
     b->config = nnclr_config_preset(NNCLR_PRESET_TINY);
     nnclr_config_size(&b->config, SIZE);
     b->net = nnclr_model_build(&b->config.model, &e);
-    CHECK_SAYS(b->net, "%s", e.message);
+    CHECK_OK(b->net);
     /* Opened for training, so that nothing but the mode keeps its statistics from changing. */
-    CHECK(nnclr_parameters_create(&b->parameters, b->net, &b->f.g, true, &e));
-    CHECK(nnclr_parameters_initialize(&b->parameters, SEED, &e));
+    CHECK_OK(nnclr_parameters_create(&b->parameters, b->net, &b->f.g, true, &e));
+    CHECK_OK(nnclr_parameters_initialize(&b->parameters, SEED, &e));
     const size_t count = (size_t)nnclr_network_statistic_count(b->net);
     float *statistics = nnclr_alloc(count, sizeof *statistics, &e);
     nnclr_rng rng = nnclr_rng_at(SEED, NNCLR_DRAW_SAMPLE, 1, 0, 0);
@@ -112,10 +112,8 @@ static nnclr_augmented_options options_of(const bench *b, double area_low, doubl
 
 static void train(bench *b, const nnclr_augmented_options *options, nnclr_classifier *classifier,
                   nnclr_linear_fit *fit) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK_SAYS(nnclr_augmented_train(&b->parameters, b->cut, &b->view, b->set, b->label, CLASSES,
-                                     options, classifier, fit, &e),
-               "%s", e.message);
+    CHECK_OK(nnclr_augmented_train(&b->parameters, b->cut, &b->view, b->set, b->label, CLASSES,
+                                   options, classifier, fit, &e));
     CHECK(fit->rows == LABELLED && fit->steps == EPOCHS * ((LABELLED + BATCH - 1) / BATCH));
 }
 
@@ -138,11 +136,10 @@ static void check_alike(const nnclr_classifier *a, const nnclr_classifier *b) {
 /* ---- freezing ---- */
 
 static float *host_copy(bench *b, const void *place, int64_t count) {
-    nnclr_error e = NNCLR_NO_ERROR;
     float *host = nnclr_alloc((size_t)count, sizeof *host, &e);
-    CHECK_SAYS(host, "%s", e.message);
+    CHECK_OK(host);
     b->f.t->get(&b->f.g, place, (size_t)count, NNCLR_F32, host);
-    CHECK_SAYS(b->f.t->sync(&b->f.g, &e), "%s", e.message);
+    CHECK_OK(b->f.t->sync(&b->f.g, &e));
     return host;
 }
 
@@ -159,11 +156,9 @@ static void the_network_is_left_as_it_is(void) {
     nnclr_classifier classifier;
     nnclr_linear_fit fit;
     nnclr_prediction predictions[RECORDS];
-    nnclr_error e = NNCLR_NO_ERROR;
     train(&b, &options, &classifier, &fit);
-    CHECK_SAYS(nnclr_augmented_predict(&b.parameters, b.cut, &b.view, b.set, b.label, &classifier,
-                                       NULL, predictions, &e),
-               "%s", e.message);
+    CHECK_OK(nnclr_augmented_predict(&b.parameters, b.cut, &b.view, b.set, b.label, &classifier,
+                                     NULL, predictions, &e));
     float *weights_after = host_copy(&b, b.parameters.weights, weights),
           *statistics_after = host_copy(&b, b.parameters.statistics, statistics);
     CHECK(memcmp(weights_before, weights_after, (size_t)weights * sizeof(float)) == 0);
@@ -185,21 +180,19 @@ typedef struct embedding {
 } embedding;
 
 static bool put_rows(void *context, int64_t first, int64_t count, const float *rows,
-                     nnclr_error *e) {
+                     nnclr_error *unused) {
     const embedding *x = context;
-    (void)e;
+    (void)unused;
     memcpy(x->rows + first * x->d, rows, (size_t)(count * x->d) * sizeof *rows);
     return true;
 }
 
 static void check_equals_embeddings(bench *b, bool standardize) {
-    nnclr_error e = NNCLR_NO_ERROR;
     float *rows = nnclr_alloc(RECORDS, (size_t)b->d * sizeof *rows, &e);
-    CHECK_SAYS(rows, "%s", e.message);
+    CHECK_OK(rows);
     embedding x = {rows, b->d};
     const nnclr_row_sink sink = {.put = put_rows, .context = &x};
-    CHECK_SAYS(nnclr_embed_network(&b->parameters, b->cut, b->set, &b->view, &sink, &e), "%s",
-               e.message);
+    CHECK_OK(nnclr_embed_network(&b->parameters, b->cut, b->set, &b->view, &sink, &e));
     const nnclr_row_source source = nnclr_rows_in_memory(rows, RECORDS, b->d);
     nnclr_augmented_options options = options_of(b, 1, 0);
     options.standardize = standardize;
@@ -213,16 +206,13 @@ static void check_equals_embeddings(bench *b, bool standardize) {
     nnclr_classifier must, is;
     nnclr_linear_fit must_fit, is_fit;
     nnclr_prediction must_say[RECORDS], say[RECORDS];
-    CHECK_SAYS(
-        nnclr_linear_train(&b->f.g, &source, b->label, CLASSES, &plain, &must, &must_fit, &e), "%s",
-        e.message);
-    CHECK(nnclr_linear_predict(&b->f.g, &must, &source, b->label, must_say, &e));
+    CHECK_OK(nnclr_linear_train(&b->f.g, &source, b->label, CLASSES, &plain, &must, &must_fit, &e));
+    CHECK_OK(nnclr_linear_predict(&b->f.g, &must, &source, b->label, must_say, &e));
     train(b, &options, &is, &is_fit);
     CHECK(must_fit.steps == is_fit.steps);
     check_alike(&is, &must);
-    CHECK_SAYS(nnclr_augmented_predict(&b->parameters, b->cut, &b->view, b->set, b->label, &is,
-                                       NULL, say, &e),
-               "%s", e.message);
+    CHECK_OK(nnclr_augmented_predict(&b->parameters, b->cut, &b->view, b->set, b->label, &is, NULL,
+                                     say, &e));
     for (int i = 0; i < RECORDS; i++) {
         CHECK(say[i].label == must_say[i].label && say[i].place == must_say[i].place);
         CHECK_NEAR(say[i].score, must_say[i].score, 1e-4);
@@ -244,7 +234,6 @@ static void without_augmentation_it_is_sgd_on_embeddings(void) {
 
 /* The same by hand: each view is made and embedded alone. */
 static void train_by_hand(bench *b, const nnclr_augmented_options *o, nnclr_classifier *x) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_softmax_sgd_options how = o->sgd;
     nnclr_view_maker maker = {0};
     uint32_t records[LABELLED], order[LABELLED];
@@ -256,24 +245,24 @@ static void train_by_hand(bench *b, const nnclr_augmented_options *o, nnclr_clas
         if (b->label[i] >= 0)
             records[count++] = i;
     how.rows = count;
-    CHECK(count == LABELLED && row && weights && nnclr_classifier_create(x, CLASSES, b->d, &e));
+    CHECK_OK(count == LABELLED && row && weights && nnclr_classifier_create(x, CLASSES, b->d, &e));
     nnclr_softmax *softmax = nnclr_softmax_create(&b->f.g, b->d + 1, CLASSES, &e);
     nnclr_softmax_sgd *sgd =
         nnclr_softmax_sgd_create(&b->f.g, softmax, weights, b->d + 1, CLASSES, &how, &e);
     nnclr_embedder *embedder = nnclr_embedder_create(&b->parameters, b->cut, &b->view, &e);
-    CHECK_SAYS(softmax && sgd && embedder, "%s", e.message);
+    CHECK_OK(softmax && sgd && embedder);
     nnclr_embedder_pack(embedder);
     for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
         nnclr_permutation(SEED, NNCLR_DRAW_ORDER, epoch, LABELLED, order);
         for (int i = 0; i < LABELLED; i++) {
             const uint32_t record = records[order[i]];
             const nnclr_view_key key = {.seed = SEED, .record = record, .epoch = epoch};
-            CHECK(nnclr_view_maker_views(&maker, b->set, &o->augment, key, out, &e));
+            CHECK_OK(nnclr_view_maker_views(&maker, b->set, &o->augment, key, out, &e));
             nnclr_normalize(view, SIZE * SIZE, o->augment.mean, o->augment.std);
-            CHECK(nnclr_embedder_rows(embedder, view, 1, row, &e));
-            CHECK(nnclr_classifier_put(x, &b->f.g, row, scratch_row, nnclr_softmax_sgd_place(sgd),
-                                       "TRAIN", record, &e));
-            CHECK_SAYS(nnclr_softmax_sgd_take(sgd, b->label[record], &e), "%s", e.message);
+            CHECK_OK(nnclr_embedder_rows(embedder, view, 1, row, &e));
+            CHECK_OK(nnclr_classifier_put(x, &b->f.g, row, scratch_row,
+                                          nnclr_softmax_sgd_place(sgd), "TRAIN", record, &e));
+            CHECK_OK(nnclr_softmax_sgd_take(sgd, b->label[record], &e));
         }
     }
     nnclr_softmax_keep(weights, x);
@@ -345,7 +334,6 @@ static void progress_counts_views_and_stops(void) {
     open_bench(&b, 1);
     told t = {.most = 1000};
     const nnclr_progress progress = {note, &t};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_augmented_options options = options_of(&b, 0.08, 0.5);
     options.progress = &progress;
     nnclr_classifier classifier;
@@ -355,15 +343,15 @@ static void progress_counts_views_and_stops(void) {
     CHECK(t.calls == EPOCHS * ((LABELLED + b.view.batch - 1) / b.view.batch));
     nnclr_classifier_free(&classifier);
     t = (told){.most = 2};
-    CHECK(!nnclr_augmented_train(&b.parameters, b.cut, &b.view, b.set, b.label, CLASSES, &options,
-                                 &classifier, &fit, &e));
-    CHECK(e.code == NNCLR_ERROR_STOPPED && t.calls == 2);
+    CHECK_FAILS_AS(nnclr_augmented_train(&b.parameters, b.cut, &b.view, b.set, b.label, CLASSES,
+                                         &options, &classifier, &fit, &e),
+                   NNCLR_ERROR_STOPPED);
+    CHECK(t.calls == 2);
     close_bench(&b);
 }
 
 static void what_cannot_be_learnt_is_refused(void) {
     bench b;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_classifier classifier;
     nnclr_linear_fit fit;
     open_bench(&b, 2);
@@ -371,17 +359,19 @@ static void what_cannot_be_learnt_is_refused(void) {
     options.sgd.lr = 1e30;
     options.sgd.weight_decay = 1;
     options.sgd.epochs = 40;
-    CHECK(!nnclr_augmented_train(&b.parameters, b.cut, &b.view, b.set, b.label, CLASSES, &options,
-                                 &classifier, &fit, &e));
-    CHECK(e.code == NNCLR_ERROR_NUMERIC && strstr(e.message, "SGD diverges in epoch"));
+    CHECK_FAILS(nnclr_augmented_train(&b.parameters, b.cut, &b.view, b.set, b.label, CLASSES,
+                                      &options, &classifier, &fit, &e),
+                "SGD diverges in epoch");
+    CHECK(e.code == NNCLR_ERROR_NUMERIC);
     for (int i = 0; i < RECORDS; i++)
         b.label[i] = -1;
-    CHECK(!nnclr_augmented_train(&b.parameters, b.cut, &b.view, b.set, b.label, CLASSES, &options,
-                                 &classifier, &fit, &e));
-    CHECK(e.code == NNCLR_ERROR_INPUT && strstr(e.message, "no picture of TRAIN has a label"));
-    CHECK(!nnclr_augmented_train(&b.parameters, b.cut, &b.view, b.set, b.label,
-                                 NNCLR_LINEAR_CLASSES + 1, &options, &classifier, &fit, &e));
-    CHECK(e.code == NNCLR_ERROR_LIMIT);
+    CHECK_FAILS(nnclr_augmented_train(&b.parameters, b.cut, &b.view, b.set, b.label, CLASSES,
+                                      &options, &classifier, &fit, &e),
+                "no picture of TRAIN has a label");
+    CHECK(e.code == NNCLR_ERROR_INPUT);
+    CHECK_FAILS_AS(nnclr_augmented_train(&b.parameters, b.cut, &b.view, b.set, b.label,
+                                         NNCLR_LINEAR_CLASSES + 1, &options, &classifier, &fit, &e),
+                   NNCLR_ERROR_LIMIT);
     close_bench(&b);
 }
 

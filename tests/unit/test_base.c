@@ -17,12 +17,11 @@
 #include "base/strings.h"
 #include "tests/unit/check.h"
 
-static nnclr_error e;
+static nnclr_error e; /* of the call that is checked */
 
 static void errors_keep_their_reason(void) {
     errno = ENOSPC;
-    CHECK(!nnclr_fail_errno(&e, "out %d", 7));
-    CHECK(e.code == NNCLR_ERROR_IO);
+    CHECK_FAILS_AS(nnclr_fail_errno(&e, "out %d", 7), NNCLR_ERROR_IO);
     CHECK_TEXT(e.message, "out 7: No space left on device");
     CHECK(!nnclr_fail_at(&e, "folder"));
     CHECK_TEXT(e.message, "folder: out 7: No space left on device");
@@ -37,10 +36,10 @@ static void errors_keep_their_reason(void) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         errno = kinds[i].number;
         nnclr_fail_errno(&e, "x");
-        CHECK_SAYS(nnclr_is_fault_of_input(&e) == kinds[i].of_input, "%s", e.message);
+        CHECK_OK(nnclr_is_fault_of_input(&e) == kinds[i].of_input);
     }
     nnclr_fail(&e, NNCLR_ERROR_LIMIT, "x");
-    CHECK(nnclr_is_fault_of_input(&e));
+    CHECK_OK(nnclr_is_fault_of_input(&e));
 }
 
 static bool ends_with(const char *text, const char *end) {
@@ -79,8 +78,8 @@ static void size_overflow_is_seen(void) {
     CHECK(!nnclr_size_add(SIZE_MAX, 1, &out) && out == 1);
     CHECK(nnclr_size_mul(6, 7, &out) && out == 42);
     CHECK(nnclr_alloc(SIZE_MAX / 2, 3, &e) == NULL && e.code == NNCLR_ERROR_MEMORY);
-    CHECK(nnclr_alloc_zero(SIZE_MAX / 2, 3, &e) == NULL);
-    CHECK(nnclr_block_alloc(SIZE_MAX - 5, &e) == NULL);
+    CHECK_OK(nnclr_alloc_zero(SIZE_MAX / 2, 3, &e) == NULL);
+    CHECK_OK(nnclr_block_alloc(SIZE_MAX - 5, &e) == NULL);
 }
 
 static void blocks_are_aligned_and_zero(void) {
@@ -136,7 +135,7 @@ static void names_are_escaped(void) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         nnclr_buffer out = {0};
-        CHECK(nnclr_escape(&out, cases[i].name, strlen(cases[i].name), &e));
+        CHECK_OK(nnclr_escape(&out, cases[i].name, strlen(cases[i].name), &e));
         CHECK_TEXT((char *)out.data, cases[i].shown);
         nnclr_buffer_free(&out);
     }
@@ -215,21 +214,21 @@ static char *in_folder(const char *name) {
 static void committed_output_is_there_and_abandoned_is_not(void) {
     const char *path = in_folder("out");
     nnclr_output *out = nnclr_output_open(path, &e);
-    CHECK_SAYS(out, "%s", e.message);
+    CHECK_OK(out);
     CHECK(access(path, F_OK) != 0);
-    CHECK(nnclr_output_write(out, "hello", 5, &e) && nnclr_output_size(out) == 5);
+    CHECK_OK(nnclr_output_write(out, "hello", 5, &e) && nnclr_output_size(out) == 5);
     CHECK(access(path, F_OK) != 0);
-    CHECK(nnclr_output_commit(out, &e));
+    CHECK_OK(nnclr_output_commit(out, &e));
     nnclr_buffer got = {0};
-    CHECK(nnclr_file_read(path, 100, &got, &e));
+    CHECK_OK(nnclr_file_read(path, 100, &got, &e));
     CHECK_TEXT((char *)got.data, "hello");
 
     out = nnclr_output_open(path, &e);
-    CHECK(out && nnclr_output_write(out, "other", 5, &e));
+    CHECK_OK(out && nnclr_output_write(out, "other", 5, &e));
     nnclr_output_abandon(out);
-    CHECK(nnclr_file_read(path, 100, &got, &e));
+    CHECK_OK(nnclr_file_read(path, 100, &got, &e));
     CHECK_TEXT((char *)got.data, "hello");
-    CHECK(!nnclr_file_read(path, 4, &got, &e) && e.code == NNCLR_ERROR_LIMIT);
+    CHECK_FAILS_AS(nnclr_file_read(path, 4, &got, &e), NNCLR_ERROR_LIMIT);
     nnclr_buffer_free(&got);
     CHECK(unlink(path) == 0 && rmdir(folder) == 0); /* so no temporary file is left */
     CHECK(mkdir(folder, 0700) == 0);
@@ -257,7 +256,7 @@ static void permissions_follow_the_umask(void) {
     mode_t old = umask(027);
     const char *path = in_folder("mode");
     nnclr_output *out = nnclr_output_open(path, &e);
-    CHECK(out && nnclr_output_commit(out, &e));
+    CHECK_OK(out && nnclr_output_commit(out, &e));
     umask(old);
     struct stat status;
     CHECK(stat(path, &status) == 0 && (status.st_mode & 0777) == 0640);
@@ -269,8 +268,7 @@ static void full_disk_is_reported(void) {
         SKIP("no /dev/full");
     nnclr_output *out = nnclr_output_open("/dev/full", &e);
     CHECK(out);
-    CHECK(!nnclr_output_write(out, "x", 1, &e));
-    CHECK_TEXT(e.message, "/dev/full: No space left on device");
+    CHECK_FAILS_WITH(nnclr_output_write(out, "x", 1, &e), "/dev/full: No space left on device");
     nnclr_output_abandon(out);
     CHECK(access("/dev/full", W_OK) == 0);
 }
@@ -278,12 +276,12 @@ static void full_disk_is_reported(void) {
 static void short_files_say_so(void) {
     const char *path = in_folder("short");
     nnclr_output *out = nnclr_output_open(path, &e);
-    CHECK(out && nnclr_output_write(out, "0123456789", 10, &e) && nnclr_output_commit(out, &e));
+    CHECK_OK(out && nnclr_output_write(out, "0123456789", 10, &e) && nnclr_output_commit(out, &e));
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     char buffer[8];
-    CHECK(nnclr_read_at(fd, buffer, 8, 2, "short", &e));
+    CHECK_OK(nnclr_read_at(fd, buffer, 8, 2, "short", &e));
     CHECK(memcmp(buffer, "23456789", 8) == 0);
-    CHECK(!nnclr_read_at(fd, buffer, 8, 3, "short", &e) && e.code == NNCLR_ERROR_INPUT);
+    CHECK_FAILS_AS(nnclr_read_at(fd, buffer, 8, 3, "short", &e), NNCLR_ERROR_INPUT);
     close(fd);
     unlink(path);
 }

@@ -7,6 +7,8 @@
 #include "train/checkpoint.h"
 #include "train/schedule.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 static char folder[] = "/tmp/nnclr-test-checkpoint-XXXXXX";
 static char path[100], other[100], plain[100];
 
@@ -16,7 +18,6 @@ typedef struct state {
     nnclr_parameters parameters;
     nnclr_support_set support;
     nnclr_checkpoint_info info;
-    nnclr_error e;
 } state;
 
 static nnclr_config small_config(void) {
@@ -29,11 +30,11 @@ static nnclr_config small_config(void) {
 static void open_state(state *s, nnclr_precision precision, const nnclr_config *config) {
     memset(s, 0, sizeof *s);
     fixture_open(&s->f, precision, 1);
-    CHECK_SAYS(s->net = nnclr_model_build(&config->model, &s->e), "%s", s->e.message);
-    CHECK(nnclr_parameters_create(&s->parameters, s->net, &s->f.g, true, &s->e));
-    CHECK(nnclr_parameters_initialize(&s->parameters, 1, &s->e));
-    CHECK(nnclr_support_set_create(&s->support, &s->f.g, config->method.queue,
-                                   config->model.projector.width[2], 1, &s->e));
+    CHECK_OK(s->net = nnclr_model_build(&config->model, &e));
+    CHECK_OK(nnclr_parameters_create(&s->parameters, s->net, &s->f.g, true, &e));
+    CHECK_OK(nnclr_parameters_initialize(&s->parameters, 1, &e));
+    CHECK_OK(nnclr_support_set_create(&s->support, &s->f.g, config->method.queue,
+                                      config->model.projector.width[2], 1, &e));
 }
 
 /* Everything that training changes gets values of its own. */
@@ -58,7 +59,7 @@ static void fill_state(state *s, const nnclr_config *config) {
     strcpy(s->info.engine, "cpu");
     strcpy(s->info.precision, s->f.t->precision);
     const char identity[] = "[{\"records\":200,\"crc32\":7}]";
-    s->info.identity = nnclr_json_parse(identity, strlen(identity), "test", &s->e);
+    s->info.identity = nnclr_json_parse(identity, strlen(identity), "test", &e);
     s->info.class_count = 2;
     s->info.classes = calloc(2, sizeof *s->info.classes);
     s->info.classes[0] = strdup("caf\xc3\xa9");
@@ -66,14 +67,13 @@ static void fill_state(state *s, const nnclr_config *config) {
 }
 
 static void write_state(state *s, const char *to) {
-    CHECK_SAYS(nnclr_checkpoint_write(to, "test 1", &s->info, &s->parameters, &s->support, &s->e),
-               "%s", s->e.message);
+    CHECK_OK(nnclr_checkpoint_write(to, "test 1", &s->info, &s->parameters, &s->support, &e));
 }
 
 static bool load_state(state *s, const char *from) {
-    nnclr_tensor_reader *reader = nnclr_checkpoint_open(from, &s->info, &s->e);
-    bool ok = reader && nnclr_checkpoint_load_parameters(reader, &s->parameters, &s->e) &&
-              nnclr_checkpoint_load_support_set(reader, &s->info, &s->support, &s->e);
+    nnclr_tensor_reader *reader = nnclr_checkpoint_open(from, &s->info, &e);
+    bool ok = reader && nnclr_checkpoint_load_parameters(reader, &s->parameters, &e) &&
+              nnclr_checkpoint_load_support_set(reader, &s->info, &s->support, &e);
     nnclr_tensor_reader_close(reader);
     return ok;
 }
@@ -115,7 +115,7 @@ static void check_there_and_back(nnclr_precision precision) {
     fill_state(&s, &config);
     write_state(&s, path);
     open_state(&back, precision, &config);
-    CHECK_SAYS(load_state(&back, path), "%s", back.e.message);
+    CHECK_OK(load_state(&back, path));
     CHECK(back.info.step == 17 && back.info.total_steps == 45 && back.parameters.batches == 34);
     CHECK(back.support.cursor == 17 && back.info.class_count == 2);
     CHECK(back.support.record[3] == 9 && back.support.label[0] == -1);
@@ -152,15 +152,15 @@ static void state_of_no_use_is_not_written(void) {
             void *place = nnclr_real_at(&s.f.g, buffers[i], 3);
             s.f.t->get(&s.f.g, place, 1, NNCLR_F64, &kept);
             s.f.t->put(&s.f.g, place, 1, NNCLR_F64, &bad[j]);
-            s.e = (nnclr_error)NNCLR_NO_ERROR;
-            CHECK(
-                !nnclr_checkpoint_write(path, "test 1", &s.info, &s.parameters, &s.support, &s.e));
-            CHECK(s.e.code == NNCLR_ERROR_NUMERIC);
-            CHECK_SAYS(strstr(s.e.message, names[i]), "%s", s.e.message);
+            e = (nnclr_error)NNCLR_NO_ERROR;
+            CHECK_FAILS_AS(
+                nnclr_checkpoint_write(path, "test 1", &s.info, &s.parameters, &s.support, &e),
+                NNCLR_ERROR_NUMERIC);
+            CHECK_SAYS(strstr(e.message, names[i]), "%s", e.message);
             same_files(path, other);
             s.f.t->put(&s.f.g, place, 1, NNCLR_F64, &kept);
         }
-    s.e = (nnclr_error)NNCLR_NO_ERROR;
+    e = (nnclr_error)NNCLR_NO_ERROR;
     write_state(&s, path);
     same_files(path, other);
     close_state(&s);
@@ -194,8 +194,8 @@ static void tensors_have_their_names(void) {
     open_state(&s, NNCLR_PRECISION_F32, &config);
     fill_state(&s, &config);
     write_state(&s, path);
-    nnclr_tensor_reader *reader = nnclr_tensor_reader_open(path, &s.e);
-    CHECK_SAYS(reader, "%s", s.e.message);
+    nnclr_tensor_reader *reader = nnclr_tensor_reader_open(path, &e);
+    CHECK_OK(reader);
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         const nnclr_tensor_info *info = nnclr_tensor_reader_find(reader, want[i].name);
         CHECK_SAYS(info, "no %s", want[i].name);
@@ -204,8 +204,8 @@ static void tensors_have_their_names(void) {
                    "%s", want[i].name);
     }
     int64_t tracked;
-    CHECK(nnclr_tensor_reader_read(reader, nnclr_tensor_reader_find(reader, want[2].name), 0,
-                                   &tracked, sizeof tracked, &s.e));
+    CHECK_OK(nnclr_tensor_reader_read(reader, nnclr_tensor_reader_find(reader, want[2].name), 0,
+                                      &tracked, sizeof tracked, &e));
     CHECK(tracked == 34);
     int backbone = 0;
     for (size_t i = 0; i < nnclr_tensor_reader_count(reader); i++)
@@ -225,7 +225,7 @@ static void either_width_loads_into_either_engine(void) {
     fill_state(&s, &config);
     write_state(&s, path);
     open_state(&wide, NNCLR_PRECISION_F64, &config);
-    CHECK_SAYS(load_state(&wide, path), "%s", wide.e.message);
+    CHECK_OK(load_state(&wide, path));
     size_t count = nnclr_network_parameter_count(s.net);
     double *a = host_reals(&s.f, s.parameters.weights, count);
     double *b = host_reals(&wide.f, wide.parameters.weights, count);
@@ -246,8 +246,8 @@ static void check_misfit(void (*change)(nnclr_config *), const char *words) {
     fill_state(&s, &lie);
     write_state(&s, path);
     open_state(&reader, NNCLR_PRECISION_F32, &lie);
-    CHECK(!load_state(&reader, path) && reader.e.code == NNCLR_ERROR_INPUT);
-    CHECK_SAYS(strstr(reader.e.message, words), "%s", reader.e.message);
+    CHECK(!load_state(&reader, path) && e.code == NNCLR_ERROR_INPUT);
+    CHECK_SAYS(strstr(e.message, words), "%s", e.message);
     close_state(&s);
     close_state(&reader);
 }
@@ -288,14 +288,14 @@ static void a_huge_network_is_refused_before_it_is_made(void) {
     huge(&lie);
     fill_state(&s, &lie);
     write_state(&s, path);
-    nnclr_tensor_reader *reader = nnclr_checkpoint_open(path, &info, &s.e);
-    CHECK_SAYS(reader, "%s", s.e.message);
-    nnclr_network *net = nnclr_model_build(&info.config.model, &s.e);
-    CHECK_SAYS(net, "%s", s.e.message);
-    CHECK(!nnclr_checkpoint_check(reader, net, true, &s.e) && s.e.code == NNCLR_ERROR_INPUT);
-    CHECK_SAYS(strstr(s.e.message, "tensor backbone.conv1.weight has shape [8,3,3,3], but"), "%s",
-               s.e.message);
-    CHECK(nnclr_checkpoint_check(reader, s.net, true, &s.e));
+    nnclr_tensor_reader *reader = nnclr_checkpoint_open(path, &info, &e);
+    CHECK_OK(reader);
+    nnclr_network *net = nnclr_model_build(&info.config.model, &e);
+    CHECK_OK(net);
+    CHECK_FAILS_AS(nnclr_checkpoint_check(reader, net, true, &e), NNCLR_ERROR_INPUT);
+    CHECK_SAYS(strstr(e.message, "tensor backbone.conv1.weight has shape [8,3,3,3], but"), "%s",
+               e.message);
+    CHECK_OK(nnclr_checkpoint_check(reader, s.net, true, &e));
     nnclr_network_free(net);
     nnclr_checkpoint_info_free(&info);
     nnclr_tensor_reader_close(reader);
@@ -310,8 +310,7 @@ static void a_deeper_file_than_its_config(void) {
     fill_state(&s, &config);
     write_state(&s, path);
     open_state(&reader, NNCLR_PRECISION_F32, &config);
-    CHECK(!load_state(&reader, path));
-    CHECK_SAYS(strstr(reader.e.message, "has no place in the network"), "%s", reader.e.message);
+    CHECK_FAILS(load_state(&reader, path), "has no place in the network");
     close_state(&s);
     close_state(&reader);
 }
@@ -320,8 +319,8 @@ static void a_deeper_file_than_its_config(void) {
 static void check_not_loaded(state *s, const char *why) {
     write_state(s, path);
     nnclr_checkpoint_info_free(&s->info);
-    CHECK_SAYS(!load_state(s, path) && strstr(s->e.message, why), "\"%s\" does not say \"%s\"",
-               s->e.message, why);
+    CHECK_SAYS(!load_state(s, path) && strstr(e.message, why), "\"%s\" does not say \"%s\"",
+               e.message, why);
 }
 
 /* What is counted on from there must not overflow. */
@@ -355,8 +354,8 @@ static void check_flipped(state *s, void *place, float in_file, const char *why)
     put_bytes(plain, bytes, size);
     free(bytes);
     nnclr_checkpoint_info_free(&s->info);
-    CHECK_SAYS(!load_state(s, plain) && strstr(s->e.message, why), "\"%s\" does not say \"%s\"",
-               s->e.message, why);
+    CHECK_SAYS(!load_state(s, plain) && strstr(e.message, why), "\"%s\" does not say \"%s\"",
+               e.message, why);
 }
 
 static void numbers_that_nothing_goes_on_from(void) {
@@ -402,17 +401,17 @@ static void rows_beyond_the_data(void) {
     }
     write_state(&s, path);
     nnclr_checkpoint_info_free(&s.info);
-    CHECK_SAYS(load_state(&s, path), "%s", s.e.message);
+    CHECK_OK(load_state(&s, path));
 
     /* A file of views of 10 records of a larger set, whose labels have no names. */
     const char views[] = "[{\"kind\":\"views\",\"records\":10,\"crc32\":7}]";
     nnclr_json_free(s.info.identity);
-    s.info.identity = nnclr_json_parse(views, strlen(views), "test", &s.e);
+    s.info.identity = nnclr_json_parse(views, strlen(views), "test", &e);
     for (; s.info.class_count > 0; s.info.class_count--)
         nnclr_free(s.info.classes[s.info.class_count - 1]);
     write_state(&s, path);
     nnclr_checkpoint_info_free(&s.info);
-    CHECK_SAYS(load_state(&s, path), "%s", s.e.message);
+    CHECK_OK(load_state(&s, path));
     close_state(&s);
 }
 
@@ -433,8 +432,7 @@ static void batches_that_cannot_be_counted_on(void) {
     for (int i = 0; i < 2; i++) {
         s.parameters.batches = counts[i];
         write_state(&s, path);
-        CHECK(!load_state(&reader, path));
-        CHECK_SAYS(strstr(reader.e.message, "not a count of batches"), "%s", reader.e.message);
+        CHECK_FAILS(load_state(&reader, path), "not a count of batches");
         nnclr_checkpoint_info_free(&reader.info);
     }
     close_state(&s);
@@ -449,27 +447,22 @@ static void a_queue_that_is_none(void) {
     open_state(&reader, NNCLR_PRECISION_F32, &config);
     s.support.cursor = 70;
     write_state(&s, path);
-    CHECK(!load_state(&reader, path));
-    CHECK_SAYS(strstr(reader.e.message, "queue.cursor is 70, not a row of 70"), "%s",
-               reader.e.message);
+    CHECK_FAILS(load_state(&reader, path), "queue.cursor is 70, not a row of 70");
     s.support.cursor = 0;
     s.support.record[9] = -2;
     write_state(&s, path);
     nnclr_checkpoint_info_free(&reader.info);
-    CHECK(!load_state(&reader, path));
-    CHECK_SAYS(strstr(reader.e.message, "queue.record of row 9 is -2"), "%s", reader.e.message);
+    CHECK_FAILS(load_state(&reader, path), "queue.record of row 9 is -2");
     s.support.record[9] = 0;
     put_queue_row(&s, 11, 0.5);
     write_state(&s, path);
     nnclr_checkpoint_info_free(&reader.info);
-    CHECK(!load_state(&reader, path));
-    CHECK_SAYS(strstr(reader.e.message, "row 11 of queue.embedding is not a unit vector"), "%s",
-               reader.e.message);
+    CHECK_FAILS(load_state(&reader, path), "row 11 of queue.embedding is not a unit vector");
     /* A blank picture's projection: nothing to normalise. */
     put_queue_row(&s, 11, 0);
     write_state(&s, path);
     nnclr_checkpoint_info_free(&reader.info);
-    CHECK_SAYS(load_state(&reader, path), "%s", reader.e.message);
+    CHECK_OK(load_state(&reader, path));
     close_state(&s);
     close_state(&reader);
 }
@@ -485,8 +478,8 @@ static void cut_and_flipped_files(void) {
     char *bytes = bytes_of(path, &size);
     for (int part = 0; part < 20; part++) {
         put_bytes(other, bytes, size * (size_t)part / 20);
-        s.e = (nnclr_error)NNCLR_NO_ERROR;
-        CHECK_SAYS(!load_state(&s, other) && s.e.message[0], "cut at %d of 20", part);
+        e = (nnclr_error)NNCLR_NO_ERROR;
+        CHECK_SAYS(!load_state(&s, other) && e.message[0], "cut at %d of 20", part);
         nnclr_checkpoint_info_free(&s.info);
     }
     for (int part = 0; part < 20; part++) {
@@ -494,8 +487,8 @@ static void cut_and_flipped_files(void) {
         bytes[at] ^= 4;
         put_bytes(other, bytes, size);
         bytes[at] ^= 4;
-        s.e = (nnclr_error)NNCLR_NO_ERROR;
-        CHECK_SAYS(!load_state(&s, other) && s.e.message[0], "flipped at %zu", at);
+        e = (nnclr_error)NNCLR_NO_ERROR;
+        CHECK_SAYS(!load_state(&s, other) && e.message[0], "flipped at %zu", at);
         nnclr_checkpoint_info_free(&s.info);
     }
     free(bytes);
@@ -503,14 +496,13 @@ static void cut_and_flipped_files(void) {
 }
 
 static void files_of_another_kind(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_checkpoint_info info;
     const nnclr_tensor_info tensor = {"embedding", NNCLR_F32, 2, {1, 1}};
     nnclr_tensor_writer *writer =
         nnclr_tensor_writer_open(path, "embedding", "test 1", NULL, &tensor, 1, &e);
-    CHECK(writer && nnclr_tensor_writer_put(writer, "1234", 4, &e) &&
-          nnclr_tensor_writer_commit(writer, &e));
-    CHECK(!nnclr_checkpoint_open(path, &info, &e) && e.code == NNCLR_ERROR_INPUT);
+    CHECK_OK(writer && nnclr_tensor_writer_put(writer, "1234", 4, &e) &&
+             nnclr_tensor_writer_commit(writer, &e));
+    CHECK_FAILS_AS(nnclr_checkpoint_open(path, &info, &e), NNCLR_ERROR_INPUT);
     CHECK_SAYS(strstr(e.message, "embedding"), "%s", e.message);
 }
 
@@ -521,8 +513,10 @@ static void a_full_disk(void) {
     state s;
     open_state(&s, NNCLR_PRECISION_F32, &config);
     fill_state(&s, &config);
-    CHECK(!nnclr_checkpoint_write("/dev/full", "test 1", &s.info, &s.parameters, &s.support, &s.e));
-    CHECK_SAYS(s.e.code == NNCLR_ERROR_IO && strstr(s.e.message, "/dev/full"), "%s", s.e.message);
+    CHECK_FAILS(
+        nnclr_checkpoint_write("/dev/full", "test 1", &s.info, &s.parameters, &s.support, &e),
+        "/dev/full");
+    CHECK(e.code == NNCLR_ERROR_IO);
     close_state(&s);
 }
 

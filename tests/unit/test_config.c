@@ -6,6 +6,8 @@
 #include "train/config_text.h"
 #include "train/schedule.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 /* ---- the manual's table ---- */
 
 enum { CELL_SIZE = 100, MOST_ROWS = 40 };
@@ -142,8 +144,7 @@ static void presets_in_common(void) {
     };
     for (int i = 0; nnclr_preset_names[i]; i++) {
         const nnclr_config c = nnclr_config_preset((nnclr_preset)i);
-        nnclr_error e = NNCLR_NO_ERROR;
-        CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
+        CHECK_OK(nnclr_config_check(&c, &e));
         CHECK(c.objective == NNCLR_OBJECTIVE_NNCLR && c.method.loss == NNCLR_LOSS_ROW);
         CHECK(c.method.neighbours == 1 && c.method.enqueue == NNCLR_ENQUEUE_VIEW1);
         CHECK(c.method.positive == NNCLR_POSITIVE_NN && !c.method.queue_frozen && c.method.swap);
@@ -157,11 +158,11 @@ static void presets_in_common(void) {
         CHECK(memcmp(a->mean, rows[i].mean, sizeof a->mean) == 0);
         CHECK(memcmp(a->std, rows[i].std, sizeof a->std) == 0);
         nnclr_plan plan;
-        CHECK_SAYS(nnclr_plan_make(&c, 1281167, &plan, &e), "%s", e.message);
+        CHECK_OK(nnclr_plan_make(&c, 1281167, &plan, &e));
         CHECK_NEAR(plan.peak, rows[i].peak, 1e-15);
         CHECK(plan.warmup == (int64_t)c.warmup_epochs * (1281167 / c.batch));
         nnclr_network *net = nnclr_model_build(&c.model, &e);
-        CHECK_SAYS(net, "%s", e.message);
+        CHECK_OK(net);
         int features = nnclr_network_find(net, "features");
         CHECK(nnclr_network_value(net, (size_t)features)->c == rows[i].features);
         nnclr_network_free(net);
@@ -189,17 +190,17 @@ static void augmentations(void) {
 /* ---- nnclr.config ---- */
 
 static char *print_config(const nnclr_config *config) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_buffer text = {0};
     nnclr_json *json = nnclr_config_to_json(config, &e);
-    CHECK_SAYS(json && nnclr_json_print(json, false, &text, &e), "%s", e.message);
+    CHECK_OK(json && nnclr_json_print(json, false, &text, &e));
     nnclr_json_free(json);
     return (char *)text.data;
 }
 
-static bool parse_config(const char *text, nnclr_config *config, nnclr_error *e) {
-    nnclr_json *json = nnclr_json_parse(text, strlen(text), "test", e);
-    bool ok = json && nnclr_config_from_json(json, config, e);
+static bool parse_config(const char *text, nnclr_config *config) {
+    e = (nnclr_error)NNCLR_NO_ERROR;
+    nnclr_json *json = nnclr_json_parse(text, strlen(text), "test", &e);
+    bool ok = json && nnclr_config_from_json(json, config, &e);
     nnclr_json_free(json);
     return ok;
 }
@@ -207,7 +208,6 @@ static bool parse_config(const char *text, nnclr_config *config, nnclr_error *e)
 static void there_and_back(void) {
     for (int i = 0; nnclr_preset_names[i]; i++) {
         nnclr_config c = nnclr_config_preset((nnclr_preset)i), back;
-        nnclr_error e = NNCLR_NO_ERROR;
         c.init_seed = 8999999999999999999;
         c.data_seed = 12345;
         c.micro_batch = c.batch / 4;
@@ -220,7 +220,7 @@ static void there_and_back(void) {
         c.augment.operators = i % 2 ? NNCLR_JITTER_TORCH : NNCLR_JITTER_TF;
         c.augment.std[2] = 1e-6f; /* the least that --std takes */
         char *text = print_config(&c);
-        CHECK_SAYS(parse_config(text, &back, &e), "%s", e.message);
+        CHECK_OK(parse_config(text, &back));
         char *again = print_config(&back);
         CHECK_TEXT(again, text);
         CHECK(back.init_seed == c.init_seed && back.lr == c.lr && back.steps == 77);
@@ -245,10 +245,9 @@ static char *replaced(const char *text, const char *from, const char *to) {
 /* Checkpoints of versions that had only torchvision's operators do not say so. */
 static void without_a_jitter_it_is_torch(void) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
-    nnclr_error e = NNCLR_NO_ERROR;
     c.augment.operators = NNCLR_JITTER_TF;
     char *text = print_config(&c), *older = replaced(text, "\"jitter\":\"tf\",", "");
-    CHECK_SAYS(parse_config(older, &c, &e), "%s", e.message);
+    CHECK_OK(parse_config(older, &c));
     CHECK(c.augment.operators == NNCLR_JITTER_TORCH);
     free(older);
     free(text);
@@ -277,8 +276,7 @@ static void impossible_values_are_named(void) {
     char *text = print_config(&c);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *bad = replaced(text, cases[i].from, cases[i].to);
-        nnclr_error e = NNCLR_NO_ERROR;
-        CHECK_SAYS(!parse_config(bad, &c, &e) && e.code == NNCLR_ERROR_INPUT, "%s", cases[i].to);
+        CHECK_SAYS(!parse_config(bad, &c) && e.code == NNCLR_ERROR_INPUT, "%s", cases[i].to);
         CHECK_SAYS(strstr(e.message, cases[i].words), "%s", e.message);
         free(bad);
     }
@@ -288,8 +286,7 @@ static void impossible_values_are_named(void) {
 static void files_of_earlier_versions_are_read(void) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY), back;
     char *text = print_config(&c), *older = replaced(text, "\"micro_batch\":0,", "");
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK_SAYS(parse_config(older, &back, &e), "%s", e.message);
+    CHECK_OK(parse_config(older, &back));
     CHECK(back.micro_batch == 0 && back.batch == 64);
     free(older);
     free(text);
@@ -297,38 +294,36 @@ static void files_of_earlier_versions_are_read(void) {
 
 static void contradictions(void) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
-    nnclr_error e = NNCLR_NO_ERROR;
     c.method.queue = 63;
-    CHECK(!nnclr_config_check(&c, &e) && e.code == NNCLR_ERROR_USAGE);
+    CHECK_FAILS_AS(nnclr_config_check(&c, &e), NNCLR_ERROR_USAGE);
     CHECK_TEXT(e.message, "a support set of 63 rows is smaller than a batch of 64: give a larger "
                           "--queue or a smaller --batch");
     c.method.queue = 100;
-    CHECK(nnclr_config_check(&c, &e));
+    CHECK_OK(nnclr_config_check(&c, &e));
     c.method.enqueue = NNCLR_ENQUEUE_BOTH;
     CHECK(!nnclr_config_check(&c, &e));
     c.method.queue = 127;
-    CHECK(!nnclr_config_check(&c, &e) && strstr(e.message, "two views of a batch of 64"));
+    CHECK_FAILS(nnclr_config_check(&c, &e), "two views of a batch of 64");
     c.method.queue = 128;
-    CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
+    CHECK_OK(nnclr_config_check(&c, &e));
     c.objective = NNCLR_OBJECTIVE_SIMCLR;
-    CHECK(!nnclr_config_check(&c, &e) && strstr(e.message, "--pred none"));
+    CHECK_FAILS(nnclr_config_check(&c, &e), "--pred none");
     c.model.predictor.count = 0;
-    CHECK_SAYS(nnclr_config_check(&c, &e), "%s", e.message);
+    CHECK_OK(nnclr_config_check(&c, &e));
 }
 
 /* ---- text ---- */
 
 static void lists(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     double pair[2];
-    CHECK(nnclr_parse_reals("0.2,1", pair, 2, 0, 1, &e) && pair[0] == 0.2 && pair[1] == 1);
+    CHECK_OK(nnclr_parse_reals("0.2,1", pair, 2, 0, 1, &e) && pair[0] == 0.2 && pair[1] == 1);
     static const char *const bad[] = {"0.2",     "0.2,1,1", "0.2,", ",1",
                                       "0.2,1.5", "a,b",     "",     "0.2, 1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK_SAYS(!nnclr_parse_reals(bad[i], pair, 2, 0, 1, &e), "%s", bad[i]);
     nnclr_layers layers;
-    CHECK(nnclr_parse_layers("none", &layers, &e) && layers.count == 0);
-    CHECK(nnclr_parse_layers("512,512,128", &layers, &e) && layers.count == 3);
+    CHECK_OK(nnclr_parse_layers("none", &layers, &e) && layers.count == 0);
+    CHECK_OK(nnclr_parse_layers("512,512,128", &layers, &e) && layers.count == 3);
     CHECK(layers.width[0] == 512 && layers.width[2] == 128);
     CHECK(!nnclr_parse_layers("512,,128", &layers, &e) && !nnclr_parse_layers("", &layers, &e));
     CHECK(!nnclr_parse_layers("1,1,1,1,1,1,1,1,1", &layers, &e));
@@ -349,11 +344,10 @@ static void durations(void) {
         {"2.5epochs", "2.5epochs", 2.5, NNCLR_EPOCHS},
     };
     static const char *const bad[] = {"10", "0s", "m", "1.5steps", "-1s", "1d", "10 m", "1e3s", ""};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_duration d;
     char text[40];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        CHECK_SAYS(nnclr_parse_duration(good[i].text, &d, &e), "%s", e.message);
+        CHECK_OK(nnclr_parse_duration(good[i].text, &d, &e));
         CHECK(d.count == good[i].count && d.unit == good[i].unit);
         nnclr_print_duration(&d, text, sizeof text);
         CHECK_TEXT(text, good[i].shown);

@@ -5,6 +5,8 @@
 #include "image/encode.h"
 #include "image/font.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 typedef struct box {
     int left, top, right, bottom; /* inclusive; right < left: empty */
 } box;
@@ -46,8 +48,7 @@ static bool is_black(const uint8_t *p) {
 /* Every pixel different, all of them blue in the sense of is_blue. */
 static nnclr_image make_picture(int width, int height) {
     nnclr_image image;
-    nnclr_error e;
-    CHECK_SAYS(nnclr_image_create(&image, width, height, &e), "%s", e.message);
+    CHECK_OK(nnclr_image_create(&image, width, height, &e));
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             uint8_t *p = image.pixels + 3 * (y * width + x);
@@ -61,9 +62,8 @@ static nnclr_image make_picture(int width, int height) {
 static nnclr_sheet *make_sheet(int rows, int columns, int cell, int lines, const char *title) {
     nnclr_sheet_layout layout = {
         .rows = rows, .columns = columns, .cell = cell, .caption_lines = lines};
-    nnclr_error e;
     nnclr_sheet *sheet = nnclr_sheet_create(&layout, title, &e);
-    CHECK_SAYS(sheet, "%s", e.message);
+    CHECK_OK(sheet);
     return sheet;
 }
 
@@ -72,8 +72,7 @@ static void draws_frames_three_pixels_wide(void) {
     for (nnclr_frame_color frame = NNCLR_FRAME_NONE; frame <= NNCLR_FRAME_GRAY; frame++) {
         nnclr_image picture = make_picture(40, 40);
         nnclr_sheet *sheet = make_sheet(2, 2, 40, 1, "title");
-        nnclr_error e;
-        CHECK(nnclr_sheet_draw(sheet, 1, 1, &picture, frame, NULL, &e));
+        CHECK_OK(nnclr_sheet_draw(sheet, 1, 1, &picture, frame, NULL, &e));
         const nnclr_image *page = nnclr_sheet_image(sheet);
         box inner = find(page, is_blue);
         CHECK(inner.right - inner.left == 39 && inner.bottom - inner.top == 39);
@@ -97,8 +96,7 @@ static void draws_frames_three_pixels_wide(void) {
 static void enlarges_by_a_whole_factor_exactly(void) {
     nnclr_image picture = make_picture(10, 7);
     nnclr_sheet *sheet = make_sheet(1, 1, 36, 0, NULL);
-    nnclr_error e;
-    CHECK(nnclr_sheet_draw(sheet, 0, 0, &picture, NNCLR_FRAME_RED, NULL, &e));
+    CHECK_OK(nnclr_sheet_draw(sheet, 0, 0, &picture, NNCLR_FRAME_RED, NULL, &e));
     const nnclr_image *page = nnclr_sheet_image(sheet);
     box inner = find(page, is_blue), frame = find(page, is_red);
     CHECK(inner.right - inner.left + 1 == 30 && inner.bottom - inner.top + 1 == 21);
@@ -116,8 +114,7 @@ static void enlarges_by_a_whole_factor_exactly(void) {
 static void reduces_large_pictures_to_the_cell(void) {
     nnclr_image picture = make_picture(300, 100);
     nnclr_sheet *sheet = make_sheet(1, 1, 48, 0, NULL);
-    nnclr_error e;
-    CHECK(nnclr_sheet_draw(sheet, 0, 0, &picture, NNCLR_FRAME_NONE, NULL, &e));
+    CHECK_OK(nnclr_sheet_draw(sheet, 0, 0, &picture, NNCLR_FRAME_NONE, NULL, &e));
     const nnclr_image *page = nnclr_sheet_image(sheet);
     box inner = find(page, is_blue);
     CHECK(inner.right - inner.left + 1 == 48 && inner.bottom - inner.top + 1 == 16);
@@ -126,7 +123,7 @@ static void reduces_large_pictures_to_the_cell(void) {
         CHECK_NEAR(pixel(page, inner.left + x, inner.top + 8)[0], (x + 0.5) * 100 / 48, 2);
     nnclr_image_free(&picture);
     picture = make_picture(1, 4000);
-    CHECK(nnclr_sheet_draw(sheet, 0, 0, &picture, NNCLR_FRAME_NONE, NULL, &e));
+    CHECK_OK(nnclr_sheet_draw(sheet, 0, 0, &picture, NNCLR_FRAME_NONE, NULL, &e));
     nnclr_image_free(&picture);
     nnclr_sheet_free(sheet);
 }
@@ -134,12 +131,11 @@ static void reduces_large_pictures_to_the_cell(void) {
 static void keeps_captions_in_the_cell(void) {
     nnclr_image picture = make_picture(50, 50);
     nnclr_sheet *sheet = make_sheet(1, 3, 50, 2, NULL);
-    nnclr_error e;
     char caption[400];
     memset(caption, 'W', sizeof caption - 1);
     caption[100] = caption[200] = caption[300] = '\n';
     caption[sizeof caption - 1] = '\0';
-    CHECK(nnclr_sheet_draw(sheet, 0, 1, &picture, NNCLR_FRAME_GREEN, caption, &e));
+    CHECK_OK(nnclr_sheet_draw(sheet, 0, 1, &picture, NNCLR_FRAME_GREEN, caption, &e));
     const nnclr_image *page = nnclr_sheet_image(sheet);
     box text = find(page, is_black), frame = find(page, is_green);
     CHECK(text.left >= frame.left && text.right <= frame.right);
@@ -156,9 +152,8 @@ static void widens_the_gap_behind_queries(void) {
     nnclr_image picture = make_picture(32, 32);
     for (int query = 0; query < 2; query++) {
         nnclr_sheet_layout layout = {.rows = 1, .columns = 2, .cell = 32, .query_column = query};
-        nnclr_error e;
         nnclr_sheet *sheet = nnclr_sheet_create(&layout, NULL, &e);
-        CHECK(sheet && nnclr_sheet_draw(sheet, 0, 1, &picture, NNCLR_FRAME_NONE, NULL, &e));
+        CHECK_OK(sheet && nnclr_sheet_draw(sheet, 0, 1, &picture, NNCLR_FRAME_NONE, NULL, &e));
         const nnclr_image *page = nnclr_sheet_image(sheet);
         box inner = find(page, is_blue);
         left[query] = inner.left;
@@ -178,7 +173,6 @@ static void refuses_impossible_layouts(void) {
         {.rows = 2000, .columns = 2000, .cell = 32},
         {.rows = 2147483647, .columns = 2147483647, .cell = 512, .caption_lines = 3}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        nnclr_error e = NNCLR_NO_ERROR;
         CHECK(!nnclr_sheet_create(&wrong[i], NULL, &e));
         CHECK(e.code == (i < 4 ? NNCLR_ERROR_USAGE : NNCLR_ERROR_LIMIT));
     }
@@ -188,8 +182,7 @@ static void refuses_impossible_layouts(void) {
 static void has_a_glyph_for_every_letter(void) {
     enum { BYTES = 8 * 12 * 3 };
     nnclr_image letter;
-    nnclr_error e;
-    CHECK(nnclr_image_create(&letter, 8, 12, &e));
+    CHECK_OK(nnclr_image_create(&letter, 8, 12, &e));
     static uint8_t seen[127][BYTES];
     for (int c = ' '; c <= '~'; c++) {
         char text = (char)c;

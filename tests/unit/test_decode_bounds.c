@@ -11,6 +11,8 @@
 #include "image/encode.h"
 #include "tests/unit/jpeg_variants.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { SECONDS = 20 };
 
 /* A sanitiser keeps books of its own, and memory that was freed. */
@@ -34,7 +36,6 @@ typedef struct answer {
 static answer decode_once(const nnclr_buffer *bytes) {
     nnclr_decode_limits limits = nnclr_decode_limits_default();
     nnclr_image image = {0};
-    nnclr_error e = NNCLR_NO_ERROR;
     answer a = {.read = nnclr_decode(bytes->data, bytes->size, &limits, &image, &e)};
     a.pixels = (long)image.width * image.height;
     nnclr_image_free(&image);
@@ -93,15 +94,14 @@ static void takes_no_more_for_any_file_of_the_corpus(void) {
         SKIP("NNCLR_TEST_DATA is not set");
     char path[5000];
     nnclr_buffer manifest = {0}, bytes = {0};
-    nnclr_error e;
     snprintf(path, sizeof path, "%s/odd-images/MANIFEST.tsv", data);
-    CHECK_SAYS(nnclr_file_read(path, 1 << 20, &manifest, &e), "%s", e.message);
+    CHECK_OK(nnclr_file_read(path, 1 << 20, &manifest, &e));
     char *text = (char *)manifest.data, *line = strsep(&text, "\n");
     int files = 0;
     while ((line = strsep(&text, "\n")) && *line) {
         const char *name = strsep(&line, "\t");
         snprintf(path, sizeof path, "%s/odd-images/%s", data, name);
-        CHECK_SAYS(nnclr_file_read(path, 1 << 24, &bytes, &e), "%s", e.message);
+        CHECK_OK(nnclr_file_read(path, 1 << 24, &bytes, &e));
         cost c = cost_of(&bytes, name);
         check_cost(&c, name);
         files++;
@@ -113,8 +113,7 @@ static void takes_no_more_for_any_file_of_the_corpus(void) {
 
 static nnclr_image make_picture(int width, int height) {
     nnclr_image image;
-    nnclr_error e;
-    CHECK_SAYS(nnclr_image_create(&image, width, height, &e), "%s", e.message);
+    CHECK_OK(nnclr_image_create(&image, width, height, &e));
     for (int i = 0; i < width * height * 3; i++)
         image.pixels[i] = (uint8_t)(i / 3 % width / 8 + i % 3 * 50 + i / 3 / width);
     return image;
@@ -132,8 +131,7 @@ static void takes_no_more_a_pixel_for_any_kind(void) {
         nnclr_buffer_free(&bytes);
     }
     nnclr_buffer png = {0};
-    nnclr_error e;
-    CHECK_SAYS(nnclr_encode_png(&image, &png, &e), "%s", e.message);
+    CHECK_OK(nnclr_encode_png(&image, &png, &e));
     cost c = cost_of(&png, "PNG");
     CHECK(c.read);
     check_cost(&c, "PNG");

@@ -7,13 +7,14 @@
 #include "image/encode.h"
 #include "tests/unit/jpeg_variants.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { WIDTH = 203, HEIGHT = 157, QUALITY = 92, TRIALS = 40 };
 
 /* Like photographs: detail of brightness down to a few pixels, edges, softer colours. */
 static nnclr_image make_picture(int width, int height) {
     nnclr_image image;
-    nnclr_error e;
-    CHECK_SAYS(nnclr_image_create(&image, width, height, &e), "%s", e.message);
+    CHECK_OK(nnclr_image_create(&image, width, height, &e));
     uint8_t *pixel = image.pixels;
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++, pixel += 3) {
@@ -45,14 +46,12 @@ static nnclr_part grant(void *context, int width, int height, int most) {
 static nnclr_image decode_whole(const nnclr_buffer *bytes) {
     nnclr_decode_limits limits = nnclr_decode_limits_default();
     nnclr_image image;
-    nnclr_error e;
-    CHECK_SAYS(nnclr_decode(bytes->data, bytes->size, &limits, &image, &e), "%s", e.message);
+    CHECK_OK(nnclr_decode(bytes->data, bytes->size, &limits, &image, &e));
     return image;
 }
 
 static void decode_part(const nnclr_buffer *bytes, wish *w, nnclr_patch *patch, const char *title) {
     nnclr_decode_limits limits = nnclr_decode_limits_default();
-    nnclr_error e;
     CHECK_SAYS(nnclr_decode_part(bytes->data, bytes->size, &limits, grant, w, patch, &e), "%s: %s",
                title, e.message);
 }
@@ -117,8 +116,7 @@ static void gives_the_pixels_of_the_whole(void) {
 static void gives_other_kinds_whole(void) {
     nnclr_image image = make_picture(31, 20);
     nnclr_buffer png = {0};
-    nnclr_error e;
-    CHECK_SAYS(nnclr_encode_png(&image, &png, &e), "%s", e.message);
+    CHECK_OK(nnclr_encode_png(&image, &png, &e));
     wish w = {.part = {3, 4, 9, 10, 1}};
     nnclr_patch patch = {0};
     decode_part(&png, &w, &patch, "PNG");
@@ -226,14 +224,13 @@ static void reports_damage_above_and_in_the_part(void) {
     nnclr_image image = make_picture(WIDTH, HEIGHT);
     nnclr_buffer bytes = {0};
     nnclr_decode_limits limits = nnclr_decode_limits_default();
-    nnclr_error e;
-    CHECK_SAYS(nnclr_encode_jpeg(&image, QUALITY, &bytes, &e), "%s", e.message);
+    CHECK_OK(nnclr_encode_jpeg(&image, QUALITY, &bytes, &e));
     nnclr_patch patch = {0};
     wish below = {.part = {10, HEIGHT - 10, 30, HEIGHT, 1}}, above = {.part = {10, 0, 30, 10, 1}};
     CHECK(!nnclr_decode_part(bytes.data, bytes.size / 2, &limits, grant, &below, &patch, &e));
     CHECK_SAYS(strncmp(e.message, "truncated JPEG (", 16) == 0, "%s", e.message);
     CHECK(!patch.image.pixels);
-    CHECK(nnclr_decode_part(bytes.data, bytes.size / 2, &limits, grant, &above, &patch, &e));
+    CHECK_OK(nnclr_decode_part(bytes.data, bytes.size / 2, &limits, grant, &above, &patch, &e));
     nnclr_image_free(&patch.image);
     nnclr_image_free(&image);
     nnclr_buffer_free(&bytes);

@@ -6,6 +6,8 @@
 #include "base/rng.h"
 #include "eval/duplicates.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { N = 300, SIDE = 6, D = 3 * SIDE * SIDE };
 
 typedef struct fixture {
@@ -33,11 +35,10 @@ static void fill(float *rows, uint64_t seed, bool pixels) {
 }
 
 static void start(int threads, bool pixels) {
-    nnclr_error e = NNCLR_NO_ERROR;
     memset(&f, 0, sizeof f);
     f.pool = nnclr_pool_create(threads, &e);
-    CHECK_SAYS(f.pool, "%s", e.message);
-    CHECK(nnclr_engine_open(&f.engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f.pool, &e));
+    CHECK_OK(f.pool);
+    CHECK_OK(nnclr_engine_open(&f.engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f.pool, &e));
     fill(f.rows, 1, pixels);
     fill(f.test_rows, 2, pixels);
     for (int i = 0; i < N; i++) {
@@ -65,11 +66,9 @@ static void stop(void) {
 }
 
 static void find(double threshold) {
-    nnclr_error e = NNCLR_NO_ERROR;
     const nnclr_copy_options options = {.threshold = threshold};
     nnclr_duplicate_report_free(&f.report);
-    CHECK_SAYS(nnclr_report_duplicates(&f.engine, &f.set, &options, &f.report, &e), "%s",
-               e.message);
+    CHECK_OK(nnclr_report_duplicates(&f.engine, &f.set, &options, &f.report, &e));
 }
 
 /* Row `to` becomes row `from`, a little longer and `off` by noise. */
@@ -256,10 +255,8 @@ static void agrees_with_the_definition(void) {
             blur_into_clusters();
             plain_groups(0.8, pixels, expected);
             for (int b = 0; b < 4; b++) {
-                nnclr_error e = NNCLR_NO_ERROR;
                 const nnclr_near_options options = {.threshold = 0.8, .block = blocks[b]};
-                CHECK_SAYS(nnclr_near_groups(&f.engine, &f.set, candidate, &options, found, &e),
-                           "%s", e.message);
+                CHECK_OK(nnclr_near_groups(&f.engine, &f.set, candidate, &options, found, &e));
                 for (int i = 0; i < N; i++) {
                     CHECK(found[i].row == expected[i].row);
                     CHECK(found[i].mirrored == expected[i].mirrored);
@@ -289,7 +286,6 @@ static void rows_of_one_record_are_no_copies(void) {
 }
 
 static void leaks_are_found(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     const nnclr_copy_options options = {.threshold = 0.99};
     start(2, true);
     for (int i = 0; i < 12; i++)
@@ -298,8 +294,7 @@ static void leaks_are_found(void) {
     memset(f.test_rows + 299 * D, 0, D * sizeof *f.rows);
     memset(f.test_rows + 298 * D, 0, D * sizeof *f.rows); /* as flat, but other bytes */
     f.test_crc32[299] = f.crc32[210];
-    CHECK_SAYS(nnclr_report_leaks(&f.engine, &f.set, &f.test, &options, &f.report, &e), "%s",
-               e.message);
+    CHECK_OK(nnclr_report_leaks(&f.engine, &f.set, &f.test, &options, &f.report, &e));
     CHECK(f.report.count == 13 && f.report.same_bytes == 1 && f.report.bytes_known);
     CHECK(is(0, 0, 299, 210, NNCLR_SAME_BYTES));
     for (size_t i = 1; i < f.report.count; i++) {
@@ -322,13 +317,13 @@ static bool end_at_pairs(void *context, const char *what, int64_t done, int64_t 
 }
 
 static void the_work_can_be_ended(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     int told = 0;
     const nnclr_progress progress = {end_at_pairs, &told};
     const nnclr_copy_options options = {.threshold = 0.99, .progress = &progress};
     start(1, false);
-    CHECK(!nnclr_report_duplicates(&f.engine, &f.set, &options, &f.report, &e));
-    CHECK(e.code == NNCLR_ERROR_STOPPED && told >= 3);
+    CHECK_FAILS_AS(nnclr_report_duplicates(&f.engine, &f.set, &options, &f.report, &e),
+                   NNCLR_ERROR_STOPPED);
+    CHECK(told >= 3);
     stop();
 }
 

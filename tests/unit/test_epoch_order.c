@@ -9,6 +9,8 @@
 #include "io/shard_parts.h"
 #include "tests/unit/scratch.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum {
     CLASSES = 8,
     RECORDS = 8 * 300,
@@ -29,23 +31,21 @@ static nnclr_shard_writer *begin_set(const char *path) {
                                    .class_count = CLASSES,
                                    .program = "test 1",
                                    .level = 1};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
-    CHECK_SAYS(writer, "%s", e.message);
+    CHECK_OK(writer);
     return writer;
 }
 
 static void add(nnclr_shard_writer *writer, int label, const nnclr_image *image) {
     nnclr_buffer bytes = {0};
-    nnclr_error e;
-    CHECK_SAYS(nnclr_encode_ppm(image, &bytes, &e), "%s", e.message);
+    CHECK_OK(nnclr_encode_ppm(image, &bytes, &e));
     nnclr_record record = {.name = "x",
                            .label = label,
                            .width = image->width,
                            .height = image->height,
                            .codec = NNCLR_CODEC_PPM,
                            .size = bytes.size};
-    CHECK_SAYS(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e));
     nnclr_buffer_free(&bytes);
 }
 
@@ -53,12 +53,11 @@ static void add(nnclr_shard_writer *writer, int label, const nnclr_image *image)
 static void make_file(const char *name, int side) {
     nnclr_shard_writer *writer = begin_set(scratch(name));
     nnclr_image image;
-    nnclr_error e;
-    CHECK(nnclr_image_create(&image, side, side, &e));
+    CHECK_OK(nnclr_image_create(&image, side, side, &e));
     memset(image.pixels, 0, 3 * (size_t)side * (size_t)side);
     for (int i = 0; i < RECORDS; i++)
         add(writer, i / (RECORDS / CLASSES), &image);
-    CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_writer_commit(writer, &e));
     nnclr_image_free(&image);
 }
 
@@ -69,9 +68,8 @@ static void make_sets(void) {
 
 static void open_file(const char *name, uint64_t cache) {
     const char *path = scratch(name);
-    nnclr_error e;
     set = nnclr_shard_set_open(&path, 1, cache, &e);
-    CHECK_SAYS(set, "%s", e.message);
+    CHECK_OK(set);
     CHECK(nnclr_shard_set_count(set) == RECORDS);
 }
 
@@ -80,8 +78,7 @@ static void open_set(uint64_t cache) {
 }
 
 static void draw(uint32_t epoch, size_t window, uint32_t *out) {
-    nnclr_error e;
-    CHECK_SAYS(nnclr_epoch_order(set, SEED, epoch, window, out, &e), "%s", e.message);
+    CHECK_OK(nnclr_epoch_order(set, SEED, epoch, window, out, &e));
 }
 
 static void holds_every_record_once(void) {
@@ -180,15 +177,14 @@ static uint64_t load(size_t window, int threads, size_t *most_held) {
                                     .threads = threads,
                                     .ahead = 1,
                                     .window = window};
-    nnclr_error e;
     nnclr_loader *loader = nnclr_loader_open(set, &options, &e);
-    CHECK_SAYS(loader, "%s", e.message);
+    CHECK_OK(loader);
     *most_held = 0;
     for (int epoch = 0; epoch < 2; epoch++) {
         draw((uint32_t)epoch, window, again);
         for (int b = 0; b < RECORDS / BATCH; b++) {
             const nnclr_batch *batch = nnclr_loader_next(loader, &e);
-            CHECK_SAYS(batch, "%s", e.message);
+            CHECK_OK(batch);
             for (int i = 0; i < BATCH; i++)
                 CHECK(batch->record[i] == (int64_t)again[b * BATCH + i]);
             size_t held = nnclr_shard_set_frames_held(set);

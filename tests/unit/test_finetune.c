@@ -8,6 +8,8 @@
 
 #include "tests/reference/finetune_steps.inc"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { SEED = 85, N = 16, SIZE = 8, RECORDS = 48, STEPS = 10, CLASSES = 5 };
 enum { PICTURE = SIZE * SIZE * 3 };
 
@@ -23,7 +25,6 @@ typedef struct run {
     nnclr_objective objective;
     float views[N * PICTURE];
     int64_t record[N], label[N];
-    nnclr_error e;
 } run;
 
 static nnclr_config right_config(void) {
@@ -51,18 +52,16 @@ static void open_run(run *r, const nnclr_config *config, nnclr_precision precisi
     r->config = *config;
     r->communicator = nnclr_communicator_self();
     fixture_open(&r->f, precision, 2);
-    CHECK_SAYS(nnclr_config_check(config, &r->e), "%s", r->e.message);
-    r->net = nnclr_model_build(&r->config.model, &r->e);
-    CHECK_SAYS(r->net, "%s", r->e.message);
-    CHECK(nnclr_parameters_create(&r->parameters, r->net, &r->f.g, true, &r->e));
-    CHECK(nnclr_parameters_initialize(&r->parameters, SEED, &r->e));
+    CHECK_OK(nnclr_config_check(config, &e));
+    r->net = nnclr_model_build(&r->config.model, &e);
+    CHECK_OK(r->net);
+    CHECK_OK(nnclr_parameters_create(&r->parameters, r->net, &r->f.g, true, &e));
+    CHECK_OK(nnclr_parameters_initialize(&r->parameters, SEED, &e));
     nnclr_parameters_clear(&r->parameters, "fc.");
-    CHECK_SAYS(nnclr_pass_create(&r->pass, &r->parameters, 1, N, config->micro_batch, &r->e), "%s",
-               r->e.message);
+    CHECK_OK(nnclr_pass_create(&r->pass, &r->parameters, 1, N, config->micro_batch, &e));
     nnclr_pass_pack(&r->pass);
-    CHECK_SAYS(nnclr_objective_create(&r->objective, &r->config, RECORDS, &r->pass,
-                                      &r->communicator, &r->e),
-               "%s", r->e.message);
+    CHECK_OK(
+        nnclr_objective_create(&r->objective, &r->config, RECORDS, &r->pass, &r->communicator, &e));
 }
 
 static void close_run(run *r) {
@@ -90,11 +89,10 @@ static nnclr_method_batch draw_batch(run *r, int step) {
 
 static void take_step(run *r, int step, nnclr_metrics_line *line) {
     const nnclr_method_batch batch = draw_batch(r, step);
-    CHECK_SAYS(nnclr_objective_compute(&r->objective, &batch, &r->e) &&
-                   nnclr_objective_measure(&r->objective, &batch, 0, line, &r->e),
-               "%s", r->e.message);
+    CHECK_OK(nnclr_objective_compute(&r->objective, &batch, &e) &&
+             nnclr_objective_measure(&r->objective, &batch, 0, line, &e));
     nnclr_objective_update(&r->objective, &batch);
-    CHECK(nnclr_objective_finish(&r->objective, &batch, &r->e));
+    CHECK_OK(nnclr_objective_finish(&r->objective, &batch, &e));
 }
 
 /* How far a run was from PyTorch's, in tolerances. */
@@ -252,11 +250,11 @@ static void a_label_outside_of_the_classes_is_refused(void) {
     open_run(&r, &config, NNCLR_PRECISION_F64);
     nnclr_method_batch batch = draw_batch(&r, 0);
     r.label[3] = -1;
-    CHECK(!nnclr_objective_compute(&r.objective, &batch, &r.e));
+    CHECK(!nnclr_objective_compute(&r.objective, &batch, &e));
     r.label[3] = CLASSES;
-    CHECK(!nnclr_objective_compute(&r.objective, &batch, &r.e));
+    CHECK(!nnclr_objective_compute(&r.objective, &batch, &e));
     r.label[3] = 0;
-    CHECK(nnclr_objective_compute(&r.objective, &batch, &r.e));
+    CHECK_OK(nnclr_objective_compute(&r.objective, &batch, &e));
     close_run(&r);
 }
 

@@ -5,23 +5,23 @@
 #include "base/memory.h"
 #include "tests/unit/check.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { FRAMES = 8, RECORDS = 2 };
 
 static nnclr_frame_window *open_window(void) {
     uint32_t records[FRAMES];
     for (int i = 0; i < FRAMES; i++)
         records[i] = RECORDS;
-    nnclr_error e;
     nnclr_frame_window *w = nnclr_frame_window_create(records, FRAMES, &e);
-    CHECK_SAYS(w, "%s", e.message);
+    CHECK_OK(w);
     return w;
 }
 
 /* What a loader that missed the frame brings. */
 static unsigned char *loaded(unsigned char value) {
-    nnclr_error e;
     unsigned char *content = nnclr_alloc(1, 1, &e);
-    CHECK_SAYS(content, "%s", e.message);
+    CHECK_OK(content);
     *content = value;
     return content;
 }

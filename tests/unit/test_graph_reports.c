@@ -6,6 +6,8 @@
 #include "eval/graph_reports.h"
 #include "eval/health.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { N = 240, D = 24, CLASSES = 6, K = 7 };
 
 typedef struct fixture {
@@ -31,12 +33,11 @@ static void fill(float *rows, uint64_t seed, double spread) {
 }
 
 static void start(double spread) {
-    nnclr_error e = NNCLR_NO_ERROR;
     memset(&f, 0, sizeof f);
     f.pool = nnclr_pool_create(2, &e);
-    CHECK_SAYS(f.pool, "%s", e.message);
-    CHECK(nnclr_engine_open(&f.engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f.pool, &e));
-    CHECK(nnclr_engine_open(&f.oracle, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F64, f.pool, &e));
+    CHECK_OK(f.pool);
+    CHECK_OK(nnclr_engine_open(&f.engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f.pool, &e));
+    CHECK_OK(nnclr_engine_open(&f.oracle, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F64, f.pool, &e));
     fill(f.rows, 1, spread);
     fill(f.test_rows, 2, spread);
     for (int i = 0; i < N; i++) {
@@ -53,9 +54,7 @@ static void start(double spread) {
 }
 
 static void make_graph(const nnclr_row_set *set, int k) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK_SAYS(nnclr_row_graph_make(&f.engine, &f.set, set, k, NULL, &f.graph, &e), "%s",
-               e.message);
+    CHECK_OK(nnclr_row_graph_make(&f.engine, &f.set, set, k, NULL, &f.graph, &e));
 }
 
 static void stop(void) {
@@ -76,7 +75,6 @@ static double cosine(const float *a, const float *b) {
 }
 
 static void flipped_labels_rank_first(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_label_report report;
     bool flipped[N] = {false};
     int count = 0;
@@ -87,7 +85,7 @@ static void flipped_labels_rank_first(void) {
     }
     f.label[10] = f.label[11] = -1; /* no label, nothing to doubt */
     make_graph(&f.set, K);
-    CHECK_SAYS(nnclr_report_labels(&f.graph, 0.1, &report, &e), "%s", e.message);
+    CHECK_OK(nnclr_report_labels(&f.graph, 0.1, &report, &e));
     CHECK(report.rows == N - 2 && report.count >= (size_t)count);
     for (int i = 0; i < count; i++) {
         const nnclr_label_doubt *one = &report.doubts[i];
@@ -103,11 +101,10 @@ static void flipped_labels_rank_first(void) {
 
 /* The votes of one row by a plain loop. */
 static void doubt_follows_its_formula(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_label_report report;
     start(3.0);
     make_graph(&f.set, K);
-    CHECK_SAYS(nnclr_report_labels(&f.graph, 0.2, &report, &e), "%s", e.message);
+    CHECK_OK(nnclr_report_labels(&f.graph, 0.2, &report, &e));
     CHECK(report.count > 10);
     for (size_t i = 0; i < report.count; i++) {
         const nnclr_label_doubt *one = &report.doubts[i];
@@ -129,7 +126,6 @@ static void doubt_follows_its_formula(void) {
 }
 
 static void classes_agree_with_a_plain_count(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_class_report report;
     double share[CLASSES][CLASSES] = {{0}}, purity = 0;
     int rows[CLASSES] = {0};
@@ -140,7 +136,7 @@ static void classes_agree_with_a_plain_count(void) {
     for (int i = 0; i < 20; i++)
         f.label[i * 11] = -1;
     make_graph(&f.set, K);
-    CHECK_SAYS(nnclr_report_classes(&f.graph, &report, &e), "%s", e.message);
+    CHECK_OK(nnclr_report_classes(&f.graph, &report, &e));
     int labelled = 0, of_class[CLASSES] = {0};
     for (int i = 0; i < N; i++) {
         int known = 0;
@@ -179,7 +175,6 @@ static void classes_agree_with_a_plain_count(void) {
 }
 
 static void hubs_and_outliers_agree_with_a_plain_count(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_ranking hubs, outliers;
     int occurrences[N] = {0};
     double mean = 0, second = 0, third = 0;
@@ -192,7 +187,7 @@ static void hubs_and_outliers_agree_with_a_plain_count(void) {
         second += pow(occurrences[i] - K, 2) / N;
         third += pow(occurrences[i] - K, 3) / N;
     }
-    CHECK_SAYS(nnclr_report_hubs(&f.graph, &hubs, &e), "%s", e.message);
+    CHECK_OK(nnclr_report_hubs(&f.graph, &hubs, &e));
     CHECK(hubs.count == N);
     CHECK_NEAR(hubs.mean, mean, 1e-9);
     CHECK_NEAR(hubs.mean, K, 1e-9);
@@ -201,7 +196,7 @@ static void hubs_and_outliers_agree_with_a_plain_count(void) {
         CHECK(hubs.rows[i].value == occurrences[hubs.rows[i].row]);
         CHECK(i == 0 || hubs.rows[i].value <= hubs.rows[i - 1].value);
     }
-    CHECK_SAYS(nnclr_report_outliers(&f.graph, &outliers, &e), "%s", e.message);
+    CHECK_OK(nnclr_report_outliers(&f.graph, &outliers, &e));
     CHECK(outliers.count == N);
     for (int i = 0; i < N; i++) {
         const int64_t row = outliers.rows[i].row;
@@ -218,16 +213,15 @@ static void hubs_and_outliers_agree_with_a_plain_count(void) {
 }
 
 static void initial_rows_count_nowhere(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_ranking ranking;
     start(2.0);
     for (int i = 40; i < 50; i++)
         f.record[i] = f.label[i] = -1;
     make_graph(&f.set, K);
-    CHECK(nnclr_report_hubs(&f.graph, &ranking, &e));
+    CHECK_OK(nnclr_report_hubs(&f.graph, &ranking, &e));
     CHECK(ranking.count == N - 10);
     nnclr_ranking_free(&ranking);
-    CHECK(nnclr_report_outliers(&f.graph, &ranking, &e));
+    CHECK_OK(nnclr_report_outliers(&f.graph, &ranking, &e));
     CHECK(ranking.count == N - 10);
     nnclr_ranking_free(&ranking);
     stop();
@@ -240,7 +234,6 @@ static double squared_distance(const float *a, const float *b) {
 }
 
 static void health_follows_its_formulas(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_health h;
     double even = 0, aligned = 0, by_class = 0, pairs = 0, class_pairs = 0;
     start(1.5);
@@ -248,7 +241,7 @@ static void health_follows_its_formulas(void) {
         f.record[i] = i / 2;
     f.set.step = f.step;
     f.set.newest = f.step[N - 1];
-    CHECK_SAYS(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &h, &e), "%s", e.message);
+    CHECK_OK(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &h, &e));
     for (int i = 0; i < N; i++)
         for (int j = 0; j < i; j++) {
             double distance = squared_distance(f.rows + i * D, f.rows + j * D);
@@ -289,13 +282,12 @@ static void health_follows_its_formulas(void) {
 
 /* Rows along +-axes: all directions alike, so the rank is D and every deviation the even one. */
 static void health_of_axes(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_health h;
     start(1.0);
     memset(f.rows, 0, sizeof f.rows);
     for (int i = 0; i < N; i++)
         f.rows[i * D + i / 2 % D] = i % 2 ? -3.0F : 5.0F;
-    CHECK_SAYS(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &h, &e), "%s", e.message);
+    CHECK_OK(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &h, &e));
     CHECK_NEAR(h.effective_rank, D, 1e-9);
     CHECK_NEAR(h.std_least, h.std_even, 1e-9);
     CHECK_NEAR(h.std_most, h.std_even, 1e-9);
@@ -305,7 +297,7 @@ static void health_of_axes(void) {
     for (int i = 0; i < N; i++) /* collapsed: one direction */
         for (int j = 0; j < D; j++)
             f.rows[i * D + j] = 1 + i;
-    CHECK_SAYS(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &h, &e), "%s", e.message);
+    CHECK_OK(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &h, &e));
     CHECK(isnan(h.effective_rank));
     CHECK_NEAR(h.uniformity, 0, 1e-6);
     CHECK_NEAR(h.std_most, 0, 1e-6);
@@ -314,7 +306,7 @@ static void health_of_axes(void) {
 
     for (int i = 0; i < N; i++)
         f.record[i] = f.label[i] = -1;
-    CHECK_SAYS(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &h, &e), "%s", e.message);
+    CHECK_OK(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &h, &e));
     CHECK(h.initial == 1 && h.records == 0 && isnan(h.std_mean) && isnan(h.uniformity));
     nnclr_health_free(&h);
     stop();
@@ -322,16 +314,15 @@ static void health_of_axes(void) {
 
 /* If rows are longer than they are many, the other product has the same eigenvalues. */
 static void rank_is_the_same_from_either_side(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_health wide, tall;
     static float padded[20 * 100];
     start(1.0);
     for (int i = 0; i < 20; i++)
         memcpy(padded + i * 100, f.rows + i * D, D * sizeof *padded);
     f.set.rows = nnclr_rows_in_memory(padded, 20, 100);
-    CHECK_SAYS(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &wide, &e), "%s", e.message);
+    CHECK_OK(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &wide, &e));
     f.set.rows = nnclr_rows_in_memory(f.rows, 20, D);
-    CHECK_SAYS(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &tall, &e), "%s", e.message);
+    CHECK_OK(nnclr_measure_health(&f.oracle, &f.set, 0, NULL, &tall, &e));
     CHECK_NEAR(wide.effective_rank, tall.effective_rank, 1e-9);
     CHECK(wide.effective_rank > 2);
     nnclr_health_free(&wide);

@@ -6,6 +6,8 @@
 #include "base/rng.h"
 #include "eval/knn.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { TRAIN = 90, TEST = 33, DIMS = 6, CLASSES = 7 };
 
 /* The kNN row of the golden numbers: (cosine, class) = (.9,0) (.8,1) (.79,1) (.5,2), t = .1. */
@@ -61,15 +63,14 @@ static void make(data *d) {
         d->test_label[i] = -1;
 }
 
-static bool predict(const data *d, nnclr_knn_options options, nnclr_prediction *out,
-                    nnclr_error *e) {
+static bool predict(const data *d, nnclr_knn_options options, nnclr_prediction *out) {
     nnclr_engine engine = {0};
-    nnclr_pool *pool = nnclr_pool_create(2, e);
+    nnclr_pool *pool = nnclr_pool_create(2, &e);
     const nnclr_row_source train = nnclr_rows_in_memory(d->train, TRAIN, DIMS);
     const nnclr_row_source test = nnclr_rows_in_memory(d->test, TEST, DIMS);
-    bool ok = pool && nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, e) &&
+    bool ok = pool && nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e) &&
               nnclr_knn_predict(&engine, &train, d->train_label, &test, d->test_label, CLASSES,
-                                &options, out, e);
+                                &options, out, &e);
     nnclr_engine_close(&engine);
     nnclr_pool_free(pool);
     return ok;
@@ -115,11 +116,10 @@ static void agrees_with_a_plain_computation(void) {
     make(&d);
     for (size_t i = 0; i < sizeof k / sizeof *k; i++)
         for (size_t j = 0; j < sizeof chunk / sizeof *chunk; j++) {
-            nnclr_error e = NNCLR_NO_ERROR;
             nnclr_prediction out[TEST];
             int64_t right = 0, labelled = 0;
             const nnclr_knn_options options = {.k = k[i], .temperature = .2, .chunk = chunk[j]};
-            CHECK_SAYS(predict(&d, options, out, &e), "%s", e.message);
+            CHECK_OK(predict(&d, options, out));
             for (int row = 0; row < TEST; row++) {
                 CHECK(out[row].label == plain_winner(&d, row, k[i], .2));
                 CHECK(out[row].score > 0 && out[row].score <= 1);
@@ -150,17 +150,15 @@ static void a_row_left_out_is_no_neighbour_of_itself(void) {
     memcpy(d.train + 5 * DIMS, d.train + 4 * DIMS, DIMS * sizeof *d.train); /* equal, and another */
     for (size_t i = 0; i < sizeof k / sizeof *k; i++)
         for (size_t j = 0; j < sizeof chunk / sizeof *chunk; j++) {
-            nnclr_error e = NNCLR_NO_ERROR;
             nnclr_engine engine = {0};
             nnclr_prediction out[TRAIN];
             const nnclr_knn_options options = {
                 .k = k[i], .temperature = .2, .chunk = chunk[j], .leave_one_out = true};
             nnclr_pool *pool = nnclr_pool_create(2, &e);
             const nnclr_row_source rows = nnclr_rows_in_memory(d.train, TRAIN, DIMS);
-            CHECK(nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
-            CHECK_SAYS(nnclr_knn_predict(&engine, &rows, d.train_label, &rows, d.train_label,
-                                         CLASSES, &options, out, &e),
-                       "%s", e.message);
+            CHECK_OK(nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
+            CHECK_OK(nnclr_knn_predict(&engine, &rows, d.train_label, &rows, d.train_label, CLASSES,
+                                       &options, out, &e));
             for (int row = 0; row < TRAIN; row++)
                 CHECK(out[row].label == plain_winner_of_others(&d, row, k[i], .2));
             nnclr_engine_close(&engine);
@@ -181,13 +179,12 @@ static void top5_counts_places(void) {
 
 static void a_bank_without_labels_is_refused(void) {
     data d;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_prediction out[TEST];
     make(&d);
     for (int i = 0; i < TRAIN; i++)
         d.train_label[i] = -1;
-    CHECK(!predict(&d, (nnclr_knn_options){.k = 5, .temperature = .1}, out, &e));
-    CHECK(e.code == NNCLR_ERROR_INPUT);
+    CHECK_FAILS_AS(predict(&d, (nnclr_knn_options){.k = 5, .temperature = .1}, out),
+                   NNCLR_ERROR_INPUT);
     CHECK_TEXT(e.message, "no row of TRAIN has a label, so none can vote");
 }
 

@@ -11,6 +11,8 @@
 #include "tests/reference/linear.inc"
 #include "tests/unit/engine_fixture.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { ROWS = 120, D = 6, CLASSES = 4, SEED = 11, LABELLED = 108 };
 
 typedef struct data {
@@ -39,27 +41,25 @@ static const nnclr_linear_options lbfgs = {
     .solver = NNCLR_SOLVER_LBFGS, .seed = SEED, .lambdas = {1, {1e-3}}};
 
 static bool train(const data *x, const nnclr_linear_options *options, int threads,
-                  nnclr_classifier *classifier, nnclr_linear_fit *fit, nnclr_error *e) {
+                  nnclr_classifier *classifier, nnclr_linear_fit *fit) {
     fixture f;
     fixture_open(&f, NNCLR_PRECISION_F32, threads);
     const nnclr_row_source source = nnclr_rows_in_memory(x->rows, ROWS, D);
-    bool ok = nnclr_linear_train(&f.g, &source, x->label, CLASSES, options, classifier, fit, e);
+    bool ok = nnclr_linear_train(&f.g, &source, x->label, CLASSES, options, classifier, fit, &e);
     fixture_close(&f);
     return ok;
 }
 
 static void must_train(const data *x, const nnclr_linear_options *options, int threads,
                        nnclr_classifier *classifier, nnclr_linear_fit *fit) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK_SAYS(train(x, options, threads, classifier, fit, &e), "%s", e.message);
+    CHECK_OK(train(x, options, threads, classifier, fit));
 }
 
 static void predict(const data *x, const nnclr_classifier *classifier, nnclr_prediction *out) {
     fixture f;
-    nnclr_error e = NNCLR_NO_ERROR;
     fixture_open(&f, NNCLR_PRECISION_F32, 2);
     const nnclr_row_source source = nnclr_rows_in_memory(x->rows, ROWS, D);
-    CHECK_SAYS(nnclr_linear_predict(&f.g, classifier, &source, x->label, out, &e), "%s", e.message);
+    CHECK_OK(nnclr_linear_predict(&f.g, classifier, &source, x->label, out, &e));
     fixture_close(&f);
 }
 
@@ -92,7 +92,6 @@ static void gradient_is_that_of_the_loss(void) {
     const double h = 1e-5;
     uint64_t state = 3;
     fixture f;
-    nnclr_error e = NNCLR_NO_ERROR;
     fixture_open(&f, NNCLR_PRECISION_F64, 2);
     double *rows = random_reals(&state, N * COLUMNS), *weights = random_reals(&state, SIZE);
     double gradient[SIZE], above, below;
@@ -102,14 +101,14 @@ static void gradient_is_that_of_the_loss(void) {
         label[i] = random_int(&state, 0, CLASSES - 1);
     const void *place = fixture_reals(&f, rows, N * COLUMNS);
     nnclr_softmax *s = nnclr_softmax_create(&f.g, COLUMNS, CLASSES, &e);
-    CHECK_SAYS(s, "%s", e.message);
-    CHECK(nnclr_softmax_loss(s, place, label, N, weights, &above, gradient, &e));
+    CHECK_OK(s);
+    CHECK_OK(nnclr_softmax_loss(s, place, label, N, weights, &above, gradient, &e));
     for (int i = 0; i < SIZE; i++) {
         const double keep = weights[i];
         weights[i] = keep + h;
-        CHECK(nnclr_softmax_loss(s, place, label, N, weights, &above, NULL, &e));
+        CHECK_OK(nnclr_softmax_loss(s, place, label, N, weights, &above, NULL, &e));
         weights[i] = keep - h;
-        CHECK(nnclr_softmax_loss(s, place, label, N, weights, &below, NULL, &e));
+        CHECK_OK(nnclr_softmax_loss(s, place, label, N, weights, &below, NULL, &e));
         weights[i] = keep;
         /* Logits are rounded to float, by about 1e-7 of 10. */
         CHECK_NEAR((above - below) / (2 * h), gradient[i], 2e-3);
@@ -125,8 +124,8 @@ static void gradient_is_that_of_the_loss(void) {
 
 /* Rosenbrock's valley, whose minimum is at (1, 1). */
 static bool valley(void *context, const double *x, double *value, double *gradient,
-                   nnclr_error *e) {
-    (void)e;
+                   nnclr_error *unused) {
+    (void)unused;
     ++*(int *)context;
     const double a = 1 - x[0], b = x[1] - x[0] * x[0];
     *value = a * a + 100 * b * b;
@@ -138,30 +137,26 @@ static bool valley(void *context, const double *x, double *value, double *gradie
 static void lbfgs_finds_the_end_of_a_valley(void) {
     double x[] = {-1.2, 1};
     int calls = 0;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_lbfgs_result result;
     const nnclr_lbfgs_options options = {.iterations = 200, .gradient_norm = 1e-9};
-    CHECK_SAYS(nnclr_lbfgs(valley, &calls, 2, x, &options, &result, &e), "%s", e.message);
+    CHECK_OK(nnclr_lbfgs(valley, &calls, 2, x, &options, &result, &e));
     CHECK_NEAR(x[0], 1, 1e-8);
     CHECK_NEAR(x[1], 1, 1e-8);
     CHECK(result.gradient_norm <= 1e-9 && result.iterations < 60 && calls < 100);
 }
 
 static bool broken(void *context, const double *x, double *value, double *gradient,
-                   nnclr_error *e) {
-    (void)context;
+                   nnclr_error *unused) {
+    (void)context, (void)unused;
     gradient[0] = *value = x[0] * NAN;
-    (void)e;
     return true;
 }
 
 static void lbfgs_refuses_what_is_not_finite(void) {
     double x = 1;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_lbfgs_result result;
     const nnclr_lbfgs_options options = {.iterations = 9, .gradient_norm = 1e-9};
-    CHECK(!nnclr_lbfgs(broken, NULL, 1, &x, &options, &result, &e));
-    CHECK(e.code == NNCLR_ERROR_NUMERIC);
+    CHECK_FAILS_AS(nnclr_lbfgs(broken, NULL, 1, &x, &options, &result, &e), NNCLR_ERROR_NUMERIC);
 }
 
 /* ---- both solvers against PyTorch ---- */
@@ -250,7 +245,6 @@ static void both_solvers_tell_and_stop(void) {
     for (int i = 0; i < 2; i++) {
         nnclr_classifier w;
         nnclr_linear_fit fit;
-        nnclr_error e = NNCLR_NO_ERROR;
         told t = {.most = 10000};
         const nnclr_progress progress = {hear, &t};
         nnclr_linear_options options = *solvers[i];
@@ -262,8 +256,8 @@ static void both_solvers_tell_and_stop(void) {
         else
             CHECK(t.done > fit.steps && t.calls == t.done); /* one chunk an evaluation */
         t = (told){.most = 2};
-        CHECK(!train(&x, &options, 1, &w, &fit, &e));
-        CHECK(e.code == NNCLR_ERROR_STOPPED && t.calls == 2);
+        CHECK_FAILS_AS(train(&x, &options, 1, &w, &fit), NNCLR_ERROR_STOPPED);
+        CHECK(t.calls == 2);
     }
 }
 
@@ -275,7 +269,6 @@ static void lambda_is_chosen_on_rows_that_were_held_out(void) {
     data x, rest;
     nnclr_classifier w;
     nnclr_linear_fit fit;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_linear_options options = lbfgs;
     bool held_out[ROWS];
     int64_t count, best_right = -1;
@@ -284,7 +277,7 @@ static void lambda_is_chosen_on_rows_that_were_held_out(void) {
     for (int i = 0; i < ROWS; i++) /* noise, so that lambda matters */
         for (int j = 0; j < D; j++)
             x.rows[i * D + j] += (float)((i * 7 + j * 13) % 11) * 0.2f;
-    CHECK(nnclr_label_hold_out(x.label, ROWS, CLASSES, SEED, held_out, &count, &e));
+    CHECK_OK(nnclr_label_hold_out(x.label, ROWS, CLASSES, SEED, held_out, &count, &e));
     for (int l = 0; l < 3; l++) {
         nnclr_prediction p[ROWS];
         int64_t right = 0;
@@ -354,15 +347,14 @@ static void one_row_a_class_leaves_nothing_to_hold_out(void) {
     data x;
     nnclr_classifier w;
     nnclr_linear_fit fit;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_linear_options options = lbfgs;
     make(&x);
     for (int i = CLASSES; i < ROWS; i++)
         x.label[i] = -1;
     options.lambdas = nnclr_usual_lambdas;
-    CHECK(!train(&x, &options, 1, &w, &fit, &e));
-    CHECK_TEXT(e.message, "no class of TRAIN has two labelled rows to choose lambda with: give "
-                          "--lambda");
+    CHECK_FAILS_WITH(train(&x, &options, 1, &w, &fit),
+                     "no class of TRAIN has two labelled rows to choose lambda with: give "
+                     "--lambda");
     must_train(&x, &lbfgs, 1, &w, &fit);
     nnclr_classifier_free(&w);
 }
@@ -422,22 +414,21 @@ static void what_cannot_be_learnt_is_refused(void) {
     data x;
     nnclr_classifier w;
     nnclr_linear_fit fit;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_linear_options wild = sgd;
     wild.lr = 1e30;
     wild.epochs = 50;
     make(&x);
-    CHECK(!train(&x, &wild, 1, &w, &fit, &e));
-    CHECK(e.code == NNCLR_ERROR_NUMERIC && strstr(e.message, "SGD diverges in epoch"));
+    CHECK_FAILS(train(&x, &wild, 1, &w, &fit), "SGD diverges in epoch");
+    CHECK(e.code == NNCLR_ERROR_NUMERIC);
     x.rows[17 * D + 3] = NAN;
-    CHECK(!train(&x, &sgd, 1, &w, &fit, &e));
-    CHECK_TEXT(e.message, "TRAIN row 17 holds a number that is not finite");
-    CHECK(!train(&x, &lbfgs, 1, &w, &fit, &e));
-    CHECK_TEXT(e.message, "TRAIN row 17 holds a number that is not finite");
+    CHECK_FAILS_WITH(train(&x, &sgd, 1, &w, &fit),
+                     "TRAIN row 17 holds a number that is not finite");
+    CHECK_FAILS_WITH(train(&x, &lbfgs, 1, &w, &fit),
+                     "TRAIN row 17 holds a number that is not finite");
     for (int i = 0; i < ROWS; i++)
         x.label[i] = -1;
-    CHECK(!train(&x, &sgd, 1, &w, &fit, &e));
-    CHECK_TEXT(e.message, "no row of TRAIN has a label, so nothing can be learnt");
+    CHECK_FAILS_WITH(train(&x, &sgd, 1, &w, &fit),
+                     "no row of TRAIN has a label, so nothing can be learnt");
 }
 
 /* ---- draws ---- */
@@ -466,14 +457,13 @@ static void a_share_of_each_class_is_kept(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t all[DRAWN], label[DRAWN], again[DRAWN], other[DRAWN];
         int kept[DRAW_CLASSES] = {0};
-        nnclr_error e = NNCLR_NO_ERROR;
         make_labels(all);
         make_labels(label);
         make_labels(again);
         make_labels(other);
-        CHECK(nnclr_label_keep(label, DRAWN, DRAW_CLASSES, cases[i].fraction, 5, &e));
-        CHECK(nnclr_label_keep(again, DRAWN, DRAW_CLASSES, cases[i].fraction, 5, &e));
-        CHECK(nnclr_label_keep(other, DRAWN, DRAW_CLASSES, cases[i].fraction, 6, &e));
+        CHECK_OK(nnclr_label_keep(label, DRAWN, DRAW_CLASSES, cases[i].fraction, 5, &e));
+        CHECK_OK(nnclr_label_keep(again, DRAWN, DRAW_CLASSES, cases[i].fraction, 5, &e));
+        CHECK_OK(nnclr_label_keep(other, DRAWN, DRAW_CLASSES, cases[i].fraction, 6, &e));
         for (int row = 0; row < DRAWN; row++) {
             CHECK(label[row] == -1 || label[row] == all[row]);
             if (label[row] >= 0)
@@ -491,9 +481,8 @@ static void a_tenth_is_held_out_never_the_only_row(void) {
     int64_t label[DRAWN], count;
     int drawn[DRAW_CLASSES] = {0};
     bool held_out[DRAWN];
-    nnclr_error e = NNCLR_NO_ERROR;
     make_labels(label);
-    CHECK(nnclr_label_hold_out(label, DRAWN, DRAW_CLASSES, 5, held_out, &count, &e));
+    CHECK_OK(nnclr_label_hold_out(label, DRAWN, DRAW_CLASSES, 5, held_out, &count, &e));
     for (int i = 0; i < DRAWN; i++)
         if (held_out[i]) {
             CHECK(label[i] >= 0);

@@ -12,6 +12,8 @@
 #include "tests/unit/formula_picture.h"
 #include "tests/unit/scratch.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { RECORDS = 90, BAD = 17, SIZE = 8, VIEW = 3 * SIZE * SIZE, SEED = 11 };
 static const char *const classes[] = {"a", "b", "c"};
 
@@ -27,16 +29,15 @@ static void add_record(nnclr_shard_writer *writer, int i, bool damaged) {
                            .width = 5 + i % 13,
                            .height = 4 + i % 17,
                            .codec = (nnclr_codec)(i % 3)};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_buffer bytes = {0};
     nnclr_image image = formula_picture(record.width, record.height);
     image.pixels[0] = (uint8_t)i;
     bool ok = record.codec == NNCLR_CODEC_JPEG  ? nnclr_encode_jpeg(&image, 90, &bytes, &e)
               : record.codec == NNCLR_CODEC_PNG ? nnclr_encode_png(&image, &bytes, &e)
                                                 : nnclr_encode_ppm(&image, &bytes, &e);
-    CHECK_SAYS(ok, "%s", e.message);
+    CHECK_OK(ok);
     record.size = damaged ? bytes.size / 2 : bytes.size;
-    CHECK_SAYS(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e));
     nnclr_image_free(&image);
     nnclr_buffer_free(&bytes);
 }
@@ -46,14 +47,13 @@ static nnclr_shard_set *make_set(int bad) {
     const char *path = scratch("pictures.tar.zst");
     nnclr_shard_options options = {
         .output = path, .classes = classes, .class_count = 3, .program = "test 1", .level = 3};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
-    CHECK_SAYS(writer, "%s", e.message);
+    CHECK_OK(writer);
     for (int i = 0; i < RECORDS; i++)
         add_record(writer, i, i == bad);
-    CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_writer_commit(writer, &e));
     nnclr_shard_set *set = nnclr_shard_set_open(&path, 1, 1 << 20, &e);
-    CHECK_SAYS(set, "%s", e.message);
+    CHECK_OK(set);
     return set;
 }
 
@@ -87,11 +87,11 @@ static yield run_loader(nnclr_shard_set *set, const nnclr_loader_options *option
     yield y = {malloc(steps * 2 * n * VIEW * sizeof(float)), malloc(steps * n * sizeof(int64_t)),
                malloc(steps * n * sizeof(int64_t)), 0, options->batch};
     CHECK(y.views && y.record && y.label);
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_loader *loader = nnclr_loader_open(set, options, &e);
-    CHECK_SAYS(loader, "%s", e.message);
+    CHECK_OK(loader);
     int64_t epoch_steps = RECORDS / options->batch;
     const nnclr_batch *batch;
+    e = (nnclr_error)NNCLR_NO_ERROR;
     while ((batch = nnclr_loader_next(loader, &e)) != NULL) {
         size_t at = (size_t)y.steps;
         CHECK(at < steps);
@@ -190,12 +190,11 @@ static void an_epoch_holds_every_record_once(void) {
 }
 
 static nnclr_image decode_record(nnclr_shard_set *set, size_t record) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_buffer bytes = {0};
     nnclr_image image = {0};
     nnclr_decode_limits limits = nnclr_decode_limits_default();
-    CHECK_SAYS(nnclr_shard_set_read(set, record, &bytes, &e), "%s", e.message);
-    CHECK_SAYS(nnclr_decode(bytes.data, bytes.size, &limits, &image, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_set_read(set, record, &bytes, &e));
+    CHECK_OK(nnclr_decode(bytes.data, bytes.size, &limits, &image, &e));
     nnclr_buffer_free(&bytes);
     return image;
 }
@@ -203,7 +202,6 @@ static nnclr_image decode_record(nnclr_shard_set *set, size_t record) {
 /* What is in a batch is what the draw of its epoch, record, and view makes of the picture. */
 static void views_are_drawn_for_their_record(void) {
     enum { BATCH = 40, STEPS = 4 };
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_buffer memory = {0};
     nnclr_shard_set *set = make_set(-1);
     nnclr_loader_options options = options_for(BATCH, 0, STEPS);
@@ -219,7 +217,7 @@ static void views_are_drawn_for_their_record(void) {
                 nnclr_view_parameters drawn =
                     nnclr_augment_draw(augment, image.width, image.height, SEED,
                                        (uint32_t)step / (RECORDS / BATCH), record, view);
-                CHECK(nnclr_augment_apply(augment, &drawn, &whole, must, &memory, &e));
+                CHECK_OK(nnclr_augment_apply(augment, &drawn, &whole, must, &memory, &e));
                 nnclr_normalize(must, SIZE * SIZE, augment->mean, augment->std);
                 const float *is = y.views + ((step * 2 + view) * BATCH + i) * VIEW;
                 CHECK(memcmp(is, must, sizeof must) == 0);
@@ -231,10 +229,10 @@ static void views_are_drawn_for_their_record(void) {
     nnclr_shard_set_close(set);
 }
 
-static void check_names_bad_record(const nnclr_error *e) {
-    CHECK_SAYS(e->code == NNCLR_ERROR_INPUT && strstr(e->message, "record 17") != NULL &&
-                   strstr(e->message, "some/picture\\n17") != NULL,
-               "%s", e->message);
+static void check_names_bad_record(void) {
+    CHECK_SAYS(e.code == NNCLR_ERROR_INPUT && strstr(e.message, "record 17") != NULL &&
+                   strstr(e.message, "some/picture\\n17") != NULL,
+               "%s", e.message);
 }
 
 /* The step of the damaged record fails, permanently, and those before it do not. */
@@ -251,15 +249,14 @@ static void a_damaged_record_is_named(void) {
         nnclr_loader_options options = options_for(batch, 0, 50);
         options.threads = 1 + i / 2;
         options.ahead = 3;
-        nnclr_error e = NNCLR_NO_ERROR;
         nnclr_loader *loader = nnclr_loader_open(set, &options, &e);
-        CHECK_SAYS(loader, "%s", e.message);
+        CHECK_OK(loader);
         for (int step = 0; step < at / batch; step++)
-            CHECK_SAYS(nnclr_loader_next(loader, &e), "%s", e.message);
+            CHECK_OK(nnclr_loader_next(loader, &e));
         for (int again = 0; again < 5; again++) {
             e = (nnclr_error)NNCLR_NO_ERROR;
             CHECK(!nnclr_loader_next(loader, &e));
-            check_names_bad_record(&e);
+            check_names_bad_record();
         }
         nnclr_loader_close(loader);
     }
@@ -275,11 +272,10 @@ static void closing_early_does_not_hang(void) {
             nnclr_loader_options options = options_for(40, 0, 6);
             options.threads = threads;
             options.ahead = 1 + taken % 3;
-            nnclr_error e = NNCLR_NO_ERROR;
             nnclr_loader *loader = nnclr_loader_open(set, &options, &e);
-            CHECK_SAYS(loader, "%s", e.message);
+            CHECK_OK(loader);
             for (int i = 0; i < taken; i++)
-                CHECK_SAYS(nnclr_loader_next(loader, &e), "%s", e.message);
+                CHECK_OK(nnclr_loader_next(loader, &e));
             nnclr_loader_close(loader);
         }
     alarm(0);
@@ -292,9 +288,7 @@ static void batches_must_fit_the_set(void) {
     static const int bad[] = {0, -1, RECORDS + 1};
     for (int i = 0; i < 3; i++) {
         nnclr_loader_options options = options_for(bad[i], 0, 1);
-        nnclr_error e = NNCLR_NO_ERROR;
-        CHECK(!nnclr_loader_open(set, &options, &e));
-        CHECK(e.code == NNCLR_ERROR_USAGE);
+        CHECK_FAILS_AS(nnclr_loader_open(set, &options, &e), NNCLR_ERROR_USAGE);
     }
     nnclr_shard_set_close(set);
 }
@@ -321,16 +315,15 @@ static void first_views(nnclr_shard_set *set, float *must) {
  * each view is the one that pre-training would see. */
 static void check_single(nnclr_shard_set *set, const nnclr_loader_options *options,
                          const uint32_t *chosen, const float *must) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_loader *loader = nnclr_loader_open(set, options, &e);
-    CHECK_SAYS(loader, "%s", e.message);
+    CHECK_OK(loader);
     const int seen_of_epoch = options->whole ? CHOSEN - CHOSEN % options->batch : CHOSEN;
     for (uint32_t epoch = 0; epoch < EPOCHS_OF_CHOSEN; epoch++) {
         uint32_t order[CHOSEN];
         nnclr_permutation(SEED, NNCLR_DRAW_ORDER, epoch, CHOSEN, order);
         for (int seen = 0; seen < seen_of_epoch;) {
             const nnclr_batch *batch = nnclr_loader_next(loader, &e);
-            CHECK_SAYS(batch, "%s", e.message);
+            CHECK_OK(batch);
             CHECK(batch->epoch == epoch);
             CHECK(batch->n == (CHOSEN - seen < options->batch ? CHOSEN - seen : options->batch));
             for (int i = 0; i < batch->n; i++, seen++) {
@@ -342,7 +335,7 @@ static void check_single(nnclr_shard_set *set, const nnclr_loader_options *optio
             }
         }
     }
-    CHECK(!nnclr_loader_next(loader, &e) && e.code == NNCLR_OK);
+    CHECK_FAILS_AS(nnclr_loader_next(loader, &e), NNCLR_OK); /* the end is not a failure */
     nnclr_loader_close(loader);
 }
 
@@ -372,9 +365,7 @@ static void single_views_of_chosen_records_are_those_of_the_pairs(void) {
     options.single = true;
     options.records = chosen;
     options.record_count = CHOSEN;
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK(!nnclr_loader_open(set, &options, &e));
-    CHECK(e.code == NNCLR_ERROR_USAGE);
+    CHECK_FAILS_AS(nnclr_loader_open(set, &options, &e), NNCLR_ERROR_USAGE);
     nnclr_shard_set_close(set);
 }
 
@@ -393,13 +384,12 @@ static nnclr_evaluation_options evaluation_for(int batch, int threads, int ahead
 
 static void evaluation_covers_all_in_order(void) {
     static float must[RECORDS][VIEW];
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_buffer memory = {0};
     nnclr_shard_set *set = make_set(-1);
     nnclr_evaluation_options options = evaluation_for(1, 1, 1);
     for (size_t i = 0; i < RECORDS; i++) {
         nnclr_image image = decode_record(set, i);
-        CHECK(nnclr_augment_evaluation(SIZE, true, NNCLR_BICUBIC, &image, must[i], &memory, &e));
+        CHECK_OK(nnclr_augment_evaluation(SIZE, true, NNCLR_BICUBIC, &image, must[i], &memory, &e));
         nnclr_normalize(must[i], SIZE * SIZE, options.mean, options.std);
         nnclr_image_free(&image);
     }
@@ -408,9 +398,10 @@ static void evaluation_covers_all_in_order(void) {
         int size = batches[i % 5];
         options = evaluation_for(size, 1 + i / 5, 1 + i % 4);
         nnclr_evaluation_loader *loader = nnclr_evaluation_open(set, &options, &e);
-        CHECK_SAYS(loader, "%s", e.message);
+        CHECK_OK(loader);
         size_t seen = 0;
         const nnclr_evaluation_batch *batch;
+        e = (nnclr_error)NNCLR_NO_ERROR;
         while ((batch = nnclr_evaluation_next(loader, &e)) != NULL) {
             CHECK(batch->first == seen);
             CHECK(batch->n == (RECORDS - (int)seen < size ? RECORDS - (int)seen : size));
@@ -429,15 +420,14 @@ static void evaluation_names_a_damaged_record(void) {
     nnclr_shard_set *set = make_set(BAD);
     for (int threads = 1; threads <= 3; threads++) {
         nnclr_evaluation_options options = evaluation_for(8, threads, 2);
-        nnclr_error e = NNCLR_NO_ERROR;
         nnclr_evaluation_loader *loader = nnclr_evaluation_open(set, &options, &e);
-        CHECK_SAYS(loader, "%s", e.message);
+        CHECK_OK(loader);
         for (int i = 0; i < BAD / 8; i++)
-            CHECK_SAYS(nnclr_evaluation_next(loader, &e), "%s", e.message);
+            CHECK_OK(nnclr_evaluation_next(loader, &e));
         for (int again = 0; again < 3; again++) {
             e = (nnclr_error)NNCLR_NO_ERROR;
             CHECK(!nnclr_evaluation_next(loader, &e));
-            check_names_bad_record(&e);
+            check_names_bad_record();
         }
         nnclr_evaluation_close(loader);
     }
@@ -448,9 +438,7 @@ static void evaluation_names_a_damaged_record(void) {
 static void evaluation_needs_a_batch(void) {
     nnclr_shard_set *set = make_set(-1);
     nnclr_evaluation_options options = evaluation_for(0, 1, 1);
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK(!nnclr_evaluation_open(set, &options, &e));
-    CHECK(e.code == NNCLR_ERROR_USAGE);
+    CHECK_FAILS_AS(nnclr_evaluation_open(set, &options, &e), NNCLR_ERROR_USAGE);
     nnclr_shard_set_close(set);
 }
 

@@ -4,6 +4,8 @@
 #include "net/memory_plan.h"
 #include "tests/unit/check.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { MANY = 300 };
 
 static size_t aligned(size_t bytes) {
@@ -37,11 +39,10 @@ static size_t peak(const nnclr_interval *intervals, int count) {
 static void live_blocks_never_overlap(void) {
     for (uint32_t round = 0; round < 40; round++) {
         nnclr_interval v[MANY];
-        nnclr_error e = NNCLR_NO_ERROR;
         size_t total = 0, sum = 0;
         int count = (int)(round * MANY / 40) + 1;
         make_random(v, count, round);
-        CHECK_SAYS(nnclr_memory_plan(v, (size_t)count, &total, &e), "%s", e.message);
+        CHECK_OK(nnclr_memory_plan(v, (size_t)count, &total, &e));
         for (int i = 0; i < count; i++) {
             sum += aligned(v[i].bytes);
             CHECK(v[i].offset % 64 == 0);
@@ -62,21 +63,19 @@ static void live_blocks_never_overlap(void) {
 
 static void chain_takes_two_places(void) {
     nnclr_interval v[50];
-    nnclr_error e = NNCLR_NO_ERROR;
     size_t total = 0;
     for (int i = 0; i < 50; i++)
         v[i] = (nnclr_interval){.bytes = 1000, .first = i, .last = i + 1};
-    CHECK(nnclr_memory_plan(v, 50, &total, &e));
+    CHECK_OK(nnclr_memory_plan(v, 50, &total, &e));
     CHECK(total == 2 * 1024);
 }
 
 static void equal_plans_are_equal(void) {
     nnclr_interval a[MANY], b[MANY];
-    nnclr_error e = NNCLR_NO_ERROR;
     size_t total_a, total_b;
     make_random(a, MANY, 7);
     make_random(b, MANY, 7);
-    CHECK(nnclr_memory_plan(a, MANY, &total_a, &e) && nnclr_memory_plan(b, MANY, &total_b, &e));
+    CHECK_OK(nnclr_memory_plan(a, MANY, &total_a, &e) && nnclr_memory_plan(b, MANY, &total_b, &e));
     CHECK(total_a == total_b);
     for (int i = 0; i < MANY; i++)
         CHECK(a[i].offset == b[i].offset);
@@ -84,19 +83,16 @@ static void equal_plans_are_equal(void) {
 
 static void nothing_needs_nothing(void) {
     nnclr_interval none = {.bytes = 0, .first = 0, .last = 3};
-    nnclr_error e = NNCLR_NO_ERROR;
     size_t total = 1;
-    CHECK(nnclr_memory_plan(&none, 0, &total, &e) && total == 0);
+    CHECK_OK(nnclr_memory_plan(&none, 0, &total, &e) && total == 0);
     CHECK(nnclr_memory_plan(&none, 1, &total, &e) && total == 0 && none.offset == 0);
 }
 
 static void overflow_is_an_error(void) {
     nnclr_interval v[2] = {{.bytes = SIZE_MAX / 2, .first = 0, .last = 1},
                            {.bytes = SIZE_MAX / 2 + 10, .first = 0, .last = 1}};
-    nnclr_error e = NNCLR_NO_ERROR;
     size_t total;
-    CHECK(!nnclr_memory_plan(v, 2, &total, &e));
-    CHECK(e.code == NNCLR_ERROR_LIMIT);
+    CHECK_FAILS_AS(nnclr_memory_plan(v, 2, &total, &e), NNCLR_ERROR_LIMIT);
 }
 
 int main(void) {

@@ -12,6 +12,8 @@
 #include "tests/unit/golden_method.h"
 #include "train/metrics_line.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 typedef struct taken {
     golden g;
     float views[2][GOLDEN_N][2 * GOLDEN_D];
@@ -315,9 +317,8 @@ static void rank_of_the_newest_1024(void) {
 
 static double spread_of(const int64_t *record, int n, int64_t records) {
     nnclr_buffer scratch = {0};
-    nnclr_error e = NNCLR_NO_ERROR;
     double spread;
-    CHECK(nnclr_batch_spread(record, n, records, &spread, &scratch, &e));
+    CHECK_OK(nnclr_batch_spread(record, n, records, &spread, &scratch, &e));
     nnclr_buffer_free(&scratch);
     return spread;
 }
@@ -376,9 +377,8 @@ static nnclr_metrics_line line_of(const double v[KEYS]) {
 
 static char *print_line(const double values[KEYS]) {
     nnclr_buffer out = {0};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_metrics_line line = line_of(values);
-    CHECK_SAYS(nnclr_metrics_print(&line, &out, &e), "%s", e.message);
+    CHECK_OK(nnclr_metrics_print(&line, &out, &e));
     CHECK(out.size > 0 && out.data[out.size - 1] == '\n');
     char *text = malloc(out.size);
     CHECK(text);
@@ -391,14 +391,13 @@ static char *print_line(const double values[KEYS]) {
 
 static void a_probe_has_a_line_of_its_own(void) {
     nnclr_buffer out = {0};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_probe_line line = {.step = 312, .epoch = 1, .n = 8, .top1 = .375, .top5 = .5};
-    CHECK_SAYS(nnclr_probe_print(&nnclr_knn_probe, &line, &out, &e), "%s", e.message);
+    CHECK_OK(nnclr_probe_print(&nnclr_knn_probe, &line, &out, &e));
     CHECK_TEXT((const char *)out.data, "{\"step\":312,\"epoch\":1,\"probe_top1\":0.375,"
                                        "\"probe_top5\":0.5,\"probe_n\":8}\n");
     line.step = 0;
     line.epoch = -1;
-    CHECK(nnclr_probe_print(&nnclr_knn_probe, &line, &out, &e));
+    CHECK_OK(nnclr_probe_print(&nnclr_knn_probe, &line, &out, &e));
     CHECK(strstr((const char *)out.data, "\"epoch\":null"));
     nnclr_buffer_free(&out);
 }

@@ -5,6 +5,8 @@
 #include "base/rng.h"
 #include "eval/neighbour_graph.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { BANK = 331, QUERIES = 97, MANY = 2100, DIMS = 21, K = 9, MOST_K = 70 };
 
 typedef struct fixture {
@@ -17,11 +19,9 @@ typedef struct fixture {
 static fixture f;
 
 static void start(int threads) {
-    nnclr_error e = NNCLR_NO_ERROR;
     f.pool = nnclr_pool_create(threads, &e);
-    CHECK_SAYS(f.pool, "%s", e.message);
-    CHECK_SAYS(nnclr_engine_open(&f.engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f.pool, &e),
-               "%s", e.message);
+    CHECK_OK(f.pool);
+    CHECK_OK(nnclr_engine_open(&f.engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f.pool, &e));
 }
 
 static void stop(void) {
@@ -39,15 +39,12 @@ static void fill(float *rows, int count, uint64_t seed) {
 
 /* Searches both ways and compares; returns how many queries were searched twice. */
 static int64_t compare(const float *queries, int count, nnclr_nearest_options options) {
-    nnclr_error e = NNCLR_NO_ERROR;
     int64_t again = -1;
     const nnclr_row_source bank = nnclr_rows_in_memory(f.bank, BANK, DIMS);
     const nnclr_row_source asking = nnclr_rows_in_memory(queries, count, DIMS);
     const size_t size = (size_t)count * (size_t)options.k * sizeof *f.found;
-    CHECK_SAYS(nnclr_nearest(&f.engine, &bank, queries, count, &options, f.expected, &e), "%s",
-               e.message);
-    CHECK_SAYS(nnclr_neighbour_graph(&f.engine, &bank, &asking, &options, f.found, &again, &e),
-               "%s", e.message);
+    CHECK_OK(nnclr_nearest(&f.engine, &bank, queries, count, &options, f.expected, &e));
+    CHECK_OK(nnclr_neighbour_graph(&f.engine, &bank, &asking, &options, f.found, &again, &e));
     CHECK_SAYS(memcmp(f.expected, f.found, size) == 0, "k %d, blocks %d and %d: differ", options.k,
                options.bank_block, options.query_block);
     return again;
@@ -153,13 +150,12 @@ static void not_finite_rows_are_refused(void) {
     const nnclr_row_source bank = nnclr_rows_in_memory(f.bank, BANK, DIMS);
     const nnclr_row_source asking = nnclr_rows_in_memory(f.queries, QUERIES, DIMS);
     const nnclr_nearest_options options = {.k = K, .bank_block = 100, .query_block = 10};
-    nnclr_error e = NNCLR_NO_ERROR;
     f.queries[55 * DIMS] = NAN;
-    CHECK(!nnclr_neighbour_graph(&f.engine, &bank, &asking, &options, f.found, NULL, &e));
-    CHECK_TEXT(e.message, "query row 55 holds a number that is not finite");
+    CHECK_FAILS_WITH(nnclr_neighbour_graph(&f.engine, &bank, &asking, &options, f.found, NULL, &e),
+                     "query row 55 holds a number that is not finite");
     f.bank[70 * DIMS + 2] = INFINITY;
-    CHECK(!nnclr_neighbour_graph(&f.engine, &bank, &asking, &options, f.found, NULL, &e));
-    CHECK_TEXT(e.message, "bank row 70 holds a number that is not finite");
+    CHECK_FAILS_WITH(nnclr_neighbour_graph(&f.engine, &bank, &asking, &options, f.found, NULL, &e),
+                     "bank row 70 holds a number that is not finite");
     stop();
 }
 

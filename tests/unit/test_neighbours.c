@@ -6,6 +6,8 @@
 #include "base/rng.h"
 #include "eval/neighbours.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { BANK = 157, QUERIES = 41, DIMS = 19, K = 12 };
 
 typedef struct fixture {
@@ -14,12 +16,10 @@ typedef struct fixture {
 } fixture;
 
 static void start(fixture *f, int threads) {
-    nnclr_error e = NNCLR_NO_ERROR;
     memset(f, 0, sizeof *f);
     f->pool = nnclr_pool_create(threads, &e);
-    CHECK_SAYS(f->pool, "%s", e.message);
-    CHECK_SAYS(nnclr_engine_open(&f->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f->pool, &e),
-               "%s", e.message);
+    CHECK_OK(f->pool);
+    CHECK_OK(nnclr_engine_open(&f->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f->pool, &e));
 }
 
 static void stop(fixture *f) {
@@ -47,10 +47,8 @@ static double cosine(const float *a, const float *b) {
 
 static void nearest(fixture *f, const float *bank, const float *queries,
                     nnclr_nearest_options options, nnclr_neighbour *out) {
-    nnclr_error e = NNCLR_NO_ERROR;
     const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
-    CHECK_SAYS(nnclr_nearest(&f->engine, &source, queries, QUERIES, &options, out, &e), "%s",
-               e.message);
+    CHECK_OK(nnclr_nearest(&f->engine, &source, queries, QUERIES, &options, out, &e));
 }
 
 /* The next best row by a plain search over all that are not taken. */
@@ -106,7 +104,6 @@ static void progress_reaches_all_queries_and_stops(void) {
     fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
-    nnclr_error e = NNCLR_NO_ERROR;
     enum { BLOCKS = 4, BLOCK = (BANK + BLOCKS - 1) / BLOCKS };
     told t = {.most = 1000};
     const nnclr_progress progress = {hear, &t};
@@ -120,8 +117,9 @@ static void progress_reaches_all_queries_and_stops(void) {
     check_plain(bank, queries, out);
     t = (told){.most = 3};
     const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
-    CHECK(!nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e));
-    CHECK(e.code == NNCLR_ERROR_STOPPED && t.calls == 3);
+    CHECK_FAILS_AS(nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e),
+                   NNCLR_ERROR_STOPPED);
+    CHECK(t.calls == 3);
     stop(&f);
 }
 
@@ -263,13 +261,12 @@ static void not_finite_rows_are_refused(void) {
     start(&f, 1);
     const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
     const nnclr_nearest_options options = {.k = K, .bank_block = 50};
-    nnclr_error e = NNCLR_NO_ERROR;
     bank[120 * DIMS + 3] = INFINITY;
-    CHECK(!nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e));
-    CHECK_TEXT(e.message, "bank row 120 holds a number that is not finite");
+    CHECK_FAILS_WITH(nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e),
+                     "bank row 120 holds a number that is not finite");
     queries[7 * DIMS] = NAN;
-    CHECK(!nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e));
-    CHECK_TEXT(e.message, "query row 7 holds a number that is not finite");
+    CHECK_FAILS_WITH(nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e),
+                     "query row 7 holds a number that is not finite");
     stop(&f);
 }
 

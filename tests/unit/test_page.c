@@ -11,6 +11,8 @@
 #include "eval/neighbour_text.h"
 #include "image/resize.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 static const char *text_of(nnclr_markup *m) {
     CHECK_SAYS(!m->failed, "%s", m->error.message);
     return m->out.data ? (const char *)m->out.data : "";
@@ -99,14 +101,13 @@ static void charts_have_gaps_and_end(void) {
 
 static void history_is_thinned(void) {
     static nnclr_history h;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_buffer text = {0};
     for (int step = 1; step <= 1000; step++)
-        CHECK(nnclr_buffer_printf(&text, &e, "{\"step\":%d,\"loss\":%d.5,\"nn_acc\":%s}\n", step,
-                                  step, step <= 500 ? "null" : "0.25"));
-    CHECK(nnclr_buffer_printf(&text, &e, "{\"step\":1001,\"los"));
+        CHECK_OK(nnclr_buffer_printf(&text, &e, "{\"step\":%d,\"loss\":%d.5,\"nn_acc\":%s}\n", step,
+                                     step, step <= 500 ? "null" : "0.25"));
+    CHECK_OK(nnclr_buffer_printf(&text, &e, "{\"step\":1001,\"los"));
     scratch_write(scratch("m"), text.data, text.size);
-    CHECK_SAYS(nnclr_history_read(scratch("m"), &h, &e), "%s", e.message);
+    CHECK_OK(nnclr_history_read(scratch("m"), &h, &e));
     CHECK(h.lines == 1000 && h.count == 200 && h.last_step == 1000);
     CHECK_NEAR(h.step[0], 3, 1e-12); /* of 1 to 5 */
     CHECK_NEAR(h.value[NNCLR_CURVE_LOSS][199], 998.5, 1e-12);
@@ -115,7 +116,7 @@ static void history_is_thinned(void) {
     nnclr_buffer_free(&text);
 
     scratch_write(scratch("m"), "", 0);
-    CHECK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0);
+    CHECK_OK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0);
 }
 
 /* It costs only itself: the others' curves are drawn. */
@@ -131,26 +132,24 @@ static void a_damaged_line_is_left_out(void) {
     for (size_t i = 0; i < 3 * sizeof damaged / sizeof *damaged; i++) {
         const char *lines[] = {"{\"step\":1,\"loss\":4}", "{\"step\":2,\"loss\":3}", NULL};
         const char *bad = damaged[i / 3];
-        nnclr_error e = NNCLR_NO_ERROR;
         nnclr_buffer text = {0};
         for (size_t at = 0; at < 3; at++) /* the damaged one at each place */
-            CHECK(nnclr_buffer_printf(&text, &e, "%s\n",
-                                      at == i % 3 ? bad : lines[at - (at > i % 3)]));
+            CHECK_OK(nnclr_buffer_printf(&text, &e, "%s\n",
+                                         at == i % 3 ? bad : lines[at - (at > i % 3)]));
         scratch_write(scratch("m"), text.data, text.size);
-        CHECK_SAYS(nnclr_history_read(scratch("m"), &h, &e), "%s", e.message);
+        CHECK_OK(nnclr_history_read(scratch("m"), &h, &e));
         CHECK(h.lines == 3 && h.damaged == 1 && h.count == 2 && h.last_step == 2);
         CHECK(h.step[0] == 1 && h.value[NNCLR_CURVE_LOSS][1] == 3);
         nnclr_buffer_free(&text);
     }
-    nnclr_error e = NNCLR_NO_ERROR;
     scratch_write(scratch("m"), "x\n", 2);
-    CHECK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0 && h.damaged == 1);
+    CHECK_OK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0 && h.damaged == 1);
     static char huge[NNCLR_HISTORY_POINTS * 60]; /* two lines per point: their sum is not finite */
     size_t used = 0;
     for (int i = 0; i < NNCLR_HISTORY_POINTS + 2; i++)
         used += (size_t)sprintf(huge + used, "{\"step\":%d,\"loss\":1.7e308}\n", i);
     scratch_write(scratch("m"), huge, used);
-    CHECK(nnclr_history_read(scratch("m"), &h, &e) && isnan(h.value[NNCLR_CURVE_LOSS][0]));
+    CHECK_OK(nnclr_history_read(scratch("m"), &h, &e) && isnan(h.value[NNCLR_CURVE_LOSS][0]));
 }
 
 static void long_text_is_whole(void) {
@@ -168,14 +167,13 @@ static void half_blocks_show_two_pixels_each(void) {
                         7, 8, 9, 10, 0, 0, 10, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255};
     const nnclr_image image = {.width = 3, .height = 3, .pixels = pixels};
     nnclr_buffer out = {0};
-    nnclr_error e = NNCLR_NO_ERROR;
     CHECK(nnclr_half_block_lines(&image) == 2);
-    CHECK(nnclr_half_blocks(&image, 0, &out, &e));
+    CHECK_OK(nnclr_half_blocks(&image, 0, &out, &e));
     CHECK_TEXT((const char *)out.data,
                "\x1b[38;2;1;2;3m\x1b[48;2;7;8;9m\xE2\x96\x80\x1b[48;2;10;0;0m\xE2\x96\x80"
                "\x1b[38;2;4;5;6m\xE2\x96\x80\x1b[0m");
     out.size = 0;
-    CHECK(nnclr_half_blocks(&image, 1, &out, &e));
+    CHECK_OK(nnclr_half_blocks(&image, 1, &out, &e));
     CHECK_TEXT((const char *)out.data,
                "\x1b[38;2;255;255;255m\xE2\x96\x80\xE2\x96\x80\xE2\x96\x80\x1b[0m");
     nnclr_buffer_free(&out);
@@ -186,10 +184,9 @@ static void shrinking_keeps_the_aspect(void) {
         {500, 375, 96, 96, 72}, {3, 400, 20, 1, 20}, {32, 32, 18, 18, 18}};
     for (int i = 0; i < 3; i++) {
         nnclr_image from = {0}, to = {0};
-        nnclr_error e = NNCLR_NO_ERROR;
-        CHECK(nnclr_image_create(&from, sizes[i][0], sizes[i][1], &e));
+        CHECK_OK(nnclr_image_create(&from, sizes[i][0], sizes[i][1], &e));
         memset(from.pixels, 77, 3 * (size_t)from.width * (size_t)from.height);
-        CHECK_SAYS(nnclr_shrink(&from, sizes[i][2], &to, &e), "%s", e.message);
+        CHECK_OK(nnclr_shrink(&from, sizes[i][2], &to, &e));
         CHECK(to.width == sizes[i][3] && to.height == sizes[i][4]);
         CHECK(to.pixels[0] == 77 && to.pixels[3 * to.width * to.height - 1] == 77);
         nnclr_image_free(&from);

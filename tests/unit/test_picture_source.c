@@ -10,6 +10,8 @@
 #include "base/memory.h"
 #include "image/picture_source.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 /* ---- folders and archives to read ---- */
 
 static char place[200]; /* a fresh folder, the current one; removed at the end */
@@ -42,7 +44,6 @@ static void put_file(const char *name) {
 /* A ustar member; `link`: a hard link to it. */
 static void add_member(nnclr_buffer *tar, const char *name, const char *link, const char *data) {
     char header[512] = {0};
-    nnclr_error e;
     size_t size = link ? 0 : strlen(data);
     strncpy(header, name, 100);
     memcpy(header + 100, "0000644", 8);
@@ -61,18 +62,17 @@ static void add_member(nnclr_buffer *tar, const char *name, const char *link, co
     for (size_t i = 0; i < sizeof header; i++)
         sum += (unsigned char)header[i];
     snprintf(header + 148, 8, "%06o", sum);
-    CHECK(nnclr_buffer_append(tar, header, sizeof header, &e));
+    CHECK_OK(nnclr_buffer_append(tar, header, sizeof header, &e));
     if (link)
         return;
     static const char zeros[512];
-    CHECK(nnclr_buffer_append(tar, data, size, &e));
-    CHECK(nnclr_buffer_append(tar, zeros, (512 - size % 512) % 512, &e));
+    CHECK_OK(nnclr_buffer_append(tar, data, size, &e));
+    CHECK_OK(nnclr_buffer_append(tar, zeros, (512 - size % 512) % 512, &e));
 }
 
 static void end_tar(nnclr_buffer *tar, const char *name) {
     static const char zeros[1024];
-    nnclr_error e;
-    CHECK(nnclr_buffer_append(tar, zeros, sizeof zeros, &e));
+    CHECK_OK(nnclr_buffer_append(tar, zeros, sizeof zeros, &e));
     write_file(name, tar->data, tar->size);
     nnclr_buffer_free(tar);
 }
@@ -80,11 +80,10 @@ static void end_tar(nnclr_buffer *tar, const char *name) {
 /* ---- what comes out ---- */
 
 static nnclr_source *open_source(nnclr_source_options options) {
-    nnclr_error e;
     if (options.file_limit == 0)
         options.file_limit = 1000;
     nnclr_source *source = nnclr_source_open(&options, &e);
-    CHECK_SAYS(source, "%s", e.message);
+    CHECK_OK(source);
     return source;
 }
 
@@ -94,8 +93,8 @@ static nnclr_source *open_one(const char *input, const char *root) {
 }
 
 static nnclr_error open_fails(nnclr_source_options options) {
-    nnclr_error e = NNCLR_NO_ERROR;
     options.file_limit = 1000;
+    e = (nnclr_error)NNCLR_NO_ERROR;
     nnclr_source *source = nnclr_source_open(&options, &e);
     CHECK_SAYS(!source, "opened, %zu entries", nnclr_source_count(source));
     return e;
@@ -120,8 +119,7 @@ static void check_classes(const nnclr_source *source, size_t count, const char *
 
 static void check_content(nnclr_source *source, size_t i, const char *want) {
     nnclr_buffer bytes = {0};
-    nnclr_error e;
-    CHECK_SAYS(nnclr_source_read(source, i, &bytes, &e), "%s", e.message);
+    CHECK_OK(nnclr_source_read(source, i, &bytes, &e));
     CHECK_TEXT((char *)bytes.data, want);
     CHECK(bytes.size == strlen(want));
     nnclr_buffer_free(&bytes);
@@ -129,7 +127,6 @@ static void check_content(nnclr_source *source, size_t i, const char *want) {
 
 static nnclr_error read_fails(nnclr_source *source, size_t i) {
     nnclr_buffer bytes = {0};
-    nnclr_error e = NNCLR_NO_ERROR;
     CHECK(!nnclr_source_read(source, i, &bytes, &e));
     nnclr_buffer_free(&bytes);
     return e;
@@ -330,14 +327,14 @@ static void resolves_links_and_replaced_members(void) {
 enum { MEMBERS = 200, ROUNDS = 20 };
 
 static void *read_all_entries(void *argument) {
+    nnclr_error own;
     nnclr_source *source = argument;
     nnclr_buffer bytes = {0};
-    nnclr_error e;
     size_t wrong = 0;
     for (size_t i = 0; i < MEMBERS * ROUNDS; i++) {
         char want[20];
         snprintf(want, sizeof want, "%03zu", i * 7 % MEMBERS);
-        wrong += !nnclr_source_read(source, i * 7 % MEMBERS, &bytes, &e) ||
+        wrong += !nnclr_source_read(source, i * 7 % MEMBERS, &bytes, &own) ||
                  strcmp((char *)bytes.data, want) != 0;
     }
     nnclr_buffer_free(&bytes);
@@ -421,7 +418,7 @@ static void refuses_inputs_with_one_sentence(void) {
     CHECK_TEXT(
         open_fails((nnclr_source_options){.inputs = trees, .input_count = 1, .root = "no"}).message,
         "tree/no: no such folder; --root takes one that lies below the input");
-    nnclr_error e = open_fails((nnclr_source_options){.inputs = none, .input_count = 1});
+    e = open_fails((nnclr_source_options){.inputs = none, .input_count = 1});
     CHECK_SAYS(strstr(e.message, "absent"), "%s", e.message);
     e = open_fails((nnclr_source_options){.inputs = text, .input_count = 1});
     CHECK_SAYS(strstr(e.message, "text"), "%s", e.message);
@@ -442,7 +439,6 @@ static void refuses_inputs_with_one_sentence(void) {
 
 static void refuses_a_truncated_archive(void) {
     nnclr_buffer tar = {0};
-    nnclr_error e;
     add_member(&tar, "a", NULL, "some data");
     add_member(&tar, "b", NULL, "more data");
     write_file("cut.tar", tar.data, 512 + 512 + 512 + 4);

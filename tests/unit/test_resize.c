@@ -8,16 +8,16 @@
 #include "tests/unit/formula_picture.h"
 #include "tests/unit/picture_summary.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { MOST = 3 * 224 * 224 };
 static float out[MOST];
 static nnclr_buffer scratch_memory;
 
 static void resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter, bool flip,
                    int width, int height, float *to) {
-    nnclr_error e = NNCLR_NO_ERROR;
     CHECK(3 * width * height <= MOST);
-    CHECK_SAYS(nnclr_resize(image, box, filter, flip, width, height, to, &scratch_memory, &e), "%s",
-               e.message);
+    CHECK_OK(nnclr_resize(image, box, filter, flip, width, height, to, &scratch_memory, &e));
 }
 
 /* Pillow's mode of floats, on boxes of fractions of pixels too. */
@@ -56,13 +56,11 @@ static const struct crop_reference {
 enum { CROPS = sizeof crops / sizeof *crops };
 
 static size_t crop_and_resize(const struct crop_reference *r, char what[100]) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_image image = test_picture(r->kind, r->width, r->height);
     nnclr_patch whole = nnclr_whole_patch(&image);
     CHECK(3 * r->out_width * r->out_height <= MOST);
-    CHECK_SAYS(nnclr_crop_resize(&whole, r->box, r->filter, false, r->out_width, r->out_height, out,
-                                 &scratch_memory, &e),
-               "%s", e.message);
+    CHECK_OK(nnclr_crop_resize(&whole, r->box, r->filter, false, r->out_width, r->out_height, out,
+                               &scratch_memory, &e));
     nnclr_image_free(&image);
     snprintf(what, 100, "%g x %g of %d x %d to %d x %d, %s", r->box.width, r->box.height, r->width,
              r->height, r->out_width, r->out_height, r->filter ? "bicubic" : "bilinear");
@@ -102,11 +100,10 @@ static void crops_are_near_pillows(void) {
  * judges, is the definition; and the picture around the piece would make a difference. */
 static void a_crop_is_cut_before_it_is_resized(void) {
     static float must[MOST], around[MOST];
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_image image = formula_picture(57, 43), piece;
     const int left = 11, top = 7, width = 29, height = 31;
     nnclr_patch whole = nnclr_whole_patch(&image);
-    CHECK(nnclr_image_create(&piece, width, height, &e));
+    CHECK_OK(nnclr_image_create(&piece, width, height, &e));
     for (int y = 0; y < height; y++)
         memcpy(piece.pixels + 3 * y * width, image.pixels + 3 * ((top + y) * 57 + left),
                3 * (size_t)width);
@@ -116,8 +113,8 @@ static void a_crop_is_cut_before_it_is_resized(void) {
             resize(&piece, (nnclr_box){0, 0, width, height}, (nnclr_filter)filter, true, size, size,
                    must);
             resize(&image, box, (nnclr_filter)filter, true, size, size, around);
-            CHECK(nnclr_crop_resize(&whole, box, (nnclr_filter)filter, true, size, size, out,
-                                    &scratch_memory, &e));
+            CHECK_OK(nnclr_crop_resize(&whole, box, (nnclr_filter)filter, true, size, size, out,
+                                       &scratch_memory, &e));
             double difference = 0;
             for (int k = 0; k < 3 * size * size; k++) {
                 CHECK_NEAR(out[k], must[k], 2e-6);
@@ -206,7 +203,7 @@ static void boxes_outside_are_refused(void) {
     };
     nnclr_image image = formula_picture(10, 8);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        nnclr_error e = NNCLR_NO_ERROR;
+        e = (nnclr_error)NNCLR_NO_ERROR;
         bool ok =
             nnclr_resize(&image, bad[i], NNCLR_BILINEAR, false, 4, 4, out, &scratch_memory, &e);
         CHECK_SAYS(!ok && e.code == NNCLR_ERROR_INPUT, "case %zu", i);
@@ -217,12 +214,13 @@ static void boxes_outside_are_refused(void) {
 /* A box may pass the picture's end by a rounding error; there are no pixels there. */
 static void rounded_boxes_end_with_the_picture(void) {
     float must[3 * 4 * 4];
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_image image = formula_picture(10, 8);
     nnclr_patch patch = nnclr_whole_patch(&image);
     nnclr_box whole = {0, 0, 10, 8}, larger = {0, 0, 10 + 5e-7, 8 + 5e-7};
-    CHECK(nnclr_crop_resize(&patch, whole, NNCLR_BICUBIC, false, 4, 4, must, &scratch_memory, &e));
-    CHECK(nnclr_crop_resize(&patch, larger, NNCLR_BICUBIC, false, 4, 4, out, &scratch_memory, &e));
+    CHECK_OK(
+        nnclr_crop_resize(&patch, whole, NNCLR_BICUBIC, false, 4, 4, must, &scratch_memory, &e));
+    CHECK_OK(
+        nnclr_crop_resize(&patch, larger, NNCLR_BICUBIC, false, 4, 4, out, &scratch_memory, &e));
     for (int k = 0; k < 3 * 4 * 4; k++)
         CHECK_NEAR(out[k], must[k], 1e-5);
     nnclr_image_free(&image);

@@ -8,33 +8,30 @@
 #include "tests/unit/check.h"
 #include "tests/unit/scratch.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 static nnclr_run *open_run(const char *folder, nnclr_run_mode mode) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_run *run = nnclr_run_open(folder, mode, &e);
-    CHECK_SAYS(run, "%s", e.message);
+    CHECK_OK(run);
     return run;
 }
 
 /* The first files of a run, wherever it has them now. */
 static void write_files(nnclr_run *run, const char *text) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK_SAYS(nnclr_run_write_description(run, text, strlen(text), &e), "%s", e.message);
-    CHECK_SAYS(nnclr_run_metrics_open(run, -1, &e), "%s", e.message);
+    CHECK_OK(nnclr_run_write_description(run, text, strlen(text), &e));
+    CHECK_OK(nnclr_run_metrics_open(run, -1, &e));
     scratch_write(nnclr_run_checkpoint_path(run), text, strlen(text));
 }
 
 static nnclr_run *begin_run(const char *folder, nnclr_run_mode mode, const char *text) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_run *run = open_run(folder, mode);
     write_files(run, text);
-    CHECK_SAYS(nnclr_run_begin(run, &e), "%s", e.message);
+    CHECK_OK(nnclr_run_begin(run, &e));
     return run;
 }
 
 static void check_refused(const char *folder, nnclr_run_mode mode, const char *part) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK(!nnclr_run_open(folder, mode, &e));
-    CHECK_SAYS(strstr(e.message, part), "\"%s\" does not say \"%s\"", e.message, part);
+    CHECK_FAILS(nnclr_run_open(folder, mode, &e), part);
 }
 
 static void put(const char *folder, const char *name, const char *text) {
@@ -57,9 +54,8 @@ static bool there(const char *folder, const char *name) {
 
 /* Which file of the folder a reader takes. */
 static void check_found(const char *folder, const char *name) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_buffer path = {0};
-    CHECK_SAYS(nnclr_run_find_checkpoint(folder, &path, &e), "%s", e.message);
+    CHECK_OK(nnclr_run_find_checkpoint(folder, &path, &e));
     CHECK_TEXT((const char *)path.data + strlen(folder) + 1, name);
     nnclr_buffer_free(&path);
 }
@@ -72,7 +68,6 @@ static void check_text(const char *path, const char *must) {
 }
 
 static void a_new_run(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     char folder[400];
     snprintf(folder, sizeof folder, "%s", scratch("deep/er//run"));
     nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
@@ -80,15 +75,15 @@ static void a_new_run(void) {
     CHECK(!nnclr_run_done(run) && there(folder, ".lock"));
     write_files(run, "{}\n");
     CHECK(!there(folder, "run.json") && !there(folder, "checkpoint.safetensors.zst"));
-    CHECK(nnclr_run_begin(run, &e));
+    CHECK_OK(nnclr_run_begin(run, &e));
     CHECK(strstr(nnclr_run_checkpoint_path(run), "run/checkpoint.safetensors.zst"));
     CHECK(there(folder, "checkpoint.safetensors.zst") && there(folder, "metrics.jsonl"));
     CHECK(!there(folder, ".next") && !there(folder, ".begun"));
-    CHECK(nnclr_run_write_description(run, "{1}\n", 4, &e));
+    CHECK_OK(nnclr_run_write_description(run, "{1}\n", 4, &e));
     check_text(scratch("deep/er/run/run.json"), "{1}\n");
-    CHECK(nnclr_run_metrics_line(run, "{}", 2, &e));
+    CHECK_OK(nnclr_run_metrics_line(run, "{}", 2, &e));
     check_text(scratch("deep/er/run/metrics.jsonl"), "{}\n");
-    CHECK(nnclr_run_mark_done(run, &e) && nnclr_run_done(run));
+    CHECK_OK(nnclr_run_mark_done(run, &e) && nnclr_run_done(run));
     nnclr_run_close(run);
     check_refused(folder, NNCLR_RUN_NEW, "holds a run already");
     run = open_run(folder, NNCLR_RUN_RESUME);
@@ -251,7 +246,6 @@ static void a_run_in_use_is_locked(void) {
     CHECK(pipe(ready) == 0);
     pid_t child = fork();
     if (child == 0) {
-        nnclr_error e = NNCLR_NO_ERROR;
         bool ok = nnclr_run_open(folder, NNCLR_RUN_NEW, &e) != NULL;
         if (write(ready[1], ok ? "y" : "n", 1) == 1)
             pause();
@@ -272,7 +266,6 @@ static void a_run_in_use_is_locked(void) {
 }
 
 static void numbered_checkpoints(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     char folder[400];
     snprintf(folder, sizeof folder, "%s", scratch("kept"));
     nnclr_run *run = begin_run(folder, NNCLR_RUN_NEW, "new");
@@ -283,15 +276,15 @@ static void numbered_checkpoints(void) {
         /* as a checkpoint is: another file takes its place */
         unlink(nnclr_run_checkpoint_path(run));
         put(folder, "checkpoint.safetensors.zst", text);
-        CHECK_SAYS(nnclr_run_keep(run, steps[i], 2, &e), "%s", e.message);
+        CHECK_OK(nnclr_run_keep(run, steps[i], 2, &e));
     }
     CHECK(!there(folder, "checkpoint-0005.safetensors.zst"));
     CHECK(!there(folder, "checkpoint-0900.safetensors.zst"));
     check_text(scratch("kept/checkpoint-9999.safetensors.zst"), "9999");
     check_text(scratch("kept/checkpoint-10000.safetensors.zst"), "10000");
-    CHECK(nnclr_run_keep(run, 10000, 2, &e)); /* once more, after a resume */
+    CHECK_OK(nnclr_run_keep(run, 10000, 2, &e)); /* once more, after a resume */
     CHECK(there(folder, "checkpoint-9999.safetensors.zst"));
-    CHECK(nnclr_run_keep(run, 10001, 1, &e));
+    CHECK_OK(nnclr_run_keep(run, 10001, 1, &e));
     CHECK(!there(folder, "checkpoint-9999.safetensors.zst"));
     CHECK(!there(folder, "checkpoint-10000.safetensors.zst"));
     CHECK(!there(folder, "checkpoint-10001.safetensors.zst"));
@@ -300,15 +293,14 @@ static void numbered_checkpoints(void) {
 }
 
 static void metrics_are_cut_to_the_step(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_run *run = begin_run(scratch("metrics"), NNCLR_RUN_NEW, "new");
     char path[500];
     snprintf(path, sizeof path, "%s/metrics.jsonl", nnclr_run_folder(run));
-    CHECK(nnclr_run_metrics_open(run, -1, &e));
-    CHECK(nnclr_run_metrics_line(run, "{\"step\":1}", 10, &e));
-    CHECK(nnclr_run_metrics_line(run, "{\"step\":2,\"epoch\":9}\n", 21, &e));
-    CHECK(nnclr_run_metrics_line(run, "{\"probe\":0.5}", 13, &e));
-    CHECK(nnclr_run_metrics_line(run, "{\"step\":3}", 10, &e));
+    CHECK_OK(nnclr_run_metrics_open(run, -1, &e));
+    CHECK_OK(nnclr_run_metrics_line(run, "{\"step\":1}", 10, &e));
+    CHECK_OK(nnclr_run_metrics_line(run, "{\"step\":2,\"epoch\":9}\n", 21, &e));
+    CHECK_OK(nnclr_run_metrics_line(run, "{\"probe\":0.5}", 13, &e));
+    CHECK_OK(nnclr_run_metrics_line(run, "{\"step\":3}", 10, &e));
     check_text(path, "{\"step\":1}\n{\"step\":2,\"epoch\":9}\n{\"probe\":0.5}\n{\"step\":3}\n");
     CHECK(nnclr_run_metrics_has(run, 2, "epoch") && nnclr_run_metrics_has(run, 3, "step"));
     CHECK(!nnclr_run_metrics_has(run, 1, "epoch") && !nnclr_run_metrics_has(run, 3, "epoch") &&
@@ -316,24 +308,24 @@ static void metrics_are_cut_to_the_step(void) {
 
     FILE *file = fopen(path, "ab");
     CHECK(file && fputs("{\"step\":2", file) >= 0 && fclose(file) == 0);
-    CHECK(nnclr_run_metrics_open(run, 2, &e));
+    CHECK_OK(nnclr_run_metrics_open(run, 2, &e));
     check_text(path, "{\"step\":1}\n{\"step\":2,\"epoch\":9}\n{\"probe\":0.5}\n");
-    CHECK(nnclr_run_metrics_line(run, "{\"step\":3,\"again\":1}", 20, &e));
+    CHECK_OK(nnclr_run_metrics_line(run, "{\"step\":3,\"again\":1}", 20, &e));
     check_text(
         path,
         "{\"step\":1}\n{\"step\":2,\"epoch\":9}\n{\"probe\":0.5}\n{\"step\":3,\"again\":1}\n");
-    CHECK(nnclr_run_metrics_open(run, 0, &e));
+    CHECK_OK(nnclr_run_metrics_open(run, 0, &e));
     check_text(path, "{\"probe\":0.5}\n");
     /* What a power failure may leave: lines that are not lines. */
     static const char torn[] = "{\"step\":1}\n\0\0\0\0{\"step\":2}\n{\"st\n{\"step\":3}\n";
     scratch_write(path, torn, sizeof torn - 1);
-    CHECK(nnclr_run_metrics_open(run, 2, &e));
+    CHECK_OK(nnclr_run_metrics_open(run, 2, &e));
     check_text(path, "{\"step\":1}\n");
-    CHECK(nnclr_run_metrics_open(run, -1, &e));
+    CHECK_OK(nnclr_run_metrics_open(run, -1, &e));
     check_text(path, "");
     unlink(path);
     CHECK(!nnclr_run_metrics_has(run, 1, "step"));
-    CHECK(nnclr_run_metrics_open(run, 7, &e));
+    CHECK_OK(nnclr_run_metrics_open(run, 7, &e));
     check_text(path, "");
     nnclr_run_close(run);
 }

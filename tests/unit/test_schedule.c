@@ -2,6 +2,8 @@
 #include "tests/unit/check.h"
 #include "train/schedule.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 static nnclr_config config_of(double lr, int batch, int64_t steps, int64_t warmup) {
     nnclr_config config = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
     config.lr = lr;
@@ -13,8 +15,7 @@ static nnclr_config config_of(double lr, int batch, int64_t steps, int64_t warmu
 
 static nnclr_plan plan_of(const nnclr_config *config, int64_t records) {
     nnclr_plan plan;
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK_SAYS(nnclr_plan_make(config, records, &plan, &e), "%s", e.message);
+    CHECK_OK(nnclr_plan_make(config, records, &plan, &e));
     return plan;
 }
 
@@ -62,20 +63,18 @@ static void lengths(void) {
 }
 
 static void the_default_warmup_is_at_most_a_tenth(void) {
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_config config = nnclr_config_preset(NNCLR_PRESET_TINY);
-    CHECK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 30);
+    CHECK_OK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 30);
     config.epochs = 7;
-    CHECK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 10);
+    CHECK_OK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 10);
     config.epochs = 200;
-    CHECK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 30);
+    CHECK_OK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 30);
 }
 
 static void refused(const nnclr_config *config, int64_t records, const char *words) {
     nnclr_plan plan;
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK(!nnclr_plan_make(config, records, &plan, &e) && e.code == NNCLR_ERROR_USAGE);
-    CHECK_SAYS(strstr(e.message, words), "%s", e.message);
+    CHECK_FAILS(nnclr_plan_make(config, records, &plan, &e), words);
+    CHECK(e.code == NNCLR_ERROR_USAGE);
 }
 
 static void what_makes_no_run(void) {

@@ -5,6 +5,8 @@
 #include "tests/unit/check.h"
 #include "tests/unit/scratch.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { RECORDS = 48, RECORD = 1 << 20, LIMIT = 40 << 20 };
 
 static size_t available;
@@ -27,24 +29,22 @@ static const char *make(void) {
     static unsigned char bytes[RECORD];
     const char *path = scratch("large.tar.zst");
     nnclr_shard_options options = {.output = path, .program = "test 1", .level = 1};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
-    CHECK_SAYS(writer, "%s", e.message);
+    CHECK_OK(writer);
     for (int i = 0; i < RECORDS; i++) {
         nnclr_record record = {
             .name = "x.ppm", .label = -1, .width = 1, .height = 1, .size = sizeof bytes};
         memset(bytes, i, sizeof bytes);
-        CHECK_SAYS(nnclr_shard_writer_add(writer, -1, &record, bytes, &e), "%s", e.message);
+        CHECK_OK(nnclr_shard_writer_add(writer, -1, &record, bytes, &e));
     }
-    CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_writer_commit(writer, &e));
     return path;
 }
 
 static void read_all(nnclr_shard_set *set) {
     nnclr_buffer bytes = {0};
-    nnclr_error e;
     for (int i = 0; i < RECORDS; i++) {
-        CHECK_SAYS(nnclr_shard_set_read(set, (size_t)i, &bytes, &e), "%s", e.message);
+        CHECK_OK(nnclr_shard_set_read(set, (size_t)i, &bytes, &e));
         CHECK(bytes.size == RECORD && bytes.data[0] == i && bytes.data[RECORD - 1] == i);
     }
     nnclr_buffer_free(&bytes);
@@ -52,9 +52,8 @@ static void read_all(nnclr_shard_set *set) {
 
 /* Frames that the second of two passes has to read again. */
 static int read_again(const char *path, uint64_t cache, size_t first, size_t second) {
-    nnclr_error e;
     nnclr_shard_set *set = nnclr_shard_set_open(&path, 1, cache, &e);
-    CHECK_SAYS(set, "%s", e.message);
+    CHECK_OK(set);
     available = first;
     read_all(set);
     uint64_t frames = nnclr_shard_set_frames_read(set);

@@ -7,6 +7,8 @@
 #include "tests/unit/check.h"
 #include "tests/unit/scratch.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 /* Bytes per record, of which its name here is 26; microseconds per record, of which a fifth of one
  * is usual: the rest is for sanitisers and slow machines. */
 enum { MOST_BYTES = 80, SLOWNESS = 5 };
@@ -27,9 +29,8 @@ static void write_many(const char *path, int64_t count) {
     static const char *const classes[] = {"a", "b", "c"};
     nnclr_shard_options options = {
         .output = path, .classes = classes, .class_count = 3, .program = "test 1", .level = 1};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
-    CHECK_SAYS(writer, "%s", e.message);
+    CHECK_OK(writer);
     for (int64_t i = 0; i < count; i++) {
         char name[40], bytes[16];
         snprintf(name, sizeof name, "class/picture-%07lld.ppm", (long long)i);
@@ -41,9 +42,9 @@ static void write_many(const char *path, int64_t count) {
                                .height = 1,
                                .codec = NNCLR_CODEC_PPM,
                                .size = 14};
-        CHECK_SAYS(nnclr_shard_writer_add(writer, -1, &record, bytes, &e), "%s", e.message);
+        CHECK_OK(nnclr_shard_writer_add(writer, -1, &record, bytes, &e));
     }
-    CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_writer_commit(writer, &e));
 }
 
 static void opens_many_records(void) {
@@ -53,10 +54,9 @@ static void opens_many_records(void) {
     malloc_trim(0);
     struct mallinfo2 before = mallinfo2();
     double start = processor_seconds();
-    nnclr_error e;
     nnclr_shard_set *set = nnclr_shard_set_open(&path, 1, 0, &e);
     double seconds = processor_seconds() - start;
-    CHECK_SAYS(set, "%s", e.message);
+    CHECK_OK(set);
     struct mallinfo2 after = mallinfo2();
     double bytes = (double)(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd);
     if (getenv("CHECK_VERBOSE"))
@@ -69,7 +69,7 @@ static void opens_many_records(void) {
     nnclr_shard_set_record(set, (size_t)count - 1, &last);
     CHECK(last.label == (count - 1) % 3 && last.size == 14 && last.width == 1);
     nnclr_buffer bytes_of = {0};
-    CHECK_SAYS(nnclr_shard_set_read(set, (size_t)count - 1, &bytes_of, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_set_read(set, (size_t)count - 1, &bytes_of, &e));
     CHECK(memcmp(bytes_of.data + 11, &(int64_t){count - 1}, 3) == 0);
     nnclr_buffer_free(&bytes_of);
     nnclr_shard_set_close(set);

@@ -6,6 +6,8 @@
 #include "image/image.h"
 #include "image/picture_source.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
 enum { CIFAR10 = 3073, CIFAR100 = 3074, SIDE = 32, STL_SIDE = 96, STL = 3 * 96 * 96 };
@@ -61,24 +63,23 @@ static void make_cifar10(void) {
 
 /* ---- what comes out ---- */
 
-static nnclr_source *try_source(const char *input, const char *root, nnclr_error *e) {
+static nnclr_source *try_source(const char *input, const char *root) {
     const char *path = scratch(input);
+    e = (nnclr_error)NNCLR_NO_ERROR;
     const nnclr_source_options options = {
         .inputs = &path, .input_count = 1, .root = root, .file_limit = 1000000};
-    return nnclr_source_open(&options, e);
+    return nnclr_source_open(&options, &e);
 }
 
 static nnclr_source *open_source(const char *input, const char *root) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    nnclr_source *source = try_source(input, root, &e);
-    CHECK_SAYS(source, "%s", e.message);
+    nnclr_source *source = try_source(input, root);
+    CHECK_OK(source);
     return source;
 }
 
 /* The message of the refusal, without the scratch folder. */
 static const char *refusal(const char *input, const char *root) {
-    static nnclr_error e;
-    nnclr_source *source = try_source(input, root, &e);
+    nnclr_source *source = try_source(input, root);
     CHECK_SAYS(!source, "%s: opened", input);
     size_t size = strlen(scratch_folder);
     return strncmp(e.message, scratch_folder, size) == 0 ? e.message + size + 1 : e.message;
@@ -100,11 +101,10 @@ static void check_classes(const nnclr_source *source, const char *const *names, 
 static void check_pixels(nnclr_source *source, size_t i, size_t picture, int side, size_t planes) {
     nnclr_buffer bytes = {0};
     nnclr_image image = {0};
-    nnclr_error e;
     nnclr_decode_limits limits = nnclr_decode_limits_default();
-    CHECK_SAYS(nnclr_source_read(source, i, &bytes, &e), "%s", e.message);
+    CHECK_OK(nnclr_source_read(source, i, &bytes, &e));
     CHECK(memcmp(bytes.data, "\x89PNG", 4) == 0);
-    CHECK_SAYS(nnclr_decode(bytes.data, bytes.size, &limits, &image, &e), "%s", e.message);
+    CHECK_OK(nnclr_decode(bytes.data, bytes.size, &limits, &image, &e));
     CHECK(image.width == side && image.height == side);
     const uint8_t *at = image.pixels;
     for (int y = 0; y < side; y++)
@@ -436,10 +436,8 @@ static void says_that_a_file_was_cut_meanwhile(void) {
     nnclr_source *source = open_source("c10", "test");
     CHECK(truncate(scratch("c10/test_batch.bin"), 2 * CIFAR10) == 0);
     nnclr_buffer bytes = {0};
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK(nnclr_source_read(source, 1, &bytes, &e));
-    CHECK(!nnclr_source_read(source, 2, &bytes, &e));
-    CHECK_SAYS(strstr(e.message, "test_batch.bin: ends at byte 6147"), "%s", e.message);
+    CHECK_OK(nnclr_source_read(source, 1, &bytes, &e));
+    CHECK_FAILS(nnclr_source_read(source, 2, &bytes, &e), "test_batch.bin: ends at byte 6147");
     nnclr_buffer_free(&bytes);
     nnclr_source_close(source);
 }

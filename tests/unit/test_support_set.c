@@ -4,18 +4,19 @@
 #include "tests/unit/engine_fixture.h"
 #include "tests/unit/support_rows.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { D = 5, MOST = 64 };
 
 typedef struct ring {
     fixture f;
     nnclr_support_set s;
-    nnclr_error e;
 } ring;
 
 static void open_ring(ring *r, int m, int d) {
-    r->e = (nnclr_error)NNCLR_NO_ERROR;
+    e = (nnclr_error)NNCLR_NO_ERROR;
     fixture_open(&r->f, NNCLR_PRECISION_F64, 1);
-    CHECK_SAYS(nnclr_support_set_create(&r->s, &r->f.g, m, d, 3, &r->e), "%s", r->e.message);
+    CHECK_OK(nnclr_support_set_create(&r->s, &r->f.g, m, d, 3, &e));
 }
 
 static void close_ring(ring *r) {
@@ -44,8 +45,7 @@ static void enqueue_items(ring *r, int64_t first, int n, int64_t step) {
         label[i] = (first + i) % 3;
     }
     void *place = fixture_reals(&r->f, rows, (size_t)n * D);
-    CHECK_SAYS(nnclr_support_set_enqueue(&r->s, place, n, record, label, step, &r->e), "%s",
-               r->e.message);
+    CHECK_OK(nnclr_support_set_enqueue(&r->s, place, n, record, label, step, &e));
 }
 
 static void nearest(ring *r, const double *query, const int64_t *exclude, int k, int32_t *picks,
@@ -133,8 +133,8 @@ static void more_than_m_is_refused(void) {
     ring r;
     open_ring(&r, 4, D);
     int64_t meta[5] = {0};
-    CHECK(!nnclr_support_set_enqueue(&r.s, NULL, 5, meta, meta, 1, &r.e));
-    CHECK_TEXT(r.e.message, "5 embeddings do not fit into a support set of 4 rows");
+    CHECK_FAILS_WITH(nnclr_support_set_enqueue(&r.s, NULL, 5, meta, meta, 1, &e),
+                     "5 embeddings do not fit into a support set of 4 rows");
     close_ring(&r);
 }
 
@@ -200,8 +200,8 @@ static void restoring_brings_the_same_state_back(void) {
     enqueue_items(&r, 0, 7, 4);
     double rows[10 * D], other[10 * D];
     support_rows(&r.s, rows);
-    CHECK(nnclr_support_set_restore(&copy.s, NNCLR_F64, rows, r.s.record, r.s.label, r.s.step,
-                                    r.s.cursor, &copy.e));
+    CHECK_OK(nnclr_support_set_restore(&copy.s, NNCLR_F64, rows, r.s.record, r.s.label, r.s.step,
+                                       r.s.cursor, &e));
     enqueue_items(&r, 50, 6, 5);
     enqueue_items(&copy, 50, 6, 5);
     support_rows(&r.s, rows);
@@ -221,7 +221,7 @@ static void picks_are_measured(void) {
     const int64_t record[5] = {0, 9, 9, 9, 9}, label[5] = {0, 1, 1, 0, 0};
     nnclr_buffer scratch = {0};
     nnclr_pick_metrics m;
-    CHECK(nnclr_measure_picks(&r.s, 5, pick, cosine, record, label, 7, &m, &scratch, &r.e));
+    CHECK_OK(nnclr_measure_picks(&r.s, 5, pick, cosine, record, label, 7, &m, &scratch, &e));
     CHECK_NEAR(m.sim, (.5 + .7 + .9 + .1) / 4, 1e-15);
     CHECK_NEAR(m.initial, .25, 0);
     CHECK_NEAR(m.self, .25, 0);
@@ -229,12 +229,12 @@ static void picks_are_measured(void) {
     CHECK_NEAR(m.distinct, .75, 0);
     CHECK_NEAR(m.acc, .5, 0);
     const int64_t unlabelled[5] = {-1, -1, -1, -1, -1};
-    CHECK(nnclr_measure_picks(&r.s, 5, pick, cosine, record, unlabelled, 7, &m, &scratch, &r.e));
+    CHECK_OK(nnclr_measure_picks(&r.s, 5, pick, cosine, record, unlabelled, 7, &m, &scratch, &e));
     CHECK(isnan(m.acc));
 
     double present, chance;
     const int64_t ask[4] = {3, 4, 0, 77}, labels[4] = {0, 1, 2, -1};
-    CHECK(nnclr_measure_presence(&r.s, 4, ask, labels, &present, &chance, &scratch, &r.e));
+    CHECK_OK(nnclr_measure_presence(&r.s, 4, ask, labels, &present, &chance, &scratch, &e));
     CHECK_NEAR(present, .5, 0);
     CHECK_NEAR(chance, (2.0 / 6 + 1.0 / 6 + 1.0 / 6) / 3, 1e-15);
     nnclr_buffer_free(&scratch);
@@ -246,15 +246,14 @@ static double spread; /* that rank_of found beside it */
 static double rank_of(ring *r, int most) {
     nnclr_buffer scratch = {0};
     double rank;
-    CHECK_SAYS(nnclr_measure_rank(&r->s, most, &rank, &spread, &scratch, &r->e), "%s",
-               r->e.message);
+    CHECK_OK(nnclr_measure_rank(&r->s, most, &rank, &spread, &scratch, &e));
     nnclr_buffer_free(&scratch);
     return rank;
 }
 
 static void put_all(ring *r, const double *rows) {
     int64_t meta[MOST] = {0};
-    CHECK(nnclr_support_set_restore(&r->s, NNCLR_F64, rows, meta, meta, meta, 0, &r->e));
+    CHECK_OK(nnclr_support_set_restore(&r->s, NNCLR_F64, rows, meta, meta, meta, 0, &e));
 }
 
 static void rank_counts_directions(void) {

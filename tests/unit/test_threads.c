@@ -9,7 +9,7 @@
 #include "base/large_memory.h"
 #include "tests/unit/check.h"
 
-static nnclr_error e;
+static nnclr_error e; /* of the call that is checked */
 
 typedef struct tally {
     int seen[1000];
@@ -30,7 +30,7 @@ static void count_task(void *context, int task, int worker) {
 static void every_task_runs_once(void) {
     for (int threads = 1; threads <= 5; threads++) {
         nnclr_pool *pool = nnclr_pool_create(threads, &e);
-        CHECK_SAYS(pool, "%s", e.message);
+        CHECK_OK(pool);
         CHECK(nnclr_pool_threads(pool) == threads);
         static tally t;
         memset(&t, 0, sizeof t);
@@ -149,7 +149,7 @@ static void items_come_in_order_and_errors_in_their_place(void) {
     for (int threads = 1; threads <= 3; threads++) {
         line l = {{0}, 0, 0};
         nnclr_pipeline *p = nnclr_pipeline_start(threads, DEPTH, 10, ITEMS, square, &l, &e);
-        CHECK_SAYS(p, "%s", e.message);
+        CHECK_OK(p);
         int slot;
         for (uint64_t item = 10; item < 10 + ITEMS; item++) {
             nnclr_next next = nnclr_pipeline_next(p, &slot, &e);
@@ -161,7 +161,7 @@ static void items_come_in_order_and_errors_in_their_place(void) {
             }
             nnclr_pipeline_release(p);
         }
-        CHECK(nnclr_pipeline_next(p, &slot, &e) == NNCLR_NEXT_END);
+        CHECK_OK(nnclr_pipeline_next(p, &slot, &e) == NNCLR_NEXT_END);
         nnclr_pipeline_stop(p);
     }
 }
@@ -171,7 +171,7 @@ static void producers_stay_within_the_depth(void) {
     nnclr_pipeline *p = nnclr_pipeline_start(2, DEPTH, 0, 100, square, &l, &e);
     CHECK(p);
     int slot;
-    CHECK(nnclr_pipeline_next(p, &slot, &e) == NNCLR_NEXT_ITEM);
+    CHECK_OK(nnclr_pipeline_next(p, &slot, &e) == NNCLR_NEXT_ITEM);
     usleep(20000);
     CHECK(l.made <= DEPTH); /* the taken slot is not refilled before its release */
     CHECK(l.slots[slot] == 0);
@@ -185,7 +185,7 @@ static void a_pipeline_is_not_pinned_by_a_pool(void) {
     CHECK(pool && p);
     int slot;
     for (int i = 0; i < 8; i++) {
-        CHECK(nnclr_pipeline_next(p, &slot, &e) == NNCLR_NEXT_ITEM);
+        CHECK_OK(nnclr_pipeline_next(p, &slot, &e) == NNCLR_NEXT_ITEM);
         nnclr_pipeline_release(p);
     }
     nnclr_pipeline_stop(p);

@@ -7,13 +7,14 @@
 #include "tests/unit/jpeg_variants.h"
 #include "tests/unit/scratch.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { WIDTH = 900, HEIGHT = 700, SIZE = 48, VIEW = 3 * SIZE * SIZE, EPOCHS = 4, SEED = 5 };
 
 /* Like photographs: detail of all scales down to the pixel, edges, softer colours. */
 static nnclr_image make_picture(int width, int height) {
     nnclr_image image;
-    nnclr_error e;
-    CHECK_SAYS(nnclr_image_create(&image, width, height, &e), "%s", e.message);
+    CHECK_OK(nnclr_image_create(&image, width, height, &e));
     uint8_t *pixel = image.pixels;
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++, pixel += 3) {
@@ -44,9 +45,8 @@ static const nnclr_augment augment = {.size = SIZE,
 static nnclr_shard_set *make_set(void) {
     const char *path = scratch("pictures.tar.zst");
     nnclr_shard_options options = {.output = path, .program = "test 1", .level = 3};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
-    CHECK_SAYS(writer, "%s", e.message);
+    CHECK_OK(writer);
     nnclr_image image = make_picture(WIDTH, HEIGHT), small = make_picture(100, 90);
     for (int i = 0; i < JPEG_VARIANTS + 2; i++) {
         nnclr_buffer bytes = {0};
@@ -54,20 +54,20 @@ static nnclr_shard_set *make_set(void) {
         if (i < JPEG_VARIANTS) {
             bytes = jpeg_variant_encode(&image, &jpeg_variants[i], 90);
         } else if (i == JPEG_VARIANTS) {
-            CHECK(nnclr_encode_png(&image, &bytes, &e));
+            CHECK_OK(nnclr_encode_png(&image, &bytes, &e));
             record.codec = NNCLR_CODEC_PNG;
         } else {
-            CHECK(nnclr_encode_jpeg(&small, 90, &bytes, &e));
+            CHECK_OK(nnclr_encode_jpeg(&small, 90, &bytes, &e));
         }
         record.size = bytes.size;
-        CHECK_SAYS(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e), "%s", e.message);
+        CHECK_OK(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e));
         nnclr_buffer_free(&bytes);
     }
-    CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_writer_commit(writer, &e));
     nnclr_image_free(&image);
     nnclr_image_free(&small);
     nnclr_shard_set *set = nnclr_shard_set_open(&path, 1, 1 << 24, &e);
-    CHECK_SAYS(set, "%s", e.message);
+    CHECK_OK(set);
     return set;
 }
 
@@ -75,22 +75,19 @@ static float view1[VIEW], view2[VIEW], must[VIEW];
 
 static void make(nnclr_view_maker *maker, nnclr_shard_set *set, nnclr_view_key key, float *first,
                  float *second) {
-    nnclr_error e;
     float *const out[] = {first, second};
-    CHECK_SAYS(nnclr_view_maker_views(maker, set, &augment, key, out, &e), "%s", e.message);
+    CHECK_OK(nnclr_view_maker_views(maker, set, &augment, key, out, &e));
 }
 
 /* The view of the whole picture; returns how much smaller it might have been decoded. */
 static int make_of_whole(nnclr_view_maker *maker, nnclr_shard_set *set, nnclr_view_key key,
                          int view) {
     nnclr_image image;
-    nnclr_error e;
-    CHECK_SAYS(nnclr_view_maker_decode(maker, set, (size_t)key.record, &image, &e), "%s",
-               e.message);
+    CHECK_OK(nnclr_view_maker_decode(maker, set, (size_t)key.record, &image, &e));
     nnclr_view_parameters drawn = nnclr_augment_draw(&augment, image.width, image.height, key.seed,
                                                      key.epoch, key.record, view);
     nnclr_patch whole = nnclr_whole_patch(&image);
-    CHECK(nnclr_augment_apply(&augment, &drawn, &whole, must, &maker->scratch, &e));
+    CHECK_OK(nnclr_augment_apply(&augment, &drawn, &whole, must, &maker->scratch, &e));
     nnclr_image_free(&image);
     return nnclr_view_shrink(&augment, drawn.crop, 8);
 }

@@ -12,6 +12,8 @@
 #include "tests/unit/formula_picture.h"
 #include "tests/unit/scratch.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { RECORDS = 70, SIZE = 8, ROW = 3 * SIZE * SIZE, SEED = 5, EPOCH = 2 };
 
 static nnclr_augment augment; /* set by main */
@@ -21,9 +23,8 @@ static nnclr_shard_set *make_set(void) {
     const char *path = scratch("pictures.tar.zst");
     nnclr_shard_options options = {
         .output = path, .classes = classes, .class_count = 3, .program = "test 1", .level = 3};
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
-    CHECK_SAYS(writer, "%s", e.message);
+    CHECK_OK(writer);
     for (int i = 0; i < RECORDS; i++) {
         nnclr_record record = {.name = "picture",
                                .label = i % 4 - 1,
@@ -33,15 +34,15 @@ static nnclr_shard_set *make_set(void) {
         nnclr_buffer bytes = {0};
         nnclr_image image = formula_picture(record.width, record.height);
         image.pixels[0] = (uint8_t)i;
-        CHECK(nnclr_encode_png(&image, &bytes, &e));
+        CHECK_OK(nnclr_encode_png(&image, &bytes, &e));
         record.size = bytes.size;
-        CHECK_SAYS(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e), "%s", e.message);
+        CHECK_OK(nnclr_shard_writer_add(writer, -1, &record, bytes.data, &e));
         nnclr_image_free(&image);
         nnclr_buffer_free(&bytes);
     }
-    CHECK_SAYS(nnclr_shard_writer_commit(writer, &e), "%s", e.message);
+    CHECK_OK(nnclr_shard_writer_commit(writer, &e));
     nnclr_shard_set *set = nnclr_shard_set_open(&path, 1, 1 << 20, &e);
-    CHECK_SAYS(set, "%s", e.message);
+    CHECK_OK(set);
     return set;
 }
 
@@ -49,7 +50,6 @@ static nnclr_shard_set *make_set(void) {
 static nnclr_views *write_epoch(nnclr_shard_set *set, const char *name, bool bytes, int threads) {
     uint32_t order[RECORDS];
     nnclr_permutation(SEED, NNCLR_DRAW_ORDER, EPOCH, RECORDS, order);
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_json *config = nnclr_json_object(&e);
     const nnclr_views_request request = {.augment = augment,
                                          .seed = SEED,
@@ -60,10 +60,10 @@ static nnclr_views *write_epoch(nnclr_shard_set *set, const char *name, bool byt
                                          .threads = threads,
                                          .config = config,
                                          .program = "test 1"};
-    CHECK_SAYS(nnclr_views_write(scratch(name), set, &request, &e), "%s", e.message);
+    CHECK_OK(nnclr_views_write(scratch(name), set, &request, &e));
     nnclr_json_free(config);
     nnclr_views *views = nnclr_views_open(scratch(name), &e);
-    CHECK_SAYS(views, "%s", e.message);
+    CHECK_OK(views);
     return views;
 }
 
@@ -81,21 +81,20 @@ static nnclr_loader_options options_for(int batch, int64_t first_step, int64_t s
  */
 static void check_same_batches(nnclr_shard_set *set, nnclr_views *views, int batch, int threads) {
     const int64_t steps = RECORDS / batch;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_loader_options options = options_for(batch, EPOCH * steps, steps, 1);
     nnclr_loader *made = nnclr_loader_open(set, &options, &e);
     options = options_for(batch, 0, steps, threads);
     nnclr_loader *given = nnclr_loader_open_views(views, &options, &e);
-    CHECK_SAYS(made && given, "%s", e.message);
+    CHECK_OK(made && given);
     for (int64_t step = 0; step < steps; step++) {
         const nnclr_batch *a = nnclr_loader_next(made, &e), *b = nnclr_loader_next(given, &e);
-        CHECK_SAYS(a && b, "%s", e.message);
+        CHECK_OK(a && b);
         CHECK(b->step == step && b->epoch == 0);
         CHECK(memcmp(a->views, b->views, 2 * (size_t)batch * ROW * sizeof(float)) == 0);
         CHECK(memcmp(a->record, b->record, (size_t)batch * sizeof *a->record) == 0);
         CHECK(memcmp(a->label, b->label, (size_t)batch * sizeof *a->label) == 0);
     }
-    CHECK(!nnclr_loader_next(given, &e) && e.code == NNCLR_OK);
+    CHECK_FAILS_AS(nnclr_loader_next(given, &e), NNCLR_OK); /* the end is not a failure */
     nnclr_loader_close(given);
     nnclr_loader_close(made);
 }
@@ -122,15 +121,14 @@ static void every_epoch_has_the_order_of_the_file(void) {
     nnclr_views *views = write_epoch(set, "epoch.safetensors", false, 1);
     static float row[BATCH * ROW];
     for (int first = 0; first < STEPS; first++) {
-        nnclr_error e = NNCLR_NO_ERROR;
         nnclr_loader_options options = options_for(BATCH, first, STEPS - first, 1 + first % 3);
         nnclr_loader *loader = nnclr_loader_open_views(views, &options, &e);
-        CHECK_SAYS(loader, "%s", e.message);
+        CHECK_OK(loader);
         /* The file is read here while nobody else reads it. */
         float *copies = malloc((size_t)(STEPS - first) * 2 * sizeof row);
         for (int step = first; step < STEPS; step++) {
             const nnclr_batch *batch = nnclr_loader_next(loader, &e);
-            CHECK_SAYS(batch, "%s", e.message);
+            CHECK_OK(batch);
             CHECK(batch->epoch == (uint32_t)(step / PER_EPOCH));
             memcpy(copies + (size_t)(step - first) * 2 * BATCH * ROW, batch->views, 2 * sizeof row);
         }
@@ -138,7 +136,7 @@ static void every_epoch_has_the_order_of_the_file(void) {
         for (int step = first; step < STEPS; step++)
             for (int view = 0; view < 2; view++) {
                 size_t at = (size_t)(step % PER_EPOCH) * BATCH;
-                CHECK(nnclr_views_read(views, view, at, BATCH, row, &e));
+                CHECK_OK(nnclr_views_read(views, view, at, BATCH, row, &e));
                 nnclr_normalize(row, BATCH * SIZE * SIZE, augment.mean, augment.std);
                 CHECK(memcmp(copies + (size_t)(2 * (step - first) + view) * BATCH * ROW, row,
                              sizeof row) == 0);
@@ -154,10 +152,9 @@ static void bytes_are_the_nearest_of_256(void) {
     nnclr_views *floats = write_epoch(set, "floats.safetensors.zst", false, 2);
     nnclr_views *bytes = write_epoch(set, "bytes.safetensors.zst", true, 2);
     static float a[RECORDS * ROW], b[RECORDS * ROW];
-    nnclr_error e = NNCLR_NO_ERROR;
     for (int view = 0; view < 2; view++) {
-        CHECK(nnclr_views_read(floats, view, 0, RECORDS, a, &e));
-        CHECK(nnclr_views_read(bytes, view, 0, RECORDS, b, &e));
+        CHECK_OK(nnclr_views_read(floats, view, 0, RECORDS, a, &e));
+        CHECK_OK(nnclr_views_read(bytes, view, 0, RECORDS, b, &e));
         double worst = 0, differences = 0;
         for (int i = 0; i < RECORDS * ROW; i++) {
             worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
@@ -194,7 +191,6 @@ static const foreign sound = {.type = {NNCLR_F32, NNCLR_F32},
                               .name = "view2"};
 
 static void write_foreign(const foreign *f, const char *path) {
-    nnclr_error e = NNCLR_NO_ERROR;
     const nnclr_tensor_info infos[] = {
         {.name = "record", .dtype = NNCLR_I64, .rank = 1, .dims = {f->records}},
         {.name = "label", .dtype = NNCLR_I64, .rank = 1, .dims = {f->records}},
@@ -209,44 +205,42 @@ static void write_foreign(const foreign *f, const char *path) {
     };
     nnclr_json *metadata = nnclr_json_object(&e);
     if (f->classes)
-        CHECK(nnclr_json_put_string(metadata, "nnclr.classes", f->classes, &e));
+        CHECK_OK(nnclr_json_put_string(metadata, "nnclr.classes", f->classes, &e));
     nnclr_tensor_writer *writer =
         nnclr_tensor_writer_open(path, f->kind, "other 1", metadata, infos, 4, &e);
-    CHECK_SAYS(writer, "%s", e.message);
+    CHECK_OK(writer);
     for (int i = 0; i < 2; i++)
         for (int64_t row = 0; row < f->records; row++)
-            CHECK(nnclr_tensor_writer_put(writer, i ? &f->label : &f->record, 8, &e));
+            CHECK_OK(nnclr_tensor_writer_put(writer, i ? &f->label : &f->record, 8, &e));
     for (int i = 0; i < 2; i++) {
         size_t size = nnclr_tensor_bytes(&infos[2 + i]);
         float *values = calloc(1, size + sizeof *values);
         if (f->type[i] == NNCLR_F32 && size >= sizeof *values)
             values[size / sizeof *values - 1] = f->value;
-        CHECK(nnclr_tensor_writer_put(writer, values, size, &e));
+        CHECK_OK(nnclr_tensor_writer_put(writer, values, size, &e));
         free(values);
     }
-    CHECK_SAYS(nnclr_tensor_writer_commit(writer, &e), "%s", e.message);
+    CHECK_OK(nnclr_tensor_writer_commit(writer, &e));
     nnclr_json_free(metadata);
 }
 
 static void check_refused(const foreign *f, const char *words) {
-    nnclr_error e = NNCLR_NO_ERROR;
     write_foreign(f, scratch("foreign.safetensors"));
-    CHECK_SAYS(!nnclr_views_open(scratch("foreign.safetensors"), &e), "taken: %s", words);
-    CHECK_SAYS(e.code == NNCLR_ERROR_INPUT && strstr(e.message, words), "%s", e.message);
+    CHECK_FAILS(nnclr_views_open(scratch("foreign.safetensors"), &e), words);
+    CHECK(e.code == NNCLR_ERROR_INPUT);
 }
 
 static void a_sound_file_is_read(void) {
     foreign f = sound;
-    nnclr_error e = NNCLR_NO_ERROR;
     f.classes = NULL;
     f.label = 1234;
     write_foreign(&f, scratch("sound.safetensors.zst"));
     nnclr_views *views = nnclr_views_open(scratch("sound.safetensors.zst"), &e);
-    CHECK_SAYS(views, "%s", e.message);
+    CHECK_OK(views);
     CHECK(nnclr_views_class_count(views) == 0);
     CHECK(nnclr_views_record(views)[2] == 1000000000000 && nnclr_views_label(views)[0] == 1234);
     float row[ROW];
-    CHECK(nnclr_views_read(views, 1, 2, 1, row, &e) && row[ROW - 1] == 1 && row[0] == 0);
+    CHECK_OK(nnclr_views_read(views, 1, 2, 1, row, &e) && row[ROW - 1] == 1 && row[0] == 0);
     nnclr_views_close(views);
 }
 
@@ -272,19 +266,16 @@ static void numbers_outside_of_their_range_are_refused(void) {
     static const float values[] = {-0.01f, 1.01f, 255, (float)NAN, (float)INFINITY};
     for (int i = 0; i < 5; i++) {
         foreign f = sound;
-        nnclr_error e = NNCLR_NO_ERROR;
         f.value = values[i];
         write_foreign(&f, scratch("range.safetensors.zst"));
         nnclr_views *views = nnclr_views_open(scratch("range.safetensors.zst"), &e);
-        CHECK_SAYS(views, "%s", e.message);
+        CHECK_OK(views);
         nnclr_loader_options options = options_for(3, 0, 1, 1);
         nnclr_loader *loader = nnclr_loader_open_views(views, &options, &e);
-        CHECK_SAYS(loader, "%s", e.message);
+        CHECK_OK(loader);
         for (int again = 0; again < 2; again++) {
-            CHECK(!nnclr_loader_next(loader, &e));
-            CHECK_SAYS(e.code == NNCLR_ERROR_INPUT &&
-                           strstr(e.message, "of row 2 holds the number"),
-                       "%s", e.message);
+            CHECK_FAILS(nnclr_loader_next(loader, &e), "of row 2 holds the number");
+            CHECK(e.code == NNCLR_ERROR_INPUT);
         }
         nnclr_loader_close(loader);
         nnclr_views_close(views);
@@ -293,15 +284,14 @@ static void numbers_outside_of_their_range_are_refused(void) {
 
 static void size_and_batch_must_fit(void) {
     write_foreign(&sound, scratch("sound.safetensors.zst"));
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_views *views = nnclr_views_open(scratch("sound.safetensors.zst"), &e);
-    CHECK_SAYS(views, "%s", e.message);
+    CHECK_OK(views);
     nnclr_loader_options options = options_for(3, 0, 1, 1);
     options.augment.size = SIZE + 1;
-    CHECK(!nnclr_loader_open_views(views, &options, &e) && e.code == NNCLR_ERROR_USAGE);
+    CHECK_FAILS_AS(nnclr_loader_open_views(views, &options, &e), NNCLR_ERROR_USAGE);
     CHECK_SAYS(strstr(e.message, "8 pixels wide, not 9"), "%s", e.message);
     options = options_for(4, 0, 1, 1);
-    CHECK(!nnclr_loader_open_views(views, &options, &e) && e.code == NNCLR_ERROR_USAGE);
+    CHECK_FAILS_AS(nnclr_loader_open_views(views, &options, &e), NNCLR_ERROR_USAGE);
     nnclr_views_close(views);
 }
 
@@ -312,15 +302,14 @@ static void identity_is_that_of_the_tensors(void) {
     nnclr_buffer texts[3] = {{0}, {0}, {0}};
     for (int i = 0; i < 3; i++) {
         foreign f = sound;
-        nnclr_error e = NNCLR_NO_ERROR;
         f.value = i == 2 ? 0.5f : 1;
         write_foreign(&f, scratch(names[i]));
         nnclr_views *views = nnclr_views_open(scratch(names[i]), &e);
-        CHECK_SAYS(views, "%s", e.message);
+        CHECK_OK(views);
         for (int again = 0; again < 2; again++) {
             nnclr_json *identity = nnclr_views_identity(views, &e);
             texts[i].size = 0;
-            CHECK(identity && nnclr_json_print(identity, false, &texts[i], &e));
+            CHECK_OK(identity && nnclr_json_print(identity, false, &texts[i], &e));
             nnclr_json_free(identity);
         }
         nnclr_views_close(views);

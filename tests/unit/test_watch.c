@@ -8,6 +8,8 @@
 #include "tests/unit/engine_fixture.h"
 #include "train/watch.h"
 
+static nnclr_error e; /* of the call that is checked */
+
 enum { BATCH = 100, FILLED = 11 };
 
 static nnclr_watch_facts facts(void) {
@@ -250,13 +252,12 @@ enum { ROWS = 200, D = 16 };
  * dimensions, as a watch sees it. */
 static int warnings_of(double center, double noise, int directions) {
     fixture f;
-    nnclr_error e = NNCLR_NO_ERROR;
     nnclr_support_set s;
     nnclr_buffer scratch = {0};
     double rows[ROWS * D];
     int64_t meta[ROWS] = {0};
     fixture_open(&f, NNCLR_PRECISION_F64, 1);
-    CHECK(nnclr_support_set_create(&s, &f.g, ROWS, D, 0, &e));
+    CHECK_OK(nnclr_support_set_create(&s, &f.g, ROWS, D, 0, &e));
     for (int i = 0; i < ROWS; i++) {
         nnclr_rng rng = nnclr_rng_at(4, NNCLR_DRAW_SAMPLE, 0, (uint64_t)i, 0);
         double squares = 0;
@@ -269,9 +270,9 @@ static int warnings_of(double center, double noise, int directions) {
         for (int j = 0; j < D; j++)
             rows[i * D + j] /= sqrt(squares);
     }
-    CHECK(nnclr_support_set_restore(&s, NNCLR_F64, rows, meta, meta, meta, 0, &e));
+    CHECK_OK(nnclr_support_set_restore(&s, NNCLR_F64, rows, meta, meta, meta, 0, &e));
     nnclr_observation o = healthy();
-    CHECK(nnclr_measure_rank(&s, ROWS, &o.z_rank, &o.z_spread, &scratch, &e));
+    CHECK_OK(nnclr_measure_rank(&s, ROWS, &o.z_rank, &o.z_spread, &scratch, &e));
     nnclr_watch w = listening();
     for (int64_t step = 21; step <= 30; step++) {
         const nnclr_metrics_line line = line_of(step, o);
