@@ -240,7 +240,7 @@ static bool print_duplicates(inspector *x, nnclr_error *e) {
     const nnclr_copy_options options = copy_options(x);
     nnclr_duplicate_report report;
     char same[80], near[80];
-    if (!nnclr_report_duplicates(&x->engine, &x->bank, &options, &report, e))
+    if (!nnclr_report_duplicates(x->pool, &x->bank, &options, &report, e))
         return false;
     inspector_progress_end(x);
     say_groups(report.byte_groups, report.same_bytes, same, sizeof same);
@@ -269,7 +269,7 @@ static bool print_duplicates(inspector *x, nnclr_error *e) {
 static bool print_leaks(inspector *x, nnclr_error *e) {
     const nnclr_copy_options options = copy_options(x);
     nnclr_duplicate_report report;
-    if (!nnclr_report_leaks(&x->engine, &x->bank, &x->asking, &options, &report, e))
+    if (!nnclr_report_leaks(x->pool, &x->bank, &x->asking, &options, &report, e))
         return false;
     inspector_progress_end(x);
     nnclr_cli_note(x->cli,
@@ -310,7 +310,7 @@ bool print_report(inspector *x, nnclr_error *e) {
     nnclr_row_graph graph;
     if (wanted->print)
         return wanted->print(x, e);
-    if (!nnclr_row_graph_make(&x->engine, &x->bank, &x->bank, (int)x->settings->k, &x->progress,
+    if (!nnclr_row_graph_make(x->pool, &x->bank, &x->bank, (int)x->settings->k, &x->progress,
                               &graph, e))
         return false;
     inspector_progress_end(x);

@@ -82,13 +82,11 @@ bool inspector_open(inspector *x, nnclr_cli *cli, const settings *s, nnclr_error
     x->progress = (nnclr_progress){.tell = tell, .context = x};
     return open_sets(x, e) && open_pictures(x, e) && learn_bytes(x, e) &&
            (x->pool = nnclr_pool_create(cli->threads, e)) != NULL &&
-           nnclr_engine_open(&x->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, x->pool, e) &&
            nnclr_engine_open(&x->oracle, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F64, x->pool, e);
 }
 
 void inspector_close(inspector *x) {
     nnclr_engine_close(&x->oracle);
-    nnclr_engine_close(&x->engine);
     nnclr_pool_free(x->pool);
     if (x->query_shards != x->shards)
         nnclr_shard_set_close(x->query_shards);
@@ -161,7 +159,7 @@ bool inspector_ask(inspector *x, nnclr_inspection *out, nnclr_error *e) {
         return false;
     bool ok = (!s->query_record || choose_records(set, s->query_record, chosen, e)) &&
               (!s->query_name || choose_names(set, x->query_shards, s->query_name, chosen, e)) &&
-              nnclr_inspect(&x->engine, &x->bank, set, chosen,
+              nnclr_inspect(x->pool, &x->bank, set, chosen,
                             named && !nnclr_cli_given(x->cli, "queries") ? set->rows.n : s->queries,
                             (int)s->k, (uint64_t)s->seed, &x->progress, out, e);
     nnclr_free(chosen);

@@ -1,4 +1,4 @@
-/* What nnclr-queue-inspect has open: the rows, the shards they come from, the engines. */
+/* What nnclr-queue-inspect has open: the rows, the shards they come from, the engine. */
 #ifndef NNCLR_CMD_INSPECTOR_H
 #define NNCLR_CMD_INSPECTOR_H
 
@@ -24,9 +24,9 @@ typedef struct inspector {
     nnclr_row_set bank, asking;             /* asking: --query's */
     nnclr_shard_set *shards, *query_shards; /* query_shards may be `shards` */
     nnclr_pool *pool;
-    nnclr_engine engine, oracle; /* of f32, and of f64 */
-    nnclr_progress progress;     /* on the terminal; a signal ends the work */
-    bool watched;                /* signals are caught */
+    nnclr_engine oracle;     /* of nnclr_measure_health: f64 */
+    nnclr_progress progress; /* on the terminal; a signal ends the work */
+    bool watched;            /* signals are caught */
 } inspector;
 
 /* What the queries are drawn from: --query's rows, or the rows searched. */

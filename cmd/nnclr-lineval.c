@@ -107,7 +107,7 @@ static bool run_knn(evaluation *v, method_result *result, nnclr_error *e) {
         .k = (int)s->k, .temperature = s->temperature, .progress = &v->progress};
     return nnclr_json_put_int(result->settings, "k", s->k, e) &&
            nnclr_json_put_real(result->settings, "temperature", s->temperature, e) &&
-           nnclr_knn_predict(&v->engine, &v->train.rows, v->train.label, &v->test.rows, v->label,
+           nnclr_knn_predict(v->pool, &v->train.rows, v->train.label, &v->test.rows, v->label,
                              (int64_t)v->train.class_count, &options, result->predictions, e);
 }
 

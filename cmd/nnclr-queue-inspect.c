@@ -85,7 +85,6 @@ static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error 
                                   .threshold = x->settings->threshold,
                                   .temperature = x->settings->temperature,
                                   .seed = (uint64_t)x->settings->seed,
-                                  .engine = &x->engine,
                                   .oracle = &x->oracle,
                                   .progress = &x->progress,
                                   .query_shards = x->query_shards,

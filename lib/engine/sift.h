@@ -25,7 +25,8 @@ typedef struct nnclr_sieve {
 
 /* `real`, F32 or F64, is the type of queries and rows, and that of the sums. */
 size_t nnclr_sift_bytes(const nnclr_pool *pool, nnclr_dtype real, int d);
-/* Complete when it returns. */
+/* Complete when it returns. An engine on the CPU has been opened: without vectors of ours its BLAS
+ * multiplies. */
 void nnclr_sift(nnclr_pool *pool, nnclr_dtype real, const nnclr_sieve *sieve);
 
 #endif

@@ -226,7 +226,7 @@ static void put_members(finding *f, const member *members, size_t count) {
     }
 }
 
-bool nnclr_report_duplicates(nnclr_engine *engine, const nnclr_row_set *set,
+bool nnclr_report_duplicates(nnclr_pool *pool, const nnclr_row_set *set,
                              const nnclr_copy_options *options, nnclr_duplicate_report *out,
                              nnclr_error *e) {
     const size_t n = (size_t)set->rows.n;
@@ -241,7 +241,7 @@ bool nnclr_report_duplicates(nnclr_engine *engine, const nnclr_row_set *set,
     bool ok = out->rows && members && best && f.candidate && f.near;
     for (size_t i = 0; ok && i < n; i++)
         f.candidate[i] = set->record[i] >= 0;
-    ok = ok && find_same(&f, e) && nnclr_near_groups(engine, set, f.candidate, &near, f.near, e);
+    ok = ok && find_same(&f, e) && nnclr_near_groups(pool, set, f.candidate, &near, f.near, e);
     if (ok)
         put_members(&f, members, list_members(&f, best, members));
     nnclr_free(f.near);
@@ -306,9 +306,9 @@ static bool leak_same(finding *f, const nnclr_row_set *bank, nnclr_error *e) {
     return ok;
 }
 
-bool nnclr_report_leaks(nnclr_engine *engine, const nnclr_row_set *bank,
-                        const nnclr_row_set *queries, const nnclr_copy_options *options,
-                        nnclr_duplicate_report *out, nnclr_error *e) {
+bool nnclr_report_leaks(nnclr_pool *pool, const nnclr_row_set *bank, const nnclr_row_set *queries,
+                        const nnclr_copy_options *options, nnclr_duplicate_report *out,
+                        nnclr_error *e) {
     const size_t n = (size_t)queries->rows.n;
     finding f = {.set = queries, .options = options, .out = out};
     *out = (nnclr_duplicate_report){.rows = nnclr_alloc(n, sizeof *out->rows, e)};
@@ -320,7 +320,7 @@ bool nnclr_report_leaks(nnclr_engine *engine, const nnclr_row_set *bank,
     for (size_t i = 0; ok && i < n; i++)
         f.candidate[i] = queries->record[i] >= 0;
     ok = ok && leak_same(&f, bank, e) &&
-         nnclr_near_leaks(engine, bank, queries, f.candidate, &near, f.near, e);
+         nnclr_near_leaks(pool, bank, queries, f.candidate, &near, f.near, e);
     for (size_t i = 0; ok && i < n; i++) {
         const nnclr_near *one = &f.near[i];
         const nnclr_sameness same = one->mirrored ? NNCLR_SAME_MIRRORED : NNCLR_SAME_NEAR;

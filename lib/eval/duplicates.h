@@ -40,16 +40,16 @@ typedef struct nnclr_copy_options {
  * with the largest cosine first. Only the first picture of those that are the same bytes is
  * compared with others. Within a group the lowest row comes first, and all others are near to it,
  * the nearest first; so keeping the first picture of each group leaves no near copies. Rows that
- * show no picture do not count. Called from the thread that drives `engine`. */
-bool nnclr_report_duplicates(nnclr_engine *engine, const nnclr_row_set *set,
+ * show no picture do not count. Called from the thread that drives the pool's work. */
+bool nnclr_report_duplicates(nnclr_pool *pool, const nnclr_row_set *set,
                              const nnclr_copy_options *options, nnclr_duplicate_report *out,
                              nnclr_error *e);
 
 /* Rows of `queries` whose picture the bank has: first those of the same bytes, then by cosine, the
  * largest first. `group` is 0. */
-bool nnclr_report_leaks(nnclr_engine *engine, const nnclr_row_set *bank,
-                        const nnclr_row_set *queries, const nnclr_copy_options *options,
-                        nnclr_duplicate_report *out, nnclr_error *e);
+bool nnclr_report_leaks(nnclr_pool *pool, const nnclr_row_set *bank, const nnclr_row_set *queries,
+                        const nnclr_copy_options *options, nnclr_duplicate_report *out,
+                        nnclr_error *e);
 
 void nnclr_duplicate_report_free(nnclr_duplicate_report *report); /* a zeroed one is fine */
 

@@ -2,9 +2,45 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/sorted.h"
+
+/* ---- the graph ---- */
+
+static void keep_chunk(void *context, int64_t first, int64_t count,
+                       const nnclr_neighbour *neighbours) {
+    const nnclr_row_graph *g = context;
+    memcpy(g->neighbours + first * g->k, neighbours,
+           (size_t)count * (size_t)g->k * sizeof *neighbours);
+}
+
+bool nnclr_row_graph_make(nnclr_pool *pool, const nnclr_row_set *bank, const nnclr_row_set *set,
+                          int k, const nnclr_progress *progress, nnclr_row_graph *out,
+                          nnclr_error *e) {
+    *out = (nnclr_row_graph){.bank = bank, .set = set, .k = k};
+    bool *candidate = nnclr_alloc((size_t)bank->rows.n, sizeof *candidate, e);
+    out->neighbours = nnclr_alloc((size_t)set->rows.n, (size_t)k * sizeof *out->neighbours, e);
+    bool ok = candidate && out->neighbours;
+    for (int64_t i = 0; ok && i < bank->rows.n; i++)
+        candidate[i] = bank->record[i] >= 0;
+    const nnclr_nearest_options options = {.k = k,
+                                           .candidate = candidate,
+                                           .bank_record = bank->record,
+                                           .progress = progress,
+                                           .exclude = bank == set ? bank->record : NULL};
+    ok = ok && nnclr_nearest_each(pool, &bank->rows, &set->rows, &options, 0, keep_chunk, out, e);
+    nnclr_free(candidate);
+    if (!ok)
+        nnclr_row_graph_free(out);
+    return ok;
+}
+
+void nnclr_row_graph_free(nnclr_row_graph *graph) {
+    nnclr_free(graph->neighbours);
+    *graph = (nnclr_row_graph){0};
+}
 
 static bool shows_picture(const nnclr_row_set *set, int64_t row) {
     return set->record[row] >= 0;

@@ -30,11 +30,11 @@ typedef struct nnclr_knn_options {
 
 /* Predicts every row of `test`. train_label [train rows] and test_label [test rows] are in
  * [0, classes), or -1: a train row without a label is never a neighbour, and a bank without any
- * label is refused, as are rows that are not finite. Called from the thread that drives `engine`.
- */
-bool nnclr_knn_predict(nnclr_engine *engine, const nnclr_row_source *train,
-                       const int64_t *train_label, const nnclr_row_source *test,
-                       const int64_t *test_label, int64_t classes, const nnclr_knn_options *options,
-                       nnclr_prediction *predictions, nnclr_error *e);
+ * label is refused, as are rows that are not finite. Called from the thread that drives the pool's
+ * work. */
+bool nnclr_knn_predict(nnclr_pool *pool, const nnclr_row_source *train, const int64_t *train_label,
+                       const nnclr_row_source *test, const int64_t *test_label, int64_t classes,
+                       const nnclr_knn_options *options, nnclr_prediction *predictions,
+                       nnclr_error *e);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/progress.h"
+#include "engine/engine.h"
 #include "eval/classifier.h"
 #include "eval/neighbours.h"
 

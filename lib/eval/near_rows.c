@@ -396,15 +396,14 @@ static int block_rows(const nnclr_near_options *options, int64_t n, int d) {
     return rows < 1 ? 1 : (int)rows;
 }
 
-static bool join_open(join *j, nnclr_engine *engine, const nnclr_row_set *bank,
-                      const bool *candidate, int64_t most_rows, const nnclr_near_options *options,
-                      nnclr_error *e) {
+static bool join_open(join *j, nnclr_pool *pool, const nnclr_row_set *bank, const bool *candidate,
+                      int64_t most_rows, const nnclr_near_options *options, nnclr_error *e) {
     const size_t d = (size_t)bank->rows.d;
-    *j = (join){.pool = engine->pool,
+    *j = (join){.pool = pool,
                 .options = options,
                 .mirror = bank->pixels,
                 .block = block_rows(options, most_rows, bank->rows.d)};
-    const size_t block = (size_t)j->block, workers = (size_t)nnclr_pool_threads(engine->pool);
+    const size_t block = (size_t)j->block, workers = (size_t)nnclr_pool_threads(pool);
     if (!nnclr_row_space_make(&bank->rows, candidate, bank->pixels > 0, options->progress,
                               &j->space, e))
         return false;
@@ -446,13 +445,13 @@ static void join_close(join *j) {
     nnclr_row_space_free(&j->space);
 }
 
-bool nnclr_near_groups(nnclr_engine *engine, const nnclr_row_set *set, const bool *candidate,
+bool nnclr_near_groups(nnclr_pool *pool, const nnclr_row_set *set, const bool *candidate,
                        const nnclr_near_options *options, nnclr_near *out, nnclr_error *e) {
     join j;
     float *rows = NULL;
     for (int64_t i = 0; i < set->rows.n; i++)
         out[i] = (nnclr_near){.row = -1};
-    bool ok = join_open(&j, engine, set, candidate, set->rows.n, options, e);
+    bool ok = join_open(&j, pool, set, candidate, set->rows.n, options, e);
     if (!ok)
         goto done;
     j.near = nnclr_alloc((size_t)j.block, (size_t)j.block, e);
@@ -471,7 +470,7 @@ done:
     return ok;
 }
 
-bool nnclr_near_leaks(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *queries,
+bool nnclr_near_leaks(nnclr_pool *pool, const nnclr_row_set *bank, const nnclr_row_set *queries,
                       const bool *candidate, const nnclr_near_options *options, nnclr_near *out,
                       nnclr_error *e) {
     join j;
@@ -483,7 +482,7 @@ bool nnclr_near_leaks(nnclr_engine *engine, const nnclr_row_set *bank, const nnc
         shown[i] = bank->record[i] >= 0;
     for (int64_t i = 0; i < queries->rows.n; i++)
         out[i] = (nnclr_near){.row = -1};
-    bool ok = join_open(&j, engine, bank, shown, most, options, e);
+    bool ok = join_open(&j, pool, bank, shown, most, options, e);
     j.best = out;
     ok = ok && list_rows(&j.asking, queries, candidate, e) && sketch_side(&j, &j.asking, e) &&
          find_leaks(&j, e);

@@ -9,13 +9,14 @@
 #include "engine/sift.h"
 
 enum {
-    BANK_BYTES = 64 << 20,  /* of one block of bank rows */
-    BANK_ROWS = 1 << 18,    /* at most */
-    PIECE_BYTES = 4 << 20,  /* of rows that are prepared together */
-    MOST_QUERIES = 1 << 20, /* that go through the sieve together */
-    LEAST_QUERIES = 1024,   /* fewer are slower */
-    LANES = 16,             /* partial sums of a product */
-    TASK_ROWS = 64          /* that one task prepares or measures */
+    BANK_BYTES = 64 << 20,   /* of one block of bank rows */
+    BANK_ROWS = 1 << 18,     /* at most */
+    CHUNK_BYTES = 128 << 20, /* of queries, with what their search needs */
+    PIECE_BYTES = 4 << 20,   /* of rows that are prepared together */
+    MOST_QUERIES = 1 << 20,  /* that go through the sieve together */
+    LEAST_QUERIES = 1024,    /* fewer are slower */
+    LANES = 16,              /* partial sums of a product */
+    TASK_ROWS = 64           /* that one task prepares or measures */
 };
 
 /* A proposal is one number, so that the larger product is the larger number: the product's bits,
@@ -29,7 +30,9 @@ static const int64_t CALL_PRODUCTS = INT64_C(1) << 34;
 typedef struct search {
     nnclr_pool *pool;
     const nnclr_nearest_options *options;
+    const int64_t *exclude; /* [n]; NULL: none */
     int64_t bank_n;
+    int64_t chunk_first, all; /* the queries' place among all of them, and how many there are */
     int d, k;
     double slack; /* no product of unit rows is farther from the true cosine */
 
@@ -93,7 +96,71 @@ nnclr_row_source nnclr_rows_in_memory(const float *rows, int64_t n, int d) {
     return (nnclr_row_source){.n = n, .d = d, .read = read_memory, .context = (void *)rows};
 }
 
+/* The cosine of two rows, from their product and norms. A row of zeros has no direction: it is like
+ * other rows of zeros, and like nothing else. */
+static double cosine_of(double product, double a_norm, double b_norm) {
+    if (a_norm > 0 && b_norm > 0)
+        return product / (a_norm * b_norm);
+    return a_norm == b_norm ? 1 : 0;
+}
+
+/* ---- the best so far ---- */
+
+static bool is_worse(nnclr_neighbour a, nnclr_neighbour b) {
+    return a.cosine < b.cosine || (a.cosine == b.cosine && a.row > b.row);
+}
+
+/* Sinks heap[at] below its children until none of them is worse. */
+static void heap_sink(nnclr_neighbour *heap, int size, int at) {
+    for (;;) {
+        int child = 2 * at + 1;
+        if (child >= size)
+            return;
+        if (child + 1 < size && is_worse(heap[child + 1], heap[child]))
+            child++;
+        if (!is_worse(heap[child], heap[at]))
+            return;
+        nnclr_neighbour swap = heap[at];
+        heap[at] = heap[child];
+        heap[child] = swap;
+        at = child;
+    }
+}
+
+/* Keeps the k best, the worst of them on top. */
+static void heap_push(nnclr_neighbour *heap, int *size, int k, nnclr_neighbour one) {
+    if (*size == k) {
+        if (is_worse(heap[0], one)) {
+            heap[0] = one;
+            heap_sink(heap, k, 0);
+        }
+        return;
+    }
+    int at = (*size)++;
+    for (; at > 0 && is_worse(one, heap[(at - 1) / 2]); at = (at - 1) / 2)
+        heap[at] = heap[(at - 1) / 2];
+    heap[at] = one;
+}
+
+/* Heap -> best first; unfilled places are marked. */
+static void heap_sort(nnclr_neighbour *heap, int size, int k) {
+    for (int left = size - 1; left > 0; left--) {
+        nnclr_neighbour worst = heap[0];
+        heap[0] = heap[left];
+        heap[left] = worst;
+        heap_sink(heap, left, 0);
+    }
+    for (int i = size; i < k; i++)
+        heap[i] = (nnclr_neighbour){.cosine = 0, .row = -1};
+}
+
 /* ---- proposals ---- */
+
+/* How far a product of unit rows in f32 can be from the true cosine: a dot product of d products
+ * rounds at most d times, by 2^-24 of at most |a||b| = 1 each, and each unit number twice. */
+static double proposal_slack(int d) {
+    return ldexp(1.01 * (d + 8), -24);
+}
 
 static uint64_t make_proposal(float product, uint32_t row) {
     uint32_t bits;
@@ -174,9 +241,8 @@ static void fetch(const float *row, int d) {
 }
 
 static void push(const search *s, int64_t query, int in_block, double cosine) {
-    nnclr_heap_push(
-        s->best + query * s->k, &s->held[query], s->k,
-        (nnclr_neighbour){.cosine = cosine, .row = s->bank_first + s->bank_row[in_block]});
+    heap_push(s->best + query * s->k, &s->held[query], s->k,
+              (nnclr_neighbour){.cosine = cosine, .row = s->bank_first + s->bank_row[in_block]});
 }
 
 /* Computes the cosines of the proposed rows, and keeps only the k largest products as proposals, in
@@ -191,7 +257,7 @@ static void measure(const search *s, int64_t query) {
         if (next < count)
             fetch(proposed_row(s, x[next]), s->d);
         const double product = nnclr_row_dot(row, proposed_row(s, x[i]), s->d);
-        push(s, query, (int)at, nnclr_cosine(product, s->query_norm[query], s->bank_norm[at]));
+        push(s, query, (int)at, cosine_of(product, s->query_norm[query], s->bank_norm[at]));
         x[i] |= measured;
     }
     if (count > s->k)
@@ -199,15 +265,14 @@ static void measure(const search *s, int64_t query) {
 }
 
 static bool is_excluded(const search *s, int64_t query, int in_block) {
-    const int64_t *exclude = s->options->exclude;
-    return exclude && exclude[query] >= 0 &&
-           s->options->bank_record[s->bank_first + s->bank_row[in_block]] == exclude[query];
+    return s->exclude && s->exclude[query] >= 0 &&
+           s->options->bank_record[s->bank_first + s->bank_row[in_block]] == s->exclude[query];
 }
 
 /* Called by the sieve. If so many products are nearly equal that there is no room, they are
  * measured at once. */
-static void take(void *context, int in_block, const int32_t *rows, const double *products,
-                 int hits) {
+static void take_hits(void *context, int in_block, const int32_t *rows, const double *products,
+                      int hits) {
     const search *s = context;
     const int64_t query = s->query_first + in_block;
     uint64_t *x = s->proposal + query * s->room;
@@ -259,7 +324,7 @@ static void sort_task(void *context, int task, int worker) {
     const search *s = context;
     const int64_t first = (int64_t)task * TASK_ROWS;
     for (int64_t i = first; i < first + TASK_ROWS && i < s->count; i++)
-        nnclr_heap_sort(s->best + i * s->k, s->held[i], s->k);
+        heap_sort(s->best + i * s->k, s->held[i], s->k);
 }
 
 /* Over the first `count` queries or rows. */
@@ -299,7 +364,8 @@ static void put_rows(const search *s, int count, float *place, int64_t first) {
 static bool load_queries(search *s, int64_t n, nnclr_error *e) {
     for (int64_t first = 0; first < n; first += s->piece) {
         const int count = nnclr_min(n - first, s->piece);
-        if (!prepare(s, s->queries + first * s->d, count, s->query_norm + first, "query", first, e))
+        if (!prepare(s, s->queries + first * s->d, count, s->query_norm + first, "query",
+                     s->chunk_first + first, e))
             return false;
         put_rows(s, count, s->query_unit, first);
         for (int i = 0; i < count; i++)
@@ -355,8 +421,9 @@ static int call_queries(const search *s, int query_block) {
 /* After `count` queries have met the block of the bank, of `rows` rows. */
 static bool tell(const search *s, int64_t n, int64_t count, int rows, nnclr_error *e) {
     const double pairs = (double)n * (double)s->bank_first + (double)count * rows;
-    return nnclr_progress_tell(s->options->progress, "rows", (int64_t)(pairs / (double)s->bank_n),
-                               n, NULL, e);
+    return nnclr_progress_tell(s->options->progress, "rows",
+                               s->chunk_first + (int64_t)(pairs / (double)s->bank_n), s->all, NULL,
+                               e);
 }
 
 /* Searches the block of the bank, of `rows` rows, for all queries, `query_block` at a time. */
@@ -370,7 +437,7 @@ static bool search_bank(search *s, int64_t n, int query_block, int rows, nnclr_e
                                    .count = s->bank_count,
                                    .d = s->d,
                                    .floor = s->floor + s->query_first,
-                                   .take = take,
+                                   .take = take_hits,
                                    .context = s,
                                    .workspace = s->workspace};
         nnclr_sift(s->pool, NNCLR_F32, &sieve);
@@ -435,20 +502,25 @@ static void release(search *s) {
     nnclr_free(s->bank_rows);
 }
 
-bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const float *queries,
-                   int64_t n, const nnclr_nearest_options *options, nnclr_neighbour *out,
-                   nnclr_error *e) {
+/* For the queries [first, first + n) of `all`, which are at `queries`. */
+static bool search_chunk(nnclr_pool *pool, const nnclr_row_source *bank, const float *queries,
+                         int64_t first, int64_t n, int64_t all,
+                         const nnclr_nearest_options *options, nnclr_neighbour *out,
+                         nnclr_error *e) {
     const int d = bank->d;
     const int bank_block = (int)nnclr_min(
         options->bank_block ? options->bank_block : rows_of(BANK_BYTES, d), bank->n ? bank->n : 1);
     const int query_block =
         (int)nnclr_min(options->query_block ? options->query_block : MOST_QUERIES, n ? n : 1);
-    search s = {.pool = engine->pool,
+    search s = {.pool = pool,
                 .options = options,
+                .exclude = options->exclude ? options->exclude + first : NULL,
+                .chunk_first = first,
+                .all = all,
                 .bank_n = bank->n,
                 .d = d,
                 .k = options->k,
-                .slack = nnclr_proposal_slack(d),
+                .slack = proposal_slack(d),
                 .piece = rows_of(PIECE_BYTES, d),
                 .best = out,
                 .queries = queries};
@@ -470,5 +542,37 @@ bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const flo
     ok = true;
 done:
     release(&s);
+    return ok;
+}
+
+bool nnclr_nearest(nnclr_pool *pool, const nnclr_row_source *bank, const float *queries, int64_t n,
+                   const nnclr_nearest_options *options, nnclr_neighbour *out, nnclr_error *e) {
+    return search_chunk(pool, bank, queries, 0, n, n, options, out, e);
+}
+
+/* What a query needs is in neighbours.h. */
+static int64_t chunk_rows(int64_t given, int k, const nnclr_row_source *queries) {
+    const int64_t row = (int64_t)queries->d * 2 * (int64_t)sizeof(float) +
+                        (int64_t)k * (16 + (int64_t)sizeof(nnclr_neighbour)) + 600;
+    const int64_t rows = given ? given : CHUNK_BYTES / row;
+    return nnclr_min(nnclr_max(rows, 1), queries->n);
+}
+
+bool nnclr_nearest_each(nnclr_pool *pool, const nnclr_row_source *bank,
+                        const nnclr_row_source *queries, const nnclr_nearest_options *options,
+                        int64_t chunk, nnclr_neighbours_take take, void *context, nnclr_error *e) {
+    const int64_t most = chunk_rows(chunk, options->k, queries);
+    nnclr_neighbour *found = nnclr_alloc((size_t)most, (size_t)options->k * sizeof *found, e);
+    float *rows = nnclr_alloc((size_t)most, (size_t)queries->d * sizeof *rows, e);
+    bool ok = found && rows;
+    for (int64_t first = 0; ok && first < queries->n; first += most) {
+        const int64_t count = nnclr_min(queries->n - first, most);
+        ok = queries->read(queries, first, count, rows, e) &&
+             search_chunk(pool, bank, rows, first, count, queries->n, options, found, e);
+        if (ok)
+            take(context, first, count, found);
+    }
+    nnclr_free(rows);
+    nnclr_free(found);
     return ok;
 }

@@ -1,20 +1,21 @@
 /* The nearest rows of a bank by cosine, exactly, for banks that need not fit into memory.
  *
- * The engine's sieve on unit rows only proposes: every row that its rounding could still lift into
- * the k best is computed again in double, and only those cosines are compared. So the result is
- * that of a plain double computation over all rows, whatever the block sizes, the engine's
- * precision (f32 or better) or the number of threads. A row of zeros, as --pixels makes from a flat
- * picture, has cosine 1 with other rows of zeros and 0 with all others. */
+ * The sieve (engine/sift.h) on unit rows only proposes: every row that its rounding could still
+ * lift into the k best is computed again in double, and only those cosines are compared. So the
+ * result is that of a plain double computation over all rows, whatever the block sizes or the
+ * number of threads. A row of zeros, as --pixels makes from a flat picture, has cosine 1 with other
+ * rows of zeros and 0 with all others. */
 #ifndef NNCLR_EVAL_NEIGHBOURS_H
 #define NNCLR_EVAL_NEIGHBOURS_H
 
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
 #include "base/progress.h"
-#include "engine/engine.h"
+#include "base/threads.h"
 
 /* Rows of d f32 that are read in pieces; need not be unit vectors. */
 typedef struct nnclr_row_source nnclr_row_source;
@@ -50,14 +51,21 @@ typedef struct nnclr_nearest_options {
 /* out [n][k], for each of `n` queries [n][d] the candidates with the largest cosine, best first,
  * equal ones by the lower row; after the last candidate {0, -1}. The bank is read once, front to
  * back. Memory: a copy of the queries, 16 k + 600 bytes for each, two bank blocks, 8 MiB, and for
- * each thread the engine's workspace, about 5 MiB. A row that is not finite is refused. Called from
- * the thread that drives `engine`, whose pool it uses. */
-bool nnclr_nearest(nnclr_engine *engine, const nnclr_row_source *bank, const float *queries,
-                   int64_t n, const nnclr_nearest_options *options, nnclr_neighbour *out,
-                   nnclr_error *e);
+ * each thread the sieve's workspace, about 5 MiB. A row that is not finite is refused. Called from
+ * the thread that drives the pool's work. */
+bool nnclr_nearest(nnclr_pool *pool, const nnclr_row_source *bank, const float *queries, int64_t n,
+                   const nnclr_nearest_options *options, nnclr_neighbour *out, nnclr_error *e);
 
-/* ---- what exact searches share: the order of neighbours, the heap of the best, and the cosine in
- * double that decides ---- */
+/* The same for queries that need not fit into memory: they are read in chunks of `chunk` rows (0:
+ * about 128 MiB with what a search needs), and for each the bank is read once. `take` is handed the
+ * neighbours [count][k] of the queries [first, first + count). */
+typedef void (*nnclr_neighbours_take)(void *context, int64_t first, int64_t count,
+                                      const nnclr_neighbour *neighbours);
+bool nnclr_nearest_each(nnclr_pool *pool, const nnclr_row_source *bank,
+                        const nnclr_row_source *queries, const nnclr_nearest_options *options,
+                        int64_t chunk, nnclr_neighbours_take take, void *context, nnclr_error *e);
+
+/* ---- rows in double ---- */
 
 /* a . b in double, its partial sums in an order that depends on d alone. */
 double nnclr_row_dot(const float *a, const float *b, int d);
@@ -76,68 +84,6 @@ static inline int nnclr_unit_rows(const float *rows, int count, int d, double *n
             to[j] = (float)(from[j] * scale);
     }
     return -1;
-}
-
-/* The cosine of two rows, from their product and norms. A row of zeros has no direction: it is like
- * other rows of zeros, and like nothing else. */
-static inline double nnclr_cosine(double product, double a_norm, double b_norm) {
-    if (a_norm > 0 && b_norm > 0)
-        return product / (a_norm * b_norm);
-    return a_norm == b_norm ? 1 : 0;
-}
-
-/* How far a product of unit rows in f32 can be from the true cosine: a dot product of d products
- * rounds at most d times, by 2^-24 of at most |a||b| = 1 each, and each unit number twice. */
-static inline double nnclr_proposal_slack(int d) {
-    return ldexp(1.01 * (d + 8), -24);
-}
-
-static inline bool nnclr_is_worse(nnclr_neighbour a, nnclr_neighbour b) {
-    return a.cosine < b.cosine || (a.cosine == b.cosine && a.row > b.row);
-}
-
-/* Sinks heap[at] below its children until none of them is worse. */
-static inline void nnclr_heap_sink(nnclr_neighbour *heap, int size, int at) {
-    for (;;) {
-        int child = 2 * at + 1;
-        if (child >= size)
-            return;
-        if (child + 1 < size && nnclr_is_worse(heap[child + 1], heap[child]))
-            child++;
-        if (!nnclr_is_worse(heap[child], heap[at]))
-            return;
-        nnclr_neighbour swap = heap[at];
-        heap[at] = heap[child];
-        heap[child] = swap;
-        at = child;
-    }
-}
-
-/* Keeps the k best, the worst of them on top. */
-static inline void nnclr_heap_push(nnclr_neighbour *heap, int *size, int k, nnclr_neighbour one) {
-    if (*size == k) {
-        if (nnclr_is_worse(heap[0], one)) {
-            heap[0] = one;
-            nnclr_heap_sink(heap, k, 0);
-        }
-        return;
-    }
-    int at = (*size)++;
-    for (; at > 0 && nnclr_is_worse(one, heap[(at - 1) / 2]); at = (at - 1) / 2)
-        heap[at] = heap[(at - 1) / 2];
-    heap[at] = one;
-}
-
-/* Heap -> best first; unfilled places are marked. */
-static inline void nnclr_heap_sort(nnclr_neighbour *heap, int size, int k) {
-    for (int left = size - 1; left > 0; left--) {
-        nnclr_neighbour worst = heap[0];
-        heap[0] = heap[left];
-        heap[left] = worst;
-        nnclr_heap_sink(heap, left, 0);
-    }
-    for (int i = size; i < k; i++)
-        heap[i] = (nnclr_neighbour){.cosine = 0, .row = -1};
 }
 
 #endif

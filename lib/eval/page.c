@@ -17,18 +17,19 @@ static const double collapsed_spread = 0.2, collapsed_rank = 2;
 
 static bool measure(page *p, nnclr_error *e) {
     const nnclr_page_options *o = p->options;
+    nnclr_pool *pool = o->oracle->pool;
     const nnclr_copy_options copies = {.threshold = o->threshold,
                                        .shards = o->shards,
                                        .query_shards = o->query_shards,
                                        .progress = o->progress};
     return nnclr_measure_health(o->oracle, p->bank, o->seed, o->progress, &p->health, e) &&
-           nnclr_row_graph_make(o->engine, p->bank, p->bank, p->k, o->progress, &p->graph, e) &&
+           nnclr_row_graph_make(pool, p->bank, p->bank, p->k, o->progress, &p->graph, e) &&
            nnclr_report_classes(&p->graph, &p->classes, e) &&
            nnclr_report_labels(&p->graph, o->temperature, &p->labels, e) &&
            nnclr_report_outliers(&p->graph, &p->outliers, e) &&
-           nnclr_report_duplicates(o->engine, p->bank, &copies, &p->duplicates, e) &&
+           nnclr_report_duplicates(pool, p->bank, &copies, &p->duplicates, e) &&
            (!page_has_queries(p) ||
-            nnclr_report_leaks(o->engine, p->bank, p->queries, &copies, &p->leaks, e));
+            nnclr_report_leaks(pool, p->bank, p->queries, &copies, &p->leaks, e));
 }
 
 static void release(page *p) {

@@ -16,13 +16,13 @@ typedef struct nnclr_page_options {
     const nnclr_history *history;           /* NULL: no curves */
     double threshold, temperature;          /* of nnclr_report_duplicates and _labels */
     uint64_t seed;                          /* of nnclr_measure_health */
-    nnclr_engine *engine, *oracle;          /* of f32 and of f64 */
+    nnclr_engine *oracle;                   /* of nnclr_measure_health */
     nnclr_shard_set *query_shards, *shards; /* the pictures */
     const nnclr_progress *progress;         /* NULL: nobody watches */
 } nnclr_page_options;
 
 /* Appends the page of the inspection's bank and queries. *pictures (may be NULL) becomes the number
- * of pictures in it. Called from the thread that drives the engines. */
+ * of pictures in it. Called from the thread that drives the engine. */
 bool nnclr_page(const nnclr_inspection *inspection, const nnclr_page_options *options,
                 nnclr_buffer *html, int *pictures, nnclr_error *e);
 

@@ -21,7 +21,7 @@ struct nnclr_probe {
     int d;
     nnclr_embedder *embedder;
     nnclr_prediction *predictions; /* [judged.n] */
-    nnclr_engine *engine;
+    nnclr_pool *pool;
 };
 
 /* ---- opening ---- */
@@ -119,7 +119,7 @@ bool nnclr_probe_plan(nnclr_probe *p, nnclr_parameters *parameters, const nnclr_
                       int threads, nnclr_error *e) {
     const nnclr_evaluation_options view = nnclr_embed_view(config, threads);
     const int cut = nnclr_network_find(parameters->net, "features");
-    p->engine = parameters->engine;
+    p->pool = parameters->engine->pool;
     p->d = nnclr_network_value(parameters->net, (size_t)cut)->c;
     p->embedder = nnclr_embedder_create(parameters, cut, &view, e);
     return p->embedder && plan_rows(&p->judged, p->d, e) &&
@@ -165,7 +165,7 @@ bool nnclr_probe_run(nnclr_probe *p, const nnclr_progress *progress, nnclr_accur
                                        .progress = progress};
     const nnclr_row_source train = nnclr_rows_in_memory(bank->rows, bank->n, p->d),
                            test = nnclr_rows_in_memory(p->judged.rows, p->judged.n, p->d);
-    if (!nnclr_knn_predict(p->engine, &train, bank->label, &test, p->judged.label,
+    if (!nnclr_knn_predict(p->pool, &train, bank->label, &test, p->judged.label,
                            (int64_t)nnclr_shard_set_class_count(bank->set), &options,
                            p->predictions, e))
         return false;

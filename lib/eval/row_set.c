@@ -234,7 +234,7 @@ static bool gather(const nnclr_inspection *found, float *rows, int64_t *exclude,
     return true;
 }
 
-bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_row_set *queries,
+bool nnclr_inspect(nnclr_pool *pool, const nnclr_row_set *bank, const nnclr_row_set *queries,
                    const bool *chosen, int64_t count, int k, uint64_t seed,
                    const nnclr_progress *progress, nnclr_inspection *out, nnclr_error *e) {
     const int d = bank->rows.d;
@@ -253,7 +253,7 @@ bool nnclr_inspect(nnclr_engine *engine, const nnclr_row_set *bank, const nnclr_
         goto done;
     const nnclr_nearest_options options = {
         .k = k, .bank_record = bank->record, .exclude = exclude, .progress = progress};
-    ok = nnclr_nearest(engine, &bank->rows, rows, out->count, &options, out->neighbours, e);
+    ok = nnclr_nearest(pool, &bank->rows, rows, out->count, &options, out->neighbours, e);
 done:
     nnclr_free(exclude);
     nnclr_free(rows);

@@ -8,7 +8,8 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "eval/neighbour_graph.h"
+#include "engine/engine.h"
+#include "eval/neighbours.h"
 
 static void fail(const char *why) {
     fprintf(stderr, "bench_graph: %s\n", why);
@@ -53,7 +54,7 @@ int main(int argc, char **argv) {
     const nnclr_row_source source = nnclr_rows_in_memory(rows, n, d);
     const nnclr_nearest_options options = {.k = k, .bank_record = record, .exclude = record};
     double start = nnclr_now();
-    if (!nnclr_neighbour_graph(&engine, &source, &source, &options, found, NULL, &e))
+    if (!nnclr_nearest(pool, &source, rows, n, &options, found, &e))
         fail(e.message);
     printf("%.3f\n", nnclr_now() - start);
     for (int64_t i = 0; i < n * k; i++)

@@ -68,7 +68,7 @@ static void stop(void) {
 static void find(double threshold) {
     const nnclr_copy_options options = {.threshold = threshold};
     nnclr_duplicate_report_free(&f.report);
-    CHECK_OK(nnclr_report_duplicates(&f.engine, &f.set, &options, &f.report, &e));
+    CHECK_OK(nnclr_report_duplicates(f.pool, &f.set, &options, &f.report, &e));
 }
 
 /* Row `to` becomes row `from`, a little longer and `off` by noise. */
@@ -256,7 +256,7 @@ static void agrees_with_the_definition(void) {
             plain_groups(0.8, pixels, expected);
             for (int b = 0; b < 4; b++) {
                 const nnclr_near_options options = {.threshold = 0.8, .block = blocks[b]};
-                CHECK_OK(nnclr_near_groups(&f.engine, &f.set, candidate, &options, found, &e));
+                CHECK_OK(nnclr_near_groups(f.pool, &f.set, candidate, &options, found, &e));
                 for (int i = 0; i < N; i++) {
                     CHECK(found[i].row == expected[i].row);
                     CHECK(found[i].mirrored == expected[i].mirrored);
@@ -294,7 +294,7 @@ static void leaks_are_found(void) {
     memset(f.test_rows + 299 * D, 0, D * sizeof *f.rows);
     memset(f.test_rows + 298 * D, 0, D * sizeof *f.rows); /* as flat, but other bytes */
     f.test_crc32[299] = f.crc32[210];
-    CHECK_OK(nnclr_report_leaks(&f.engine, &f.set, &f.test, &options, &f.report, &e));
+    CHECK_OK(nnclr_report_leaks(f.pool, &f.set, &f.test, &options, &f.report, &e));
     CHECK(f.report.count == 13 && f.report.same_bytes == 1 && f.report.bytes_known);
     CHECK(is(0, 0, 299, 210, NNCLR_SAME_BYTES));
     for (size_t i = 1; i < f.report.count; i++) {
@@ -321,7 +321,7 @@ static void the_work_can_be_ended(void) {
     const nnclr_progress progress = {end_at_pairs, &told};
     const nnclr_copy_options options = {.threshold = 0.99, .progress = &progress};
     start(1, false);
-    CHECK_FAILS_AS(nnclr_report_duplicates(&f.engine, &f.set, &options, &f.report, &e),
+    CHECK_FAILS_AS(nnclr_report_duplicates(f.pool, &f.set, &options, &f.report, &e),
                    NNCLR_ERROR_STOPPED);
     CHECK(told >= 3);
     stop();

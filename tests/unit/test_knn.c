@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "engine/engine.h"
 #include "eval/knn.h"
 
 static nnclr_error e; /* of the call that is checked */
@@ -69,7 +70,7 @@ static bool predict(const data *d, nnclr_knn_options options, nnclr_prediction *
     const nnclr_row_source train = nnclr_rows_in_memory(d->train, TRAIN, DIMS);
     const nnclr_row_source test = nnclr_rows_in_memory(d->test, TEST, DIMS);
     bool ok = pool && nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e) &&
-              nnclr_knn_predict(&engine, &train, d->train_label, &test, d->test_label, CLASSES,
+              nnclr_knn_predict(pool, &train, d->train_label, &test, d->test_label, CLASSES,
                                 &options, out, &e);
     nnclr_engine_close(&engine);
     nnclr_pool_free(pool);
@@ -157,7 +158,7 @@ static void a_row_left_out_is_no_neighbour_of_itself(void) {
             nnclr_pool *pool = nnclr_pool_create(2, &e);
             const nnclr_row_source rows = nnclr_rows_in_memory(d.train, TRAIN, DIMS);
             CHECK_OK(nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
-            CHECK_OK(nnclr_knn_predict(&engine, &rows, d.train_label, &rows, d.train_label, CLASSES,
+            CHECK_OK(nnclr_knn_predict(pool, &rows, d.train_label, &rows, d.train_label, CLASSES,
                                        &options, out, &e));
             for (int row = 0; row < TRAIN; row++)
                 CHECK(out[row].label == plain_winner_of_others(&d, row, k[i], .2));

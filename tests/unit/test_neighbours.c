@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "engine/engine.h"
 #include "eval/neighbours.h"
 
 static nnclr_error e; /* of the call that is checked */
@@ -48,7 +49,7 @@ static double cosine(const float *a, const float *b) {
 static void nearest(fixture *f, const float *bank, const float *queries,
                     nnclr_nearest_options options, nnclr_neighbour *out) {
     const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
-    CHECK_OK(nnclr_nearest(&f->engine, &source, queries, QUERIES, &options, out, &e));
+    CHECK_OK(nnclr_nearest(f->pool, &source, queries, QUERIES, &options, out, &e));
 }
 
 /* The next best row by a plain search over all that are not taken. */
@@ -117,7 +118,7 @@ static void progress_reaches_all_queries_and_stops(void) {
     check_plain(bank, queries, out);
     t = (told){.most = 3};
     const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
-    CHECK_FAILS_AS(nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e),
+    CHECK_FAILS_AS(nnclr_nearest(f.pool, &source, queries, QUERIES, &options, out, &e),
                    NNCLR_ERROR_STOPPED);
     CHECK(t.calls == 3);
     stop(&f);
@@ -163,6 +164,61 @@ static void blocks_and_threads_change_nothing(void) {
             }
         stop(&f);
     }
+}
+
+typedef struct taken {
+    nnclr_neighbour out[QUERIES * K];
+    int64_t next;
+    int chunks;
+} taken;
+
+static void take_chunk(void *context, int64_t first, int64_t count,
+                       const nnclr_neighbour *neighbours) {
+    taken *t = context;
+    CHECK(first == t->next);
+    memcpy(t->out + first * K, neighbours, (size_t)count * K * sizeof *neighbours);
+    t->next = first + count;
+    t->chunks++;
+}
+
+/* Queries that are read in chunks find what they find together, with the records that each leaves
+ * out, and progress goes over all of them. */
+static void chunks_change_nothing(void) {
+    static const int chunks[] = {0, 1, 10, 1000};
+    fixture f;
+    float bank[BANK * DIMS], queries[QUERIES * DIMS];
+    nnclr_neighbour first[QUERIES * K];
+    int64_t record[BANK], exclude[QUERIES];
+    fill(bank, BANK, 14);
+    fill(queries, QUERIES, 15);
+    const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS),
+                           asking = nnclr_rows_in_memory(queries, QUERIES, DIMS);
+    for (int i = 0; i < BANK; i++)
+        record[i] = i % 20;
+    for (int i = 0; i < QUERIES; i++)
+        exclude[i] = i % 25 - 3;
+    nnclr_nearest_options options = {
+        .k = K, .bank_record = record, .exclude = exclude, .bank_block = 50};
+    start(&f, 2);
+    nearest(&f, bank, queries, options, first);
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+        taken t = {.next = 0};
+        told heard = {.most = 1000};
+        const nnclr_progress progress = {hear, &heard};
+        const int each = chunks[i] && chunks[i] < QUERIES ? chunks[i] : QUERIES;
+        options.progress = &progress;
+        CHECK_OK(
+            nnclr_nearest_each(f.pool, &source, &asking, &options, chunks[i], take_chunk, &t, &e));
+        CHECK(memcmp(first, t.out, sizeof first) == 0);
+        CHECK(t.next == QUERIES && t.chunks == (QUERIES + each - 1) / each);
+        CHECK(heard.done == QUERIES && !heard.falls);
+    }
+    queries[33 * DIMS] = NAN;
+    taken t = {.next = 0};
+    CHECK_FAILS(nnclr_nearest_each(f.pool, &source, &asking, &options, 10, take_chunk, &t, &e),
+                "query row 33 holds a number that is not finite");
+    CHECK(t.next == 30);
+    stop(&f);
 }
 
 static void equal_rows_come_by_number(void) {
@@ -262,10 +318,10 @@ static void not_finite_rows_are_refused(void) {
     const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
     const nnclr_nearest_options options = {.k = K, .bank_block = 50};
     bank[120 * DIMS + 3] = INFINITY;
-    CHECK_FAILS_WITH(nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e),
+    CHECK_FAILS_WITH(nnclr_nearest(f.pool, &source, queries, QUERIES, &options, out, &e),
                      "bank row 120 holds a number that is not finite");
     queries[7 * DIMS] = NAN;
-    CHECK_FAILS_WITH(nnclr_nearest(&f.engine, &source, queries, QUERIES, &options, out, &e),
+    CHECK_FAILS_WITH(nnclr_nearest(f.pool, &source, queries, QUERIES, &options, out, &e),
                      "query row 7 holds a number that is not finite");
     stop(&f);
 }
@@ -274,6 +330,7 @@ int main(void) {
     RUN(agrees_with_a_plain_search);
     RUN(progress_reaches_all_queries_and_stops);
     RUN(blocks_and_threads_change_nothing);
+    RUN(chunks_change_nothing);
     RUN(nearly_equal_rows_are_told_apart);
     RUN(equal_rows_come_by_number);
     RUN(candidates_and_records_are_obeyed);
