@@ -143,68 +143,31 @@ size_t CPU(sift_reals)(const struct sift_kernels *kernels, int d);
 void CPU(sift_queries)(const struct sift_kernels *kernels, const nnclr_sieve *sieve, int first,
                        int count, real *scratch);
 
-/* ---- entries of the table ---- */
+/* ---- entries of the table ----
+ *
+ * Functions of the same names, whose types are the table's. Those of rows and plain reals serve the
+ * engines on tiles too, which have their own for activations. */
+/* clang-format off */
+#define ENTRIES_OF_ROWS(each) \
+    each(statistics_bytes) each(arena_create) each(arena_free) each(zero) each(copy) each(put) \
+    each(get) each(sync) each(linear_forward) each(linear_backward_data) \
+    each(linear_backward_weights) each(l2norm_forward) each(l2norm_backward) each(gemm) \
+    each(cross_entropy) each(gather) each(squared_norm) each(search_free) each(search_rows) \
+    each(search_update) each(search_nearest) each(get_picks) each(put_picks) each(update)
+#define ENTRIES_OF_ACTIVATIONS(each) \
+    each(conv_plan) each(conv_plan_free) each(conv_pack) each(conv_forward) \
+    each(conv_backward_data) each(conv_backward_weights) each(batchnorm_sums) \
+    each(batchnorm_train) each(batchnorm_evaluate) each(batchnorm_slopes) \
+    each(batchnorm_backward) each(maxpool_forward) each(maxpool_backward) each(average_forward) \
+    each(average_backward)
+/* clang-format on */
 
-size_t CPU(statistics_bytes)(const nnclr_engine *g, int groups, int c);
-void *CPU(arena_create)(nnclr_engine *g, size_t bytes, nnclr_error *e);
-void CPU(arena_free)(nnclr_engine *g, void *arena, size_t bytes);
-void CPU(zero)(nnclr_engine *g, void *place, size_t bytes);
-void CPU(copy)(nnclr_engine *g, void *to, const void *from, size_t bytes);
-void CPU(put)(nnclr_engine *g, void *place, size_t count, nnclr_dtype type, const void *host);
-void CPU(get)(nnclr_engine *g, const void *place, size_t count, nnclr_dtype type, void *host);
-void CPU(get_picks)(nnclr_engine *g, const void *picks, size_t count, int32_t *host);
-void CPU(put_picks)(nnclr_engine *g, void *picks, size_t count, const int32_t *host);
-bool CPU(sync)(nnclr_engine *g, nnclr_error *e);
+#define ENTRY_TYPE(name)  __typeof__(*((nnclr_engine_table *)NULL)->name)
+#define DECLARE_CPU(name) ENTRY_TYPE(name) CPU(name);
+#define CPU_ROW(name)     .name = CPU(name),
 
-nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
-                                nnclr_error *e);
-void CPU(conv_plan_free)(nnclr_engine *g, nnclr_conv_plan *plan);
-void CPU(conv_pack)(nnclr_engine *g, const nnclr_conv_plan *plan, const void *oihw, void *packed);
-void CPU(conv_forward)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *x,
-                       const void *packed, const nnclr_tensor *y, void *sums, void *workspace);
-void CPU(conv_backward_data)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *dy,
-                             const void *packed, const nnclr_tensor *dx, bool add, void *workspace);
-void CPU(conv_backward_weights)(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *x,
-                                const nnclr_tensor *dy, void *dweights, bool add, void *workspace);
-
-void CPU(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums);
-void CPU(batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call);
-void CPU(batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call);
-void CPU(batchnorm_slopes)(nnclr_engine *g, const nnclr_batchnorm_call *call);
-void CPU(batchnorm_backward)(nnclr_engine *g, const nnclr_batchnorm_call *call);
-
-void CPU(maxpool_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
-void CPU(maxpool_backward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
-                           const nnclr_tensor *dx, bool add);
-void CPU(average_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
-void CPU(average_backward)(nnclr_engine *g, const nnclr_tensor *dy, const nnclr_tensor *dx,
-                           bool add);
-
-void CPU(linear_forward)(nnclr_engine *g, const nnclr_tensor *x, const void *weight,
-                         const void *bias, const nnclr_tensor *y);
-void CPU(linear_backward_data)(nnclr_engine *g, const nnclr_tensor *dy, const void *weight,
-                               const nnclr_tensor *dx, bool add);
-void CPU(linear_backward_weights)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
-                                  void *dweight, void *dbias, bool add);
-void CPU(gemm)(nnclr_engine *g, bool transpose_a, bool transpose_b, int m, int n, int k,
-               double alpha, const void *a, const void *b, double beta, void *c);
-
-void CPU(l2norm_forward)(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y,
-                         void *norms);
-void CPU(l2norm_backward)(nnclr_engine *g, const nnclr_tensor *y, const void *norms,
-                          const nnclr_tensor *dy, const nnclr_tensor *dx, bool add);
-void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy_call *call);
-void CPU(gather)(nnclr_engine *g, const void *table, int d, const void *picks, int n, void *y);
-void CPU(squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out);
-
-nnclr_search *CPU(search_create)(nnclr_engine *g, int m, int d, nnclr_error *e);
-void CPU(search_free)(nnclr_engine *g, nnclr_search *search);
-const void *CPU(search_rows)(nnclr_engine *g, const nnclr_search *search);
-void CPU(search_update)(nnclr_engine *g, nnclr_search *search, int first, int count,
-                        const void *rows);
-void CPU(search_nearest)(nnclr_engine *g, nnclr_search *search, const void *queries, int n, int k,
-                         const nnclr_exclusion *exclude, void *picks, void *scores);
-
-void CPU(update)(nnclr_engine *g, const nnclr_update_call *update);
+ENTRIES_OF_ROWS(DECLARE_CPU)
+ENTRIES_OF_ACTIVATIONS(DECLARE_CPU)
+DECLARE_CPU(search_create)
 
 #endif

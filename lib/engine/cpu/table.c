@@ -23,11 +23,9 @@ static void close_engine(nnclr_engine *g) {
 }
 
 static bool open_engine(nnclr_engine *g, nnclr_error *e) {
-#if HAS_SIMD
     nnclr_simd simd; /* what is wrong with the choice is wrong here too */
     if (!nnclr_simd_choose(&simd, e))
         return false;
-#endif
     CPU(state) *state = g->state = nnclr_alloc_zero(1, sizeof *state, e);
     if (!state)
         return false;
@@ -124,58 +122,13 @@ bool CPU(sync)(nnclr_engine *g, nnclr_error *e) {
     return true;
 }
 
+#define ENTRIES                                                                                    \
+    .name = "cpu", .real = REAL_DTYPE, .open = open_engine, .close = close_engine,                 \
+    .tensor_bytes = tensor_bytes, .upload = upload, .download = download,                          \
+    .search_create = CPU(search_create), ENTRIES_OF_ROWS(CPU_ROW) ENTRIES_OF_ACTIVATIONS(CPU_ROW)
+
 #if NNCLR_REAL_BITS == 64
-const nnclr_engine_table nnclr_engine_cpu_f64 = {
-    .precision = "f64",
+const nnclr_engine_table nnclr_engine_cpu_f64 = {.precision = "f64", ENTRIES};
 #else
-const nnclr_engine_table nnclr_engine_cpu_f32 = {
-    .precision = "f32",
+const nnclr_engine_table nnclr_engine_cpu_f32 = {.precision = "f32", ENTRIES};
 #endif
-    .name = "cpu",
-    .real = REAL_DTYPE,
-    .open = open_engine,
-    .close = close_engine,
-    .tensor_bytes = tensor_bytes,
-    .statistics_bytes = CPU(statistics_bytes),
-    .arena_create = CPU(arena_create),
-    .arena_free = CPU(arena_free),
-    .zero = CPU(zero),
-    .copy = CPU(copy),
-    .upload = upload,
-    .download = download,
-    .put = CPU(put),
-    .get = CPU(get),
-    .sync = CPU(sync),
-    .conv_plan = CPU(conv_plan),
-    .conv_plan_free = CPU(conv_plan_free),
-    .conv_pack = CPU(conv_pack),
-    .conv_forward = CPU(conv_forward),
-    .conv_backward_data = CPU(conv_backward_data),
-    .conv_backward_weights = CPU(conv_backward_weights),
-    .batchnorm_sums = CPU(batchnorm_sums),
-    .batchnorm_train = CPU(batchnorm_train),
-    .batchnorm_evaluate = CPU(batchnorm_evaluate),
-    .batchnorm_slopes = CPU(batchnorm_slopes),
-    .batchnorm_backward = CPU(batchnorm_backward),
-    .maxpool_forward = CPU(maxpool_forward),
-    .maxpool_backward = CPU(maxpool_backward),
-    .average_forward = CPU(average_forward),
-    .average_backward = CPU(average_backward),
-    .linear_forward = CPU(linear_forward),
-    .linear_backward_data = CPU(linear_backward_data),
-    .linear_backward_weights = CPU(linear_backward_weights),
-    .l2norm_forward = CPU(l2norm_forward),
-    .l2norm_backward = CPU(l2norm_backward),
-    .gemm = CPU(gemm),
-    .cross_entropy = CPU(cross_entropy),
-    .gather = CPU(gather),
-    .squared_norm = CPU(squared_norm),
-    .search_create = CPU(search_create),
-    .search_free = CPU(search_free),
-    .search_rows = CPU(search_rows),
-    .search_update = CPU(search_update),
-    .search_nearest = CPU(search_nearest),
-    .get_picks = CPU(get_picks),
-    .put_picks = CPU(put_picks),
-    .update = CPU(update),
-};

@@ -263,30 +263,9 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
 /* ---- tables ---- */
 
 #define ENTRIES                                                                                    \
-    .real = NNCLR_F32, .close = close_engine, .tensor_bytes = tensor_bytes,                        \
-    .statistics_bytes = CPU(statistics_bytes), .arena_create = CPU(arena_create),                  \
-    .arena_free = CPU(arena_free), .zero = CPU(zero), .copy = CPU(copy), .upload = upload,         \
-    .download = download, .put = CPU(put), .get = CPU(get), .sync = CPU(sync),                     \
-    .conv_plan = nnclr_tiled_conv_plan, .conv_plan_free = nnclr_tiled_conv_plan_free,              \
-    .conv_pack = nnclr_tiled_conv_pack, .conv_forward = nnclr_tiled_conv_forward,                  \
-    .conv_backward_data = nnclr_tiled_conv_backward_data,                                          \
-    .conv_backward_weights = nnclr_tiled_conv_backward_weights,                                    \
-    .batchnorm_sums = nnclr_tiled_batchnorm_sums, .batchnorm_train = nnclr_tiled_batchnorm_train,  \
-    .batchnorm_evaluate = nnclr_tiled_batchnorm_evaluate,                                          \
-    .batchnorm_slopes = nnclr_tiled_batchnorm_slopes,                                              \
-    .batchnorm_backward = nnclr_tiled_batchnorm_backward,                                          \
-    .maxpool_forward = nnclr_tiled_maxpool_forward,                                                \
-    .maxpool_backward = nnclr_tiled_maxpool_backward,                                              \
-    .average_forward = nnclr_tiled_average_forward,                                                \
-    .average_backward = nnclr_tiled_average_backward, .linear_forward = CPU(linear_forward),       \
-    .linear_backward_data = CPU(linear_backward_data),                                             \
-    .linear_backward_weights = CPU(linear_backward_weights),                                       \
-    .l2norm_forward = CPU(l2norm_forward), .l2norm_backward = CPU(l2norm_backward),                \
-    .gemm = CPU(gemm), .cross_entropy = CPU(cross_entropy), .gather = CPU(gather),                 \
-    .squared_norm = CPU(squared_norm), .search_create = nnclr_tiled_search_create,                 \
-    .search_free = CPU(search_free), .search_rows = CPU(search_rows),                              \
-    .search_update = CPU(search_update), .search_nearest = CPU(search_nearest),                    \
-    .get_picks = CPU(get_picks), .put_picks = CPU(put_picks), .update = CPU(update)
+    .real = NNCLR_F32, .close = close_engine, .tensor_bytes = tensor_bytes, .upload = upload,      \
+    .download = download, .search_create = nnclr_tiled_search_create,                              \
+    ENTRIES_OF_ROWS(CPU_ROW) ENTRIES_OF_ACTIVATIONS(TILED_ROW)
 
 const nnclr_engine_table nnclr_engine_cpu_tiles = {
     .name = "cpu", .precision = "f32", .open = open_floats, ENTRIES};

@@ -92,8 +92,6 @@ static inline pieces tiled_cut(const tiled *t) {
 /* Whether kernels multiply as plain C does: asked of those for AMX when an engine is opened, for
  * virtual machines that offer it and do not keep it. */
 bool nnclr_tiled_multiplies(const tile_kernels *kernels);
-/* The entry of both tables; what it made is for the reference engine's other entries. */
-nnclr_search *nnclr_tiled_search_create(nnclr_engine *g, int m, int d, nnclr_error *e);
 
 /* Whether this CPU has what kernels use. */
 bool nnclr_tiled_runs(const tile_kernels *kernels);
@@ -101,34 +99,13 @@ bool nnclr_tiled_runs(const tile_kernels *kernels);
 /* Opens an engine whose table is set with certain kernels, of its values and on this CPU. */
 bool nnclr_tiled_open_with(nnclr_engine *g, const tile_kernels *kernels, nnclr_error *e);
 
-/* ---- entries of the table ---- */
+/* ---- entries of the table (cpu.h) ---- */
 
-nnclr_conv_plan *nnclr_tiled_conv_plan(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
-                                       nnclr_error *e);
-void nnclr_tiled_conv_plan_free(nnclr_engine *g, nnclr_conv_plan *plan);
-void nnclr_tiled_conv_pack(nnclr_engine *g, const nnclr_conv_plan *plan, const void *oihw,
-                           void *packed);
-void nnclr_tiled_conv_forward(nnclr_engine *g, const nnclr_conv_plan *plan, const nnclr_tensor *x,
-                              const void *packed, const nnclr_tensor *y, void *sums,
-                              void *workspace);
-void nnclr_tiled_conv_backward_data(nnclr_engine *g, const nnclr_conv_plan *plan,
-                                    const nnclr_tensor *dy, const void *packed,
-                                    const nnclr_tensor *dx, bool add, void *workspace);
-void nnclr_tiled_conv_backward_weights(nnclr_engine *g, const nnclr_conv_plan *plan,
-                                       const nnclr_tensor *x, const nnclr_tensor *dy,
-                                       void *dweights, bool add, void *workspace);
+#define DECLARE_TILED(name) ENTRY_TYPE(name) nnclr_tiled_##name;
+#define TILED_ROW(name)     .name = nnclr_tiled_##name,
 
-void nnclr_tiled_batchnorm_sums(nnclr_engine *g, const nnclr_tensor *x, void *sums);
-void nnclr_tiled_batchnorm_train(nnclr_engine *g, const nnclr_batchnorm_call *call);
-void nnclr_tiled_batchnorm_evaluate(nnclr_engine *g, const nnclr_batchnorm_call *call);
-void nnclr_tiled_batchnorm_slopes(nnclr_engine *g, const nnclr_batchnorm_call *call);
-void nnclr_tiled_batchnorm_backward(nnclr_engine *g, const nnclr_batchnorm_call *call);
-
-void nnclr_tiled_maxpool_forward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
-void nnclr_tiled_maxpool_backward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *dy,
-                                  const nnclr_tensor *dx, bool add);
-void nnclr_tiled_average_forward(nnclr_engine *g, const nnclr_tensor *x, const nnclr_tensor *y);
-void nnclr_tiled_average_backward(nnclr_engine *g, const nnclr_tensor *dy, const nnclr_tensor *dx,
-                                  bool add);
+ENTRIES_OF_ACTIVATIONS(DECLARE_TILED)
+/* What it makes is for the reference engine's other entries. */
+DECLARE_TILED(search_create)
 
 #endif
