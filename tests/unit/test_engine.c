@@ -1,5 +1,6 @@
 /* Choosing an engine, and the communicator of one worker. */
 #include "engine/communicator.h"
+#include "engine/simd.h"
 #include "tests/unit/check.h"
 
 typedef struct choice {
@@ -97,6 +98,16 @@ static void the_environment_says_what_auto_is(void) {
     CHECK_TEXT(e.message, "NNCLR_ENGINE=gpu is none of auto, cpu, amx, cuda");
 }
 
+static void vectors_that_are_none_are_refused(void) {
+    nnclr_error e = NNCLR_NO_ERROR;
+    nnclr_simd simd;
+    CHECK(setenv("NNCLR_SIMD", "mmx", 1) == 0);
+    const bool chosen = nnclr_simd_choose(&simd, &e), opened = opens("cpu", NNCLR_ENGINE_CPU, &e);
+    CHECK(unsetenv("NNCLR_SIMD") == 0);
+    CHECK(!chosen && (!opened || !nnclr_simd_has(NNCLR_SIMD_AVX2)));
+    CHECK_TEXT(e.message, "NNCLR_SIMD=mmx is none of avx512, avx2, none");
+}
+
 /* The name says which function an incomplete engine lacks; a complete one has them all. */
 static void tables_are_complete(void) {
     const nnclr_engine_table *tables[] = {&nnclr_engine_cpu_tiles, &nnclr_engine_cpu_f32,
@@ -168,6 +179,7 @@ int main(void) {
     RUN(what_is_built_in_is_given);
     RUN(auto_is_amx_where_it_is_there);
     RUN(the_environment_says_what_auto_is);
+    RUN(vectors_that_are_none_are_refused);
     RUN(tables_are_complete);
     RUN(memory_moves_and_overflows);
     RUN(one_worker_copies);

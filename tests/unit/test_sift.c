@@ -56,9 +56,24 @@ static void free_problem(problem *p) {
     free(p->queries), free(p->rows), free(p->floor), free(p->last), free(p->hit), free(p->product);
 }
 
-static void run(problem *p, const char *simd, nnclr_precision precision, int threads) {
+/* As a number of `ways` says: floats with vectors of a kind, or doubles. */
+static const struct {
+    const char *simd;
+    nnclr_simd needs;
+    nnclr_precision precision;
+} ways[] = {{"avx512", NNCLR_SIMD_AVX512, NNCLR_PRECISION_F32},
+            {"avx2", NNCLR_SIMD_AVX2, NNCLR_PRECISION_F32},
+            {"none", NNCLR_SIMD_NONE, NNCLR_PRECISION_F32},
+            {"none", NNCLR_SIMD_NONE, NNCLR_PRECISION_F64}};
+enum { AVX512, AVX2, WAYS = sizeof ways / sizeof *ways };
+
+/* False if this CPU has no such vectors. */
+static bool run(problem *p, int way, int threads) {
+    const nnclr_precision precision = ways[way].precision;
     fixture f;
-    CHECK(setenv("NNCLR_SIMD", simd, 1) == 0);
+    if (!nnclr_simd_has(ways[way].needs))
+        return false;
+    CHECK(setenv("NNCLR_SIMD", ways[way].simd, 1) == 0);
     fixture_open(&f, precision, threads);
     p->slack = (precision == NNCLR_PRECISION_F64 ? 1e-13 : 1e-6) * p->d;
     const nnclr_sieve sieve = {.queries = fixture_reals(&f, p->queries, (size_t)(p->n * p->d)),
@@ -74,14 +89,8 @@ static void run(problem *p, const char *simd, nnclr_precision precision, int thr
     nnclr_sift(f.pool, f.t->real, &sieve);
     CHECK(unsetenv("NNCLR_SIMD") == 0);
     fixture_close(&f);
+    return true;
 }
-
-static bool has(const char *simd) {
-    return strcmp(simd, "none") == 0 ||
-           nnclr_simd_has(strcmp(simd, "avx512") == 0 ? NNCLR_SIMD_AVX512 : NNCLR_SIMD_AVX2);
-}
-
-static const char *const kinds[] = {"avx512", "avx2", "none"};
 
 /* Around whole tiles, pieces of rows and blocks of queries. */
 static const struct {
@@ -92,59 +101,56 @@ enum { CASES = sizeof cases / sizeof *cases };
 
 static void hands_out_what_reaches_its_floor(void) {
     for (int c = 0; c < CASES; c++)
-        for (int k = 0; k < 4; k++) {
-            const char *simd = kinds[k % 3];
-            if (!has(simd))
-                continue;
+        for (int way = 0; way < WAYS; way++) {
             problem p = make_problem(cases[c].n, cases[c].count, cases[c].d, (uint64_t)c);
-            run(&p, simd, k == 3 ? NNCLR_PRECISION_F64 : NNCLR_PRECISION_F32, 1 + c % 3);
-            for (int i = 0; i < p.n; i++)
-                for (int j = 0; j < p.count; j++)
-                    CHECK_SAYS(p.hit[i * p.count + j] || dot(&p, i, j) < p.floor[i] + p.slack,
-                               "%s: query %d, row %d of %d x %d x %d is missing", simd, i, j, p.n,
-                               p.count, p.d);
+            const bool ran = run(&p, way, 1 + c % 3);
+            for (int i = 0; i < p.n * p.count && ran; i++)
+                CHECK_SAYS(p.hit[i] ||
+                               dot(&p, i / p.count, i % p.count) < p.floor[i / p.count] + p.slack,
+                           "%s: query %d, row %d of %d x %d x %d is missing", ways[way].simd,
+                           i / p.count, i % p.count, p.n, p.count, p.d);
             free_problem(&p);
         }
 }
 
-/* Whole numbers, whose products are exact. */
+static double best_of(const problem *p, int query) {
+    double best = -INFINITY;
+    for (int row = 0; row < p->count; row++)
+        best = fmax(best, dot(p, query, row));
+    return best;
+}
+
+/* Whole numbers, whose products are exact; every other query's floor is reached by the best alone.
+ */
 static void what_equals_its_floor_is_handed_out(void) {
-    for (int k = 0; k < 4; k++) {
-        if (!has(kinds[k % 3]))
-            continue;
+    for (int way = 0; way < WAYS; way++) {
         problem p = make_problem(31, 140, 9, 4);
         for (int i = 0; i < p.n * p.d; i++)
             p.queries[i] = round(3 * p.queries[i]);
         for (int i = 0; i < p.count * p.d; i++)
             p.rows[i] = round(3 * p.rows[i]);
         for (int i = 0; i < p.n; i++)
-            p.floor[i] = dot(&p, i, 4 * i);
-        run(&p, kinds[k % 3], k == 3 ? NNCLR_PRECISION_F64 : NNCLR_PRECISION_F32, 1);
-        for (int i = 0; i < p.n; i++)
-            for (int j = 0; j < p.count; j++)
-                CHECK(p.hit[i * p.count + j] == (dot(&p, i, j) >= p.floor[i]));
+            p.floor[i] = i % 2 ? best_of(&p, i) : dot(&p, i, 4 * i);
+        const bool ran = run(&p, way, 1);
+        for (int i = 0; i < p.n * p.count && ran; i++)
+            CHECK(p.hit[i] == (dot(&p, i / p.count, i % p.count) >= p.floor[i / p.count]));
         free_problem(&p);
     }
 }
 
 /* With a floor that rises to the largest product so far, that one is found, and few others. */
 static void a_floor_that_rises_is_obeyed(void) {
-    for (int k = 0; k < 3; k++) {
-        if (!has(kinds[k]))
-            continue;
+    for (int way = 0; way < WAYS; way++) {
         problem p = make_problem(50, 3000, 40, 5);
+        int hits = 0;
         p.raises = true;
         for (int i = 0; i < p.n; i++)
             p.floor[i] = -INFINITY;
-        run(&p, kinds[k], NNCLR_PRECISION_F32, 2);
-        int hits = 0;
-        for (int i = 0; i < p.n; i++) {
-            double best = -INFINITY;
-            for (int j = 0; j < p.count; j++) {
-                best = fmax(best, dot(&p, i, j));
+        const bool ran = run(&p, way, 2);
+        for (int i = 0; i < p.n && ran; i++) {
+            for (int j = 0; j < p.count; j++)
                 hits += p.hit[i * p.count + j];
-            }
-            CHECK_NEAR(p.floor[i], best, p.slack);
+            CHECK_NEAR(p.floor[i], best_of(&p, i), p.slack);
         }
         CHECK(hits < p.n * p.count / 5);
         free_problem(&p);
@@ -152,11 +158,10 @@ static void a_floor_that_rises_is_obeyed(void) {
 }
 
 static void kernels_round_alike_everywhere(void) {
-    if (!has("avx512"))
-        SKIP("no AVX-512 here to compare AVX2 with");
     problem a = make_problem(33, 500, 1100, 9), b = make_problem(33, 500, 1100, 9);
-    run(&a, "avx512", NNCLR_PRECISION_F32, 1);
-    run(&b, "avx2", NNCLR_PRECISION_F32, 3);
+    if (!run(&a, AVX512, 1))
+        SKIP("no AVX-512 here to compare AVX2 with");
+    CHECK(run(&b, AVX2, 3));
     CHECK(memcmp(a.product, b.product, (size_t)(a.n * a.count) * sizeof *a.product) == 0);
     for (int i = 0; i < a.n; i++)
         for (int j = 60; j < a.count; j++)

@@ -1,0 +1,402 @@
+/* Batch norm with what surrounds it, pooling, and the moves of pictures, of every engine. */
+#include "engine/tiles/bf16.h"
+#include "tests/unit/engine_ops.h"
+
+/* ---- batch norm ---- */
+
+typedef struct norm_call {
+    nnclr_tensor x[2], dx[2], residual, y, dy, dresidual;
+    nnclr_batchnorm bn[2];
+    nnclr_batchnorm_call call;
+} norm_call;
+
+/* Must not move: the call points into it. */
+static void make_call(fixture *f, const batchnorm_problem *p, norm_call *c) {
+    const size_t channels = (size_t)p->shape.c;
+    const size_t bytes = f->t->statistics_bytes(&f->g, p->shape.groups, p->shape.c);
+    c->y = fixture_kind(f, p->shape, p->kind, NULL);
+    c->dy = fixture_kind(f, p->shape, p->kind, p->dy);
+    c->residual = fixture_kind(f, p->shape, p->kind, p->residual);
+    c->dresidual = fixture_kind(f, p->shape, p->kind, p->add_residual ? p->dresidual : NULL);
+    for (int k = 0; k < (p->rest == SECOND ? 2 : 1); k++) {
+        c->x[k] = fixture_kind(f, p->shape, p->kind, p->x[k]);
+        c->dx[k] = k == 0 && p->in_place ? c->dy : fixture_kind(f, p->shape, p->kind, NULL);
+        c->bn[k] = (nnclr_batchnorm){.x = &c->x[k],
+                                     .gamma = fixture_reals(f, p->gamma[k], channels),
+                                     .beta = fixture_reals(f, p->beta[k], channels),
+                                     .running_mean = fixture_reals(f, p->mean[k], channels),
+                                     .running_var = fixture_reals(f, p->var[k], channels),
+                                     .sums = fixture_alloc(f, bytes),
+                                     .saved = fixture_alloc(f, bytes),
+                                     .n = p->shape.n,
+                                     .slopes = fixture_alloc(f, bytes),
+                                     .dgamma = fixture_reals(f, p->dgamma, channels),
+                                     .dbeta = fixture_reals(f, p->dbeta, channels),
+                                     .add_parameters = p->add_parameters,
+                                     .dx = &c->dx[k]};
+    }
+    c->call = (nnclr_batchnorm_call){.main = c->bn[0],
+                                     .residual = p->rest == RESIDUAL ? &c->residual : NULL,
+                                     .second = p->rest == SECOND ? &c->bn[1] : NULL,
+                                     .relu = p->relu,
+                                     .y = &c->y,
+                                     .dy = &c->dy,
+                                     .dresidual = p->rest == RESIDUAL ? &c->dresidual : NULL,
+                                     .add_residual = p->add_residual};
+}
+
+/* Pictures [first, first + n) of each group as a tensor of their own. */
+static nnclr_tensor part_of(fixture *f, const batchnorm_problem *p, int k, int first, int n) {
+    nnclr_shape part = p->shape;
+    part.n = n;
+    const size_t picture = shape_reals(p->shape) / (size_t)nnclr_shape_pictures(p->shape);
+    double *reals = zero_reals(shape_reals(part));
+    for (int group = 0; group < part.groups; group++)
+        memcpy(reals + (size_t)(group * n) * picture,
+               p->x[k] + (size_t)(group * p->shape.n + first) * picture,
+               (size_t)n * picture * sizeof *reals);
+    nnclr_tensor x = fixture_kind(f, part, p->kind, reals);
+    free(reals);
+    return x;
+}
+
+/* The running statistics by parts of the batch, the last pictures first. */
+static void train_in_parts(fixture *f, const batchnorm_problem *p, const norm_call *c) {
+    const int branches = p->rest == SECOND ? 2 : 1;
+    const size_t bytes = f->t->statistics_bytes(&f->g, p->shape.groups, p->shape.c);
+    void *pool[2] = {fixture_alloc(f, bytes), fixture_alloc(f, bytes)};
+    for (int done = 0, size = 1; done < p->shape.n; done += size++) {
+        nnclr_tensor x[2];
+        nnclr_batchnorm part[2];
+        if (size > p->shape.n - done)
+            size = p->shape.n - done;
+        for (int k = 0; k < branches; k++) {
+            x[k] = part_of(f, p, k, p->shape.n - done - size, size);
+            part[k] = c->bn[k];
+            part[k].x = &x[k];
+            part[k].pool = pool[k];
+            part[k].pooled = done;
+            part[k].n = size;
+            if (done + size < p->shape.n)
+                part[k].running_mean = part[k].running_var = NULL;
+            f->t->batchnorm_sums(&f->g, &x[k], part[k].sums);
+        }
+        nnclr_tensor y = fixture_kind(f, x[0].shape, p->kind, NULL);
+        const nnclr_batchnorm_call call = {.main = part[0],
+                                           .residual = p->rest == RESIDUAL ? &x[0] : NULL,
+                                           .second = p->rest == SECOND ? &part[1] : NULL,
+                                           .relu = p->relu,
+                                           .y = &y};
+        f->t->batchnorm_train(&f->g, &call);
+    }
+}
+
+static void compute_problem(fixture *f, const test_engine *row, const batchnorm_problem *p,
+                            results *got) {
+    static const char *const names[2][5] = {{"mean", "var", "dgamma", "dbeta", "dx"},
+                                            {"mean 2", "var 2", "dgamma 2", "dbeta 2", "dx 2"}};
+    const int branches = p->rest == SECOND ? 2 : 1;
+    const size_t channels = (size_t)p->shape.c;
+    norm_call c = {0};
+    make_call(f, p, &c);
+    f->t->batchnorm_evaluate(&f->g, &c.call);
+    take_tensor(f, row, got, "evaluated", &c.y);
+    if (p->in_parts && !p->repeated)
+        train_in_parts(f, p, &c);
+    nnclr_batchnorm_call train = c.call;
+    nnclr_batchnorm second = c.bn[1];
+    if (p->repeated || p->in_parts) {
+        train.main.running_mean = train.main.running_var = NULL;
+        second.running_mean = second.running_var = NULL;
+        train.second = c.call.second ? &second : NULL;
+    }
+    for (int k = 0; k < branches; k++)
+        f->t->batchnorm_sums(&f->g, &c.x[k], c.bn[k].sums);
+    f->t->batchnorm_train(&f->g, &train);
+    take_tensor(f, row, got, "y", &c.y);
+    f->t->batchnorm_slopes(&f->g, &c.call);
+    f->t->batchnorm_backward(&f->g, &c.call);
+    for (int k = 0; k < branches; k++) {
+        take_reals(f, got, names[k][0], c.bn[k].running_mean, channels);
+        take_reals(f, got, names[k][1], c.bn[k].running_var, channels);
+        take_reals(f, got, names[k][2], c.bn[k].dgamma, channels);
+        take_reals(f, got, names[k][3], c.bn[k].dbeta, channels);
+        take_tensor(f, row, got, names[k][4], &c.dx[k]);
+    }
+    if (p->rest == RESIDUAL)
+        take_tensor(f, row, got, "dresidual", &c.dresidual);
+}
+
+static void compute_batchnorm(fixture *f, const test_engine *row, int problem, results *got) {
+    batchnorm_problem p = make_batchnorm(problem);
+    compute_problem(f, row, &p, got);
+    free_batchnorm(&p);
+}
+
+static void define_batchnorm(int problem, results *want) {
+    batchnorm_problem p = make_batchnorm(problem);
+    define_batchnorm_of(&p, want);
+    free_batchnorm(&p);
+}
+
+static const operation batchnorm = {.name = "batch norm",
+                                    .problems = NORM_PROBLEMS,
+                                    .cut = 1,
+                                    .slack = 10,
+                                    .define = define_batchnorm,
+                                    .compute = compute_batchnorm};
+
+/* A mean far above the deviation: sums of squares in float would lose all of the variance. */
+static void large_means_keep_their_variance(void) {
+    for (const test_engine *row = engines; row < engines + ENGINES; row++)
+        for (int parts = 0; parts < 2 && row->stored == 0; parts++) {
+            batchnorm_problem p = make_batchnorm(10);
+            results want = {0}, got = {0};
+            fixture f;
+            CHECK(p.rest == NO_REST);
+            p.relu = p.repeated = false;
+            p.in_parts = parts;
+            for (size_t i = 0; i < shape_reals(p.shape); i++)
+                p.x[0][i] += 2000;
+            define_batchnorm_of(&p, &want);
+            if (open_engine(&f, row, 1)) {
+                compute_problem(&f, row, &p, &got);
+                CHECK_TEXT(want.part[3].name, "var");
+                check_close("y", got.part[1].values, want.part[1].values, want.part[1].count, 1e-3);
+                check_close("var", got.part[3].values, want.part[3].values, want.part[3].count,
+                            1e-6);
+                free_results(&got);
+                fixture_close(&f);
+            }
+            free_results(&want);
+            free_batchnorm(&p);
+        }
+}
+
+/* Statistics, which engines so far keep as doubles in memory of the host. */
+static void add_up(double *a, double *b, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        a[i] = b[i] = a[i] + b[i];
+}
+
+static void check_share(fixture *f, const test_engine *row, const nnclr_tensor *share,
+                        const result *whole, int first) {
+    const size_t at = (size_t)first * shape_reals(share->shape) / (size_t)share->shape.n;
+    result want = *whole,
+           got = {whole->name, host_tensor(f, share), shape_reals(share->shape), true};
+    want.values += at;
+    want.count = got.count;
+    check_part("a share", row, &got, &want, false, 10);
+    free(got.values);
+}
+
+/* Two workers with a part of a batch each, who add their sums and slopes to each other's, have what
+ * one has with all of it; each has its own part of the parameters' gradients. */
+static void check_shares(fixture *f, const test_engine *row) {
+    enum { N = 6 };
+    static const int first[2] = {0, 2}, size[2] = {2, 4};
+    batchnorm_problem p = make_batchnorm(1);
+    const size_t picture = shape_reals(p.shape) / (size_t)nnclr_shape_pictures(p.shape);
+    const size_t c = (size_t)p.shape.c;
+    norm_call share[2] = {0};
+    results want = {0};
+    CHECK(p.rest == NO_REST);
+    p.shape.groups = 1;
+    p.shape.n = N;
+    p.relu = true;
+    p.in_place = p.add_parameters = p.repeated = p.in_parts = false;
+    define_batchnorm_of(&p, &want);
+    for (int i = 0; i < 2; i++) {
+        batchnorm_problem part = p;
+        part.shape.n = size[i];
+        part.x[0] += (size_t)first[i] * picture;
+        part.dy += (size_t)first[i] * picture;
+        make_call(f, &part, &share[i]);
+        share[i].call.main.n = N;
+        f->t->batchnorm_sums(&f->g, &share[i].x[0], share[i].call.main.sums);
+    }
+    add_up(share[0].call.main.sums, share[1].call.main.sums, 2 * c);
+    for (int i = 0; i < 2; i++) {
+        f->t->batchnorm_train(&f->g, &share[i].call);
+        f->t->batchnorm_slopes(&f->g, &share[i].call);
+    }
+    add_up(share[0].call.main.slopes, share[1].call.main.slopes, 2 * c);
+    double *dgamma[2], *dbeta[2];
+    for (int i = 0; i < 2; i++) {
+        nnclr_batchnorm *bn = &share[i].call.main;
+        results got = {0};
+        f->t->batchnorm_backward(&f->g, &share[i].call);
+        check_share(f, row, &share[i].y, &want.part[1], first[i]);
+        check_share(f, row, &share[i].dx[0], &want.part[6], first[i]);
+        take_reals(f, &got, "mean", bn->running_mean, c);
+        take_reals(f, &got, "var", bn->running_var, c);
+        for (int k = 0; k < 2; k++)
+            check_part("a share", row, &got.part[k], &want.part[2 + k], false, 10);
+        free_results(&got);
+        dgamma[i] = host_reals(f, bn->dgamma, c);
+        dbeta[i] = host_reals(f, bn->dbeta, c);
+    }
+    add_up(dgamma[0], dgamma[1], c);
+    add_up(dbeta[0], dbeta[1], c);
+    check_close("dgamma", dgamma[0], want.part[4].values, c, 10 * row->sums);
+    check_close("dbeta", dbeta[0], want.part[5].values, c, 10 * row->sums);
+    for (int i = 0; i < 2; i++)
+        free(dgamma[i]), free(dbeta[i]);
+    free_results(&want);
+    free_batchnorm(&p);
+}
+
+static void shares_make_the_whole(void) {
+    fixture f;
+    for (const test_engine *row = engines; row < engines + ENGINES; row++)
+        if (open_engine(&f, row, 2)) {
+            check_shares(&f, row);
+            fixture_close(&f);
+        }
+}
+
+static void batchnorm_agrees_with_the_formulas(void) {
+    check_agreement(&batchnorm);
+}
+
+static void threads_and_kernels_change_no_bit(void) {
+    check_threads(&batchnorm);
+}
+
+/* Through all that touches pictures: a batch that diverges is seen. */
+static void nan_stays_nan(void) {
+    fixture f;
+    for (const test_engine *row = engines; row < engines + ENGINES; row++) {
+        batchnorm_problem p = make_batchnorm(2);
+        results got = {0};
+        CHECK(p.rest == RESIDUAL && p.relu);
+        p.residual[4] = NAN;
+        p.dy[p.shape.c + 1] = NAN;
+        if (open_engine(&f, row, 1)) {
+            compute_problem(&f, row, &p, &got);
+            CHECK_TEXT(got.part[5].name, "dbeta");
+            CHECK(isnan(got.part[1].values[4]));
+            CHECK(isnan(got.part[5].values[1]) || got.part[1].values[p.shape.c + 1] <= 0);
+            free_results(&got);
+            fixture_close(&f);
+        }
+        free_batchnorm(&p);
+    }
+}
+
+/* ---- pooling ---- */
+
+static void define_maxpool(int problem, results *want) {
+    pool_problem p = make_pool(problem);
+    define_maxpool_of(&p, want);
+    free_pool(&p);
+}
+
+static void compute_maxpool(fixture *f, const test_engine *row, int problem, results *got) {
+    pool_problem p = make_pool(problem);
+    nnclr_tensor x = fixture_pictures(f, p.in, p.x), dy = fixture_pictures(f, p.out, p.dy);
+    nnclr_tensor y = fixture_pictures(f, p.out, NULL);
+    nnclr_tensor dx = fixture_pictures(f, p.in, p.add ? p.dx : NULL);
+    f->t->maxpool_forward(&f->g, &x, &y);
+    f->t->maxpool_backward(&f->g, &x, &dy, &dx, p.add);
+    take_tensor(f, row, got, "y", &y);
+    take_tensor(f, row, got, "dx", &dx);
+    free_pool(&p);
+}
+
+static void define_average(int problem, results *want) {
+    pool_problem p = make_pool(problem);
+    define_average_of(&p, want);
+    free_pool(&p);
+}
+
+static void compute_average(fixture *f, const test_engine *row, int problem, results *got) {
+    pool_problem p = make_pool(problem);
+    nnclr_tensor x = fixture_pictures(f, p.in, p.x), y = fixture_rows(f, p.mean, NULL);
+    nnclr_tensor dy = fixture_rows(f, p.mean, p.dmean);
+    nnclr_tensor dx = fixture_pictures(f, p.in, p.add ? p.dx : NULL);
+    f->t->average_forward(&f->g, &x, &y);
+    f->t->average_backward(&f->g, &dy, &dx, p.add);
+    take_tensor(f, row, got, "y", &y);
+    take_tensor(f, row, got, "dx", &dx);
+    free_pool(&p);
+}
+
+static void pooling_agrees_with_the_definition(void) {
+    static const operation maximum = {.name = "maximum",
+                                      .problems = POOL_PROBLEMS,
+                                      .cut = 1,
+                                      .define = define_maxpool,
+                                      .compute = compute_maxpool};
+    static const operation average = {.name = "average",
+                                      .problems = POOL_PROBLEMS,
+                                      .cut = 1,
+                                      .slack = 1,
+                                      .define = define_average,
+                                      .compute = compute_average};
+    check_agreement(&maximum);
+    check_agreement(&average);
+    check_threads(&maximum);
+    check_threads(&average);
+}
+
+/* ---- moves ---- */
+
+static void pictures_come_back_as_they_are_held(void) {
+    static const nnclr_shape shapes[] = {{2, 33, 3, 2, 5}, {1, 64, 1, 1, 70}, {3, 1, 2, 2, 32}};
+    fixture f;
+    for (const test_engine *row = engines; row < engines + ENGINES; row++)
+        for (int i = 0; i < 3 && open_engine(&f, row, 2); i++) {
+            uint64_t seed = (uint64_t)i;
+            const size_t count = shape_reals(shapes[i]);
+            double *values = random_reals(&seed, count);
+            for (size_t k = 0; k < count; k++)
+                values[k] = (double)(float)(values[k] / 3);
+            values[0] = INFINITY;
+            values[1] = (double)3.4e38f; /* above the largest of bfloat16 */
+            values[2] = (double)1e-30f;
+            nnclr_tensor t = fixture_pictures(&f, shapes[i], values);
+            results got = {0};
+            take_tensor(&f, row, &got, "pictures", &t);
+            for (size_t k = 0; k < count; k++)
+                CHECK_SAYS(got.part[0].values[k] == held(row, values[k], true), "%s: %g, not %g",
+                           row->name, got.part[0].values[k], held(row, values[k], true));
+            free(values);
+            free_results(&got);
+            fixture_close(&f);
+        }
+}
+
+/* Any float, in sums that are stored: all exponents with fractions at and beside the ties. */
+static void kernels_round_alike(void) {
+    const tile_kernels *plain = &nnclr_tiles_bf16_portable;
+    static float sums[SQUARE];
+    static bf16 want[SQUARE], got[SQUARE];
+    for (const test_engine *row = engines; row < engines + ENGINES; row++)
+        for (uint32_t high = 0; row->stored > 0 && has_kernels(row) && high < 0x10000;
+             high += SQUARE / 8) {
+            for (uint32_t k = 0; k < SQUARE; k++) {
+                static const uint32_t low[8] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0x80, 0x4321};
+                const uint32_t bits = (high + k / 8) << 16 | low[k % 8];
+                memcpy(&sums[k], &bits, sizeof bits);
+            }
+            plain->store(sums, BLOCK, 32, 32, false, want, NULL, NULL);
+            row->kernels->store(sums, BLOCK, 32, 32, false, got, NULL, NULL);
+            for (int k = 0; k < SQUARE; k++)
+                CHECK_SAYS(got[k] == want[k], "%s: %a gives %04x, plain C %04x", row->name,
+                           (double)sums[k], got[k], want[k]);
+        }
+}
+
+int main(void) {
+    RUN(every_engine_runs_here);
+    RUN(batchnorm_agrees_with_the_formulas);
+    RUN(threads_and_kernels_change_no_bit);
+    RUN(large_means_keep_their_variance);
+    RUN(shares_make_the_whole);
+    RUN(nan_stays_nan);
+    RUN(pooling_agrees_with_the_definition);
+    RUN(pictures_come_back_as_they_are_held);
+    RUN(kernels_round_alike);
+    return check_done();
+}

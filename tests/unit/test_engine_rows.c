@@ -1,0 +1,403 @@
+/* Products, linear layers, what losses are made of and the optimiser's step, of every engine; and
+ * the definitions themselves against numbers computed elsewhere. */
+#include "tests/unit/engine_row_ops.h"
+
+/* ---- products ---- */
+
+enum { PRODUCTS = 40 };
+
+static void compute_product(fixture *f, const test_engine *row, int problem, results *r) {
+    static const int sizes[][3] = {
+        {130, 150, 300}, {5, 7, 3}, {70, 33, 129}, {200, 150, 20}, {1, 1, 1}};
+    const int *s = sizes[problem / 8];
+    const bool ta = problem & 1, tb = problem & 2, keep = problem & 4;
+    uint64_t seed = (uint64_t)problem;
+    const size_t m = (size_t)s[0], n = (size_t)s[1], k = (size_t)s[2];
+    double *a = rough_reals(&seed, m * k), *b = rough_reals(&seed, k * n);
+    double *c = rough_reals(&seed, m * n), beta = keep ? .5 : 0;
+    if (row) {
+        void *out = fixture_reals(f, keep ? c : NULL, m * n);
+        f->t->gemm(&f->g, ta, tb, s[0], s[1], s[2], -1.5, fixture_reals(f, a, m * k),
+                   fixture_reals(f, b, k * n), beta, out);
+        take_reals(f, r, "c", out, m * n);
+    } else {
+        add_part(r, "c", product_of(ta, tb, s[0], s[1], s[2], -1.5, a, b, beta, c), m * n, false);
+    }
+    free(a), free(b), free(c);
+}
+
+static void define_product(int problem, results *want) {
+    compute_product(NULL, NULL, problem, want);
+}
+
+static linear_problem make_linear(int problem) {
+    uint64_t seed = (uint64_t)problem;
+    linear_problem p = {.rows = 2 * 37,
+                        .in = 50,
+                        .out = problem < 4 ? 600 : 9,
+                        .add = problem & 1,
+                        .biased = problem & 2};
+    const size_t rows = (size_t)p.rows, in = (size_t)p.in, out = (size_t)p.out;
+    p.x = rough_reals(&seed, rows * in);
+    p.w = rough_reals(&seed, out * in);
+    p.b = rough_reals(&seed, out);
+    p.dy = rough_reals(&seed, rows * out);
+    p.dx = rough_reals(&seed, rows * in);
+    p.dw = rough_reals(&seed, out * in);
+    p.db = rough_reals(&seed, out);
+    return p;
+}
+
+static void free_linear(linear_problem *p) {
+    free(p->x), free(p->w), free(p->b), free(p->dy), free(p->dx), free(p->dw), free(p->db);
+}
+
+static void define_linear(int problem, results *want) {
+    linear_problem p = make_linear(problem);
+    define_linear_of(&p, want);
+    if (!p.biased)
+        free(want->part[--want->count].values); /* db */
+    free_linear(&p);
+}
+
+static void compute_linear(fixture *f, const test_engine *row, int problem, results *got) {
+    linear_problem p = make_linear(problem);
+    const nnclr_shape in = {2, p.rows / 2, 1, 1, p.in}, out = {2, p.rows / 2, 1, 1, p.out};
+    const size_t weights = (size_t)(p.in * p.out), biases = (size_t)p.out;
+    nnclr_tensor x = fixture_rows(f, in, p.x), y = fixture_rows(f, out, NULL);
+    nnclr_tensor dy = fixture_rows(f, out, p.dy), dx = fixture_rows(f, in, p.add ? p.dx : NULL);
+    void *w = fixture_reals(f, p.w, weights);
+    void *b = p.biased ? fixture_reals(f, p.b, biases) : NULL;
+    void *dw = fixture_reals(f, p.add ? p.dw : NULL, weights);
+    void *db = p.biased ? fixture_reals(f, p.add ? p.db : NULL, biases) : NULL;
+    f->t->linear_forward(&f->g, &x, w, b, &y);
+    f->t->linear_backward_data(&f->g, &dy, w, &dx, p.add);
+    f->t->linear_backward_weights(&f->g, &x, &dy, dw, db, p.add);
+    take_tensor(f, row, got, "y", &y);
+    take_tensor(f, row, got, "dx", &dx);
+    take_reals(f, got, "dw", dw, weights);
+    if (p.biased)
+        take_reals(f, got, "db", db, biases);
+    free_linear(&p);
+}
+
+static void products_agree_with_the_definition(void) {
+    static const operation product = {.name = "product",
+                                      .problems = PRODUCTS,
+                                      .cut = 4,
+                                      .slack = 1,
+                                      .define = define_product,
+                                      .compute = compute_product};
+    static const operation linear = {.name = "linear",
+                                     .problems = 8,
+                                     .cut = 4,
+                                     .slack = 1,
+                                     .define = define_linear,
+                                     .compute = compute_linear};
+    check_agreement(&product);
+    check_threads(&product);
+    check_agreement(&linear);
+    check_threads(&linear);
+}
+
+/* ---- normalisation ---- */
+
+enum { NORM_ROWS = 130, NORM_WIDTH = 79 };
+
+/* Every fifth row is shorter than 1e-12, every tenth nothing. */
+static void compute_l2norm(fixture *f, const test_engine *row, int problem, results *r) {
+    const nnclr_shape s = {2, NORM_ROWS / 2, 1, 1, NORM_WIDTH};
+    const size_t count = shape_reals(s);
+    uint64_t seed = (uint64_t)problem;
+    const bool add = problem & 1, tiny = problem & 2;
+    double *x = rough_reals(&seed, count), *dy = rough_reals(&seed, count);
+    double *before = rough_reals(&seed, count);
+    for (size_t i = 0; tiny && i < count; i++)
+        x[i] *= i / NORM_WIDTH % 10 == 0 ? 0 : i / NORM_WIDTH % 5 == 0 ? 0x1p-46 : 1;
+    if (row) {
+        nnclr_tensor tx = fixture_rows(f, s, x), y = fixture_rows(f, s, NULL);
+        nnclr_tensor tdy = fixture_rows(f, s, dy), dx = fixture_rows(f, s, add ? before : NULL);
+        void *norms = fixture_reals(f, NULL, NORM_ROWS);
+        f->t->l2norm_forward(&f->g, &tx, &y, norms);
+        f->t->l2norm_backward(&f->g, &y, norms, &tdy, &dx, add);
+        take_tensor(f, row, r, "y", &y);
+        take_reals(f, r, "norms", norms, NORM_ROWS);
+        take_tensor(f, row, r, "dx", &dx);
+    } else {
+        define_l2norm_of(NORM_ROWS, NORM_WIDTH, x, dy, add ? before : NULL, r);
+    }
+    if (tiny) /* the gradients of short rows are so large that nothing else would be compared */
+        for (size_t i = 0; i < count; i++)
+            r->part[2].values[i] *= i / NORM_WIDTH % 5 == 0 ? 1e-12 : 1;
+    free(x), free(dy), free(before);
+}
+
+static void define_l2norm(int problem, results *want) {
+    compute_l2norm(NULL, NULL, problem, want);
+}
+
+/* ---- cross-entropy ---- */
+
+static const entropy entropies[] = {
+    {130, 300, 3, 0, .5},  {40, 80, 40, 0, .5}, {40, 80, 0, 40, .25}, {30, 97, 11, 67, .5},
+    {1, 1, 0, INT_MIN, 1}, {20, 40, 3, 1, 2},   {5, 5, 0, INT_MIN, 1}};
+enum { ENTROPIES = sizeof entropies / sizeof entropies[0] };
+
+/* Logits with equal ones, or wide; often the target's is the largest, but for the one to skip. */
+static void compute_entropy(fixture *f, const test_engine *row, int problem, results *r) {
+    const entropy s = entropies[problem % ENTROPIES];
+    const size_t count = (size_t)(s.rows * s.columns);
+    const double one = 1, two = 2;
+    uint64_t seed = (uint64_t)problem;
+    double *logits = rough_reals(&seed, count), correct = 0;
+    for (size_t k = 0; k < count; k++) {
+        const int i = (int)k / s.columns, j = (int)k % s.columns;
+        logits[k] = problem / ENTROPIES % 2 ? round(logits[k]) : 8 * logits[k];
+        logits[k] += i % 2 && j == i + s.target ? 20 : i % 3 && j == i + s.skip ? 40 : 0;
+    }
+    if (row) {
+        const nnclr_cross_entropy_call call = {.logits = fixture_reals(f, logits, count),
+                                               .rows = s.rows,
+                                               .columns = s.columns,
+                                               .target = s.target,
+                                               .skip = s.skip,
+                                               .weight = s.weight,
+                                               .loss = fixture_reals(f, &one, 1),
+                                               .correct =
+                                                   problem % 5 ? fixture_reals(f, &two, 1) : NULL};
+        f->t->cross_entropy(&f->g, &call);
+        take_reals(f, r, "loss", call.loss, 1);
+        take_reals(f, r, "gradient", call.logits, count);
+        if (call.correct)
+            take_reals(f, r, "correct", call.correct, 1);
+    } else {
+        double *loss = add_part(r, "loss", zero_reals(1), 1, false);
+        double *gradient = add_part(r, "gradient", zero_reals(count), count, false);
+        *loss = 1 + define_entropy(s, logits, gradient, &correct);
+        if (problem % 5)
+            *add_part(r, "correct", zero_reals(1), 1, false) = 2 + correct;
+    }
+    free(logits);
+}
+
+static void define_entropies(int problem, results *want) {
+    compute_entropy(NULL, NULL, problem, want);
+}
+
+static void rows_agree_with_the_formulas(void) {
+    static const operation l2norm = {.name = "l2norm",
+                                     .problems = 4,
+                                     .cut = 1,
+                                     .slack = 1,
+                                     .define = define_l2norm,
+                                     .compute = compute_l2norm};
+    static const operation cross_entropy = {.name = "cross-entropy",
+                                            .problems = 4 * ENTROPIES,
+                                            .cut = 1,
+                                            .slack = 1,
+                                            .define = define_entropies,
+                                            .compute = compute_entropy};
+    check_agreement(&l2norm);
+    check_threads(&l2norm);
+    check_agreement(&cross_entropy);
+    check_threads(&cross_entropy);
+}
+
+static void cross_entropy_of_extremes(void) {
+    static const double logits[4] = {3000, -3000, 3000, 3000}, want[4] = {0, 0, .25, -.25};
+    const double zero = 0;
+    fixture f;
+    for (const test_engine *row = engines; row < engines + ENGINES; row++) {
+        double loss, correct, gradient[4];
+        if (!open_engine(&f, row, 1))
+            continue;
+        const nnclr_cross_entropy_call call = {.logits = fixture_reals(&f, logits, 4),
+                                               .rows = 2,
+                                               .columns = 2,
+                                               .skip = INT_MIN,
+                                               .weight = 1,
+                                               .loss = fixture_reals(&f, &zero, 1),
+                                               .correct = fixture_reals(&f, &zero, 1)};
+        f.t->cross_entropy(&f.g, &call);
+        f.t->get(&f.g, call.loss, 1, NNCLR_F64, &loss);
+        f.t->get(&f.g, call.correct, 1, NNCLR_F64, &correct);
+        f.t->get(&f.g, call.logits, 4, NNCLR_F64, gradient);
+        CHECK_NEAR(loss, log(2) / 2, 1e-6);
+        CHECK(correct == 1); /* the second row's first of equals is not its target */
+        check_close("gradient", gradient, want, 4, 1e-6);
+        fixture_close(&f);
+    }
+}
+
+/* Row losses of the reference's golden similarity matrix NN1 p2 at three temperatures. */
+static void golden_losses(void) {
+    static const double p[9] = {.9, 0, .2, .5, 1, .3, .3, 0, 1};
+    static const double taus[3] = {.1, .2, .5}, want[3] = {.002406, .057686, .385139};
+    for (int t = 0; t < 3; t++) {
+        double logits[9], gradient[9], correct; /* the neighbours are the axes */
+        for (int i = 0; i < 9; i++)
+            logits[i] = p[i % 3 * 3 + i / 3] / taus[t] / norm_of(p + i % 3 * 3, 3);
+        CHECK_NEAR(define_entropy((entropy){3, 3, 0, INT_MIN, 1}, logits, gradient, &correct),
+                   want[t], 5e-7);
+    }
+}
+
+/* ---- gathering and norms ---- */
+
+static void rows_are_gathered(void) {
+    static const double table[6] = {1, 2, 3, 4, 5, 6}, want[6] = {5, 6, 0, 0, 1, 2};
+    static const int32_t picks[3] = {2, -1, 0};
+    fixture f;
+    for (const test_engine *row = engines; row < engines + ENGINES; row++) {
+        if (!open_engine(&f, row, 2))
+            continue;
+        void *place = fixture_alloc(&f, sizeof picks + 4), *y = fixture_reals(&f, NULL, 6);
+        f.t->put_picks(&f.g, place, 3, picks);
+        f.t->gather(&f.g, fixture_reals(&f, table, 6), 2, place, 3, y);
+        double *got = host_reals(&f, y, 6);
+        check_close("y", got, want, 6, 0);
+        free(got);
+        fixture_close(&f);
+    }
+}
+
+static void compute_norm(fixture *f, const test_engine *row, int problem, results *r) {
+    static const size_t counts[] = {100003, 0, 1, 7, 1000};
+    const size_t count = counts[problem];
+    uint64_t seed = 6;
+    double *x = rough_reals(&seed, count + 1);
+    if (row) {
+        void *out = fixture_reals(f, NULL, 1);
+        f->t->squared_norm(&f->g, fixture_reals(f, x, count + 1), count, out);
+        take_reals(f, r, "norm", out, 1);
+    } else {
+        *add_part(r, "norm", zero_reals(1), 1, false) = dot_product(x, x, count);
+    }
+    free(x);
+}
+
+static void define_norm(int problem, results *want) {
+    compute_norm(NULL, NULL, problem, want);
+}
+
+static void squared_norms(void) {
+    static const operation norm = {.name = "squared norm",
+                                   .problems = 5,
+                                   .cut = 1,
+                                   .slack = 1,
+                                   .define = define_norm,
+                                   .compute = compute_norm};
+    check_agreement(&norm);
+    check_threads(&norm);
+}
+
+/* ---- the optimiser's step ---- */
+
+static const nnclr_lars variants[4] = {NNCLR_LARS_SIMCLR, NNCLR_LARS_BYOL, NNCLR_LARS_LIGHTLY,
+                                       NNCLR_LARS_SOLO};
+enum { RULES = 6 }; /* LARS in all variants, SGD, and with Nesterov's momentum */
+
+static nnclr_update_call update_call(int rule, const nnclr_segment *segments, size_t count) {
+    return (nnclr_update_call){.optimizer = rule < 4 ? NNCLR_LARS : NNCLR_SGD,
+                               .lars = rule < 4 ? variants[rule] : NNCLR_LARS_BYOL,
+                               .momentum = .9,
+                               .weight_decay = .01,
+                               .trust = rule == 3 ? .02 : .001,
+                               .nesterov = rule == 5,
+                               .segments = segments,
+                               .segment_count = count};
+}
+
+/* Three steps at rates of 0, as warm-up may begin with, and more: of parameters that neither decay
+ * nor adapt, a long segment, one without a gradient and one of zeros. */
+static void compute_update(fixture *f, const test_engine *row, int problem, results *r) {
+    enum { FIRST = 17, LONG = 100003, NONE = 5, ZERO = 9, COUNT = FIRST + LONG + NONE + ZERO };
+    static const nnclr_segment segments[4] = {
+        {.count = FIRST},
+        {.offset = FIRST, .count = LONG, .decays = true, .adapts = true},
+        {.offset = FIRST + LONG, .count = NONE, .decays = true, .adapts = true},
+        {.offset = FIRST + LONG + NONE, .count = ZERO, .decays = true, .adapts = true}};
+    static const double rates[3] = {0, .1, .2};
+    nnclr_update_call call = update_call(problem, segments, 4);
+    uint64_t seed = (uint64_t)problem;
+    double *w = rough_reals(&seed, COUNT), *v = zero_reals(COUNT);
+    memset(w + COUNT - ZERO, 0, ZERO * sizeof *w);
+    if (row) {
+        call.weights = fixture_reals(f, w, COUNT);
+        call.velocity = fixture_reals(f, v, COUNT);
+    }
+    for (int step = 0; step < 3; step++) {
+        double *g = rough_reals(&seed, COUNT);
+        memset(g + FIRST + LONG, 0, NONE * sizeof *g);
+        call.lr = rates[step];
+        call.gradients = row ? fixture_reals(f, g, COUNT) : NULL;
+        if (row)
+            f->t->update(&f->g, &call);
+        else
+            define_update(&call, w, v, g);
+        free(g);
+    }
+    if (row) {
+        take_reals(f, r, "w", call.weights, COUNT);
+        take_reals(f, r, "v", call.velocity, COUNT);
+        free(w), free(v);
+    } else {
+        add_part(r, "w", w, COUNT, false);
+        add_part(r, "v", v, COUNT, false);
+    }
+}
+
+static void define_updates(int problem, results *want) {
+    compute_update(NULL, NULL, problem, want);
+}
+
+static void updates_agree_with_the_formulas(void) {
+    static const operation update = {.name = "update",
+                                     .problems = RULES,
+                                     .cut = RULES,
+                                     .slack = .1,
+                                     .define = define_updates,
+                                     .compute = compute_update};
+    check_agreement(&update);
+    check_threads(&update);
+}
+
+/* The formulas give the numbers of the reference, of LARS, and of torch.optim.SGD by hand. */
+static void golden_updates(void) {
+    static const double first[2] = {.6, .8}, second[2] = {.6, -.8};
+    static const double want[RULES][2][2] = {
+        {{2.9997, 3.9996}, {2.998791878, 4.000009806}},
+        {{2.9997, 3.9996}, {2.998521878, 3.999649806}},
+        {{2.9997, 3.9996}, {2.998560060, 3.999603744}},
+        {{2.940000001, 3.920000001}, {2.773200002, 3.847075693}},
+        {{3 - .1 * .63, 4 - .1 * .84},
+         {2.937 - .2 * (.9 * .63 + .62937), 3.916 - .2 * (.9 * .84 - .76084)}},
+        {{3 - .1 * 1.9 * .63, 4 - .1 * 1.9 * .84},
+         {2.8803 - .2 * (.628803 + .9 * (.9 * .63 + .628803)),
+          3.8404 - .2 * (-.761596 + .9 * (.9 * .84 - .761596))}}};
+    static const nnclr_segment segment = {.count = 2, .decays = true, .adapts = true};
+    for (int rule = 0; rule < RULES; rule++) {
+        nnclr_update_call call = update_call(rule, &segment, 1);
+        double w[2] = {3, 4}, v[2] = {0, 0};
+        for (int k = 0; k < 2; k++) {
+            call.lr = k ? .2 : .1;
+            define_update(&call, w, v, k ? second : first);
+            for (int j = 0; j < 2; j++)
+                CHECK_SAYS(fabs(w[j] - want[rule][k][j]) < 6e-10, "rule %d, step %d: %.10g", rule,
+                           k + 1, w[j]);
+        }
+    }
+}
+
+int main(void) {
+    RUN(every_engine_runs_here);
+    RUN(products_agree_with_the_definition);
+    RUN(rows_agree_with_the_formulas);
+    RUN(cross_entropy_of_extremes);
+    RUN(golden_losses);
+    RUN(rows_are_gathered);
+    RUN(squared_norms);
+    RUN(updates_agree_with_the_formulas);
+    RUN(golden_updates);
+    return check_done();
+}
