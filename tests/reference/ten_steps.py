@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Prints ten_steps.inc for tests/unit/test_ten_steps.c: ten free-running steps of NNCLR and of
+"""Prints ten_steps.inc for tests/unit/test_engine_steps.c: ten free-running steps of NNCLR and of
 SimCLR (NT-Xent) with LARS on fixed views, by PyTorch in float64, and how far PyTorch's own float32
 is from that when each step starts from the float64 state rounded to float.
 

@@ -3,19 +3,9 @@
 #ifndef NNCLR_TESTS_GOLDEN_METHOD_H
 #define NNCLR_TESTS_GOLDEN_METHOD_H
 
-#include "ssl/method.h"
-#include "tests/unit/engine_fixture.h"
+#include "tests/unit/step_fixture.h"
 
-typedef struct golden {
-    fixture f;
-    nnclr_network *net;
-    nnclr_parameters parameters;
-    nnclr_pass pass;
-    nnclr_communicator communicator;
-    nnclr_support_set support;
-    nnclr_method *method;
-    nnclr_error e;
-} golden;
+typedef stack golden;
 
 enum { GOLDEN_N = 3, GOLDEN_D = 3, GOLDEN_M = 4 };
 
@@ -28,16 +18,33 @@ static const float golden_views[2][GOLDEN_N][2 * GOLDEN_D] = {
 };
 static const int64_t golden_record[GOLDEN_N] = {10, 11, 12}, golden_label[GOLDEN_N] = {0, 1, 0};
 
-/* A linear operator that takes d of the 2d features. */
-static inline int golden_select(golden *g, int features, const char *name, const char *mark) {
-    int value = nnclr_add_linear(g->net, features, name, GOLDEN_D, false, &g->e);
-    CHECK_SAYS(value >= 0 && nnclr_network_mark(g->net, mark, value, &g->e), "%s", g->e.message);
-    return value;
+/* A linear operator that takes d of the 2d features, and its rows normalised. */
+static inline bool golden_head(nnclr_network *net, int features, const char *name, const char *mark,
+                               const char *unit_mark, nnclr_error *e) {
+    const int value = nnclr_add_linear(net, features, name, GOLDEN_D, false, e);
+    const int unit = nnclr_add_l2norm(net, value, unit_mark, e);
+    return unit >= 0 && nnclr_network_mark(net, mark, value, e) &&
+           nnclr_network_mark(net, unit_mark, unit, e);
 }
 
-static inline void golden_unit(golden *g, int value, const char *name) {
-    int unit = nnclr_add_l2norm(g->net, value, name, &g->e);
-    CHECK_SAYS(unit >= 0 && nnclr_network_mark(g->net, name, unit, &g->e), "%s", g->e.message);
+static inline nnclr_network *golden_without_predictor(const nnclr_model_spec *spec,
+                                                      nnclr_error *e) {
+    (void)spec;
+    nnclr_network *net = nnclr_network_create(1, 1, 2 * GOLDEN_D, e);
+    CHECK_SAYS(net, "%s", e->message);
+    const int features = nnclr_add_average(net, 0, "average", e);
+    CHECK_SAYS(nnclr_network_mark(net, "features", features, e) &&
+                   golden_head(net, features, "z", "projection", "projection_unit", e),
+               "%s", e->message);
+    return net;
+}
+
+static inline nnclr_network *golden_with_predictor(const nnclr_model_spec *spec, nnclr_error *e) {
+    nnclr_network *net = golden_without_predictor(spec, e);
+    CHECK_SAYS(golden_head(net, nnclr_network_find(net, "features"), "p", "prediction",
+                           "prediction_unit", e),
+               "%s", e->message);
+    return net;
 }
 
 static inline void golden_weights(golden *g, size_t segment, int first) {
@@ -54,32 +61,22 @@ static inline void golden_weights(golden *g, size_t segment, int first) {
  * z. */
 static inline void golden_open_share(golden *g, nnclr_precision precision, nnclr_recipe recipe,
                                      bool predictor, nnclr_communicator communicator, int n) {
-    *g = (golden){.communicator = communicator};
-    fixture_open(&g->f, precision, 1);
-    CHECK(g->net = nnclr_network_create(1, 1, 2 * GOLDEN_D, &g->e));
-    int features = nnclr_add_average(g->net, 0, "average", &g->e);
-    CHECK(features >= 0 && nnclr_network_mark(g->net, "features", features, &g->e));
-    golden_unit(g, golden_select(g, features, "z", "projection"), "projection_unit");
-    if (predictor)
-        golden_unit(g, golden_select(g, features, "p", "prediction"), "prediction_unit");
-    CHECK(nnclr_parameters_create(&g->parameters, g->net, &g->f.g, true, &g->e));
+    static const int64_t none[GOLDEN_M] = {-1, -1, -1, -1};
+    open_step(g,
+              &(step_options){.precision = precision,
+                              .threads = 1,
+                              .build = predictor ? golden_with_predictor : golden_without_predictor,
+                              .n = n,
+                              .recipe = &recipe,
+                              .m = GOLDEN_M,
+                              .d = GOLDEN_D,
+                              .communicator = &communicator});
     golden_weights(g, 0, 0);
     if (predictor)
         golden_weights(g, 1, GOLDEN_D);
-    CHECK_SAYS(nnclr_pass_create(&g->pass, &g->parameters, 2, n, 0, &g->e), "%s", g->e.message);
     nnclr_pass_pack(&g->pass);
-
-    static const int64_t none[GOLDEN_M] = {-1, -1, -1, -1};
-    CHECK(nnclr_support_set_create(&g->support, &g->f.g, GOLDEN_M, GOLDEN_D, 0, &g->e));
     CHECK(nnclr_support_set_restore(&g->support, NNCLR_F64, golden_queue, none, none, none, 0,
                                     &g->e));
-    const nnclr_method_parts parts = {
-        .pass = &g->pass,
-        .communicator = &g->communicator,
-        .support = recipe.queue > 0 ? &g->support : NULL,
-    };
-    g->method = nnclr_method_create(&recipe, &parts, &g->e);
-    CHECK_SAYS(g->method, "%s", g->e.message);
 }
 
 static inline void golden_open(golden *g, nnclr_precision precision, nnclr_recipe recipe,
@@ -98,12 +95,7 @@ static inline double golden_loss(golden *g) {
 }
 
 static inline void golden_close(golden *g) {
-    nnclr_method_free(g->method);
-    nnclr_support_set_free(&g->support);
-    nnclr_pass_free(&g->pass);
-    nnclr_parameters_free(&g->parameters);
-    nnclr_network_free(g->net);
-    fixture_close(&g->f);
+    close_step(g);
 }
 
 static const nnclr_method_options golden_options = {

@@ -1,25 +1,10 @@
 /* The whole step on a small network: its gradient against finite differences of its loss, the same
  * bits for any number of threads, and the invariants that misaligned rows or labels would break. */
 #include "base/rng.h"
-#include "net/model.h"
 #include "tests/unit/golden_method.h"
 #include "tests/unit/torch_summary.h"
 
-enum { SIZE = 8, N = 6, M = 15, PIXELS = 2 * N * SIZE * SIZE * 3 };
-
-typedef struct small {
-    fixture f;
-    nnclr_model_spec spec;
-    nnclr_network *net;
-    nnclr_parameters parameters;
-    nnclr_pass pass;
-    nnclr_communicator communicator;
-    nnclr_support_set support;
-    nnclr_method *method;
-    float views[PIXELS];
-    int64_t record[N], label[N];
-    nnclr_error e;
-} small;
+enum { SIZE = 8, N = 6, M = 15 };
 
 static const nnclr_method_options plain = {
     .negatives = NNCLR_NEGATIVES_ALL,
@@ -30,7 +15,7 @@ static const nnclr_method_options plain = {
 };
 
 /* Views of `count` records from `first` on: both alike if `alike`. */
-static void draw_batch(small *s, int64_t first, bool alike) {
+static void draw_batch(stack *s, int64_t first, bool alike) {
     enum { PICTURE = SIZE * SIZE * 3 };
     for (int view = 0; view < 2; view++)
         for (int i = 0; i < N; i++) {
@@ -44,59 +29,32 @@ static void draw_batch(small *s, int64_t first, bool alike) {
         }
 }
 
-static void open_small(small *s, nnclr_precision precision, int threads, int m, nnclr_recipe recipe,
+static void open_small(stack *s, nnclr_precision precision, int threads, int m, nnclr_recipe recipe,
                        bool predictor) {
-    memset(s, 0, sizeof *s);
-    s->communicator = nnclr_communicator_self();
-    s->spec = (nnclr_model_spec){.arch = NNCLR_RESNET18,
-                                 .width = 0.125,
-                                 .stem = NNCLR_STEM_CIFAR,
-                                 .size = SIZE,
-                                 .projector = {2, {16, 8}},
-                                 .predictor = {predictor ? 1 : 0, {12}}};
-    fixture_open(&s->f, precision, threads);
-    CHECK_SAYS(s->net = nnclr_model_build(&s->spec, &s->e), "%s", s->e.message);
-    CHECK(nnclr_parameters_create(&s->parameters, s->net, &s->f.g, true, &s->e));
-    CHECK(nnclr_parameters_initialize(&s->parameters, 5, &s->e));
-    CHECK_SAYS(nnclr_pass_create(&s->pass, &s->parameters, 2, N, 0, &s->e), "%s", s->e.message);
-    CHECK(nnclr_support_set_create(&s->support, &s->f.g, m, 8, 5, &s->e));
-    const nnclr_method_parts parts = {
-        .pass = &s->pass,
-        .communicator = &s->communicator,
-        .support = recipe.queue > 0 ? &s->support : NULL,
-        .seed = 77,
-    };
-    s->method = nnclr_method_create(&recipe, &parts, &s->e);
-    CHECK_SAYS(s->method, "%s", s->e.message);
+    const nnclr_model_spec spec = {.arch = NNCLR_RESNET18,
+                                   .width = 0.125,
+                                   .stem = NNCLR_STEM_CIFAR,
+                                   .size = SIZE,
+                                   .projector = {2, {16, 8}},
+                                   .predictor = {predictor ? 1 : 0, {12}}};
+    open_step(s, &(step_options){.precision = precision,
+                                 .threads = threads,
+                                 .spec = spec,
+                                 .seed = 5,
+                                 .n = N,
+                                 .recipe = &recipe,
+                                 .m = m,
+                                 .d = 8});
     draw_batch(s, 0, false);
 }
 
-static void close_small(small *s) {
-    nnclr_method_free(s->method);
-    nnclr_support_set_free(&s->support);
-    nnclr_pass_free(&s->pass);
-    nnclr_parameters_free(&s->parameters);
-    nnclr_network_free(s->net);
-    fixture_close(&s->f);
-}
-
-static nnclr_method_batch batch_of(const small *s, int64_t step) {
-    return (nnclr_method_batch){s->views, s->record, s->label, step};
-}
-
-static double compute(small *s, int64_t step) {
-    nnclr_method_batch batch = batch_of(s, step);
+/* With the weights as they are now. */
+static double compute(stack *s, int64_t number) {
     nnclr_pass_pack(&s->pass);
-    CHECK_SAYS(nnclr_method_compute(s->method, &batch, &s->e), "%s", s->e.message);
-    return nnclr_method_loss(s->method);
+    return compute_step(s, number);
 }
 
-static void enqueue(small *s, int64_t step) {
-    nnclr_method_batch batch = batch_of(s, step);
-    CHECK_SAYS(nnclr_method_enqueue(s->method, &batch, &s->e), "%s", s->e.message);
-}
-
-static nnclr_method_metrics measure(small *s, int64_t step) {
+static nnclr_method_metrics measure(stack *s, int64_t step) {
     nnclr_method_batch batch = batch_of(s, step);
     nnclr_method_metrics metrics;
     CHECK_SAYS(nnclr_method_measure(s->method, &batch, &metrics, &s->e), "%s", s->e.message);
@@ -105,14 +63,14 @@ static nnclr_method_metrics measure(small *s, int64_t step) {
 
 /* ---- gradients ---- */
 
-static void set_weight(small *s, size_t at, double value) {
+static void set_weight(stack *s, size_t at, double value) {
     s->f.t->put(&s->f.g, nnclr_real_at(&s->f.g, s->parameters.weights, at), 1, NNCLR_F64, &value);
 }
 
 /* Central differences at a parameter of each segment of the heads, and of every third of the
  * backbone (test_execution asks all), whose name begins with `prefix`; picks must stay what they
  * are. */
-static void check_gradient(small *s, const char *prefix) {
+static void check_gradient(stack *s, const char *prefix) {
     const double h = 1e-6;
     size_t count = nnclr_network_parameter_count(s->net), checked = 0;
     compute(s, 1);
@@ -151,10 +109,10 @@ static void check_gradient(small *s, const char *prefix) {
 }
 
 static void check_gradient_of(nnclr_recipe recipe, bool predictor, const char *prefix) {
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, recipe, predictor);
     check_gradient(&s, prefix);
-    close_small(&s);
+    close_step(&s);
 }
 
 static void the_gradient_of_nnclr(void) {
@@ -209,7 +167,7 @@ static void positives_are_detached(void) {
         }
 }
 
-static void change_rows(small *s, const char *name) {
+static void change_rows(stack *s, const char *name) {
     const nnclr_tensor *rows = nnclr_pass_tensor(&s->pass, nnclr_network_find(s->net, name));
     size_t count = shape_reals(rows->shape);
     double *values = host_reals(&s->f, rows->place, count);
@@ -221,7 +179,7 @@ static void change_rows(small *s, const char *name) {
 
 /* How far p moves when one value is changed and what comes after z is computed again. */
 static double change_of_p(const char *name) {
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&plain), true);
     int z = nnclr_network_find(s.net, "projection"), last = nnclr_network_find(s.net, "prediction");
     compute(&s, 1);
@@ -234,14 +192,14 @@ static double change_of_p(const char *name) {
            change = relative_distance(after, before, count);
     free(before);
     free(after);
-    close_small(&s);
+    close_step(&s);
     return change;
 }
 
 static void the_predictor_reads_z(void) {
     CHECK(change_of_p("features") == 0);
     CHECK(change_of_p("projection") > 0.01);
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&plain), true);
     int z = nnclr_network_find(s.net, "projection"), readers = 0;
     for (size_t i = 0; i < nnclr_network_op_count(s.net); i++) {
@@ -251,7 +209,7 @@ static void the_predictor_reads_z(void) {
         readers += first;
     }
     CHECK(readers == 1);
-    close_small(&s);
+    close_step(&s);
 }
 
 /* ---- bits ---- */
@@ -261,15 +219,15 @@ static void the_same_bits_for_any_threads(void) {
     double *weights[3], *queue[3], losses[3];
     size_t count = 0;
     for (int i = 0; i < 3; i++) {
-        small s;
+        stack s;
         open_small(&s, NNCLR_PRECISION_F32, threads[i], M, nnclr(&plain), true);
         compute(&s, 1);
-        enqueue(&s, 1);
+        enqueue_step(&s, 1);
         losses[i] = compute(&s, 2);
         count = nnclr_network_parameter_count(s.net);
         weights[i] = host_reals(&s.f, s.parameters.gradients, count);
         queue[i] = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
-        close_small(&s);
+        close_step(&s);
     }
     for (int i = 1; i < 3; i++) {
         CHECK(losses[i] == losses[0]);
@@ -288,7 +246,7 @@ static void the_same_bits_for_any_threads(void) {
  * second epoch on each finds itself, one epoch old. */
 static void a_standing_network_finds_itself(void) {
     enum { STEPS = 3 }; /* an epoch */
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F32, 1, STEPS * N, nnclr(&plain), true);
     for (int64_t step = 1; step <= 3 * STEPS; step++) {
         draw_batch(&s, (step - 1) % STEPS * N, true);
@@ -305,22 +263,22 @@ static void a_standing_network_finds_itself(void) {
             CHECK_NEAR(m.nn_chance, 0.25, 0.06); /* four labels over 18 records */
             CHECK(m.z_rank > 1 && m.z_rank <= 8 && m.h_std > 0 && m.p_std > 0);
         }
-        enqueue(&s, step);
+        enqueue_step(&s, step);
     }
-    close_small(&s);
+    close_step(&s);
 }
 
 static void excluded_selves_are_present_but_not_picked(void) {
     nnclr_method_options options = plain;
     options.exclude_self = true;
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F32, 1, M, nnclr(&options), true);
     compute(&s, 1);
-    enqueue(&s, 1);
+    enqueue_step(&s, 1);
     compute(&s, 2);
     nnclr_method_metrics m = measure(&s, 2);
     CHECK(m.self_present == 1 && m.nn_self == 0);
-    close_small(&s);
+    close_step(&s);
 }
 
 /* Every earlier row of the picture is masked, of both views and of several epochs: each would be
@@ -331,12 +289,12 @@ static void every_row_of_the_own_record_is_excluded(void) {
         nnclr_method_options options = plain;
         options.exclude_self = exclude;
         options.enqueue = NNCLR_ENQUEUE_BOTH;
-        small s;
+        stack s;
         open_small(&s, NNCLR_PRECISION_F64, 1, ROWS, nnclr(&options), true);
         for (int64_t step = 1; step <= STEPS; step++) {
             draw_batch(&s, step % 2 * N, false);
             compute(&s, step);
-            enqueue(&s, step);
+            enqueue_step(&s, step);
         }
         draw_batch(&s, N, false);
         compute(&s, STEPS + 1);
@@ -360,36 +318,36 @@ static void every_row_of_the_own_record_is_excluded(void) {
         CHECK(measure(&s, STEPS + 1).nn_self == !exclude);
         free(z);
         free(rows);
-        close_small(&s);
+        close_step(&s);
     }
 }
 
 static void the_own_view_has_no_neighbour_metrics(void) {
     nnclr_method_options options = plain;
     options.positive = NNCLR_POSITIVE_VIEW;
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F32, 1, M, nnclr(&options), true);
     compute(&s, 1);
-    enqueue(&s, 1);
+    enqueue_step(&s, 1);
     nnclr_method_metrics m = measure(&s, 2);
     CHECK(!nnclr_method_picks(s.method));
     CHECK(isnan(m.nn_sim) && isnan(m.nn_initial) && isnan(m.nn_self) && isnan(m.nn_age) &&
           isnan(m.nn_distinct) && isnan(m.nn_acc) && isnan(m.nn_chance));
     CHECK(m.self_present == 1 && m.z_rank > 1 && m.contrast_acc >= 0);
     CHECK(s.support.cursor == N && s.support.record[0] == 0);
-    close_small(&s);
+    close_step(&s);
 }
 
 static void both_views_are_enqueued(void) {
     nnclr_method_options options = plain;
     options.enqueue = NNCLR_ENQUEUE_BOTH;
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&options), true);
     compute(&s, 4);
     const nnclr_tensor *unit =
         nnclr_pass_tensor(&s.pass, nnclr_network_find(s.net, "projection_unit"));
     double *z = host_reals(&s.f, unit->place, 2 * N * 8);
-    enqueue(&s, 4);
+    enqueue_step(&s, 4);
     double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
     CHECK(memcmp(rows, z, 2 * N * 8 * sizeof *z) == 0);
     for (int i = 0; i < 2 * N; i++)
@@ -397,7 +355,7 @@ static void both_views_are_enqueued(void) {
     CHECK(s.support.cursor == 2 * N && s.support.step[2 * N] == -1);
     free(z);
     free(rows);
-    close_small(&s);
+    close_step(&s);
 }
 
 /* The smallest queue that holds both views of a batch holds them and nothing else. */
@@ -405,12 +363,12 @@ static void both_views_fill_a_queue_of_2n(void) {
     nnclr_method_options options = plain;
     options.enqueue = NNCLR_ENQUEUE_BOTH;
     options.queue = 2 * N;
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F64, 1, 2 * N, nnclr(&options), true);
     for (int64_t step = 1; step <= 3; step++) {
         draw_batch(&s, step * N, true);
         compute(&s, step);
-        enqueue(&s, step);
+        enqueue_step(&s, step);
         CHECK(s.support.cursor == 0);
         for (int i = 0; i < 2 * N; i++)
             CHECK(s.support.record[i] == step * N + i % N && s.support.step[i] == step);
@@ -418,26 +376,26 @@ static void both_views_fill_a_queue_of_2n(void) {
     compute(&s, 4);
     nnclr_method_metrics m = measure(&s, 4);
     CHECK(m.nn_self == 1 && m.nn_age == 1 && m.nn_distinct == 0.5); /* equal views: the first one */
-    close_small(&s);
+    close_step(&s);
 }
 
 static void a_frozen_queue_stays(void) {
     nnclr_method_options options = plain;
     options.queue_frozen = true;
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&options), true);
     double *before = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
     for (int64_t step = 1; step <= 4; step++) {
         compute(&s, step);
         CHECK(measure(&s, step).nn_initial == 1);
-        enqueue(&s, step);
+        enqueue_step(&s, step);
     }
     double *after = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
     CHECK(memcmp(before, after, M * 8 * sizeof *before) == 0);
     CHECK(s.support.cursor == 0 && s.support.record[0] == -1);
     free(before);
     free(after);
-    close_small(&s);
+    close_step(&s);
 }
 
 /* The picks are among the nearest K, change from step to step, and come again. */
@@ -445,7 +403,7 @@ static void a_random_one_of_the_nearest(void) {
     enum { K = 4, STEPS = 40 };
     nnclr_method_options options = plain;
     options.neighbours = K;
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&options), true);
     int seen[K] = {0};
     for (int64_t step = 1; step <= STEPS; step++) {
@@ -473,7 +431,7 @@ static void a_random_one_of_the_nearest(void) {
         CHECK(seen[i] > 80 && seen[i] < 160);
     double loss = compute(&s, 3);
     CHECK(compute(&s, 4) != loss && compute(&s, 3) == loss);
-    close_small(&s);
+    close_step(&s);
 }
 
 /* mean_i( logsumexp_k S[i][k] - S[i][i] ) for the picks of one view, from the rows themselves. */
@@ -492,7 +450,7 @@ static double loss_of_picks(const double *rows, const int32_t *picks, const doub
 static void the_loss_is_that_of_the_picks(void) {
     nnclr_method_options options = plain;
     options.neighbours = 4;
-    small s;
+    stack s;
     open_small(&s, NNCLR_PRECISION_F64, 1, M, nnclr(&options), true);
     double *rows = host_reals(&s.f, s.f.t->search_rows(&s.f.g, s.support.search), M * 8);
     for (int64_t step = 1; step <= 5; step++) {
@@ -508,7 +466,7 @@ static void the_loss_is_that_of_the_picks(void) {
     }
     check_gradient(&s, "");
     free(rows);
-    close_small(&s);
+    close_step(&s);
 }
 
 int main(void) {
