@@ -6,6 +6,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
-    return fuzz_mutate_png(data, size, most, seed);
-}
+FUZZ_MUTATED_BY(fuzz_mutate_png)

@@ -69,6 +69,12 @@ void fuzz_assemble(const uint8_t *data, size_t size, nnclr_buffer *file);
 /* Makes the checksums of all tar headers fit. */
 void fuzz_fix_tar(uint8_t *data, size_t size);
 
+/* The target's inputs are changed by one of the following. */
+#define FUZZ_MUTATED_BY(mutator)                                                                   \
+    size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {       \
+        return mutator(data, size, most, seed);                                                    \
+    }
+
 /* Mutators: most of the time they make the checksums or lengths fit, at times they do not. */
 size_t fuzz_mutate_tar(uint8_t *data, size_t size, size_t most, unsigned seed);
 size_t fuzz_mutate_png(uint8_t *data, size_t size, size_t most, unsigned seed);

@@ -1,7 +1,4 @@
-#include "check.h"
-
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,13 +6,13 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "image/picture_source.h"
+#include "tests/unit/scratch.h"
 
 static nnclr_error e; /* of the call that is checked */
 
 /* ---- folders and archives to read ---- */
 
-static char place[200]; /* a fresh folder, the current one; removed at the end */
-
+/* With the folders on its way; names are relative to the folder of scratch.h. */
 static void write_file(const char *name, const void *bytes, size_t size) {
     char path[500];
     snprintf(path, sizeof path, "%s", name);
@@ -24,9 +21,7 @@ static void write_file(const char *name, const void *bytes, size_t size) {
         mkdir(path, 0777);
         *slash = '/';
     }
-    FILE *file = fopen(path, "wb");
-    CHECK_SAYS(file && fwrite(bytes, 1, size, file) == size, "%s", path);
-    fclose(file);
+    scratch_write(path, bytes, size);
 }
 
 /* Content that begins as a picture does, and tells the file. */
@@ -391,7 +386,7 @@ static void reads_lists(void) {
     nnclr_source_close(source);
 
     char absolute[300];
-    snprintf(absolute, sizeof absolute, "%s/flat/a\n", place);
+    snprintf(absolute, sizeof absolute, "%s/flat/a\n", scratch_folder);
     source = open_list(absolute, "tree");
     check_content(source, 0, content_of("flat/a"));
     nnclr_source_close(source);
@@ -448,18 +443,9 @@ static void refuses_a_truncated_archive(void) {
     CHECK_SAYS(strstr(e.message, "cut.tar"), "%s", e.message);
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *at) {
-    (void)status, (void)type, (void)at;
-    return remove(path);
-}
-
 int main(void) {
-    const char *folder = getenv("TMPDIR");
-    snprintf(place, sizeof place, "%s/nnclr-source.XXXXXX", folder ? folder : "/tmp");
-    if (!mkdtemp(place) || chdir(place) != 0) {
-        printf("not ok: no temporary folder\n");
+    if (chdir(scratch("")) != 0)
         return 1;
-    }
     RUN(reads_a_folder_in_the_order_of_imagefolder);
     RUN(reads_a_flat_folder_and_a_root);
     RUN(follows_links_but_no_cycles);
@@ -472,6 +458,5 @@ int main(void) {
     RUN(reads_lists);
     RUN(refuses_inputs_with_one_sentence);
     RUN(refuses_a_truncated_archive);
-    nftw(place, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return check_done();
 }
