@@ -19,7 +19,7 @@ sklearn() { # METHOD SETTINGS... TRAIN TEST [CLASSIFIER]
 
 # Runs Python with numpy and embedding_file.
 write_rows() {
-    PYTHONPATH=$NNCLR_ROOT/tests/reference $python -c "
+    $python -c "
 import numpy
 from embedding_file import write
 $1"

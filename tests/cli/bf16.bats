@@ -1,8 +1,6 @@
 # nnclr-pretrain --precision bf16, on whatever this CPU has for it.
 load helpers
 
-CHECKPOINT=checkpoint.safetensors.zst
-
 setup() {
     unset NNCLR_ENGINE
     cd "$BATS_TEST_TMPDIR"
@@ -63,18 +61,15 @@ mean_loss() { # RUN FROM TO
 
 @test "an engine that this machine lacks is refused with what runs here" {
     if grep -q amx_bf16 /proc/cpuinfo; then skip "AMX is here"; fi
-    expect 2 bf16 -q --engine amx --steps 1 -o run s.tar.zst
-    expect_message nnclr-pretrain "engine amx needs a CPU with AMX-BF16"
+    refuses 2 "engine amx needs a CPU with AMX-BF16" bf16 -q --engine amx --steps 1 -o run s.tar.zst
     NNCLR_ENGINE=amx expect 2 bf16 -q --steps 1 -o run s.tar.zst
-    NNCLR_ENGINE=fpga expect 2 bf16 -q --steps 1 -o run s.tar.zst
-    expect_message nnclr-pretrain "NNCLR_ENGINE=fpga is none of auto, cpu, amx, cuda"
+    NNCLR_ENGINE=fpga refuses 2 "NNCLR_ENGINE=fpga is none of auto, cpu, amx, cuda" bf16 -q --steps 1 -o run s.tar.zst
     [ ! -e run ]
 }
 
 @test "vectors of a name that does not exist are refused at bf16 too" {
     [ "$(uname -m)" = x86_64 ] || skip "no vectors to choose"
-    NNCLR_SIMD=mmx expect 2 bf16 -q --engine cpu --steps 1 -o run s.tar.zst
-    expect_message nnclr-pretrain "NNCLR_SIMD=mmx is none of avx512, avx2, none"
+    NNCLR_SIMD=mmx refuses 2 "NNCLR_SIMD=mmx is none of avx512, avx2, none" bf16 -q --engine cpu --steps 1 -o run s.tar.zst
     [ ! -e run ]
 }
 

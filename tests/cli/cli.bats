@@ -75,11 +75,9 @@ END
     expect 0 nnclr-prep --list-c --js s.tar.zst
     [[ $output == '['* ]]
     # the whole name goes before others that begin like it
-    expect 2 nnclr-prep --list
-    expect_message nnclr-prep '--list: needs a value: FILE'
+    refuses 2 '--list: needs a value: FILE' nnclr-prep --list
     # messages say the whole name
-    expect 2 nnclr-pretrain --tempera=x
-    expect_message nnclr-pretrain '--temperature: needs a number from 1e-06 to 1000000, not "x"'
+    refuses 2 '--temperature: needs a number from 1e-06 to 1000000, not "x"' nnclr-pretrain --tempera=x
     for words in '--preset tiny' '--pres tiny' --pres=tiny '--preset cifar --pres tiny'; do
         expect 0 nnclr-pretrain $words --help
         [[ $output == *"--size N "*"(default: 32)"*"--augment"* ]]
@@ -129,8 +127,7 @@ END
     expect 0 nnclr-queue-inspect -q --k 3 --queries 1 a.emb
     [ "${#lines[@]}" -eq 4 ]
     expect 0 nnclr-views -q --preset tiny --out v.tensors ../s.tar.zst
-    expect 2 nnclr-lineval --k 0 a.emb a.emb
-    expect_message nnclr-lineval '--k: needs a whole number from 1'
+    refuses 2 '--k: needs a whole number from 1' nnclr-lineval --k 0 a.emb a.emb
     # what --output once chose is known by these two words; anything else is a file
     for value in features projection; do
         expect 2 nnclr-embed --pixels 4 --output $value ../s.tar.zst
@@ -146,25 +143,19 @@ END
 
 @test "a missing value, a value where there is none, and a number out of range: exit 2" {
     for program in $(programs); do
-        expect 2 "$program" -j
-        expect_message "$program" '-j: needs a value: N'
-        expect 2 "$program" --threads
-        expect_message "$program" '--threads: needs a value: N'
-        expect 2 "$program" --quiet=yes
-        expect_message "$program" '--quiet: takes no value'
+        refuses 2 '-j: needs a value: N' "$program" -j
+        refuses 2 '--threads: needs a value: N' "$program" --threads
+        refuses 2 '--quiet: takes no value' "$program" --quiet=yes
         for value in 0 -1 abc 1.5 4097 99999999999999999999 ''; do
-            expect 2 "$program" --threads "$value"
-            expect_message "$program" "--threads: needs a whole number from 1 to 4096, not \"$value\""
+            refuses 2 "--threads: needs a whole number from 1 to 4096, not \"$value\"" "$program" --threads "$value"
         done
     done
 }
 
 @test "an empty argument, as from a variable that is not set: exit 2" {
     for program in $(programs); do
-        expect 2 "$program" ''
-        expect_message "$program" "an argument is empty: it must be the name of a file"
-        expect 2 "$program" -- ''
-        expect_message "$program" "an argument is empty: it must be the name of a file"
+        refuses 2 "an argument is empty: it must be the name of a file" "$program" ''
+        refuses 2 "an argument is empty: it must be the name of a file" "$program" -- ''
     done
     for arguments in 'nnclr-prep -o' 'nnclr-embed -m' 'nnclr-lineval --predictions' \
         'nnclr-queue-inspect --sheet' 'nnclr-pretrain -o'; do
@@ -210,8 +201,7 @@ END
     local name=$'a\xc2\x9bb\x9bc\xe2\x80\xaed\xe2\x80\x8de\xe2\x81\xa6\xc3\xa4'
     expect 1 nnclr-prep -o "$BATS_TEST_TMPDIR/x" "$name"
     expect_message nnclr-prep 'a\xc2\x9bb\x9bc\xe2\x80\xaed\xe2\x80\x8de\xe2\x81\xa6'$'\xc3\xa4: No such file'
-    expect 1 nnclr-prep -o "$BATS_TEST_TMPDIR/x" "$(printf 'deep/%.0s' $(seq 600))end"
-    expect_message nnclr-prep "deep/deep/"
+    refuses 1 "deep/deep/" nnclr-prep -o "$BATS_TEST_TMPDIR/x" "$(printf 'deep/%.0s' $(seq 600))end"
     [[ $stderr == *"..."*"deep/end: No such file or directory" ]]
     expect 2 nnclr-prep "--list-$(printf 'long%.0s' $(seq 1000))" x
     [[ $stderr == *"(try nnclr-prep --help)" ]]
@@ -248,8 +238,7 @@ END
 
 @test "a message with a long name is whole" {
     name=$(printf 'a%.0s' {1..3000})
-    expect 2 nnclr-prep -o "$name.npy" pictures
-    expect_message nnclr-prep "unlike $name.npy; "
+    refuses 2 "unlike $name.npy; " nnclr-prep -o "$name.npy" pictures
     [[ $stderr == *"(try nnclr-prep --help)" ]]
     # The library's are shortened in the middle: what and why stay.
     expect 1 nnclr-prep -q -o out.tar.zst "$name"

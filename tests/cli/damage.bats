@@ -2,7 +2,7 @@
 # refuses what it cannot read whole: exit 1, one sentence that names the file and says why.
 load helpers
 
-TINY="--preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16"
+TINY="$TINY --proj 16,8 --pred 16"
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"

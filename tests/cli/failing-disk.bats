@@ -1,8 +1,7 @@
 # nnclr-pretrain on a disk that fails: a full one, a read-only one, and a fault of each single call.
 load helpers
 
-CHECKPOINT=checkpoint.safetensors.zst
-TINY="--preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16 -q -j 1"
+TINY="$TINY --proj 16,8 --pred 16 -q -j 1"
 
 setup() {
     cd "$BATS_TEST_TMPDIR"

@@ -2,8 +2,6 @@
 # does learn, what other programs make of the result, wrong usage and broken input.
 load helpers
 
-CHECKPOINT=checkpoint.safetensors.zst
-
 # Once for the file: a checkpoint after one step, on pictures of 8x8.
 setup() {
     cd "$BATS_TEST_TMPDIR"
@@ -12,10 +10,6 @@ setup() {
         nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 20 --steps 1 -o "$BATS_FILE_TMPDIR/pre" s.tar.zst
     fi
     from=$BATS_FILE_TMPDIR/pre/$CHECKPOINT
-}
-
-teardown() {
-    end_left_running
 }
 
 finetune() { # [option...]
@@ -103,55 +97,6 @@ weights() { # RUN: what it learned, without its data and names
     expect_message nnclr-finetune "cut: this run is finished (12 of 12 steps): to train further, start a new one with -m cut -o cut2"
 }
 
-@test "a kill before each call that writes, names or removes a file of the run" {
-    local k kept=0
-    finetune -q -j 1 --steps 2 --test s.tar.zst -o whole s.tar.zst >table
-    for k in $(seq 1 3 100); do
-        rm -rf cut
-        run injected "any:$k:kill" nnclr-finetune -q -j 1 -m "$from" --batch 8 --lr 0.5 --steps 2 \
-            --save-every 1steps --test s.tar.zst -o cut s.tar.zst
-        [ "$status" -ne 0 ] || break
-        [ "$status" -eq 137 ]
-        if [ ! -e cut/$CHECKPOINT ] && [ ! -e cut/.begun ]; then
-            expect 2 nnclr-finetune --resume -o cut
-            expect_message nnclr-finetune "no checkpoint"
-            continue
-        fi
-        kept=$((kept + 1))
-        # Killed after DONE, there is nothing left to print.
-        done=$([ -e cut/DONE ] && echo yes || true)
-        expect 0 nnclr-finetune -q -j 2 --resume -o cut
-        [ -n "$done" ] || diff <(cut -f 1-6,8 table) <(cut -f 1-6,8 <<<"$output")
-        expect_same whole cut
-    done
-    [ "$status" -eq 0 ]
-    [ "$kept" -ge 8 ]
-}
-
-# A kill that comes late, because the machine is busy, may find the run at its end.
-# bats test_tags=long
-@test "killed at random moments, resumed each time: the end is the same" {
-    local kills=0
-    finetune -q -j 1 --steps 1000 --save-every 7steps -o whole s.tar.zst
-    finetune -q -j 1 --steps 1000 --save-every 7steps --max-time 0.001s -o cut s.tar.zst || [ $? -eq 75 ]
-    for delay in 0.05 0.21 0.13 0.3 0.17 0.4; do
-        nnclr-finetune -q -j 1 --save-every 7steps --resume -o cut 3>&- &
-        pid=$!
-        sleep $delay
-        kill -KILL $pid 2>/dev/null || true
-        code=0
-        wait $pid || code=$?
-        pid=
-        zstd -tq cut/$CHECKPOINT
-        [ ! -e cut/DONE ] || break
-        [ $code -eq 137 ]
-        kills=$((kills + 1))
-    done
-    [ $kills -ge 1 ]
-    expect 0 nnclr-finetune -q --resume -o cut
-    expect_same whole cut
-}
-
 @test "TERM and INT: a checkpoint, 75 or death by the signal, and on with --resume" {
     finetune -q --steps 40 -o whole s.tar.zst
     for signal in TERM INT; do
@@ -173,8 +118,7 @@ weights() { # RUN: what it learned, without its data and names
     finetune -q --steps 4 --save-every 1steps --keep 3 -o run s.tar.zst
     expect_files run $CHECKPOINT checkpoint-0002.safetensors.zst checkpoint-0003.safetensors.zst \
         checkpoint-0004.safetensors.zst metrics.jsonl run.json DONE .lock
-    expect 2 finetune --steps 4 -o run s.tar.zst
-    expect_message nnclr-finetune "--force"
+    refuses 2 "--force" finetune --steps 4 -o run s.tar.zst
     expect 0 finetune -q --steps 2 --force -o run s.tar.zst
     expect_files run $CHECKPOINT metrics.jsonl run.json DONE .lock
 }
@@ -257,15 +201,12 @@ make_other() { # NAME RECORD...
     nnclr-export -o s.tsv s.emb
     nnclr-export -o weights.safetensors run/$CHECKPOINT
     "$python" - "$(cut -f 2,6 table | tail -1)" <<'PY'
-import json, sys
+import sys
 import numpy as np
-data = open("weights.safetensors", "rb").read()
-length = int.from_bytes(data[:8], "little")
-header, body = json.loads(data[8:8 + length]), data[8 + length:]
-def tensor(name):
-    t = header[name]
-    return np.frombuffer(body[slice(*t["data_offsets"])], "<f4").reshape(t["shape"]).astype(float)
-logits = np.load("s.npy").astype(float) @ tensor("fc.weight").T + tensor("fc.bias")
+from tensors import load
+tensors = load("weights.safetensors")[1]
+weight, bias = (tensors[name].array.astype(float) for name in ("fc.weight", "fc.bias"))
+logits = np.load("s.npy").astype(float) @ weight.T + bias
 label = np.array([int(l.split("\t")[1]) for l in open("s.tsv").read().splitlines()[1:]])
 logits -= logits.max(1, keepdims=True)
 loss = (np.log(np.exp(logits).sum(1)) - logits[np.arange(40), label]).mean()
@@ -273,8 +214,7 @@ top1, said = map(float, sys.argv[1].split())
 assert abs((logits.argmax(1) == label).mean() - top1) < 1e-6
 assert abs(loss - said) < 1e-5, (loss, said)
 PY
-    expect 2 nnclr-embed -m run/$CHECKPOINT --layer projection -o x s.tar.zst
-    expect_message nnclr-embed "has no projector"
+    refuses 2 "has no projector" nnclr-embed -m run/$CHECKPOINT --layer projection -o x s.tar.zst
 }
 
 @test "torchvision's resnet18 loads the exported file strictly, last layer included" {
@@ -283,16 +223,11 @@ PY
     nnclr-finetune -q -m wide/$CHECKPOINT --batch 8 --steps 3 -o run s.tar.zst
     nnclr-export -o weights.safetensors run/$CHECKPOINT
     "$python" - <<'PY'
-import json
-import numpy as np, torch, torchvision
-data = open("weights.safetensors", "rb").read()
-length = int.from_bytes(data[:8], "little")
-header, body = json.loads(data[8:8 + length]), data[8 + length:]
-header.pop("__metadata__")
-types = {"F32": np.float32, "I64": np.int64}
+import torch, torchvision
+from tensors import load
 model = torchvision.models.resnet18(num_classes=10)
-model.load_state_dict({k: torch.tensor(np.frombuffer(body[slice(*t["data_offsets"])], types[t["dtype"]])
-                                       .reshape(t["shape"])) for k, t in header.items()}, strict=True)
+tensors = load("weights.safetensors")[1]
+model.load_state_dict({k: torch.tensor(t.array) for k, t in tensors.items()}, strict=True)
 assert float(model.fc.weight.abs().max()) > 0
 PY
 }
@@ -310,18 +245,12 @@ PY
     nnclr-export -o a.safetensors "$from"
     nnclr-export -o b.safetensors run/$CHECKPOINT
     python3 - <<'PY'
-import json
-def load(path):
-    data = open(path, "rb").read()
-    length = int.from_bytes(data[:8], "little")
-    header, body = json.loads(data[8:8 + length]), data[8 + length:]
-    header.pop("__metadata__")
-    return {k: body[slice(*t["data_offsets"])] for k, t in header.items()}
-a, b = load("a.safetensors"), load("b.safetensors")
+from tensors import load
+a, b = load("a.safetensors")[1], load("b.safetensors")[1]
 fixed = [k for k in a if "running" not in k and "num_batches" not in k]
 assert fixed and all(a[k] == b[k] for k in fixed)
 assert a["bn1.running_mean"] != b["bn1.running_mean"]
-assert any(b["fc.weight"]) and set(b) - set(a) == {"fc.weight", "fc.bias"}
+assert any(b["fc.weight"].data) and set(b) - set(a) == {"fc.weight", "fc.bias"}
 PY
 }
 
@@ -330,37 +259,32 @@ PY
 @test "runs of the two programs that train are told apart" {
     cp -r "$BATS_FILE_TMPDIR/pre" pre
     rm pre/DONE
-    expect 2 nnclr-finetune --resume -o pre
-    expect_message nnclr-finetune "pre: this is a run of nnclr-pretrain: go on with nnclr-pretrain --resume"
+    refuses 2 "pre: this is a run of nnclr-pretrain: go on with nnclr-pretrain --resume" nnclr-finetune --resume -o pre
     finetune -q --steps 3 --max-time 0.001s -o run s.tar.zst || [ $? -eq 75 ]
-    expect 2 nnclr-pretrain --resume -o run
-    expect_message nnclr-pretrain "run: this is a run of nnclr-finetune: go on with nnclr-finetune --resume"
+    refuses 2 "run: this is a run of nnclr-finetune: go on with nnclr-finetune --resume" nnclr-pretrain --resume -o run
 }
 
 @test "wrong usage: exit 2, one sentence, nothing on the disk" {
-    while IFS='|' read -r options text; do
-        expect 2 nnclr-finetune $options
-        expect_message nnclr-finetune "$text"
-        [ ! -e run ]
-    done <<END
--o run s.tar.zst|nothing to fine-tune: give -m CHECKPOINT
--m $from s.tar.zst|no run: give -o RUN
--m $from -o run|no input: give a shard
--m $from -o - s.tar.zst|a run is a folder
--m - -o run -|only one of CHECKPOINT, the shards and --test can be standard input
--m $from -o run --label-fraction 0 s.tar.zst|--label-fraction
--m $from -o run --label-fraction 1.5 s.tar.zst|--label-fraction
--m $from -o run --epochs 2 --steps 3 s.tar.zst|give one of the two
--m $from -o run --schedule constant --final-lr 0.1 s.tar.zst|--final-lr
--m $from -o run --eval-every 2 s.tar.zst|--eval-every: there is nothing to test on
--m $from -o run --per-class s.tar.zst|--per-class: there is nothing to test on
--m $from -o run --json s.tar.zst|--json: no table is printed
--m $from -o run --batch 41 s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
--m $from -o run --crop 0.9,0.2 s.tar.zst|the crop's smallest area
--m $from -o run --batch 8 --micro-batch 3 s.tar.zst|micro-batches of 3
---resume -o run --lr 1|--lr cannot be given with --resume
---resume -o run|run
+    refuses_each nnclr-finetune <<END
+2|-o run s.tar.zst|nothing to fine-tune: give -m CHECKPOINT
+2|-m $from s.tar.zst|no run: give -o RUN
+2|-m $from -o run|no input: give a shard
+2|-m $from -o - s.tar.zst|a run is a folder
+2|-m - -o run -|only one of CHECKPOINT, the shards and --test can be standard input
+2|-m $from -o run --label-fraction 0 s.tar.zst|--label-fraction
+2|-m $from -o run --label-fraction 1.5 s.tar.zst|--label-fraction
+2|-m $from -o run --epochs 2 --steps 3 s.tar.zst|give one of the two
+2|-m $from -o run --schedule constant --final-lr 0.1 s.tar.zst|--final-lr
+2|-m $from -o run --eval-every 2 s.tar.zst|--eval-every: there is nothing to test on
+2|-m $from -o run --per-class s.tar.zst|--per-class: there is nothing to test on
+2|-m $from -o run --json s.tar.zst|--json: no table is printed
+2|-m $from -o run --batch 41 s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
+2|-m $from -o run --crop 0.9,0.2 s.tar.zst|the crop's smallest area
+2|-m $from -o run --batch 8 --micro-batch 3 s.tar.zst|micro-batches of 3
+2|--resume -o run --lr 1|--lr cannot be given with --resume
+2|--resume -o run|run
 END
+    [ ! -e run ]
 }
 
 @test "data that cannot be learned from or judged on: exit 2, no run" {
@@ -370,23 +294,17 @@ END
     cp "$(shapes 400)"/disc/0001.png other/disc
     cp "$(shapes 400)"/disc/0003.png other/unknown
     for data in flat one other; do nnclr-prep -q -o $data.tar.zst $data; done
-    expect 2 finetune -o run flat.tar.zst
-    expect_message nnclr-finetune "flat.tar.zst: its pictures have no labels, and a classifier needs two"
-    expect 2 finetune -o run one.tar.zst
-    expect_message nnclr-finetune "one.tar.zst: its pictures have one class"
+    refuses 2 "flat.tar.zst: its pictures have no labels, and a classifier needs two" finetune -o run flat.tar.zst
+    refuses 2 "one.tar.zst: its pictures have one class" finetune -o run one.tar.zst
     expect 2 finetune --test other.tar.zst -o run s.tar.zst
     expect_message nnclr-finetune 'other.tar.zst: the class "unknown" is not among the 10 of the training set'
-    expect 2 finetune --test flat.tar.zst -o run s.tar.zst
-    expect_message nnclr-finetune "flat.tar.zst: its pictures have no labels"
+    refuses 2 "flat.tar.zst: its pictures have no labels" finetune --test flat.tar.zst -o run s.tar.zst
     expect 1 nnclr-finetune -m s.tar.zst -o run s.tar.zst
     [ ! -e run ]
 }
 
 @test "weights of no network: refused" {
-    python3 -c '
-import struct
-header = b"{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}"
-open("x.safetensors", "wb").write(struct.pack("<Q", len(header)) + header + bytes(4))'
+    python3 -c 'import tensors; tensors.store("x.safetensors", None, {"x": ("F32", [1], bytes(4))})'
     run --separate-stderr nnclr-finetune -m x.safetensors -o run s.tar.zst
     [ "$status" -eq 1 ] || [ "$status" -eq 2 ]
     expect_message nnclr-finetune "x.safetensors"
@@ -396,16 +314,13 @@ open("x.safetensors", "wb").write(struct.pack("<Q", len(header)) + header + byte
 @test "a damaged checkpoint, other data, too high a rate" {
     finetune -q --steps 40 --max-time 0.001s -o run s.tar.zst || [ $? -eq 75 ]
     make_shard t 100
-    expect 2 nnclr-finetune --resume -o run t.tar.zst
-    expect_message nnclr-finetune "shard 1 is not the one that the run was started with"
+    refuses 2 "shard 1 is not the one that the run was started with" nnclr-finetune --resume -o run t.tar.zst
     cp run/$CHECKPOINT whole
     flip_bit run/$CHECKPOINT 20000
-    expect 1 nnclr-finetune --resume -o run
-    expect_message nnclr-finetune "run/$CHECKPOINT"
+    refuses 1 "run/$CHECKPOINT" nnclr-finetune --resume -o run
     cp whole run/$CHECKPOINT
     expect 0 nnclr-finetune -q --resume -o run
-    expect 1 finetune -q --lr 1e20 --steps 20 -o high s.tar.zst
-    expect_message nnclr-finetune "start again with a lower --lr"
+    refuses 1 "start again with a lower --lr" finetune -q --lr 1e20 --steps 20 -o high s.tar.zst
     [ -e high/$CHECKPOINT ]
     [ ! -e high/DONE ]
 }

@@ -11,10 +11,30 @@ INJECT=$(dirname "$(readlink -f "$NNCLR_BIN/nnclr-prep")")/inject.so
 export NNCLR_ROOT NNCLR_BIN NNCLR_SHAPES
 PATH=$NNCLR_BIN:$PATH
 
+# tensors.py and others are there for the scripts in the tests.
+export PYTHONPATH=$NNCLR_ROOT/tests/reference PYTHONDONTWRITEBYTECODE=1
+
 bats_require_minimum_version 1.5.0
 
 # A command that fails before a pipe fails the test.
 set -o pipefail
+
+export CHECKPOINT=checkpoint.safetensors.zst # of a run
+
+# What most files of tests want; those that want more have functions of their own.
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+    end_left_running
+}
+
+# Steps of a few milliseconds.
+TINY="--preset tiny --size 8 --batch 8 --queue 20"
+tiny() { # [option...]
+    nnclr-pretrain $TINY "$@"
+}
 
 need_data() { # [path below the data folder]
     if [ ! -e "${NNCLR_TEST_DATA:-/nonexistent}/${1:-}" ]; then
@@ -100,6 +120,34 @@ expect_message() { # PROGRAM TEXT
         echo "$stderr"
         return 1
     fi
+}
+
+# The command ends with that status, says nothing on stdout, and one sentence that contains TEXT. A
+# function stands for the program that it runs.
+refuses() { # STATUS TEXT COMMAND...
+    local program=$3
+    if [[ $(declare -f "$program") =~ nnclr-[a-z-]+ ]]; then
+        program=${BASH_REMATCH[0]}
+    fi
+    expect "$1" "${@:3}" || return 1
+    expect_message "$program" "$2" || return 1
+    if [ -n "$output" ]; then
+        echo "${*:3}: it is refused, and yet there is output: $output"
+        return 1
+    fi
+}
+
+# The same for each row of standard input, of which the arguments follow those of the command.
+refuses_each() { # COMMAND... <STATUS|ARGUMENTS|TEXT
+    local status_wanted arguments text rows=0
+    while IFS='|' read -r status_wanted arguments text; do
+        refuses "$status_wanted" "$text" "$@" $arguments </dev/null || {
+            echo "row: $status_wanted|$arguments|$text"
+            return 1
+        }
+        rows=$((rows + 1))
+    done
+    [ "$rows" -gt 0 ]
 }
 
 # cmp and diff; but two sides that are both empty are not alike, because then nothing shows that

@@ -2,10 +2,6 @@
 # answer in bounded time and memory, and no blame for a picture that is not at fault.
 load helpers
 
-setup() {
-    cd "$BATS_TEST_TMPDIR"
-}
-
 # ---- the system is at fault, not a picture ----
 
 @test "out of descriptors: exit 1 and no file; with as many as it takes, the whole shard" {
@@ -81,8 +77,7 @@ setup() {
         zstd -q $name.tar
     done
     for name in *.tar*; do
-        expect 1 nnclr-prep -o y.tar.zst $name
-        expect_message nnclr-prep "$name: is empty"
+        refuses 1 "$name: is empty" nnclr-prep -o y.tar.zst $name
         run --separate-stderr bash -c "nnclr-prep -o y.tar.zst - <$name"
         [ "$status" -eq 1 ]
         expect_message nnclr-prep "standard input: is empty"
@@ -91,8 +86,7 @@ setup() {
     mkdir -p c/.hidden
     : >c/.hidden/x.jpg
     tar -cf c.tar c
-    expect 1 nnclr-prep -o y.tar.zst c.tar
-    expect_message nnclr-prep 'c.tar: no files there'
+    refuses 1 'c.tar: no files there' nnclr-prep -o y.tar.zst c.tar
     echo text >c/notes.txt
     tar -cf c.tar c
     expect 1 nnclr-prep -o y.tar.zst c.tar
@@ -149,6 +143,5 @@ setup() {
     local at
     at=$(grep -abo 'bars/0000' e.safetensors | sed -n 1p | cut -d: -f1)
     printf '\0' | dd of=e.safetensors bs=1 seek=$((at + 4)) conv=notrunc status=none
-    expect 1 nnclr-queue-inspect -k 1 e.safetensors
-    expect_message nnclr-queue-inspect 'e.safetensors: the name of row 0 holds a zero byte'
+    refuses 1 'e.safetensors: the name of row 0 holds a zero byte' nnclr-queue-inspect -k 1 e.safetensors
 }

@@ -3,10 +3,6 @@
 
 load helpers
 
-setup() {
-    cd "$BATS_TEST_TMPDIR" || return
-}
-
 # $BATS_FILE_TMPDIR/run, two steps on the shard $BATS_FILE_TMPDIR/s.tar.zst.
 setup_file() {
     cd "$BATS_FILE_TMPDIR" || return
@@ -115,8 +111,7 @@ nnclr-embed: $folder and 1 more: packing 21 pictures on the way; nnclr-prep keep
 END
     nnclr-prep --list-contents "$folder" 2>/dev/null >packed.tsv
     nnclr-prep --list-contents "$shard" | cmp - packed.tsv
-    expect 2 nnclr-embed --pixels 4 -o x.emb - "$folder" - </dev/null
-    expect_message nnclr-embed 'standard input can be given only once'
+    refuses 2 'standard input can be given only once' nnclr-embed --pixels 4 -o x.emb - "$folder" - </dev/null
 }
 
 @test "every program takes a folder, and its data are the same again" {
@@ -158,15 +153,13 @@ END
     expect 75 nnclr-pretrain -q --preset tiny --size 16 --batch 10 --queue 16 --proj 16,8 --pred 16 \
         --steps 3 --max-time 0.001s -o run photos
     rm photos/star/0000.jpg
-    expect 2 nnclr-pretrain -q --resume -o run
-    expect_message nnclr-pretrain 'shard 1 is not the one that the run was started with'
+    refuses 2 'shard 1 is not the one that the run was started with' nnclr-pretrain -q --resume -o run
 }
 
 @test "a picture that cannot be read is named once, left out, and makes exit 3" {
     cp -r "$BATS_FILE_TMPDIR/shapes-20/train" photos
     echo nothing >photos/disc/bad.jpg
-    expect 3 nnclr-embed -q --pixels 4 -o folder.emb photos
-    expect_message nnclr-embed 'disc/bad.jpg: not a JPEG, PNG or PPM'
+    refuses 3 'disc/bad.jpg: not a JPEG, PNG or PPM' nnclr-embed -q --pixels 4 -o folder.emb photos
     nnclr-embed -q --pixels 4 -o shard.emb "$BATS_FILE_TMPDIR/s.tar.zst"
     cmp shard.emb folder.emb
     expect 3 nnclr-pretrain -q --preset tiny --size 16 --batch 10 --queue 16 --proj 16,8 --pred 16 \
@@ -178,8 +171,7 @@ END
     expect 1 nnclr-embed -q --pixels 4 -o x.emb none
     [[ $stderr == *"none: none of the 1 files is a picture that can be read" ]]
     [ ! -e x.emb ]
-    expect 1 nnclr-prep -q -o x.tar run
-    expect_message nnclr-prep "run: is a RUN, not a folder of pictures"
+    refuses 1 "run: is a RUN, not a folder of pictures" nnclr-prep -q -o x.tar run
     mkdir void
     expect 1 bash -c 'tar -cf - void | nnclr-prep -q -o x.tar -'
     expect_message nnclr-prep "standard input: no files there"
@@ -193,18 +185,14 @@ END
     ln -s "$BATS_FILE_TMPDIR/run" run
     head -c 3000 "$BATS_FILE_TMPDIR/s.tar.zst" >./cut
     nnclr-embed -q --pixels 4 -o rows.emb "$BATS_FILE_TMPDIR/s.tar.zst"
-    local file words
-    while IFS='|' read -r file words; do
-        expect 1 nnclr-embed -q --pixels 4 -o x.emb "$file"
-        expect_message nnclr-embed "$words"
-    done <<'END'
-text|text: is neither a picture nor a tar archive
-empty|empty: is empty
-void|void: no files there
-cut|cut: truncated
-rows.emb|rows.emb: is an embedding file, not a shard
-missing|missing: No such file or directory
-run|run: is a RUN, not a folder of pictures
+    refuses_each nnclr-embed -q --pixels 4 -o x.emb <<'END'
+1|text|text: is neither a picture nor a tar archive
+1|empty|empty: is empty
+1|void|void: no files there
+1|cut|cut: truncated
+1|rows.emb|rows.emb: is an embedding file, not a shard
+1|missing|missing: No such file or directory
+1|run|run: is a RUN, not a folder of pictures
 END
     [ ! -e x.emb ]
 }
@@ -212,8 +200,7 @@ END
 @test "--resume of what is not there says so, and makes nothing" {
     local program
     for program in nnclr-pretrain nnclr-finetune; do
-        expect 2 $program --resume -o nowhere
-        expect_message $program "nowhere: there is no such RUN to resume"
+        refuses 2 "nowhere: there is no such RUN to resume" $program --resume -o nowhere
     done
     [ ! -e nowhere ]
 }

@@ -2,16 +2,11 @@
 #   NNCLR_TEST_SEED  draws the moments (default: the clock; it is printed)
 load helpers
 
-CHECKPOINT=checkpoint.safetensors.zst
-TINY="--preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16"
+TINY="$TINY --proj 16,8 --pred 16"
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
     make_shard s 40
-}
-
-teardown() {
-    end_left_running
 }
 
 # The run is, to the byte, one that nothing disturbed, and no other file is there.
@@ -96,8 +91,7 @@ kill_at_calls() { # STRIDE
         echo "call $k: $(sed -n "${k}p" "$log")"
         [ "$status" -eq 137 ]
         if [ ! -e cut/$CHECKPOINT ] && [ ! -e cut/.begun ]; then
-            expect 2 nnclr-pretrain --resume -o cut
-            expect_message nnclr-pretrain "no checkpoint"
+            refuses 2 "no checkpoint" nnclr-pretrain --resume -o cut
             [ "$k" -lt 25 ]
             continue
         fi
@@ -123,8 +117,7 @@ kill_at_calls() { # STRIDE
     run injected link:2:kill nnclr-pretrain -q $TINY --steps 2 -o cut s.tar.zst
     [ "$status" -eq 137 ]
     expect_files cut .next .lock
-    expect 2 nnclr-pretrain -q --resume -o cut
-    expect_message nnclr-pretrain "holds no checkpoint"
+    refuses 2 "holds no checkpoint" nnclr-pretrain -q --resume -o cut
     expect 0 nnclr-pretrain -q $TINY --steps 2 -o cut s.tar.zst
     nnclr-pretrain -q -j 1 $TINY --steps 2 -o whole s.tar.zst
     expect_whole cut

@@ -2,17 +2,14 @@
 # say: compared with rules that are written down again here, in plain Python.
 load helpers
 
-CHECKPOINT=checkpoint.safetensors.zst
-
 setup() {
     need python3
     need zstd
     cd "$BATS_TEST_TMPDIR"
     make_shard s 40
     cat >run_files.py <<'END'
-import array, json, math, subprocess
-
-TYPES = {"F64": "d", "F32": "f", "I64": "q"}
+import json, math
+from tensors import load
 
 
 def lines(run):
@@ -21,15 +18,7 @@ def lines(run):
 
 def tensors(path):
     """Name: (shape, values)."""
-    data = subprocess.run(["zstdcat", path], check=True, stdout=subprocess.PIPE).stdout
-    size = int.from_bytes(data[:8], "little")
-    header, found = json.loads(data[8:8 + size]), {}
-    for name, about in header.items():
-        if name != "__metadata__" and about["dtype"] in TYPES:
-            start, end = about["data_offsets"]
-            values = array.array(TYPES[about["dtype"]], data[8 + size + start:8 + size + end])
-            found[name] = about["shape"], values
-    return found
+    return {name: (t.shape, t.values) for name, t in load(path)[1].items() if t.dtype != "U8"}
 
 
 def checkpoint(run, step):
@@ -39,16 +28,6 @@ def checkpoint(run, step):
 def norm(values):
     return math.sqrt(sum(v * v for v in values))
 END
-}
-
-# Steps of a few milliseconds.
-teardown() {
-    end_left_running
-}
-
-TINY="--preset tiny --size 8 --batch 8 --queue 20"
-tiny() { # [option...]
-    nnclr-pretrain -q $TINY "$@"
 }
 
 # ---- options ----

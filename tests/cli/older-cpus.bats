@@ -2,8 +2,6 @@
 load helpers
 # bats file_tags=long
 
-CHECKPOINT=checkpoint.safetensors.zst
-
 setup() {
     cd "$BATS_TEST_TMPDIR"
     need qemu-x86_64

@@ -2,6 +2,8 @@
 Python, and compares them with one another and with contents.json."""
 import json
 
+from tensors import load
+
 
 def fields(data):
     """(number, value) of each field of a message: bytes, or an integer."""
@@ -53,17 +55,8 @@ def load_onnx(path):
             "initializers": {text(t, 8): (all_of(t, 1), one(t, 9)) for t in all_of(graph, 5)}}
 
 
-def load_weights(path):
-    data = open(path, "rb").read()
-    body = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:body])
-    about = header.pop("__metadata__")
-    return about, {n: (t["shape"], data[body + t["data_offsets"][0]:body + t["data_offsets"][1]])
-                   for n, t in header.items()}
-
-
 tuned, run = load_onnx("tuned.onnx"), load_onnx("run.onnx")
-about, weights = load_weights("tuned.safetensors")
+about, weights = load("tuned.safetensors")
 names = sorted({row["class"] for row in json.load(open("contents.json"))})
 assert len(names) == 10
 assert json.loads(about["classes"]) == names, about["classes"]
@@ -83,5 +76,5 @@ assert (text(last, 2), text(last, 4)) == ("logits", "Gemm")
 (attribute,) = all_of(last, 5)
 assert (text(attribute, 1), one(attribute, 3), one(attribute, 20)) == ("transB", 1, 2)
 for name in ("fc.weight", "fc.bias"):
-    assert tuned["initializers"][name] == weights[name], name
-assert weights["fc.weight"][0] == [10, 64]
+    assert tuned["initializers"][name] == (weights[name].shape, weights[name].data), name
+assert weights["fc.weight"].shape == [10, 64]

@@ -2,7 +2,7 @@
 # the file that was there before untouched, and nothing half written or hidden beside it.
 load helpers
 
-TINY="--preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16"
+TINY="$TINY --proj 16,8 --pred 16"
 
 setup_file() {
     make_run e.safetensors.zst
@@ -104,6 +104,7 @@ nnclr-embed -q --pixels 2 s.tar.zst
 nnclr-views -q --preset tiny s.tar.zst
 nnclr-lineval -q --methods knn e.safetensors.zst e.safetensors.zst
 nnclr-queue-inspect -q run/checkpoint.safetensors.zst s.tar.zst
+nnclr-export -q --format safetensors run/checkpoint.safetensors.zst
 END
     while read -r command; do
         expect 1 $command
@@ -116,7 +117,9 @@ nnclr-views -q --preset tiny -o /dev/full s.tar.zst
 nnclr-views -q --preset tiny --sheet /dev/full s.tar.zst
 nnclr-lineval -q --methods linear --epochs 1 -o /dev/full e.safetensors.zst e.safetensors.zst
 nnclr-lineval -q --methods knn --predictions /dev/full e.safetensors.zst e.safetensors.zst
+nnclr-lineval -q --augment -m run --epochs 1 --predictions /dev/full s.tar.zst s.tar.zst
 nnclr-queue-inspect -q --sheet /dev/full run/checkpoint.safetensors.zst s.tar.zst
+nnclr-export -q --format safetensors -o /dev/full run/checkpoint.safetensors.zst
 END
 }
 
@@ -168,12 +171,9 @@ END
     expect 0 nnclr-embed -q --pixels 2 -o out/dangling s.tar.zst
     [ -L out/dangling ]
     cmp out/new e.safetensors.zst
-    expect 1 nnclr-embed -q --pixels 2 -o out/loop s.tar.zst
-    expect_message nnclr-embed "out/loop: Too many levels of symbolic links"
-    expect 1 nnclr-embed -q --pixels 2 -o out/lost s.tar.zst
-    expect_message nnclr-embed "out/lost: No such file or directory"
-    expect 1 nnclr-embed -q --pixels 2 -o out/device s.tar.zst
-    expect_message nnclr-embed "out/device: No space left on device"
+    refuses 1 "out/loop: Too many levels of symbolic links" nnclr-embed -q --pixels 2 -o out/loop s.tar.zst
+    refuses 1 "out/lost: No such file or directory" nnclr-embed -q --pixels 2 -o out/lost s.tar.zst
+    refuses 1 "out/device: No space left on device" nnclr-embed -q --pixels 2 -o out/device s.tar.zst
     expect_files out absolute deep dangling new loop lost device
     expect_files "$BATS_TEST_TMPDIR/else" there
     rm -r out/deep
@@ -189,8 +189,7 @@ END
         cmp "out/$name" e.safetensors.zst
     done
     expect_files out "$ascii" "$wide"
-    expect 1 nnclr-embed -q --pixels 2 -o "out/b$ascii" s.tar.zst
-    expect_message nnclr-embed "File name too long"
+    refuses 1 "File name too long" nnclr-embed -q --pixels 2 -o "out/b$ascii" s.tar.zst
 }
 
 # Refused before anything is written, with the file as it was.

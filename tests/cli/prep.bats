@@ -1,12 +1,6 @@
 #!/usr/bin/env bats
 load helpers
 
-python=${NNCLR_PYTHON-/usr/bin/python3} # the one that has numpy
-
-setup() {
-    cd "$BATS_TEST_TMPDIR"
-}
-
 teardown() {
     if mountpoint -q "$BATS_TEST_TMPDIR/small"; then
         umount "$BATS_TEST_TMPDIR/small"
@@ -135,8 +129,7 @@ END
     nnclr-prep -q --root all/part/train -o tar.tar.zst all.tar
     cmp whole.tar.zst folder.tar.zst
     cmp whole.tar.zst tar.tar.zst
-    expect 1 nnclr-prep -o none.tar.zst --root part/nothing all
-    expect_message nnclr-prep 'part/nothing'
+    refuses 1 'part/nothing' nnclr-prep -o none.tar.zst --root part/nothing all
     [ ! -e none.tar.zst ]
 }
 
@@ -174,8 +167,7 @@ END
     nnclr-prep --list-contents split/* | cmp - whole
     nnclr-prep -q -j 1 --shard-size 100K -o split-p "$folder"
     cmp split-p-000001.tar.zst split/p-000001.tar.zst
-    expect 2 nnclr-prep --shard-size 100K "$folder"
-    expect_message nnclr-prep '-o PREFIX'
+    refuses 2 '-o PREFIX' nnclr-prep --shard-size 100K "$folder"
 }
 
 @test "a concatenation is a shard" {
@@ -285,8 +277,7 @@ END
     expect 0 nnclr-prep -q --skip-bad -o out/b.tar.zst in
     expect_message nnclr-prep 'star/cut.jpg: truncated JPEG'
     cmp out/a.tar.zst out/b.tar.zst
-    expect 1 nnclr-prep --strict -o out/c.tar.zst in
-    expect_message nnclr-prep 'star/cut.jpg: truncated JPEG'
+    refuses 1 'star/cut.jpg: truncated JPEG' nnclr-prep --strict -o out/c.tar.zst in
     expect_files out a.tar.zst b.tar.zst
     expect 2 nnclr-prep --strict --skip-bad -o out/c.tar.zst in
 }
@@ -295,15 +286,12 @@ END
     mkdir empty bad out
     echo 'no picture' >bad/a.jpg
     : >bad/b.png
-    expect 1 nnclr-prep -o out/a.tar.zst empty
-    expect_message nnclr-prep empty
-    expect 1 nnclr-prep -o out/a.tar.zst missing
-    expect_message nnclr-prep missing
+    refuses 1 empty nnclr-prep -o out/a.tar.zst empty
+    refuses 1 missing nnclr-prep -o out/a.tar.zst missing
     expect 1 nnclr-prep -o out/a.tar.zst bad
     [ "${#stderr_lines[@]}" -eq 3 ]
     [[ $stderr == *'a.jpg: not a JPEG, PNG'* ]]
-    expect 1 nnclr-prep -o out/a.tar.zst bad/a.jpg
-    expect_message nnclr-prep a.jpg
+    refuses 1 a.jpg nnclr-prep -o out/a.tar.zst bad/a.jpg
     expect_files out
 }
 
@@ -318,36 +306,10 @@ END
     [ "$(names a.tar.zst)" = star/0000.jpg ]
 }
 
-@test "a truncated, a bit-flipped and a foreign file are not shards" {
-    make_shard a 20
-    size=$(stat -c %s a.tar.zst)
-    for part in 0 1 100 $((size / 2)) $((size - 1)); do
-        head -c "$part" a.tar.zst >cut.tar.zst
-        expect 1 nnclr-prep --list-contents cut.tar.zst
-        [ -z "$output" ]
-        expect_message nnclr-prep cut.tar.zst
-        expect 1 nnclr-prep --list-contents - <cut.tar.zst
-    done
-    for offset in 0 2 $((size - 100)) $((size - 400)) $((size - 2)); do
-        cp a.tar.zst flipped.tar.zst
-        flip_bit flipped.tar.zst "$offset"
-        run nnclr-prep --list-contents flipped.tar.zst
-        [ "$status" -le 1 ]
-        if [ "$status" -eq 0 ]; then # a damaged seek table leads to a scan
-            nnclr-prep --list-contents a.tar.zst | diff - <(echo "$output")
-        fi
-    done
-    echo hello >text
-    expect 1 nnclr-prep --list-contents text
-    expect_message nnclr-prep text
-}
-
 @test "what is not an input is refused with the reason: a shard, standard input twice" {
     make_shard a 20
-    expect 1 nnclr-prep -o b.tar.zst a.tar.zst
-    expect_message nnclr-prep 'a.tar.zst: is a shard, not an archive of pictures'
-    expect 2 nnclr-prep -o b.tar.zst - - </dev/null
-    expect_message nnclr-prep 'standard input can be given only once'
+    refuses 1 'a.tar.zst: is a shard, not an archive of pictures' nnclr-prep -o b.tar.zst a.tar.zst
+    refuses 2 'standard input can be given only once' nnclr-prep -o b.tar.zst - - </dev/null
     [ ! -e b.tar.zst ]
 }
 
@@ -368,35 +330,11 @@ END
     printf '2\t2\tstar/0001.png\n\t\tstar/0000.jpg\n0\t0\tdisc/0000.jpg\n' | cmp - got
 }
 
-@test "a full disk: one sentence, exit 1, no file" {
-    folder=$(shapes 200)
-    run bash -c "nnclr-prep '$folder' >/dev/full"
-    [ "$status" -eq 1 ]
-    [ "$output" = 'nnclr-prep: standard output: No space left on device' ]
-    expect 1 nnclr-prep -o /dev/full "$folder"
-    expect_message nnclr-prep '/dev/full: No space left on device'
-    [ -c /dev/full ]
-    make_shard a 200
-    run bash -c 'nnclr-prep --list-contents a.tar.zst >/dev/full'
-    [ "$status" -eq 1 ]
-    [ "$output" = 'nnclr-prep: standard output: No space left on device' ]
-}
-
 @test "a small file system that fills up: nothing is left on it" {
     mkdir small
     mount -t tmpfs -o size=64k tmpfs small 2>/dev/null || skip "cannot mount a tmpfs here"
-    expect 1 nnclr-prep -o small/a.tar.zst "$(shapes 200)"
-    expect_message nnclr-prep 'No space left on device'
+    refuses 1 'No space left on device' nnclr-prep -o small/a.tar.zst "$(shapes 200)"
     expect_files small
-}
-
-@test "a closed pipe ends it quietly by SIGPIPE" {
-    folder=$(shapes 200)
-    run -0 bash -c "nnclr-prep '$folder' 2>err | head -c 10 >/dev/null; echo \${PIPESTATUS[0]}"
-    [ "$output" = 141 ]
-    [ ! -s err ]
-    make_shard a 200
-    run -141 into_closed_pipe "nnclr-prep --list-contents a.tar.zst"
 }
 
 @test "a shard is not written to a terminal" {
@@ -461,7 +399,7 @@ END
 
 @test "CIFAR-10 as published: files, folder and archive give the pictures and labels, in order" {
     need zstd
-    "$python" -c 'import numpy, PIL' 2>/dev/null || skip "no numpy or PIL"
+    need_python numpy,PIL
     cifar10_binary cifar-10-binary.tar.gz 12 7
     tar -xzf cifar-10-binary.tar.gz
     bin=cifar-10-batches-bin
@@ -489,27 +427,20 @@ END
 
 @test "what nnclr-views shows of a CIFAR file are its pixels" {
     need zstd
-    "$python" -c 'import numpy' 2>/dev/null || skip "no numpy"
+    need_python numpy
     cifar10_binary cifar-10-binary.tar.gz 1 9
     nnclr-prep -q --root test cifar-10-binary.tar.gz | nnclr-views -q --augment none --size 32 -o v.safetensors -
     tar -xzf cifar-10-binary.tar.gz
     "$python" - <<'END'
-import json, numpy
-raw = open("v.safetensors", "rb").read()
-size = int.from_bytes(raw[:8], "little")
-header = json.loads(raw[8:8 + size])
-def tensor(name):
-    about = header[name]
-    kind = {"F32": numpy.float32, "U8": numpy.uint8, "I64": numpy.int64}[about["dtype"]]
-    begin, end = about["data_offsets"]
-    return numpy.frombuffer(raw[8 + size + begin:8 + size + end], kind).reshape(about["shape"])
+import numpy
+from tensors import load
+tensors = {name: t.array for name, t in load("v.safetensors")[1].items()}
 bin = numpy.fromfile("cifar-10-batches-bin/test_batch.bin", numpy.uint8).reshape(9, 3073)
 want = bin[:, 1:].reshape(9, 3, 32, 32).transpose(0, 2, 3, 1)
-order = tensor("record")
-view = tensor("view1")
+order, view = tensors["record"], tensors["view1"]
 scale = 255 if view.dtype == numpy.float32 else 1
 assert (numpy.rint(view * scale) == want[order]).all()
-assert (tensor("label") == bin[order, 0]).all()
+assert (tensors["label"] == bin[order, 0]).all()
 END
 }
 
@@ -520,20 +451,16 @@ END
     expect 1 nnclr-prep -o a.tar.zst cut.bin
     expect_message nnclr-prep 'cut.bin: 6000 bytes are not a whole number of pictures of CIFAR-10 (3073 bytes each) or CIFAR-100 (3074)'
     : >empty.bin
-    expect 1 nnclr-prep -o a.tar.zst empty.bin
-    expect_message nnclr-prep 'empty.bin: is empty'
+    refuses 1 'empty.bin: is empty' nnclr-prep -o a.tar.zst empty.bin
     head -c 3073 </dev/zero | tr '\0' '\12' >label.bin
-    expect 1 nnclr-prep -o a.tar.zst label.bin
-    expect_message nnclr-prep 'label.bin: picture 0 has label 10, but labels of CIFAR-10 are 0 to 9'
+    refuses 1 'label.bin: picture 0 has label 10, but labels of CIFAR-10 are 0 to 9' nnclr-prep -o a.tar.zst label.bin
     cp cut.bin cifar-10-batches-bin/data_batch_3.bin
     tar -cf bad.tar cifar-10-batches-bin
     for input in cifar-10-batches-bin bad.tar; do
-        expect 1 nnclr-prep --root train -o a.tar.zst $input
-        expect_message nnclr-prep 'data_batch_3.bin: 6000 bytes are not a whole number'
+        refuses 1 'data_batch_3.bin: 6000 bytes are not a whole number' nnclr-prep --root train -o a.tar.zst $input
     done
     head -c $(($(stat -c %s cifar-10-binary.tar.gz) / 2)) cifar-10-binary.tar.gz >cut.tar.gz
-    expect 1 nnclr-prep --root train -o a.tar.zst cut.tar.gz
-    expect_message nnclr-prep 'cut.tar.gz: '
+    refuses 1 'cut.tar.gz: ' nnclr-prep --root train -o a.tar.zst cut.tar.gz
     [ ! -e a.tar.zst ]
 }
 
@@ -547,13 +474,10 @@ END
 
 @test "options that do not go together are refused" {
     make_shard a 20
-    expect 2 nnclr-prep --list-contents --root x a.tar.zst
-    expect_message nnclr-prep '--root does not go with --list-contents'
-    expect 2 nnclr-prep --json -o b.tar.zst .
-    expect_message nnclr-prep '--json goes with --list-contents'
+    refuses 2 '--root does not go with --list-contents' nnclr-prep --list-contents --root x a.tar.zst
+    refuses 2 '--json goes with --list-contents' nnclr-prep --json -o b.tar.zst .
 }
 
 @test "an output in a folder that is not there: exit 1" {
-    expect 1 nnclr-prep -o missing/a.tar.zst "$(shapes 20)"
-    expect_message nnclr-prep missing
+    refuses 1 missing nnclr-prep -o missing/a.tar.zst "$(shapes 20)"
 }

@@ -1,21 +1,9 @@
 # nnclr-pretrain: a run and its files, resuming bit for bit, signals, wrong usage, broken input.
 load helpers
 
-CHECKPOINT=checkpoint.safetensors.zst
-
 setup() {
     cd "$BATS_TEST_TMPDIR"
     make_shard s 40
-}
-
-# Steps of a few milliseconds.
-TINY="--preset tiny --size 8 --batch 8 --queue 20"
-tiny() { # [option...]
-    nnclr-pretrain $TINY "$@"
-}
-
-teardown() {
-    end_left_running
 }
 
 lines() { wc -l <"$1/metrics.jsonl"; }
@@ -172,18 +160,6 @@ END
     expect_files cut $CHECKPOINT metrics.jsonl run.json DONE .lock
 }
 
-@test "a run that was killed before its first save begins again at step 0" {
-    expect 0 tiny -q --steps 20 -o whole s.tar.zst
-    # The writes before the seventh line of the metrics are those of .lock, run.json and a checkpoint.
-    run -137 injected write:14:kill nnclr-pretrain $TINY -q --steps 20 -o cut s.tar.zst
-    [ ! -e cut/DONE ]
-    [ "$(lines cut)" -ge 1 ]
-    [ "$(step_of cut/$CHECKPOINT)" = 0 ]
-    expect 0 nnclr-pretrain -q --resume -o cut
-    cmp whole/$CHECKPOINT cut/$CHECKPOINT
-    diff <(timeless whole) <(timeless cut)
-}
-
 @test "NNCLR_SIMD chooses the vectors: AVX2 and AVX-512 give the same bits" {
     grep -qw avx512vl /proc/cpuinfo || skip "no AVX-512 here"
     NNCLR_SIMD=avx512 expect 0 tiny -v --steps 6 -o wide s.tar.zst
@@ -193,8 +169,7 @@ END
     [ "$(jq -r .host.vectors wide/run.json narrow/run.json | tr '\n' ' ')" = "avx512 avx2 " ]
     NNCLR_SIMD=none expect 0 tiny -q --steps 6 -o matrices s.tar.zst
     jq -e '.host | has("vectors") | not' matrices/run.json
-    NNCLR_SIMD=mmx expect 2 tiny --steps 6 -o strange s.tar.zst
-    expect_message nnclr-pretrain "NNCLR_SIMD=mmx is none of avx512, avx2, none"
+    NNCLR_SIMD=mmx refuses 2 "NNCLR_SIMD=mmx is none of avx512, avx2, none" tiny --steps 6 -o strange s.tar.zst
     [ ! -e strange ]
 }
 
@@ -210,8 +185,7 @@ END
     expect 75 tiny -q --shuffle-window 1 --steps 30 --max-time 0.01s -o cut w.tar.zst
     expect 0 nnclr-pretrain -q --resume -o cut
     cmp whole/$CHECKPOINT cut/$CHECKPOINT
-    expect 2 nnclr-pretrain --resume --shuffle-window 2 -o cut
-    expect_message nnclr-pretrain '--shuffle-window cannot be given with --resume'
+    refuses 2 '--shuffle-window cannot be given with --resume' nnclr-pretrain --resume --shuffle-window 2 -o cut
     expect 2 tiny --shuffle-window -1 -o bad w.tar.zst
 }
 
@@ -230,35 +204,6 @@ END
 nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go on with --resume -o run" ]
     diff <(step_of run/$CHECKPOINT) <(lines run)
     [ ! -e run/DONE ]
-}
-
-@test "TERM: a checkpoint and exit 75; INT: a checkpoint and death by SIGINT; USR1: go on" {
-    local status
-    nnclr-pretrain $TINY -q --steps 100000 --log-every 1 -o term s.tar.zst 3>&- &
-    pid=$!
-    wait_for has_lines term 2
-    kill -USR1 $pid
-    saved() { [ "$(step_of term/$CHECKPOINT)" -ge 1 ]; }
-    wait_for saved
-    kill -TERM $pid
-    status=0
-    wait $pid || status=$?
-    [ $status -eq 75 ]
-    diff <(step_of term/$CHECKPOINT) <(lines term)
-    # A shell starts background commands with INT ignored; python gives it back.
-    run -0 --separate-stderr python3 - <<'END'
-import os, signal, subprocess, time
-run = subprocess.Popen("nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 20 --steps 100000 --log-every 1 -o int s.tar.zst".split(),
-                       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-for _ in range(2000):
-    if os.path.exists("int/metrics.jsonl") and open("int/metrics.jsonl").read().count("\n") > 1:
-        break
-    time.sleep(0.05)
-run.send_signal(signal.SIGINT)
-print(run.wait())
-END
-    [ "$output" = -2 ]
-    diff <(step_of int/$CHECKPOINT) <(lines int)
 }
 
 @test "a short run has a line for each step, one of 2000 steps or more for each tenth" {
@@ -286,8 +231,7 @@ END
     expect 75 tiny -q --steps 9 --max-time 0.001s -o run s.tar.zst
     for option in "--lr 0.3" "--batch 8" "--preset tiny" "--seed 1" "--precision f32" "--force" \
         "--cache 0" "--exclude-self"; do
-        expect 2 nnclr-pretrain --resume $option -o run
-        expect_message nnclr-pretrain "${option%% *} cannot be given with --resume"
+        refuses 2 "${option%% *} cannot be given with --resume" nnclr-pretrain --resume $option -o run
     done
     expect 0 nnclr-pretrain --resume -q -j 1 --save-every 2steps --keep 2 --max-time 1h \
         --log-every 2 -o run
@@ -316,8 +260,7 @@ END
         *) value="=$argument" ;;
         esac
         [[ $argument != torch* ]] || value="=torch"
-        expect 2 nnclr-pretrain --resume "$name$value" -o run
-        expect_message nnclr-pretrain "$name cannot be given with --resume"
+        refuses 2 "$name cannot be given with --resume" nnclr-pretrain --resume "$name$value" -o run
         refused=$((refused + 1))
     done < <(nnclr-pretrain --help | sed -n 's/^ \{2,6\}\(-., \)\?\(--[a-z-]*\) \?\([^ ]*\).*/\2 \3/p')
     [ "$refused" -ge 45 ]
@@ -331,22 +274,18 @@ END
     expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o ../run
     cd ..
     mv s.tar.zst moved.tar.zst
-    expect 1 nnclr-pretrain --resume -o run
-    expect_message nnclr-pretrain "s.tar.zst"
+    refuses 1 "s.tar.zst" nnclr-pretrain --resume -o run
     expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o run moved.tar.zst
     make_shard s 50
-    expect 2 nnclr-pretrain --resume -o run s.tar.zst
-    expect_message nnclr-pretrain "not the one that the run was started with"
-    expect 2 nnclr-pretrain --resume -o run moved.tar.zst moved.tar.zst
-    expect_message nnclr-pretrain "started with 1 shards, not 2"
+    refuses 2 "not the one that the run was started with" nnclr-pretrain --resume -o run s.tar.zst
+    refuses 2 "started with 1 shards, not 2" nnclr-pretrain --resume -o run moved.tar.zst moved.tar.zst
     expect 0 nnclr-pretrain -q --resume -o run moved.tar.zst
 }
 
 @test "a shard on standard input trains alike, and must be named to resume" {
     expect 0 tiny -q --steps 3 -o file s.tar.zst
     expect 75 tiny -q --steps 3 --max-time 0.001s -o pipe - <s.tar.zst
-    expect 2 nnclr-pretrain --resume -o pipe
-    expect_message nnclr-pretrain "does not say where the shards are"
+    refuses 2 "does not say where the shards are" nnclr-pretrain --resume -o pipe
     expect 0 nnclr-pretrain -q --resume -o pipe s.tar.zst
     cmp file/$CHECKPOINT pipe/$CHECKPOINT
 }
@@ -354,85 +293,64 @@ END
 # ---- wrong usage ----
 
 @test "what is missing or contradicts itself: exit 2 and one sentence" {
-    while IFS='|' read -r options words; do
-        expect 2 nnclr-pretrain $options
-        expect_message nnclr-pretrain "$words"
-        [ ! -e run ]
-    done <<'END'
---preset tiny s.tar.zst|no run: give -o RUN
---preset tiny -o run|no input: give a shard
---preset tiny -o run --lr|needs a value
---preset huge -o run s.tar.zst|imagenet, cifar or tiny
--o run s.tar.zst|give --preset tiny or cifar, or a smaller --batch
---preset tiny --nonsense -o run s.tar.zst|no such option
---preset tiny --crop 0.5 -o run s.tar.zst|needs 2 numbers
---preset tiny --crop 0.9,0.5 -o run s.tar.zst|smallest area 0.9 is above its largest 0.5
---preset tiny --proj none -o run s.tar.zst|projector needs at least one layer
---preset tiny --proj 131073 -o run s.tar.zst|at most 8 widths from 1 to 131072
---preset tiny --warmup 10m -o run s.tar.zst|needs a number of epochs
---preset tiny --max-time 10steps -o run s.tar.zst|needs a time
---preset tiny --save-every 10 -o run s.tar.zst|such as 90s, 10m, 2h
---preset tiny --epochs 3 --steps 4 -o run s.tar.zst|--epochs: --steps says how long
---preset tiny --epochs 0 -o run s.tar.zst|nothing to train
---preset tiny --lars solo -o run s.tar.zst|--lars: the optimiser is sgd
---preset tiny --negatives all -o run s.tar.zst|--negatives: the negatives of nnclr
---preset tiny --method simclr --queue 64 -o run s.tar.zst|--queue: --method simclr has no support set
---preset tiny --method simclr --pred 64 -o run s.tar.zst|simclr has no predictor: give --pred none
---preset tiny --schedule constant --final-lr 0.1 -o run s.tar.zst|--final-lr: a constant rate
---preset tiny --positive view --neighbours 2 -o run s.tar.zst|--neighbours: --positive view asks no neighbours
---preset tiny --queue-frozen --enqueue both -o run s.tar.zst|--enqueue: nothing enters a frozen support set
---preset tiny --queue 63 -o run s.tar.zst|a support set of 63 rows is smaller than a batch of 64
---preset tiny --batch 41 --queue 80 -o run s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
---preset tiny --batch 8 --queue 8 --enqueue both -o run s.tar.zst|smaller than two views of a batch of 8
---preset tiny --batch 40 --queue 80 --micro-batch 16 -o run s.tar.zst|a batch of 40 cannot be cut into micro-batches of 16: give a --micro-batch that divides it
---preset tiny --batch 8 --micro-batch 1 -o run s.tar.zst|a micro-batch of one picture has no batch statistics
---preset tiny --batch 8 --steps 5 --warmup 6steps -o run s.tar.zst|a warm-up of 6 steps is longer than the run of 5
---preset tiny --batch 8 --queue 9 --neighbours 10 -o run s.tar.zst|10 neighbours cannot come from a support set of 9 rows
+    refuses_each nnclr-pretrain <<'END'
+2|--preset tiny s.tar.zst|no run: give -o RUN
+2|--preset tiny -o run|no input: give a shard
+2|--preset tiny -o run --lr|needs a value
+2|--preset huge -o run s.tar.zst|imagenet, cifar or tiny
+2|-o run s.tar.zst|give --preset tiny or cifar, or a smaller --batch
+2|--preset tiny --nonsense -o run s.tar.zst|no such option
+2|--preset tiny --crop 0.5 -o run s.tar.zst|needs 2 numbers
+2|--preset tiny --crop 0.9,0.5 -o run s.tar.zst|smallest area 0.9 is above its largest 0.5
+2|--preset tiny --proj none -o run s.tar.zst|projector needs at least one layer
+2|--preset tiny --proj 131073 -o run s.tar.zst|at most 8 widths from 1 to 131072
+2|--preset tiny --warmup 10m -o run s.tar.zst|needs a number of epochs
+2|--preset tiny --max-time 10steps -o run s.tar.zst|needs a time
+2|--preset tiny --save-every 10 -o run s.tar.zst|such as 90s, 10m, 2h
+2|--preset tiny --epochs 3 --steps 4 -o run s.tar.zst|--epochs: --steps says how long
+2|--preset tiny --epochs 0 -o run s.tar.zst|nothing to train
+2|--preset tiny --lars solo -o run s.tar.zst|--lars: the optimiser is sgd
+2|--preset tiny --negatives all -o run s.tar.zst|--negatives: the negatives of nnclr
+2|--preset tiny --method simclr --queue 64 -o run s.tar.zst|--queue: --method simclr has no support set
+2|--preset tiny --method simclr --pred 64 -o run s.tar.zst|simclr has no predictor: give --pred none
+2|--preset tiny --schedule constant --final-lr 0.1 -o run s.tar.zst|--final-lr: a constant rate
+2|--preset tiny --positive view --neighbours 2 -o run s.tar.zst|--neighbours: --positive view asks no neighbours
+2|--preset tiny --queue-frozen --enqueue both -o run s.tar.zst|--enqueue: nothing enters a frozen support set
+2|--preset tiny --queue 63 -o run s.tar.zst|a support set of 63 rows is smaller than a batch of 64
+2|--preset tiny --batch 41 --queue 80 -o run s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures
+2|--preset tiny --batch 8 --queue 8 --enqueue both -o run s.tar.zst|smaller than two views of a batch of 8
+2|--preset tiny --batch 40 --queue 80 --micro-batch 16 -o run s.tar.zst|a batch of 40 cannot be cut into micro-batches of 16: give a --micro-batch that divides it
+2|--preset tiny --batch 8 --micro-batch 1 -o run s.tar.zst|a micro-batch of one picture has no batch statistics
+2|--preset tiny --batch 8 --steps 5 --warmup 6steps -o run s.tar.zst|a warm-up of 6 steps is longer than the run of 5
+2|--preset tiny --batch 8 --queue 9 --neighbours 10 -o run s.tar.zst|10 neighbours cannot come from a support set of 9 rows
 END
+    [ ! -e run ]
 }
 
 @test "what this version does not offer is refused with what can be given instead" {
-    while IFS='|' read -r options words; do
-        expect 2 nnclr-pretrain --preset tiny --batch 8 -o run $options s.tar.zst
-        expect_message nnclr-pretrain "$words"
-        [ ! -e run ]
-    done <<'END'
---engine cuda|engine cuda is not built into this program; it offers: cpu, amx
---engine amx --precision f64|precision f64 is not offered by engine amx; it offers: bf16
---engine amx --precision f32|precision f32 is not offered by engine amx; it offers: bf16
+    refuses_each nnclr-pretrain --preset tiny --batch 8 -o run s.tar.zst <<'END'
+2|--engine cuda|engine cuda is not built into this program; it offers: cpu, amx
+2|--engine amx --precision f64|precision f64 is not offered by engine amx; it offers: bf16
+2|--engine amx --precision f32|precision f32 is not offered by engine amx; it offers: bf16
 END
+    [ ! -e run ]
 }
 
 @test "an existing run is kept unless --force says otherwise, which removes only our own files" {
     expect 0 tiny -q --steps 1 -o run s.tar.zst
     cp run/$CHECKPOINT before
     echo mine >run/notes.txt
-    expect 2 tiny -q --steps 2 -o run s.tar.zst
-    expect_message nnclr-pretrain "run"
+    refuses 2 "run" tiny -q --steps 2 -o run s.tar.zst
     cmp before run/$CHECKPOINT
     # Everything else is checked before anything is removed.
     expect 2 tiny -q --force --steps 2 --temperature -1 -o run s.tar.zst
     expect 1 tiny -q --force --steps 2 -o run missing.tar.zst
-    expect 1 tiny -q --force --steps 2 --queue 1000000000 -o run s.tar.zst
-    expect_message nnclr-pretrain "out of memory"
+    refuses 1 "out of memory" tiny -q --force --steps 2 --queue 1000000000 -o run s.tar.zst
     cmp before run/$CHECKPOINT
     expect 0 tiny -q --force --steps 2 -o run s.tar.zst
     [ "$(step_of run/$CHECKPOINT)" = 2 ]
     [ "$(lines run)" = 2 ]
     [ "$(cat run/notes.txt)" = mine ]
-}
-
-@test "a run in use is refused" {
-    nnclr-pretrain $TINY -q --steps 100000 -o run s.tar.zst 3>&- &
-    pid=$!
-    wait_for has_lines run 1
-    expect 2 nnclr-pretrain --resume -o run
-    expect_message nnclr-pretrain "in use by process $pid"
-    expect 2 tiny --force --steps 1 -o run s.tar.zst
-    expect_message nnclr-pretrain "in use by process $pid"
-    kill -TERM $pid
-    wait $pid || [ $? -eq 75 ]
-    expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o run
 }
 
 # ---- what goes wrong on the way ----
@@ -460,18 +378,13 @@ END
     done
 }
 
-@test "a cut checkpoint, an embedding in its place, a missing one" {
+@test "an embedding in a checkpoint's place, a missing one" {
     expect 75 tiny -q --steps 9 --max-time 0.001s -o run s.tar.zst
     cp run/$CHECKPOINT whole
-    head -c 20000 whole >run/$CHECKPOINT
-    expect 1 nnclr-pretrain --resume -o run
-    expect_message nnclr-pretrain "$CHECKPOINT"
     nnclr-embed -q --pixels 4 -o run/$CHECKPOINT s.tar.zst
-    expect 1 nnclr-pretrain --resume -o run
-    expect_message nnclr-pretrain "embedding"
+    refuses 1 "embedding" nnclr-pretrain --resume -o run
     rm run/$CHECKPOINT
-    expect 2 nnclr-pretrain --resume -o run
-    expect_message nnclr-pretrain "no checkpoint"
+    refuses 2 "no checkpoint" nnclr-pretrain --resume -o run
     cp whole run/$CHECKPOINT
     expect 0 nnclr-pretrain -q --resume -o run
 }
@@ -482,8 +395,7 @@ END
     flip_bit flipped.tar.zst 20000
     nnclr-embed -q --pixels 4 -o embedding.safetensors.zst s.tar.zst
     for shard in cut.tar.zst flipped.tar.zst embedding.safetensors.zst missing.tar.zst /dev/null; do
-        expect 1 tiny -q --steps 9 -o run "$shard"
-        expect_message nnclr-pretrain "$(basename "$shard")"
+        refuses 1 "$(basename "$shard")" tiny -q --steps 9 -o run "$shard"
         rm -rf run
     done
 }

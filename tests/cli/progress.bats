@@ -1,7 +1,7 @@
 # How far the work is, on a terminal of any width and elsewhere, and Ctrl-C in the middle of it.
 load helpers
 
-TINY="-j 1 --preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16"
+TINY="-j 1 $TINY --proj 16,8 --pred 16"
 
 setup() {
     need python3

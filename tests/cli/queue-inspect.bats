@@ -1,10 +1,6 @@
 #!/usr/bin/env bats
 load helpers
 
-setup() {
-    cd "$BATS_TEST_TMPDIR"
-}
-
 teardown() {
     [ ! -e going.pid ] || kill "$(cat going.pid)" || true
 }
@@ -78,13 +74,9 @@ for row, line in zip(rows, lines[1:]):
     [ "${#lines[@]}" -eq 151 ]
     expect_message nnclr-queue-inspect "50 rows of 192 numbers, 50 distinct records; 50 queries"
     echo "$output" >table
-    zstdcat a.emb >plain
     python3 - <<'END'
-import array, json
-raw = open("plain", "rb").read()
-size = int.from_bytes(raw[:8], "little")
-start, end = json.loads(raw[8:8 + size])["embedding"]["data_offsets"]
-flat = array.array("f", raw[8 + size + start:8 + size + end])
+from tensors import load
+flat = load("a.emb")[1]["embedding"].values
 rows = [flat[i * 192:(i + 1) * 192] for i in range(50)]
 dot = lambda a, b: sum(x * y for x, y in zip(a, b))
 cosine = [[dot(a, b) / (dot(a, a) * dot(b, b)) ** .5 for b in rows] for a in rows]
@@ -109,8 +101,7 @@ END
     nnclr-queue-inspect -q -k 1 -n 20 --query p.emb p.emb | awk -F '\t' 'NR > 1 && ($1 != $3 || $4 != "1.000000")' >wrong
     [ ! -s wrong ]
     nnclr-embed -q -m $checkpoint -o f.emb train.tar.zst
-    expect 1 nnclr-queue-inspect --query f.emb $checkpoint
-    expect_message nnclr-queue-inspect "f.emb has rows of 64 numbers, but $checkpoint has rows of 32"
+    refuses 1 "f.emb has rows of 64 numbers, but $checkpoint has rows of 32" nnclr-queue-inspect --query f.emb $checkpoint
 }
 
 @test "--sheet: a PNG whose size follows from queries and neighbours, the same each time" {
@@ -145,50 +136,34 @@ END
     expect 2 nnclr-queue-inspect $checkpoint other.tar.zst
     expect_message nnclr-queue-inspect "the shards given (20 records) are not those that $checkpoint was made from (200 records)"
     nnclr-embed -q --pixels 8 -o a.emb train.tar.zst
-    expect 2 nnclr-queue-inspect a.emb train.tar.zst other.tar.zst
-    expect_message nnclr-queue-inspect "the shards given (220 records)"
+    refuses 2 "the shards given (220 records)" nnclr-queue-inspect a.emb train.tar.zst other.tar.zst
 }
 
 @test "wrong usage: exit 2" {
-    expect 2 nnclr-queue-inspect
-    expect_message nnclr-queue-inspect "give a checkpoint or an embedding file"
-    expect 2 nnclr-queue-inspect --sheet a.png x
-    expect_message nnclr-queue-inspect "--sheet needs the pictures"
-    expect 2 nnclr-queue-inspect --query-shard a x
-    expect_message nnclr-queue-inspect "--query-shard goes with --query"
-    expect 2 nnclr-queue-inspect --sheet a.png --query q x y
-    expect_message nnclr-queue-inspect "give --query-shard SHARD"
+    refuses 2 "give a checkpoint or an embedding file" nnclr-queue-inspect
+    refuses 2 "--sheet needs the pictures" nnclr-queue-inspect --sheet a.png x
+    refuses 2 "--query-shard goes with --query" nnclr-queue-inspect --query-shard a x
+    refuses 2 "give --query-shard SHARD" nnclr-queue-inspect --sheet a.png --query q x y
     for pair in "--report=hubs --sheet=a.png:leave --report out" "--report=hubs --queries=3:it takes no queries" \
         "--report=leaks:give --query TEST" "--report=hubs --query=y:hubs takes no --query" "--report=x:--report"; do
-        expect 2 nnclr-queue-inspect ${pair%%:*} x y
-        expect_message nnclr-queue-inspect "${pair#*:}"
+        refuses 2 "${pair#*:}" nnclr-queue-inspect ${pair%%:*} x y
     done
     for files in "- -" "--query - -" "--query x --query-shard - x -"; do
-        expect 2 nnclr-queue-inspect $files
-        expect_message nnclr-queue-inspect "only one of the files can be standard input"
+        refuses 2 "only one of the files can be standard input" nnclr-queue-inspect $files
     done
-    expect 2 nnclr-queue-inspect -k 0 x
-    expect_message nnclr-queue-inspect "-k: needs a whole number from 1"
+    refuses 2 "-k: needs a whole number from 1" nnclr-queue-inspect -k 0 x
 }
 
-@test "another kind of file, a cut one, a full disk: exit 1" {
+@test "another kind of file, a cut one: exit 1" {
     make_run
-    expect 1 nnclr-queue-inspect train.tar.zst
-    expect_message nnclr-queue-inspect "train.tar.zst: is a shard"
+    refuses 1 "train.tar.zst: is a shard" nnclr-queue-inspect train.tar.zst
     size=$(stat -c %s $checkpoint)
     for bytes in 0 100 $((size / 2)) $((size - 1)); do
         head -c "$bytes" $checkpoint >cut.safetensors.zst
-        expect 1 nnclr-queue-inspect cut.safetensors.zst
-        expect_message nnclr-queue-inspect cut.safetensors.zst
+        refuses 1 cut.safetensors.zst nnclr-queue-inspect cut.safetensors.zst
     done
     nnclr-pretrain -q --preset tiny --method simclr --steps 1 -o simclr train.tar.zst
-    expect 1 nnclr-queue-inspect simclr/checkpoint.safetensors.zst
-    expect_message nnclr-queue-inspect "this checkpoint has no support set"
-    [ -c /dev/full ] || skip "no /dev/full"
-    expect 1 nnclr-queue-inspect -q --sheet /dev/full $checkpoint train.tar.zst
-    expect_message nnclr-queue-inspect "No space left on device"
-    run bash -c "nnclr-queue-inspect -q $checkpoint 2>&1 >/dev/full"
-    [ "$status" -eq 1 ]
+    refuses 1 "this checkpoint has no support set" nnclr-queue-inspect simclr/checkpoint.safetensors.zst
 }
 
 # planted.safetensors: 300 rows of 16 numbers in five clusters (classes c0 to c4). Rows 10+29i have
@@ -197,26 +172,17 @@ END
 make_planted() {
     need python3
     python3 - <<'END'
-import json, random, struct
+import itertools, json, random, struct
+from tensors import store
 def write(path, rows, labels, names):
     n, d = len(rows), len(rows[0])
+    whole = lambda numbers: ("I64", [n], struct.pack("<%dq" % n, *numbers))
     text = "".join(names).encode()
-    ends, total = [], 0
-    for name in names:
-        total += len(name.encode()); ends.append(total)
-    parts = [("embedding", "F32", [n, d], b"".join(struct.pack("<%df" % d, *r) for r in rows)),
-             ("record", "I64", [n], struct.pack("<%dq" % n, *range(n))),
-             ("label", "I64", [n], struct.pack("<%dq" % n, *labels)),
-             ("name", "U8", [len(text)], text),
-             ("name_end", "I64", [n], struct.pack("<%dq" % n, *ends))]
-    header, at = {"__metadata__": {"format": "pt", "nnclr.kind": "embedding", "nnclr.format": "1",
-                                   "nnclr.classes": json.dumps(["c%d" % c for c in range(5)])}}, 0
-    for name, dtype, shape, data in parts:
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
-        at += len(data)
-    head = json.dumps(header).encode()
-    head += b" " * (-len(head) % 8)
-    open(path, "wb").write(struct.pack("<Q", len(head)) + head + b"".join(p[3] for p in parts))
+    store(path, {"format": "pt", "nnclr.kind": "embedding", "nnclr.format": "1",
+                 "nnclr.classes": json.dumps(["c%d" % c for c in range(5)])},
+          {"embedding": ("F32", [n, d], b"".join(struct.pack("<%df" % d, *r) for r in rows)),
+           "record": whole(range(n)), "label": whole(labels), "name": ("U8", [len(text)], text),
+           "name_end": whole(itertools.accumulate(map(len, names)))})
 draw = random.Random(1)
 centre = [[draw.gauss(0, 1) for _ in range(16)] for _ in range(5)]
 point = lambda c: [x + draw.gauss(0, .35) for x in centre[c]]
@@ -330,16 +296,12 @@ END
     [ "${#lines[@]}" -eq 51 ]
     expect 0 nnclr-queue-inspect -q -k 1 -n 3 --query-name "*/*" a.emb
     [ "${#lines[@]}" -eq 4 ]
-    expect 2 nnclr-queue-inspect --query-record 50 a.emb
-    expect_message nnclr-queue-inspect "no row is of record 50"
+    refuses 2 "no row is of record 50" nnclr-queue-inspect --query-record 50 a.emb
     for list in '3,' ',3' x '3,-1'; do
-        expect 2 nnclr-queue-inspect --query-record "$list" a.emb
-        expect_message nnclr-queue-inspect "is not a list of record numbers"
+        refuses 2 "is not a list of record numbers" nnclr-queue-inspect --query-record "$list" a.emb
     done
-    expect 2 nnclr-queue-inspect --query-name nobody a.emb
-    expect_message nnclr-queue-inspect "no row's picture is named \"nobody\""
-    expect 2 nnclr-queue-inspect --query-name x $checkpoint
-    expect_message nnclr-queue-inspect "the names are in the shards, which are not given"
+    refuses 2 "no row's picture is named \"nobody\"" nnclr-queue-inspect --query-name nobody a.emb
+    refuses 2 "the names are in the shards, which are not given" nnclr-queue-inspect --query-name x $checkpoint
     timeout -s KILL 100 nnclr-pretrain -q --preset tiny --steps 100000 --log-every 1 --save-every 2steps -o going \
         train.tar.zst 3>&- &
     echo $! >going.pid
@@ -445,15 +407,11 @@ END
 
 @test "--html: what it cannot read or write is one sentence and no file" {
     make_run
-    expect 1 nnclr-queue-inspect --html a.html --metrics nowhere $checkpoint train.tar.zst
-    expect_message nnclr-queue-inspect "nowhere"
+    refuses 1 "nowhere" nnclr-queue-inspect --html a.html --metrics nowhere $checkpoint train.tar.zst
     [ ! -e a.html ]
-    expect 2 nnclr-queue-inspect --html a.html $checkpoint
-    expect_message nnclr-queue-inspect "--html needs the pictures"
-    expect 2 nnclr-queue-inspect --html - $checkpoint train.tar.zst
-    expect_message nnclr-queue-inspect "standard output is for the table"
-    expect 2 nnclr-queue-inspect --metrics m $checkpoint
-    expect_message nnclr-queue-inspect "--metrics goes with --html"
+    refuses 2 "--html needs the pictures" nnclr-queue-inspect --html a.html $checkpoint
+    refuses 2 "standard output is for the table" nnclr-queue-inspect --html - $checkpoint train.tar.zst
+    refuses 2 "--metrics goes with --html" nnclr-queue-inspect --metrics m $checkpoint
 }
 
 @test "--html: pictures too large for the page are stored smaller" {
@@ -571,10 +529,8 @@ make_hostile() {
     [ "$(awk '{ if (length($0) > m) m = length($0) } END { print m }' <<<"$plain")" -le 60 ]
     [ "$(grep -c 'record' <<<"$plain")" -eq 2 ]
     [ "$(grep -cE '0\.[0-9]{3}' <<<"$plain")" -ge 4 ]
-    expect 2 nnclr-queue-inspect --ansi $checkpoint
-    expect_message nnclr-queue-inspect "--ansi needs the pictures"
-    expect 2 nnclr-queue-inspect --ansi --json $checkpoint train.tar.zst
-    expect_message nnclr-queue-inspect "leave --json out"
+    refuses 2 "--ansi needs the pictures" nnclr-queue-inspect --ansi $checkpoint
+    refuses 2 "leave --json out" nnclr-queue-inspect --ansi --json $checkpoint train.tar.zst
 }
 
 @test "--html: says whether the data is clean only if the rows can tell" {

@@ -63,8 +63,7 @@ within() { # KB COMMAND...
 
 @test "a run that does not fit in memory is refused before a RUN is made, with what would fit" {
     for way in "" --dry-run; do
-        expect 1 nnclr-pretrain -q $way --batch 40 --size 4000 -o large s.tar.zst
-        expect_message nnclr-pretrain "GiB are available: give "
+        refuses 1 "GiB are available: give " nnclr-pretrain -q $way --batch 40 --size 4000 -o large s.tar.zst
         [[ $stderr == *"--preset cifar ("* ]]
         [ ! -e large ]
     done

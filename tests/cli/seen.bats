@@ -2,20 +2,9 @@
 # --probe, warnings.
 load helpers
 
-CHECKPOINT=checkpoint.safetensors.zst
-
 setup() {
     cd "$BATS_TEST_TMPDIR"
     make_shard s 40
-}
-
-TINY="--preset tiny --size 8 --batch 8 --queue 20"
-tiny() { # [option...]
-    nnclr-pretrain $TINY "$@"
-}
-
-teardown() {
-    end_left_running
 }
 
 probes() { # RUN: step, top-1 and top-5 of each probe
@@ -143,11 +132,7 @@ some_classes() { # NAME COUNT CLASS...
     nnclr-prep -q -o flat.tar.zst flat
     some_classes few 50 ring star
     some_classes other 50 ring disc
-    while IFS='|' read -r status options words; do
-        expect "$status" tiny $options -o run s.tar.zst
-        expect_message nnclr-pretrain "$words"
-        [ ! -e run ]
-    done <<'END'
+    refuses_each tiny -o run s.tar.zst <<'END'
 2|--probe flat.tar.zst|flat.tar.zst: its pictures have no labels
 2|--probe s.tar.zst --probe-bank flat.tar.zst|flat.tar.zst: its pictures have no labels
 2|--probe few.tar.zst --probe-bank other.tar.zst|few.tar.zst: the class "star" is not among the 2 of other.tar.zst
@@ -155,8 +140,8 @@ some_classes() { # NAME COUNT CLASS...
 2|--probe - --probe-bank -|only one of the data
 1|--probe missing.tar.zst|missing.tar.zst
 END
-    expect 2 tiny --probe - -o run - <s.tar.zst
-    expect_message nnclr-pretrain "only one of the data"
+    [ ! -e run ]
+    refuses 2 "only one of the data" tiny --probe - -o run - <s.tar.zst
     expect 0 tiny -q --steps 5 --probe - -o piped s.tar.zst <s.tar.zst
     [ "$(probes piped | wc -l)" = 2 ]
 }
@@ -164,8 +149,7 @@ END
 @test "a probe that fails before the first step ends the run" {
     cp s.tar.zst broken.tar.zst
     flip_bit broken.tar.zst 20000
-    expect 1 tiny -q --steps 5 --probe broken.tar.zst -o run s.tar.zst
-    expect_message nnclr-pretrain "the probe after step 0: broken.tar.zst"
+    refuses 1 "the probe after step 0: broken.tar.zst" tiny -q --steps 5 --probe broken.tar.zst -o run s.tar.zst
     [ ! -e run/DONE ]
     expect 0 nnclr-pretrain -q --resume --probe s.tar.zst -o run
     [ "$(probes run | cut -d' ' -f1 | tr '\n' ' ')" = "0 5 " ]
@@ -206,10 +190,8 @@ END
     expect 0 tiny -q --dry-run -o run s.tar.zst
     expect 0 tiny -q --dry-run --force -o run s.tar.zst
     diff -r run kept
-    expect 2 nnclr-pretrain --dry-run --resume -o run
-    expect_message nnclr-pretrain "--dry-run cannot be given with --resume"
-    expect 2 tiny --json -o run s.tar.zst
-    expect_message nnclr-pretrain "--json is for the tables of --dry-run"
+    refuses 2 "--dry-run cannot be given with --resume" nnclr-pretrain --dry-run --resume -o run
+    refuses 2 "--json is for the tables of --dry-run" tiny --json -o run s.tar.zst
 }
 
 @test "--dry-run: the numbers fit one another, the run and the checkpoint" {
@@ -270,16 +252,13 @@ watched() { # [option...]
 # bats test_tags=long
 @test "a constant encoder with noise is warned of, once" {
     expect 0 tiny -q --steps 1 -o first s.tar.zst
-    zstdcat first/$CHECKPOINT >constant.safetensors
     python3 - <<'END'
-import json, struct
-bytes_ = bytearray(open("constant.safetensors", "rb").read())
-size = struct.unpack("<Q", bytes_[:8])[0]
-header = json.loads(bytes_[8:8 + size])
+import struct
+from tensors import load, store
+about, tensors = load("first/checkpoint.safetensors.zst")
 for name, value in ("projector.7.weight", 0.01), ("projector.7.bias", 1.0):
-    start, end = header[name]["data_offsets"]
-    bytes_[8 + size + start:8 + size + end] = struct.pack("<f", value) * ((end - start) // 4)
-open("constant.safetensors", "wb").write(bytes_)
+    tensors[name] = tensors[name]._replace(data=struct.pack("<f", value) * (len(tensors[name].data) // 4))
+store("constant.safetensors", about, tensors)
 END
     expect 0 watched --lr 0 --init constant.safetensors -o run s.tar.zst
     echo "$stderr"
@@ -301,19 +280,13 @@ END
 # bats test_tags=long
 @test "batches of neighbouring records are warned of" {
     python3 - <<'END'
-import json, struct
+import struct
+from tensors import store
 n, s = 40, 16
-view = bytes((i * 7 + j) % 251 for i in range(n) for j in range(s * s * 3))
-record = struct.pack("<%dq" % n, *range(n))
-label = struct.pack("<%dq" % n, *[-1] * n)
-header, at = {"__metadata__": {"format": "pt", "nnclr.kind": "views", "nnclr.format": "1", "nnclr.program": "test", "nnclr.classes": "[]"}}, 0
-for name, kind, shape, data in [("view1", "U8", [n, s, s, 3], view), ("view2", "U8", [n, s, s, 3], view),
-                                ("record", "I64", [n], record), ("label", "I64", [n], label)]:
-    header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + len(data)]}
-    at += len(data)
-text = json.dumps(header).encode()
-text += b" " * (-len(text) % 8)
-open("v.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + view + view + record + label)
+view = "U8", [n, s, s, 3], bytes((i * 7 + j) % 251 for i in range(n) for j in range(s * s * 3))
+whole = lambda numbers: ("I64", [n], struct.pack("<%dq" % n, *numbers))
+store("v.safetensors", {"format": "pt", "nnclr.kind": "views", "nnclr.format": "1", "nnclr.program": "test", "nnclr.classes": "[]"},
+      {"view1": view, "view2": view, "record": whole(range(n)), "label": whole([-1] * n)})
 END
     expect 0 watched --views v.safetensors -o run
     [ "$(grep -c 'warning: .*batch_spread 0.075; shuffled: 1/3.*larger --shuffle-window, or shuffle the file of --views' <<<"$stderr")" = 1 ]

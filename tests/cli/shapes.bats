@@ -2,10 +2,6 @@
 # examples/shapes: the pictures that the demo and these tests are made of.
 load helpers
 
-setup() {
-    cd "$BATS_TEST_TMPDIR"
-}
-
 @test "equal options give equal files, another seed gives others" {
     "$NNCLR_SHAPES" --count 3 --test 2 --size 24 --seed 5 a
     "$NNCLR_SHAPES" --count 3 --test 2 --size 24 --seed 5 b

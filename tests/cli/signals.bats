@@ -3,16 +3,11 @@
 # nothing here depends on how fast it is.
 load helpers
 
-CHECKPOINT=checkpoint.safetensors.zst
-TINY="-q -j 1 --preset tiny --size 8 --batch 8 --queue 20 --proj 16,8 --pred 16"
+TINY="-q -j 1 $TINY --proj 16,8 --pred 16"
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
     make_shard s 40
-}
-
-teardown() {
-    end_left_running
 }
 
 lines() { wc -l <"$1/metrics.jsonl"; }

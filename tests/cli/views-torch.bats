@@ -5,7 +5,6 @@ load helpers
 
 setup() {
     need_python numpy,PIL,torch,torchvision
-    export PYTHONDONTWRITEBYTECODE=1
     cd "$BATS_TEST_TMPDIR"
 }
 

@@ -1,7 +1,6 @@
 # nnclr-views, what it makes as data for nnclr-pretrain (--views), and --init.
 load helpers
 
-CHECKPOINT=checkpoint.safetensors.zst
 SMALL="--preset tiny --size 16"
 TINY="$SMALL --batch 8 --queue 20"
 
@@ -133,8 +132,7 @@ END
     cmp torch.safetensors named.safetensors
     cmp one.safetensors seven.safetensors
     differ <(tensor torch.safetensors view1) <(tensor one.safetensors view1)
-    expect 2 views --jitter pil -o out s.tar.zst
-    expect_message nnclr-views "--jitter"
+    refuses 2 "--jitter" views --jitter pil -o out s.tar.zst
 }
 
 @test "views: without augmentation both are the picture itself" {
@@ -177,12 +175,7 @@ sys.stdout.buffer.write(Image.open("000000001.png").convert("RGB").tobytes())' >
 }
 
 @test "views: wrong usage and broken input" {
-    while IFS='|' read -r status options words; do
-        expect "$status" nnclr-views $options
-        [ "${#stderr_lines[@]}" -ge 1 ]
-        [[ $stderr == *"$words"* ]]
-        [ ! -e out ]
-    done <<'END'
+    refuses_each nnclr-views <<'END'
 2||no input: give a shard
 2|--size 4 -o out s.tar.zst|--size
 2|--crop 0.9,0.5 -o out s.tar.zst|smallest area 0.9 is above its largest 0.5
@@ -193,15 +186,13 @@ sys.stdout.buffer.write(Image.open("000000001.png").convert("RGB").tobytes())' >
 2|--batch 8 -o out s.tar.zst|no such option
 1|-o out missing.tar.zst|missing.tar.zst
 END
+    [ ! -e out ]
     nnclr-embed -q --pixels 4 -o e.safetensors.zst s.tar.zst
-    expect 1 views -o out e.safetensors.zst
-    expect_message nnclr-views "e.safetensors.zst"
+    refuses 1 "e.safetensors.zst" views -o out e.safetensors.zst
     cp s.tar.zst flipped.tar.zst
     flip_bit flipped.tar.zst 20000
     expect 1 views -o out flipped.tar.zst
     [ ! -e out ]
-    expect 1 views -q -o /dev/full s.tar.zst
-    expect 1 views -q --sheet /dev/full s.tar.zst
     if command -v script >/dev/null; then
         [[ $(in_terminal "nnclr-views $SMALL s.tar.zst; echo status \$?") == *"status 2"* ]]
     fi
@@ -290,14 +281,10 @@ END
     expect 75 tiny --steps 4 --max-time 0.001s --views v.safetensors.zst -o run
     views -q --seed 1 -o other.safetensors.zst s.tar.zst
     mv v.safetensors.zst moved.safetensors.zst
-    expect 1 nnclr-pretrain --resume -o run
-    expect_message nnclr-pretrain "v.safetensors.zst"
-    expect 2 nnclr-pretrain --resume -o run other.safetensors.zst
-    expect_message nnclr-pretrain "views file 1 is not the one that the run was started with"
-    expect 1 nnclr-pretrain --resume -o run s.tar.zst
-    expect_message nnclr-pretrain "is a shard, not a tensor file"
-    expect 2 nnclr-pretrain --resume -o run moved.safetensors.zst moved.safetensors.zst
-    expect_message nnclr-pretrain "one file of views"
+    refuses 1 "v.safetensors.zst" nnclr-pretrain --resume -o run
+    refuses 2 "views file 1 is not the one that the run was started with" nnclr-pretrain --resume -o run other.safetensors.zst
+    refuses 1 "is a shard, not a tensor file" nnclr-pretrain --resume -o run s.tar.zst
+    refuses 2 "one file of views" nnclr-pretrain --resume -o run moved.safetensors.zst moved.safetensors.zst
     expect 2 nnclr-pretrain --resume -o run --views moved.safetensors.zst
     expect 0 nnclr-pretrain -q --resume -o run moved.safetensors.zst
     cmp whole/$CHECKPOINT run/$CHECKPOINT
@@ -312,11 +299,7 @@ END
     cp plain.safetensors nan.safetensors
     printf '\xff\xff\xff\x7f' | dd of=nan.safetensors bs=1 seek=$(($(stat -c %s plain.safetensors) - 4)) conv=notrunc status=none
     sed 's/"view2"/"view3"/' plain.safetensors >named.safetensors
-    while IFS='|' read -r status options words; do
-        expect "$status" tiny --steps 5 -o run $options
-        expect_message nnclr-pretrain "$words"
-        rm -rf run
-    done <<'END'
+    refuses_each tiny --steps 5 --force -o run <<'END'
 1|--views s.tar.zst|s.tar.zst: is a shard, not a tensor file
 1|--views e.safetensors.zst|is an embedding file, not a views file
 1|--views cut.safetensors.zst|cut.safetensors.zst
@@ -390,11 +373,7 @@ END
     [[ $stderr == *"projector taken, predictor is not in the file, queue is not in the file"* ]]
     expect 0 tiny --arch resnet34 --steps 1 -o deep s.tar.zst
     nnclr-embed -q --pixels 4 -o e.safetensors.zst s.tar.zst
-    while IFS='|' read -r status options words; do
-        expect "$status" tiny --steps 5 -o run $options s.tar.zst
-        expect_message nnclr-pretrain "$words"
-        rm -rf run
-    done <<END
+    refuses_each tiny --steps 5 --force -o run s.tar.zst <<END
 2|--arch resnet34 --init old/$CHECKPOINT|there is no tensor backbone.layer1.2.conv1.weight, of shape [8,8,3,3]; its backbone is not that of this run: give --arch resnet18 --width 0.125 --stem cifar
 2|--width 0.25 --init old/$CHECKPOINT|tensor backbone.conv1.weight has shape [8,3,3,3], but this network has [16,3,3,3]; its backbone
 2|--init deep/$CHECKPOINT|tensor backbone.layer1.2.conv1.weight has no place in this network; its backbone is not that of this run: give --arch resnet34

@@ -100,10 +100,8 @@ rows() { # EMBEDDING
     expect 2 nnclr-embed -q -m both.safetensors -o x.emb train.tar.zst
     expect_message nnclr-embed "both.safetensors: it holds more than one network: give --prefix encoder_q. or --prefix encoder_k."
     # shellcheck disable=SC2086
-    expect 2 nnclr-pretrain -q $SMALL --init both.safetensors -o x train.tar.zst
-    expect_message nnclr-pretrain "both.safetensors: it holds more than one network"
-    expect 2 nnclr-finetune -q -m both.safetensors -o x train.tar.zst
-    expect_message nnclr-finetune "both.safetensors: it holds more than one network"
+    refuses 2 "both.safetensors: it holds more than one network" nnclr-pretrain -q $SMALL --init both.safetensors -o x train.tar.zst
+    refuses 2 "both.safetensors: it holds more than one network" nnclr-finetune -q -m both.safetensors -o x train.tar.zst
     expect 2 nnclr-embed -q -m both.safetensors --prefix teacher -o x.emb train.tar.zst
     expect_message nnclr-embed 'both.safetensors: there is no ResNet below "teacher": give --prefix encoder_q. or --prefix encoder_k.'
     local prefix
@@ -118,8 +116,7 @@ rows() { # EMBEDDING
     # A network without a prefix is named by the empty text.
     change plain.safetensors nested.safetensors copy=inner.
     change nested.safetensors nested.safetensors first=inner.conv1.weight:7
-    expect 2 nnclr-embed -q -m nested.safetensors -o x.emb train.tar.zst
-    expect_message nnclr-embed "give --prefix '' or --prefix inner."
+    refuses 2 "give --prefix '' or --prefix inner." nnclr-embed -q -m nested.safetensors -o x.emb train.tar.zst
 
     for prefix in encoder_q encoder_k; do
         # shellcheck disable=SC2086
@@ -149,11 +146,9 @@ rows() { # EMBEDDING
     done
     cmp judged judged-encoder_q
 
-    expect 2 nnclr-embed -q -m checkpoint.zst --prefix backbone. -o x.emb train.tar.zst
-    expect_message nnclr-embed 'leave --prefix out'
+    refuses 2 'leave --prefix out' nnclr-embed -q -m checkpoint.zst --prefix backbone. -o x.emb train.tar.zst
     # shellcheck disable=SC2086
-    expect 2 nnclr-pretrain -q $SMALL --prefix x. -o x train.tar.zst
-    expect_message nnclr-pretrain '--prefix goes with --init'
+    refuses 2 '--prefix goes with --init' nnclr-pretrain -q $SMALL --prefix x. -o x train.tar.zst
     [ ! -e x.emb ]
 }
 
@@ -162,11 +157,10 @@ rows() { # EMBEDDING
     make_weights known
     change exported.safetensors plain.safetensors plain
     nnclr-embed -q -m plain.safetensors -o plain.safetensors.emb train.tar.zst
-    zstdcat plain.safetensors.emb >document
     python3 - <<'PY'
 import json
-data = open("document", "rb").read()
-about = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+from tensors import load
+about = load("plain.safetensors.emb")[0]
 config = json.loads(about["nnclr.config"])
 assert config == {"arch": "resnet18", "width": 0.125, "stem": "cifar", "size": 32, "interpolation": "bilinear",
                   "mean": config["mean"], "std": config["std"], "evaluation_resize": 32, "evaluation_crop": 32,
@@ -208,10 +202,8 @@ PY
     expect 0 nnclr-embed -q -m checkpoint.zst -o linear.emb --size 24 train.tar.zst
     expect 0 nnclr-embed -q -m checkpoint.zst -o cubic.emb --size 24 --interpolation bicubic train.tar.zst
     differ <(rows linear.emb) <(rows cubic.emb)
-    expect 2 nnclr-embed --pixels 8 --mean 0,0,0 train.tar.zst
-    expect_message nnclr-embed "--pixels has no network: leave --mean out"
-    expect 2 nnclr-embed -m exported.safetensors --layer projection -o x.emb train.tar.zst
-    expect_message nnclr-embed "exported.safetensors has no projector"
+    refuses 2 "--pixels has no network: leave --mean out" nnclr-embed --pixels 8 --mean 0,0,0 train.tar.zst
+    refuses 2 "exported.safetensors has no projector" nnclr-embed -m exported.safetensors --layer projection -o x.emb train.tar.zst
     [ ! -e x.emb ]
 }
 
@@ -222,10 +214,8 @@ PY
     make_weights known
     while IFS='|' read -r from changes words; do
         change "$from.safetensors" odd.safetensors plain $changes
-        expect 1 nnclr-embed -q -m odd.safetensors -o x.emb train.tar.zst
-        expect_message nnclr-embed "odd.safetensors: $words"
-        expect 1 nnclr-pretrain -q $SMALL --init odd.safetensors -o new train.tar.zst
-        expect_message nnclr-pretrain "odd.safetensors: $words"
+        refuses 1 "odd.safetensors: $words" nnclr-embed -q -m odd.safetensors -o x.emb train.tar.zst
+        refuses 1 "odd.safetensors: $words" nnclr-pretrain -q $SMALL --init odd.safetensors -o new train.tar.zst
         rm -rf new
         [ ! -e x.emb ]
     done <<'TABLE'
@@ -260,8 +250,7 @@ TABLE
     while IFS='|' read -r from to words; do
         LC_ALL=C sed "s/$from/$to/" exported.safetensors >odd.safetensors
         differ exported.safetensors odd.safetensors
-        expect 1 nnclr-embed -q -m odd.safetensors -o x.emb train.tar.zst
-        expect_message nnclr-embed "odd.safetensors: $words"
+        refuses 1 "odd.safetensors: $words" nnclr-embed -q -m odd.safetensors -o x.emb train.tar.zst
     done <<'TABLE'
 \\"width\\":0.125|\\"width\\":64.00|tensor conv1.weight has shape [8,3,3,3], but this network has [4096,3,3,3]
 resnet18\\"|resnet34\\"|there is no tensor layer1.2.conv1.weight

@@ -17,34 +17,13 @@
 
     weights.py same A B    whether all of A's tensors are B's, bit for bit
 """
-import json
 import math
 import struct
 import sys
 
+from tensors import load, store
+
 LETTERS = {"F32": "f", "F64": "d", "F16": "e"}
-
-
-def load(path):
-    data = open(path, "rb").read()
-    body = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:body])
-    about = header.pop("__metadata__", None)
-    return about, {n: (t["dtype"], t["shape"], data[body + t["data_offsets"][0]:body + t["data_offsets"][1]])
-                   for n, t in header.items()}
-
-
-def store(path, about, tensors):
-    header, at = {} if about is None else {"__metadata__": about}, 0
-    for name, (dtype, shape, content) in tensors.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(content)]}
-        at += len(content)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text)
-        for _, _, content in tensors.values():
-            f.write(content)
 
 
 def convert(tensor, to):

@@ -7,20 +7,17 @@ momentum nor decay, after TRAINED, so that their weights have moved by minus the
 loss. Prints the relative distance of each gradient from its float one: ours, PyTorch's, and that of
 our float gradient from PyTorch's, which shows that both compute the same loss.
 """
-import json, sys
+import sys
 import numpy as np
 import torch, torch.nn as nn, torch.nn.functional as F, torchvision
+
+from tensors import load as load_tensors
 
 TEMPERATURE = 0.1
 
 
 def load(path):
-    data = open(path, "rb").read()
-    length = int.from_bytes(data[:8], "little")
-    header, body = json.loads(data[8:8 + length]), memoryview(data)[8 + length:]
-    types = {"F32": np.float32, "U8": np.uint8, "I64": np.int64, "I32": np.int32}
-    return {k: torch.tensor(np.frombuffer(body[slice(*t["data_offsets"])], types[t["dtype"]]).reshape(t["shape"]))
-            for k, t in header.items() if k != "__metadata__" and t["dtype"] in types}
+    return {k: torch.tensor(t.array) for k, t in load_tensors(path)[1].items()}
 
 
 def network(state):

@@ -3,19 +3,13 @@ import json
 
 import numpy
 
+from tensors import load, store
+
 
 def read(path):
     """The tensors by name, and the class names (none in a file of another kind)."""
-    raw = open(path, "rb").read()
-    size = int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8:8 + size])
-    types = {"F32": "<f4", "I64": "<i8", "U8": "u1"}
-    tensors = {}
-    for name, about in header.items():
-        if name != "__metadata__":
-            start, end = (8 + size + offset for offset in about["data_offsets"])
-            tensors[name] = numpy.frombuffer(raw[start:end], types[about["dtype"]]).reshape(about["shape"])
-    return tensors, json.loads(header["__metadata__"].get("nnclr.classes", "[]"))
+    about, tensors = load(path)
+    return {name: t.array for name, t in tensors.items()}, json.loads(about.get("nnclr.classes", "[]"))
 
 
 def write(path, rows, label, classes):
@@ -24,20 +18,11 @@ def write(path, rows, label, classes):
     tensors = {"embedding": rows, "record": numpy.arange(len(rows)), "label": label.astype("<i8"),
                "name": numpy.frombuffer(b"".join(names), numpy.uint8),
                "name_end": numpy.cumsum([len(name) for name in names])}
-    header = {"__metadata__": {"format": "pt", "nnclr.kind": "embedding", "nnclr.format": "1",
-                               "nnclr.program": "embedding_file.py",
-                               "nnclr.classes": json.dumps(["class%02d" % c for c in range(classes)])}}
-    at, types = 0, {"float32": "F32", "int64": "I64", "uint8": "U8"}
-    for name, values in tensors.items():
-        header[name] = {"dtype": types[str(values.dtype)], "shape": values.shape,
-                        "data_offsets": [at, at + values.nbytes]}
-        at += values.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for values in tensors.values():
-            file.write(memoryview(numpy.ascontiguousarray(values)).cast("B"))
+    types = {"float32": "F32", "int64": "I64", "uint8": "U8"}
+    store(path, {"format": "pt", "nnclr.kind": "embedding", "nnclr.format": "1", "nnclr.program": "embedding_file.py",
+                 "nnclr.classes": json.dumps(["class%02d" % c for c in range(classes)])},
+          {name: (types[str(values.dtype)], values.shape, numpy.ascontiguousarray(values).tobytes())
+           for name, values in tensors.items()})
 
 
 def make(path, n, d, classes, seed):

@@ -13,18 +13,12 @@ import sys
 
 import numpy as np
 
+from tensors import load
+
 
 def read(path):
-    raw = open(path, "rb").read()
-    size = int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8 : 8 + size])
-    types = {"F32": "<f4", "I64": "<i8", "U8": "u1"}
-    tensors = {}
-    for name, about in header.items():
-        if name != "__metadata__":
-            start, end = (8 + size + offset for offset in about["data_offsets"])
-            tensors[name] = np.frombuffer(raw[start:end], types[about["dtype"]]).reshape(about["shape"])
-    return tensors, json.loads(header["__metadata__"]["nnclr.classes"])
+    about, tensors = load(path)
+    return {name: t.array for name, t in tensors.items()}, json.loads(about["nnclr.classes"])
 
 
 def prepare(rows, mean, scale):

@@ -15,6 +15,7 @@ from PIL import Image
 import augment_tf
 from make_image_fixtures import array, view_by_pillow, view_by_torchvision
 from oracle import philox
+from tensors import load
 
 AUGMENT, DRAWS = 4, 64
 FILTERS = {"bilinear": "NNCLR_BILINEAR", "bicubic": "NNCLR_BICUBIC"}
@@ -95,16 +96,8 @@ def draw(config, width, height, record, view):
 
 def read(path):
     """The configuration, and the tensors of a views file of F32."""
-    data = open(path, "rb").read()
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:end])
-    config = json.loads(header.pop("__metadata__")["nnclr.config"])
-    types = {"F32": np.float32, "I64": np.int64}
-    return config, {
-        name: np.frombuffer(data, types[t["dtype"]], int(np.prod(t["shape"])),
-                            end + t["data_offsets"][0]).reshape(t["shape"])
-        for name, t in header.items()
-    }
+    about, tensors = load(path)
+    return json.loads(about["nnclr.config"]), {name: t.array for name, t in tensors.items()}
 
 
 def check(folder, path):
