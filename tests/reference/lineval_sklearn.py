@@ -37,13 +37,13 @@ def check_predictions(score, label, classes, predictions, table, method):
     assert [line[1] for line in lines] == [classes[c] if c >= 0 else "" for c in label]
     row = [line.rstrip("\n").split("\t") for line in open(table)][1]
     known = label >= 0
-    assert row[0] == method and int(row[3]) == known.sum()
+    assert row[0] == method and int(row[4]) == known.sum()
     order = numpy.argsort(-score[known], axis=1, kind="stable")  # the first of equal ones
-    for column, k in ((1, 1), (2, 5)):
+    for column, k in ((1, 1), (3, 5)):
         accuracy = (order[:, :k] == label[known][:, None]).any(axis=1).mean()
         close = (differ.sum() + 0.01) / known.sum()
         assert abs(float(row[column]) - accuracy) < close, (row[column], accuracy)
-    print(method, len(lines), "rows,", differ.sum(), "differ, top1", row[1], "top5", row[2])
+    print(method, len(lines), "rows,", differ.sum(), "differ, top1", row[1], "top5", row[3])
 
 
 def knn(k, temperature, train, test, predictions, table):
