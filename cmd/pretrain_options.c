@@ -21,6 +21,14 @@ static void show_layers(const void *target, char *text, size_t size) {
     nnclr_print_layers(target, text, size);
 }
 
+static bool parse_course(const char *text, void *target, nnclr_error *e) {
+    return nnclr_parse_course(text, target, e);
+}
+
+static void show_course(const void *target, char *text, size_t size) {
+    nnclr_print_course(target, text, size);
+}
+
 /* ---- the table ---- */
 
 size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTIONS_MOST]) {
@@ -57,12 +65,18 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                "nearest neighbours as positives, or SimCLR without a support set"),
         CHOICE("positive", &c->method.positive, nnclr_positive_names,
                "the nearest neighbour, or the query's own view as a control experiment"),
+        CUSTOM("view-weight", &c->method.view_weight, "A[,B[,WHEN]]",
+               "share of the own view in the loss, beside the neighbours; from A to B over WHEN: a "
+               "share of the run, 20epochs or 500steps",
+               parse_course, show_course),
         CHOICE("negatives", &c->method.negatives, nnclr_negatives_names,
                "simclr only: the opposite view's embeddings, or those of both views"),
         INTEGER("queue", &s->queue, "M", "rows of the support set", 1, 1 << 30),
         REAL("temperature", &c->method.temperature, "T", "the similarities are divided by this",
              1e-6, 1e6),
         CHOICE("loss", &c->method.loss, nnclr_loss_names, "softmax over rows, or over columns too"),
+        FLAG("decoupled", &c->method.decoupled,
+             "leave the target out of the softmax's sum, which helps small batches"),
         CHOICE("swap", &s->swap, swap_names, "average over both assignments of the views"),
         SHORT('k', INTEGER, "neighbours", &s->neighbours, "K",
               "the positive is a random one of the K nearest", 1, NNCLR_NEIGHBOURS),

@@ -127,11 +127,12 @@ typedef struct nnclr_update_call {
 typedef struct nnclr_cross_entropy_call {
     void *logits; /* reals [rows][columns]; becomes its own gradient */
     int rows, columns, target;
-    int skip;      /* column i + skip is left out of row i (its own row); INT_MIN: none */
-    double weight; /* gradient = weight/rows * (softmax - onehot) */
-    void *loss;    /* reals [1]: weight * mean loss is added */
-    void *correct; /* reals [1]: count of rows whose largest logit is the target's is added (the
-                      first of equals wins); NULL: not wanted */
+    int skip;       /* column i + skip is left out of row i (its own row); INT_MIN: none */
+    bool decoupled; /* the target's column is not in the sum, so not in the softmax either */
+    double weight;  /* gradient = weight/rows * (softmax - onehot) */
+    void *loss;     /* reals [1]: weight * mean loss is added */
+    void *correct;  /* reals [1]: count of rows whose largest logit is the target's is added (the
+                       first of equals wins); NULL: not wanted */
 } nnclr_cross_entropy_call;
 
 /* Which rows of a support set are not candidates of a query: those with its number. Host. */

@@ -1,5 +1,6 @@
 #include "io/fields.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,8 +41,7 @@ static bool put_list(nnclr_json *object, const nnclr_field *f, const int *list, 
     return put_array(object, f->key, array, ok, e);
 }
 
-bool nnclr_field_put(nnclr_json *object, const nnclr_field *f, const void *from, nnclr_error *e) {
-    const void *place = (const unsigned char *)from + f->offset;
+static bool put_value(nnclr_json *object, const nnclr_field *f, const void *place, nnclr_error *e) {
     switch (f->type) {
     case NNCLR_FIELD_INT:
         return nnclr_json_put_int(object, f->key, *(const int *)place, e);
@@ -142,6 +142,28 @@ static bool get_fallback(const nnclr_field *f, void *place, nnclr_error *e) {
     const bool ok = array && get_value(f, nnclr_json_at(array, 0), place);
     nnclr_json_free(array);
     return ok;
+}
+
+/* ---- both ---- */
+
+/* Whether it has the value of its fallback; -1: not to be found out. */
+static int is_fallback(const nnclr_field *f, const void *place, nnclr_error *e) {
+    static const size_t widths[] = {
+        [NNCLR_FIELD_INT] = sizeof(int),     [NNCLR_FIELD_LONG] = sizeof(int64_t),
+        [NNCLR_FIELD_REAL] = sizeof(double), [NNCLR_FIELD_FLOAT] = sizeof(float),
+        [NNCLR_FIELD_BOOL] = sizeof(bool),   [NNCLR_FIELD_CHOICE] = sizeof(int),
+    };
+    enum { MOST = 4 };
+    double values[MOST] = {0};
+    assert(f->type != NNCLR_FIELD_LIST && f->count <= MOST);
+    const size_t bytes = widths[f->type] * (size_t)(f->count > 1 ? f->count : 1);
+    return get_fallback(f, values, e) ? memcmp(values, place, bytes) == 0 : -1;
+}
+
+bool nnclr_field_put(nnclr_json *object, const nnclr_field *f, const void *from, nnclr_error *e) {
+    const void *place = (const unsigned char *)from + f->offset;
+    const int usual = f->sparse ? is_fallback(f, place, e) : 0;
+    return usual > 0 || (usual == 0 && put_value(object, f, place, e));
 }
 
 bool nnclr_field_get(const nnclr_json *object, const char *what, const nnclr_field *f, void *to,

@@ -26,8 +26,8 @@ typedef struct nnclr_field {
     double low, high;           /* bounds of each number */
     int count;                  /* REAL and FLOAT: above 1: so many side by side, an array */
     const char *const *choices; /* CHOICE: names by value, NULL-terminated */
-    const char *fallback; /* JSON: the value in objects from before there was the field; NULL: it
-                             must be there */
+    const char *fallback; /* JSON: the value in objects without the field; NULL: it must be there */
+    bool sparse;          /* left out if it is the fallback */
 } nnclr_field;
 
 bool nnclr_field_put(nnclr_json *object, const nnclr_field *field, const void *from,

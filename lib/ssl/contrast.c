@@ -14,6 +14,7 @@ void nnclr_contrast(nnclr_engine *engine, const nnclr_contrast_term *term) {
         .target = term->target,
         .skip = term->skip,
         .weight = term->weight,
+        .decoupled = term->decoupled,
         .loss = term->loss,
         .correct = term->correct,
     };

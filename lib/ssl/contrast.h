@@ -8,13 +8,14 @@
 #include "engine/engine.h"
 
 /* Adds weight * mean_i( logsumexp_k S[i][k] - S[i][i + target] ), S = rows . columns^T /
- * temperature. */
+ * temperature; decoupled, the sum leaves out the target. */
 typedef struct nnclr_contrast_term {
     int n, d, column_count;
     const void *rows;    /* reals [n][d] */
     const void *columns; /* reals [column_count][d] */
     int target, skip;    /* as in nnclr_cross_entropy_call */
     double temperature, weight;
+    bool decoupled;
     void *logits;           /* scratch, reals [n][column_count] */
     void *loss, *correct;   /* reals [1], added to; correct may be NULL */
     void *rows_gradient;    /* reals [n][d], added to; NULL: the rows are detached */

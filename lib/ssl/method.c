@@ -171,11 +171,11 @@ static const void *columns_of(const nnclr_method *m, const nnclr_term *term) {
     return m->block[METHOD_GATHERED];
 }
 
-static void *gradient_of(const nnclr_method *m, const nnclr_term *term, nnclr_side side, int row) {
-    return side == NNCLR_PREDICTION && term->weight != 0 ? rows_at(m, METHOD_GRADIENTS, row) : NULL;
+static void *gradient_of(const nnclr_method *m, nnclr_side side, double weight, int row) {
+    return side == NNCLR_PREDICTION && weight != 0 ? rows_at(m, METHOD_GRADIENTS, row) : NULL;
 }
 
-void nnclr_method_add_term(nnclr_method *m, const nnclr_term *term) {
+void nnclr_method_add_term(nnclr_method *m, const nnclr_term *term, double weight) {
     const int own = own_row(m), before_rows = term->rows.view * m->all,
               before_columns = term->columns.view * m->all, both = term->both_views;
     const nnclr_contrast_term call = {
@@ -187,12 +187,13 @@ void nnclr_method_add_term(nnclr_method *m, const nnclr_term *term) {
         .target = own + (both ? before_columns : 0),
         .skip = both ? own + before_rows : INT_MIN,
         .temperature = m->recipe.temperature,
-        .weight = term->weight,
+        .weight = weight,
+        .decoupled = m->recipe.decoupled,
         .logits = m->block[METHOD_LOGITS],
         .loss = nnclr_method_scalar(m, METHOD_LOSS),
         .correct = term->counted ? nnclr_method_scalar(m, METHOD_CORRECT) : NULL,
-        .rows_gradient = gradient_of(m, term, term->rows.side, before_rows + own),
-        .columns_gradient = gradient_of(m, term, term->columns.side, both ? 0 : before_columns),
+        .rows_gradient = gradient_of(m, term->rows.side, weight, before_rows + own),
+        .columns_gradient = gradient_of(m, term->columns.side, weight, both ? 0 : before_columns),
     };
     nnclr_contrast(m->engine, &call);
 }
@@ -267,9 +268,11 @@ bool nnclr_method_compute(nnclr_method *m, const nnclr_method_batch *batch, nncl
             find_neighbours(m, batch, view);
         gather_rows(m, view_rows(m, unit, view), rows_at(m, METHOD_CANDIDATES, view * m->all));
     }
-    for (int i = 0; i < m->recipe.term_count; i++)
-        if (m->recipe.terms[i].weight != 0)
-            nnclr_method_add_term(m, &m->recipe.terms[i]);
+    for (int i = 0; i < m->recipe.term_count; i++) {
+        m->weight[i] = nnclr_term_weight(&m->recipe, &m->recipe.terms[i], batch->step);
+        if (m->weight[i] != 0)
+            nnclr_method_add_term(m, &m->recipe.terms[i], m->weight[i]);
+    }
     backward(m, batch->views);
 
     table->squared_norm(m->engine, m->parts.pass->parameters->gradients, m->parameter_count,

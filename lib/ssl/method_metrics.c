@@ -42,12 +42,12 @@ static double measure_contrast(nnclr_method *m) {
     for (int i = 0; i < m->recipe.term_count; i++) {
         const nnclr_term *term = &m->recipe.terms[i];
         terms += term->counted;
-        if (!term->counted || term->weight != 0)
+        if (!term->counted || m->weight[i] != 0)
             continue;
         if (!late)
             m->engine->table->zero(m->engine, count_at, nnclr_real_bytes(m->engine));
         late = true;
-        nnclr_method_add_term(m, term);
+        nnclr_method_add_term(m, term, 0);
     }
     if (late)
         communicator->table->all_reduce_mean(communicator, m->engine, count_at, 1);

@@ -21,6 +21,7 @@ enum { METHOD_LOSS, METHOD_CORRECT, METHOD_SQUARED_NORM, METHOD_NUMBERS };
 
 struct nnclr_method {
     nnclr_recipe recipe;
+    double weight[NNCLR_TERMS]; /* of its terms, at the last compute */
     nnclr_method_parts parts;
     nnclr_engine *engine;
     int n, d, all;
@@ -44,8 +45,8 @@ static inline void *nnclr_method_scalar(const nnclr_method *method, int which) {
     return nnclr_real_at(method->engine, method->block[METHOD_SCALARS], (size_t)which);
 }
 
-/* Adds the term to the loss and, unless its weight is 0, its gradient to those of the candidates;
+/* Adds the term to the loss and, unless `weight` is 0, its gradient to those of the candidates;
  * if it is counted, its right rows to METHOD_CORRECT. */
-void nnclr_method_add_term(nnclr_method *method, const nnclr_term *term);
+void nnclr_method_add_term(nnclr_method *method, const nnclr_term *term, double weight);
 
 #endif

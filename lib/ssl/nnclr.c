@@ -2,7 +2,10 @@
  *
  *   NN1 = nearest rows of Q to z1^      S12 = NN1 . p2^T / temperature
  *   NN2 = nearest rows of Q to z2^      S21 = NN2 . p1^T / temperature
- *   loss = ( rows(S12) + rows(S21) ) / 2,  rows(S) = mean_i( logsumexp_k S[i][k] - S[i][i] ) */
+ *   loss = ( rows(S12) + rows(S21) ) / 2,  rows(S) = mean_i( logsumexp_k S[i][k] - S[i][i] )
+ *
+ * and beside it, with a weight of its own, the same with z1, z2 in place of NN1, NN2: the own view,
+ * as in SimCLR, where both sides pass a gradient on unless a predictor stands between them. */
 #include "ssl/recipe.h"
 
 const char *const nnclr_positive_names[] = {
@@ -11,14 +14,39 @@ const char *const nnclr_loss_names[] = {
     [NNCLR_LOSS_ROW] = "row", [NNCLR_LOSS_ROW_COLUMN] = "row+col", NULL};
 const char *const nnclr_enqueue_names[] = {
     [NNCLR_ENQUEUE_VIEW1] = "view1", [NNCLR_ENQUEUE_BOTH] = "both", NULL};
+const char *const nnclr_over_names[] = {
+    [NNCLR_OVER_RUN] = "run", [NNCLR_OVER_EPOCHS] = "epochs", [NNCLR_OVER_STEPS] = "steps", NULL};
 
-static nnclr_recipe recipe(const nnclr_method_options *o) {
-    const bool nearest = o->positive == NNCLR_POSITIVE_NN,
-               columns_too = o->loss == NNCLR_LOSS_ROW_COLUMN;
+/* The terms of one kind of positive, `share` (first and last) of the loss. */
+static void add_terms(nnclr_recipe *r, const nnclr_method_options *o, nnclr_side positive_side,
+                      const double share[2], bool counted) {
+    const bool columns_too = o->loss == NNCLR_LOSS_ROW_COLUMN;
     const int assignments = o->swap ? NNCLR_VIEWS : 1;
     const double weight = 1.0 / assignments / (columns_too ? 2 : 1);
+    for (int view = 0; view < assignments; view++) {
+        const nnclr_rows positive = {positive_side, view}, other = {NNCLR_PREDICTION, 1 - view};
+        nnclr_term term = {.rows = positive,
+                           .columns = other,
+                           .weight = weight * share[0],
+                           .last_weight = weight * share[1],
+                           .counted = counted};
+        r->terms[r->term_count++] = term;
+        /* Down the columns means along the rows of the transpose. */
+        if (columns_too) {
+            term.rows = other;
+            term.columns = positive;
+            term.counted = false;
+            r->terms[r->term_count++] = term;
+        }
+    }
+}
+
+static nnclr_recipe recipe(const nnclr_method_options *o, bool predictor) {
+    const bool nearest = o->positive == NNCLR_POSITIVE_NN;
+    const double *own = o->view_weight.share, others[] = {1 - own[0], 1 - own[1]};
     nnclr_recipe r = {
         .temperature = o->temperature,
+        .decoupled = o->decoupled,
         .queue = o->queue,
         .neighbours = nearest ? o->neighbours : 0,
         .exclude_self = o->exclude_self,
@@ -26,16 +54,9 @@ static nnclr_recipe recipe(const nnclr_method_options *o) {
                     : o->enqueue == NNCLR_ENQUEUE_BOTH ? NNCLR_VIEWS
                                                        : 1,
     };
-    for (int view = 0; view < assignments; view++) {
-        const nnclr_rows positive = {nearest ? NNCLR_NEIGHBOUR : NNCLR_PROJECTION, view},
-                         other = {NNCLR_PREDICTION, 1 - view};
-        r.terms[r.term_count++] =
-            (nnclr_term){.rows = positive, .columns = other, .weight = weight, .counted = true};
-        /* Down the columns means along the rows of the transpose. */
-        if (columns_too)
-            r.terms[r.term_count++] =
-                (nnclr_term){.rows = other, .columns = positive, .weight = weight};
-    }
+    add_terms(&r, o, nearest ? NNCLR_NEIGHBOUR : NNCLR_PROJECTION, others, true);
+    if (own[0] > 0 || own[1] > 0)
+        add_terms(&r, o, predictor ? NNCLR_PROJECTION : NNCLR_PREDICTION, own, false);
     return r;
 }
 
@@ -70,6 +91,8 @@ static const nnclr_idle_option idle[] = {
     {"neighbours", takes_view, asks_none},
     {"exclude-self", takes_view, asks_none},
     {"include-self", takes_view, asks_none},
+    {"view-weight", takes_view,
+     "--positive view gives the own view the whole weight; leave it out, or give --positive nn"},
     {"enqueue", is_frozen, "nothing enters a frozen support set; leave out this or --queue-frozen"},
     {"negatives", NULL,
      "the negatives of nnclr are the other predictions of the batch; give --method simclr with it, "

@@ -4,12 +4,16 @@
  * A loss is a sum of terms. Each is the mean softmax cross-entropy of rows of similarities between
  * unit vectors, the right column being that of the same picture:
  *
- *   weight * mean_i( logsumexp_k S[i][k] - S[i][i] ),  S = rows . columns^T / temperature */
+ *   weight * mean_i( logsumexp_k S[i][k] - S[i][i] ),  S = rows . columns^T / temperature
+ *
+ * The decoupled one (Yeh et al. 2021, "Decoupled Contrastive Learning") leaves k = i out of the
+ * sum. */
 #ifndef NNCLR_SSL_RECIPE_H
 #define NNCLR_SSL_RECIPE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "image/view_maker.h"
@@ -33,21 +37,31 @@ typedef struct nnclr_term {
     nnclr_rows rows;    /* a worker's own */
     nnclr_rows columns; /* of all workers */
     bool both_views;    /* both views' predictions are columns, except the row itself */
-    double weight;      /* in the loss; 0: only counted, when metrics are measured */
+    double weight;      /* in the loss at the first step; */
+    double last_weight; /* after the course; 0 as well: only counted, when metrics are measured */
     bool counted;       /* contrast_acc: the share of rows whose largest column is the right one */
 } nnclr_term;
 
-enum { NNCLR_TERMS = 4 };
+enum { NNCLR_TERMS = 8 };
 
 typedef struct nnclr_recipe {
     nnclr_term terms[NNCLR_TERMS];
     int term_count;
+    int64_t course; /* steps in which the weights go from the first to the last, in equal steps */
     double temperature;
+    bool decoupled;
     int queue;         /* rows of the support set; 0: there is none */
     int neighbours;    /* a neighbour is a random one of this many; 0: the set is not searched */
     bool exclude_self; /* rows of the query's own record are not candidates */
     int enqueued;      /* views whose z^ enter the support set after the step: 0, 1 or 2 */
 } nnclr_recipe;
+
+/* The term's weight at a step, the first being 1. */
+static inline double nnclr_term_weight(const nnclr_recipe *recipe, const nnclr_term *term,
+                                       int64_t step) {
+    const double done = step > recipe->course ? 1 : (double)(step - 1) / (double)recipe->course;
+    return term->weight + (term->last_weight - term->weight) * done;
+}
 
 /* ---- options, and methods that make a recipe of them ---- */
 
@@ -55,13 +69,24 @@ typedef enum nnclr_positive { NNCLR_POSITIVE_NN, NNCLR_POSITIVE_VIEW } nnclr_pos
 typedef enum nnclr_negatives { NNCLR_NEGATIVES_OPPOSITE, NNCLR_NEGATIVES_ALL } nnclr_negatives;
 typedef enum nnclr_loss { NNCLR_LOSS_ROW, NNCLR_LOSS_ROW_COLUMN } nnclr_loss;
 typedef enum nnclr_enqueue { NNCLR_ENQUEUE_VIEW1, NNCLR_ENQUEUE_BOTH } nnclr_enqueue;
+typedef enum nnclr_over { NNCLR_OVER_RUN, NNCLR_OVER_EPOCHS, NNCLR_OVER_STEPS } nnclr_over;
 /* Their names by value, NULL-terminated. */
 extern const char *const nnclr_positive_names[], *const nnclr_negatives_names[];
 extern const char *const nnclr_loss_names[], *const nnclr_enqueue_names[];
+extern const char *const nnclr_over_names[];
+
+/* A share that goes from one value to another over a part of the run. */
+typedef struct nnclr_course {
+    double share[2]; /* first and last, in [0, 1] */
+    double over;     /* so many runs, epochs or steps; 0: the whole run */
+    nnclr_over unit;
+} nnclr_course;
 
 typedef struct nnclr_method_options {
     nnclr_positive positive;
+    nnclr_course view_weight;  /* of the own view's terms, beside the neighbours' */
     nnclr_negatives negatives; /* simclr only: equation 2, or NT-Xent */
+    bool decoupled;            /* the target leaves the denominator of every softmax */
     double temperature;
     int queue;         /* m >= batch */
     nnclr_loss loss;   /* row+col: also the softmax down the columns, averaged */
@@ -81,7 +106,9 @@ typedef struct nnclr_idle_option {
 
 typedef struct nnclr_method_type {
     bool predictor; /* whether it is usual */
-    nnclr_recipe (*recipe)(const nnclr_method_options *options);
+    /* For a network with or without a predictor; the course is left to the caller, who knows how
+     * long the run is. */
+    nnclr_recipe (*recipe)(const nnclr_method_options *options, bool predictor);
     /* Refuses contradictions: one sentence, a usage error. */
     bool (*check)(const nnclr_method_options *options, int batch, bool predictor, nnclr_error *e);
     const nnclr_idle_option *idle;

@@ -10,14 +10,16 @@ static bool is_ntxent(const nnclr_method_options *o) {
     return o->negatives == NNCLR_NEGATIVES_ALL;
 }
 
-static nnclr_recipe recipe(const nnclr_method_options *o) {
+static nnclr_recipe recipe(const nnclr_method_options *o, bool predictor) {
+    (void)predictor;
     const int assignments = is_ntxent(o) || o->swap ? NNCLR_VIEWS : 1;
-    nnclr_recipe r = {.temperature = o->temperature};
+    nnclr_recipe r = {.temperature = o->temperature, .decoupled = o->decoupled};
     for (int view = 0; view < assignments; view++)
         r.terms[r.term_count++] = (nnclr_term){.rows = {NNCLR_PREDICTION, view},
                                                .columns = {NNCLR_PREDICTION, 1 - view},
                                                .both_views = is_ntxent(o),
                                                .weight = 1.0 / assignments,
+                                               .last_weight = 1.0 / assignments,
                                                .counted = !is_ntxent(o)};
     /* contrast_acc compares with the other view's candidates only, as in other methods. */
     for (int view = 0; is_ntxent(o) && view < NNCLR_VIEWS; view++)
@@ -53,6 +55,7 @@ static const nnclr_idle_option idle[] = {
     {"include-self", NULL, has_none},
     {"queue-frozen", NULL, has_none},
     {"positive", NULL, has_none},
+    {"view-weight", NULL, has_none},
     {"loss", NULL, has_none},
     {"swap", is_ntxent,
      "the loss over all negatives always has both assignments; leave it out, or give --negatives "

@@ -114,3 +114,48 @@ void nnclr_print_duration(const nnclr_duration *duration, char *text, size_t siz
         break;
     }
 }
+
+/* A share of the run, or a duration other than by the clock. */
+static bool parse_over(const char *text, nnclr_course *out) {
+    nnclr_error ignored = NNCLR_NO_ERROR;
+    nnclr_duration duration;
+    out->unit = NNCLR_OVER_RUN;
+    if (nnclr_parse_real(text, 1e-9, 1, &out->over))
+        return true;
+    if (!nnclr_parse_duration(text, &duration, &ignored) || duration.unit == NNCLR_SECONDS)
+        return false;
+    out->unit = duration.unit == NNCLR_STEPS ? NNCLR_OVER_STEPS : NNCLR_OVER_EPOCHS;
+    out->over = duration.count;
+    return true;
+}
+
+bool nnclr_parse_course(const char *text, nnclr_course *out, nnclr_error *e) {
+    const char *rest = text;
+    char part[LONGEST_NUMBER];
+    nnclr_course course = {0};
+    bool ok = next_part(&rest, part) && nnclr_parse_real(part, 0, 1, &course.share[0]);
+    course.share[1] = course.share[0];
+    if (ok && rest)
+        ok = next_part(&rest, part) && nnclr_parse_real(part, 0, 1, &course.share[1]);
+    if (ok && rest)
+        ok = next_part(&rest, part) && parse_over(part, &course);
+    if (ok && !rest)
+        *out = course;
+    return (ok && !rest) ||
+           nnclr_fail(e, NNCLR_ERROR_USAGE,
+                      "needs a share from 0 to 1, or two and how long it takes from one to the "
+                      "other, such as 1,0.5 or 1,0.5,0.3 or 1,0.5,20epochs, not \"%s\"",
+                      text);
+}
+
+void nnclr_print_course(const nnclr_course *course, char *text, size_t size) {
+    static const char *const units[] = {
+        [NNCLR_OVER_RUN] = "", [NNCLR_OVER_EPOCHS] = "epochs", [NNCLR_OVER_STEPS] = "steps"};
+    if (course->share[0] == course->share[1])
+        snprintf(text, size, "%.6g", course->share[0]);
+    else if (course->over == 0)
+        snprintf(text, size, "%.6g,%.6g", course->share[0], course->share[1]);
+    else
+        snprintf(text, size, "%.6g,%.6g,%.6g%s", course->share[0], course->share[1], course->over,
+                 units[course->unit]);
+}

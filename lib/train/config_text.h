@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "net/model.h"
+#include "ssl/recipe.h"
 
 /* Exactly `count` numbers in [low, high], separated by commas. */
 bool nnclr_parse_reals(const char *text, double *out, int count, double low, double high,
@@ -24,6 +25,11 @@ typedef struct nnclr_duration {
     double count; /* steps: a whole number */
     nnclr_unit unit;
 } nnclr_duration;
+
+/* "0.5": from the first step on; "1,0.5": from 1 to 0.5 over the run; "1,0.5,0.3",
+ * "1,0.5,20epochs", "1,0.5,500steps": over that share of the run, or so long. */
+bool nnclr_parse_course(const char *text, nnclr_course *out, nnclr_error *e);
+void nnclr_print_course(const nnclr_course *course, char *text, size_t size);
 
 /* "90s", "10m", "2h"; "500steps"; "1epoch", "2.5epochs"; a number without a unit is refused. */
 bool nnclr_parse_duration(const char *text, nnclr_duration *out, nnclr_error *e);

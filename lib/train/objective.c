@@ -24,7 +24,8 @@ static size_t method_bytes(const nnclr_config *config, const nnclr_engine *engin
 
 static bool create_method(nnclr_objective *o, nnclr_error *e) {
     const nnclr_config *config = o->config;
-    const nnclr_recipe recipe = nnclr_objective_recipe(config);
+    nnclr_recipe recipe = nnclr_objective_recipe(config);
+    recipe.course = nnclr_plan_course(&o->plan, &config->method.view_weight);
     if (recipe.queue > 0 &&
         !nnclr_support_set_create(&o->support, o->pass->parameters->engine, recipe.queue,
                                   width_of_z(config), config->init_seed, e))
@@ -144,7 +145,8 @@ const nnclr_objective_table *nnclr_objective_of(const nnclr_config *config) {
 
 nnclr_recipe nnclr_objective_recipe(const nnclr_config *config) {
     const nnclr_method_type *type = nnclr_objective_of(config)->type;
-    return type ? type->recipe(&config->method) : (nnclr_recipe){.term_count = 0};
+    return type ? type->recipe(&config->method, config->model.predictor.count > 0)
+                : (nnclr_recipe){.term_count = 0};
 }
 
 /* ---- what all have ---- */

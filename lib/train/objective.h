@@ -33,7 +33,8 @@ typedef struct nnclr_objective_table {
 
 /* That of a configuration. */
 const nnclr_objective_table *nnclr_objective_of(const nnclr_config *config);
-/* The recipe of its method; all zeros, so without a support set, if it is not one. */
+/* The recipe of its method, but for its course; all zeros, so without a support set, if it is not
+ * one. */
 nnclr_recipe nnclr_objective_recipe(const nnclr_config *config);
 
 struct nnclr_objective {

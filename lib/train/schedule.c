@@ -72,3 +72,12 @@ double nnclr_plan_rate(const nnclr_plan *plan, int64_t step) {
     double share = (1 + cos(pi * done)) / 2;
     return plan->peak * (plan->final_share + (1 - plan->final_share) * share);
 }
+
+int64_t nnclr_plan_course(const nnclr_plan *plan, const nnclr_course *course) {
+    const double units[] = {[NNCLR_OVER_RUN] = (double)plan->total,
+                            [NNCLR_OVER_EPOCHS] = (double)plan->steps_per_epoch,
+                            [NNCLR_OVER_STEPS] = 1};
+    const double steps =
+        course->over > 0 ? round(course->over * units[course->unit]) : (double)plan->total;
+    return steps < 1 ? 1 : steps > (double)NNCLR_MOST_STEPS ? NNCLR_MOST_STEPS : (int64_t)steps;
+}

@@ -27,5 +27,7 @@ bool nnclr_plan_make(const nnclr_config *config, int64_t records, nnclr_plan *pl
 bool nnclr_plan_default_warmup(nnclr_config *config, int64_t records, nnclr_error *e);
 
 double nnclr_plan_rate(const nnclr_plan *plan, int64_t step);
+/* Steps that a course takes, at least 1. */
+int64_t nnclr_plan_course(const nnclr_plan *plan, const nnclr_course *course);
 
 #endif

@@ -110,11 +110,11 @@ static const nnclr_method_options golden_options = {
 };
 
 static inline nnclr_recipe nnclr(const nnclr_method_options *options) {
-    return nnclr_method_nnclr.recipe(options);
+    return nnclr_method_nnclr.recipe(options, true);
 }
 
 static inline nnclr_recipe simclr(const nnclr_method_options *options) {
-    return nnclr_method_simclr.recipe(options);
+    return nnclr_method_simclr.recipe(options, false);
 }
 
 #endif

@@ -96,7 +96,7 @@ static inline void open_run_in_parts(run *r, const reference *want, const varian
                                           .queue = M,
                                           .swap = true,
                                           .neighbours = 1};
-    const nnclr_recipe recipe = want->method->recipe(&options);
+    const nnclr_recipe recipe = want->method->recipe(&options, want->method->predictor);
     memset(r, 0, sizeof *r);
     r->variant = v;
     open_step(&r->s, &(step_options){.row = row,

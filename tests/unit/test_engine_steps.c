@@ -250,8 +250,9 @@ static void open_near(stack *s, const test_engine *row, nnclr_model_spec spec, i
                                           .queue = QUEUE,
                                           .swap = true,
                                           .neighbours = 1};
+    const bool nnclr = spec.predictor.count > 0;
     const nnclr_recipe recipe =
-        (spec.predictor.count > 0 ? nnclr_method_nnclr : nnclr_method_simclr).recipe(&options);
+        (nnclr ? nnclr_method_nnclr : nnclr_method_simclr).recipe(&options, nnclr);
     open_step(s, &(step_options){.row = row,
                                  .precision = NNCLR_PRECISION_F32,
                                  .spec = spec,

@@ -109,18 +109,27 @@ typedef struct entropy_call {
     double loss[MAX_PIECES], correct[MAX_PIECES];
 } entropy_call;
 
+/* The first of the largest, except for two columns (-1: none). */
+static int largest_column(const real *row, int columns, int skip, int left_out) {
+    int best = -1;
+    for (int j = 0; j < columns; j++)
+        if (j != skip && j != left_out && (best < 0 || row[j] > row[best]))
+            best = j;
+    return best;
+}
+
 /* Turns a row of logits into its gradient; returns its loss. */
 static double entropy_row(const nnclr_cross_entropy_call *call, real *row, int target, int skip,
                           bool *correct) {
-    int columns = call->columns, best = -1;
-    for (int j = 0; j < columns; j++)
-        if (j != skip && (best < 0 || row[j] > row[best]))
-            best = j;
+    const int columns = call->columns, left_out = call->decoupled ? target : -1;
+    int best = largest_column(row, columns, skip, -1);
     *correct = best == target;
+    if (best == left_out)
+        best = largest_column(row, columns, skip, left_out);
     real largest = row[best], aim = row[target] - largest;
     double sum = 0;
     for (int j = 0; j < columns; j++) {
-        row[j] = j == skip ? 0 : REAL_EXP(row[j] - largest);
+        row[j] = j == skip || j == left_out ? 0 : REAL_EXP(row[j] - largest);
         sum += (double)row[j];
     }
     double scale = call->weight / call->rows;
