@@ -80,6 +80,12 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         CHOICE("swap", &s->swap, swap_names, "average over both assignments of the views"),
         SHORT('k', INTEGER, "neighbours", &s->neighbours, "K",
               "the positive is a random one of the K nearest", 1, NNCLR_NEIGHBOURS),
+        INTEGER("soft", &s->soft, "K",
+                "the positive is the mean of the K nearest, weighted by their similarities; 0: one "
+                "of them",
+                0, NNCLR_NEIGHBOURS),
+        FLAG("agree", &c->method.agree,
+             "a neighbour counts if both views find the same picture, otherwise the own view does"),
         CHOICE("enqueue", &c->method.enqueue, nnclr_enqueue_names,
                "which views' projections enter the support set"),
         FLAG("exclude-self", &c->method.exclude_self,
@@ -162,6 +168,7 @@ pretrain_settings pretrain_defaults(const nnclr_command_line *line) {
     s.swap = config->method.swap;
     s.queue = config->method.queue;
     s.neighbours = config->method.neighbours;
+    s.soft = config->method.soft ? s.neighbours : 0;
     s.batch = config->batch;
     s.warmup = (nnclr_duration){config->warmup_epochs, NNCLR_EPOCHS};
     return s;
@@ -190,6 +197,8 @@ static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
                 "a constant rate does not fall; leave it out, or give --schedule cosine");
     refuse_idle(cli, nnclr_cli_given(cli, "steps"), (const char *[]){"epochs", NULL},
                 "--steps says how long the run is; give one of the two");
+    refuse_idle(cli, s->soft > 0, (const char *[]){"neighbours", NULL},
+                "--soft takes the mean of several neighbours; give one of the two");
     refuse_idle(cli, nnclr_cli_given(cli, "exclude-self"), (const char *[]){"include-self", NULL},
                 "--exclude-self says the opposite; give one of the two");
 }
@@ -203,7 +212,8 @@ static void apply(const nnclr_cli *cli, pretrain_settings *s) {
     c->micro_batch = (int)s->micro_batch;
     c->shuffle_window = (int)s->shuffle_window;
     c->method.queue = (int)s->queue;
-    c->method.neighbours = (int)s->neighbours;
+    c->method.soft = s->soft > 0;
+    c->method.neighbours = (int)(c->method.soft ? s->soft : s->neighbours);
     c->method.swap = s->swap != 0;
     if (s->include_self)
         c->method.exclude_self = false;

@@ -10,7 +10,8 @@ typedef struct pretrain_settings {
     const char *views, *init, *probe, *probe_bank; /* files; NULL: none */
     bool include_self;
     int preset, swap;
-    int64_t size, queue, neighbours, batch, micro_batch, shuffle_window, seed, init_seed, data_seed;
+    int64_t size, queue, neighbours, soft, batch, micro_batch, shuffle_window, seed, init_seed,
+        data_seed;
     nnclr_duration warmup;
 } pretrain_settings;
 

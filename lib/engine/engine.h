@@ -128,12 +128,23 @@ typedef struct nnclr_cross_entropy_call {
     void *logits; /* reals [rows][columns]; becomes its own gradient */
     int rows, columns, target;
     int skip;       /* column i + skip is left out of row i (its own row); INT_MIN: none */
-    bool decoupled; /* the target's column is not in the sum, so not in the softmax either */
+    bool decoupled; /* the target's column is not in the sum, so not in the softmax either; then
+                       there are others */
     double weight;  /* gradient = weight/rows * (softmax - onehot) */
     void *loss;     /* reals [1]: weight * mean loss is added */
     void *correct;  /* reals [1]: count of rows whose largest logit is the target's is added (the
                        first of equals wins); NULL: not wanted */
 } nnclr_cross_entropy_call;
+
+/* Sums of picked rows: y[i] = sum_j weights[i][j] * table[picks[i][j]]. */
+typedef struct nnclr_gather_call {
+    const void *table;   /* reals [rows][d] */
+    const void *picks;   /* int32 [n][k]; -1: nothing */
+    const void *weights; /* reals [n][k]; NULL: 1 each */
+    int d, n, k;
+    void *y;  /* reals [n][d], overwritten, */
+    bool add; /* or added to */
+} nnclr_gather_call;
 
 /* Which rows of a support set are not candidates of a query: those with its number. Host. */
 typedef struct nnclr_exclusion {
@@ -220,10 +231,11 @@ typedef struct nnclr_engine_table {
     void (*gemm)(nnclr_engine *g, bool transpose_a, bool transpose_b, int m, int n, int k,
                  double alpha, const void *a, const void *b, double beta, void *c);
     void (*cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy_call *call);
-    /* y[i] = table[picks[i]] for rows of d reals; a pick of -1 gives zeros. */
-    void (*gather)(nnclr_engine *g, const void *table, int d, const void *picks, int n, void *y);
+    void (*gather)(nnclr_engine *g, const nnclr_gather_call *call);
     /* *out (one real) = squared L2 norm of `count` reals. */
     void (*squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out);
+    /* y = keep * y + take * x over `count` reals. */
+    void (*blend)(nnclr_engine *g, void *y, double keep, const void *x, double take, size_t count);
 
     /* ---- support set ---- */
     /* m rows of d; rows are unit vectors or zeros (the caller's care). */

@@ -41,6 +41,7 @@ static size_t size_blocks(const nnclr_recipe *recipe, const nnclr_engine *engine
         [METHOD_LOGITS] = own * (has_both_views(recipe) ? VIEWS : 1) * all * real,
         [METHOD_PICKS] = found * sizeof(int32_t),
         [METHOD_SCORES] = found * real,
+        [METHOD_WEIGHTS] = recipe->soft ? found / VIEWS * real : 0,
     };
     size_t sum = 0;
     for (int i = 0; i < METHOD_BLOCKS; i++)
@@ -70,6 +71,8 @@ static bool allocate_host(nnclr_method *m, nnclr_error *e) {
     size_t longest = queries > all ? queries : all;
     return (m->found = nnclr_alloc(queries * (size_t)m->recipe.neighbours, sizeof *m->found, e)) &&
            (m->pick = nnclr_alloc(queries, sizeof *m->pick, e)) &&
+           (m->share =
+                nnclr_alloc(queries / VIEWS * (size_t)m->recipe.neighbours, sizeof *m->share, e)) &&
            (m->choice = nnclr_alloc_zero(queries, sizeof *m->choice, e)) &&
            (m->record = nnclr_alloc(longest, sizeof *m->record, e)) &&
            (m->label = nnclr_alloc(longest, sizeof *m->label, e)) &&
@@ -119,6 +122,7 @@ void nnclr_method_free(nnclr_method *m) {
     nnclr_free(m->cosine);
     nnclr_free(m->label);
     nnclr_free(m->record);
+    nnclr_free(m->share);
     nnclr_free(m->choice);
     nnclr_free(m->pick);
     nnclr_free(m->found);
@@ -200,7 +204,30 @@ void nnclr_method_add_term(nnclr_method *m, const nnclr_term *term, double weigh
 
 /* ---- neighbours ---- */
 
-/* Picks a random one of the rows found for each query; none if all of them are -1. */
+static int32_t *picks_of(const nnclr_method *m, int view) {
+    return (int32_t *)m->block[METHOD_PICKS] +
+           (size_t)view * (size_t)m->n * (size_t)m->recipe.neighbours;
+}
+
+static void *scores_of(const nnclr_method *m, int view) {
+    return nnclr_real_at(m->engine, m->block[METHOD_SCORES],
+                         (size_t)view * (size_t)m->n * (size_t)m->recipe.neighbours);
+}
+
+/* The rows of the support set nearest to one view's projections. */
+static void search(const nnclr_method *m, const nnclr_method_batch *batch, int view) {
+    const nnclr_exclusion own = {batch->record, m->parts.support->record};
+    m->engine->table->search_nearest(
+        m->engine, m->parts.support->search, unit_projection(m, view), m->n, m->recipe.neighbours,
+        m->recipe.exclude_self ? &own : NULL, picks_of(m, view), scores_of(m, view));
+}
+
+bool nnclr_method_chooses(const nnclr_method *m) {
+    return m->recipe.neighbours > 1 || m->recipe.agree;
+}
+
+/* Picks a random one of the rows found for each query, or the nearest of soft ones; none if all of
+ * them are -1. */
 static void choose_neighbours(nnclr_method *m, int view, int64_t step) {
     int n = m->n, k = m->recipe.neighbours;
     for (int i = 0; i < n; i++) {
@@ -208,7 +235,7 @@ static void choose_neighbours(nnclr_method *m, int view, int64_t step) {
         int count = 0, choice = 0;
         while (count < k && found[count] >= 0)
             count++;
-        if (count > 1) {
+        if (count > 1 && !m->recipe.soft) {
             nnclr_rng rng = nnclr_rng_at(m->parts.seed, NNCLR_DRAW_NEIGHBOUR, (uint32_t)step,
                                          (uint64_t)(own_row(m) + i), (uint32_t)view);
             choice = (int)nnclr_rng_below(&rng, (uint64_t)count);
@@ -218,24 +245,89 @@ static void choose_neighbours(nnclr_method *m, int view, int64_t step) {
     }
 }
 
-/* The rows of the support set nearest to one view's projections become its positives. */
-static void find_neighbours(nnclr_method *m, const nnclr_method_batch *batch, int view) {
+/* Leaves those picks on which the views agree. */
+static void keep_agreed(nnclr_method *m) {
+    int32_t *first = m->pick, *second = first + m->n;
+    for (int i = 0; i < m->n; i++)
+        if (!nnclr_same_record(m->parts.support, first[i], second[i]))
+            first[i] = second[i] = -1;
+}
+
+static void choose(nnclr_method *m, int64_t step) {
+    m->engine->table->get_picks(m->engine, m->block[METHOD_PICKS],
+                                VIEWS * (size_t)m->n * (size_t)m->recipe.neighbours, m->found);
+    for (int view = 0; view < VIEWS; view++)
+        choose_neighbours(m, view, step);
+    if (m->recipe.agree)
+        keep_agreed(m);
+}
+
+/* weights = softmax of a query's scores / temperature, over the rows that were found. */
+static void weigh_neighbours(nnclr_method *m, int view) {
     const nnclr_engine_table *table = m->engine->table;
-    nnclr_search *search = m->parts.support->search;
-    const nnclr_exclusion own = {batch->record, m->parts.support->record};
-    const int n = m->n, k = m->recipe.neighbours, d = m->d;
-    const size_t first = (size_t)view * (size_t)n * (size_t)k;
-    int32_t *picks = (int32_t *)m->block[METHOD_PICKS] + first;
-    table->search_nearest(m->engine, search, unit_projection(m, view), n, k,
-                          m->recipe.exclude_self ? &own : NULL, picks,
-                          nnclr_real_at(m->engine, m->block[METHOD_SCORES], first));
-    const void *rows = table->search_rows(m->engine, search);
-    if (k > 1) {
-        table->get_picks(m->engine, picks, (size_t)n * (size_t)k, m->found + first);
-        choose_neighbours(m, view, batch->step);
-        table->put_picks(m->engine, picks, (size_t)n, m->pick + view * n);
+    const size_t k = (size_t)m->recipe.neighbours, count = (size_t)m->n * k;
+    const int32_t *found = m->found + (size_t)view * count;
+    table->get(m->engine, scores_of(m, view), count, NNCLR_F64, m->share);
+    for (int i = 0; i < m->n; i++) {
+        double *share = m->share + (size_t)i * k, best = share[0], sum = 0;
+        const bool counts = m->pick[view * m->n + i] >= 0;
+        for (size_t j = 0; j < k; j++) {
+            const bool there = counts && found[(size_t)i * k + j] >= 0;
+            share[j] = there ? exp((share[j] - best) / m->recipe.temperature) : 0;
+            sum += share[j];
+        }
+        for (size_t j = 0; j < k && sum > 0; j++)
+            share[j] /= sum;
     }
-    table->gather(m->engine, rows, d, picks, n, rows_at(m, METHOD_POSITIVES, view * n));
+    table->put(m->engine, m->block[METHOD_WEIGHTS], count, NNCLR_F64, m->share);
+}
+
+/* What was picked for one view becomes its positives: a row, or the direction of a mean; and z^
+ * for pictures whose views do not agree. */
+static void take_positives(nnclr_method *m, int view) {
+    const nnclr_engine_table *table = m->engine->table;
+    const int n = m->n, k = m->recipe.neighbours, d = m->d;
+    int32_t *picks = picks_of(m, view);
+    nnclr_gather_call call = {
+        .table = table->search_rows(m->engine, m->parts.support->search),
+        .picks = picks,
+        .d = d,
+        .n = n,
+        .k = 1,
+        .y = rows_at(m, METHOD_POSITIVES, view * n),
+    };
+    if (m->recipe.soft) {
+        const nnclr_tensor mean = {{1, n, 1, 1, d}, NNCLR_ROWS, call.y};
+        weigh_neighbours(m, view);
+        call.k = k;
+        call.weights = m->block[METHOD_WEIGHTS];
+        table->gather(m->engine, &call);
+        table->l2norm_forward(m->engine, &mean, &mean, m->block[METHOD_WEIGHTS]);
+    } else {
+        if (nnclr_method_chooses(m))
+            table->put_picks(m->engine, picks, (size_t)n, m->pick + view * n);
+        table->gather(m->engine, &call);
+    }
+    if (!m->recipe.agree)
+        return;
+    int32_t *own = m->found + (size_t)view * (size_t)n * (size_t)k;
+    for (int i = 0; i < n; i++)
+        own[i] = m->pick[view * n + i] < 0 ? i : -1;
+    table->put_picks(m->engine, picks, (size_t)n, own);
+    call.table = unit_projection(m, view);
+    call.weights = NULL;
+    call.k = 1;
+    call.add = true;
+    table->gather(m->engine, &call);
+}
+
+static void find_neighbours(nnclr_method *m, const nnclr_method_batch *batch) {
+    for (int view = 0; view < VIEWS; view++)
+        search(m, batch, view);
+    if (nnclr_method_chooses(m))
+        choose(m, batch->step);
+    for (int view = 0; view < VIEWS; view++)
+        take_positives(m, view);
 }
 
 /* ---- one step ---- */
@@ -263,11 +355,10 @@ bool nnclr_method_compute(nnclr_method *m, const nnclr_method_batch *batch, nncl
     table->zero(m->engine, m->block[METHOD_GRADIENTS],
                 VIEWS * (size_t)m->all * (size_t)m->d * real);
     const nnclr_tensor *unit = nnclr_pass_tensor(m->parts.pass, m->prediction_unit);
-    for (int view = 0; view < VIEWS; view++) {
-        if (m->recipe.neighbours > 0)
-            find_neighbours(m, batch, view);
+    if (m->recipe.neighbours > 0)
+        find_neighbours(m, batch);
+    for (int view = 0; view < VIEWS; view++)
         gather_rows(m, view_rows(m, unit, view), rows_at(m, METHOD_CANDIDATES, view * m->all));
-    }
     for (int i = 0; i < m->recipe.term_count; i++) {
         m->weight[i] = nnclr_term_weight(&m->recipe, &m->recipe.terms[i], batch->step);
         if (m->weight[i] != 0)

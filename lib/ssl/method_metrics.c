@@ -62,7 +62,7 @@ const int32_t *nnclr_method_picks(nnclr_method *m) {
     const size_t queries = VIEWS * (size_t)m->n;
     if (m->recipe.neighbours == 0)
         return NULL;
-    if (m->recipe.neighbours == 1) /* otherwise they were chosen on the host */
+    if (!nnclr_method_chooses(m))
         m->engine->table->get_picks(m->engine, m->block[METHOD_PICKS], queries, m->pick);
     return m->pick;
 }

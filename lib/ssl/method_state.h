@@ -14,6 +14,7 @@ typedef enum nnclr_method_block {
     METHOD_LOGITS,     /* reals [n][all], with columns of both views [n][views * all] */
     METHOD_PICKS,      /* int32 [views][n][neighbours]; each view begins with its chosen n */
     METHOD_SCORES,     /* their cosines, reals likewise */
+    METHOD_WEIGHTS,    /* reals [n][neighbours]: of one view's soft neighbours */
     METHOD_BLOCKS
 } nnclr_method_block;
 
@@ -35,6 +36,7 @@ struct nnclr_method {
 
     int32_t *found, *pick;   /* host: [views][n][neighbours]; the chosen ones, [views][n] */
     int *choice;             /* which of the neighbours that is, [views][n] */
+    double *share;           /* scores, then weights of soft neighbours, [n][neighbours] */
     int64_t *record, *label; /* [max(views * n, all)] */
     double *cosine;          /* [views][n] */
     nnclr_buffer scratch;
@@ -44,6 +46,10 @@ struct nnclr_method {
 static inline void *nnclr_method_scalar(const nnclr_method *method, int which) {
     return nnclr_real_at(method->engine, method->block[METHOD_SCALARS], (size_t)which);
 }
+
+/* Whether which rows count is decided on the host, in found, pick and choice; otherwise the
+ * engine's picks stand. */
+bool nnclr_method_chooses(const nnclr_method *method);
 
 /* Adds the term to the loss and, unless `weight` is 0, its gradient to those of the candidates;
  * if it is counted, its right rows to METHOD_CORRECT. */

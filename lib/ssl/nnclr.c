@@ -49,6 +49,8 @@ static nnclr_recipe recipe(const nnclr_method_options *o, bool predictor) {
         .decoupled = o->decoupled,
         .queue = o->queue,
         .neighbours = nearest ? o->neighbours : 0,
+        .soft = o->soft,
+        .agree = o->agree,
         .exclude_self = o->exclude_self,
         .enqueued = o->queue_frozen                    ? 0
                     : o->enqueue == NNCLR_ENQUEUE_BOTH ? NNCLR_VIEWS
@@ -89,6 +91,8 @@ static const char asks_none[] =
 
 static const nnclr_idle_option idle[] = {
     {"neighbours", takes_view, asks_none},
+    {"soft", takes_view, asks_none},
+    {"agree", takes_view, asks_none},
     {"exclude-self", takes_view, asks_none},
     {"include-self", takes_view, asks_none},
     {"view-weight", takes_view,

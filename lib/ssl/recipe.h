@@ -25,7 +25,7 @@ enum { NNCLR_NEIGHBOURS = 64 /* the most that can be chosen from */ };
 typedef enum nnclr_side {
     NNCLR_PREDICTION, /* p^, or z^ if the network has no predictor */
     NNCLR_PROJECTION, /* z^ */
-    NNCLR_NEIGHBOUR   /* a row of the support set near to z^ */
+    NNCLR_NEIGHBOUR   /* a row of the support set near to z^, or the mean of several */
 } nnclr_side;
 
 typedef struct nnclr_rows {
@@ -51,7 +51,9 @@ typedef struct nnclr_recipe {
     double temperature;
     bool decoupled;
     int queue;         /* rows of the support set; 0: there is none */
-    int neighbours;    /* a neighbour is a random one of this many; 0: the set is not searched */
+    int neighbours;    /* a neighbour is a random one of this many; 0: the set is not searched; */
+    bool soft;         /* or the mean of all, weighted by the softmax of their similarities */
+    bool agree;        /* it counts if both views have one of the same record, otherwise z^ does */
     bool exclude_self; /* rows of the query's own record are not candidates */
     int enqueued;      /* views whose z^ enter the support set after the step: 0, 1 or 2 */
 } nnclr_recipe;
@@ -91,7 +93,9 @@ typedef struct nnclr_method_options {
     int queue;         /* m >= batch */
     nnclr_loss loss;   /* row+col: also the softmax down the columns, averaged */
     bool swap;         /* average over both assignments of the views */
-    int neighbours;    /* a random one of this many nearest rows */
+    int neighbours;    /* a random one of this many nearest rows, */
+    bool soft;         /* or their weighted mean */
+    bool agree;        /* only those on which both views agree */
     bool exclude_self; /* rows of the query's own record are not candidates */
     nnclr_enqueue enqueue;
     bool queue_frozen; /* never updated: a control experiment with noise */

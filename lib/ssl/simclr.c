@@ -50,6 +50,8 @@ static const char has_none[] =
 static const nnclr_idle_option idle[] = {
     {"queue", NULL, has_none},
     {"neighbours", NULL, has_none},
+    {"soft", NULL, has_none},
+    {"agree", NULL, has_none},
     {"enqueue", NULL, has_none},
     {"exclude-self", NULL, has_none},
     {"include-self", NULL, has_none},

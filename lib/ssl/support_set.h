@@ -37,6 +37,11 @@ void nnclr_support_set_free(nnclr_support_set *s); /* a zeroed one is fine */
 bool nnclr_support_set_enqueue(nnclr_support_set *s, const void *rows, int n, const int64_t *record,
                                const int64_t *label, int64_t step, nnclr_error *e);
 
+/* Whether two of its rows (-1: none) show one picture. */
+static inline bool nnclr_same_record(const nnclr_support_set *s, int32_t a, int32_t b) {
+    return a >= 0 && b >= 0 && s->record[a] >= 0 && s->record[a] == s->record[b];
+}
+
 /* Replaces everything, for a checkpoint: embedding host [m][d] of `type`. */
 bool nnclr_support_set_restore(nnclr_support_set *s, nnclr_dtype type, const void *embedding,
                                const int64_t *record, const int64_t *label, const int64_t *step,

@@ -122,8 +122,8 @@ static void gemm(nnclr_engine *g, bool transpose_a, bool transpose_b, int m, int
 static void cross_entropy(nnclr_engine *g, const nnclr_cross_entropy_call *call) {
     TIMED(OP_HEADS, cross_entropy(g, call));
 }
-static void gather(nnclr_engine *g, const void *table, int d, const void *picks, int n, void *y) {
-    TIMED(OP_HEADS, gather(g, table, d, picks, n, y));
+static void gather(nnclr_engine *g, const nnclr_gather_call *call) {
+    TIMED(OP_HEADS, gather(g, call));
 }
 static void search_update(nnclr_engine *g, nnclr_search *search, int first, int count,
                           const void *rows) {
@@ -136,6 +136,9 @@ static void search_nearest(nnclr_engine *g, nnclr_search *search, const void *qu
 
 /* ---- parameters and pictures ---- */
 
+static void blend(nnclr_engine *g, void *y, double keep, const void *x, double take, size_t count) {
+    TIMED(OP_UPDATE, blend(g, y, keep, x, take, count));
+}
 static void squared_norm(nnclr_engine *g, const void *reals, size_t count, void *out) {
     TIMED(OP_UPDATE, squared_norm(g, reals, count, out));
 }
@@ -178,6 +181,7 @@ bool op_times_open(op_times *t, nnclr_engine_choice choice, nnclr_precision prec
     WRAP(search_update);
     WRAP(search_nearest);
     WRAP(squared_norm);
+    WRAP(blend);
     WRAP(update);
     WRAP(upload);
 #undef WRAP

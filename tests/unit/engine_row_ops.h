@@ -70,9 +70,11 @@ static inline void define_l2norm_of(int rows, int width, const double *x, const 
 typedef struct entropy {
     int rows, columns, target, skip;
     double weight;
+    bool decoupled;
 } entropy;
 
-/* weight * mean over i of logsumexp_j S[i][j] - S[i][i + target], j not i + skip */
+/* weight * mean over i of logsumexp_j S[i][j] - S[i][i + target], j not i + skip, and if decoupled
+ * not i + target either */
 static inline double define_entropy(entropy s, const double *logits, double *gradient,
                                     double *correct) {
     double loss = 0;
@@ -85,16 +87,18 @@ static inline double define_entropy(entropy s, const double *logits, double *gra
         for (int j = 0; j < s.columns; j++) {
             if (j == skip)
                 continue;
-            sum += exp(row[j] - row[target]);
+            if (!s.decoupled || j != target)
+                sum += exp(row[j] - row[target]);
             if (best < 0 || row[j] > row[best])
                 best = j;
         }
         loss += s.weight * log(sum) / s.rows;
         *correct += best == target;
-        for (int j = 0; j < s.columns; j++)
+        for (int j = 0; j < s.columns; j++) {
+            const bool out = j == skip || (s.decoupled && j == target);
             gradient[i * s.columns + j] =
-                s.weight / s.rows *
-                ((j == skip ? 0 : exp(row[j] - row[target]) / sum) - (j == target));
+                s.weight / s.rows * ((out ? 0 : exp(row[j] - row[target]) / sum) - (j == target));
+        }
     }
     return loss;
 }

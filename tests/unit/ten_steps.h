@@ -204,7 +204,13 @@ static inline void find_positives(run *r, int view) {
     r->s.f.t->search_nearest(g, search, value_rows(r, "projection_unit", view), N, 1, NULL,
                              r->found, r->scores);
     r->s.f.t->get_picks(g, r->found, N, r->picks + view * N);
-    r->s.f.t->gather(g, r->s.f.t->search_rows(g, search), D, r->found, N, positives_of(r, view));
+    const nnclr_gather_call call = {.table = r->s.f.t->search_rows(g, search),
+                                    .picks = r->found,
+                                    .d = D,
+                                    .n = N,
+                                    .k = 1,
+                                    .y = positives_of(r, view)};
+    r->s.f.t->gather(g, &call);
 }
 
 /* Softmax along the rows of NN . p^T, or down its columns: along the rows of p^ . NN^T. */

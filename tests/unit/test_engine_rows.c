@@ -139,8 +139,9 @@ static void define_l2norm(int problem, results *want) {
 /* ---- cross-entropy ---- */
 
 static const entropy entropies[] = {
-    {130, 300, 3, 0, .5},  {40, 80, 40, 0, .5}, {40, 80, 0, 40, .25}, {30, 97, 11, 67, .5},
-    {1, 1, 0, INT_MIN, 1}, {20, 40, 3, 1, 2},   {5, 5, 0, INT_MIN, 1}};
+    {130, 300, 3, 0, .5, false},  {40, 80, 40, 0, .5, false},   {40, 80, 0, 40, .25, false},
+    {30, 97, 11, 67, .5, false},  {1, 1, 0, INT_MIN, 1, false}, {20, 40, 3, 1, 2, false},
+    {5, 5, 0, INT_MIN, 1, false}, {30, 97, 11, 67, .5, true},   {2, 2, 0, INT_MIN, 1, true}};
 enum { ENTROPIES = sizeof entropies / sizeof entropies[0] };
 
 /* Logits with equal ones, or wide; often the target's is the largest, but for the one to skip. */
@@ -161,6 +162,7 @@ static void compute_entropy(fixture *f, const test_engine *row, int problem, res
                                                .columns = s.columns,
                                                .target = s.target,
                                                .skip = s.skip,
+                                               .decoupled = s.decoupled,
                                                .weight = s.weight,
                                                .loss = fixture_reals(f, &one, 1),
                                                .correct =
@@ -203,18 +205,23 @@ static void rows_agree_with_the_formulas(void) {
     check_threads(&cross_entropy);
 }
 
+/* Where only the largest of a row may be left of a softmax, decoupled or not: the second row's
+ * first of equals is not its target. */
 static void cross_entropy_of_extremes(void) {
-    static const double logits[4] = {3000, -3000, 3000, 3000}, want[4] = {0, 0, .25, -.25};
+    static const double logits[4] = {3000, -3000, 3000, 3000};
+    static const double want[2][4] = {{0, 0, .25, -.25}, {-.5, .5, .5, -.5}};
     const double zero = 0;
     fixture f;
-    for (const test_engine *row = engines; row < engines + ENGINES; row++) {
+    for (int i = 0; i < 2 * ENGINES; i++) {
+        const bool decoupled = i % 2;
         double loss, correct, gradient[4];
-        if (!open_engine(&f, row, 1))
+        if (!open_engine(&f, &engines[i / 2], 1))
             continue;
         const nnclr_cross_entropy_call call = {.logits = fixture_reals(&f, logits, 4),
                                                .rows = 2,
                                                .columns = 2,
                                                .skip = INT_MIN,
+                                               .decoupled = decoupled,
                                                .weight = 1,
                                                .loss = fixture_reals(&f, &zero, 1),
                                                .correct = fixture_reals(&f, &zero, 1)};
@@ -222,9 +229,9 @@ static void cross_entropy_of_extremes(void) {
         f.t->get(&f.g, call.loss, 1, NNCLR_F64, &loss);
         f.t->get(&f.g, call.correct, 1, NNCLR_F64, &correct);
         f.t->get(&f.g, call.logits, 4, NNCLR_F64, gradient);
-        CHECK_NEAR(loss, log(2) / 2, 1e-6);
-        CHECK(correct == 1); /* the second row's first of equals is not its target */
-        check_close("gradient", gradient, want, 4, 1e-6);
+        CHECK_NEAR(loss, decoupled ? -3000 : log(2) / 2, 1e-6);
+        CHECK(correct == 1);
+        check_close("gradient", gradient, want[decoupled], 4, 1e-6);
         fixture_close(&f);
     }
 }
@@ -237,28 +244,98 @@ static void golden_losses(void) {
         double logits[9], gradient[9], correct; /* the neighbours are the axes */
         for (int i = 0; i < 9; i++)
             logits[i] = p[i % 3 * 3 + i / 3] / taus[t] / norm_of(p + i % 3 * 3, 3);
-        CHECK_NEAR(define_entropy((entropy){3, 3, 0, INT_MIN, 1}, logits, gradient, &correct),
-                   want[t], 5e-7);
+        CHECK_NEAR(
+            define_entropy((entropy){3, 3, 0, INT_MIN, 1, false}, logits, gradient, &correct),
+            want[t], 5e-7);
     }
 }
 
 /* ---- gathering and norms ---- */
 
-static void rows_are_gathered(void) {
-    static const double table[6] = {1, 2, 3, 4, 5, 6}, want[6] = {5, 6, 0, 0, 1, 2};
-    static const int32_t picks[3] = {2, -1, 0};
-    fixture f;
-    for (const test_engine *row = engines; row < engines + ENGINES; row++) {
-        if (!open_engine(&f, row, 2))
-            continue;
-        void *place = fixture_alloc(&f, sizeof picks + 4), *y = fixture_reals(&f, NULL, 6);
-        f.t->put_picks(&f.g, place, 3, picks);
-        f.t->gather(&f.g, fixture_reals(&f, table, 6), 2, place, 3, y);
-        double *got = host_reals(&f, y, 6);
-        check_close("y", got, want, 6, 0);
-        free(got);
-        fixture_close(&f);
+/* Whole rows, weighted sums of several, and these added to what was there; some picks are -1. */
+static void compute_gather(fixture *f, const test_engine *row, int problem, results *r) {
+    enum { ROWS = 40, D = 65 };
+    const bool weighs = problem % 3 > 0, adds = problem % 3 > 1;
+    const int n = problem < 3 ? 300 : 3, k = weighs ? 5 : 1;
+    const size_t count = (size_t)n * D, picked = (size_t)(n * k);
+    uint64_t seed = (uint64_t)problem;
+    double *table = rough_reals(&seed, ROWS * D), *weights = rough_reals(&seed, picked),
+           *before = rough_reals(&seed, count);
+    int32_t *picks = malloc(picked * sizeof *picks);
+    CHECK(picks);
+    for (size_t i = 0; i < picked; i++)
+        picks[i] = random_int(&seed, -1, ROWS - 1);
+    if (row) {
+        void *place = fixture_alloc(f, picked * sizeof *picks);
+        f->t->put_picks(&f->g, place, picked, picks);
+        const nnclr_gather_call call = {.table = fixture_reals(f, table, ROWS * D),
+                                        .picks = place,
+                                        .weights =
+                                            weighs ? fixture_reals(f, weights, picked) : NULL,
+                                        .d = D,
+                                        .n = n,
+                                        .k = k,
+                                        .y = fixture_reals(f, adds ? before : NULL, count),
+                                        .add = adds};
+        f->t->gather(&f->g, &call);
+        take_reals(f, r, "y", call.y, count);
+    } else {
+        double *y = add_part(r, "y", zero_reals(count), count, false);
+        for (size_t i = 0; i < picked * D; i++) {
+            const size_t pick = i / D, to = pick / (size_t)k * D + i % D;
+            if (adds && pick % (size_t)k == 0)
+                y[to] += before[to];
+            if (picks[pick] >= 0)
+                y[to] += (weighs ? weights[pick] : 1) * table[(size_t)picks[pick] * D + i % D];
+        }
     }
+    free(picks), free(before), free(weights), free(table);
+}
+
+static void define_gather(int problem, results *want) {
+    compute_gather(NULL, NULL, problem, want);
+}
+
+static void rows_are_gathered(void) {
+    static const operation gather = {.name = "gather",
+                                     .problems = 6,
+                                     .cut = 3,
+                                     .slack = 1,
+                                     .define = define_gather,
+                                     .compute = compute_gather};
+    check_agreement(&gather);
+    check_threads(&gather);
+}
+
+static void compute_blend(fixture *f, const test_engine *row, int problem, results *r) {
+    const size_t count = problem ? 3 : 50001;
+    uint64_t seed = 8;
+    double *x = rough_reals(&seed, count), *y = rough_reals(&seed, count);
+    if (row) {
+        void *place = fixture_reals(f, y, count);
+        f->t->blend(&f->g, place, .75, fixture_reals(f, x, count), .2, count);
+        take_reals(f, r, "y", place, count);
+    } else {
+        double *want = add_part(r, "y", zero_reals(count), count, false);
+        for (size_t i = 0; i < count; i++)
+            want[i] = .75 * y[i] + .2 * x[i];
+    }
+    free(x), free(y);
+}
+
+static void define_blend(int problem, results *want) {
+    compute_blend(NULL, NULL, problem, want);
+}
+
+static void reals_are_blended(void) {
+    static const operation blend = {.name = "blend",
+                                    .problems = 2,
+                                    .cut = 1,
+                                    .slack = 1,
+                                    .define = define_blend,
+                                    .compute = compute_blend};
+    check_agreement(&blend);
+    check_threads(&blend);
 }
 
 static void compute_norm(fixture *f, const test_engine *row, int problem, results *r) {
@@ -396,6 +473,7 @@ int main(void) {
     RUN(cross_entropy_of_extremes);
     RUN(golden_losses);
     RUN(rows_are_gathered);
+    RUN(reals_are_blended);
     RUN(squared_norms);
     RUN(updates_agree_with_the_formulas);
     RUN(golden_updates);

@@ -1,5 +1,5 @@
-/* Rows of features: normalisation, cross-entropy, gathering, norms. Rows are independent; what is
- * summed over rows is summed by pieces of them. */
+/* Rows of features: normalisation, cross-entropy, gathering, norms, blends. Rows are independent;
+ * what is summed over rows is summed by pieces of them. */
 #include "engine/cpu/cpu.h"
 
 #include <limits.h>
@@ -175,34 +175,37 @@ void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy_call *call) {
 /* ---- gather ---- */
 
 typedef struct gather_call {
-    const real *table;
-    const int32_t *picks;
-    real *y;
-    size_t width;
+    const nnclr_gather_call *call;
     pieces pieces;
 } gather_call;
 
+/* y[i] (+)= one row, or a multiple of it. */
+static void add_row(real *y, const real *row, const real *weight, size_t width) {
+    for (size_t j = 0; j < width; j++)
+        y[j] += weight ? *weight * row[j] : row[j];
+}
+
 static void gather_piece(void *context, int piece, int worker) {
     (void)worker;
-    const gather_call *call = context;
-    size_t end = piece_end(&call->pieces, piece), bytes = call->width * sizeof(real);
-    for (size_t i = piece_begin(&call->pieces, piece); i < end; i++) {
-        int32_t pick = call->picks[i];
-        real *to = call->y + i * call->width;
-        if (pick < 0)
-            memset(to, 0, bytes);
-        else
-            memcpy(to, call->table + (size_t)pick * call->width, bytes);
+    const gather_call *all = context;
+    const nnclr_gather_call *call = all->call;
+    const size_t width = (size_t)call->d, k = (size_t)call->k;
+    const int32_t *picks = call->picks;
+    const real *table = call->table, *weights = call->weights;
+    size_t end = piece_end(&all->pieces, piece);
+    for (size_t i = piece_begin(&all->pieces, piece); i < end; i++) {
+        real *y = (real *)call->y + i * width;
+        if (!call->add)
+            memset(y, 0, width * sizeof *y);
+        for (size_t at = i * k; at < (i + 1) * k; at++)
+            if (picks[at] >= 0)
+                add_row(y, table + (size_t)picks[at] * width, weights ? &weights[at] : NULL, width);
     }
 }
 
-void CPU(gather)(nnclr_engine *g, const void *table, int d, const void *picks, int n, void *y) {
-    gather_call call = {.table = table,
-                        .picks = picks,
-                        .y = y,
-                        .width = (size_t)d,
-                        .pieces = cut_rows((size_t)n, (size_t)d)};
-    nnclr_pool_for(g->pool, call.pieces.count, gather_piece, &call);
+void CPU(gather)(nnclr_engine *g, const nnclr_gather_call *call) {
+    gather_call all = {.call = call, .pieces = cut_rows((size_t)call->n, (size_t)call->d)};
+    nnclr_pool_for(g->pool, all.pieces.count, gather_piece, &all);
 }
 
 /* ---- norm ---- */
@@ -227,4 +230,26 @@ void CPU(squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *o
     for (int i = 0; i < call.pieces.count; i++)
         total += call.partial[i];
     *(real *)out = (real)total;
+}
+
+/* ---- blend ---- */
+
+typedef struct blend_call {
+    real *y;
+    const real *x;
+    double keep, take;
+    pieces pieces;
+} blend_call;
+
+static void blend_piece(void *context, int piece, int worker) {
+    (void)worker;
+    const blend_call *call = context;
+    const size_t end = piece_end(&call->pieces, piece);
+    for (size_t i = piece_begin(&call->pieces, piece); i < end; i++)
+        call->y[i] = (real)(call->keep * (double)call->y[i] + call->take * (double)call->x[i]);
+}
+
+void CPU(blend)(nnclr_engine *g, void *y, double keep, const void *x, double take, size_t count) {
+    blend_call call = {y, x, keep, take, cut(count, 16384, 1)};
+    nnclr_pool_for(g->pool, call.pieces.count, blend_piece, &call);
 }
