@@ -39,4 +39,17 @@ static inline nnclr_augment byol_augment_of_small(int size) {
     return augment;
 }
 
+/* With blur at any size, and with other chances for view 1 than for view 2. */
+static inline nnclr_augment byol_augment_varied(int size) {
+    nnclr_augment augment = byol_augment(size);
+    augment.area_low = 0.2;
+    augment.area_high = 0.5;
+    augment.contrast = 0.3;
+    augment.blur[0] = 0.9;
+    augment.blur[1] = 0.1;
+    augment.solarize[0] = 0.05;
+    augment.solarize[1] = 0.3;
+    return augment;
+}
+
 #endif

@@ -2,6 +2,8 @@
 #ifndef NNCLR_TESTS_STATISTICS_H
 #define NNCLR_TESTS_STATISTICS_H
 
+#include <stdint.h>
+
 #include "tests/unit/check.h"
 
 static inline int ascending(const void *a, const void *b) {
@@ -63,6 +65,24 @@ static inline double chi_square(const double *count, const double *must, int cel
 static inline double chi_square_bound(int freedom) {
     double v = 2.0 / (9 * freedom);
     return freedom * pow(1 - v + 3.0902 * sqrt(v), 3);
+}
+
+/* Draws of another generator than the library's. */
+static inline double plain_uniform(double low, double high) {
+    static uint64_t state = 1;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return low + (high - low) * (double)(state >> 11) * 0x1p-53;
+}
+
+/* Cosine of two rows of d numbers; 1 for two of zeros, 0 for one of them. */
+static inline double cosine(const float *a, const float *b, int d) {
+    double ab = 0, aa = 0, bb = 0;
+    for (int j = 0; j < d; j++) {
+        ab += (double)a[j] * b[j];
+        aa += (double)a[j] * a[j];
+        bb += (double)b[j] * b[j];
+    }
+    return aa > 0 && bb > 0 ? ab / sqrt(aa) / sqrt(bb) : aa == bb;
 }
 
 #endif

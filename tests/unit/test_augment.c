@@ -358,23 +358,11 @@ static void blur_is_near_a_gaussian(void) {
 
 /* ---- whole views ---- */
 
-static nnclr_augment augment_for_tests(void) {
-    nnclr_augment augment = byol_augment(16);
-    augment.area_low = 0.2;
-    augment.area_high = 0.5;
-    augment.contrast = 0.3;
-    augment.blur[0] = 0.9;
-    augment.blur[1] = 0.1;
-    augment.solarize[0] = 0.05;
-    augment.solarize[1] = 0.3;
-    return augment;
-}
-
 /* Crop, flip, the jitter in its order, gray, blur, solarise: in this order and no other. */
 static void a_view_is_its_operators_in_order(void) {
     enum { SIZE = 16, PIXELS = SIZE * SIZE };
     float view[3 * PIXELS], must[3 * PIXELS];
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     nnclr_image image = formula_picture(40, 30);
     nnclr_patch whole = nnclr_whole_patch(&image);
     void (*const adjust[4])(float *, int64_t, double) = {
@@ -403,7 +391,7 @@ static void a_view_is_its_operators_in_order(void) {
 
 static void a_crop_outside_is_refused(void) {
     float view[3 * 16 * 16];
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     nnclr_image image = formula_picture(8, 8);
     nnclr_patch whole = nnclr_whole_patch(&image);
     nnclr_view_parameters p = nnclr_augment_draw(&augment, 80, 80, 1, 0, 0, 0);
@@ -426,7 +414,7 @@ enum { AUGMENTED_REFERENCES = sizeof augmented_references / sizeof *augmented_re
 static float whole_view[3 * 224 * 224];
 
 static void make_reference_view(const struct augmented_reference *r) {
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     augment.size = r->size;
     augment.filter = r->filter;
     nnclr_image image = test_picture(SCENE, r->width, r->height);

@@ -12,18 +12,6 @@ enum { DRAWS = 20000 };
 
 /* ---- crops ---- */
 
-static nnclr_augment augment_for_tests(void) {
-    nnclr_augment augment = byol_augment(16);
-    augment.area_low = 0.2;
-    augment.area_high = 0.5;
-    augment.contrast = 0.3;
-    augment.blur[0] = 0.9;
-    augment.blur[1] = 0.1;
-    augment.solarize[0] = 0.05;
-    augment.solarize[1] = 0.3;
-    return augment;
-}
-
 /* A picture so large that rounding to pixels does not show. */
 enum { HUGE_SIDE = 40000 };
 
@@ -34,7 +22,7 @@ static nnclr_view_parameters draw(const nnclr_augment *augment, int record, int 
 /* With areas up to a half and aspects up to 4/3 every draw fits, so that nothing is rejected. */
 static void crops_are_uniform(void) {
     static double area[DRAWS], aspect[DRAWS], left[DRAWS], top[DRAWS];
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     for (int i = 0; i < DRAWS; i++) {
         nnclr_box crop = draw(&augment, i, i % 2).crop;
         area[i] = crop.width / HUGE_SIDE * crop.height / HUGE_SIDE;
@@ -53,17 +41,11 @@ static void crops_are_uniform(void) {
     CHECK(uniform_statistic(top, DRAWS, 0, 1) < 1.95);
 }
 
-static double plain_uniform(double low, double high) {
-    static uint64_t state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return low + (high - low) * (double)(state >> 11) * 0x1p-53;
-}
-
 /* Areas up to the whole: what does not fit is drawn again, which favours small and square boxes.
  * Against the definition, simulated with another generator. */
 static void crops_that_do_not_fit_are_drawn_again(void) {
     static double area[DRAWS], aspect[DRAWS], must_area[DRAWS], must_aspect[DRAWS];
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     augment.area_low = 0.08;
     augment.area_high = 1;
     for (int i = 0; i < DRAWS; i++) {
@@ -81,7 +63,7 @@ static void crops_that_do_not_fit_are_drawn_again(void) {
 
 /* Whole pixels: each of the few offsets and sizes of a small picture is as likely as it must be. */
 static void small_offsets_are_uniform(void) {
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     augment.area_low = augment.area_high = 0.25;
     augment.aspect_low = augment.aspect_high = 1;
     double count[2][5] = {{0}};
@@ -99,7 +81,7 @@ static void small_offsets_are_uniform(void) {
 }
 
 static void crops_lie_inside(void) {
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     augment.area_low = 0.01;
     augment.area_high = 1;
     for (int i = 0; i < DRAWS; i++) {
@@ -129,7 +111,7 @@ static void extreme_pictures_get_the_central_crop(void) {
         {600, 500, 1.9, {0, 0, 600, 500}},
         {1, 1, 0.08, {0, 0, 1, 1}},
     };
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         augment.area_low = cases[i].area_low;
         augment.area_high = fmax(1, cases[i].area_low);
@@ -182,7 +164,7 @@ static double two_sample_chi_square(const double *a, double n, const int *b, dou
 static void crops_are_distributed_as_torchvisions(void) {
     for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++) {
         double count[4][BINS] = {{0}};
-        nnclr_augment augment = augment_for_tests();
+        nnclr_augment augment = byol_augment_varied(16);
         augment.area_low = drawn[i].area_low;
         augment.area_high = 1;
         for (int record = 0; record < DRAWS; record++) {
@@ -217,7 +199,7 @@ static void check_share(const char *what, int count, double probability) {
 }
 
 static void probabilities_hold(void) {
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     for (int view = 0; view < 2; view++) {
         int flip = 0, jitter = 0, gray = 0, blur = 0, solarize = 0;
         for (int i = 0; i < DRAWS; i++) {
@@ -234,7 +216,7 @@ static void probabilities_hold(void) {
 }
 
 static void none_and_always_are_exact(void) {
-    nnclr_augment never = augment_for_tests(), always = never;
+    nnclr_augment never = byol_augment_varied(16), always = never;
     never.flip = never.jitter = never.gray = never.blur[0] = never.solarize[0] = 0;
     always.flip = always.jitter = always.gray = always.blur[0] = always.solarize[0] = 1;
     for (int i = 0; i < DRAWS; i++) {
@@ -247,7 +229,7 @@ static void none_and_always_are_exact(void) {
 
 static void strengths_are_uniform(void) {
     static double values[5][DRAWS];
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     augment.contrast = 1.5; /* low end: 0, not negative */
     for (int i = 0; i < DRAWS; i++) {
         nnclr_view_parameters p = draw(&augment, i, 0);
@@ -268,7 +250,7 @@ static void strengths_are_uniform(void) {
 static void every_order_is_as_likely(void) {
     double count[256] = {0}, must[256] = {0};
     int orders = 0;
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     for (int i = 0; i < DRAWS; i++) {
         nnclr_view_parameters p = draw(&augment, i, 1);
         int seen = 0, code = 0;
@@ -291,7 +273,7 @@ static void every_order_is_as_likely(void) {
 /* Flip, jitter, gray, blur and solarise of a view do not depend on one another, nor on those of the
  * other view: all 2^5 combinations of one, and the pairs across. */
 static void choices_are_independent(void) {
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     const double p[2][5] = {
         {augment.flip, augment.jitter, augment.gray, augment.blur[0], augment.solarize[0]},
         {augment.flip, augment.jitter, augment.gray, augment.blur[1], augment.solarize[1]}};
@@ -410,7 +392,7 @@ static const struct {
  * what one version draws, or a run that is resumed would see other views. */
 static void draws_stay_what_they_are(void) {
     for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
-        nnclr_augment augment = augment_for_tests();
+        nnclr_augment augment = byol_augment_varied(16);
         augment.operators = golden[i].operators;
         augment.area_high = 1;
         const nnclr_view_parameters *must = &golden[i].of.parameters;
@@ -427,7 +409,7 @@ static void draws_stay_what_they_are(void) {
 
 /* A view is a function of seed, epoch, record and view, and each of them matters. */
 static void draws_depend_on_all_that_names_them(void) {
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     const uint64_t far = (uint64_t)1 << 32;
     for (uint64_t record = 0; record < 500; record++) {
         nnclr_view_parameters p = nnclr_augment_draw(&augment, 300, 200, 7, 2, record, 0);
@@ -448,7 +430,7 @@ static void draws_depend_on_all_that_names_them(void) {
 
 static void the_views_are_independent(void) {
     static double a[DRAWS], b[DRAWS];
-    nnclr_augment augment = augment_for_tests();
+    nnclr_augment augment = byol_augment_varied(16);
     for (int i = 0; i < DRAWS; i++) {
         a[i] = draw(&augment, i, 0).crop.left;
         b[i] = draw(&augment, i, 1).crop.left;
@@ -458,7 +440,7 @@ static void the_views_are_independent(void) {
 
 /* Changing one probability or range leaves every other draw as it was. */
 static void probabilities_do_not_shift_draws(void) {
-    nnclr_augment augment = augment_for_tests(), changed = augment;
+    nnclr_augment augment = byol_augment_varied(16), changed = augment;
     changed.flip = changed.jitter = changed.gray = changed.blur[0] = changed.solarize[0] = 0;
     nnclr_augment wider = augment;
     wider.area_low = 0.08; /* other crops, some after several draws */

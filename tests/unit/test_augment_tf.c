@@ -153,12 +153,6 @@ static nnclr_view_parameters draw(const nnclr_augment *augment, int width, int h
     return nnclr_augment_draw(augment, width, height, 5, 3, (uint64_t)record, record % 2);
 }
 
-static double plain_uniform(double low, double high) {
-    static uint64_t state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return low + (high - low) * (double)(state >> 11) * 0x1p-53;
-}
-
 static double at_most(double x, double most) {
     return x < most ? x : most;
 }

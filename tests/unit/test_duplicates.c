@@ -12,7 +12,6 @@ enum { N = 300, SIDE = 6, D = 3 * SIDE * SIDE };
 
 typedef struct fixture {
     nnclr_pool *pool;
-    nnclr_engine engine;
     nnclr_row_set set, test;
     float rows[N * D], test_rows[N * D];
     int64_t record[N], label[N], bytes[N], crc32[N], test_crc32[N];
@@ -38,7 +37,6 @@ static void start(int threads, bool pixels) {
     memset(&f, 0, sizeof f);
     f.pool = nnclr_pool_create(threads, &e);
     CHECK_OK(f.pool);
-    CHECK_OK(nnclr_engine_open(&f.engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f.pool, &e));
     fill(f.rows, 1, pixels);
     fill(f.test_rows, 2, pixels);
     for (int i = 0; i < N; i++) {
@@ -61,7 +59,6 @@ static void start(int threads, bool pixels) {
 
 static void stop(void) {
     nnclr_duplicate_report_free(&f.report);
-    nnclr_engine_close(&f.engine);
     nnclr_pool_free(f.pool);
 }
 

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "eval/graph_reports.h"
 #include "eval/health.h"
+#include "tests/unit/statistics.h"
 
 static nnclr_error e; /* of the call that is checked */
 
@@ -12,7 +13,7 @@ enum { N = 240, D = 24, CLASSES = 6, K = 7 };
 
 typedef struct fixture {
     nnclr_pool *pool;
-    nnclr_engine engine, oracle;
+    nnclr_engine oracle;
     nnclr_row_set set, test;
     float rows[N * D], test_rows[N * D];
     int64_t record[N], label[N], step[N];
@@ -36,7 +37,6 @@ static void start(double spread) {
     memset(&f, 0, sizeof f);
     f.pool = nnclr_pool_create(2, &e);
     CHECK_OK(f.pool);
-    CHECK_OK(nnclr_engine_open(&f.engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f.pool, &e));
     CHECK_OK(nnclr_engine_open(&f.oracle, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F64, f.pool, &e));
     fill(f.rows, 1, spread);
     fill(f.test_rows, 2, spread);
@@ -60,18 +60,7 @@ static void make_graph(const nnclr_row_set *set, int k) {
 static void stop(void) {
     nnclr_row_graph_free(&f.graph);
     nnclr_engine_close(&f.oracle);
-    nnclr_engine_close(&f.engine);
     nnclr_pool_free(f.pool);
-}
-
-static double cosine(const float *a, const float *b) {
-    double ab = 0, aa = 0, bb = 0;
-    for (int j = 0; j < D; j++) {
-        ab += (double)a[j] * b[j];
-        aa += (double)a[j] * a[j];
-        bb += (double)b[j] * b[j];
-    }
-    return ab / sqrt(aa * bb);
 }
 
 static void flipped_labels_rank_first(void) {
@@ -202,8 +191,8 @@ static void hubs_and_outliers_agree_with_a_plain_count(void) {
         const int64_t row = outliers.rows[i].row;
         double distance = 0;
         for (int j = 0; j < K; j++)
-            distance +=
-                1 - cosine(f.rows + row * D, f.rows + nnclr_row_graph_of(&f.graph, row)[j].row * D);
+            distance += 1 - cosine(f.rows + row * D,
+                                   f.rows + nnclr_row_graph_of(&f.graph, row)[j].row * D, D);
         CHECK_NEAR(outliers.rows[i].value, distance / K, 1e-12);
         CHECK(i == 0 || outliers.rows[i].value <= outliers.rows[i - 1].value);
     }
@@ -230,7 +219,7 @@ static void initial_rows_count_nowhere(void) {
 /* ---- health ---- */
 
 static double squared_distance(const float *a, const float *b) {
-    return 2 - 2 * cosine(a, b);
+    return 2 - 2 * cosine(a, b, D);
 }
 
 static void health_follows_its_formulas(void) {

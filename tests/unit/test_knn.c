@@ -4,8 +4,8 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
-#include "engine/engine.h"
 #include "eval/knn.h"
+#include "tests/unit/statistics.h"
 
 static nnclr_error e; /* of the call that is checked */
 
@@ -65,26 +65,13 @@ static void make(data *d) {
 }
 
 static bool predict(const data *d, nnclr_knn_options options, nnclr_prediction *out) {
-    nnclr_engine engine = {0};
     nnclr_pool *pool = nnclr_pool_create(2, &e);
     const nnclr_row_source train = nnclr_rows_in_memory(d->train, TRAIN, DIMS);
     const nnclr_row_source test = nnclr_rows_in_memory(d->test, TEST, DIMS);
-    bool ok = pool && nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e) &&
-              nnclr_knn_predict(pool, &train, d->train_label, &test, d->test_label, CLASSES,
-                                &options, out, &e);
-    nnclr_engine_close(&engine);
+    bool ok = pool && nnclr_knn_predict(pool, &train, d->train_label, &test, d->test_label, CLASSES,
+                                        &options, out, &e);
     nnclr_pool_free(pool);
     return ok;
-}
-
-static double cosine(const float *a, const float *b) {
-    double ab = 0, aa = 0, bb = 0;
-    for (int j = 0; j < DIMS; j++) {
-        ab += (double)a[j] * b[j];
-        aa += (double)a[j] * a[j];
-        bb += (double)b[j] * b[j];
-    }
-    return ab / sqrt(aa * bb);
 }
 
 /* The class that wins for one test row: selection of the k best by repeated passes. */
@@ -95,14 +82,14 @@ static int64_t plain_winner(const data *d, int i, int k, double temperature) {
         int best = -1;
         for (int row = 0; row < TRAIN; row++)
             if (!taken[row] && d->train_label[row] >= 0 &&
-                (best < 0 || cosine(d->test + i * DIMS, d->train + row * DIMS) >
-                                 cosine(d->test + i * DIMS, d->train + best * DIMS)))
+                (best < 0 || cosine(d->test + i * DIMS, d->train + row * DIMS, DIMS) >
+                                 cosine(d->test + i * DIMS, d->train + best * DIMS, DIMS)))
                 best = row;
         if (best < 0)
             break;
         taken[best] = true;
         votes[d->train_label[best]] +=
-            exp(cosine(d->test + i * DIMS, d->train + best * DIMS) / temperature);
+            exp(cosine(d->test + i * DIMS, d->train + best * DIMS, DIMS) / temperature);
     }
     int64_t winner = 0;
     for (int c = 1; c < CLASSES; c++)
@@ -151,18 +138,16 @@ static void a_row_left_out_is_no_neighbour_of_itself(void) {
     memcpy(d.train + 5 * DIMS, d.train + 4 * DIMS, DIMS * sizeof *d.train); /* equal, and another */
     for (size_t i = 0; i < sizeof k / sizeof *k; i++)
         for (size_t j = 0; j < sizeof chunk / sizeof *chunk; j++) {
-            nnclr_engine engine = {0};
             nnclr_prediction out[TRAIN];
             const nnclr_knn_options options = {
                 .k = k[i], .temperature = .2, .chunk = chunk[j], .leave_one_out = true};
             nnclr_pool *pool = nnclr_pool_create(2, &e);
             const nnclr_row_source rows = nnclr_rows_in_memory(d.train, TRAIN, DIMS);
-            CHECK_OK(nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
+            CHECK_OK(pool);
             CHECK_OK(nnclr_knn_predict(pool, &rows, d.train_label, &rows, d.train_label, CLASSES,
                                        &options, out, &e));
             for (int row = 0; row < TRAIN; row++)
                 CHECK(out[row].label == plain_winner_of_others(&d, row, k[i], .2));
-            nnclr_engine_close(&engine);
             nnclr_pool_free(pool);
         }
 }

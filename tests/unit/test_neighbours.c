@@ -4,28 +4,17 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
-#include "engine/engine.h"
 #include "eval/neighbours.h"
+#include "tests/unit/statistics.h"
 
 static nnclr_error e; /* of the call that is checked */
 
 enum { BANK = 157, QUERIES = 41, DIMS = 19, K = 12 };
 
-typedef struct fixture {
-    nnclr_pool *pool;
-    nnclr_engine engine;
-} fixture;
-
-static void start(fixture *f, int threads) {
-    memset(f, 0, sizeof *f);
-    f->pool = nnclr_pool_create(threads, &e);
-    CHECK_OK(f->pool);
-    CHECK_OK(nnclr_engine_open(&f->engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, f->pool, &e));
-}
-
-static void stop(fixture *f) {
-    nnclr_engine_close(&f->engine);
-    nnclr_pool_free(f->pool);
+static nnclr_pool *pool_of(int threads) {
+    nnclr_pool *pool = nnclr_pool_create(threads, &e);
+    CHECK_OK(pool);
+    return pool;
 }
 
 static void fill(float *rows, int count, uint64_t seed) {
@@ -36,28 +25,18 @@ static void fill(float *rows, int count, uint64_t seed) {
     }
 }
 
-static double cosine(const float *a, const float *b) {
-    double ab = 0, aa = 0, bb = 0;
-    for (int j = 0; j < DIMS; j++) {
-        ab += (double)a[j] * b[j];
-        aa += (double)a[j] * a[j];
-        bb += (double)b[j] * b[j];
-    }
-    return aa > 0 && bb > 0 ? ab / sqrt(aa) / sqrt(bb) : aa == bb;
-}
-
-static void nearest(fixture *f, const float *bank, const float *queries,
+static void nearest(nnclr_pool *pool, const float *bank, const float *queries,
                     nnclr_nearest_options options, nnclr_neighbour *out) {
     const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
-    CHECK_OK(nnclr_nearest(f->pool, &source, queries, QUERIES, &options, out, &e));
+    CHECK_OK(nnclr_nearest(pool, &source, queries, QUERIES, &options, out, &e));
 }
 
 /* The next best row by a plain search over all that are not taken. */
 static int plain_best(const float *bank, const float *query, const bool *taken) {
     int best = -1;
     for (int row = 0; row < BANK; row++)
-        if (!taken[row] &&
-            (best < 0 || cosine(query, bank + row * DIMS) > cosine(query, bank + best * DIMS)))
+        if (!taken[row] && (best < 0 || cosine(query, bank + row * DIMS, DIMS) >
+                                            cosine(query, bank + best * DIMS, DIMS)))
             best = row;
     return best;
 }
@@ -69,22 +48,21 @@ static void check_plain(const float *bank, const float *queries, const nnclr_nei
         for (int rank = 0; rank < K; rank++) {
             int best = plain_best(bank, query, taken);
             taken[best] = true;
-            CHECK_NEAR(out[i * K + rank].cosine, cosine(query, bank + best * DIMS), 1e-14);
+            CHECK_NEAR(out[i * K + rank].cosine, cosine(query, bank + best * DIMS, DIMS), 1e-14);
             CHECK(out[i * K + rank].row == best);
         }
     }
 }
 
 static void agrees_with_a_plain_search(void) {
-    fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     fill(bank, BANK, 1);
     fill(queries, QUERIES, 2);
-    start(&f, 2);
-    nearest(&f, bank, queries, (nnclr_nearest_options){.k = K}, out);
+    nnclr_pool *pool = pool_of(2);
+    nearest(pool, bank, queries, (nnclr_nearest_options){.k = K}, out);
     check_plain(bank, queries, out);
-    stop(&f);
+    nnclr_pool_free(pool);
 }
 
 typedef struct told {
@@ -102,7 +80,6 @@ static bool hear(void *context, const char *unit, int64_t done, int64_t total, c
 }
 
 static void progress_reaches_all_queries_and_stops(void) {
-    fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     enum { BLOCKS = 4, BLOCK = (BANK + BLOCKS - 1) / BLOCKS };
@@ -112,31 +89,30 @@ static void progress_reaches_all_queries_and_stops(void) {
         .k = K, .bank_block = BLOCK, .query_block = (QUERIES + 1) / 2, .progress = &progress};
     fill(bank, BANK, 1);
     fill(queries, QUERIES, 2);
-    start(&f, 2);
-    nearest(&f, bank, queries, options, out);
+    nnclr_pool *pool = pool_of(2);
+    nearest(pool, bank, queries, options, out);
     CHECK(t.done == QUERIES && t.calls == 2 * BLOCKS && !t.falls);
     check_plain(bank, queries, out);
     t = (told){.most = 3};
     const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
-    CHECK_FAILS_AS(nnclr_nearest(f.pool, &source, queries, QUERIES, &options, out, &e),
+    CHECK_FAILS_AS(nnclr_nearest(pool, &source, queries, QUERIES, &options, out, &e),
                    NNCLR_ERROR_STOPPED);
     CHECK(t.calls == 3);
-    stop(&f);
+    nnclr_pool_free(pool);
 }
 
 /* The cosines differ by less than a float's rounding: the proposals of the gemm must not decide. */
 static void nearly_equal_rows_are_told_apart(void) {
-    fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     fill(bank, BANK, 12);
     fill(queries, QUERIES, 13);
     for (int i = 0; i < BANK * DIMS; i++)
         bank[i] = queries[i % DIMS] + 1e-4F * bank[i];
-    start(&f, 1);
-    nearest(&f, bank, queries, (nnclr_nearest_options){.k = K, .bank_block = 10}, out);
+    nnclr_pool *pool = pool_of(1);
+    nearest(pool, bank, queries, (nnclr_nearest_options){.k = K, .bank_block = 10}, out);
     check_plain(bank, queries, out);
-    stop(&f);
+    nnclr_pool_free(pool);
 }
 
 static void blocks_and_threads_change_nothing(void) {
@@ -148,13 +124,12 @@ static void blocks_and_threads_change_nothing(void) {
     for (int row = 100; row < 130; row++) /* many equal cosines */
         memcpy(bank + row * DIMS, bank + (row % 5) * DIMS, DIMS * sizeof *bank);
     for (int threads = 1; threads <= 3; threads++) {
-        fixture f;
-        start(&f, threads);
+        nnclr_pool *pool = pool_of(threads);
         if (threads == 1)
-            nearest(&f, bank, queries, (nnclr_nearest_options){.k = K}, first);
+            nearest(pool, bank, queries, (nnclr_nearest_options){.k = K}, first);
         for (size_t b = 0; b < sizeof bank_blocks / sizeof *bank_blocks; b++)
             for (size_t q = 0; q < sizeof query_blocks / sizeof *query_blocks; q++) {
-                nearest(&f, bank, queries,
+                nearest(pool, bank, queries,
                         (nnclr_nearest_options){
                             .k = K, .bank_block = bank_blocks[b], .query_block = query_blocks[q]},
                         again);
@@ -162,7 +137,7 @@ static void blocks_and_threads_change_nothing(void) {
                            "bank block %d, query block %d, %d threads differ", bank_blocks[b],
                            query_blocks[q], threads);
             }
-        stop(&f);
+        nnclr_pool_free(pool);
     }
 }
 
@@ -185,7 +160,6 @@ static void take_chunk(void *context, int64_t first, int64_t count,
  * out, and progress goes over all of them. */
 static void chunks_change_nothing(void) {
     static const int chunks[] = {0, 1, 10, 1000};
-    fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour first[QUERIES * K];
     int64_t record[BANK], exclude[QUERIES];
@@ -199,8 +173,8 @@ static void chunks_change_nothing(void) {
         exclude[i] = i % 25 - 3;
     nnclr_nearest_options options = {
         .k = K, .bank_record = record, .exclude = exclude, .bank_block = 50};
-    start(&f, 2);
-    nearest(&f, bank, queries, options, first);
+    nnclr_pool *pool = pool_of(2);
+    nearest(pool, bank, queries, options, first);
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
         taken t = {.next = 0};
         told heard = {.most = 1000};
@@ -208,39 +182,37 @@ static void chunks_change_nothing(void) {
         const int each = chunks[i] && chunks[i] < QUERIES ? chunks[i] : QUERIES;
         options.progress = &progress;
         CHECK_OK(
-            nnclr_nearest_each(f.pool, &source, &asking, &options, chunks[i], take_chunk, &t, &e));
+            nnclr_nearest_each(pool, &source, &asking, &options, chunks[i], take_chunk, &t, &e));
         CHECK(memcmp(first, t.out, sizeof first) == 0);
         CHECK(t.next == QUERIES && t.chunks == (QUERIES + each - 1) / each);
         CHECK(heard.done == QUERIES && !heard.falls);
     }
     queries[33 * DIMS] = NAN;
     taken t = {.next = 0};
-    CHECK_FAILS(nnclr_nearest_each(f.pool, &source, &asking, &options, 10, take_chunk, &t, &e),
+    CHECK_FAILS(nnclr_nearest_each(pool, &source, &asking, &options, 10, take_chunk, &t, &e),
                 "query row 33 holds a number that is not finite");
     CHECK(t.next == 30);
-    stop(&f);
+    nnclr_pool_free(pool);
 }
 
 static void equal_rows_come_by_number(void) {
-    fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     fill(queries, QUERIES, 5);
     for (int row = 0; row < BANK; row++)
         memcpy(bank + row * DIMS, queries, DIMS * sizeof *bank);
-    start(&f, 2);
+    nnclr_pool *pool = pool_of(2);
     for (int block = 11; block <= BANK; block += BANK - 11) { /* in one there are many proposals */
-        nearest(&f, bank, queries, (nnclr_nearest_options){.k = K, .bank_block = block}, out);
+        nearest(pool, bank, queries, (nnclr_nearest_options){.k = K, .bank_block = block}, out);
         for (int i = 0; i < QUERIES; i++)
             for (int rank = 0; rank < K; rank++)
                 CHECK(out[i * K + rank].row == rank);
         CHECK_NEAR(out[0].cosine, 1, 1e-15);
     }
-    stop(&f);
+    nnclr_pool_free(pool);
 }
 
 static void candidates_and_records_are_obeyed(void) {
-    fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * BANK];
     bool candidate[BANK];
@@ -253,8 +225,8 @@ static void candidates_and_records_are_obeyed(void) {
     }
     for (int i = 0; i < QUERIES; i++)
         exclude[i] = i % 11 - 1;
-    start(&f, 2);
-    nearest(&f, bank, queries,
+    nnclr_pool *pool = pool_of(2);
+    nearest(pool, bank, queries,
             (nnclr_nearest_options){
                 .k = BANK, .candidate = candidate, .bank_record = record, .exclude = exclude},
             out);
@@ -270,14 +242,13 @@ static void candidates_and_records_are_obeyed(void) {
         for (int rank = found; rank < BANK; rank++)
             CHECK(out[i * BANK + rank].row == -1 && out[i * BANK + rank].cosine == 0);
     }
-    stop(&f);
+    nnclr_pool_free(pool);
 }
 
 /* A row of zeros is like other rows of zeros and nothing else, whatever the blocks; one that is
  * excluded is not among them. */
 static void zeros_are_like_zeros_alone(void) {
     static const int blocks[] = {0, 1, 5, 40};
-    fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * BANK];
     int64_t record[BANK], exclude[QUERIES];
@@ -291,11 +262,11 @@ static void zeros_are_like_zeros_alone(void) {
         record[i] = i;
     for (int i = 0; i < QUERIES; i++)
         exclude[i] = i == 40 ? 3 : -1;
-    start(&f, 2);
+    nnclr_pool *pool = pool_of(2);
     for (int b = 0; b < 4; b++) {
-        nearest(&f, bank, queries, (nnclr_nearest_options){.k = K, .bank_block = blocks[b]}, out);
+        nearest(pool, bank, queries, (nnclr_nearest_options){.k = K, .bank_block = blocks[b]}, out);
         check_plain(bank, queries, out);
-        nearest(&f, bank, queries,
+        nearest(pool, bank, queries,
                 (nnclr_nearest_options){
                     .k = BANK, .bank_block = blocks[b], .bank_record = record, .exclude = exclude},
                 out);
@@ -305,25 +276,24 @@ static void zeros_are_like_zeros_alone(void) {
         CHECK(out[40 * BANK + 1].row == 0 && out[41 * BANK - 2].row == BANK - 1);
         CHECK(out[41 * BANK - 1].row == -1);
     }
-    stop(&f);
+    nnclr_pool_free(pool);
 }
 
 static void not_finite_rows_are_refused(void) {
-    fixture f;
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     fill(bank, BANK, 10);
     fill(queries, QUERIES, 11);
-    start(&f, 1);
+    nnclr_pool *pool = pool_of(1);
     const nnclr_row_source source = nnclr_rows_in_memory(bank, BANK, DIMS);
     const nnclr_nearest_options options = {.k = K, .bank_block = 50};
     bank[120 * DIMS + 3] = INFINITY;
-    CHECK_FAILS_WITH(nnclr_nearest(f.pool, &source, queries, QUERIES, &options, out, &e),
+    CHECK_FAILS_WITH(nnclr_nearest(pool, &source, queries, QUERIES, &options, out, &e),
                      "bank row 120 holds a number that is not finite");
     queries[7 * DIMS] = NAN;
-    CHECK_FAILS_WITH(nnclr_nearest(f.pool, &source, queries, QUERIES, &options, out, &e),
+    CHECK_FAILS_WITH(nnclr_nearest(pool, &source, queries, QUERIES, &options, out, &e),
                      "query row 7 holds a number that is not finite");
-    stop(&f);
+    nnclr_pool_free(pool);
 }
 
 int main(void) {
