@@ -21,12 +21,11 @@ typedef struct results {
 
 typedef struct operation {
     const char *name;
-    int problems;
+    int problems; /* each is made from its number */
     int cut;      /* the first so many are large enough to be cut among threads */
     double slack; /* times what the sums of an engine may be off */
-    /* A problem is made from its number. The definition's results, and an engine's. */
-    void (*define)(int problem, results *want);
-    void (*compute)(fixture *f, const test_engine *row, int problem, results *got);
+    /* What an engine yields, or with row NULL the definition. */
+    void (*run)(fixture *f, const test_engine *row, int problem, results *r);
     double (*work)(int problem); /* multiplications; NULL: few */
 } operation;
 
@@ -85,20 +84,19 @@ static inline bool worth_while(const test_engine *row, const operation *op, int 
 static inline void check_agreement(const operation *op) {
     for (int problem = 0; problem < op->problems; problem++) {
         results want = {0};
+        fixture f;
         char what[100];
         snprintf(what, sizeof what, "%s %d", op->name, problem);
-        op->define(problem, &want);
-        for (const test_engine *row = engines; row < engines + ENGINES; row++) {
-            fixture f;
+        op->run(NULL, NULL, problem, &want);
+        FOR_EACH_ENGINE(row, f, 2) {
             results got = {0};
-            if (!worth_while(row, op, problem) || !open_engine(&f, row, 2))
+            if (!worth_while(row, op, problem))
                 continue;
-            op->compute(&f, row, problem, &got);
+            op->run(&f, row, problem, &got);
             CHECK_SAYS(got.count == want.count, "%s: %d results", what, got.count);
             for (int i = 0; i < want.count; i++)
                 check_part(what, row, &got.part[i], &want.part[i], want.exact, op->slack);
             free_results(&got);
-            fixture_close(&f);
         }
         free_results(&want);
     }
@@ -120,7 +118,7 @@ static inline void check_threads(const operation *op) {
                 results got = {0};
                 if (!open_engine(&f, row, threads[k]))
                     break;
-                op->compute(&f, row, problem, &got);
+                op->run(&f, row, problem, &got);
                 fixture_close(&f);
                 snprintf(what, sizeof what, "%s %d of %s, %d threads", op->name, problem, row->name,
                          threads[k]);
@@ -135,6 +133,11 @@ static inline void check_threads(const operation *op) {
         for (int i = 0; i < ALIKE; i++)
             free_results(&first[i]);
     }
+}
+
+static inline void check_operation(const operation *op) {
+    check_agreement(op);
+    check_threads(op);
 }
 
 /* ---- operands, which every engine holds exactly ---- */

@@ -118,15 +118,18 @@ static inline conv_problem conv_at(int problem) {
     return p;
 }
 
+static inline void draw_conv_operands(conv_problem *p, uint64_t seed) {
+    double *(*draw)(uint64_t *, size_t) = p->exact ? whole_reals : rough_reals;
+    p->x = draw(&seed, shape_reals(p->in));
+    p->w = draw(&seed, p->weights);
+    p->dy = draw(&seed, shape_reals(p->out));
+    p->dx = p->add ? draw(&seed, shape_reals(p->in)) : NULL;
+    p->dw = p->add ? draw(&seed, p->weights) : NULL;
+}
+
 static inline conv_problem make_conv(int problem) {
     conv_problem p = conv_at(problem);
-    double *(*draw)(uint64_t *, size_t) = p.exact ? whole_reals : rough_reals;
-    uint64_t seed = (uint64_t)problem;
-    p.x = draw(&seed, shape_reals(p.in));
-    p.w = draw(&seed, p.weights);
-    p.dy = draw(&seed, shape_reals(p.out));
-    p.dx = p.add ? draw(&seed, shape_reals(p.in)) : NULL;
-    p.dw = p.add ? draw(&seed, p.weights) : NULL;
+    draw_conv_operands(&p, (uint64_t)problem);
     return p;
 }
 
@@ -135,7 +138,7 @@ static inline void free_conv(conv_problem *p) {
 }
 
 /* Each product of a pixel of the result, a pixel and a weight, once. */
-static inline void define_conv_of(const conv_problem *p, results *want) {
+static inline void define_conv(const conv_problem *p, results *want) {
     const nnclr_conv c = p->conv;
     const nnclr_shape in = p->in, out = p->out;
     double *y = add_part(want, "y", zero_reals(shape_reals(out)), shape_reals(out), true);
@@ -244,7 +247,7 @@ static inline moments moments_of(const double *x, size_t rows, size_t step) {
 }
 
 /* y = relu?( (x - mean) / sqrt(variance + 1e-5) * gamma + beta + rest ), by group and channel */
-static inline void define_batchnorm_of(const batchnorm_problem *p, results *want) {
+static inline void define_batchnorm(const batchnorm_problem *p, results *want) {
     static const char *const names[2][5] = {{"mean", "var", "dgamma", "dbeta", "dx"},
                                             {"mean 2", "var 2", "dgamma 2", "dbeta 2", "dx 2"}};
     const size_t c = (size_t)p->shape.c, count = shape_reals(p->shape);
@@ -339,7 +342,7 @@ static inline void free_pool(pool_problem *p) {
 
 /* The largest of 3 x 3 pixels around every other one: the gradient goes to the first of the largest
  * in row-major order. */
-static inline void define_maxpool_of(const pool_problem *p, results *want) {
+static inline void define_maxpool(const pool_problem *p, results *want) {
     const nnclr_shape in = p->in, out = p->out;
     double *y = add_part(want, "y", zero_reals(shape_reals(out)), shape_reals(out), true);
     double *dx = add_part(want, "dx", moved(p->dx, p->add - 1.0, p->dx, shape_reals(in)),
@@ -361,7 +364,7 @@ static inline void define_maxpool_of(const pool_problem *p, results *want) {
 }
 
 /* The mean over the pixels of each picture and channel. */
-static inline void define_average_of(const pool_problem *p, results *want) {
+static inline void define_average(const pool_problem *p, results *want) {
     const size_t count = shape_reals(p->in), c = (size_t)p->in.c;
     const size_t pixels = (size_t)(p->in.h * p->in.w);
     double *y = add_part(want, "y", zero_reals(shape_reals(p->mean)), shape_reals(p->mean), false);

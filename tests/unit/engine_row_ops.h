@@ -30,7 +30,7 @@ typedef struct linear_problem {
     double *x, *w, *b, *dy, *dx, *dw, *db; /* the last three: before */
 } linear_problem;
 
-static inline void define_linear_of(const linear_problem *p, results *want) {
+static inline void define_linear(const linear_problem *p, results *want) {
     const int rows = p->rows, in = p->in, out = p->out;
     double *y = product_of(false, true, rows, out, in, 1, p->x, p->w, 0, NULL);
     double *db = moved(p->db, p->add - 1.0, p->db, (size_t)out);
@@ -49,8 +49,8 @@ static inline void define_linear_of(const linear_problem *p, results *want) {
 /* ---- rows ---- */
 
 /* y = x / max(|x|, 1e-12): a shorter row is divided by a constant. */
-static inline void define_l2norm_of(int rows, int width, const double *x, const double *dy,
-                                    const double *before, results *want) {
+static inline void define_l2norm(int rows, int width, const double *x, const double *dy,
+                                 const double *before, results *want) {
     const size_t count = (size_t)(rows * width);
     double *y = add_part(want, "y", zero_reals(count), count, false);
     double *norms = add_part(want, "norms", zero_reals((size_t)rows), (size_t)rows, false);
@@ -121,7 +121,7 @@ static inline double similarity(const search_problem *p, int query, int row) {
 
 /* The k rows with the largest product, best first, equal ones by their number; none that has the
  * record to exclude; -1 and 0 if there are no more. */
-static inline void define_search_of(const search_problem *p, results *want) {
+static inline void define_search(const search_problem *p, results *want) {
     const size_t lists = (size_t)(p->n * p->k);
     double *picks = add_part(want, "picks", zero_reals(lists), lists, false);
     double *scores = add_part(want, "scores", zero_reals(lists), lists, false);

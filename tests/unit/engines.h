@@ -82,6 +82,12 @@ static inline bool open_engine(fixture *f, const test_engine *row, int threads) 
     return false;
 }
 
+/* With the fixture `f` open for each engine that runs here in turn; `continue` goes to the next. */
+#define FOR_EACH_ENGINE(row, f, threads)                                                           \
+    for (const test_engine *row = engines; row < engines + ENGINES; row++)                         \
+        for (bool open_ = open_engine(&(f), row, threads); open_;                                  \
+             fixture_close(&(f)), open_ = false)
+
 /* For main: a word about the engines that are left out here. */
 static inline void every_engine_runs_here(void) {
     char missing[200] = "";

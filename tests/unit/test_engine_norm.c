@@ -91,8 +91,8 @@ static void train_in_parts(fixture *f, const batchnorm_problem *p, const norm_ca
     }
 }
 
-static void compute_problem(fixture *f, const test_engine *row, const batchnorm_problem *p,
-                            results *got) {
+static void compute_batchnorm(fixture *f, const test_engine *row, const batchnorm_problem *p,
+                              results *got) {
     static const char *const names[2][5] = {{"mean", "var", "dgamma", "dbeta", "dx"},
                                             {"mean 2", "var 2", "dgamma 2", "dbeta 2", "dx 2"}};
     const int branches = p->rest == SECOND ? 2 : 1;
@@ -127,50 +127,43 @@ static void compute_problem(fixture *f, const test_engine *row, const batchnorm_
         take_tensor(f, row, got, "dresidual", &c.dresidual);
 }
 
-static void compute_batchnorm(fixture *f, const test_engine *row, int problem, results *got) {
+static void run_batchnorm(fixture *f, const test_engine *row, int problem, results *r) {
     batchnorm_problem p = make_batchnorm(problem);
-    compute_problem(f, row, &p, got);
+    if (row)
+        compute_batchnorm(f, row, &p, r);
+    else
+        define_batchnorm(&p, r);
     free_batchnorm(&p);
 }
 
-static void define_batchnorm(int problem, results *want) {
-    batchnorm_problem p = make_batchnorm(problem);
-    define_batchnorm_of(&p, want);
-    free_batchnorm(&p);
-}
-
-static const operation batchnorm = {.name = "batch norm",
-                                    .problems = NORM_PROBLEMS,
-                                    .cut = 1,
-                                    .slack = 10,
-                                    .define = define_batchnorm,
-                                    .compute = compute_batchnorm};
+static const operation batchnorm = {"batch norm", NORM_PROBLEMS, 1, 10, run_batchnorm, NULL};
 
 /* A mean far above the deviation: sums of squares in float would lose all of the variance. */
 static void large_means_keep_their_variance(void) {
-    for (const test_engine *row = engines; row < engines + ENGINES; row++)
-        for (int parts = 0; parts < 2 && row->stored == 0; parts++) {
-            batchnorm_problem p = make_batchnorm(10);
-            results want = {0}, got = {0};
-            fixture f;
-            CHECK(p.rest == NO_REST);
-            p.relu = p.repeated = false;
-            p.in_parts = parts;
-            for (size_t i = 0; i < shape_reals(p.shape); i++)
-                p.x[0][i] += 2000;
-            define_batchnorm_of(&p, &want);
-            if (open_engine(&f, row, 1)) {
-                compute_problem(&f, row, &p, &got);
-                CHECK_TEXT(want.part[3].name, "var");
-                check_close("y", got.part[1].values, want.part[1].values, want.part[1].count, 1e-3);
-                check_close("var", got.part[3].values, want.part[3].values, want.part[3].count,
-                            1e-6);
-                free_results(&got);
-                fixture_close(&f);
-            }
-            free_results(&want);
-            free_batchnorm(&p);
+    fixture f;
+    for (int parts = 0; parts < 2; parts++) {
+        batchnorm_problem p = make_batchnorm(10);
+        results want = {0};
+        CHECK(p.rest == NO_REST);
+        p.relu = p.repeated = false;
+        p.in_parts = parts;
+        for (size_t i = 0; i < shape_reals(p.shape); i++)
+            p.x[0][i] += 2000;
+        define_batchnorm(&p, &want);
+        FOR_EACH_ENGINE(row, f, 1) {
+            const result *y = &want.part[1], *var = &want.part[3];
+            results got = {0};
+            if (row->stored > 0)
+                continue;
+            compute_batchnorm(&f, row, &p, &got);
+            CHECK_TEXT(var->name, "var");
+            check_close("y", got.part[1].values, y->values, y->count, 1e-3);
+            check_close("var", got.part[3].values, var->values, var->count, 1e-6);
+            free_results(&got);
         }
+        free_results(&want);
+        free_batchnorm(&p);
+    }
 }
 
 /* Statistics, which engines so far keep as doubles in memory of the host. */
@@ -205,7 +198,7 @@ static void check_shares(fixture *f, const test_engine *row) {
     p.shape.n = N;
     p.relu = true;
     p.in_place = p.add_parameters = p.repeated = p.in_parts = false;
-    define_batchnorm_of(&p, &want);
+    define_batchnorm(&p, &want);
     for (int i = 0; i < 2; i++) {
         batchnorm_problem part = p;
         part.shape.n = size[i];
@@ -248,11 +241,8 @@ static void check_shares(fixture *f, const test_engine *row) {
 
 static void shares_make_the_whole(void) {
     fixture f;
-    for (const test_engine *row = engines; row < engines + ENGINES; row++)
-        if (open_engine(&f, row, 2)) {
-            check_shares(&f, row);
-            fixture_close(&f);
-        }
+    FOR_EACH_ENGINE(row, f, 2)
+    check_shares(&f, row);
 }
 
 static void batchnorm_agrees_with_the_formulas(void) {
@@ -265,79 +255,59 @@ static void threads_and_kernels_change_no_bit(void) {
 
 /* Through all that touches pictures: a batch that diverges is seen. */
 static void nan_stays_nan(void) {
+    batchnorm_problem p = make_batchnorm(2);
     fixture f;
-    for (const test_engine *row = engines; row < engines + ENGINES; row++) {
-        batchnorm_problem p = make_batchnorm(2);
+    CHECK(p.rest == RESIDUAL && p.relu);
+    p.residual[4] = NAN;
+    p.dy[p.shape.c + 1] = NAN;
+    FOR_EACH_ENGINE(row, f, 1) {
         results got = {0};
-        CHECK(p.rest == RESIDUAL && p.relu);
-        p.residual[4] = NAN;
-        p.dy[p.shape.c + 1] = NAN;
-        if (open_engine(&f, row, 1)) {
-            compute_problem(&f, row, &p, &got);
-            CHECK_TEXT(got.part[5].name, "dbeta");
-            CHECK(isnan(got.part[1].values[4]));
-            CHECK(isnan(got.part[5].values[1]) || got.part[1].values[p.shape.c + 1] <= 0);
-            free_results(&got);
-            fixture_close(&f);
-        }
-        free_batchnorm(&p);
+        compute_batchnorm(&f, row, &p, &got);
+        CHECK_TEXT(got.part[5].name, "dbeta");
+        CHECK(isnan(got.part[1].values[4]));
+        CHECK(isnan(got.part[5].values[1]) || got.part[1].values[p.shape.c + 1] <= 0);
+        free_results(&got);
     }
+    free_batchnorm(&p);
 }
 
 /* ---- pooling ---- */
 
-static void define_maxpool(int problem, results *want) {
+static void run_maxpool(fixture *f, const test_engine *row, int problem, results *r) {
     pool_problem p = make_pool(problem);
-    define_maxpool_of(&p, want);
+    if (row) {
+        nnclr_tensor x = fixture_pictures(f, p.in, p.x), dy = fixture_pictures(f, p.out, p.dy);
+        nnclr_tensor y = fixture_pictures(f, p.out, NULL);
+        nnclr_tensor dx = fixture_pictures(f, p.in, p.add ? p.dx : NULL);
+        f->t->maxpool_forward(&f->g, &x, &y);
+        f->t->maxpool_backward(&f->g, &x, &dy, &dx, p.add);
+        take_tensor(f, row, r, "y", &y);
+        take_tensor(f, row, r, "dx", &dx);
+    } else {
+        define_maxpool(&p, r);
+    }
     free_pool(&p);
 }
 
-static void compute_maxpool(fixture *f, const test_engine *row, int problem, results *got) {
+static void run_average(fixture *f, const test_engine *row, int problem, results *r) {
     pool_problem p = make_pool(problem);
-    nnclr_tensor x = fixture_pictures(f, p.in, p.x), dy = fixture_pictures(f, p.out, p.dy);
-    nnclr_tensor y = fixture_pictures(f, p.out, NULL);
-    nnclr_tensor dx = fixture_pictures(f, p.in, p.add ? p.dx : NULL);
-    f->t->maxpool_forward(&f->g, &x, &y);
-    f->t->maxpool_backward(&f->g, &x, &dy, &dx, p.add);
-    take_tensor(f, row, got, "y", &y);
-    take_tensor(f, row, got, "dx", &dx);
-    free_pool(&p);
-}
-
-static void define_average(int problem, results *want) {
-    pool_problem p = make_pool(problem);
-    define_average_of(&p, want);
-    free_pool(&p);
-}
-
-static void compute_average(fixture *f, const test_engine *row, int problem, results *got) {
-    pool_problem p = make_pool(problem);
-    nnclr_tensor x = fixture_pictures(f, p.in, p.x), y = fixture_rows(f, p.mean, NULL);
-    nnclr_tensor dy = fixture_rows(f, p.mean, p.dmean);
-    nnclr_tensor dx = fixture_pictures(f, p.in, p.add ? p.dx : NULL);
-    f->t->average_forward(&f->g, &x, &y);
-    f->t->average_backward(&f->g, &dy, &dx, p.add);
-    take_tensor(f, row, got, "y", &y);
-    take_tensor(f, row, got, "dx", &dx);
+    if (row) {
+        nnclr_tensor x = fixture_pictures(f, p.in, p.x), y = fixture_rows(f, p.mean, NULL);
+        nnclr_tensor dy = fixture_rows(f, p.mean, p.dmean);
+        nnclr_tensor dx = fixture_pictures(f, p.in, p.add ? p.dx : NULL);
+        f->t->average_forward(&f->g, &x, &y);
+        f->t->average_backward(&f->g, &dy, &dx, p.add);
+        take_tensor(f, row, r, "y", &y);
+        take_tensor(f, row, r, "dx", &dx);
+    } else {
+        define_average(&p, r);
+    }
     free_pool(&p);
 }
 
 static void pooling_agrees_with_the_definition(void) {
-    static const operation maximum = {.name = "maximum",
-                                      .problems = POOL_PROBLEMS,
-                                      .cut = 1,
-                                      .define = define_maxpool,
-                                      .compute = compute_maxpool};
-    static const operation average = {.name = "average",
-                                      .problems = POOL_PROBLEMS,
-                                      .cut = 1,
-                                      .slack = 1,
-                                      .define = define_average,
-                                      .compute = compute_average};
-    check_agreement(&maximum);
-    check_agreement(&average);
-    check_threads(&maximum);
-    check_threads(&average);
+    check_operation(&(operation){"maximum", POOL_PROBLEMS, 1, 0, run_maxpool, NULL});
+    check_operation(&(operation){"average", POOL_PROBLEMS, 1, 1, run_average, NULL});
 }
 
 /* ---- moves ---- */
@@ -345,26 +315,23 @@ static void pooling_agrees_with_the_definition(void) {
 static void pictures_come_back_as_they_are_held(void) {
     static const nnclr_shape shapes[] = {{2, 33, 3, 2, 5}, {1, 64, 1, 1, 70}, {3, 1, 2, 2, 32}};
     fixture f;
-    for (const test_engine *row = engines; row < engines + ENGINES; row++)
-        for (int i = 0; i < 3 && open_engine(&f, row, 2); i++) {
-            uint64_t seed = (uint64_t)i;
-            const size_t count = shape_reals(shapes[i]);
-            double *values = random_reals(&seed, count);
-            for (size_t k = 0; k < count; k++)
-                values[k] = (double)(float)(values[k] / 3);
-            values[0] = INFINITY;
-            values[1] = (double)3.4e38f; /* above the largest of bfloat16 */
-            values[2] = (double)1e-30f;
-            nnclr_tensor t = fixture_pictures(&f, shapes[i], values);
-            results got = {0};
-            take_tensor(&f, row, &got, "pictures", &t);
-            for (size_t k = 0; k < count; k++)
-                CHECK_SAYS(got.part[0].values[k] == held(row, values[k], true), "%s: %g, not %g",
-                           row->name, got.part[0].values[k], held(row, values[k], true));
-            free(values);
-            free_results(&got);
-            fixture_close(&f);
-        }
+    FOR_EACH_ENGINE(row, f, 2)
+    for (int i = 0; i < 3; i++) {
+        uint64_t seed = (uint64_t)i;
+        results got = {0};
+        double *values = random_reals(&seed, shape_reals(shapes[i]));
+        for (size_t k = 0; k < shape_reals(shapes[i]); k++)
+            values[k] = (double)(float)(values[k] / 3);
+        values[0] = INFINITY;
+        values[1] = (double)3.4e38f; /* above the largest of bfloat16 */
+        values[2] = (double)1e-30f;
+        nnclr_tensor t = fixture_pictures(&f, shapes[i], values);
+        take_tensor(&f, row, &got, "pictures", &t);
+        check_part("moves", row, &got.part[0],
+                   &(result){"pictures", values, got.part[0].count, true}, true, 0);
+        free(values);
+        free_results(&got);
+    }
 }
 
 /* Any float, in sums that are stored: all exponents with fractions at and beside the ties. */

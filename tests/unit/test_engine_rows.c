@@ -6,7 +6,7 @@
 
 enum { PRODUCTS = 40 };
 
-static void compute_product(fixture *f, const test_engine *row, int problem, results *r) {
+static void run_product(fixture *f, const test_engine *row, int problem, results *r) {
     static const int sizes[][3] = {
         {130, 150, 300}, {5, 7, 3}, {70, 33, 129}, {200, 150, 20}, {1, 1, 1}};
     const int *s = sizes[problem / 8];
@@ -24,10 +24,6 @@ static void compute_product(fixture *f, const test_engine *row, int problem, res
         add_part(r, "c", product_of(ta, tb, s[0], s[1], s[2], -1.5, a, b, beta, c), m * n, false);
     }
     free(a), free(b), free(c);
-}
-
-static void define_product(int problem, results *want) {
-    compute_product(NULL, NULL, problem, want);
 }
 
 static linear_problem make_linear(int problem) {
@@ -48,56 +44,35 @@ static linear_problem make_linear(int problem) {
     return p;
 }
 
-static void free_linear(linear_problem *p) {
-    free(p->x), free(p->w), free(p->b), free(p->dy), free(p->dx), free(p->dw), free(p->db);
-}
-
-static void define_linear(int problem, results *want) {
-    linear_problem p = make_linear(problem);
-    define_linear_of(&p, want);
-    if (!p.biased)
-        free(want->part[--want->count].values); /* db */
-    free_linear(&p);
-}
-
-static void compute_linear(fixture *f, const test_engine *row, int problem, results *got) {
+static void run_linear(fixture *f, const test_engine *row, int problem, results *r) {
     linear_problem p = make_linear(problem);
     const nnclr_shape in = {2, p.rows / 2, 1, 1, p.in}, out = {2, p.rows / 2, 1, 1, p.out};
     const size_t weights = (size_t)(p.in * p.out), biases = (size_t)p.out;
-    nnclr_tensor x = fixture_rows(f, in, p.x), y = fixture_rows(f, out, NULL);
-    nnclr_tensor dy = fixture_rows(f, out, p.dy), dx = fixture_rows(f, in, p.add ? p.dx : NULL);
-    void *w = fixture_reals(f, p.w, weights);
-    void *b = p.biased ? fixture_reals(f, p.b, biases) : NULL;
-    void *dw = fixture_reals(f, p.add ? p.dw : NULL, weights);
-    void *db = p.biased ? fixture_reals(f, p.add ? p.db : NULL, biases) : NULL;
-    f->t->linear_forward(&f->g, &x, w, b, &y);
-    f->t->linear_backward_data(&f->g, &dy, w, &dx, p.add);
-    f->t->linear_backward_weights(&f->g, &x, &dy, dw, db, p.add);
-    take_tensor(f, row, got, "y", &y);
-    take_tensor(f, row, got, "dx", &dx);
-    take_reals(f, got, "dw", dw, weights);
-    if (p.biased)
-        take_reals(f, got, "db", db, biases);
-    free_linear(&p);
+    if (row) {
+        nnclr_tensor x = fixture_rows(f, in, p.x), y = fixture_rows(f, out, NULL);
+        nnclr_tensor dy = fixture_rows(f, out, p.dy), dx = fixture_rows(f, in, p.add ? p.dx : NULL);
+        void *w = fixture_reals(f, p.w, weights),
+             *dw = fixture_reals(f, p.add ? p.dw : NULL, weights);
+        void *b = fixture_reals(f, p.b, biases),
+             *db = fixture_reals(f, p.add ? p.db : NULL, biases);
+        f->t->linear_forward(&f->g, &x, w, p.biased ? b : NULL, &y);
+        f->t->linear_backward_data(&f->g, &dy, w, &dx, p.add);
+        f->t->linear_backward_weights(&f->g, &x, &dy, dw, p.biased ? db : NULL, p.add);
+        take_tensor(f, row, r, "y", &y);
+        take_tensor(f, row, r, "dx", &dx);
+        take_reals(f, r, "dw", dw, weights);
+        take_reals(f, r, "db", p.biased ? db : b, biases);
+    } else {
+        define_linear(&p, r);
+        if (!p.biased)
+            memcpy(r->part[3].values, p.b, biases * sizeof *p.b);
+    }
+    free(p.x), free(p.w), free(p.b), free(p.dy), free(p.dx), free(p.dw), free(p.db);
 }
 
 static void products_agree_with_the_definition(void) {
-    static const operation product = {.name = "product",
-                                      .problems = PRODUCTS,
-                                      .cut = 4,
-                                      .slack = 1,
-                                      .define = define_product,
-                                      .compute = compute_product};
-    static const operation linear = {.name = "linear",
-                                     .problems = 8,
-                                     .cut = 4,
-                                     .slack = 1,
-                                     .define = define_linear,
-                                     .compute = compute_linear};
-    check_agreement(&product);
-    check_threads(&product);
-    check_agreement(&linear);
-    check_threads(&linear);
+    check_operation(&(operation){"product", PRODUCTS, 4, 1, run_product, NULL});
+    check_operation(&(operation){"linear", 8, 4, 1, run_linear, NULL});
 }
 
 /* ---- normalisation ---- */
@@ -105,7 +80,7 @@ static void products_agree_with_the_definition(void) {
 enum { NORM_ROWS = 130, NORM_WIDTH = 79 };
 
 /* Every fifth row is shorter than 1e-12, every tenth nothing. */
-static void compute_l2norm(fixture *f, const test_engine *row, int problem, results *r) {
+static void run_l2norm(fixture *f, const test_engine *row, int problem, results *r) {
     const nnclr_shape s = {2, NORM_ROWS / 2, 1, 1, NORM_WIDTH};
     const size_t count = shape_reals(s);
     uint64_t seed = (uint64_t)problem;
@@ -124,16 +99,12 @@ static void compute_l2norm(fixture *f, const test_engine *row, int problem, resu
         take_reals(f, r, "norms", norms, NORM_ROWS);
         take_tensor(f, row, r, "dx", &dx);
     } else {
-        define_l2norm_of(NORM_ROWS, NORM_WIDTH, x, dy, add ? before : NULL, r);
+        define_l2norm(NORM_ROWS, NORM_WIDTH, x, dy, add ? before : NULL, r);
     }
     if (tiny) /* the gradients of short rows are so large that nothing else would be compared */
         for (size_t i = 0; i < count; i++)
             r->part[2].values[i] *= i / NORM_WIDTH % 5 == 0 ? 1e-12 : 1;
     free(x), free(dy), free(before);
-}
-
-static void define_l2norm(int problem, results *want) {
-    compute_l2norm(NULL, NULL, problem, want);
 }
 
 /* ---- cross-entropy ---- */
@@ -145,7 +116,7 @@ static const entropy entropies[] = {
 enum { ENTROPIES = sizeof entropies / sizeof entropies[0] };
 
 /* Logits with equal ones, or wide; often the target's is the largest, but for the one to skip. */
-static void compute_entropy(fixture *f, const test_engine *row, int problem, results *r) {
+static void run_entropy(fixture *f, const test_engine *row, int problem, results *r) {
     const entropy s = entropies[problem % ENTROPIES];
     const size_t count = (size_t)(s.rows * s.columns);
     const double one = 1, two = 2;
@@ -182,27 +153,9 @@ static void compute_entropy(fixture *f, const test_engine *row, int problem, res
     free(logits);
 }
 
-static void define_entropies(int problem, results *want) {
-    compute_entropy(NULL, NULL, problem, want);
-}
-
 static void rows_agree_with_the_formulas(void) {
-    static const operation l2norm = {.name = "l2norm",
-                                     .problems = 4,
-                                     .cut = 1,
-                                     .slack = 1,
-                                     .define = define_l2norm,
-                                     .compute = compute_l2norm};
-    static const operation cross_entropy = {.name = "cross-entropy",
-                                            .problems = 4 * ENTROPIES,
-                                            .cut = 1,
-                                            .slack = 1,
-                                            .define = define_entropies,
-                                            .compute = compute_entropy};
-    check_agreement(&l2norm);
-    check_threads(&l2norm);
-    check_agreement(&cross_entropy);
-    check_threads(&cross_entropy);
+    check_operation(&(operation){"l2norm", 4, 1, 1, run_l2norm, NULL});
+    check_operation(&(operation){"cross-entropy", 4 * ENTROPIES, 1, 1, run_entropy, NULL});
 }
 
 /* Where only the largest of a row may be left of a softmax, decoupled or not: the second row's
@@ -212,11 +165,9 @@ static void cross_entropy_of_extremes(void) {
     static const double want[2][4] = {{0, 0, .25, -.25}, {-.5, .5, .5, -.5}};
     const double zero = 0;
     fixture f;
-    for (int i = 0; i < 2 * ENGINES; i++) {
-        const bool decoupled = i % 2;
+    FOR_EACH_ENGINE(row, f, 1)
+    for (int decoupled = 0; decoupled < 2; decoupled++) {
         double loss, correct, gradient[4];
-        if (!open_engine(&f, &engines[i / 2], 1))
-            continue;
         const nnclr_cross_entropy_call call = {.logits = fixture_reals(&f, logits, 4),
                                                .rows = 2,
                                                .columns = 2,
@@ -232,7 +183,6 @@ static void cross_entropy_of_extremes(void) {
         CHECK_NEAR(loss, decoupled ? -3000 : log(2) / 2, 1e-6);
         CHECK(correct == 1);
         check_close("gradient", gradient, want[decoupled], 4, 1e-6);
-        fixture_close(&f);
     }
 }
 
@@ -253,7 +203,7 @@ static void golden_losses(void) {
 /* ---- gathering and norms ---- */
 
 /* Whole rows, weighted sums of several, and these added to what was there; some picks are -1. */
-static void compute_gather(fixture *f, const test_engine *row, int problem, results *r) {
+static void run_gather(fixture *f, const test_engine *row, int problem, results *r) {
     enum { ROWS = 40, D = 65 };
     const bool weighs = problem % 3 > 0, adds = problem % 3 > 1;
     const int n = problem < 3 ? 300 : 3, k = weighs ? 5 : 1;
@@ -292,22 +242,11 @@ static void compute_gather(fixture *f, const test_engine *row, int problem, resu
     free(picks), free(before), free(weights), free(table);
 }
 
-static void define_gather(int problem, results *want) {
-    compute_gather(NULL, NULL, problem, want);
-}
-
 static void rows_are_gathered(void) {
-    static const operation gather = {.name = "gather",
-                                     .problems = 6,
-                                     .cut = 3,
-                                     .slack = 1,
-                                     .define = define_gather,
-                                     .compute = compute_gather};
-    check_agreement(&gather);
-    check_threads(&gather);
+    check_operation(&(operation){"gather", 6, 3, 1, run_gather, NULL});
 }
 
-static void compute_blend(fixture *f, const test_engine *row, int problem, results *r) {
+static void run_blend(fixture *f, const test_engine *row, int problem, results *r) {
     const size_t count = problem ? 3 : 50001;
     uint64_t seed = 8;
     double *x = rough_reals(&seed, count), *y = rough_reals(&seed, count);
@@ -323,22 +262,11 @@ static void compute_blend(fixture *f, const test_engine *row, int problem, resul
     free(x), free(y);
 }
 
-static void define_blend(int problem, results *want) {
-    compute_blend(NULL, NULL, problem, want);
-}
-
 static void reals_are_blended(void) {
-    static const operation blend = {.name = "blend",
-                                    .problems = 2,
-                                    .cut = 1,
-                                    .slack = 1,
-                                    .define = define_blend,
-                                    .compute = compute_blend};
-    check_agreement(&blend);
-    check_threads(&blend);
+    check_operation(&(operation){"blend", 2, 1, 1, run_blend, NULL});
 }
 
-static void compute_norm(fixture *f, const test_engine *row, int problem, results *r) {
+static void run_norm(fixture *f, const test_engine *row, int problem, results *r) {
     static const size_t counts[] = {100003, 0, 1, 7, 1000};
     const size_t count = counts[problem];
     uint64_t seed = 6;
@@ -353,19 +281,8 @@ static void compute_norm(fixture *f, const test_engine *row, int problem, result
     free(x);
 }
 
-static void define_norm(int problem, results *want) {
-    compute_norm(NULL, NULL, problem, want);
-}
-
 static void squared_norms(void) {
-    static const operation norm = {.name = "squared norm",
-                                   .problems = 5,
-                                   .cut = 1,
-                                   .slack = 1,
-                                   .define = define_norm,
-                                   .compute = compute_norm};
-    check_agreement(&norm);
-    check_threads(&norm);
+    check_operation(&(operation){"squared norm", 5, 1, 1, run_norm, NULL});
 }
 
 /* ---- the optimiser's step ---- */
@@ -387,7 +304,7 @@ static nnclr_update_call update_call(int rule, const nnclr_segment *segments, si
 
 /* Three steps at rates of 0, as warm-up may begin with, and more: of parameters that neither decay
  * nor adapt, a long segment, one without a gradient and one of zeros. */
-static void compute_update(fixture *f, const test_engine *row, int problem, results *r) {
+static void run_update(fixture *f, const test_engine *row, int problem, results *r) {
     enum { FIRST = 17, LONG = 100003, NONE = 5, ZERO = 9, COUNT = FIRST + LONG + NONE + ZERO };
     static const nnclr_segment segments[4] = {
         {.count = FIRST},
@@ -424,19 +341,8 @@ static void compute_update(fixture *f, const test_engine *row, int problem, resu
     }
 }
 
-static void define_updates(int problem, results *want) {
-    compute_update(NULL, NULL, problem, want);
-}
-
 static void updates_agree_with_the_formulas(void) {
-    static const operation update = {.name = "update",
-                                     .problems = RULES,
-                                     .cut = RULES,
-                                     .slack = .1,
-                                     .define = define_updates,
-                                     .compute = compute_update};
-    check_agreement(&update);
-    check_threads(&update);
+    check_operation(&(operation){"update", RULES, RULES, .1, run_update, NULL});
 }
 
 /* The formulas give the numbers of the reference, of LARS, and of torch.optim.SGD by hand. */

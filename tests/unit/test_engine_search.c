@@ -4,7 +4,7 @@
 
 /* Rows are written in two parts, the later first; before the other is, there are wrong ones, which
  * a search has seen. */
-static void compute_search_of(fixture *f, const search_problem *p, results *got) {
+static void compute_search(fixture *f, const search_problem *p, results *got) {
     nnclr_error e = NNCLR_NO_ERROR;
     const nnclr_engine_table *t = f->t;
     nnclr_engine *g = &f->g;
@@ -68,28 +68,18 @@ static search_problem make_search(int problem) {
     return p;
 }
 
-static void compute_search(fixture *f, const test_engine *row, int problem, results *got) {
-    (void)row;
+static void run_search(fixture *f, const test_engine *row, int problem, results *r) {
     search_problem p = make_search(problem);
-    compute_search_of(f, &p, got);
-    free_search(&p);
-}
-
-static void define_search(int problem, results *want) {
-    search_problem p = make_search(problem);
-    define_search_of(&p, want);
-    want->exact = true;
+    r->exact = true;
+    if (row)
+        compute_search(f, &p, r);
+    else
+        define_search(&p, r);
     free_search(&p);
 }
 
 static void finds_what_a_loop_finds(void) {
-    static const operation search = {.name = "search",
-                                     .problems = 2 * SIZES,
-                                     .cut = 1,
-                                     .define = define_search,
-                                     .compute = compute_search};
-    check_agreement(&search);
-    check_threads(&search);
+    check_operation(&(operation){"search", 2 * SIZES, 1, 0, run_search, NULL});
 }
 
 /* ---- unit rows ---- */
@@ -139,12 +129,10 @@ static void copies_tie_whatever_the_rounding(void) {
     for (int i = 1; i < equal.m; i++)
         memcpy(row_at(&equal, i), equal.rows, (size_t)equal.d * sizeof(double));
     fixture f;
-    for (const test_engine *row = engines; row < engines + ENGINES; row++) {
-        if (!open_engine(&f, row, 2))
-            continue;
+    FOR_EACH_ENGINE(row, f, 2) {
         results got = {0}, all = {0};
-        compute_search_of(&f, &p, &got);
-        compute_search_of(&f, &equal, &all);
+        compute_search(&f, &p, &got);
+        compute_search(&f, &equal, &all);
         const double *picks = got.part[0].values, *scores = got.part[1].values;
         for (int i = 0; i < N; i++) {
             CHECK_SAYS(picks[2 * i] == low[i] && picks[2 * i + 1] == high[i],
@@ -157,7 +145,6 @@ static void copies_tie_whatever_the_rounding(void) {
                   all.part[1].values[i] == all.part[1].values[i / 4 * 4]);
         free_results(&got);
         free_results(&all);
-        fixture_close(&f);
     }
     free_search(&p);
     free_search(&equal);
@@ -174,7 +161,7 @@ static void golden_neighbours(void) {
         make_unit(queries + 3 * i, 3);
     const search_problem p = {4, 3, 6, 1, rows, queries, NULL, NULL};
     results found = {0};
-    define_search_of(&p, &found);
+    define_search(&p, &found);
     check_close("picks", found.part[0].values, want, 6, 0);
     check_close("scores", found.part[1].values, cosines, 6, 5e-7);
     free_results(&found);
@@ -186,10 +173,8 @@ static void only_equal_numbers_exclude(void) {
     static const int64_t exclude[3] = {-1, 5, 0};
     static const double one[20] = {[8] = 1}, three[6] = {1, 0, 1, 0, 1, 0};
     fixture f;
-    for (const test_engine *row = engines; row < engines + ENGINES; row++) {
+    FOR_EACH_ENGINE(row, f, 1) {
         nnclr_error e = NNCLR_NO_ERROR;
-        if (!open_engine(&f, row, 1))
-            continue;
         nnclr_search *s = f.t->search_create(&f.g, 10, 2, &e);
         CHECK_SAYS(s, "%s", e.message);
         f.t->search_update(&f.g, s, 0, 10, fixture_reals(&f, one, 20));
@@ -205,7 +190,6 @@ static void only_equal_numbers_exclude(void) {
         f.t->search_free(&f.g, s);
         CHECK(!f.t->search_create(&f.g, 0, 8, &e) && e.code == NNCLR_ERROR_USAGE);
         CHECK(!f.t->search_create(&f.g, 8, 0, &e));
-        fixture_close(&f);
     }
 }
 
@@ -219,7 +203,7 @@ static bool compute_with_sieve(const test_engine *row, int threads, const search
     if (!open_engine(&f, row, threads))
         return false;
     ((tiled_state *)f.g.state)->search = row->kernels;
-    compute_search_of(&f, p, got);
+    compute_search(&f, p, got);
     fixture_close(&f);
     return true;
 }
@@ -230,7 +214,7 @@ static void check_sieve(const char *name, const search_problem *p) {
     results want = {0};
     fixture f;
     CHECK(open_engine(&f, &engines[1], 2)); /* floats */
-    compute_search_of(&f, p, &want);
+    compute_search(&f, p, &want);
     fixture_close(&f);
     for (const test_engine *row = engines; row < engines + ENGINES; row++)
         for (int threads = 1; threads < 4; threads += 2) {
