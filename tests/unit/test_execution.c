@@ -1,16 +1,14 @@
 #include <stdatomic.h>
 
-#include "base/memory.h"
 #include "base/rng.h"
 #include "net/execution.h"
 #include "net/model.h"
-#include "tests/unit/check.h"
+#include "tests/unit/engine_fixture.h"
 
 /* ---- a bench: pool, engine, network, parameters, one execution ---- */
 
 typedef struct bench {
-    nnclr_pool *pool;
-    nnclr_engine engine;
+    fixture f;
     nnclr_network *net;
     nnclr_parameters parameters;
     nnclr_execution *x;
@@ -35,12 +33,8 @@ static const nnclr_model_spec small50 = {
 };
 
 static void open_bench(bench *b, nnclr_precision precision, int threads) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    *b = (bench){0};
-    b->pool = nnclr_pool_create(threads, &e);
-    CHECK_SAYS(b->pool, "%s", e.message);
-    CHECK_SAYS(nnclr_engine_open(&b->engine, NNCLR_ENGINE_CPU, precision, b->pool, &e), "%s",
-               e.message);
+    *b = (bench){.net = NULL};
+    fixture_open(&b->f, precision, threads);
 }
 
 /* Takes the network over. */
@@ -50,7 +44,7 @@ static void fill_bench(bench *b, nnclr_network *net, nnclr_mode mode, int groups
     b->groups = groups;
     b->n = n;
     b->size = nnclr_network_value(net, 0)->h;
-    CHECK_SAYS(nnclr_parameters_create(&b->parameters, net, &b->engine, true, &e), "%s", e.message);
+    CHECK_SAYS(nnclr_parameters_create(&b->parameters, net, &b->f.g, true, &e), "%s", e.message);
     CHECK_SAYS(nnclr_parameters_initialize(&b->parameters, 5, &e), "%s", e.message);
     b->x = nnclr_execution_create(&b->parameters, mode, groups, n, -1, &e);
     CHECK_SAYS(b->x, "%s", e.message);
@@ -71,21 +65,18 @@ static void make_bench(bench *b, const nnclr_model_spec *spec, nnclr_precision p
 }
 
 static void close_bench(bench *b) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    CHECK_SAYS(b->engine.table->sync(&b->engine, &e), "%s", e.message);
     nnclr_execution_free(b->x);
     nnclr_parameters_free(&b->parameters);
     nnclr_network_free(b->net);
-    nnclr_engine_close(&b->engine);
-    nnclr_pool_free(b->pool);
+    fixture_close(&b->f);
 }
 
 static float *pictures_of(int pictures, int size) {
-    nnclr_error e = NNCLR_NO_ERROR;
     size_t count = (size_t)(pictures * size * size * 3);
-    float *values = nnclr_alloc(count, sizeof *values, &e);
+    float *values = malloc(count * sizeof *values);
     nnclr_rng rng = nnclr_rng_at(3, NNCLR_DRAW_SAMPLE, 0, 0, 0);
-    for (size_t i = 0; values && i < count; i++)
+    CHECK(values);
+    for (size_t i = 0; i < count; i++)
         values[i] = 2 * nnclr_rng_float(&rng) - 1;
     return values;
 }
@@ -93,30 +84,16 @@ static float *pictures_of(int pictures, int size) {
 static void feed(bench *b) {
     float *pictures = pictures_of(b->groups * b->n, b->size);
     nnclr_execution_input(b->x, pictures, b->n);
-    b->engine.table->sync(&b->engine, &(nnclr_error)NNCLR_NO_ERROR);
-    nnclr_free(pictures);
-}
-
-/* Host copies are doubles; the caller frees. */
-static double *reals_of(bench *b, const void *place, size_t count) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    double *values = nnclr_alloc(count, sizeof *values, &e);
-    CHECK(values);
-    b->engine.table->get(&b->engine, place, count, NNCLR_F64, values);
-    return values;
+    b->f.t->sync(&b->f.g, &(nnclr_error)NNCLR_NO_ERROR);
+    free(pictures);
 }
 
 static size_t tensor_reals(const nnclr_tensor *t) {
-    return (size_t)nnclr_shape_pictures(t->shape) * (size_t)(t->shape.h * t->shape.w * t->shape.c);
+    return shape_reals(t->shape);
 }
 
 static double *tensor_of(bench *b, nnclr_execution *x, int value) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    const nnclr_tensor *t = nnclr_execution_tensor(x, value);
-    double *values = nnclr_alloc(tensor_reals(t), sizeof *values, &e);
-    CHECK(values);
-    b->engine.table->download(&b->engine, t, values);
-    return values;
+    return host_tensor(&b->f, nnclr_execution_tensor(x, value));
 }
 
 static double *named_tensor(bench *b, const char *name) {
@@ -124,7 +101,7 @@ static double *named_tensor(bench *b, const char *name) {
 }
 
 static double *gradients_of(bench *b) {
-    return reals_of(b, b->parameters.gradients, nnclr_network_parameter_count(b->net));
+    return host_reals(&b->f, b->parameters.gradients, nnclr_network_parameter_count(b->net));
 }
 
 /* The loss is a fixed random projection of the rows in `value`: entry i has weight(i), which is
@@ -139,25 +116,23 @@ static double loss_of(bench *b, int value) {
     double *rows = tensor_of(b, b->x, value), loss = 0;
     for (size_t i = 0; i < count; i++)
         loss += weight(value, i) * rows[i];
-    nnclr_free(rows);
+    free(rows);
     return loss;
 }
 
 static void put_rows(bench *b, const nnclr_tensor *rows, const double *values) {
-    b->engine.table->put(&b->engine, rows->place, tensor_reals(rows), NNCLR_F64, values);
+    b->f.t->put(&b->f.g, rows->place, tensor_reals(rows), NNCLR_F64, values);
 }
 
 static void seed(bench *b, nnclr_execution *x, int value) {
-    nnclr_error e = NNCLR_NO_ERROR;
     const nnclr_tensor *gradient = nnclr_execution_gradient(x, value);
     size_t count = tensor_reals(gradient);
-    double *values = nnclr_alloc(count, sizeof *values, &e);
-    CHECK(values);
+    double *values = zero_reals(count);
     for (size_t i = 0; i < count; i++)
         values[i] = weight(value, i);
     put_rows(b, gradient, values);
     nnclr_execution_seed(x, value);
-    nnclr_free(values);
+    free(values);
 }
 
 static int last_value(const nnclr_network *net) {
@@ -200,8 +175,8 @@ static double largest(const double *a, size_t count) {
 /* ---- gradients ---- */
 
 static double loss_at(bench *b, const int *outputs, size_t place, double value) {
-    b->engine.table->put(&b->engine, nnclr_real_at(&b->engine, b->parameters.weights, place), 1,
-                         NNCLR_F64, &value);
+    b->f.t->put(&b->f.g, nnclr_real_at(&b->f.g, b->parameters.weights, place), 1, NNCLR_F64,
+                &value);
     nnclr_execution_pack(b->x);
     forward_all(b);
     double loss = 0;
@@ -219,8 +194,7 @@ static double difference_near(bench *b, const int *outputs, size_t place, double
         difference =
             (loss_at(b, outputs, place, at + step) - loss_at(b, outputs, place, at - step)) /
             (2 * step);
-    b->engine.table->put(&b->engine, nnclr_real_at(&b->engine, b->parameters.weights, place), 1,
-                         NNCLR_F64, &at);
+    b->f.t->put(&b->f.g, nnclr_real_at(&b->f.g, b->parameters.weights, place), 1, NNCLR_F64, &at);
     return difference;
 }
 
@@ -232,7 +206,7 @@ static void check_gradients(bench *b, const int *outputs) {
         seed(b, b->x, *o);
     nnclr_execution_backward(b->x, last_value(b->net), 0);
     size_t count = nnclr_network_parameter_count(b->net);
-    double *gradients = gradients_of(b), *weights = reals_of(b, b->parameters.weights, count);
+    double *gradients = gradients_of(b), *weights = host_reals(&b->f, b->parameters.weights, count);
     const nnclr_segment *segments = nnclr_network_segments(b->net);
     CHECK(largest(gradients, count) > 0.1);
     for (size_t s = 0; s < nnclr_network_segment_count(b->net); s++) {
@@ -247,8 +221,8 @@ static void check_gradients(bench *b, const int *outputs) {
                        i - segments[s].offset, gradients[i], difference);
         }
     }
-    nnclr_free(weights);
-    nnclr_free(gradients);
+    free(weights);
+    free(gradients);
 }
 
 static void resnet18_gradients_are_the_differences(void) {
@@ -302,7 +276,7 @@ static void fanned_out_gradients_are_the_differences(void) {
     size_t tail = 4 * 8 + 4, count = nnclr_network_parameter_count(net);
     CHECK(largest(gradients + count - tail, tail) == 0);
     CHECK(largest(gradients, count - tail) > 0);
-    nnclr_free(gradients);
+    free(gradients);
     close_bench(&b);
 }
 
@@ -317,7 +291,7 @@ static void ranges_add_up_to_the_whole(void) {
     double *whole = gradients_of(&b), *output = tensor_of(&b, b.x, last);
     CHECK(b.parameters.batches == 2);
 
-    b.engine.table->zero(&b.engine, b.parameters.gradients, count * 8);
+    b.f.t->zero(&b.f.g, b.parameters.gradients, count * 8);
     feed(&b);
     nnclr_execution_forward(b.x, 0, features);
     nnclr_execution_forward(b.x, features, last);
@@ -329,10 +303,10 @@ static void ranges_add_up_to_the_whole(void) {
     double *parts = gradients_of(&b), *again = tensor_of(&b, b.x, last);
     CHECK(same(whole, parts, count));
     CHECK(same(output, again, tensor_reals(nnclr_execution_tensor(b.x, last))));
-    nnclr_free(whole);
-    nnclr_free(output);
-    nnclr_free(parts);
-    nnclr_free(again);
+    free(whole);
+    free(output);
+    free(parts);
+    free(again);
     close_bench(&b);
 }
 
@@ -356,18 +330,18 @@ static void heads_run_alone(void) {
     double *alone = tensor_of(&b, heads, last);
     CHECK(same(output, alone, tensor_reals(nnclr_execution_tensor(b.x, last))));
     size_t count = tensor_reals(nnclr_execution_gradient(heads, features));
-    double *want = reals_of(&b, nnclr_execution_gradient(b.x, features)->place, count),
-           *got = reals_of(&b, nnclr_execution_gradient(heads, features)->place, count);
+    double *want = host_reals(&b.f, nnclr_execution_gradient(b.x, features)->place, count),
+           *got = host_reals(&b.f, nnclr_execution_gradient(heads, features)->place, count);
     CHECK(largest(want, count) > 0 && same(want, got, count));
     /* a cut that a residual steps over is not one */
     CHECK(!nnclr_execution_create_range(&b.parameters, NNCLR_TRAINING, 2, 4, 3, -1, &e));
     CHECK(strstr(e.message, "not a cut"));
     nnclr_execution_free(heads);
-    nnclr_free(rows);
-    nnclr_free(output);
-    nnclr_free(alone);
-    nnclr_free(want);
-    nnclr_free(got);
+    free(rows);
+    free(output);
+    free(alone);
+    free(want);
+    free(got);
     close_bench(&b);
 }
 
@@ -406,7 +380,7 @@ static void statistics_follow_the_formula(void) {
     feed(&b);
     forward_all(&b);
     double *x = named_tensor(&b, "conv"), *y = named_tensor(&b, "norm");
-    double *running = reals_of(&b, b.parameters.statistics, 2 * C);
+    double *running = host_reals(&b.f, b.parameters.statistics, 2 * C);
     for (size_t c = 0; c < C; c++) {
         double mean = 0, variance = 1;
         for (size_t group = 0; group < 2; group++) {
@@ -433,14 +407,14 @@ static void statistics_follow_the_formula(void) {
     double *z = named_tensor(&b, "norm");
     for (size_t i = 0; i < 2 * ROWS * C; i++)
         CHECK_NEAR(z[i], relu((x[i] - running[i % C]) / sqrt(running[C + i % C] + 1e-5)), 1e-12);
-    double *after = reals_of(&b, b.parameters.statistics, 2 * C);
+    double *after = host_reals(&b.f, b.parameters.statistics, 2 * C);
     CHECK(same(running, after, 2 * C));
     CHECK(b.parameters.batches == 2);
-    nnclr_free(x);
-    nnclr_free(y);
-    nnclr_free(z);
-    nnclr_free(running);
-    nnclr_free(after);
+    free(x);
+    free(y);
+    free(z);
+    free(running);
+    free(after);
     close_bench(&b);
 }
 
@@ -459,17 +433,17 @@ static void two_groups_are_two_passes(void) {
         forward_all(&one);
         double *single = tensor_of(&one, one.x, last);
         CHECK(furthest(both + view * rows, single, rows) < 1e-12);
-        nnclr_free(single);
+        free(single);
     }
     size_t count = nnclr_network_statistic_count(b.net);
-    double *left = reals_of(&b, b.parameters.statistics, count),
-           *right = reals_of(&one, one.parameters.statistics, count);
+    double *left = host_reals(&b.f, b.parameters.statistics, count),
+           *right = host_reals(&one.f, one.parameters.statistics, count);
     CHECK(furthest(left, right, count) < 1e-13);
     CHECK(b.parameters.batches == 2 && one.parameters.batches == 2);
-    nnclr_free(left);
-    nnclr_free(right);
-    nnclr_free(both);
-    nnclr_free(pictures);
+    free(left);
+    free(right);
+    free(both);
+    free(pictures);
     close_bench(&one);
     close_bench(&b);
 }
@@ -488,10 +462,10 @@ static void fewer_pictures_give_the_same_rows(void) {
         double *some = tensor_of(&b, b.x, last);
         CHECK(nnclr_execution_tensor(b.x, last)->shape.n == n);
         CHECK(furthest(all, some, tensor_reals(nnclr_execution_tensor(b.x, last))) < 1e-12);
-        nnclr_free(some);
-        nnclr_free(pictures);
+        free(some);
+        free(pictures);
     }
-    nnclr_free(all);
+    free(all);
     close_bench(&b);
 }
 
@@ -533,8 +507,8 @@ static void check_reuse(const nnclr_model_spec *spec) {
                    tensor_reals(nnclr_execution_tensor(loose.x, last_value(net)))));
         CHECK(same(gradients[0], gradients[1], nnclr_network_parameter_count(net)));
         for (int i = 0; i < 2; i++) {
-            nnclr_free(outputs[i]);
-            nnclr_free(gradients[i]);
+            free(outputs[i]);
+            free(gradients[i]);
             close_bench(benches[i]);
         }
     }
@@ -572,7 +546,7 @@ static void check_plan(nnclr_arch arch, nnclr_mode mode) {
     bench b;
     open_bench(&b, NNCLR_PRECISION_F32, 1);
     b.net = model_of(&spec);
-    CHECK(nnclr_parameters_create(&b.parameters, b.net, &b.engine, mode == NNCLR_TRAINING, &e));
+    CHECK(nnclr_parameters_create(&b.parameters, b.net, &b.f.g, mode == NNCLR_TRAINING, &e));
     b.x = nnclr_execution_create(&b.parameters, mode, 2, 2, -1, &e);
     CHECK_SAYS(b.x, "%s", e.message);
     nnclr_buffer text = {0};
@@ -665,9 +639,9 @@ static void passes_allocate_nothing(void) {
     nnclr_execution_seed(b.x, last);
     nnclr_execution_backward(b.x, last, 0);
     nnclr_error e = NNCLR_NO_ERROR;
-    CHECK(b.engine.table->sync(&b.engine, &e));
+    CHECK(b.f.t->sync(&b.f.g, &e));
     CHECK_SAYS(allocations == before, "%d allocations in a pass", allocations - before);
-    nnclr_free(pictures);
+    free(pictures);
     close_bench(&b);
 #endif
 }
@@ -694,8 +668,8 @@ static void threads_change_no_bit(void) {
             CHECK(same(gradients[1], gradients[threads], count));
         }
         for (int threads = 1; threads <= 3; threads++) {
-            nnclr_free(outputs[threads]);
-            nnclr_free(gradients[threads]);
+            free(outputs[threads]);
+            free(gradients[threads]);
         }
     }
 }
@@ -707,7 +681,7 @@ static void initial_values_have_their_distributions(void) {
     spec.projector = (nnclr_layers){2, {512, 64}};
     make_bench(&b, &spec, NNCLR_PRECISION_F64, 1, NNCLR_EVALUATION, 1, 1);
     size_t count = nnclr_network_parameter_count(b.net);
-    double *weights = reals_of(&b, b.parameters.weights, count);
+    double *weights = host_reals(&b.f, b.parameters.weights, count);
     const nnclr_segment *s = nnclr_network_segments(b.net);
     for (size_t i = 0; i < nnclr_network_segment_count(b.net); i++, s++) {
         const double *w = weights + s->offset;
@@ -736,7 +710,7 @@ static void initial_values_have_their_distributions(void) {
     CHECK_TEXT(s[3].name, "backbone.layer1.0.conv1.weight");
     CHECK(weights[s[3].offset + 2] == pair[0] * sqrt(2.0 / (32 * 9)));
     CHECK(weights[s[3].offset + 3] == pair[1] * sqrt(2.0 / (32 * 9)));
-    nnclr_free(weights);
+    free(weights);
     close_bench(&b);
 }
 

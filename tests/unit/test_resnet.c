@@ -1,9 +1,7 @@
 /* The ResNets with heads against torchvision (tests/reference/resnet_gradients.py): in double
  * precision outputs, gradients and running statistics of one training pass over two views, and the
  * features in evaluation mode; in single precision how far that is from double. */
-#include "net/execution.h"
-#include "net/model.h"
-#include "tests/unit/engine_fixture.h"
+#include "tests/unit/step_fixture.h"
 #include "tests/unit/torch_summary.h"
 
 #include "tests/reference/resnet_gradients.inc"
@@ -11,35 +9,27 @@
 enum { N = 4 };
 
 typedef struct bench {
-    fixture f;
-    nnclr_network *net;
-    nnclr_parameters parameters;
+    stack s;
     nnclr_execution *training, *evaluation;
-    size_t count; /* of parameters */
-    int size;
-    nnclr_error e;
 } bench;
 
 static void open_bench(bench *b, nnclr_arch arch, double width, nnclr_stem stem, int size,
                        nnclr_precision precision) {
-    const nnclr_model_spec spec = {.arch = arch,
-                                   .width = width,
-                                   .stem = stem,
-                                   .size = size,
-                                   .projector = {3, {48, 40, 32}},
-                                   .predictor = {1, {56}}};
-    *b = (bench){.size = size};
-    fixture_open(&b->f, precision, 2);
-    b->net = nnclr_model_build(&spec, &b->e);
-    CHECK_SAYS(b->net, "%s", b->e.message);
-    b->count = nnclr_network_parameter_count(b->net);
-    CHECK(nnclr_parameters_create(&b->parameters, b->net, &b->f.g, true, &b->e));
-    CHECK(nnclr_parameters_initialize(&b->parameters, 5, &b->e));
-    b->training = nnclr_execution_create(&b->parameters, NNCLR_TRAINING, 2, N, -1, &b->e);
-    CHECK_SAYS(b->training, "%s", b->e.message);
-    b->evaluation = nnclr_execution_create(&b->parameters, NNCLR_EVALUATION, 1, 2 * N,
-                                           nnclr_network_find(b->net, "features"), &b->e);
-    CHECK_SAYS(b->evaluation, "%s", b->e.message);
+    *b = (bench){.training = NULL};
+    stack *s = &b->s;
+    open_network(s, &(step_options){.precision = precision,
+                                    .spec = {.arch = arch,
+                                             .width = width,
+                                             .stem = stem,
+                                             .size = size,
+                                             .projector = {3, {48, 40, 32}},
+                                             .predictor = {1, {56}}},
+                                    .seed = 5});
+    b->training = nnclr_execution_create(&s->parameters, NNCLR_TRAINING, 2, N, -1, &s->e);
+    CHECK_SAYS(b->training, "%s", s->e.message);
+    b->evaluation = nnclr_execution_create(&s->parameters, NNCLR_EVALUATION, 1, 2 * N,
+                                           nnclr_network_find(s->net, "features"), &s->e);
+    CHECK_SAYS(b->evaluation, "%s", s->e.message);
     nnclr_execution_pack(b->training);
     nnclr_execution_pack(b->evaluation);
 }
@@ -47,13 +37,12 @@ static void open_bench(bench *b, nnclr_arch arch, double width, nnclr_stem stem,
 static void close_bench(bench *b) {
     nnclr_execution_free(b->evaluation);
     nnclr_execution_free(b->training);
-    nnclr_parameters_free(&b->parameters);
-    nnclr_network_free(b->net);
-    fixture_close(&b->f);
+    close_step(&b->s);
 }
 
 static void feed(bench *b, nnclr_execution *x, int n) {
-    size_t count = (size_t)(2 * N * b->size * b->size * 3);
+    const int size = nnclr_network_value(b->s.net, 0)->h;
+    size_t count = (size_t)(2 * N * size * size * 3);
     double *values = zero_reals(count);
     float *pictures = malloc(count * sizeof *pictures);
     CHECK(pictures);
@@ -61,34 +50,34 @@ static void feed(bench *b, nnclr_execution *x, int n) {
     for (size_t i = 0; i < count; i++)
         pictures[i] = (float)values[i];
     nnclr_execution_input(x, pictures, n);
-    CHECK(b->f.t->sync(&b->f.g, &b->e));
+    CHECK(b->s.f.t->sync(&b->s.f.g, &b->s.e));
     free(pictures);
     free(values);
 }
 
 /* One pass over two views, whose loss is a random projection of the unit predictions. */
 static void train(bench *b) {
-    int last = nnclr_network_find(b->net, "prediction_unit");
+    int last = nnclr_network_find(b->s.net, "prediction_unit");
     feed(b, b->training, N);
     nnclr_execution_forward(b->training, 0, last);
     const nnclr_tensor *gradient = nnclr_execution_gradient(b->training, last);
     double values[2 * N * 32];
     CHECK(shape_reals(gradient->shape) == 2 * N * 32);
     fill_uniform(values, 2 * N * 32, 8, 0, 0);
-    b->f.t->put(&b->f.g, gradient->place, 2 * N * 32, NNCLR_F64, values);
+    b->s.f.t->put(&b->s.f.g, gradient->place, 2 * N * 32, NNCLR_F64, values);
     nnclr_execution_seed(b->training, last);
     nnclr_execution_backward(b->training, last, 0);
 }
 
 static void evaluate(bench *b) {
     feed(b, b->evaluation, 2 * N);
-    nnclr_execution_forward(b->evaluation, 0, nnclr_network_find(b->net, "features"));
+    nnclr_execution_forward(b->evaluation, 0, nnclr_network_find(b->s.net, "features"));
 }
 
 static double *rows_of(bench *b, nnclr_execution *x, const char *name, size_t *count) {
-    const nnclr_tensor *rows = nnclr_execution_tensor(x, nnclr_network_find(b->net, name));
+    const nnclr_tensor *rows = nnclr_execution_tensor(x, nnclr_network_find(b->s.net, name));
     *count = shape_reals(rows->shape);
-    return host_tensor(&b->f, rows);
+    return host_tensor(&b->s.f, rows);
 }
 
 /* ---- double precision ---- */
@@ -113,7 +102,7 @@ static size_t compare_segments(bench *b, const summary *want, const nnclr_segmen
         const nnclr_segment *s = &segments[i];
         if (strcmp(s->name, want[known].name) != 0)
             continue;
-        double *values = host_reals(&b->f, nnclr_real_at(&b->f.g, reals, s->offset), s->count);
+        double *values = host_reals(&b->s.f, nnclr_real_at(&b->s.f.g, reals, s->offset), s->count);
         compare(&want[known++], values, s->count, i);
         free(values);
     }
@@ -123,7 +112,7 @@ static size_t compare_segments(bench *b, const summary *want, const nnclr_segmen
 /* `want`: features, unit predictions, gradients, running statistics, features in evaluation mode;
  * each gradient and statistic, or a sample of them. */
 static void check_double(bench *b, const summary *want, size_t want_count, bool each) {
-    const nnclr_network *net = b->net;
+    const nnclr_network *net = b->s.net;
     size_t parameters = nnclr_network_segment_count(net),
            statistics = nnclr_network_statistic_segment_count(net);
     train(b);
@@ -131,9 +120,9 @@ static void check_double(bench *b, const summary *want, size_t want_count, bool 
     compare_rows(b, b->training, "prediction_unit", &want[1]);
     size_t known = 2;
     known += compare_segments(b, want + known, nnclr_network_segments(net), parameters,
-                              b->parameters.gradients);
+                              b->s.parameters.gradients);
     known += compare_segments(b, want + known, nnclr_network_statistic_segments(net), statistics,
-                              b->parameters.statistics);
+                              b->s.parameters.statistics);
     CHECK(known == want_count - 1 && known > 2 + (each ? parameters + statistics - 1 : 20));
     evaluate(b);
     compare_rows(b, b->evaluation, "features", &want[known]);
@@ -159,14 +148,14 @@ static bool is_without_gradient(const nnclr_segment *s) {
 }
 
 static void compare_gradients(bench *single, bench *whole, double own, const double *own_tensors) {
-    double *a = host_reals(&single->f, single->parameters.gradients, single->count),
-           *b = host_reals(&whole->f, whole->parameters.gradients, whole->count);
-    double distance = relative_distance(a, b, whole->count),
-           norm = sqrt(dot_product(b, b, whole->count));
+    double *a = host_reals(&single->s.f, single->s.parameters.gradients, single->s.count),
+           *b = host_reals(&whole->s.f, whole->s.parameters.gradients, whole->s.count);
+    double distance = relative_distance(a, b, whole->s.count),
+           norm = sqrt(dot_product(b, b, whole->s.count));
     CHECK_SAYS(distance <= 3 * own, "the gradient is %g from the double one, PyTorch's %g",
                distance, own);
-    for (size_t i = 0; i < nnclr_network_segment_count(whole->net); i++) {
-        const nnclr_segment *s = &nnclr_network_segments(whole->net)[i];
+    for (size_t i = 0; i < nnclr_network_segment_count(whole->s.net); i++) {
+        const nnclr_segment *s = &nnclr_network_segments(whole->s.net)[i];
         const double *x = a + s->offset;
         if (is_without_gradient(s)) {
             CHECK(sqrt(dot_product(x, x, s->count)) <= 1e-6 * norm);
