@@ -12,7 +12,7 @@ export NNCLR_ROOT NNCLR_BIN NNCLR_SHAPES
 PATH=$NNCLR_BIN:$PATH
 
 # tensors.py and others are there for the scripts in the tests.
-export PYTHONPATH=$NNCLR_ROOT/tests/reference PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH=$NNCLR_ROOT/tests/reference${PYTHONPATH:+:$PYTHONPATH} PYTHONDONTWRITEBYTECODE=1
 
 bats_require_minimum_version 1.5.0
 
