@@ -53,33 +53,6 @@ void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
 
 /* ---- the shards ---- */
 
-static int64_t *read_labels(const nnclr_shard_set *set, nnclr_error *e) {
-    const size_t n = nnclr_shard_set_count(set);
-    int64_t *label = nnclr_alloc(n, sizeof *label, e);
-    for (size_t i = 0; label && i < n; i++) {
-        nnclr_record record;
-        nnclr_shard_set_record(set, i, &record);
-        label[i] = record.label;
-    }
-    return label;
-}
-
-/* The labels of TEST become those of TRAIN, by name. */
-static bool map_labels(augmented *a, const char *const path[2], nnclr_error *e) {
-    const size_t n = nnclr_shard_set_count(a->test);
-    for (size_t i = 0; i < n; i++) {
-        if (a->label[i] < 0)
-            continue;
-        const char *name = nnclr_shard_set_class(a->test, (size_t)a->label[i]);
-        a->label[i] = nnclr_shard_set_find_class(a->train, name);
-        if (a->label[i] < 0)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "%s: the class \"%s\" is not among the %zu of %s", path[1], name,
-                              nnclr_shard_set_class_count(a->train), path[0]);
-    }
-    return true;
-}
-
 static bool list_names(augmented *a, nnclr_error *e) {
     const size_t n = nnclr_shard_set_count(a->test),
                  classes = nnclr_shard_set_class_count(a->train);
@@ -87,11 +60,8 @@ static bool list_names(augmented *a, nnclr_error *e) {
     a->classes = nnclr_alloc(classes, sizeof *a->classes, e);
     if (!a->names || !a->classes)
         return false;
-    for (size_t i = 0; i < n; i++) {
-        nnclr_record record;
-        nnclr_shard_set_record(a->test, i, &record);
-        a->names[i] = record.name;
-    }
+    for (size_t i = 0; i < n; i++)
+        a->names[i] = nnclr_shard_set_record(a->test, i).name;
     for (size_t c = 0; c < classes; c++)
         a->classes[c] = nnclr_shard_set_class(a->train, c);
     return true;
@@ -107,8 +77,11 @@ static bool open_shards(augmented *a, nnclr_cli *cli, const settings *s, nnclr_e
     const size_t classes = nnclr_shard_set_class_count(a->train);
     if (classes > INT_MAX)
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu classes are too many", classes);
-    if (!(a->train_label = read_labels(a->train, e)) || !(a->label = read_labels(a->test, e)) ||
-        !map_labels(a, path, e) || !list_names(a, e))
+    if (!(a->train_label = nnclr_shard_set_labels(a->train, e)) ||
+        !(a->label = nnclr_shard_set_labels(a->test, e)) ||
+        !nnclr_shard_set_map_labels(a->test, path[1], a->train, path[0], NNCLR_ERROR_INPUT,
+                                    a->label, e) ||
+        !list_names(a, e))
         return false;
     return s->label_fraction >= 1 || nnclr_label_keep(a->train_label, n, (int64_t)classes,
                                                       s->label_fraction, (uint64_t)s->seed, e);
@@ -136,11 +109,9 @@ static bool put_pair(nnclr_json *object, const char *key, double low, double hig
 
 static nnclr_json *describe_views(const nnclr_augment *augment, nnclr_error *e) {
     nnclr_json *views = nnclr_json_object(e);
-    if (views && nnclr_json_put_int(views, "size", augment->size, e) &&
-        nnclr_augment_put(views, augment, e))
-        return views;
-    nnclr_json_free(views);
-    return NULL;
+    return nnclr_json_if(views && nnclr_json_put_int(views, "size", augment->size, e) &&
+                             nnclr_augment_put(views, augment, e),
+                         views);
 }
 
 static bool keep_classifier(const augmented *a, const settings *s, const nnclr_frozen_network *n,

@@ -34,21 +34,20 @@ bool report_tell_rows(const settings *s, int64_t rows, int64_t d, int64_t classe
 nnclr_json *report_describe(const settings *s, const nnclr_linear_fit *fit, nnclr_error *e) {
     const bool sgd = s->solver == NNCLR_SOLVER_SGD;
     nnclr_json *config = nnclr_json_object(e);
-    if (config && nnclr_json_put_string(config, "solver", solver_names[s->solver], e) &&
-        (sgd ? nnclr_json_put_int(config, "epochs", s->epochs, e) &&
-                   nnclr_json_put_real(config, "lr", s->lr, e) &&
-                   nnclr_json_put_int(config, "batch", s->batch, e) &&
-                   nnclr_json_put_real(config, "weight_decay", s->weight_decay, e)
-             : nnclr_json_put_real(config, "lambda", fit->lambda, e)) &&
-        nnclr_json_put_bool(config, "standardize", s->standardize || !sgd, e) &&
-        nnclr_json_put_int(config, "seed", s->seed, e) &&
-        nnclr_json_put_real(config, "label_fraction", s->label_fraction, e) &&
-        nnclr_json_put_int(config, "rows", fit->rows, e) &&
-        nnclr_json_put_real(config, "loss", fit->loss, e) &&
-        nnclr_json_put_real(config, "objective", fit->objective, e))
-        return config;
-    nnclr_json_free(config);
-    return NULL;
+    return nnclr_json_if(
+        config && nnclr_json_put_string(config, "solver", solver_names[s->solver], e) &&
+            (sgd ? nnclr_json_put_int(config, "epochs", s->epochs, e) &&
+                       nnclr_json_put_real(config, "lr", s->lr, e) &&
+                       nnclr_json_put_int(config, "batch", s->batch, e) &&
+                       nnclr_json_put_real(config, "weight_decay", s->weight_decay, e)
+                 : nnclr_json_put_real(config, "lambda", fit->lambda, e)) &&
+            nnclr_json_put_bool(config, "standardize", s->standardize || !sgd, e) &&
+            nnclr_json_put_int(config, "seed", s->seed, e) &&
+            nnclr_json_put_real(config, "label_fraction", s->label_fraction, e) &&
+            nnclr_json_put_int(config, "rows", fit->rows, e) &&
+            nnclr_json_put_real(config, "loss", fit->loss, e) &&
+            nnclr_json_put_real(config, "objective", fit->objective, e),
+        config);
 }
 
 static const char *class_name(const report *r, int64_t label) {

@@ -71,14 +71,9 @@ static bool draw_records(session *n, nnclr_error *e) {
     const nnclr_config *config = &n->training.settings->config;
     nnclr_shard_set *set = n->training.data.set;
     const size_t count = nnclr_shard_set_count(set), classes = nnclr_shard_set_class_count(set);
-    int64_t *label = nnclr_alloc(count, sizeof *label, e);
+    int64_t *label = nnclr_shard_set_labels(set, e);
     n->training.data.records = nnclr_alloc(count, sizeof *n->training.data.records, e);
     bool ok = label && n->training.data.records;
-    for (size_t i = 0; ok && i < count; i++) {
-        nnclr_record record;
-        nnclr_shard_set_record(set, i, &record);
-        label[i] = record.label;
-    }
     ok = ok && nnclr_label_keep(label, (int64_t)count, (int64_t)classes, config->label_fraction,
                                 config->data_seed, e);
     for (size_t i = 0; ok && i < count; i++)
@@ -209,18 +204,17 @@ static void close_test(training_session *t) {
 static nnclr_json *describe(const session *n, int64_t steps, nnclr_error *e) {
     const nnclr_config *c = &n->training.settings->config;
     nnclr_json *settings = nnclr_json_object(e);
-    if (settings && nnclr_json_put_real(settings, "label_fraction", c->label_fraction, e) &&
-        nnclr_json_put_int(settings, "train", (int64_t)nnclr_training_data_count(&n->training.data),
-                           e) &&
-        nnclr_json_put_int(settings, "classes", c->model.classes, e) &&
-        nnclr_json_put_int(settings, "steps", steps, e) &&
-        nnclr_json_put_int(settings, "batch", c->batch, e) &&
-        nnclr_json_put_real(settings, "lr", c->lr, e) &&
-        nnclr_json_put_real(settings, "head_lr", c->head_lr, e) &&
-        nnclr_json_put_int(settings, "seed", (int64_t)c->data_seed, e))
-        return settings;
-    nnclr_json_free(settings);
-    return NULL;
+    return nnclr_json_if(
+        settings && nnclr_json_put_real(settings, "label_fraction", c->label_fraction, e) &&
+            nnclr_json_put_int(settings, "train",
+                               (int64_t)nnclr_training_data_count(&n->training.data), e) &&
+            nnclr_json_put_int(settings, "classes", c->model.classes, e) &&
+            nnclr_json_put_int(settings, "steps", steps, e) &&
+            nnclr_json_put_int(settings, "batch", c->batch, e) &&
+            nnclr_json_put_real(settings, "lr", c->lr, e) &&
+            nnclr_json_put_real(settings, "head_lr", c->head_lr, e) &&
+            nnclr_json_put_int(settings, "seed", (int64_t)c->data_seed, e),
+        settings);
 }
 
 static void print_accuracy(session *n, int64_t steps) {

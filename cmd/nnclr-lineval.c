@@ -162,10 +162,7 @@ static nnclr_json *describe(const evaluation *v, const nnclr_linear_fit *fit, nn
     if (!config || !rows)
         return config;
     nnclr_json *made = nnclr_json_parse(rows, strlen(rows), "nnclr.config of TRAIN", e);
-    if (made && nnclr_json_put(config, "embedding", made, e))
-        return config;
-    nnclr_json_free(config);
-    return NULL;
+    return nnclr_json_if(made && nnclr_json_put(config, "embedding", made, e), config);
 }
 
 static bool keep_classifier(const evaluation *v, const nnclr_classifier *classifier,

@@ -113,8 +113,7 @@ static int list_contents(nnclr_cli *cli, bool json) {
     nnclr_table *table =
         nnclr_table_begin(cli, json, columns, (int)(sizeof columns / sizeof *columns));
     for (size_t i = 0; i < nnclr_shard_set_count(set); i++) {
-        nnclr_record record;
-        nnclr_shard_set_record(set, i, &record);
+        const nnclr_record record = nnclr_shard_set_record(set, i);
         nnclr_table_int(table, (int64_t)i);
         if (record.label < 0) {
             nnclr_table_text(table, NULL);

@@ -60,14 +60,12 @@ static uint32_t *choose_records(const settings *s, const nnclr_shard_set *set, s
 /* What the views depend on. */
 static nnclr_json *describe(const settings *s, nnclr_error *e) {
     nnclr_json *config = nnclr_json_object(e);
-    if (config && nnclr_json_put_int(config, "size", s->config.model.size, e) &&
-        nnclr_augment_put(config, &s->config.augment, e) &&
-        nnclr_json_put_int(config, "seed", s->seed, e) &&
-        nnclr_json_put_int(config, "epoch", s->epoch, e) &&
-        nnclr_json_put_string(config, "order", order_names[s->order], e))
-        return config;
-    nnclr_json_free(config);
-    return NULL;
+    return nnclr_json_if(config && nnclr_json_put_int(config, "size", s->config.model.size, e) &&
+                             nnclr_augment_put(config, &s->config.augment, e) &&
+                             nnclr_json_put_int(config, "seed", s->seed, e) &&
+                             nnclr_json_put_int(config, "epoch", s->epoch, e) &&
+                             nnclr_json_put_string(config, "order", order_names[s->order], e),
+                         config);
 }
 
 static bool write_views(const settings *s, nnclr_shard_set *set, nnclr_views_request *request,

@@ -107,7 +107,7 @@ static bool take_batch(trainer *t, const nnclr_batch *batch, nnclr_error *e) {
     for (int i = 0; i < batch->n; i++) {
         const int64_t record = batch->record[i];
         if (!nnclr_classifier_put(t->classifier, t->engine, t->rows + (size_t)i * (size_t)t->d,
-                                  t->scratch, nnclr_softmax_sgd_place(t->sgd), "TRAIN", record,
+                                  t->scratch, nnclr_softmax_sgd_place(t->sgd), "TRAIN ", record,
                                   e) ||
             !nnclr_softmax_sgd_take(t->sgd, t->label[record], e))
             return false;

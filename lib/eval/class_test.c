@@ -21,37 +21,19 @@ struct nnclr_class_test {
     const nnclr_progress *progress;
 };
 
-/* map [classes of the test]: labels of train. */
-static bool match_classes(const nnclr_class_test *t, const char *path, int64_t *map,
-                          nnclr_error *e) {
-    for (size_t i = 0; i < nnclr_shard_set_class_count(t->set); i++) {
-        const char *name = nnclr_shard_set_class(t->set, i);
-        map[i] = nnclr_shard_set_find_class(t->train, name);
-        if (map[i] < 0)
-            return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                              "%s: the class \"%s\" is not among the %zu of the training set", path,
-                              name, nnclr_shard_set_class_count(t->train));
-    }
-    return true;
-}
-
 static bool find_labels(nnclr_class_test *t, const char *path, nnclr_error *e) {
-    const size_t count = nnclr_shard_set_count(t->set);
-    int64_t labelled = 0, *map = nnclr_alloc(nnclr_shard_set_class_count(t->set), sizeof *map, e);
-    t->label = nnclr_alloc(count, sizeof *t->label, e);
-    bool ok = map && t->label && match_classes(t, path, map, e);
-    for (size_t i = 0; ok && i < count; i++) {
-        nnclr_record record;
-        nnclr_shard_set_record(t->set, i, &record);
-        t->label[i] = record.label < 0 ? -1 : map[record.label];
-        labelled += record.label >= 0;
-    }
-    nnclr_free(map);
-    return ok && (labelled > 0 ||
-                  nnclr_fail(e, NNCLR_ERROR_USAGE,
-                             "%s: its pictures have no labels to judge a classifier by: give a "
-                             "shard that nnclr-prep made of one folder for each class",
-                             path));
+    int64_t labelled = 0;
+    t->label = nnclr_shard_set_labels(t->set, e);
+    if (!t->label || !nnclr_shard_set_map_labels(t->set, path, t->train, "the training set",
+                                                 NNCLR_ERROR_USAGE, t->label, e))
+        return false;
+    for (size_t i = 0; i < nnclr_shard_set_count(t->set); i++)
+        labelled += t->label[i] >= 0;
+    return labelled > 0 ||
+           nnclr_fail(e, NNCLR_ERROR_USAGE,
+                      "%s: its pictures have no labels to judge a classifier by: give a shard that "
+                      "nnclr-prep made of one folder for each class",
+                      path);
 }
 
 nnclr_class_test *nnclr_class_test_open(nnclr_probe_data data, const nnclr_shard_set *train,

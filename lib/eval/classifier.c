@@ -35,22 +35,6 @@ void nnclr_classifier_prepare(const nnclr_classifier *classifier, const float *r
     out[classifier->d] = 1;
 }
 
-static nnclr_json *make_metadata(const nnclr_classifier *classifier, const char *const *names,
-                                 const nnclr_json *config, nnclr_error *e) {
-    nnclr_json *metadata = nnclr_json_object(e);
-    nnclr_json *classes = metadata ? nnclr_json_array(e) : NULL;
-    bool ok = classes;
-    for (int c = 0; ok && c < classifier->classes; c++)
-        ok = nnclr_json_push_string(classes, names[c], e);
-    ok = ok && nnclr_json_put_text(metadata, "nnclr.classes", classes, e) &&
-         nnclr_json_put_text(metadata, "nnclr.config", config, e);
-    nnclr_json_free(classes);
-    if (ok)
-        return metadata;
-    nnclr_json_free(metadata);
-    return NULL;
-}
-
 bool nnclr_classifier_write(const nnclr_classifier *classifier, const char *path,
                             const char *program, const char *const *names, const nnclr_json *config,
                             nnclr_error *e) {
@@ -66,11 +50,12 @@ bool nnclr_classifier_write(const nnclr_classifier *classifier, const char *path
     const float *const data[] = {classifier->weight, classifier->bias, classifier->mean,
                                  classifier->scale};
     enum { COUNT = sizeof infos / sizeof *infos };
-    nnclr_json *metadata = make_metadata(classifier, names, config, e);
-    if (!metadata)
-        return false;
-    nnclr_tensor_writer *writer =
-        nnclr_tensor_writer_open(path, "classifier", program, metadata, infos, COUNT, e);
+    nnclr_json *metadata = nnclr_json_object(e);
+    nnclr_tensor_writer *writer = NULL;
+    if (metadata &&
+        nnclr_json_put_texts(metadata, "nnclr.classes", names, (size_t)classifier->classes, e) &&
+        nnclr_json_put_text(metadata, "nnclr.config", config, e))
+        writer = nnclr_tensor_writer_open(path, "classifier", program, metadata, infos, COUNT, e);
     nnclr_json_free(metadata);
     bool ok = writer;
     for (int i = 0; ok && i < COUNT; i++)

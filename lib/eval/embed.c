@@ -64,8 +64,7 @@ static bool embed(nnclr_shard_set *set, const nnclr_evaluation_options *view, co
             goto done;
         int64_t bad = not_finite(rows, batch->n, c->d);
         if (bad >= 0) {
-            nnclr_record record;
-            nnclr_shard_set_record(set, batch->first + (size_t)bad, &record);
+            const nnclr_record record = nnclr_shard_set_record(set, batch->first + (size_t)bad);
             nnclr_fail(e, NNCLR_ERROR_NUMERIC, "the embedding of record %zu (%s) is not finite",
                        batch->first + (size_t)bad, record.name);
             goto done;

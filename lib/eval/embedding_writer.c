@@ -10,9 +10,7 @@ struct nnclr_embedding_writer {
 };
 
 static const char *name_of(const nnclr_shard_set *set, size_t i) {
-    nnclr_record record;
-    nnclr_shard_set_record(set, i, &record);
-    return record.name;
+    return nnclr_shard_set_record(set, i).name;
 }
 
 /* The columns that precede the rows: [n] I64 each, made by `value` from (set, i, sum of the values
@@ -38,23 +36,17 @@ static int64_t record_value(const nnclr_shard_set *set, size_t i, int64_t before
 
 static int64_t label_value(const nnclr_shard_set *set, size_t i, int64_t before) {
     (void)before;
-    nnclr_record record;
-    nnclr_shard_set_record(set, i, &record);
-    return record.label;
+    return nnclr_shard_set_record(set, i).label;
 }
 
 static int64_t bytes_value(const nnclr_shard_set *set, size_t i, int64_t before) {
     (void)before;
-    nnclr_record record;
-    nnclr_shard_set_record(set, i, &record);
-    return (int64_t)record.size;
+    return (int64_t)nnclr_shard_set_record(set, i).size;
 }
 
 static int64_t crc32_value(const nnclr_shard_set *set, size_t i, int64_t before) {
     (void)before;
-    nnclr_record record;
-    nnclr_shard_set_record(set, i, &record);
-    return record.crc32;
+    return nnclr_shard_set_record(set, i).crc32;
 }
 
 static int64_t name_end_value(const nnclr_shard_set *set, size_t i, int64_t before) {

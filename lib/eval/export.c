@@ -100,30 +100,24 @@ static bool put_classes(nnclr_json *metadata, const nnclr_checkpoint_info *info,
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "a classifier of %d classes, but the checkpoint names %zu",
                           info->config.model.classes, info->class_count);
-    nnclr_json *names = nnclr_json_array(e);
-    bool ok = names != NULL;
-    for (size_t i = 0; ok && i < info->class_count; i++)
-        ok = nnclr_json_push_string(names, info->classes[i], e);
-    ok = ok && nnclr_json_put_text(metadata, "classes", names, e);
-    nnclr_json_free(names);
-    return ok;
+    return nnclr_json_put_texts(metadata, "classes", (const char *const *)info->classes,
+                                info->class_count, e);
 }
 
 nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error *e) {
     const nnclr_config *config = &info->config;
     const nnclr_model_spec *model = &config->model;
     nnclr_json *metadata = nnclr_json_object(e);
-    if (metadata && nnclr_json_put_string(metadata, "arch", nnclr_arch_names[model->arch], e) &&
-        put_real(metadata, "width", model->width, e) &&
-        nnclr_json_put_string(metadata, "stem", nnclr_stem_names[model->stem], e) &&
-        put_real(metadata, "size", model->size, e) && put_resize(metadata, config, e) &&
-        put_channels(metadata, "mean", config->augment.mean, e) &&
-        put_channels(metadata, "std", config->augment.std, e) && put_classes(metadata, info, e) &&
-        nnclr_checkpoint_put_config(metadata, config, e) &&
-        nnclr_checkpoint_put_number(metadata, "nnclr.step", info->step, e))
-        return metadata;
-    nnclr_json_free(metadata);
-    return NULL;
+    return nnclr_json_if(
+        metadata && nnclr_json_put_string(metadata, "arch", nnclr_arch_names[model->arch], e) &&
+            put_real(metadata, "width", model->width, e) &&
+            nnclr_json_put_string(metadata, "stem", nnclr_stem_names[model->stem], e) &&
+            put_real(metadata, "size", model->size, e) && put_resize(metadata, config, e) &&
+            put_channels(metadata, "mean", config->augment.mean, e) &&
+            put_channels(metadata, "std", config->augment.std, e) &&
+            put_classes(metadata, info, e) && nnclr_checkpoint_put_config(metadata, config, e) &&
+            nnclr_checkpoint_put_number(metadata, "nnclr.step", info->step, e),
+        metadata);
 }
 
 /* How the file will call a tensor; NULL: it is left out. */

@@ -70,10 +70,7 @@ static nnclr_json *keep_network(nnclr_json *whole, nnclr_error *e) {
     for (size_t i = 0; ok && i < sizeof keys / sizeof *keys; i++)
         ok = nnclr_json_put(kept, keys[i], nnclr_json_take(whole, keys[i]), e);
     nnclr_json_free(whole);
-    if (ok)
-        return kept;
-    nnclr_json_free(kept);
-    return NULL;
+    return nnclr_json_if(ok, kept);
 }
 
 nnclr_json *nnclr_frozen_network_describe(const nnclr_frozen_network *n, const char *cut,
@@ -82,12 +79,11 @@ nnclr_json *nnclr_frozen_network_describe(const nnclr_frozen_network *n, const c
     nnclr_json *config = nnclr_config_to_json(&n->config, e);
     if (config && n->foreign && !n->weights.told)
         config = keep_network(config, e);
-    if (config && nnclr_json_put_string(config, "output", cut, e) &&
-        (step < 0 || nnclr_json_put_int(config, "step", step, e)) &&
-        nnclr_json_put_bool(config, "untrained", n->untrained, e) &&
-        nnclr_json_put_string(config, "engine", n->engine.table->name, e) &&
-        nnclr_json_put_string(config, "precision", n->engine.table->precision, e))
-        return config;
-    nnclr_json_free(config);
-    return NULL;
+    return nnclr_json_if(
+        config && nnclr_json_put_string(config, "output", cut, e) &&
+            (step < 0 || nnclr_json_put_int(config, "step", step, e)) &&
+            nnclr_json_put_bool(config, "untrained", n->untrained, e) &&
+            nnclr_json_put_string(config, "engine", n->engine.table->name, e) &&
+            nnclr_json_put_string(config, "precision", n->engine.table->precision, e),
+        config);
 }

@@ -45,8 +45,7 @@ static bool read_unit(const nnclr_row_set *set, int64_t row, float *raw, float *
         return false;
     if (nnclr_unit_rows(raw, 1, set->rows.d, &norm, unit) < 0)
         return true;
-    return nnclr_fail(e, NNCLR_ERROR_INPUT, "row %lld holds a number that is not finite",
-                      (long long)row);
+    return nnclr_refuse_row("", row, e);
 }
 
 static bool tell_rows(const nnclr_progress *progress, int64_t done, int64_t count, nnclr_error *e) {

@@ -101,8 +101,7 @@ bool nnclr_classifier_put(const nnclr_classifier *classifier, nnclr_engine *engi
     for (int j = 0; j < classifier->d; j++)
         sum += fabs((double)row[j]);
     if (!isfinite(sum))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s row %lld holds a number that is not finite",
-                          what, (long long)number);
+        return nnclr_refuse_row(what, number, e);
     nnclr_classifier_prepare(classifier, row, scratch);
     engine->table->put(engine, place, (size_t)classifier->d + 1, NNCLR_F32, scratch);
     return true;
@@ -123,7 +122,7 @@ static bool fill(nnclr_labelled_rows *labelled, const nnclr_row_source *source,
         ok = row && nnclr_classifier_put(classifier, labelled->engine, row, scratch,
                                          nnclr_real_at(labelled->engine, labelled->rows,
                                                        (size_t)slot * (size_t)labelled->columns),
-                                         "TRAIN", i, e);
+                                         "TRAIN ", i, e);
     }
     nnclr_free(w.block);
     return ok;

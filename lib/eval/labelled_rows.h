@@ -46,7 +46,7 @@ bool nnclr_labelled_rows_load(nnclr_labelled_rows *labelled, nnclr_engine *engin
 void nnclr_labelled_rows_free(nnclr_labelled_rows *labelled); /* a zeroed one is fine */
 
 /* Prepares a row and puts it at `place`, columns reals; `scratch` [columns]. A row that is not
- * finite is refused: row NUMBER of WHAT. */
+ * finite is refused: row NUMBER of WHAT, which ends in a blank. */
 bool nnclr_classifier_put(const nnclr_classifier *classifier, nnclr_engine *engine,
                           const float *row, float *scratch, void *place, const char *what,
                           int64_t number, nnclr_error *e);

@@ -332,7 +332,7 @@ static bool predict_block(predictor *p, const nnclr_row_source *test, nnclr_erro
     for (int64_t i = 0; i < count; i++)
         if (!nnclr_classifier_put(p->classifier, p->engine, p->rows + i * test->d, p->scratch,
                                   nnclr_real_at(p->engine, p->place, (size_t)i * p->columns),
-                                  "TEST", p->first + i, e))
+                                  "TEST ", p->first + i, e))
             return false;
     return nnclr_softmax_each(p->softmax, p->place, count, p->weights, take, p, e);
 }

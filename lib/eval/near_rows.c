@@ -154,8 +154,7 @@ static bool sketch_side(join *j, side *s, nnclr_error *e) {
         const int bad =
             sketch_rows(j, j->rows, count, s->place + first, s->sketches + (size_t)first * width);
         if (bad >= 0)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "row %lld holds a number that is not finite",
-                              (long long)s->list[first + bad]);
+            return nnclr_refuse_row("", s->list[first + bad], e);
     }
     return true;
 }

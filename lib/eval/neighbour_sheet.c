@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "image/contact_sheet.h"
-#include "image/decode.h"
 #include "image/encode.h"
 #include "image/font.h"
 
@@ -30,20 +29,6 @@ bool nnclr_row_set_check_shards(const nnclr_row_set *set, const char *path,
     return ok;
 }
 
-static bool read_picture(nnclr_shard_set *shards, int64_t record, nnclr_image *image,
-                         nnclr_error *e) {
-    if ((uint64_t)record >= nnclr_shard_set_count(shards))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "record %lld is not among the %zu of the shards",
-                          (long long)record, nnclr_shard_set_count(shards));
-    const nnclr_decode_limits limits = nnclr_decode_limits_default();
-    nnclr_buffer bytes = {0};
-    bool ok = nnclr_shard_set_read(shards, (size_t)record, &bytes, e);
-    if (ok && !nnclr_decode(bytes.data, bytes.size, &limits, image, e))
-        ok = nnclr_fail_at(e, "record %lld", (long long)record);
-    nnclr_buffer_free(&bytes);
-    return ok;
-}
-
 /* What is drawn for an initial row. */
 static bool empty_picture(nnclr_image *image, nnclr_error *e) {
     if (!nnclr_image_create(image, EMPTY_SIDE, EMPTY_SIDE, e))
@@ -55,8 +40,9 @@ static bool empty_picture(nnclr_image *image, nnclr_error *e) {
 static bool draw(nnclr_sheet *sheet, int row, int column, nnclr_shard_set *shards, int64_t record,
                  nnclr_frame_color frame, const char *caption, nnclr_error *e) {
     nnclr_image image = {0};
-    bool ok = (record < 0 ? empty_picture(&image, e) : read_picture(shards, record, &image, e)) &&
-              nnclr_sheet_draw(sheet, row, column, &image, frame, caption, e);
+    bool ok =
+        (record < 0 ? empty_picture(&image, e) : nnclr_record_picture(shards, record, &image, e)) &&
+        nnclr_sheet_draw(sheet, row, column, &image, frame, caption, e);
     nnclr_image_free(&image);
     return ok;
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "image/decode.h"
 #include "image/resize.h"
 
 enum { CELL = 18, GAP = 1, NUMBERS = 60 };
@@ -39,19 +38,10 @@ bool nnclr_half_blocks(const nnclr_image *image, int line, nnclr_buffer *out, nn
 /* ---- an inspection ---- */
 
 static bool load(nnclr_shard_set *shards, int64_t record, nnclr_image *image, nnclr_error *e) {
-    const nnclr_decode_limits limits = nnclr_decode_limits_default();
-    nnclr_buffer bytes = {0};
     nnclr_image whole = {0};
-    if ((uint64_t)record >= nnclr_shard_set_count(shards))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "record %lld is not among the %zu of the shards",
-                          (long long)record, nnclr_shard_set_count(shards));
-    bool ok = nnclr_shard_set_read(shards, (size_t)record, &bytes, e) &&
-              nnclr_decode(bytes.data, bytes.size, &limits, &whole, e) &&
-              nnclr_shrink(&whole, CELL, image, e);
-    if (!ok)
-        nnclr_fail_at(e, "record %lld", (long long)record);
+    const bool ok =
+        nnclr_record_picture(shards, record, &whole, e) && nnclr_shrink(&whole, CELL, image, e);
     nnclr_image_free(&whole);
-    nnclr_buffer_free(&bytes);
     return ok;
 }
 

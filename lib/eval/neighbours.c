@@ -350,8 +350,7 @@ static bool prepare(search *s, const float *rows, int count, double *norm, const
     for_rows(s, count, prepare_task);
     for (int i = 0; i * TASK_ROWS < count; i++)
         if (s->bad[i] >= 0)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s row %lld holds a number that is not finite",
-                              what, (long long)(first + i * TASK_ROWS + s->bad[i]));
+            return nnclr_refuse_row(what, first + i * TASK_ROWS + s->bad[i], e);
     return true;
 }
 
@@ -364,7 +363,7 @@ static void put_rows(const search *s, int count, float *place, int64_t first) {
 static bool load_queries(search *s, int64_t n, nnclr_error *e) {
     for (int64_t first = 0; first < n; first += s->piece) {
         const int count = nnclr_min(n - first, s->piece);
-        if (!prepare(s, s->queries + first * s->d, count, s->query_norm + first, "query",
+        if (!prepare(s, s->queries + first * s->d, count, s->query_norm + first, "query ",
                      s->chunk_first + first, e))
             return false;
         put_rows(s, count, s->query_unit, first);
@@ -403,7 +402,7 @@ static bool load_bank(search *s, const nnclr_row_source *bank, int rows, nnclr_e
         const int count = nnclr_min(rows - first, s->piece);
         const int before = s->bank_count;
         if (!prepare(s, s->bank_rows + (size_t)first * (size_t)s->d, count, s->bank_norm + first,
-                     "bank", s->bank_first + first, e))
+                     "bank ", s->bank_first + first, e))
             return false;
         keep_candidates(s, first, count);
         put_rows(s, s->bank_count - before, s->bank_unit, before);

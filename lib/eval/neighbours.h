@@ -70,6 +70,12 @@ bool nnclr_nearest_each(nnclr_pool *pool, const nnclr_row_source *bank,
 /* a . b in double, its partial sums in an order that depends on d alone. */
 double nnclr_row_dot(const float *a, const float *b, int d);
 
+/* Refuses row `row` of `what`, "TRAIN " (or "": nothing more is said), as not finite. */
+static inline bool nnclr_refuse_row(const char *what, int64_t row, nnclr_error *e) {
+    return nnclr_fail(e, NNCLR_ERROR_INPUT, "%srow %lld holds a number that is not finite", what,
+                      (long long)row);
+}
+
 /* Norms of `count` rows, and the rows scaled to unit length; a row of zeros stays one. Returns the
  * first row that is not finite, or -1. */
 static inline int nnclr_unit_rows(const float *rows, int count, int d, double *norm, float *unit) {

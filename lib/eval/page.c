@@ -64,10 +64,8 @@ static bool number_queries(page *p, nnclr_error *e) {
         p->query_of[i] = -1;
     for (int64_t i = p->found->count; p->query_of && i-- > 0;) {
         const int64_t record = p->queries->record[p->found->query[i]];
-        if ((uint64_t)record >= count)
-            return nnclr_fail(e, NNCLR_ERROR_INPUT,
-                              "record %lld is not among the %zu of the shards", (long long)record,
-                              count);
+        if (!nnclr_check_record(p->options->query_shards, record, e))
+            return false;
         p->query_of[record] = i;
     }
     return p->query_of != NULL;

@@ -79,11 +79,8 @@ static bool store(page *p, nnclr_shard_set *shards, int64_t record, int number, 
 static int number_of(page *p, const nnclr_row_set *set, int64_t record, nnclr_error *e) {
     nnclr_shard_set *shards = page_shards(p, set);
     int **numbers = &p->numbers[set != p->bank];
-    if ((uint64_t)record >= nnclr_shard_set_count(shards)) {
-        nnclr_fail(e, NNCLR_ERROR_INPUT, "record %lld is not among the %zu of the shards",
-                   (long long)record, nnclr_shard_set_count(shards));
+    if (!nnclr_check_record(shards, record, e))
         return 0;
-    }
     if (!*numbers)
         *numbers = nnclr_alloc_zero(nnclr_shard_set_count(shards), sizeof **numbers, e);
     if (!*numbers)

@@ -28,34 +28,16 @@ struct nnclr_probe {
 
 static bool read_labels(side *s, nnclr_error *e) {
     s->n = (int64_t)nnclr_shard_set_count(s->set);
-    s->label = nnclr_alloc((size_t)s->n, sizeof *s->label, e);
+    s->label = nnclr_shard_set_labels(s->set, e);
     if (!s->label)
         return false;
-    for (int64_t i = 0; i < s->n; i++) {
-        nnclr_record record;
-        nnclr_shard_set_record(s->set, (size_t)i, &record);
-        s->label[i] = record.label;
-        s->labelled += record.label >= 0;
-    }
+    for (int64_t i = 0; i < s->n; i++)
+        s->labelled += s->label[i] >= 0;
     return s->labelled > 0 ||
            nnclr_fail(e, NNCLR_ERROR_USAGE,
                       "%s: its pictures have no labels for a probe to judge by: give a shard that "
                       "nnclr-prep made of one folder for each class",
                       s->path);
-}
-
-static bool match_classes(nnclr_probe *p, nnclr_error *e) {
-    for (int64_t i = 0; i < p->judged.n; i++) {
-        if (p->judged.label[i] < 0)
-            continue;
-        const char *name = nnclr_shard_set_class(p->judged.set, (size_t)p->judged.label[i]);
-        p->judged.label[i] = nnclr_shard_set_find_class(p->bank.set, name);
-        if (p->judged.label[i] < 0)
-            return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                              "%s: the class \"%s\" is not among the %zu of %s", p->judged.path,
-                              name, nnclr_shard_set_class_count(p->bank.set), p->bank.path);
-    }
-    return true;
 }
 
 nnclr_probe *nnclr_probe_open(nnclr_probe_data judged, nnclr_probe_data bank, nnclr_error *e) {
@@ -69,7 +51,9 @@ nnclr_probe *nnclr_probe_open(nnclr_probe_data judged, nnclr_probe_data bank, nn
     p->bank = (side){.path = bank.path, .set = bank.set};
     if (!read_labels(&p->judged, e))
         goto fail;
-    if (bank.set && (!read_labels(&p->bank, e) || !match_classes(p, e)))
+    if (bank.set && (!read_labels(&p->bank, e) ||
+                     !nnclr_shard_set_map_labels(judged.set, judged.path, bank.set, bank.path,
+                                                 NNCLR_ERROR_USAGE, p->judged.label, e)))
         goto fail;
     if (!bank.set && p->judged.labelled < 2) {
         nnclr_fail(e, NNCLR_ERROR_USAGE,

@@ -7,6 +7,7 @@
 #include "base/numbers.h"
 #include "base/rng.h"
 #include "base/sorted.h"
+#include "image/decode.h"
 
 enum { QUEUE_EMBEDDING, QUEUE_RECORD, QUEUE_LABEL, QUEUE_STEP, LEARNT_BYTES, LEARNT_CRC32 };
 
@@ -141,7 +142,7 @@ bool nnclr_row_set_learn_bytes(nnclr_row_set *set, const nnclr_shard_set *shards
     for (size_t i = 0; i < n; i++) {
         nnclr_record record = {0};
         if (set->record[i] >= 0 && (uint64_t)set->record[i] < nnclr_shard_set_count(shards))
-            nnclr_shard_set_record(shards, (size_t)set->record[i], &record);
+            record = nnclr_shard_set_record(shards, (size_t)set->record[i]);
         bytes[i] = (int64_t)record.size;
         crc32[i] = record.crc32;
     }
@@ -157,14 +158,30 @@ const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row) {
 
 const char *nnclr_row_set_name(const nnclr_row_set *set, const nnclr_shard_set *shards,
                                int64_t row) {
-    nnclr_record record;
     if (set->names)
         return set->names[row];
     if (!shards || set->record[row] < 0 ||
         (uint64_t)set->record[row] >= nnclr_shard_set_count(shards))
         return NULL;
-    nnclr_shard_set_record(shards, (size_t)set->record[row], &record);
-    return record.name;
+    return nnclr_shard_set_record(shards, (size_t)set->record[row]).name;
+}
+
+bool nnclr_check_record(const nnclr_shard_set *shards, int64_t record, nnclr_error *e) {
+    return (uint64_t)record < nnclr_shard_set_count(shards) ||
+           nnclr_fail(e, NNCLR_ERROR_INPUT, "record %lld is not among the %zu of the shards",
+                      (long long)record, nnclr_shard_set_count(shards));
+}
+
+bool nnclr_record_picture(nnclr_shard_set *shards, int64_t record, nnclr_image *image,
+                          nnclr_error *e) {
+    const nnclr_decode_limits limits = nnclr_decode_limits_default();
+    nnclr_buffer bytes = {0};
+    if (!nnclr_check_record(shards, record, e))
+        return false;
+    const bool ok = nnclr_shard_set_read(shards, (size_t)record, &bytes, e) &&
+                    nnclr_decode(bytes.data, bytes.size, &limits, image, e);
+    nnclr_buffer_free(&bytes);
+    return ok || nnclr_fail_at(e, "record %lld", (long long)record);
 }
 
 int64_t nnclr_row_set_age(const nnclr_row_set *set, int64_t row) {

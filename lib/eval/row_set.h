@@ -8,6 +8,7 @@
 
 #include "eval/embedding.h"
 #include "eval/neighbours.h"
+#include "image/image.h"
 #include "train/checkpoint.h"
 
 typedef struct nnclr_row_set {
@@ -48,6 +49,12 @@ const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row);
  * (NULL: not at hand). NULL: not known. */
 const char *nnclr_row_set_name(const nnclr_row_set *set, const nnclr_shard_set *shards,
                                int64_t row);
+
+/* Refuses a record that is not among those of the shards. */
+bool nnclr_check_record(const nnclr_shard_set *shards, int64_t record, nnclr_error *e);
+/* Decodes a record's picture; errors name the record. */
+bool nnclr_record_picture(nnclr_shard_set *shards, int64_t record, nnclr_image *image,
+                          nnclr_error *e);
 
 /* Steps between the set's newest row and this one; -1: initial, or not a support set. */
 int64_t nnclr_row_set_age(const nnclr_row_set *set, int64_t row);

@@ -16,11 +16,6 @@ enum {
 /* Squares of lengths may be off by this much, from rounding of the basis. */
 static const double rest_slack = 4e-6;
 
-static bool fail_row(int64_t row, nnclr_error *e) {
-    return nnclr_fail(e, NNCLR_ERROR_INPUT, "row %lld holds a number that is not finite",
-                      (long long)row);
-}
-
 /* ---- the mean ---- */
 
 static NNCLR_WIDE void add_scaled(double *sum, const float *row, double scale, int d) {
@@ -44,7 +39,7 @@ static bool sum_rows(const nnclr_row_source *rows, const bool *candidate, double
             const double norm = sqrt(nnclr_row_dot(row, row, rows->d));
             if (!candidate[first + i] || norm == 0)
                 continue;
-            ok = isfinite(norm) || fail_row(first + i, e);
+            ok = isfinite(norm) || nnclr_refuse_row("", first + i, e);
             add_scaled(sum, row, 1 / norm, rows->d);
             count++;
         }
@@ -136,7 +131,7 @@ static int draw_sample(const nnclr_row_space *space, const nnclr_row_source *row
         if (!rows->read(rows, i, 1, scratch, e))
             return -1;
         if (!place_row(space, scratch, &place, sample + (size_t)taken * (size_t)space->d)) {
-            fail_row(i, e);
+            nnclr_refuse_row("", i, e);
             return -1;
         }
         taken++;

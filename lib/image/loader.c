@@ -73,9 +73,7 @@ static const uint32_t *order_of_epoch(nnclr_loader *loader, int64_t epoch, nnclr
 static bool make_record(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t record,
                         int64_t epoch, float *const to[VIEWS], int64_t *label, nnclr_error *e) {
     const nnclr_augment *augment = &loader->options.augment;
-    nnclr_record info;
-    nnclr_shard_set_record(loader->set, record, &info);
-    *label = info.label;
+    *label = nnclr_shard_set_record(loader->set, record).label;
     nnclr_view_key key = {loader->options.seed, record, (uint32_t)epoch};
     if (!nnclr_view_maker_views(maker, loader->set, augment, key, to, e))
         return false;

@@ -19,8 +19,7 @@ void nnclr_view_maker_free(nnclr_view_maker *maker) {
 }
 
 static bool fail_at_record(nnclr_shard_set *set, size_t record, nnclr_error *e) {
-    nnclr_record info;
-    nnclr_shard_set_record(set, record, &info);
+    const nnclr_record info = nnclr_shard_set_record(set, record);
     nnclr_buffer name = {0};
     nnclr_error ignored;
     if (nnclr_buffer_append(&name, "", 0, &ignored) && /* so that an empty name is text, too */

@@ -11,8 +11,7 @@ enum { VIEWS = NNCLR_VIEWS, CELL_LEAST = 128, CELL_MOST = 256, CAPTION = 160, LI
 
 static void picture_caption(const nnclr_shard_set *set, uint32_t record, const nnclr_image *image,
                             char text[CAPTION]) {
-    nnclr_record info;
-    nnclr_shard_set_record(set, record, &info);
+    const nnclr_record info = nnclr_shard_set_record(set, record);
     snprintf(text, CAPTION, "record %u\n%d x %d\n%.40s", (unsigned)record, image->width,
              image->height, info.label < 0 ? "" : nnclr_shard_set_class(set, (size_t)info.label));
 }

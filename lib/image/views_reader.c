@@ -148,13 +148,11 @@ nnclr_json *nnclr_views_identity(nnclr_views *views, nnclr_error *e) {
         return NULL;
     views->summed = true;
     nnclr_json *array = nnclr_json_array(e), *one = array ? nnclr_json_object(e) : NULL;
-    if (array && nnclr_json_push(array, one, e) &&
-        nnclr_json_put_int(one, "records", (int64_t)views->count, e) &&
-        nnclr_json_put_int(one, "crc32", views->crc, e) &&
-        nnclr_json_put_string(one, "kind", "views", e))
-        return array;
-    nnclr_json_free(array);
-    return NULL;
+    return nnclr_json_if(array && nnclr_json_push(array, one, e) &&
+                             nnclr_json_put_int(one, "records", (int64_t)views->count, e) &&
+                             nnclr_json_put_int(one, "crc32", views->crc, e) &&
+                             nnclr_json_put_string(one, "kind", "views", e),
+                         array);
 }
 
 /* ---- pictures ---- */

@@ -88,8 +88,7 @@ static bool put_columns(const work *w, nnclr_tensor_writer *writer, nnclr_error 
     bool ok = column != NULL;
     for (int labels = 0; ok && labels < 2; labels++) {
         for (size_t i = 0; i < request->count; i++) {
-            nnclr_record record;
-            nnclr_shard_set_record(w->set, request->records[i], &record);
+            const nnclr_record record = nnclr_shard_set_record(w->set, request->records[i]);
             column[i] = labels ? record.label : (int64_t)request->records[i];
         }
         ok = nnclr_tensor_writer_put(writer, column, request->count * sizeof *column, e);

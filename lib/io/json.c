@@ -80,6 +80,13 @@ void nnclr_json_free(nnclr_json *value) {
     json_decref(value);
 }
 
+nnclr_json *nnclr_json_if(bool complete, nnclr_json *value) {
+    if (complete)
+        return value;
+    nnclr_json_free(value);
+    return NULL;
+}
+
 static nnclr_json *string_value(const char *value, nnclr_error *e) {
     if (nnclr_is_utf8(value))
         return checked(json_string_nocheck(value), e);
@@ -361,5 +368,16 @@ bool nnclr_json_put_text(nnclr_json *object, const char *key, const nnclr_json *
     bool ok = value && nnclr_json_print(value, false, &text, e) &&
               nnclr_json_put_string(object, key, (const char *)text.data, e);
     nnclr_buffer_free(&text);
+    return ok;
+}
+
+bool nnclr_json_put_texts(nnclr_json *object, const char *key, const char *const *texts,
+                          size_t count, nnclr_error *e) {
+    nnclr_json *array = nnclr_json_array(e);
+    bool ok = array != NULL;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = nnclr_json_push_string(array, texts[i], e);
+    ok = ok && nnclr_json_put_text(object, key, array, e);
+    nnclr_json_free(array);
     return ok;
 }

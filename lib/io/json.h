@@ -20,6 +20,8 @@ nnclr_json *nnclr_json_parse(const char *text, size_t size, const char *what, nn
 nnclr_json *nnclr_json_object(nnclr_error *e);
 nnclr_json *nnclr_json_array(nnclr_error *e);
 void nnclr_json_free(nnclr_json *value); /* NULL is fine */
+/* The value, if it was completed; otherwise frees it and returns NULL. */
+nnclr_json *nnclr_json_if(bool complete, nnclr_json *value);
 
 /* Members are written in the order in which they were put. A real that is not finite is put as
  * null; reals are written with the fewest digits that read back the same. A string with bytes that
@@ -31,6 +33,9 @@ bool nnclr_json_put_bool(nnclr_json *object, const char *key, bool value, nnclr_
 /* The text of `value` as a string, as metadata has it. NULL: failed already, *e stays. */
 bool nnclr_json_put_text(nnclr_json *object, const char *key, const nnclr_json *value,
                          nnclr_error *e);
+/* That of an array of these strings. */
+bool nnclr_json_put_texts(nnclr_json *object, const char *key, const char *const *texts,
+                          size_t count, nnclr_error *e);
 bool nnclr_json_put_null(nnclr_json *object, const char *key, nnclr_error *e);
 /* Takes `value`, also on failure. */
 bool nnclr_json_put(nnclr_json *object, const char *key, nnclr_json *value, nnclr_error *e);

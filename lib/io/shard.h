@@ -88,8 +88,15 @@ size_t nnclr_shard_set_class_count(const nnclr_shard_set *set);
 const char *nnclr_shard_set_class(const nnclr_shard_set *set, size_t label);
 /* The label of the class of that name; -1: there is none. */
 int64_t nnclr_shard_set_find_class(const nnclr_shard_set *set, const char *name);
-/* record->name is the set's and stays valid. `i` must be below the count, here and below. */
-void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *record);
+/* Its name is the set's and stays valid. `i` must be below the count, here and below. */
+nnclr_record nnclr_shard_set_record(const nnclr_shard_set *set, size_t i);
+/* The labels of all records, the caller's; NULL on failure. */
+int64_t *nnclr_shard_set_labels(const nnclr_shard_set *set, nnclr_error *e);
+/* Turns these [count], in place, into labels of `as`, by the names of the classes. One that `as`
+ * does not have is an error of that code, which calls the two `path` and `of`. */
+bool nnclr_shard_set_map_labels(const nnclr_shard_set *set, const char *path,
+                                const nnclr_shard_set *as, const char *of, nnclr_code code,
+                                int64_t *label, nnclr_error *e);
 /* Puts the encoded picture of record i into `out` (emptied first), its crc32 verified. Any number
  * of threads may call it, each with its own buffer. */
 bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnclr_error *e);

@@ -237,10 +237,10 @@ static const char *name_of(const placed_part *place, const nnclr_index_entry *en
     return (const char *)place->part->index.names.data + entry->name;
 }
 
-void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *record) {
+nnclr_record nnclr_shard_set_record(const nnclr_shard_set *set, size_t i) {
     const nnclr_index_entry *entry;
     const placed_part *place = locate(set, i, &entry);
-    *record = (nnclr_record){
+    return (nnclr_record){
         .name = name_of(place, entry),
         .label = entry->label < 0 ? -1 : place->labels[entry->label],
         .width = entry->width,
@@ -249,6 +249,28 @@ void nnclr_shard_set_record(const nnclr_shard_set *set, size_t i, nnclr_record *
         .size = (size_t)entry->length,
         .crc32 = entry->crc32,
     };
+}
+
+int64_t *nnclr_shard_set_labels(const nnclr_shard_set *set, nnclr_error *e) {
+    int64_t *label = nnclr_alloc(set->record_count, sizeof *label, e);
+    for (size_t i = 0; label && i < set->record_count; i++)
+        label[i] = nnclr_shard_set_record(set, i).label;
+    return label;
+}
+
+bool nnclr_shard_set_map_labels(const nnclr_shard_set *set, const char *path,
+                                const nnclr_shard_set *as, const char *of, nnclr_code code,
+                                int64_t *label, nnclr_error *e) {
+    for (size_t i = 0; i < set->record_count; i++) {
+        if (label[i] < 0)
+            continue;
+        const char *name = set->classes[label[i]];
+        label[i] = nnclr_shard_set_find_class(as, name);
+        if (label[i] < 0)
+            return nnclr_fail(e, code, "%s: the class \"%s\" is not among the %zu of %s", path,
+                              name, as->class_count, of);
+    }
+    return true;
 }
 
 size_t nnclr_shard_set_frame_count(const nnclr_shard_set *set) {
@@ -280,19 +302,15 @@ size_t nnclr_shard_set_frames_held(const nnclr_shard_set *set) {
 
 nnclr_json *nnclr_shard_set_identity(const nnclr_shard_set *set, nnclr_error *e) {
     nnclr_json *array = nnclr_json_array(e);
-    if (!array)
-        return NULL;
-    for (size_t i = 0; i < set->place_count; i++) {
+    bool ok = array != NULL;
+    for (size_t i = 0; ok && i < set->place_count; i++) {
         const nnclr_shard_part *part = set->places[i].part;
         nnclr_json *one = nnclr_json_object(e);
-        if (!nnclr_json_push(array, one, e) ||
-            !nnclr_json_put_int(one, "records", (int64_t)part->index.count, e) ||
-            !nnclr_json_put_int(one, "crc32", part->index_crc, e)) {
-            nnclr_json_free(array);
-            return NULL;
-        }
+        ok = nnclr_json_push(array, one, e) &&
+             nnclr_json_put_int(one, "records", (int64_t)part->index.count, e) &&
+             nnclr_json_put_int(one, "crc32", part->index_crc, e);
     }
-    return array;
+    return nnclr_json_if(ok, array);
 }
 
 uint64_t nnclr_shard_set_bytes(const nnclr_shard_set *set) {
@@ -421,34 +439,15 @@ bool nnclr_shard_set_read_in_epoch(nnclr_shard_set *set, size_t i, uint32_t epoc
 
 /* ---- as metadata of what is made from it ---- */
 
-static nnclr_json *class_array(const nnclr_shard_set *set, nnclr_error *e) {
-    nnclr_json *array = nnclr_json_array(e);
-    if (!array)
-        return NULL;
-    for (size_t i = 0; i < nnclr_shard_set_class_count(set); i++) {
-        if (!nnclr_json_push_string(array, nnclr_shard_set_class(set, i), e)) {
-            nnclr_json_free(array);
-            return NULL;
-        }
-    }
-    return array;
-}
-
 nnclr_json *nnclr_shard_set_metadata(const nnclr_shard_set *set, const nnclr_json *config,
                                      nnclr_error *e) {
     nnclr_json *metadata = nnclr_json_object(e);
-    if (!metadata)
-        return NULL;
-    nnclr_json *classes = class_array(set, e);
-    nnclr_json *data = classes ? nnclr_shard_set_identity(set, e) : NULL;
-    bool ok = data && nnclr_json_put_text(metadata, "nnclr.classes", classes, e) &&
-              nnclr_json_put_text(metadata, "nnclr.data", data, e) &&
-              nnclr_json_put_text(metadata, "nnclr.config", config, e);
+    nnclr_json *data = metadata ? nnclr_shard_set_identity(set, e) : NULL;
+    const bool ok =
+        data &&
+        nnclr_json_put_texts(metadata, "nnclr.classes", set->classes, set->class_count, e) &&
+        nnclr_json_put_text(metadata, "nnclr.data", data, e) &&
+        nnclr_json_put_text(metadata, "nnclr.config", config, e);
     nnclr_json_free(data);
-    nnclr_json_free(classes);
-    if (!ok) {
-        nnclr_json_free(metadata);
-        return NULL;
-    }
-    return metadata;
+    return nnclr_json_if(ok, metadata);
 }

@@ -41,27 +41,21 @@ static nnclr_json *full_metadata(const char *kind, const char *program, const nn
     nnclr_json *full = nnclr_json_object(e);
     char format[12];
     snprintf(format, sizeof format, "%d", (int)NNCLR_TENSOR_FORMAT);
-    if (!full || !nnclr_json_put_string(full, "format", "pt", e) ||
-        !nnclr_json_put_string(full, "nnclr.kind", kind, e) ||
-        !nnclr_json_put_string(full, "nnclr.format", format, e) ||
-        !nnclr_json_put_string(full, "nnclr.program", program, e))
-        goto fail;
+    bool ok = full && nnclr_json_put_string(full, "format", "pt", e) &&
+              nnclr_json_put_string(full, "nnclr.kind", kind, e) &&
+              nnclr_json_put_string(full, "nnclr.format", format, e) &&
+              nnclr_json_put_string(full, "nnclr.program", program, e);
     void *iterator = NULL;
     const char *key;
     nnclr_json *value;
-    while (metadata && (value = nnclr_json_each(metadata, &iterator, &key)) != NULL) {
+    while (ok && metadata && (value = nnclr_json_each(metadata, &iterator, &key)) != NULL) {
         const char *text = nnclr_json_string(value);
-        if (!text) {
-            nnclr_fail(e, NNCLR_ERROR_USAGE, "metadata \"%s\" is not a string", key);
-            goto fail;
-        }
-        if (!nnclr_json_get(full, key) && !nnclr_json_put_string(full, key, text, e))
-            goto fail;
+        if (!text)
+            ok = nnclr_fail(e, NNCLR_ERROR_USAGE, "metadata \"%s\" is not a string", key);
+        else if (!nnclr_json_get(full, key))
+            ok = nnclr_json_put_string(full, key, text, e);
     }
-    return full;
-fail:
-    nnclr_json_free(full);
-    return NULL;
+    return nnclr_json_if(ok, full);
 }
 
 nnclr_tensor_writer *nnclr_tensor_writer_open(const char *path, const char *kind,

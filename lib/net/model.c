@@ -1,5 +1,6 @@
 #include "net/model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_SIZE = 8192 };
@@ -27,6 +28,24 @@ static bool check_spec(const nnclr_model_spec *spec, nnclr_error *e) {
                           NNCLR_MLP_WIDEST);
     return check_layers(&spec->projector, "projector", e) &&
            check_layers(&spec->predictor, "predictor", e);
+}
+
+/* ---- heads: numbered as in torch's Sequential of Linear, BatchNorm1d, ReLU, Linear, ... ---- */
+
+int nnclr_mlp_build(nnclr_network *net, int x, const char *prefix, const int *widths, int count,
+                    bool norm_last, nnclr_error *e) {
+    int y = x;
+    for (int i = 0; i < count; i++) {
+        bool last = i == count - 1, norm = !last || norm_last;
+        char name[64];
+        snprintf(name, sizeof name, "%.40s.%d", prefix, 3 * i);
+        y = nnclr_add_linear(net, y, name, widths[i], !norm, e);
+        if (!norm)
+            break;
+        snprintf(name, sizeof name, "%.40s.%d", prefix, 3 * i + 1);
+        y = nnclr_add_batchnorm(net, y, name, !last, -1, -1, NULL, e);
+    }
+    return y;
 }
 
 /* Marks `value`, and after it its normalised form. */

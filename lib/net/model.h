@@ -52,7 +52,7 @@ nnclr_network *nnclr_model_build(const nnclr_model_spec *spec, nnclr_error *e);
 /* resnet.c: appends a backbone to `net`; returns the pooled features' value or -1. */
 int nnclr_resnet_build(nnclr_network *net, int x, nnclr_arch arch, double width, nnclr_stem stem,
                        nnclr_error *e);
-/* mlp.c: appends linear layers of these widths, each but the last followed by batch norm and ReLU;
+/* Appends linear layers of these widths, each but the last followed by batch norm and ReLU;
  * the last by batch norm alone if `norm_last`, otherwise it has a bias. Value or -1. */
 int nnclr_mlp_build(nnclr_network *net, int x, const char *prefix, const int *widths, int count,
                     bool norm_last, nnclr_error *e);

@@ -31,16 +31,6 @@ bool nnclr_checkpoint_put_config(nnclr_json *metadata, const nnclr_config *confi
     return ok;
 }
 
-static bool put_classes(nnclr_json *metadata, char *const *classes, size_t count, nnclr_error *e) {
-    nnclr_json *array = nnclr_json_array(e);
-    bool ok = array != NULL;
-    for (size_t i = 0; ok && i < count; i++)
-        ok = nnclr_json_push_string(array, classes[i], e);
-    ok = ok && nnclr_json_put_text(metadata, "nnclr.classes", array, e);
-    nnclr_json_free(array);
-    return ok;
-}
-
 int64_t nnclr_identity_records(const nnclr_json *identity) {
     int64_t sum = 0;
     for (size_t i = 0; i < nnclr_json_count(identity); i++) {
@@ -58,19 +48,21 @@ static nnclr_json *make_metadata(const nnclr_checkpoint_info *info, nnclr_error 
     int64_t records = info->records ? info->records : nnclr_identity_records(info->identity);
     int64_t steps_per_epoch = records / info->config.batch;
     steps_per_epoch = nnclr_max(steps_per_epoch, 1);
-    if (metadata && nnclr_checkpoint_put_number(metadata, "nnclr.step", info->step, e) &&
-        nnclr_checkpoint_put_number(metadata, "nnclr.total_steps", info->total_steps, e) &&
-        nnclr_checkpoint_put_number(metadata, "nnclr.epoch", info->step / steps_per_epoch, e) &&
-        nnclr_checkpoint_put_number(metadata, "nnclr.position", info->step % steps_per_epoch, e) &&
-        nnclr_checkpoint_put_number(metadata, "nnclr.seed", (int64_t)info->config.data_seed, e) &&
-        nnclr_json_put_string(metadata, "nnclr.engine", info->engine, e) &&
-        nnclr_json_put_string(metadata, "nnclr.precision", info->precision, e) &&
-        nnclr_checkpoint_put_config(metadata, &info->config, e) &&
-        nnclr_json_put_text(metadata, "nnclr.data", info->identity, e) &&
-        put_classes(metadata, info->classes, info->class_count, e))
-        return metadata;
-    nnclr_json_free(metadata);
-    return NULL;
+    return nnclr_json_if(
+        metadata && nnclr_checkpoint_put_number(metadata, "nnclr.step", info->step, e) &&
+            nnclr_checkpoint_put_number(metadata, "nnclr.total_steps", info->total_steps, e) &&
+            nnclr_checkpoint_put_number(metadata, "nnclr.epoch", info->step / steps_per_epoch, e) &&
+            nnclr_checkpoint_put_number(metadata, "nnclr.position", info->step % steps_per_epoch,
+                                        e) &&
+            nnclr_checkpoint_put_number(metadata, "nnclr.seed", (int64_t)info->config.data_seed,
+                                        e) &&
+            nnclr_json_put_string(metadata, "nnclr.engine", info->engine, e) &&
+            nnclr_json_put_string(metadata, "nnclr.precision", info->precision, e) &&
+            nnclr_checkpoint_put_config(metadata, &info->config, e) &&
+            nnclr_json_put_text(metadata, "nnclr.data", info->identity, e) &&
+            nnclr_json_put_texts(metadata, "nnclr.classes", (const char *const *)info->classes,
+                                 info->class_count, e),
+        metadata);
 }
 
 static const char *need(const nnclr_tensor_reader *reader, const char *key, nnclr_error *e) {

@@ -31,10 +31,7 @@ static nnclr_json *paths_to_json(const char *const *paths, size_t count, nnclr_e
         ok = nnclr_json_push_string(array, absolute_path(paths[i], &made), e);
         free(made);
     }
-    if (ok)
-        return array;
-    nnclr_json_free(array);
-    return NULL;
+    return nnclr_json_if(ok, array);
 }
 
 /* Puts a value that may be NULL because making it failed. */

@@ -11,8 +11,7 @@ static inline void fuzz_read_shard(nnclr_shard_set *set) {
     FUZZ_REQUIRE(nnclr_shard_set_count(set) > 0);
     for (size_t i = 0; i < nnclr_shard_set_count(set); i++) {
         nnclr_error e = NNCLR_NO_ERROR;
-        nnclr_record record;
-        nnclr_shard_set_record(set, i, &record);
+        const nnclr_record record = nnclr_shard_set_record(set, i);
         FUZZ_REQUIRE(record.name != NULL && record.width >= 1 && record.height >= 1);
         FUZZ_REQUIRE(record.label >= -1 && record.label < (int64_t)classes);
         FUZZ_REQUIRE(record.label < 0 || nnclr_shard_set_class(set, (size_t)record.label));

@@ -74,7 +74,7 @@ static const char *make(const char *name, int first, int count, bool large) {
 static const char *differs(nnclr_shard_set *set, size_t at, int i, bool large) {
     static nnclr_buffer bytes;
     nnclr_record is, must = record_of(i, large);
-    nnclr_shard_set_record(set, at, &is);
+    is = nnclr_shard_set_record(set, at);
     if (strcmp(is.name, must.name) != 0)
         return "name";
     if (is.width != must.width || is.height != must.height || is.codec != must.codec)
@@ -616,8 +616,7 @@ static void mixed_classes(void) {
     for (size_t c = 0; c < 6; c++)
         CHECK_TEXT(nnclr_shard_set_class(set, c), united[c]);
     for (size_t i = 0; i < 9; i++) {
-        nnclr_record record;
-        nnclr_shard_set_record(set, i, &record);
+        const nnclr_record record = nnclr_shard_set_record(set, i);
         CHECK_SAYS(record.label == labels[i], "record %zu: %lld", i, (long long)record.label);
     }
     nnclr_shard_set_close(set);
@@ -677,8 +676,7 @@ static void *read_records(void *context) {
     nnclr_buffer bytes = {0};
     for (int k = 0; k < 300; k++) {
         size_t i = (r->seed * 31 + (unsigned)k * 53) % LARGE;
-        nnclr_record record;
-        nnclr_shard_set_record(r->set, i, &record);
+        const nnclr_record record = nnclr_shard_set_record(r->set, i);
         r->wrong += !nnclr_shard_set_read(r->set, i, &bytes, &own) || bytes.size != record.size;
     }
     nnclr_buffer_free(&bytes);

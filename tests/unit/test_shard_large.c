@@ -65,8 +65,7 @@ static void opens_many_records(void) {
     CHECK(nnclr_shard_set_count(set) == (size_t)count);
     CHECK_SAYS(bytes <= MOST_BYTES * (double)count, "%.1f bytes a record", bytes / (double)count);
     CHECK_SAYS(seconds <= SLOWNESS * 1e-6 * (double)count, "%.3f s", seconds);
-    nnclr_record last;
-    nnclr_shard_set_record(set, (size_t)count - 1, &last);
+    const nnclr_record last = nnclr_shard_set_record(set, (size_t)count - 1);
     CHECK(last.label == (count - 1) % 3 && last.size == 14 && last.width == 1);
     nnclr_buffer bytes_of = {0};
     CHECK_OK(nnclr_shard_set_read(set, (size_t)count - 1, &bytes_of, &e));
