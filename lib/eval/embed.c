@@ -34,7 +34,7 @@ nnclr_evaluation_options nnclr_embed_view(const nnclr_config *config, int thread
 
 /* What turns a batch of views into rows [n][d]. */
 typedef struct converter {
-    bool (*run)(void *context, const nnclr_evaluation_batch *batch, float *rows, nnclr_error *e);
+    bool (*run)(void *context, const nnclr_batch *batch, float *rows, nnclr_error *e);
     void *context;
     int d;
 } converter;
@@ -50,26 +50,26 @@ static int64_t not_finite(const float *rows, int64_t n, int d) {
 static bool embed(nnclr_shard_set *set, const nnclr_evaluation_options *view, const converter *c,
                   const nnclr_row_sink *sink, nnclr_error *e) {
     bool ok = false;
-    const nnclr_evaluation_batch *batch;
+    const nnclr_batch *batch;
     float *rows = NULL;
     nnclr_error loading = NNCLR_NO_ERROR;
-    nnclr_evaluation_loader *loader = nnclr_evaluation_open(set, view, e);
+    nnclr_loader *loader = nnclr_loader_open_evaluation(set, view, e);
     if (!loader)
         return false;
     rows = nnclr_alloc((size_t)view->batch, (size_t)c->d * sizeof *rows, e);
     if (!rows)
         goto done;
-    while ((batch = nnclr_evaluation_next(loader, &loading))) {
+    while ((batch = nnclr_loader_next(loader, &loading))) {
         if (!c->run(c->context, batch, rows, e))
             goto done;
         int64_t bad = not_finite(rows, batch->n, c->d);
         if (bad >= 0) {
-            const nnclr_record record = nnclr_shard_set_record(set, batch->first + (size_t)bad);
+            const nnclr_record record = nnclr_shard_set_record(set, (size_t)batch->record[bad]);
             nnclr_fail(e, NNCLR_ERROR_NUMERIC, "the embedding of record %zu (%s) is not finite",
-                       batch->first + (size_t)bad, record.name);
+                       (size_t)batch->record[bad], record.name);
             goto done;
         }
-        if (!sink->put(sink->context, (int64_t)batch->first, batch->n, rows, e))
+        if (!sink->put(sink->context, batch->record[0], batch->n, rows, e))
             goto done;
     }
     ok = loading.code == NNCLR_OK;
@@ -77,7 +77,7 @@ static bool embed(nnclr_shard_set *set, const nnclr_evaluation_options *view, co
         *e = loading;
 done:
     nnclr_free(rows);
-    nnclr_evaluation_close(loader);
+    nnclr_loader_close(loader);
     return ok;
 }
 
@@ -107,8 +107,7 @@ bool nnclr_embedder_rows(nnclr_embedder *embedder, const float *views, int n, fl
     return true;
 }
 
-static bool run_network(void *context, const nnclr_evaluation_batch *batch, float *rows,
-                        nnclr_error *e) {
+static bool run_network(void *context, const nnclr_batch *batch, float *rows, nnclr_error *e) {
     return nnclr_embedder_rows(context, batch->views, batch->n, rows, e);
 }
 
@@ -174,8 +173,7 @@ static void centre_pixels(const float *view, int d, float *row) {
         row[j] = most > flat ? (float)(view[j] - sum / d) : 0;
 }
 
-static bool run_pixels(void *context, const nnclr_evaluation_batch *batch, float *rows,
-                       nnclr_error *e) {
+static bool run_pixels(void *context, const nnclr_batch *batch, float *rows, nnclr_error *e) {
     (void)e;
     const int d = *(const int *)context;
     for (int i = 0; i < batch->n; i++)

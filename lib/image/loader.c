@@ -47,6 +47,10 @@ struct nnclr_loader {
 
 static bool draw_order(nnclr_loader *loader, uint32_t epoch, uint32_t *out, nnclr_error *e) {
     const nnclr_loader_options *options = &loader->options;
+    for (size_t i = 0; options->evaluation && i < loader->count; i++)
+        out[i] = (uint32_t)i;
+    if (options->evaluation)
+        return true;
     if (!options->records)
         return nnclr_epoch_order(loader->set, options->seed, epoch, options->window, out, e);
     nnclr_permutation(options->seed, NNCLR_DRAW_ORDER, epoch, (uint32_t)loader->count, out);
@@ -70,12 +74,25 @@ static const uint32_t *order_of_epoch(nnclr_loader *loader, int64_t epoch, nnclr
     return ok ? o->record : NULL;
 }
 
+static bool make_evaluation(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t record,
+                            float *to, nnclr_error *e) {
+    const nnclr_loader_options *o = &loader->options;
+    nnclr_image image = {0};
+    const bool ok = nnclr_view_maker_decode(maker, loader->set, record, &image, e) &&
+                    nnclr_augment_evaluation(o->augment.size, o->stretch, o->augment.filter, &image,
+                                             to, &maker->scratch, e);
+    nnclr_image_free(&image);
+    return ok;
+}
+
 static bool make_record(nnclr_loader *loader, nnclr_view_maker *maker, uint32_t record,
                         int64_t epoch, float *const to[VIEWS], int64_t *label, nnclr_error *e) {
     const nnclr_augment *augment = &loader->options.augment;
     *label = nnclr_shard_set_record(loader->set, record).label;
     nnclr_view_key key = {loader->options.seed, record, (uint32_t)epoch};
-    if (!nnclr_view_maker_views(maker, loader->set, augment, key, to, e))
+    if (loader->options.evaluation
+            ? !make_evaluation(loader, maker, record, to[0], e)
+            : !nnclr_view_maker_views(maker, loader->set, augment, key, to, e))
         return false;
     for (int view = 0; view < loader->view_count; view++)
         nnclr_normalize(to[view], (int64_t)augment->size * augment->size, augment->mean,
@@ -233,6 +250,27 @@ nnclr_loader *nnclr_loader_open_views(nnclr_views *views, const nnclr_loader_opt
     nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: the views are %d pixels wide, not %d",
                nnclr_views_path(views), nnclr_views_size(views), options->augment.size);
     return NULL;
+}
+
+nnclr_loader *nnclr_loader_open_evaluation(nnclr_shard_set *set, const nnclr_evaluation_options *o,
+                                           nnclr_error *e) {
+    const size_t count = nnclr_shard_set_count(set);
+    const int batch = (int)nnclr_min((int64_t)count, o->batch),
+              chunks = nnclr_max(nnclr_pieces(batch, CHUNK), 1);
+    const nnclr_loader_options options = {
+        .augment = {.size = o->size,
+                    .filter = o->filter,
+                    .mean = {o->mean[0], o->mean[1], o->mean[2]},
+                    .std = {o->std[0], o->std[1], o->std[2]}},
+        .batch = batch,
+        .steps = nnclr_pieces((int64_t)count, nnclr_max(batch, 1)),
+        .threads = o->threads,
+        .ahead = o->ahead + nnclr_pieces(o->threads, chunks), /* so that no thread waits */
+        .single = true,
+        .evaluation = true,
+        .stretch = o->stretch,
+    };
+    return open_loader(set, NULL, count, &options, e);
 }
 
 const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e) {

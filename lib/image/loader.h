@@ -34,6 +34,9 @@ typedef struct nnclr_loader_options {
      * caller's; NULL: all records. Not with a window, nor of given views. */
     const uint32_t *records;
     size_t record_count;
+    /* The records in their order, each as its evaluation view, `stretch` as
+     * nnclr_augment_evaluation has it: nothing is drawn. With `single`. */
+    bool evaluation, stretch;
 } nnclr_loader_options;
 
 /* One batch; valid until the next call. s = size. */
@@ -57,8 +60,7 @@ nnclr_loader *nnclr_loader_open_views(nnclr_views *views, const nnclr_loader_opt
 const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e);
 void nnclr_loader_close(nnclr_loader *loader); /* NULL is fine */
 
-/* Evaluation views of records in order, for embedding: the same machinery without randomness.
- * Batches of at most `batch`, the last one smaller. */
+/* What evaluation views are like, and how many pass at a time. */
 typedef struct nnclr_evaluation_options {
     int size;
     bool stretch;
@@ -67,18 +69,9 @@ typedef struct nnclr_evaluation_options {
     int batch, threads, ahead;
 } nnclr_evaluation_options;
 
-typedef struct nnclr_evaluation_batch {
-    const float *views; /* [n][s][s][3], normalised */
-    int n;
-    size_t first; /* record number of the first */
-} nnclr_evaluation_batch;
-
-typedef struct nnclr_evaluation_loader nnclr_evaluation_loader;
-nnclr_evaluation_loader *nnclr_evaluation_open(nnclr_shard_set *set,
-                                               const nnclr_evaluation_options *options,
-                                               nnclr_error *e);
-const nnclr_evaluation_batch *nnclr_evaluation_next(nnclr_evaluation_loader *loader,
-                                                    nnclr_error *e);
-void nnclr_evaluation_close(nnclr_evaluation_loader *loader); /* NULL is fine */
+/* Evaluation views of all records, once, for embedding: batches of at most `batch`, the last one
+ * smaller. */
+nnclr_loader *nnclr_loader_open_evaluation(nnclr_shard_set *set,
+                                           const nnclr_evaluation_options *options, nnclr_error *e);
 
 #endif

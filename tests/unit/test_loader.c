@@ -397,20 +397,20 @@ static void evaluation_covers_all_in_order(void) {
     for (int i = 0; i < 15; i++) {
         int size = batches[i % 5];
         options = evaluation_for(size, 1 + i / 5, 1 + i % 4);
-        nnclr_evaluation_loader *loader = nnclr_evaluation_open(set, &options, &e);
+        nnclr_loader *loader = nnclr_loader_open_evaluation(set, &options, &e);
         CHECK_OK(loader);
         size_t seen = 0;
-        const nnclr_evaluation_batch *batch;
+        const nnclr_batch *batch;
         e = (nnclr_error)NNCLR_NO_ERROR;
-        while ((batch = nnclr_evaluation_next(loader, &e)) != NULL) {
-            CHECK(batch->first == seen);
+        while ((batch = nnclr_loader_next(loader, &e)) != NULL) {
+            CHECK(batch->record[0] == (int64_t)seen);
             CHECK(batch->n == (RECORDS - (int)seen < size ? RECORDS - (int)seen : size));
             CHECK(memcmp(batch->views, must[seen], (size_t)batch->n * sizeof must[0]) == 0);
             seen += (size_t)batch->n;
         }
         CHECK_SAYS(e.code == NNCLR_OK, "%s", e.message);
         CHECK(seen == RECORDS);
-        nnclr_evaluation_close(loader);
+        nnclr_loader_close(loader);
     }
     nnclr_buffer_free(&memory);
     nnclr_shard_set_close(set);
@@ -420,25 +420,25 @@ static void evaluation_names_a_damaged_record(void) {
     nnclr_shard_set *set = make_set(BAD);
     for (int threads = 1; threads <= 3; threads++) {
         nnclr_evaluation_options options = evaluation_for(8, threads, 2);
-        nnclr_evaluation_loader *loader = nnclr_evaluation_open(set, &options, &e);
+        nnclr_loader *loader = nnclr_loader_open_evaluation(set, &options, &e);
         CHECK_OK(loader);
         for (int i = 0; i < BAD / 8; i++)
-            CHECK_OK(nnclr_evaluation_next(loader, &e));
+            CHECK_OK(nnclr_loader_next(loader, &e));
         for (int again = 0; again < 3; again++) {
             e = (nnclr_error)NNCLR_NO_ERROR;
-            CHECK(!nnclr_evaluation_next(loader, &e));
+            CHECK(!nnclr_loader_next(loader, &e));
             check_names_bad_record();
         }
-        nnclr_evaluation_close(loader);
+        nnclr_loader_close(loader);
     }
-    nnclr_evaluation_close(NULL);
+    nnclr_loader_close(NULL);
     nnclr_shard_set_close(set);
 }
 
 static void evaluation_needs_a_batch(void) {
     nnclr_shard_set *set = make_set(-1);
     nnclr_evaluation_options options = evaluation_for(0, 1, 1);
-    CHECK_FAILS_AS(nnclr_evaluation_open(set, &options, &e), NNCLR_ERROR_USAGE);
+    CHECK_FAILS_AS(nnclr_loader_open_evaluation(set, &options, &e), NNCLR_ERROR_USAGE);
     nnclr_shard_set_close(set);
 }
 
