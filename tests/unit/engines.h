@@ -49,6 +49,11 @@ static inline bool is_emulated(const test_engine *row) {
     return strstr(row->name, "emulated") != NULL;
 }
 
+/* Whether it works on tiles of bfloat16. */
+static inline bool has_short_tiles(const test_engine *row) {
+    return row->kernels && row->stored > 0;
+}
+
 /* Whether this CPU has what the kernels of a row use: AMX is emulated instruction by instruction
  * (amx_emulator.h) if all else that its kernels use is there. */
 static inline bool has_kernels(const test_engine *row) {

@@ -174,7 +174,7 @@ static void multiply_less(const tile_product *p) {
 /* As an engine on AMX is asked before it is opened. */
 static void kernels_that_multiply_wrongly_are_told(void) {
     for (const test_engine *row = engines; row < engines + ENGINES; row++)
-        CHECK(row->stored == 0 || !has_kernels(row) || nnclr_tiled_multiplies(row->kernels));
+        CHECK(!has_short_tiles(row) || !has_kernels(row) || nnclr_tiled_multiplies(row->kernels));
     tile_kernels other = nnclr_tiles_bf16_portable;
     other.multiply = multiply_less;
     CHECK(nnclr_tiled_multiplies(&other));
