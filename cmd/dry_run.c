@@ -46,7 +46,7 @@ static size_t cached_bytes(const nnclr_training_data *data, uint64_t cache) {
     return (size_t)nnclr_min(bytes, cache);
 }
 
-enum { PARTS = 11 };
+enum { PARTS = 12 };
 
 typedef struct memory_part {
     const char *name;
@@ -63,6 +63,7 @@ static size_t list_memory(const nnclr_run_bytes *m, size_t cache, size_t probe,
         {"statistics", m->statistics},
         {"micro_batch", m->backbone},
         {"activations", m->activations},
+        {"target", m->target},
         {"method", m->method},
         {"support_set", m->support},
         {"views_ahead", m->views},
@@ -264,7 +265,8 @@ bool dry_run_print(const dry_run *t, const nnclr_training_data *data, nnclr_trai
     cost c = {.pictures = (int64_t)nnclr_training_data_count(data), .available = t->available};
     if (!nnclr_run_memory(t->config, (size_t)c.pictures, t->engine, &m, e))
         return false;
-    c.checkpoint = m.weights + m.momentum + m.statistics + m.support;
+    c.checkpoint =
+        m.weights + m.momentum + m.statistics + m.support + (m.target > 0 ? m.weights : 0);
     c.total =
         list_memory(&m, cached_bytes(data, t->cache), probe ? nnclr_probe_bytes(probe) : 0, parts);
     if (!nnclr_plan_make(t->config, c.pictures, &c.plan, e) || !measure(t, trainer, probe, &c, e))

@@ -75,6 +75,10 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         REAL("temperature", &c->method.temperature, "T", "the similarities are divided by this",
              1e-6, 1e6),
         CHOICE("loss", &c->method.loss, nnclr_loss_names, "softmax over rows, or over columns too"),
+        REAL("target-momentum", &c->method.target_momentum, "M",
+             "positives, queue and search come from a copy of the network that follows it with "
+             "this momentum; 0: from the network itself",
+             0, 1),
         FLAG("decoupled", &c->method.decoupled,
              "leave the target out of the softmax's sum, which helps small batches"),
         CHOICE("swap", &s->swap, swap_names, "average over both assignments of the views"),

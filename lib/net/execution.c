@@ -274,6 +274,7 @@ static nnclr_execution *begin(nnclr_parameters *parameters, nnclr_mode mode, int
     x->n = n;
     x->values = nnclr_network_value_count(parameters->net);
     x->lifetimes.training = mode != NNCLR_EVALUATION;
+    x->lifetimes.backward = x->lifetimes.training && mode != NNCLR_FORWARD;
     x->lifetimes.parts = mode == NNCLR_TRAINING_PARTS;
     return x;
 }
@@ -281,7 +282,7 @@ static nnclr_execution *begin(nnclr_parameters *parameters, nnclr_mode mode, int
 nnclr_execution *nnclr_execution_create_range(nnclr_parameters *parameters, nnclr_mode mode,
                                               int groups, int n, int first, int last,
                                               nnclr_error *e) {
-    assert(mode == NNCLR_EVALUATION || parameters->gradients);
+    assert(mode == NNCLR_EVALUATION || mode == NNCLR_FORWARD || parameters->gradients);
     nnclr_execution *x = begin(parameters, mode, groups, n, e);
     if (x && create(x, first, last, e))
         return x;
@@ -373,7 +374,7 @@ void nnclr_execution_forward(nnclr_execution *x, int from, int to) {
 }
 
 void nnclr_execution_repeat(nnclr_execution *x, int from, int to) {
-    assert(x->lifetimes.training);
+    assert(x->lifetimes.backward);
     forward(x, from, to, true, 0, 1);
 }
 
@@ -419,7 +420,7 @@ static void recompute(nnclr_execution *x, int value) {
 }
 
 void nnclr_execution_backward(nnclr_execution *x, int from, int to) {
-    assert(x->lifetimes.training);
+    assert(x->lifetimes.backward);
     int begin, end;
     find_range(x, to, from, &begin, &end);
     for (int i = end - 1; i >= begin; i--) {

@@ -13,6 +13,7 @@ typedef struct nnclr_execution nnclr_execution;
 typedef enum nnclr_mode {
     NNCLR_TRAINING,       /* batch statistics, activations kept for backward */
     NNCLR_TRAINING_PARTS, /* the same, for batches that may come in parts */
+    NNCLR_FORWARD,        /* batch statistics, and nothing is kept */
     NNCLR_EVALUATION      /* running statistics; a value's memory is reused after its last reader */
 } nnclr_mode;
 

@@ -17,7 +17,7 @@ const char *const nnclr_use_names[NNCLR_USES] = {
 };
 
 int nnclr_lifetimes_moments(const nnclr_lifetimes *l) {
-    return (l->training ? 2 : 1) * (l->end - l->begin);
+    return (l->backward ? 2 : 1) * (l->end - l->begin);
 }
 
 /* Values that the caller reads and writes between passes. */
@@ -28,7 +28,7 @@ static bool kept(const nnclr_lifetimes *l, int value) {
 
 bool nnclr_lifetimes_recomputed(const nnclr_lifetimes *l, int value) {
     const nnclr_value *v = nnclr_network_value(l->net, (size_t)value);
-    if (!l->training || v->producer < l->begin || v->producer >= l->end || kept(l, value))
+    if (!l->backward || v->producer < l->begin || v->producer >= l->end || kept(l, value))
         return false;
     const nnclr_op *op = nnclr_network_op(l->net, (size_t)v->producer);
     return op->kind == NNCLR_OP_BATCHNORM && v->kind == NNCLR_ACTIVATION && op->residual < 0 &&
@@ -134,7 +134,7 @@ void nnclr_lifetimes_find(const nnclr_lifetimes *l, nnclr_interval *intervals) {
     finder f = {.lifetimes = l, .intervals = intervals, .backward = -1};
     for (int i = 0; i < ops; i++) {
         f.forward = i;
-        f.backward = l->training ? 2 * ops - 1 - i : -1;
+        f.backward = l->backward ? 2 * ops - 1 - i : -1;
         touch_op(&f, nnclr_network_op(l->net, (size_t)(l->begin + i)));
     }
     touch(&f, NNCLR_USE_VALUE, l->first, 0); /* filled before the first moment */

@@ -31,8 +31,9 @@ typedef struct nnclr_lifetimes {
     const nnclr_network *net;
     int begin, end;  /* ops planned */
     int first, last; /* values at both ends of the range */
-    bool training;
-    bool parts; /* a batch of the running statistics comes in parts */
+    bool training;   /* with batch statistics */
+    bool backward;   /* and a backward pass */
+    bool parts;      /* a batch of the running statistics comes in parts */
 } nnclr_lifetimes;
 
 /* Whether the value is made again, rather than kept, for the backward pass. */

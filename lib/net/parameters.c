@@ -30,10 +30,28 @@ bool nnclr_parameters_create(nnclr_parameters *p, const nnclr_network *net, nncl
     return true;
 }
 
+static size_t target_bytes(const nnclr_parameters *p) {
+    return nnclr_network_parameter_count(p->net) * nnclr_real_bytes(p->engine);
+}
+
 void nnclr_parameters_free(nnclr_parameters *p) {
+    if (p->target)
+        p->engine->table->arena_free(p->engine, p->target, target_bytes(p));
     if (p->arena)
         p->engine->table->arena_free(p->engine, p->arena, p->arena_bytes);
     *p = (nnclr_parameters){0};
+}
+
+bool nnclr_parameters_add_target(nnclr_parameters *p, nnclr_error *e) {
+    p->target = p->engine->table->arena_create(p->engine, target_bytes(p), e);
+    if (p->target)
+        nnclr_parameters_follow(p, 0);
+    return p->target != NULL;
+}
+
+void nnclr_parameters_follow(nnclr_parameters *p, double momentum) {
+    p->engine->table->blend(p->engine, p->target, momentum, p->weights, 1 - momentum,
+                            nnclr_network_parameter_count(p->net));
 }
 
 /* ---- initial values ---- */

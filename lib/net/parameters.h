@@ -13,6 +13,7 @@ typedef struct nnclr_parameters {
     void *weights;    /* reals [nnclr_network_parameter_count] */
     void *gradients;  /* the same; NULL if opened for evaluation */
     void *velocity;   /* momentum; NULL if opened for evaluation */
+    void *target;     /* the weights of a slow copy of the network; NULL: there is none */
     void *statistics; /* reals [nnclr_network_statistic_count] */
     int64_t batches;  /* num_batches_tracked of every batch norm: batches trained on x groups */
     void *arena;
@@ -29,6 +30,11 @@ void nnclr_parameters_free(nnclr_parameters *p); /* a zeroed one is fine */
  * U(-1/sqrt(fan_in), 1/sqrt(fan_in)), biases 0, batch norm 1 and 0; running mean 0, variance 1,
  * batches 0, momentum 0. Draws in row-major order: normal2 pairs, or one float each. */
 bool nnclr_parameters_initialize(nnclr_parameters *p, uint64_t seed, nnclr_error *e);
+/* Adds a slow copy (He et al. 2020, "MoCo"), equal to the weights; */
+bool nnclr_parameters_add_target(nnclr_parameters *p, nnclr_error *e);
+/* and moves it after them: target = momentum * target + (1 - momentum) * weights. */
+void nnclr_parameters_follow(nnclr_parameters *p, double momentum);
+
 /* Sets the weights of the segments whose names start with `start` to 0. */
 void nnclr_parameters_clear(nnclr_parameters *p, const char *start);
 

@@ -23,14 +23,14 @@ static int find_cut(const nnclr_network *net, int n, int micro_batch, nnclr_erro
     return -1;
 }
 
-static bool create_backbone(nnclr_pass *p, nnclr_error *e) {
+static bool create_backbone(nnclr_pass *p, nnclr_mode mode, nnclr_error *e) {
     const nnclr_network *net = p->parameters->net;
     const nnclr_value *input = nnclr_network_value(net, 0),
                       *features = nnclr_network_value(net, (size_t)p->features);
     p->row = (size_t)features->c * nnclr_real_bytes(p->parameters->engine);
     p->picture = (size_t)input->h * (size_t)input->w * (size_t)input->c;
-    p->backbone = nnclr_execution_create(p->parameters, NNCLR_TRAINING_PARTS, p->groups,
-                                         p->micro_batch, p->features, e);
+    p->backbone =
+        nnclr_execution_create(p->parameters, mode, p->groups, p->micro_batch, p->features, e);
     if (!p->backbone)
         return false;
     size_t count; /* the execution has checked far larger products */
@@ -46,9 +46,11 @@ bool nnclr_pass_create(nnclr_pass *p, nnclr_parameters *parameters, int groups, 
     *p = (nnclr_pass){
         .parameters = parameters, .groups = groups, .n = n, .micro_batch = micro_batch};
     p->features = find_cut(parameters->net, n, micro_batch, e);
-    if (p->features == 0 || (p->features > 0 && create_backbone(p, e)))
-        p->execution =
-            nnclr_execution_create_range(parameters, NNCLR_TRAINING, groups, n, p->features, -1, e);
+    const bool trains = parameters->gradients != NULL;
+    if (p->features == 0 ||
+        (p->features > 0 && create_backbone(p, trains ? NNCLR_TRAINING_PARTS : NNCLR_FORWARD, e)))
+        p->execution = nnclr_execution_create_range(
+            parameters, trains ? NNCLR_TRAINING : NNCLR_FORWARD, groups, n, p->features, -1, e);
     if (p->execution)
         return true;
     nnclr_pass_free(p);
@@ -65,13 +67,20 @@ void nnclr_pass_free(nnclr_pass *p) {
 bool nnclr_pass_measure(const nnclr_network *net, nnclr_engine *engine, int groups, int n,
                         int micro_batch, nnclr_pass_bytes *bytes, nnclr_error *e) {
     const int features = find_cut(net, n, micro_batch, e);
+    size_t forward = 0;
     *bytes = (nnclr_pass_bytes){0};
-    return features >= 0 &&
-           (features == 0 ||
-            nnclr_execution_measure(net, engine, NNCLR_TRAINING_PARTS, groups, micro_batch, 0,
-                                    features, &bytes->backbone, e)) &&
-           nnclr_execution_measure(net, engine, NNCLR_TRAINING, groups, n, features, -1,
-                                   &bytes->rest, e);
+    const bool ok =
+        features >= 0 &&
+        (features == 0 || (nnclr_execution_measure(net, engine, NNCLR_TRAINING_PARTS, groups,
+                                                   micro_batch, 0, features, &bytes->backbone, e) &&
+                           nnclr_execution_measure(net, engine, NNCLR_FORWARD, groups, micro_batch,
+                                                   0, features, &forward, e))) &&
+        nnclr_execution_measure(net, engine, NNCLR_TRAINING, groups, n, features, -1, &bytes->rest,
+                                e) &&
+        nnclr_execution_measure(net, engine, NNCLR_FORWARD, groups, n, features, -1,
+                                &bytes->forward, e);
+    bytes->forward += forward;
+    return ok;
 }
 
 /* ---- micro-batches ---- */
@@ -101,8 +110,11 @@ static void forward_backbone(nnclr_pass *p, const float *pictures) {
                        *whole = nnclr_execution_tensor(p->execution, p->features);
     for (int first = 0; first < p->n; first += p->micro_batch) {
         input(p, pictures, first);
-        nnclr_execution_forward_part(p->backbone, 0, p->features, first / p->micro_batch,
-                                     p->n / p->micro_batch);
+        if (p->parameters->gradients)
+            nnclr_execution_forward_part(p->backbone, 0, p->features, first / p->micro_batch,
+                                         p->n / p->micro_batch);
+        else
+            nnclr_execution_forward(p->backbone, 0, p->features);
         for (int group = 0; group < p->groups; group++)
             g->table->copy(g, batch_rows(p, whole, group, first), own_rows(p, own, group),
                            (size_t)p->micro_batch * p->row);

@@ -26,8 +26,8 @@ typedef struct nnclr_pass {
 } nnclr_pass;
 
 /* For pictures [groups][n], `micro_batch` of each group at a time, which divides n, and the network
- * has a value "features"; 0: all at once. `parameters` is the caller's, opened for training, and
- * outlives the pass. */
+ * has a value "features"; 0: all at once. `parameters` is the caller's and outlives the pass;
+ * opened without gradients, it only goes forward, with batch statistics as in training. */
 bool nnclr_pass_create(nnclr_pass *pass, nnclr_parameters *parameters, int groups, int n,
                        int micro_batch, nnclr_error *e);
 void nnclr_pass_free(nnclr_pass *pass); /* a zeroed one is fine */
@@ -35,6 +35,7 @@ void nnclr_pass_free(nnclr_pass *pass); /* a zeroed one is fine */
 /* Engine memory, in bytes: of the backbone (0 without micro-batches) and of the rest. */
 typedef struct nnclr_pass_bytes {
     size_t backbone, rest;
+    size_t forward; /* both, of one that only goes forward */
 } nnclr_pass_bytes;
 /* Of such a pass; none is made. */
 bool nnclr_pass_measure(const nnclr_network *net, nnclr_engine *engine, int groups, int n,

@@ -142,7 +142,8 @@ static void *view_rows(const nnclr_method *m, const nnclr_tensor *rows, int view
 }
 
 static void *unit_projection(const nnclr_method *m, int view) {
-    return view_rows(m, nnclr_pass_tensor(m->parts.pass, m->projection_unit), view);
+    const nnclr_pass *pass = m->parts.target ? m->parts.target : m->parts.pass;
+    return view_rows(m, nnclr_pass_tensor(pass, m->projection_unit), view);
 }
 
 /* The first of this worker's rows among those of all workers. */
@@ -349,6 +350,8 @@ static void backward(nnclr_method *m, const float *views) {
 bool nnclr_method_compute(nnclr_method *m, const nnclr_method_batch *batch, nnclr_error *e) {
     const nnclr_engine_table *table = m->engine->table;
     const size_t real = nnclr_real_bytes(m->engine);
+    if (m->parts.target)
+        nnclr_pass_forward(m->parts.target, batch->views, m->projection_unit);
     nnclr_pass_forward(m->parts.pass, batch->views, m->prediction_unit);
 
     table->zero(m->engine, m->block[METHOD_SCALARS], METHOD_NUMBERS * real);

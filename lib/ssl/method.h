@@ -18,7 +18,8 @@ typedef struct nnclr_method nnclr_method;
 
 /* The caller's; they must outlive the method. */
 typedef struct nnclr_method_parts {
-    nnclr_pass *pass; /* of the network, 2 groups of n */
+    nnclr_pass *pass;   /* of the network, 2 groups of n */
+    nnclr_pass *target; /* of its slow copy, which then makes every z^; NULL: there is none */
     nnclr_communicator *communicator;
     nnclr_support_set *support; /* of recipe->queue rows; NULL: there is none */
     uint64_t seed;              /* for the choice among neighbours */

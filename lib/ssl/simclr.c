@@ -58,6 +58,9 @@ static const nnclr_idle_option idle[] = {
     {"queue-frozen", NULL, has_none},
     {"positive", NULL, has_none},
     {"view-weight", NULL, has_none},
+    {"target-momentum", NULL,
+     "both sides of the loss of simclr pass a gradient on, so that a slow copy has no part in it; "
+     "leave it out, or give --method nnclr"},
     {"loss", NULL, has_none},
     {"swap", is_ntxent,
      "the loss over all negatives always has both assignments; leave it out, or give --negatives "

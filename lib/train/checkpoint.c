@@ -249,10 +249,14 @@ static bool check_layout(const nnclr_tensor_reader *reader, const nnclr_layout *
     return ok;
 }
 
+static unsigned parts_of(const nnclr_parameters *p) {
+    return (p->velocity ? NNCLR_WITH_MOMENTUM : 0u) | (p->target ? NNCLR_WITH_TARGET : 0u);
+}
+
 bool nnclr_checkpoint_check(const nnclr_tensor_reader *reader, const nnclr_network *net,
-                            bool momentum, nnclr_error *e) {
+                            unsigned parts, nnclr_error *e) {
     nnclr_layout layout;
-    if (!nnclr_layout_make(net, NNCLR_F32, momentum, NULL, &layout, e))
+    if (!nnclr_layout_make(net, NNCLR_F32, parts, NULL, &layout, e))
         return false;
     bool ok = check_layout(reader, &layout, e);
     nnclr_layout_free(&layout);
@@ -262,7 +266,7 @@ bool nnclr_checkpoint_check(const nnclr_tensor_reader *reader, const nnclr_netwo
 bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
                                       nnclr_error *e) {
     nnclr_layout layout;
-    if (!nnclr_layout_make(p->net, p->engine->table->real, p->velocity != NULL, NULL, &layout, e))
+    if (!nnclr_layout_make(p->net, p->engine->table->real, parts_of(p), NULL, &layout, e))
         return false;
     bool ok = check_layout(reader, &layout, e);
     for (size_t i = 0; ok && i < layout.count; i++) {
@@ -412,6 +416,7 @@ static bool write_entry(nnclr_tensor_writer *writer, const nnclr_layout_entry *e
     case NNCLR_SLOT_WEIGHT:
     case NNCLR_SLOT_STATISTIC:
     case NNCLR_SLOT_MOMENTUM:
+    case NNCLR_SLOT_TARGET:
         return write_reals(writer, entry, p->engine, nnclr_layout_place(entry, p), count, chunk, e);
     case NNCLR_SLOT_BATCHES:
         return nnclr_tensor_writer_put(writer, &p->batches, sizeof p->batches, e);
@@ -452,7 +457,7 @@ bool nnclr_checkpoint_write(const char *path, const char *program,
                             const nnclr_checkpoint_info *info, const nnclr_parameters *p,
                             const nnclr_support_set *s, nnclr_error *e) {
     nnclr_layout layout;
-    if (!nnclr_layout_make(p->net, p->engine->table->real, true, s, &layout, e))
+    if (!nnclr_layout_make(p->net, p->engine->table->real, parts_of(p), s, &layout, e))
         return false;
     bool ok = false;
     void *chunk = nnclr_alloc(CHUNK, sizeof(double), e);

@@ -40,13 +40,16 @@ bool nnclr_checkpoint_put_number(nnclr_json *metadata, const char *key, int64_t 
                                  nnclr_error *e);
 bool nnclr_checkpoint_put_config(nnclr_json *metadata, const nnclr_config *config, nnclr_error *e);
 
-/* Whether the file holds everything that `net` needs, including momentum if asked for: its tensors
+/* What a training run needs of a network besides weights and running statistics; a set of these. */
+enum { NNCLR_WITH_MOMENTUM = 1, NNCLR_WITH_TARGET = 2 };
+
+/* Whether the file holds everything that `net` needs, with these parts: its tensors
  * must fit the network by name, dtype and shape; the message names the first that does not. This
  * catches a small file that claims to hold a large network before memory is spent on it. */
 bool nnclr_checkpoint_check(const nnclr_tensor_reader *reader, const nnclr_network *net,
-                            bool momentum, nnclr_error *e);
-/* Loads what `p` has room for from the reader: weights and running statistics, and momentum if
- * p->velocity is not NULL, after the same check. F32 and F64 files load into either engine. */
+                            unsigned parts, nnclr_error *e);
+/* Loads what `p` has room for from the reader: weights and running statistics, and momentum and
+ * target if these are not NULL, after the same check. F32 and F64 files load into either engine. */
 bool nnclr_checkpoint_load_parameters(nnclr_tensor_reader *reader, nnclr_parameters *p,
                                       nnclr_error *e);
 /* Refuses numbers that no training can continue from, and that a flipped bit in a file without

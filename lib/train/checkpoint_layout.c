@@ -65,7 +65,7 @@ static void append_queue(nnclr_layout *layout, nnclr_dtype real, const nnclr_sup
     }
 }
 
-bool nnclr_layout_make(const nnclr_network *net, nnclr_dtype real, bool momentum,
+bool nnclr_layout_make(const nnclr_network *net, nnclr_dtype real, unsigned parts,
                        const nnclr_support_set *s, nnclr_layout *layout, nnclr_error *e) {
     enum { QUEUE_TENSORS = 5 };
     const nnclr_segment *weights = nnclr_network_segments(net);
@@ -73,16 +73,18 @@ bool nnclr_layout_make(const nnclr_network *net, nnclr_dtype real, bool momentum
     size_t weight_count = nnclr_network_segment_count(net);
     size_t statistic_count = nnclr_network_statistic_segment_count(net);
     *layout = (nnclr_layout){0};
-    layout->entries = nnclr_alloc(2 * weight_count + 2 * statistic_count + QUEUE_TENSORS,
+    layout->entries = nnclr_alloc(3 * weight_count + 2 * statistic_count + QUEUE_TENSORS,
                                   sizeof *layout->entries, e);
     if (!layout->entries)
         return false;
     append_segments(layout, NNCLR_SLOT_WEIGHT, real, "", weights, weight_count);
     append_segments(layout, NNCLR_SLOT_STATISTIC, real, "", statistics, statistic_count);
     append_batches(layout, statistics, statistic_count);
-    if (momentum)
+    if (parts & NNCLR_WITH_MOMENTUM)
         append_segments(layout, NNCLR_SLOT_MOMENTUM, real, "optim.momentum.", weights,
                         weight_count);
+    if (parts & NNCLR_WITH_TARGET)
+        append_segments(layout, NNCLR_SLOT_TARGET, real, "optim.target.", weights, weight_count);
     if (s)
         append_queue(layout, real, s);
     return true;
@@ -161,6 +163,7 @@ static bool load_reals(nnclr_tensor_reader *reader, const nnclr_tensor_info *inf
 void *nnclr_layout_place(const nnclr_layout_entry *entry, const nnclr_parameters *p) {
     void *flat = entry->slot == NNCLR_SLOT_WEIGHT      ? p->weights
                  : entry->slot == NNCLR_SLOT_STATISTIC ? p->statistics
+                 : entry->slot == NNCLR_SLOT_TARGET    ? p->target
                                                        : p->velocity;
     return nnclr_real_at(p->engine, flat, entry->offset);
 }

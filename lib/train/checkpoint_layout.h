@@ -12,6 +12,7 @@ typedef enum nnclr_slot {
     NNCLR_SLOT_STATISTIC,
     NNCLR_SLOT_BATCHES, /* num_batches_tracked of one batch norm */
     NNCLR_SLOT_MOMENTUM,
+    NNCLR_SLOT_TARGET,
     NNCLR_SLOT_QUEUE_EMBEDDING,
     NNCLR_SLOT_QUEUE_RECORD,
     NNCLR_SLOT_QUEUE_LABEL,
@@ -21,7 +22,7 @@ typedef enum nnclr_slot {
 
 typedef struct nnclr_layout_entry {
     nnclr_slot slot;
-    size_t offset; /* in reals, in the flat buffer of weights, statistics or momentum */
+    size_t offset; /* in reals, in the flat buffer of the slot */
     char name[112];
     nnclr_dtype dtype;
     int rank;
@@ -34,8 +35,9 @@ typedef struct nnclr_layout {
     size_t count;
 } nnclr_layout;
 
-/* For the parameters (`momentum`: with it), and for a support set unless that is NULL. */
-bool nnclr_layout_make(const nnclr_network *net, nnclr_dtype real, bool momentum,
+/* For the parameters with these parts (of checkpoint.h), and for a support set unless that is NULL.
+ */
+bool nnclr_layout_make(const nnclr_network *net, nnclr_dtype real, unsigned parts,
                        const nnclr_support_set *s, nnclr_layout *layout, nnclr_error *e);
 void nnclr_layout_free(nnclr_layout *layout);
 
@@ -45,7 +47,7 @@ bool nnclr_layout_fits(const nnclr_layout_entry *entry, const nnclr_tensor_info 
 
 /* "[64,3,7,7]", cut off if there is no room. */
 void nnclr_print_shape(int rank, const int64_t *dims, char *text, size_t size);
-/* Where an engine has the entry's numbers: weights, statistics or momentum. */
+/* Where an engine has the entry's numbers: those of weights, statistics, momentum or target. */
 void *nnclr_layout_place(const nnclr_layout_entry *entry, const nnclr_parameters *p);
 
 /* Loads a tensor that has the shape of an entry of weights, statistics, counts of batches or

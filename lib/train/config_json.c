@@ -35,6 +35,8 @@ static const nnclr_field other_fields[] = {
      .fallback = "0", .sparse = true},
     {"view_weight_unit", NNCLR_FIELD_CHOICE, AT(method.view_weight.unit),
      .choices = nnclr_over_names, .fallback = "\"run\"", .sparse = true},
+    {"target_momentum", NNCLR_FIELD_REAL, AT(method.target_momentum), .low = 0, .high = 1,
+     .fallback = "0", .sparse = true},
     {"soft", NNCLR_FIELD_BOOL, AT(method.soft), .fallback = "false", .sparse = true},
     {"agree", NNCLR_FIELD_BOOL, AT(method.agree), .fallback = "false", .sparse = true},
     {"decoupled", NNCLR_FIELD_BOOL, AT(method.decoupled), .fallback = "false", .sparse = true},

@@ -22,6 +22,14 @@ static size_t method_bytes(const nnclr_config *config, const nnclr_engine *engin
     return nnclr_method_bytes(&recipe, engine, config->batch, 1, width_of_z(config));
 }
 
+/* A pass of the slow copy, which only goes forward. */
+static bool create_target(nnclr_objective *o, nnclr_error *e) {
+    const nnclr_parameters *p = o->pass->parameters;
+    o->slow = (nnclr_parameters){.net = p->net, .engine = p->engine, .weights = p->target};
+    return nnclr_pass_create(&o->target, &o->slow, o->pass->groups, o->pass->n,
+                             o->pass->micro_batch, e);
+}
+
 static bool create_method(nnclr_objective *o, nnclr_error *e) {
     const nnclr_config *config = o->config;
     nnclr_recipe recipe = nnclr_objective_recipe(config);
@@ -30,8 +38,11 @@ static bool create_method(nnclr_objective *o, nnclr_error *e) {
         !nnclr_support_set_create(&o->support, o->pass->parameters->engine, recipe.queue,
                                   width_of_z(config), config->init_seed, e))
         return false;
+    if (o->pass->parameters->target && !create_target(o, e))
+        return false;
     const nnclr_method_parts parts = {
         .pass = o->pass,
+        .target = o->target.execution ? &o->target : NULL,
         .communicator = o->communicator,
         .support = nnclr_objective_support(o),
         .seed = config->data_seed,
@@ -62,8 +73,15 @@ static bool measure_method(nnclr_objective *o, const nnclr_method_batch *batch,
     return true;
 }
 
-static bool enqueue(nnclr_objective *o, const nnclr_method_batch *batch, nnclr_error *e) {
-    return nnclr_method_enqueue(o->state, batch, e);
+static bool enqueue_and_follow(nnclr_objective *o, const nnclr_method_batch *batch,
+                               nnclr_error *e) {
+    if (!nnclr_method_enqueue(o->state, batch, e))
+        return false;
+    if (o->target.execution) {
+        nnclr_parameters_follow(o->pass->parameters, o->config->method.target_momentum);
+        nnclr_pass_pack(&o->target);
+    }
+    return true;
 }
 
 /* ---- fine-tuning: one view, and its label ---- */
@@ -121,7 +139,7 @@ static bool nothing_remains(nnclr_objective *o, const nnclr_method_batch *batch,
     {                                                                                              \
         .views = NNCLR_VIEWS, .check = check_method, .bytes = method_bytes,                        \
         .create = create_method, .free = free_method, .compute = compute_method,                   \
-        .measure = measure_method, .finish = enqueue, .metrics = nnclr_method_line,                \
+        .measure = measure_method, .finish = enqueue_and_follow, .metrics = nnclr_method_line,     \
         .type = &(method)                                                                          \
     }
 
@@ -174,9 +192,19 @@ bool nnclr_objective_create(nnclr_objective *o, const nnclr_config *config, int6
 void nnclr_objective_free(nnclr_objective *o) {
     if (o->state)
         o->table->free(o);
+    nnclr_pass_free(&o->target);
     nnclr_support_set_free(&o->support);
     nnclr_buffer_free(&o->scratch);
     *o = (nnclr_objective){0};
+}
+
+void nnclr_objective_start(nnclr_objective *o, bool resumed) {
+    nnclr_pass_pack(o->pass);
+    if (!o->target.execution)
+        return;
+    if (!resumed)
+        nnclr_parameters_follow(o->pass->parameters, 0);
+    nnclr_pass_pack(&o->target);
 }
 
 nnclr_support_set *nnclr_objective_support(nnclr_objective *o) {

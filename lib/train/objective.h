@@ -43,6 +43,8 @@ struct nnclr_objective {
     nnclr_pass *pass;
     nnclr_communicator *communicator;
     nnclr_support_set support;
+    nnclr_parameters slow; /* the weights of the target, and its pass, if there is one */
+    nnclr_pass target;
     void *state;                /* the table's own */
     nnclr_plan plan, head_plan; /* of the rates: the network's, and the classifier's */
     int64_t records;            /* that are trained on */
@@ -54,6 +56,8 @@ struct nnclr_objective {
 bool nnclr_objective_create(nnclr_objective *o, const nnclr_config *config, int64_t records,
                             nnclr_pass *pass, nnclr_communicator *communicator, nnclr_error *e);
 void nnclr_objective_free(nnclr_objective *o); /* a zeroed one is fine */
+/* Packs the weights, once they are there; a target is theirs unless the run goes on (`resumed`). */
+void nnclr_objective_start(nnclr_objective *o, bool resumed);
 /* NULL: it has none. */
 nnclr_support_set *nnclr_objective_support(nnclr_objective *o);
 

@@ -43,6 +43,8 @@ bool nnclr_run_memory(const nnclr_config *config, size_t records, nnclr_engine *
         bytes->statistics = nnclr_network_statistic_count(net) * real;
         bytes->backbone = pass.backbone;
         bytes->activations = pass.rest;
+        if (config->method.target_momentum > 0)
+            bytes->target = bytes->weights + pass.forward;
         bytes->views = views_bytes(config, records);
         measure_objective(config, engine, bytes);
     }
@@ -52,7 +54,7 @@ bool nnclr_run_memory(const nnclr_config *config, size_t records, nnclr_engine *
 
 size_t nnclr_run_bytes_sum(const nnclr_run_bytes *b) {
     const size_t parts[] = {b->weights,     b->gradients, b->momentum, b->statistics, b->backbone,
-                            b->activations, b->method,    b->support,  b->views};
+                            b->activations, b->target,    b->method,   b->support,    b->views};
     size_t sum = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!nnclr_size_add(sum, parts[i], &sum))

@@ -17,6 +17,7 @@ typedef struct nnclr_run_bytes {
     size_t backbone;    /* of micro-batches: 0 without */
     size_t activations; /* of the network, or of its heads: with their gradients, packed weights and
                            the engine's workspace */
+    size_t target;      /* the slow copy's weights and pass: 0 without one */
     size_t method;      /* rows, similarities, picks */
     size_t support;     /* rows and their metadata */
     size_t views;       /* that the loader makes ahead */

@@ -72,10 +72,14 @@ static bool describe(nnclr_trainer *t, nnclr_error *e) {
 
 static bool build(nnclr_trainer *t, const nnclr_tensor_reader *resume, nnclr_error *e) {
     const nnclr_config *config = t->options.config;
+    const bool follows = config->method.target_momentum > 0;
     t->communicator = nnclr_communicator_self();
     return (t->net = nnclr_model_build(&config->model, e)) &&
-           (!resume || nnclr_checkpoint_check(resume, t->net, true, e)) &&
+           (!resume ||
+            nnclr_checkpoint_check(resume, t->net,
+                                   NNCLR_WITH_MOMENTUM | (follows ? NNCLR_WITH_TARGET : 0u), e)) &&
            nnclr_parameters_create(&t->parameters, t->net, t->options.engine, true, e) &&
+           (!follows || nnclr_parameters_add_target(&t->parameters, e)) &&
            nnclr_pass_create(&t->pass, &t->parameters, nnclr_objective_of(config)->views,
                              config->batch / t->communicator.ranks,
                              nnclr_config_micro_batch(config), e) &&
@@ -139,7 +143,7 @@ static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_che
     t->watch.context = t->options.callbacks.context;
     if (resume ? !load(t, resume, info, e) : !start(t, e))
         return false;
-    nnclr_pass_pack(&t->pass);
+    nnclr_objective_start(&t->objective, resume != NULL);
     return open_loader(t, e);
 }
 

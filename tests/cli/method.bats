@@ -346,3 +346,37 @@ END
     lines_say shuffled 'map(.batch_spread) | (add / length - 41 / 120 | fabs) < 0.02'
     lines_say shuffled '.[5:] | map(.self_present) | (add / length - 0.12 | fabs) < 0.03'
 }
+
+@test "a slow copy follows the network, and makes positives and queue" {
+    slow() { expect 0 tiny --precision f64 --steps 4 --save-every 1steps --keep 9 -o "$@" s.tar.zst; }
+    slow still --lr 0
+    slow kept --target-momentum 1
+    slow follows --target-momentum 0.75
+    cat >follows.py <<'END'
+from run_files import checkpoint, lines
+
+still, kept, follows = ([checkpoint(run, step) for step in range(5)] for run in ("still", "kept", "follows"))
+names = [k for k in follows[0] if "optim.target." + k in follows[0]]
+assert len(names) == 74 and "optim.target.fc" not in still[0]
+for name in names:
+    target = [file["optim.target." + name][1] for file in follows]
+    assert target[0] == follows[0][name][1]
+    for step in range(4):
+        want = [0.75 * a + 0.25 * b for a, b in zip(target[step], follows[step + 1][name][1])]
+        assert all(abs(a - b) <= 1e-15 + 1e-14 * abs(b) for a, b in zip(target[step + 1], want)), name
+# With a copy that never moves, the queue is that of a network that never moves.
+assert kept[4]["queue.embedding"] == still[4]["queue.embedding"] != follows[4]["queue.embedding"]
+assert kept[4]["backbone.conv1.weight"] != still[4]["backbone.conv1.weight"]
+key = "nn_sim"
+assert [a[key] for a in lines("kept")] == [a[key] for a in lines("still")] != [a[key] for a in lines("follows")]
+END
+    expect 0 python3 follows.py
+    # Going on from the middle gives the same bytes.
+    cp -r follows resumed
+    cp follows/checkpoint-0002.safetensors.zst resumed/checkpoint.safetensors.zst
+    rm resumed/DONE
+    expect 0 nnclr-pretrain --resume -q -o resumed
+    cmp follows/checkpoint.safetensors.zst resumed/checkpoint.safetensors.zst
+    refuses 2 "--target-momentum: both sides of the loss of simclr pass a gradient on" \
+        nnclr-pretrain --preset tiny --method simclr --target-momentum 0.9 -o run s.tar.zst
+}
