@@ -17,13 +17,13 @@ static const char *target_of(const nnclr_option *option) {
 /* The file that an option writes; NULL: not given, or standard output. */
 static const char *output_of(const nnclr_option *option) {
     const char *path = option->makes & ~(unsigned)NNCLR_MAKES_RUN ? target_of(option) : NULL;
-    return path && strcmp(path, "-") != 0 ? path : NULL;
+    return path && !nnclr_is_standard(path) ? path : NULL;
 }
 
 static bool names_input(const char *path, const nnclr_file_id *id) {
     nnclr_file_id own;
     struct stat status;
-    if (strcmp(path, "-") == 0) {
+    if (nnclr_is_standard(path)) {
         if (fstat(STDIN_FILENO, &status) != 0)
             return false;
         own = nnclr_file_id_of(&status);
@@ -61,7 +61,7 @@ static void check_stdout(nnclr_cli *cli) {
     const char *input = find_input(cli, &id);
     if (input)
         nnclr_cli_usage(cli, "%s is an input, and standard output goes to it",
-                        strcmp(input, "-") == 0 ? "standard input" : input);
+                        nnclr_input_name(input));
     for (size_t i = 0; i < cli->program->option_count; i++) {
         const nnclr_option *option = &cli->program->options[i];
         const char *path = output_of(option);
@@ -89,8 +89,7 @@ static void check_output(nnclr_cli *cli, const char *path) {
         remember(cli, &id);
     if (input)
         nnclr_cli_usage(cli, "%s is an input, and would be overwritten%s%s: give another name",
-                        strcmp(input, "-") == 0 ? "standard input" : input,
-                        strcmp(input, path) == 0 ? "" : " as ",
+                        nnclr_input_name(input), strcmp(input, path) == 0 ? "" : " as ",
                         strcmp(input, path) == 0 ? "" : path);
 }
 

@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "base/files.h"
@@ -47,7 +46,7 @@ void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
     if (!s->model)
         nnclr_cli_usage(cli, "--augment needs a network: give -m CHECKPOINT");
     for (int i = 0; i < cli->operand_count; i++)
-        if (strcmp(s->model, "-") == 0 && strcmp(cli->operands[i], "-") == 0)
+        if (nnclr_is_standard(s->model) && nnclr_is_standard(cli->operands[i]))
             nnclr_cli_usage(cli, "only one of CHECKPOINT, TRAIN and TEST can be standard input");
 }
 

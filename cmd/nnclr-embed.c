@@ -1,6 +1,5 @@
 /* nnclr-embed: a network's output for every picture of a shard, or the picture's pixels. */
 #include <stdio.h>
-#include <string.h>
 
 #include "cmd/augment_options.h"
 #include "cmd/cli.h"
@@ -141,9 +140,9 @@ static void check(nnclr_cli *cli, const settings *s) {
             cli,
             "no input: give a shard or a folder of pictures, or - for a shard on standard input");
     for (int i = 0; i < cli->operand_count; i++)
-        if (s->model && strcmp(s->model, "-") == 0 && strcmp(cli->operands[i], "-") == 0)
+        if (nnclr_is_standard(s->model) && nnclr_is_standard(cli->operands[i]))
             nnclr_cli_usage(cli, "only one of CHECKPOINT and SHARD can be standard input");
-    if (strcmp(output_path(s), "-") == 0)
+    if (nnclr_is_standard(output_path(s)))
         nnclr_cli_refuse_terminal(cli, "an embedding file");
 }
 

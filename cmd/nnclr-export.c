@@ -82,7 +82,7 @@ int main(int argc, char **argv) {
     if (cli.operand_count != 1)
         nnclr_cli_usage(&cli, "needs one input: a checkpoint or an embedding file");
     const int named = output ? format_of(output) : FORMATS;
-    if (!nnclr_cli_given(&cli, "format") && output && strcmp(output, "-") != 0) {
+    if (!nnclr_cli_given(&cli, "format") && output && !nnclr_is_standard(output)) {
         if (named == FORMATS)
             nnclr_cli_usage(&cli, "%s: its ending names no format: give --format", output);
         format = named;
@@ -92,7 +92,7 @@ int main(int argc, char **argv) {
                         output);
     if (!output)
         output = "-";
-    if (format != FORMAT_TSV && strcmp(output, "-") == 0)
+    if (format != FORMAT_TSV && nnclr_is_standard(output))
         nnclr_cli_refuse_terminal(&cli, outputs[format]);
     const bool ok = format <= FORMAT_ONNX
                         ? export_backbone(&cli, cli.operands[0], format, output, &e)

@@ -347,11 +347,11 @@ static void check(nnclr_cli *cli, const settings *s, evaluation *v) {
     if (cli->operand_count != 2)
         nnclr_cli_usage(cli, "two %s are needed, TRAIN and TEST, not %d",
                         s->augment ? "shards" : "embedding files", cli->operand_count);
-    if (strcmp(cli->operands[0], "-") == 0 && strcmp(cli->operands[1], "-") == 0)
+    if (nnclr_is_standard(cli->operands[0]) && nnclr_is_standard(cli->operands[1]))
         nnclr_cli_usage(cli, "only one of TRAIN and TEST can be standard input");
-    if (s->predictions && strcmp(s->predictions, "-") == 0)
+    if (nnclr_is_standard(s->predictions))
         nnclr_cli_usage(cli, "--predictions: standard output is for the table: give a file");
-    if (s->output && strcmp(s->output, "-") == 0)
+    if (nnclr_is_standard(s->output))
         nnclr_cli_usage(cli, "--output: standard output is for the table: give a file");
 }
 

@@ -145,7 +145,7 @@ static void settle_output(settings *s) {
 }
 
 static void check_packing(nnclr_cli *cli, settings *s) {
-    bool to_stdout = !s->output || strcmp(s->output, "-") == 0;
+    bool to_stdout = !s->output || nnclr_is_standard(s->output);
     if (s->json)
         nnclr_cli_usage(cli, "--json goes with --list-contents");
     if (nnclr_cli_given(cli, "seed") && s->order != ORDER_RANDOM)

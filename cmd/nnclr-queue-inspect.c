@@ -12,10 +12,6 @@
 #include "eval/neighbour_text.h"
 #include "eval/page.h"
 
-static bool is_stdin(const char *path) {
-    return path && strcmp(path, "-") == 0;
-}
-
 /* ---- the work ---- */
 
 /* The file's name and the folder it is in, which tells one run's checkpoint from another's. */
@@ -69,7 +65,7 @@ static bool metrics_path(const inspector *x, nnclr_buffer *out, nnclr_error *e) 
     if (!nnclr_buffer_printf(out, e, "%.*smetrics.jsonl", slash ? (int)(slash + 1 - file) : 0,
                              file))
         return false;
-    if (!x->bank.step || is_stdin(x->cli->operands[0]) ||
+    if (!x->bank.step || nnclr_is_standard(x->cli->operands[0]) ||
         access((const char *)out->data, F_OK) != 0)
         out->data[0] = '\0';
     return true;
@@ -178,16 +174,16 @@ static void end_badly(inspector *x, const nnclr_error *e) {
 static void check(nnclr_cli *cli, const settings *s) {
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a checkpoint or an embedding file");
-    int readers = is_stdin(s->query) + is_stdin(s->query_shard);
+    int readers = nnclr_is_standard(s->query) + nnclr_is_standard(s->query_shard);
     for (int i = 0; i < cli->operand_count; i++)
-        readers += is_stdin(cli->operands[i]);
+        readers += nnclr_is_standard(cli->operands[i]);
     if (readers > 1)
         nnclr_cli_usage(cli, "only one of the files can be standard input");
     const char *picture = s->html ? "--html" : s->sheet ? "--sheet" : s->ansi ? "--ansi" : NULL;
     if (picture && cli->operand_count < 2)
         nnclr_cli_usage(cli, "%s needs the pictures: give the SHARDs that the file was made from",
                         picture);
-    if (is_stdin(s->sheet) || is_stdin(s->html))
+    if (nnclr_is_standard(s->sheet) || nnclr_is_standard(s->html))
         nnclr_cli_usage(cli, "%s: standard output is for the table: give a file", picture);
     if (s->sheet)
         nnclr_cli_check_numbered(cli, s->sheet);

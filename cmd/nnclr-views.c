@@ -114,7 +114,7 @@ static bool make_views(nnclr_cli *cli, const settings *s, nnclr_shard_set *set, 
 
 /* ---- the program ---- */
 
-static void conclude(nnclr_cli *cli, settings *s) {
+static void finish(nnclr_cli *cli, settings *s) {
     nnclr_error e = NNCLR_NO_ERROR;
     if (cli->operand_count == 0)
         nnclr_cli_usage(
@@ -126,9 +126,9 @@ static void conclude(nnclr_cli *cli, settings *s) {
         nnclr_cli_usage(cli, "--shuffle-window goes with --order training");
     if (!s->sheet && !s->output)
         s->output = "-";
-    if (s->sheet && s->output && strcmp(s->sheet, "-") == 0 && strcmp(s->output, "-") == 0)
+    if (nnclr_is_standard(s->sheet) && nnclr_is_standard(s->output))
         nnclr_cli_usage(cli, "only one of --sheet and -o can be standard output");
-    if ((s->output && strcmp(s->output, "-") == 0) || (s->sheet && strcmp(s->sheet, "-") == 0))
+    if (nnclr_is_standard(s->output) || nnclr_is_standard(s->sheet))
         nnclr_cli_refuse_terminal(cli, s->output ? "a file of views" : "a picture");
     s->config.model.size = s->config.augment.size = (int)s->size;
     if (!nnclr_config_check(&s->config, &e))
@@ -185,7 +185,7 @@ int main(int argc, char **argv) {
     nnclr_cli cli;
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
-    conclude(&cli, &s);
+    finish(&cli, &s);
     nnclr_shard_set *set = pictures_open(&cli, (const char *const *)cli.operands,
                                          (size_t)cli.operand_count, (uint64_t)s.cache, &e);
     bool ok = set && make_views(&cli, &s, set, &e);

@@ -1,7 +1,5 @@
 #include "cmd/training_options.h"
 
-#include <string.h>
-
 #include "cmd/augment_options.h"
 
 training_settings training_defaults(void) {
@@ -59,14 +57,10 @@ void training_take_warmup(nnclr_config *config, const nnclr_duration *warmup) {
 
 /* ---- checks ---- */
 
-static bool is_standard_input(const char *path) {
-    return path && strcmp(path, "-") == 0;
-}
-
 void training_check_folder(nnclr_cli *cli, const training_settings *s) {
     if (!s->folder && !s->dry_run)
         nnclr_cli_usage(cli, "no run: give -o RUN, the folder to write to");
-    if (is_standard_input(s->folder))
+    if (nnclr_is_standard(s->folder))
         nnclr_cli_usage(cli, "a run is a folder and cannot go to standard output: give -o RUN");
 }
 
@@ -74,9 +68,9 @@ void training_check_inputs(nnclr_cli *cli, const char *const *files, size_t coun
                            const char *which) {
     int inputs = 0;
     for (size_t i = 0; i < count; i++)
-        inputs += is_standard_input(files[i]);
+        inputs += nnclr_is_standard(files[i]);
     for (int i = 0; i < cli->operand_count; i++)
-        if (is_standard_input(cli->operands[i])) { /* several are refused by the set of shards */
+        if (nnclr_is_standard(cli->operands[i])) { /* several are refused by the set of shards */
             inputs++;
             break;
         }

@@ -31,9 +31,17 @@ int nnclr_open_regular(const char *path, int flags, nnclr_error *e) {
     return -1;
 }
 
+bool nnclr_is_standard(const char *path) {
+    return path && strcmp(path, "-") == 0;
+}
+
+const char *nnclr_input_name(const char *path) {
+    return nnclr_is_standard(path) ? "standard input" : path;
+}
+
 bool nnclr_is_folder(const char *path) {
     struct stat status;
-    return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    return !nnclr_is_standard(path) && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 bool nnclr_file_read(const char *path, size_t limit, nnclr_buffer *out, nnclr_error *e) {

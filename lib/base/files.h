@@ -15,6 +15,11 @@
  * if the file is not there. */
 int nnclr_open_regular(const char *path, int flags, nnclr_error *e);
 
+/* "-" stands for standard input, or where a file is written for standard output. NULL does not. */
+bool nnclr_is_standard(const char *path);
+/* What messages call the input at `path`: "standard input" or the path. */
+const char *nnclr_input_name(const char *path);
+
 /* Is it a folder, also through links? "-" is not one: it is standard input. */
 bool nnclr_is_folder(const char *path);
 

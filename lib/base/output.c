@@ -229,7 +229,7 @@ nnclr_output *nnclr_output_open(const char *path, nnclr_error *e) {
     if (!output)
         return NULL;
     output->fd = -1;
-    bool standard = strcmp(path, "-") == 0;
+    bool standard = nnclr_is_standard(path);
     output->path = nnclr_strdup(standard ? "standard output" : path, e);
     if (!output->path)
         goto fail;

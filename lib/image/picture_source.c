@@ -35,19 +35,11 @@ static char *join(const char *folder, const char *root, nnclr_error *e) {
     return (char *)path.data;
 }
 
-static bool is_standard_input(const char *path) {
-    return strcmp(path, "-") == 0;
-}
-
-static const char *name_of(const char *path) {
-    return is_standard_input(path) ? "standard input" : path;
-}
-
 /* The first bytes of a regular file, as many as there are; 0 if they cannot be read, which is left
  * to the archive reader: it says why. */
 static size_t read_start(const char *path, uint8_t *start, size_t size) {
     struct stat status;
-    if (is_standard_input(path) || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+    if (nnclr_is_standard(path) || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
         return 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
@@ -210,10 +202,10 @@ static bool gather_list(nnclr_source *source, const nnclr_source_options *option
 static bool fail_empty(const nnclr_source *source, const nnclr_source_options *options,
                        nnclr_error *e) {
     const char *below = options->root ? " below " : "", *root = options->root ? options->root : "";
-    const char *first = options->input_count > 0 ? name_of(options->inputs[0]) : "";
+    const char *first = options->input_count > 0 ? nnclr_input_name(options->inputs[0]) : "";
     if (options->list)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: the list names no file",
-                          name_of(options->list));
+                          nnclr_input_name(options->list));
     if (options->root && source->has_example)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "%s: no files there below %s; --root takes a folder of it, and it holds "

@@ -1,6 +1,5 @@
 #include "image/pictures.h"
 
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,7 +35,7 @@ static bool holds_pictures(const nnclr_input *input) {
 /* Files that can be opened again are closed: there may be as many of them as pictures. */
 static bool look_at(operand *o, nnclr_error *e) {
     struct stat status;
-    const bool named = strcmp(o->path, "-") != 0 && stat(o->path, &status) == 0;
+    const bool named = !nnclr_is_standard(o->path) && stat(o->path, &status) == 0;
     o->pictures = named && S_ISDIR(status.st_mode);
     if (o->pictures)
         return true;
@@ -98,7 +97,7 @@ static bool pack(const operand *operands, size_t count, const nnclr_pictures_opt
     if (!source)
         return false;
     *shard = (nnclr_input){.fd = -1};
-    shard->name = nnclr_strdup(strcmp(path, "-") == 0 ? "standard input" : path, e);
+    shard->name = nnclr_strdup(nnclr_input_name(path), e);
     bool ok = shard->name && (shard->fd = nnclr_temporary_fd(e)) >= 0;
     if (ok) {
         options->on_packing(options->context, shard->name, count, source);

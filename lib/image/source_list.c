@@ -29,7 +29,7 @@ static bool read_all(int fd, const char *name, nnclr_buffer *text, nnclr_error *
 }
 
 static bool read_list(const char *list, const char *name, nnclr_buffer *text, nnclr_error *e) {
-    if (strcmp(list, "-") == 0)
+    if (nnclr_is_standard(list))
         return read_all(STDIN_FILENO, name, text, e);
     int fd = open(list, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -135,7 +135,7 @@ static int line_end(const nnclr_buffer *text) {
 
 bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
                               nnclr_error *e) {
-    const char *name = strcmp(list, "-") == 0 ? "standard input" : list;
+    const char *name = nnclr_input_name(list);
     nnclr_buffer text = {0};
     line l = {.source = source};
     bool ok = read_list(list, name, &text, e);

@@ -3,9 +3,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -25,8 +23,7 @@ struct nnclr_archive {
     struct archive *unpacker; /* of everything but gzip; NULL: it is gzip */
     nnclr_gunzip *gunzip;
     struct archive_entry *entry;
-    char *name; /* for messages */
-    int fd;
+    nnclr_input file;
     unsigned char block[BLOCK];
     size_t held;         /* bytes in block that were read to see what the file is */
     size_t zeros;        /* at the end of what the reader was given */
@@ -43,12 +40,12 @@ struct nnclr_archive {
 static bool archive_failed(const nnclr_archive *archive, struct archive *which, nnclr_error *e) {
     if (archive->failure.code != NNCLR_OK) {
         *e = archive->failure;
-        return nnclr_fail_at(e, "%s", archive->name);
+        return nnclr_fail_at(e, "%s", archive->file.name);
     }
     const char *why = archive_error_string(which);
     bool memory = archive_errno(which) == ENOMEM;
-    return nnclr_fail(e, memory ? NNCLR_ERROR_MEMORY : NNCLR_ERROR_INPUT, "%s: %s", archive->name,
-                      why ? why : "damaged or truncated archive");
+    return nnclr_fail(e, memory ? NNCLR_ERROR_MEMORY : NNCLR_ERROR_INPUT, "%s: %s",
+                      archive->file.name, why ? why : "damaged or truncated archive");
 }
 
 static bool reader_failed(const nnclr_archive *archive, nnclr_error *e) {
@@ -66,7 +63,7 @@ static long next_block(void *context, const void **bytes, nnclr_error *e) {
     if (held > 0)
         return (long)held;
     for (;;) {
-        ssize_t got = read(archive->fd, archive->block, BLOCK);
+        ssize_t got = read(archive->file.fd, archive->block, BLOCK);
         if (got >= 0)
             return (long)got;
         if (errno != EINTR) {
@@ -167,9 +164,9 @@ static bool open_unpacker(nnclr_archive *archive, nnclr_error *e) {
 static bool open_stream(nnclr_archive *archive, nnclr_error *e) {
     const void *bytes;
     while (archive->held < 2) { /* a pipe may give a single byte */
-        ssize_t got = read(archive->fd, archive->block + archive->held, BLOCK - archive->held);
+        ssize_t got = read(archive->file.fd, archive->block + archive->held, BLOCK - archive->held);
         if (got < 0 && errno != EINTR)
-            return nnclr_fail_errno(e, "%s", archive->name);
+            return nnclr_fail_errno(e, "%s", archive->file.name);
         if (got == 0)
             break;
         archive->held += got > 0 ? (size_t)got : 0;
@@ -202,7 +199,8 @@ static nnclr_archive_state at_end(const nnclr_archive *archive, nnclr_error *e) 
     if (archive->packed || archive->zeros >= TAR_BLOCK)
         return NNCLR_ARCHIVE_END;
     nnclr_fail(e, NNCLR_ERROR_INPUT,
-               "%s: truncated: a tar ends in a block of zeros, this one does not", archive->name);
+               "%s: truncated: a tar ends in a block of zeros, this one does not",
+               archive->file.name);
     return NNCLR_ARCHIVE_FAILED;
 }
 
@@ -217,30 +215,6 @@ static nnclr_archive_state advance(nnclr_archive *archive, nnclr_error *e) {
     return NNCLR_ARCHIVE_FAILED;
 }
 
-static bool open_path(nnclr_archive *archive, const char *path, nnclr_error *e) {
-    struct stat status;
-    bool standard = strcmp(path, "-") == 0;
-    archive->name = nnclr_strdup(standard ? "standard input" : path, e);
-    if (!archive->name)
-        return false;
-    archive->fd =
-        standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
-    if (archive->fd < 0 || fstat(archive->fd, &status) != 0)
-        return nnclr_fail_errno(e, "%s", archive->name);
-    if (S_ISDIR(status.st_mode))
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a folder, not an archive", archive->name);
-    return true;
-}
-
-static bool open_dup(nnclr_archive *archive, const nnclr_input *input, nnclr_error *e) {
-    archive->name = nnclr_strdup(input->name, e);
-    if (!archive->name)
-        return false;
-    archive->fd = fcntl(input->fd, F_DUPFD_CLOEXEC, 0);
-    return (archive->fd >= 0 && lseek(archive->fd, 0, SEEK_SET) == 0) ||
-           nnclr_fail_errno(e, "%s", input->name);
-}
-
 /* libarchive takes a file of no bytes for one of another format. */
 static bool open_reader(nnclr_archive *archive, nnclr_error *e) {
     if (archive_read_open(archive->reader, archive, NULL, next_for_reader, NULL) == ARCHIVE_OK)
@@ -248,11 +222,11 @@ static bool open_reader(nnclr_archive *archive, nnclr_error *e) {
     if (archive->failure.code != NNCLR_OK || archive_errno(archive->reader) != EILSEQ)
         return reader_failed(archive, e);
     if (!archive->given)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is empty", archive->name);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is empty", archive->file.name);
     return nnclr_fail(e, NNCLR_ERROR_INPUT,
                       "%s: is neither a picture nor a tar archive; give a folder or a tar of JPEG "
                       "and PNG files",
-                      archive->name);
+                      archive->file.name);
 }
 
 /* Goes to the first header, so that an archive without one is refused. */
@@ -262,7 +236,7 @@ static bool open_first(nnclr_archive *archive, nnclr_error *e) {
     archive->ended = state == NNCLR_ARCHIVE_END;
     if (archive->ended && !archive->packed)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is empty: an archive of no files",
-                          archive->name);
+                          archive->file.name);
     return state != NNCLR_ARCHIVE_FAILED;
 }
 
@@ -272,9 +246,11 @@ static nnclr_archive *open_archive(const char *path, const nnclr_input *input, b
     nnclr_archive *archive = nnclr_alloc_zero(1, sizeof *archive, e);
     if (!archive)
         return NULL;
-    archive->fd = -1;
     archive->packed = packed;
-    if ((path ? open_path(archive, path, e) : open_dup(archive, input, e)) &&
+    if ((path ? nnclr_input_open_once(path, &archive->file, e)
+              : nnclr_input_dup(input, &archive->file, e)) &&
+        (path || lseek(archive->file.fd, 0, SEEK_SET) == 0 ||
+         nnclr_fail_errno(e, "%s", archive->file.name)) &&
         open_stream(archive, e) && set_up(archive, e) && open_reader(archive, e) &&
         open_first(archive, e))
         return archive;
@@ -302,9 +278,7 @@ void nnclr_archive_close(nnclr_archive *archive) {
     if (archive->unpacker)
         archive_read_free(archive->unpacker);
     nnclr_gunzip_close(archive->gunzip);
-    if (archive->fd >= 0)
-        close(archive->fd);
-    nnclr_free(archive->name);
+    nnclr_input_close(&archive->file);
     nnclr_free(archive);
 }
 
@@ -361,6 +335,6 @@ bool nnclr_archive_data(nnclr_archive *archive, size_t limit, nnclr_buffer *out,
         return true;
     const char *name = archive_entry_pathname(archive->entry);
     out->size = start;
-    return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: %s: more than %zu bytes", archive->name,
+    return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%s: %s: more than %zu bytes", archive->file.name,
                       name ? name : "?", limit);
 }

@@ -64,29 +64,35 @@ exit:
     return ok;
 }
 
-bool nnclr_input_open(const char *path, nnclr_input *input, nnclr_error *e) {
-    bool standard = strcmp(path, "-") == 0;
+bool nnclr_input_open_once(const char *path, nnclr_input *input, nnclr_error *e) {
     *input = (nnclr_input){.fd = -1};
-    input->name = nnclr_strdup(standard ? "standard input" : path, e);
+    input->name = nnclr_strdup(nnclr_input_name(path), e);
     if (!input->name)
         return false;
-    input->fd =
-        standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
+    input->fd = nnclr_is_standard(path) ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                                        : open(path, O_RDONLY | O_CLOEXEC);
     struct stat status;
     if (input->fd < 0 || fstat(input->fd, &status) != 0) {
         nnclr_fail_errno(e, "%s", input->name);
-        goto fail;
-    }
-    if (S_ISDIR(status.st_mode)) {
+    } else if (S_ISDIR(status.st_mode)) {
         nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is a folder", input->name);
-        goto fail;
+    } else {
+        input->size = (uint64_t)status.st_size;
+        return true;
     }
-    input->size = (uint64_t)status.st_size;
+    nnclr_input_close(input);
+    return false;
+}
+
+bool nnclr_input_open(const char *path, nnclr_input *input, nnclr_error *e) {
+    struct stat status;
+    if (!nnclr_input_open_once(path, input, e))
+        return false;
     /* A redirected file whose start somebody else has read counts as a pipe. */
-    bool whole = S_ISREG(status.st_mode) && lseek(input->fd, 0, SEEK_CUR) == 0;
+    const bool whole = fstat(input->fd, &status) == 0 && S_ISREG(status.st_mode) &&
+                       lseek(input->fd, 0, SEEK_CUR) == 0;
     if (whole || spool(input, e))
         return true;
-fail:
     nnclr_input_close(input);
     return false;
 }
@@ -94,7 +100,7 @@ fail:
 bool nnclr_input_check(const char *const *paths, size_t count, nnclr_error *e) {
     int standard = 0;
     for (size_t i = 0; i < count; i++)
-        standard += strcmp(paths[i], "-") == 0;
+        standard += nnclr_is_standard(paths[i]);
     return standard < 2 ||
            nnclr_fail(e, NNCLR_ERROR_USAGE, "standard input can be given only once");
 }

@@ -19,6 +19,8 @@ typedef struct nnclr_input {
 
 /* PATH "-" is standard input. */
 bool nnclr_input_open(const char *path, nnclr_input *input, nnclr_error *e);
+/* The same for a reader from start to end: nothing is spooled, and `size` is what stat(2) says. */
+bool nnclr_input_open_once(const char *path, nnclr_input *input, nnclr_error *e);
 /* Refuses paths of which more than one is standard input. */
 bool nnclr_input_check(const char *const *paths, size_t count, nnclr_error *e);
 /* The same content once more; each of the two must be closed. */

@@ -181,7 +181,7 @@ static bool make_first(nnclr_shard_writer *writer, const nnclr_shard_options *op
 }
 
 nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, nnclr_error *e) {
-    if (options->shard_size > 0 && strcmp(options->output, "-") == 0) {
+    if (options->shard_size > 0 && nnclr_is_standard(options->output)) {
         nnclr_fail(e, NNCLR_ERROR_USAGE, "standard output cannot be split into several shards");
         return NULL;
     }

@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <string.h>
 
 #include "base/files.h"
 #include "base/memory.h"
@@ -67,7 +66,7 @@ nnclr_tensor_writer *nnclr_tensor_writer_open(const char *path, const char *kind
     if (!writer)
         return NULL;
     writer->plain = nnclr_ends_in(path, ".safetensors");
-    writer->path = nnclr_strdup(strcmp(path, "-") == 0 ? "standard output" : path, e);
+    writer->path = nnclr_strdup(nnclr_is_standard(path) ? "standard output" : path, e);
     full = writer->path ? full_metadata(kind, program, metadata, e) : NULL;
     if (!full || !nnclr_tensor_header_print(infos, count, full, &writer->pending, e))
         goto fail;

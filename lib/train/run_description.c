@@ -11,7 +11,7 @@
 enum { LARGEST = 16 << 20 }; /* bytes of a run.json */
 
 static const char *absolute_path(const char *path, char **made) {
-    bool standard = strcmp(path, "-") == 0; /* standard input, whatever files there are */
+    bool standard = nnclr_is_standard(path); /* standard input, whatever files there are */
     *made = standard ? NULL : realpath(path, NULL);
     return *made ? *made : path;
 }
@@ -141,7 +141,7 @@ char **nnclr_run_files(const char *folder, bool views, nnclr_error *e) {
     bool usable = nnclr_json_is_array(array) && nnclr_json_count(array) > 0;
     for (size_t i = 0; usable && i < nnclr_json_count(array); i++) {
         const char *name = nnclr_json_string(nnclr_json_at(array, i));
-        usable = name && strcmp(name, "-") != 0;
+        usable = name && !nnclr_is_standard(name);
     }
     if (usable)
         files = copy_strings(array, e);
@@ -161,7 +161,7 @@ char *nnclr_run_test(const char *folder, nnclr_error *e) {
     nnclr_json *json = read_description(folder, &path, e);
     const char *name =
         nnclr_json_is_object(json) ? nnclr_json_string(nnclr_json_get(json, "test")) : NULL;
-    char *copy = name && strcmp(name, "-") != 0 ? nnclr_strdup(name, e) : NULL;
+    char *copy = name && !nnclr_is_standard(name) ? nnclr_strdup(name, e) : NULL;
     nnclr_json_free(json);
     nnclr_buffer_free(&path);
     return copy;
