@@ -1,8 +1,7 @@
 /* Ten free-running steps of fine-tuning on fixed views against PyTorch
  * (tests/reference/finetune_steps.py), in double precision; and a method that is wrong in one thing
  * must not pass for it. */
-#include "net/model.h"
-#include "tests/unit/engine_fixture.h"
+#include "tests/unit/step_fixture.h"
 #include "tests/unit/torch_summary.h"
 #include "train/objective.h"
 
@@ -16,15 +15,9 @@ enum { PICTURE = SIZE * SIZE * 3 };
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 typedef struct run {
-    fixture f;
+    stack s;
     nnclr_config config;
-    nnclr_network *net;
-    nnclr_parameters parameters;
-    nnclr_pass pass;
-    nnclr_communicator communicator;
     nnclr_objective objective;
-    float views[N * PICTURE];
-    int64_t record[N], label[N];
 } run;
 
 static nnclr_config right_config(void) {
@@ -50,26 +43,22 @@ static nnclr_config right_config(void) {
 static void open_run(run *r, const nnclr_config *config, nnclr_precision precision) {
     memset(r, 0, sizeof *r);
     r->config = *config;
-    r->communicator = nnclr_communicator_self();
-    fixture_open(&r->f, precision, 2);
     CHECK_OK(nnclr_config_check(config, &e));
-    r->net = nnclr_model_build(&r->config.model, &e);
-    CHECK_OK(r->net);
-    CHECK_OK(nnclr_parameters_create(&r->parameters, r->net, &r->f.g, true, &e));
-    CHECK_OK(nnclr_parameters_initialize(&r->parameters, SEED, &e));
-    nnclr_parameters_clear(&r->parameters, "fc.");
-    CHECK_OK(nnclr_pass_create(&r->pass, &r->parameters, 1, N, config->micro_batch, &e));
-    nnclr_pass_pack(&r->pass);
-    CHECK_OK(
-        nnclr_objective_create(&r->objective, &r->config, RECORDS, &r->pass, &r->communicator, &e));
+    open_step(&r->s, &(step_options){.precision = precision,
+                                     .spec = config->model,
+                                     .seed = SEED,
+                                     .groups = 1,
+                                     .n = N,
+                                     .micro_batch = config->micro_batch});
+    nnclr_parameters_clear(&r->s.parameters, "fc.");
+    nnclr_pass_pack(&r->s.pass);
+    CHECK_OK(nnclr_objective_create(&r->objective, &r->config, RECORDS, &r->s.pass,
+                                    &r->s.communicator, &e));
 }
 
 static void close_run(run *r) {
     nnclr_objective_free(&r->objective);
-    nnclr_pass_free(&r->pass);
-    nnclr_parameters_free(&r->parameters);
-    nnclr_network_free(r->net);
-    fixture_close(&r->f);
+    close_step(&r->s);
 }
 
 /* Three parts of the record's own picture to one of noise. */
@@ -80,11 +69,11 @@ static nnclr_method_batch draw_batch(run *r, int step) {
         fill_uniform(base, PICTURE, 3, record, 0);
         fill_uniform(noise, PICTURE, 3, record, 1 + (uint32_t)step);
         for (int j = 0; j < PICTURE; j++)
-            r->views[i * PICTURE + j] = (float)(0.75 * base[j] + 0.25 * noise[j]);
-        r->record[i] = (int64_t)record;
-        r->label[i] = (int64_t)(record * record % 7 % CLASSES);
+            r->s.views[i * PICTURE + j] = (float)(0.75 * base[j] + 0.25 * noise[j]);
+        r->s.record[i] = (int64_t)record;
+        r->s.label[i] = (int64_t)(record * record % 7 % CLASSES);
     }
-    return (nnclr_method_batch){r->views, r->record, r->label, step + 1};
+    return (nnclr_method_batch){r->s.views, r->s.record, r->s.label, step + 1};
 }
 
 static void take_step(run *r, int step, nnclr_metrics_line *line) {
@@ -121,8 +110,8 @@ static distances follow(const nnclr_config *config) {
     static run r;
     distances d = {0};
     open_run(&r, config, NNCLR_PRECISION_F64);
-    const size_t count = nnclr_network_parameter_count(r.net);
-    double *start = host_reals(&r.f, r.parameters.weights, count);
+    const size_t count = nnclr_network_parameter_count(r.s.net);
+    double *start = host_reals(&r.s.f, r.s.parameters.weights, count);
     for (int step = 0; step < STEPS; step++) {
         nnclr_metrics_line line;
         take_step(&r, step, &line);
@@ -133,16 +122,16 @@ static distances follow(const nnclr_config *config) {
         if (d.step == 0)
             CHECK(line.accuracy == torch_accuracy[step]);
     }
-    double *end = host_reals(&r.f, r.parameters.weights, count);
+    double *end = host_reals(&r.s.f, r.s.parameters.weights, count);
     double *update = moved(end, -1, start, count);
-    d.updates = compare(nnclr_network_segments(r.net), nnclr_network_segment_count(r.net),
+    d.updates = compare(nnclr_network_segments(r.s.net), nnclr_network_segment_count(r.s.net),
                         torch_updates, COUNT(torch_updates), update, 1e-6);
     double *running =
-        host_reals(&r.f, r.parameters.statistics, nnclr_network_statistic_count(r.net));
-    d.running = compare(nnclr_network_statistic_segments(r.net),
-                        nnclr_network_statistic_segment_count(r.net), torch_running,
+        host_reals(&r.s.f, r.s.parameters.statistics, nnclr_network_statistic_count(r.s.net));
+    d.running = compare(nnclr_network_statistic_segments(r.s.net),
+                        nnclr_network_statistic_segment_count(r.s.net), torch_running,
                         COUNT(torch_running), running, 1e-8);
-    CHECK(r.parameters.batches == STEPS);
+    CHECK(r.s.parameters.batches == STEPS);
     free(running);
     free(update);
     free(end);
@@ -207,10 +196,10 @@ static void running_statistics_are_those_of_the_batch(void) {
         open_run(&r[i], &config, NNCLR_PRECISION_F64);
         nnclr_metrics_line line;
         take_step(&r[i], 0, &line);
-        running[i] = host_reals(&r[i].f, r[i].parameters.statistics,
-                                nnclr_network_statistic_count(r[i].net));
+        running[i] = host_reals(&r[i].s.f, r[i].s.parameters.statistics,
+                                nnclr_network_statistic_count(r[i].s.net));
     }
-    const nnclr_segment *mean = nnclr_network_statistic_segments(r[0].net);
+    const nnclr_segment *mean = nnclr_network_statistic_segments(r[0].s.net);
     check_close("running statistics", running[1], running[0], 2 * mean->count, 1e-14);
     for (int i = 0; i < 2; i++) {
         free(running[i]);
@@ -249,11 +238,11 @@ static void a_label_outside_of_the_classes_is_refused(void) {
     const nnclr_config config = right_config();
     open_run(&r, &config, NNCLR_PRECISION_F64);
     nnclr_method_batch batch = draw_batch(&r, 0);
-    r.label[3] = -1;
+    r.s.label[3] = -1;
     CHECK(!nnclr_objective_compute(&r.objective, &batch, &e));
-    r.label[3] = CLASSES;
+    r.s.label[3] = CLASSES;
     CHECK(!nnclr_objective_compute(&r.objective, &batch, &e));
-    r.label[3] = 0;
+    r.s.label[3] = 0;
     CHECK_OK(nnclr_objective_compute(&r.objective, &batch, &e));
     close_run(&r);
 }
