@@ -14,6 +14,7 @@ typedef struct fixture {
     nnclr_engine g;
     const nnclr_engine_table *t;
     nnclr_pool *pool;
+    const char *simd; /* NNCLR_SIMD until it is closed; NULL: as it is */
     int count;
     struct {
         void *place;
@@ -39,6 +40,8 @@ static inline void fixture_close(fixture *f) {
     }
     nnclr_engine_close(&f->g);
     nnclr_pool_free(f->pool);
+    if (f->simd)
+        unsetenv("NNCLR_SIMD");
 }
 
 /* Full of NaNs, which whoever is to write must leave none of. */

@@ -75,10 +75,10 @@ static inline bool open_engine(fixture *f, const test_engine *row, int threads) 
     nnclr_error e = NNCLR_NO_ERROR;
     if (!has_kernels(row))
         return false;
-    *f = (fixture){.t = row->table, .pool = nnclr_pool_create(threads, &e)};
+    *f = (fixture){.t = row->table, .pool = nnclr_pool_create(threads, &e), .simd = row->simd};
     CHECK_SAYS(f->pool, "%s", e.message);
     f->g = (nnclr_engine){.table = row->table, .pool = f->pool};
-    CHECK(row->simd ? setenv("NNCLR_SIMD", row->simd, 1) == 0 : unsetenv("NNCLR_SIMD") == 0);
+    CHECK(!row->simd || setenv("NNCLR_SIMD", row->simd, 1) == 0);
     if (row->kernels ? nnclr_tiled_open_with(&f->g, row->kernels, &e) : f->t->open(&f->g, &e))
         return true;
     CHECK_SAYS(e.code == NNCLR_ERROR_MISSING, "%s: %s", row->name, e.message);

@@ -15,7 +15,7 @@ typedef struct step_options {
     nnclr_model_spec spec;
     nnclr_network *(*build)(const nnclr_model_spec *spec, nnclr_error *e); /* or as models are */
     uint64_t seed; /* of parameters, rows of the support set and picks */
-    int groups, n; /* of the pass, groups 0: two; n 0: there is no pass and no method */
+    int groups, n; /* of the pass; groups 0: two */
     int micro_batch;
     int m, d;                   /* of the support set; m 0: there is none */
     const nnclr_recipe *recipe; /* its method has the support set if it queues; NULL: no method */
@@ -38,6 +38,7 @@ typedef struct stack {
     nnclr_error e;
 } stack;
 
+/* Without what comes after the parameters. */
 static inline void open_network(stack *s, const step_options *o) {
     const int threads = o->threads ? o->threads : 2;
     *s = (stack){.loss = NAN, .n = o->n};
@@ -55,8 +56,6 @@ static inline void open_network(stack *s, const step_options *o) {
 
 static inline void open_step(stack *s, const step_options *o) {
     open_network(s, o);
-    if (o->n == 0)
-        return;
     const nnclr_value *picture = nnclr_network_value(s->net, 0);
     const int groups = o->groups ? o->groups : 2;
     const size_t pictures = (size_t)(groups * o->n);
