@@ -148,13 +148,36 @@ END
     [[ $stderr == *'CELLS: not known: qeue-64'* ]]
 }
 
-@test "ablations: every cell of the grid is one that nnclr-pretrain takes" {
-    "$NNCLR_SHAPES" --count 15 --test 1 --size 32 pictures >/dev/null
+@test "when-neighbours-help: a table of arms, lengths and augmentations" {
+    "$NNCLR_SHAPES" --count 15 --test 5 --size 32 pictures >/dev/null
     nnclr-prep -q -o a.tar.zst pictures/train
-    make -n -f "$NNCLR_ROOT/examples/ablations/Makefile" BIN="$NNCLR_BIN" OUT=out TRAIN=a.tar.zst TEST=a.tar.zst \
-        SEEDS=1 EPOCHS=0.5 |
-        sed -nE 's/^ *([^ ]*nnclr-pretrain .*--force.*);? *\\?$/\1/p' | sed 's/;.*//' >commands
+    nnclr-prep -q -o b.tar.zst pictures/test
+    settings='SETTINGS=--preset tiny --batch 32 $(if $(findstring crop,$1),--augment crop)'
+    expect 0 example when-neighbours-help TRAIN=a.tar.zst TEST=b.tar.zst "$settings" LINEVAL='--methods knn -k 20' \
+        RUNS='simclr-1.1 best-1crop.1 best-1crop.2' BEST='--queue 64 --view-weight 1,0.5'
+    [ "$(cut -f 1-3 out/table.tsv | tr '\n\t' ' /')" = 'cell/method/seeds pixels/knn/1 untrained/knn/1 simclr-1/knn/1 best-1crop/knn/2 ' ]
+    [ "$(cut -f 1,2 out/curves.tsv | tr '\n\t' ' /')" = 'cell/epoch simclr-1/0 best-1crop/0 ' ]
+    [ "$(jq -c '[.config.queue, .config.view_weight, .config.jitter_p]' out/best-1crop.2.run/run.json)" = '[64,[1,0.5],0]' ]
+    [ "$(jq -c '[.config.method, .config.jitter_p]' out/simclr-1.1.run/run.json)" = '["simclr",0.8]' ]
+    run --separate-stderr example when-neighbours-help TRAIN=a.tar.zst TEST=b.tar.zst RUNS='bets-15.1'
+    [ "$status" -ne 0 ]
+    [[ $stderr == *'RUNS: not known: bets-15.1'* ]]
+}
+
+@test "every run of the grids is one that nnclr-pretrain takes" {
+    "$NNCLR_SHAPES" --count 30 --test 1 --size 32 pictures >/dev/null
+    nnclr-prep -q -o a.tar.zst pictures/train
+    runs() { # EXAMPLE VARIABLE...
+        make -n -f "$NNCLR_ROOT/examples/$1/Makefile" BIN="$NNCLR_BIN" OUT=out TRAIN=a.tar.zst TEST=a.tar.zst "${@:2}" |
+            sed -nE 's/^ *([^ ]*nnclr-pretrain .*--force.*);? *\\?$/\1/p' | sed 's/;.*//'
+    }
+    runs ablations SEEDS=1 EPOCHS=0.5 >commands
     [ "$(wc -l <commands)" -ge 24 ]
+    # Of each arm of the other the longest run, cut short.
+    runs when-neighbours-help WIDTH=0.125 OPTIONS='--steps 1' | sed -E 's/--epochs [0-9]+ //' >all
+    sort -u -k 1,1 <(grep -oE 'out/[a-z_0-9.]+-' all | sort -u) >arms
+    [ "$(wc -l <arms)" -ge 14 ]
+    while read -r arm; do grep -m 1 -F "$arm" all; done <arms >>commands
     while IFS= read -r command; do
         $command 3>&- || { echo "$command"; return 1; }
     done <commands
