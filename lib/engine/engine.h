@@ -136,6 +136,16 @@ typedef struct nnclr_cross_entropy_call {
                        first of equals wins); NULL: not wanted */
 } nnclr_cross_entropy_call;
 
+/* How far the correlations of two views are from the identity:
+ *
+ *   weight * ( sum_i (1 - C[i][i])^2 + off_diagonal * sum_{i != j} C[i][j]^2 ) */
+typedef struct nnclr_decorrelation_call {
+    void *matrix; /* C: reals [d][d]; becomes its own gradient */
+    int d;
+    double weight, off_diagonal;
+    void *loss; /* reals [1], added to */
+} nnclr_decorrelation_call;
+
 /* Sums of picked rows: y[i] = sum_j weights[i][j] * table[picks[i][j]]. */
 typedef struct nnclr_gather_call {
     const void *table;   /* reals [rows][d] */
@@ -231,9 +241,10 @@ typedef struct nnclr_engine_table {
     void (*gemm)(nnclr_engine *g, bool transpose_a, bool transpose_b, int m, int n, int k,
                  double alpha, const void *a, const void *b, double beta, void *c);
     void (*cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy_call *call);
+    void (*decorrelation)(nnclr_engine *g, const nnclr_decorrelation_call *call);
     void (*gather)(nnclr_engine *g, const nnclr_gather_call *call);
-    /* *out (one real) = squared L2 norm of `count` reals. */
-    void (*squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out);
+    /* *out (one real) = sum of x[i] * y[i] over `count` reals; x may be y. */
+    void (*dot)(nnclr_engine *g, const void *x, const void *y, size_t count, void *out);
     /* y = keep * y + take * x over `count` reals. */
     void (*blend)(nnclr_engine *g, void *y, double keep, const void *x, double take, size_t count);
 

@@ -99,8 +99,9 @@ bool nnclr_classification_compute(nnclr_classification *c, const float *views, c
     table->put(c->engine, nnclr_pass_seed(c->pass, c->logits)->place, reals, NNCLR_F64, c->rows);
     nnclr_pass_backward(c->pass, views, c->logits);
     double squares;
-    table->squared_norm(c->engine, c->pass->parameters->gradients,
-                        nnclr_network_parameter_count(c->pass->parameters->net), c->squared_norm);
+    const void *gradients = c->pass->parameters->gradients;
+    table->dot(c->engine, gradients, gradients,
+               nnclr_network_parameter_count(c->pass->parameters->net), c->squared_norm);
     table->get(c->engine, c->squared_norm, 1, NNCLR_F64, &squares);
     c->gradient_norm = sqrt(squares);
     return table->sync(c->engine, e);

@@ -369,8 +369,9 @@ bool nnclr_method_compute(nnclr_method *m, const nnclr_method_batch *batch, nncl
     }
     backward(m, batch->views);
 
-    table->squared_norm(m->engine, m->parts.pass->parameters->gradients, m->parameter_count,
-                        nnclr_method_scalar(m, METHOD_SQUARED_NORM));
+    const void *gradients = m->parts.pass->parameters->gradients;
+    table->dot(m->engine, gradients, gradients, m->parameter_count,
+               nnclr_method_scalar(m, METHOD_SQUARED_NORM));
     double numbers[METHOD_NUMBERS];
     table->get(m->engine, m->block[METHOD_SCALARS], METHOD_NUMBERS, NNCLR_F64, numbers);
     m->loss = numbers[METHOD_LOSS];

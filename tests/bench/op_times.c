@@ -122,6 +122,9 @@ static void gemm(nnclr_engine *g, bool transpose_a, bool transpose_b, int m, int
 static void cross_entropy(nnclr_engine *g, const nnclr_cross_entropy_call *call) {
     TIMED(OP_HEADS, cross_entropy(g, call));
 }
+static void decorrelation(nnclr_engine *g, const nnclr_decorrelation_call *call) {
+    TIMED(OP_HEADS, decorrelation(g, call));
+}
 static void gather(nnclr_engine *g, const nnclr_gather_call *call) {
     TIMED(OP_HEADS, gather(g, call));
 }
@@ -139,8 +142,8 @@ static void search_nearest(nnclr_engine *g, nnclr_search *search, const void *qu
 static void blend(nnclr_engine *g, void *y, double keep, const void *x, double take, size_t count) {
     TIMED(OP_UPDATE, blend(g, y, keep, x, take, count));
 }
-static void squared_norm(nnclr_engine *g, const void *reals, size_t count, void *out) {
-    TIMED(OP_UPDATE, squared_norm(g, reals, count, out));
+static void dot(nnclr_engine *g, const void *x, const void *y, size_t count, void *out) {
+    TIMED(OP_UPDATE, dot(g, x, y, count, out));
 }
 static void update(nnclr_engine *g, const nnclr_update_call *call) {
     TIMED(OP_UPDATE, update(g, call));
@@ -177,10 +180,11 @@ bool op_times_open(op_times *t, nnclr_engine_choice choice, nnclr_precision prec
     WRAP(l2norm_backward);
     WRAP(gemm);
     WRAP(cross_entropy);
+    WRAP(decorrelation);
     WRAP(gather);
     WRAP(search_update);
     WRAP(search_nearest);
-    WRAP(squared_norm);
+    WRAP(dot);
     WRAP(blend);
     WRAP(update);
     WRAP(upload);

@@ -158,6 +158,42 @@ static void rows_agree_with_the_formulas(void) {
     check_operation(&(operation){"cross-entropy", 4 * ENTROPIES, 1, 1, run_entropy, NULL});
 }
 
+/* sum_i (1 - C[i][i])^2 + share sum_{i != j} C[i][j]^2, and its slopes, `weight` times. */
+static void run_decorrelation(fixture *f, const test_engine *row, int problem, results *r) {
+    static const int widths[] = {150, 1, 2, 33};
+    static const double shares[] = {.0051, 0, 1};
+    const int d = widths[problem % 4];
+    const size_t count = (size_t)d * (size_t)d;
+    const double weight = 1.5, share = shares[problem / 4], one = 1;
+    uint64_t seed = (uint64_t)problem;
+    double *c = rough_reals(&seed, count);
+    if (row) {
+        const nnclr_decorrelation_call call = {.matrix = fixture_reals(f, c, count),
+                                               .d = d,
+                                               .weight = weight,
+                                               .off_diagonal = share,
+                                               .loss = fixture_reals(f, &one, 1)};
+        f->t->decorrelation(&f->g, &call);
+        take_reals(f, r, "loss", call.loss, 1);
+        take_reals(f, r, "gradient", call.matrix, count);
+    } else {
+        double *loss = add_part(r, "loss", zero_reals(1), 1, false);
+        double *gradient = add_part(r, "gradient", zero_reals(count), count, false);
+        *loss = 1;
+        for (size_t k = 0; k < count; k++) {
+            const bool diagonal = k % (size_t)(d + 1) == 0;
+            const double off = c[k] - (diagonal ? 1 : 0), times = weight * (diagonal ? 1 : share);
+            *loss += times * off * off;
+            gradient[k] = 2 * times * off;
+        }
+    }
+    free(c);
+}
+
+static void correlations_are_compared_with_the_identity(void) {
+    check_operation(&(operation){"decorrelation", 12, 1, 1, run_decorrelation, NULL});
+}
+
 /* Where only the largest of a row may be left of a softmax, decoupled or not: the second row's
  * first of equals is not its target. */
 static void cross_entropy_of_extremes(void) {
@@ -266,23 +302,28 @@ static void reals_are_blended(void) {
     check_operation(&(operation){"blend", 2, 1, 1, run_blend, NULL});
 }
 
-static void run_norm(fixture *f, const test_engine *row, int problem, results *r) {
+/* Of two arrays, and of each with itself. */
+static void run_dot(fixture *f, const test_engine *row, int problem, results *r) {
     static const size_t counts[] = {100003, 0, 1, 7, 1000};
     const size_t count = counts[problem];
     uint64_t seed = 6;
-    double *x = rough_reals(&seed, count + 1);
+    double *x = rough_reals(&seed, count + 1), *y = rough_reals(&seed, count + 1);
     if (row) {
-        void *out = fixture_reals(f, NULL, 1);
-        f->t->squared_norm(&f->g, fixture_reals(f, x, count + 1), count, out);
-        take_reals(f, r, "norm", out, 1);
+        const void *at = fixture_reals(f, x, count + 1), *other = fixture_reals(f, y, count + 1);
+        void *out = fixture_reals(f, NULL, 2);
+        f->t->dot(&f->g, at, other, count, out);
+        f->t->dot(&f->g, at, at, count, nnclr_real_at(&f->g, out, 1));
+        take_reals(f, r, "products", out, 2);
     } else {
-        *add_part(r, "norm", zero_reals(1), 1, false) = dot_product(x, x, count);
+        double *products = add_part(r, "products", zero_reals(2), 2, false);
+        products[0] = dot_product(x, y, count);
+        products[1] = dot_product(x, x, count);
     }
-    free(x);
+    free(x), free(y);
 }
 
-static void squared_norms(void) {
-    check_operation(&(operation){"squared norm", 5, 1, 1, run_norm, NULL});
+static void reals_are_multiplied(void) {
+    check_operation(&(operation){"dot product", 5, 1, 1, run_dot, NULL});
 }
 
 /* ---- the optimiser's step ---- */
@@ -376,11 +417,12 @@ int main(void) {
     RUN(every_engine_runs_here);
     RUN(products_agree_with_the_definition);
     RUN(rows_agree_with_the_formulas);
+    RUN(correlations_are_compared_with_the_identity);
     RUN(cross_entropy_of_extremes);
     RUN(golden_losses);
     RUN(rows_are_gathered);
     RUN(reals_are_blended);
-    RUN(squared_norms);
+    RUN(reals_are_multiplied);
     RUN(updates_agree_with_the_formulas);
     RUN(golden_updates);
     return check_done();

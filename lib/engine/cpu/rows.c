@@ -1,4 +1,4 @@
-/* Rows of features: normalisation, cross-entropy, gathering, norms, blends. Rows are independent;
+/* Rows of features: normalisation, losses, gathering, products, blends. Rows are independent;
  * what is summed over rows is summed by pieces of them. */
 #include "engine/cpu/cpu.h"
 
@@ -17,7 +17,7 @@ static double add_up(const double *sums) {
     return total;
 }
 
-static double dot(const real *a, const real *b, size_t count) {
+static double multiply(const real *a, const real *b, size_t count) {
     double sums[SIDE] = {0};
     size_t i = 0;
     for (; i + SIDE <= count; i += SIDE)
@@ -51,7 +51,7 @@ static void normalise_piece(void *context, int piece, int worker) {
     for (size_t row = piece_begin(&call->pieces, piece); row < end; row++) {
         const real *x = call->x + row * width;
         real *y = call->out + row * width;
-        double norm = sqrt(dot(x, x, width));
+        double norm = sqrt(multiply(x, x, width));
         if (norm < shortest)
             norm = shortest;
         call->norms[row] = (real)norm;
@@ -80,7 +80,7 @@ static void normalise_back(void *context, int piece, int worker) {
         const real *y = call->y_in + row * width, *dy = call->dy + row * width;
         real *dx = call->out + row * width;
         bool constant = call->norms_in[row] <= (real)shortest;
-        double along = constant ? 0 : dot(y, dy, width), norm = (double)call->norms_in[row];
+        double along = constant ? 0 : multiply(y, dy, width), norm = (double)call->norms_in[row];
         for (size_t i = 0; i < width; i++) {
             real gradient = (real)(((double)dy[i] - (double)y[i] * along) / norm);
             dx[i] = call->add ? dx[i] + gradient : gradient;
@@ -172,6 +172,41 @@ void CPU(cross_entropy)(nnclr_engine *g, const nnclr_cross_entropy_call *call) {
         *correct_out = (real)((double)*correct_out + correct);
 }
 
+/* ---- decorrelation ---- */
+
+typedef struct decorrelation_call {
+    const nnclr_decorrelation_call *call;
+    pieces pieces;
+    double loss[MAX_PIECES];
+} decorrelation_call;
+
+static void decorrelate_piece(void *context, int piece, int worker) {
+    (void)worker;
+    decorrelation_call *all = context;
+    const nnclr_decorrelation_call *call = all->call;
+    const size_t d = (size_t)call->d, end = piece_end(&all->pieces, piece);
+    const double share = call->weight * call->off_diagonal;
+    double loss = 0;
+    for (size_t i = piece_begin(&all->pieces, piece); i < end; i++) {
+        real *row = (real *)call->matrix + i * d;
+        const double missing = 1 - (double)row[i], own = (double)row[i];
+        loss += call->weight * missing * missing + share * (multiply(row, row, d) - own * own);
+        for (size_t j = 0; j < d; j++)
+            row[j] = (real)(2 * share * (double)row[j]);
+        row[i] = (real)(-2 * call->weight * missing);
+    }
+    all->loss[piece] = loss;
+}
+
+void CPU(decorrelation)(nnclr_engine *g, const nnclr_decorrelation_call *call) {
+    decorrelation_call all = {.call = call, .pieces = cut_rows((size_t)call->d, (size_t)call->d)};
+    nnclr_pool_for(g->pool, all.pieces.count, decorrelate_piece, &all);
+    double loss = 0;
+    for (int i = 0; i < all.pieces.count; i++)
+        loss += all.loss[i];
+    *(real *)call->loss = (real)((double)*(real *)call->loss + loss);
+}
+
 /* ---- gather ---- */
 
 typedef struct gather_call {
@@ -208,24 +243,24 @@ void CPU(gather)(nnclr_engine *g, const nnclr_gather_call *call) {
     nnclr_pool_for(g->pool, all.pieces.count, gather_piece, &all);
 }
 
-/* ---- norm ---- */
+/* ---- dot product ---- */
 
-typedef struct norm_call {
-    const real *x;
+typedef struct dot_call {
+    const real *x, *y;
     pieces pieces;
     double partial[MAX_PIECES];
-} norm_call;
+} dot_call;
 
-static void norm_piece(void *context, int piece, int worker) {
+static void dot_piece(void *context, int piece, int worker) {
     (void)worker;
-    norm_call *call = context;
+    dot_call *call = context;
     size_t begin = piece_begin(&call->pieces, piece), end = piece_end(&call->pieces, piece);
-    call->partial[piece] = dot(call->x + begin, call->x + begin, end - begin);
+    call->partial[piece] = multiply(call->x + begin, call->y + begin, end - begin);
 }
 
-void CPU(squared_norm)(nnclr_engine *g, const void *reals, size_t count, void *out) {
-    norm_call call = {.x = reals, .pieces = cut(count, 16384, SIDE)};
-    nnclr_pool_for(g->pool, call.pieces.count, norm_piece, &call);
+void CPU(dot)(nnclr_engine *g, const void *x, const void *y, size_t count, void *out) {
+    dot_call call = {.x = x, .y = y, .pieces = cut(count, 16384, SIDE)};
+    nnclr_pool_for(g->pool, call.pieces.count, dot_piece, &call);
     double total = 0;
     for (int i = 0; i < call.pieces.count; i++)
         total += call.partial[i];
