@@ -8,7 +8,7 @@
 #include "train/objective.h"
 
 /* Those that pre-training offers, of the methods that a configuration may name. */
-static const char *const method_names[] = {"nnclr", "simclr", NULL};
+static const char *const method_names[] = {"nnclr", "simclr", "simsiam", NULL};
 static const char *const swap_names[] = {"off", "on", NULL};
 
 /* ---- values of options ---- */
@@ -62,9 +62,9 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                show_layers),
         GROUP("Method"),
         CHOICE("method", &c->objective, method_names,
-               "nearest neighbours as positives, or SimCLR without a support set"),
+               "nearest neighbours as positives, or a method to compare it with"),
         CHOICE("positive", &c->method.positive, nnclr_positive_names,
-               "the nearest neighbour, or the query's own view as a control experiment"),
+               "the nearest neighbour, or the query's own view"),
         CUSTOM("view-weight", &c->method.view_weight, "A[,B[,WHEN]]",
                "share of the own view in the loss, beside the neighbours; from A to B over WHEN: a "
                "share of the run, 20epochs or 500steps",
@@ -169,6 +169,7 @@ pretrain_settings pretrain_defaults(const nnclr_command_line *line) {
         config->objective = (nnclr_objective_kind)method;
     if (!nnclr_objective_of(config)->type->predictor)
         config->model.predictor.count = 0;
+    config->method.positive = nnclr_objective_of(config)->type->positive;
     s.swap = config->method.swap;
     s.queue = config->method.queue;
     s.neighbours = config->method.neighbours;

@@ -23,7 +23,8 @@ static bool has_both_views(const nnclr_recipe *recipe) {
 static bool gathers_columns(const nnclr_recipe *recipe) {
     bool gathers = false;
     for (int i = 0; i < recipe->term_count; i++)
-        gathers |= recipe->terms[i].columns.side != NNCLR_PREDICTION;
+        gathers |= recipe->terms[i].formula == NNCLR_BY_SOFTMAX &&
+                   recipe->terms[i].columns.side != NNCLR_PREDICTION;
     return gathers;
 }
 
@@ -180,7 +181,7 @@ static void *gradient_of(const nnclr_method *m, nnclr_side side, double weight, 
     return side == NNCLR_PREDICTION && weight != 0 ? rows_at(m, METHOD_GRADIENTS, row) : NULL;
 }
 
-void nnclr_method_add_term(nnclr_method *m, const nnclr_term *term, double weight) {
+static void add_softmax(nnclr_method *m, const nnclr_term *term, double weight) {
     const int own = own_row(m), before_rows = term->rows.view * m->all,
               before_columns = term->columns.view * m->all, both = term->both_views;
     const nnclr_contrast_term call = {
@@ -201,6 +202,29 @@ void nnclr_method_add_term(nnclr_method *m, const nnclr_term *term, double weigh
         .columns_gradient = gradient_of(m, term->columns.side, weight, both ? 0 : before_columns),
     };
     nnclr_contrast(m->engine, &call);
+}
+
+/* Row by row, so that no worker needs another's. */
+static void add_cosine(nnclr_method *m, const nnclr_term *term, double weight) {
+    const nnclr_engine_table *table = m->engine->table;
+    const nnclr_rows sides[2] = {term->rows, term->columns};
+    const void *vectors[2] = {own_rows(m, sides[0]), own_rows(m, sides[1])};
+    const size_t count = (size_t)m->n * (size_t)m->d;
+    const double share = -weight / m->n;
+    table->dot(m->engine, vectors[0], vectors[1], count, nnclr_method_scalar(m, METHOD_PRODUCT));
+    table->blend(m->engine, nnclr_method_scalar(m, METHOD_LOSS), 1,
+                 nnclr_method_scalar(m, METHOD_PRODUCT), share, 1);
+    for (int i = 0; i < 2; i++) {
+        void *gradient = gradient_of(m, sides[i].side, weight, sides[i].view * m->all + own_row(m));
+        if (gradient)
+            table->blend(m->engine, gradient, 1, vectors[1 - i], share, count);
+    }
+}
+
+void nnclr_method_add_term(nnclr_method *m, const nnclr_term *term, double weight) {
+    static void (*const add[])(nnclr_method * m, const nnclr_term *term, double weight) = {
+        [NNCLR_BY_SOFTMAX] = add_softmax, [NNCLR_BY_COSINE] = add_cosine};
+    add[term->formula](m, term, weight);
 }
 
 /* ---- neighbours ---- */
@@ -374,7 +398,7 @@ bool nnclr_method_compute(nnclr_method *m, const nnclr_method_batch *batch, nncl
                nnclr_method_scalar(m, METHOD_SQUARED_NORM));
     double numbers[METHOD_NUMBERS];
     table->get(m->engine, m->block[METHOD_SCALARS], METHOD_NUMBERS, NNCLR_F64, numbers);
-    m->loss = numbers[METHOD_LOSS];
+    m->loss = m->recipe.constant + numbers[METHOD_LOSS];
     m->gradient_norm = sqrt(numbers[METHOD_SQUARED_NORM]);
     return table->sync(m->engine, e);
 }

@@ -18,7 +18,7 @@ typedef enum nnclr_method_block {
     METHOD_BLOCKS
 } nnclr_method_block;
 
-enum { METHOD_LOSS, METHOD_CORRECT, METHOD_SQUARED_NORM, METHOD_NUMBERS };
+enum { METHOD_LOSS, METHOD_CORRECT, METHOD_SQUARED_NORM, METHOD_PRODUCT, METHOD_NUMBERS };
 
 struct nnclr_method {
     nnclr_recipe recipe;

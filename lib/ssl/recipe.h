@@ -1,12 +1,13 @@
-/* What is special about a method of contrastive pre-training: which rows its loss compares, and
- * what becomes of its support set. nnclr.c and simclr.c say theirs; method.c runs any.
+/* What is special about a method of pre-training on two views: which rows its loss compares, and
+ * what becomes of its support set. A file each says it (nnclr.c, simclr.c, ...); method.c runs any.
  *
- * A loss is a sum of terms. Each is the mean softmax cross-entropy of rows of similarities between
- * unit vectors, the right column being that of the same picture:
+ * A loss is a constant and a sum of terms, each with a weight. A term compares rows of unit vectors
+ * with columns, those of the same picture having the same number:
  *
- *   weight * mean_i( logsumexp_k S[i][k] - S[i][i] ),  S = rows . columns^T / temperature
+ *   softmax  mean_i( logsumexp_k S[i][k] - S[i][i] ),  S = rows . columns^T / temperature
+ *   cosine   - mean_i( rows[i] . columns[i] )
  *
- * The decoupled one (Yeh et al. 2021, "Decoupled Contrastive Learning") leaves k = i out of the
+ * The decoupled softmax (Yeh et al. 2021, "Decoupled Contrastive Learning") leaves k = i out of the
  * sum. */
 #ifndef NNCLR_SSL_RECIPE_H
 #define NNCLR_SSL_RECIPE_H
@@ -33,7 +34,10 @@ typedef struct nnclr_rows {
     int view; /* 0 or 1 */
 } nnclr_rows;
 
+typedef enum nnclr_formula { NNCLR_BY_SOFTMAX, NNCLR_BY_COSINE } nnclr_formula;
+
 typedef struct nnclr_term {
+    nnclr_formula formula;
     nnclr_rows rows;    /* a worker's own */
     nnclr_rows columns; /* of all workers */
     bool both_views;    /* both views' predictions are columns, except the row itself */
@@ -47,7 +51,8 @@ enum { NNCLR_TERMS = 8 };
 typedef struct nnclr_recipe {
     nnclr_term terms[NNCLR_TERMS];
     int term_count;
-    int64_t course; /* steps in which the weights go from the first to the last, in equal steps */
+    double constant; /* added to the loss */
+    int64_t course;  /* steps in which the weights go from the first to the last, in equal steps */
     double temperature;
     bool decoupled;
     int queue;         /* rows of the support set; 0: there is none */
@@ -110,7 +115,8 @@ typedef struct nnclr_idle_option {
 } nnclr_idle_option;
 
 typedef struct nnclr_method_type {
-    bool predictor; /* whether it is usual */
+    bool predictor;          /* whether it is usual */
+    nnclr_positive positive; /* the usual one */
     /* For a network with or without a predictor; the course is left to the caller, who knows how
      * long the run is. */
     nnclr_recipe (*recipe)(const nnclr_method_options *options, bool predictor);
@@ -119,6 +125,6 @@ typedef struct nnclr_method_type {
     const nnclr_idle_option *idle;
 } nnclr_method_type;
 
-extern const nnclr_method_type nnclr_method_nnclr, nnclr_method_simclr;
+extern const nnclr_method_type nnclr_method_nnclr, nnclr_method_simclr, nnclr_method_simsiam;
 
 #endif

@@ -13,6 +13,7 @@ const char *const nnclr_augment_names[] = {[NNCLR_AUGMENT_BYOL] = "byol",
                                            NULL};
 const char *const nnclr_objective_names[] = {[NNCLR_OBJECTIVE_NNCLR] = "nnclr",
                                              [NNCLR_OBJECTIVE_SIMCLR] = "simclr",
+                                             [NNCLR_OBJECTIVE_SIMSIAM] = "simsiam",
                                              [NNCLR_OBJECTIVE_FINETUNE] = "finetune",
                                              NULL};
 const char *const nnclr_schedule_names[] = {

@@ -146,6 +146,7 @@ static bool nothing_remains(nnclr_objective *o, const nnclr_method_batch *batch,
 static const nnclr_objective_table tables[] = {
     [NNCLR_OBJECTIVE_NNCLR] = METHOD(nnclr_method_nnclr),
     [NNCLR_OBJECTIVE_SIMCLR] = METHOD(nnclr_method_simclr),
+    [NNCLR_OBJECTIVE_SIMSIAM] = METHOD(nnclr_method_simsiam),
     [NNCLR_OBJECTIVE_FINETUNE] = {.views = 1,
                                   .check = check_classifier,
                                   .bytes = classifier_bytes,

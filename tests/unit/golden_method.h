@@ -116,5 +116,8 @@ static inline nnclr_recipe nnclr(const nnclr_method_options *options) {
 static inline nnclr_recipe simclr(const nnclr_method_options *options) {
     return nnclr_method_simclr.recipe(options, false);
 }
+static inline nnclr_recipe simsiam(const nnclr_method_options *options) {
+    return nnclr_method_simsiam.recipe(options, true);
+}
 
 #endif

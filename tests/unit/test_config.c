@@ -310,6 +310,14 @@ static void contradictions(void) {
     CHECK_FAILS(nnclr_config_check(&c, &e), "--pred none");
     c.model.predictor.count = 0;
     CHECK_OK(nnclr_config_check(&c, &e));
+    c.objective = NNCLR_OBJECTIVE_SIMSIAM;
+    CHECK_FAILS(nnclr_config_check(&c, &e), "leave out --pred none");
+    c.model.predictor.count = 1;
+    CHECK_OK(nnclr_config_check(&c, &e));
+    c.method.queue = 127;
+    CHECK_FAILS(nnclr_config_check(&c, &e), "two views of a batch of 64");
+    c.method.positive = NNCLR_POSITIVE_VIEW;
+    CHECK_OK(nnclr_config_check(&c, &e));
 }
 
 /* ---- text ---- */

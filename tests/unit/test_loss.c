@@ -65,6 +65,27 @@ static void ntxent(void) {
     check_losses(simclr(&options), false, (double[]){.418778, .574416, .972231});
 }
 
+/* From the cosines of rows of z with rows of p of the other view, picture by picture. */
+static void simsiam_of_golden_rows(void) {
+    nnclr_method_options options = golden_options;
+    options.positive = NNCLR_POSITIVE_VIEW;
+    double cosines[2] = {0};
+    for (int view = 0; view < 2; view++)
+        for (int i = 0; i < GOLDEN_N; i++) {
+            double z[GOLDEN_D], p[GOLDEN_D];
+            for (int j = 0; j < GOLDEN_D; j++) {
+                z[j] = (double)golden_views[view][i][j];
+                p[j] = (double)golden_views[1 - view][i][GOLDEN_D + j];
+            }
+            cosines[view] += dot_product(z, p, GOLDEN_D) / GOLDEN_N /
+                             sqrt(dot_product(z, z, GOLDEN_D) * dot_product(p, p, GOLDEN_D));
+        }
+    const double mean = -(cosines[0] + cosines[1]) / 2;
+    check_losses(simsiam(&options), true, (double[]){mean, mean, mean});
+    options.swap = false;
+    check_losses(simsiam(&options), true, (double[]){-cosines[0], -cosines[0], -cosines[0]});
+}
+
 static void the_gradient_of_p(void) {
     static const double want[GOLDEN_N * GOLDEN_D] = {-.001368, .000640, .006157, .010168, -.005480,
                                                      .001319,  .004313, .000565, -.001294};
@@ -113,6 +134,7 @@ int main(void) {
     RUN(positive_of_the_own_view);
     RUN(simclr_of_opposite_views);
     RUN(ntxent);
+    RUN(simsiam_of_golden_rows);
     RUN(the_gradient_of_p);
     RUN(neighbours_are_those_of_the_reference);
     return check_done();

@@ -142,6 +142,14 @@ static void the_gradient_of_the_own_view(void) {
     nnclr_method_options options = plain;
     options.positive = NNCLR_POSITIVE_VIEW;
     check_gradient_of(nnclr(&options), true, "predictor.");
+    check_gradient_of(simsiam(&options), true, "predictor.");
+}
+
+static void the_gradient_of_simsiam(void) {
+    nnclr_method_options options = plain;
+    check_gradient_of(simsiam(&options), true, "");
+    options.swap = false;
+    check_gradient_of(simsiam(&options), true, "");
 }
 
 /* The positive passes no gradient: if z is not what p is made of, none comes to it. */
@@ -149,12 +157,13 @@ static void positives_are_detached(void) {
     static const nnclr_positive positives[2] = {NNCLR_POSITIVE_NN, NNCLR_POSITIVE_VIEW};
     enum { WEIGHTS = GOLDEN_D * 2 * GOLDEN_D };
     for (int i = 0; i < 2; i++)
-        for (int loss = 0; loss < 2; loss++) {
+        for (int loss = 0; loss < 3; loss++) {
             nnclr_method_options options = golden_options;
             options.positive = positives[i];
-            options.loss = loss ? NNCLR_LOSS_ROW_COLUMN : NNCLR_LOSS_ROW;
+            options.loss = loss == 1 ? NNCLR_LOSS_ROW_COLUMN : NNCLR_LOSS_ROW;
             golden g;
-            golden_open(&g, NNCLR_PRECISION_F64, nnclr(&options), true);
+            golden_open(&g, NNCLR_PRECISION_F64, loss == 2 ? simsiam(&options) : nnclr(&options),
+                        true);
             golden_loss(&g);
             double *gradient = host_reals(&g.f, g.parameters.gradients, 2 * WEIGHTS), of_p = 0;
             for (int j = 0; j < WEIGHTS; j++) {
@@ -474,6 +483,7 @@ int main(void) {
     RUN(the_gradient_without_predictor);
     RUN(the_gradient_of_simclr);
     RUN(the_gradient_of_the_own_view);
+    RUN(the_gradient_of_simsiam);
     RUN(positives_are_detached);
     RUN(the_predictor_reads_z);
     RUN(the_same_bits_for_any_threads);

@@ -92,6 +92,17 @@ static void contrast_acc_of_simclr(void) {
     check_contrast(simclr(&options), false, exchange_z, 1, 1.0 / 3);
 }
 
+/* As of NNCLR: only predictions are candidates. */
+static void contrast_acc_of_simsiam(void) {
+    nnclr_method_options options = golden_options;
+    check_contrast(simsiam(&options), true, exchange_p, 1, 2.0 / 3);
+    options.positive = NNCLR_POSITIVE_VIEW;
+    check_contrast(simsiam(&options), true, exchange_p, 1, 2.0 / 3);
+    options.swap = false;
+    check_contrast(simsiam(&options), true, exchange_p, 1, 1.0 / 3);
+    check_contrast(simsiam(&options), true, exchange_p, 0, 1);
+}
+
 /* NT-Xent's other candidates do not count: view 1's pictures 0 and 1 are nearly the same, and
  * nearer to each other than to their own second views. */
 static void contrast_acc_asks_the_opposite_view_alone(void) {
@@ -442,6 +453,7 @@ static void what_is_not_finite_is_null(void) {
 int main(void) {
     RUN(contrast_acc_of_nnclr);
     RUN(contrast_acc_of_simclr);
+    RUN(contrast_acc_of_simsiam);
     RUN(contrast_acc_costs_nothing_unless_it_is_measured);
     RUN(contrast_acc_asks_the_opposite_view_alone);
     RUN(deviations_before_any_normalisation);
