@@ -248,7 +248,7 @@ static void search(const nnclr_method *m, const nnclr_method_batch *batch, int v
 }
 
 bool nnclr_method_chooses(const nnclr_method *m) {
-    return m->recipe.neighbours > 1 || m->recipe.agree;
+    return m->recipe.neighbours > 1 || m->recipe.soft || m->recipe.agree;
 }
 
 /* Picks a random one of the rows found for each query, or the nearest of soft ones; none if all of
