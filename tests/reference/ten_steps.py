@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Prints ten_steps.inc for tests/unit/test_engine_steps.c: ten free-running steps of NNCLR and of
 SimCLR (NT-Xent) with LARS on fixed views, by PyTorch in float64, and how far PyTorch's own float32
-is from that when each step starts from the float64 state rounded to float.
+is from that when each step starts from the float64 state rounded to float; and less of the same with
+other losses and positives (OTHERS).
 
 Weights, views and the first support set come from the library's counter-based generator (oracle.py).
 Asserted here: what makes the comparison mean something (see check_run)."""
@@ -14,20 +15,31 @@ import torch
 
 from oracle import QUEUE, distance, initialize, mlp, normals, resnet, summary, uniform, unit
 
-SEEDS = {"nnclr": 69, "simclr": 79}
 KINK = 5e-6
 N, SIZE, RECORDS, STEPS, M, D = 16, 8, 48, 10, 40, 64
 TEMPERATURE, PEAK, WARMUP, MOMENTUM, DECAY, TRUST = 0.2, 2.0, 2, 0.9, 0.01, 0.001
+PLAIN = {"seed": 69, "method": "nnclr", "predictor": True, "view": (0, 0), "over": STEPS,
+         "decoupled": False, "soft": 0, "agree": False, "enqueued": 1}
+SIMCLR = {**PLAIN, "seed": 79, "method": "simclr", "predictor": False}
+OTHERS = {
+    "view": {**PLAIN, "predictor": False, "view": (1, 0.3), "over": 5},
+    "view_predictor": {**PLAIN, "view": (0.5, 0.5)},
+    "decoupled": {**PLAIN, "decoupled": True},
+    "decoupled_simclr": {**SIMCLR, "decoupled": True},
+    "soft": {**PLAIN, "soft": 5},
+    "agree": {**PLAIN, "agree": True, "enqueued": 2},
+    "all": {**PLAIN, "predictor": False, "view": (1, 0.3), "over": 5, "decoupled": True, "soft": 5, "agree": True,
+            "enqueued": 2},
+}
 
 
-def make_model(method, seed):
+def make_model(v):
     model = torch.nn.Module()
     model.backbone = resnet("resnet18", 8, "cifar")
     model.projector = mlp([64, 64, 64, D], True)
-    if method == "nnclr":
-        model.predictor = mlp([D, 48, D], False)
+    model.predictor = mlp([D, 48, D], False) if v["predictor"] else torch.nn.Identity()
     model.double()
-    initialize(model, seed)
+    initialize(model, v["seed"])
     return model
 
 
@@ -50,34 +62,54 @@ def rate_of(step):
     return PEAK * (1 + math.cos(math.pi * (step - WARMUP) / (STEPS - WARMUP))) / 2
 
 
-def nearest(z, queue):
-    best = (z @ queue.T).topk(2)
-    return best.indices[:, 0], (best.values[:, 0] - best.values[:, 1]).min().item()
+def records_of(step):
+    return (step * N + torch.arange(N)) % RECORDS
 
 
-def compute(model, queue, views):
-    """Loss, gradients, picks, their smallest gap, and the unit projections of view 1."""
-    cross_entropy = torch.nn.functional.cross_entropy
+def cross_entropy(rows, columns, target, v, skip=None):
+    """Mean softmax cross-entropy of the similarities; decoupled, the target is not in the sum."""
+    similar = rows @ columns.T / TEMPERATURE
+    own, out = similar.gather(1, target[:, None]), torch.zeros_like(similar, dtype=bool)
+    if skip is not None:
+        out = out.scatter(1, skip[:, None], True)
+    if v["decoupled"]:
+        out = out.scatter(1, target[:, None], True)
+    return (similar.masked_fill(out, -math.inf).logsumexp(1) - own[:, 0]).mean()
+
+
+def find_positives(z, queue, record, v):
+    """Those of both views, the nearest rows, whether they agree, and the smallest gap between ranks."""
+    k = v["soft"] or 1
+    found = [(rows @ queue.T).topk(k + 1) for rows in z]
+    weights = [(best.values[:, :k] / TEMPERATURE).softmax(1) for best in found]
+    means = [unit((w[..., None] * queue[best.indices[:, :k]]).sum(1)) for w, best in zip(weights, found)]
+    first, second = [record[best.indices[:, 0]] for best in found]
+    agreed = (first >= 0) & (first == second)
+    if v["agree"]:
+        means = [torch.where(agreed[:, None], mean, rows) for mean, rows in zip(means, z)]
+    gap = min((best.values[:, :-1] - best.values[:, 1:]).min().item() for best in found)
+    return means, torch.cat([best.indices[:, 0] for best in found]), agreed, gap
+
+
+def compute(model, queue, record, step, views, v):
+    """Loss, gradients, picks, the smallest gap, how many agree, and the unit projections."""
     z = [model.projector(model.backbone(view)) for view in views]
-    u = [unit(rows) for rows in z]
-    picks, gap = None, None
+    u, q = [unit(rows) for rows in z], [unit(model.predictor(rows)) for rows in z]
+    picks, gap, agreed, own = None, None, None, torch.arange(N)
     if queue is None:
-        both = torch.cat(u)
-        similar = (both @ both.T / TEMPERATURE).fill_diagonal_(-math.inf)
-        loss = cross_entropy(similar, torch.arange(2 * N).roll(N))
+        both, all = torch.cat(u), torch.arange(2 * N)
+        loss = cross_entropy(both, both, all.roll(N), v, all)
     else:
-        q = [unit(model.predictor(rows)) for rows in z]
-        with torch.no_grad():
-            found = [nearest(rows, queue) for rows in u]
-        own = torch.arange(N)
-        terms = [
-            cross_entropy(queue[found[view][0]] @ q[1 - view].T / TEMPERATURE, own)
-            for view in (0, 1)
-        ]
-        loss = (terms[0] + terms[1]) / 2
-        picks, gap = torch.cat([f[0] for f in found]), min(f[1] for f in found)
+        positives, picks, agreed, gap = find_positives([rows.detach() for rows in u], queue, record, v)
+        mine = [rows.detach() for rows in u] if v["predictor"] else u
+        weight = v["view"][0] + (v["view"][1] - v["view"][0]) * min(step / v["over"], 1)
+        loss = 0
+        for view in 0, 1:
+            loss += (1 - weight) / 2 * cross_entropy(positives[view], q[1 - view], own, v)
+            loss += weight / 2 * cross_entropy(mine[view], q[1 - view], own, v)
+        agreed = agreed.sum().item()
     gradients = torch.autograd.grad(loss, list(model.parameters()))
-    return loss.item(), gradients, picks, gap, u[0].detach()
+    return loss.item(), gradients, picks, gap, agreed, [rows.detach() for rows in u]
 
 
 def lars(model, velocity, gradients, rate):
@@ -92,14 +124,14 @@ def lars(model, velocity, gradients, rate):
             w.sub_(rate * v)
 
 
-def single_precision(model, queue, views):
+def single_precision(model, queue, record, step, views, v):
     """Loss, gradients and picks of this step in float32, from the same state rounded to float."""
     queue = None if queue is None else queue.float()
-    return compute(copy.deepcopy(model).float(), queue, [view.float() for view in views])
+    return compute(copy.deepcopy(model).float(), queue, record, step, [view.float() for view in views], v)
 
 
-def run(method, seed, perturbation=0, single=True):
-    model = make_model(method, seed)
+def run(v, perturbation=0, single=True):
+    model = make_model(v)
     kink = [1.0]  # the ReLU input nearest to zero: float32 must not see it on the other side
     for module in model.modules():
         if isinstance(module, torch.nn.ReLU):
@@ -112,15 +144,16 @@ def run(method, seed, perturbation=0, single=True):
     start = [p.detach().clone() for p in model.parameters()]
     velocity = [torch.zeros_like(p) for p in start]
     queue, cursor = None, 0
-    if method == "nnclr":
-        queue = unit(torch.from_numpy(np.stack([normals(seed, QUEUE, i, D) for i in range(M)])))
-    r = {key: [] for key in ("loss", "picks", "gap", "queue", "own", "own_tensors", "own_loss")}
+    record = torch.full((M,), -1)
+    if v["method"] == "nnclr":
+        queue = unit(torch.from_numpy(np.stack([normals(v["seed"], QUEUE, i, D) for i in range(M)])))
+    r = {key: [] for key in ("loss", "picks", "gap", "agreed", "queue", "own", "own_tensors", "own_loss")}
     for step in range(STEPS):
         views = views_of(step)
-        loss, gradients, picks, gap, z = compute(model, queue, views)
+        loss, gradients, picks, gap, agreed, z = compute(model, queue, record, step, views, v)
         r["loss"].append(loss)
         if single:
-            rounded = single_precision(model, queue, views)
+            rounded = single_precision(model, queue, record, step, views, v)
             r["own"].append(distance(flat(rounded[1]), flat(gradients)))
             r["own_tensors"].append([distance(a, b) for a, b in zip(rounded[1], gradients)])
             r["own_loss"].append(abs(rounded[0] - loss))
@@ -129,9 +162,12 @@ def run(method, seed, perturbation=0, single=True):
         if queue is not None:
             r["picks"].append(picks.tolist())
             r["gap"].append(gap)
+            r["agreed"].append(agreed)
             queue = queue.clone()
-            queue[(cursor + torch.arange(N)) % M] = z
-            cursor = (cursor + N) % M
+            for rows in z[:v["enqueued"]]:
+                at = (cursor + torch.arange(N)) % M
+                queue[at], record[at] = rows, records_of(step)
+                cursor = (cursor + N) % M
             r["queue"].append(queue)
     names = [name for name, _ in model.named_parameters()]
     r["updates"] = [(name, p.detach() - s) for name, p, s in zip(names, model.parameters(), start)]
@@ -145,15 +181,18 @@ def flat(tensors):
     return torch.cat([t.flatten() for t in tensors])
 
 
-def check_run(method, seed, r):
-    """Weights move, neighbours are clear, rounding of the start does not grow, no ReLU flips in
-    float32, whose loss is as near as the test wants ours to be."""
-    other = run(method, seed, 1e-15, single=False)
+def check_run(v, r, clear=1e-4):
+    """Weights move, neighbours are clear, rounding of the start does not grow."""
+    other = run(v, 1e-15, single=False)
     assert r["moved"] >= 0.01, r["moved"]
-    assert all(gap > 1e-4 for gap in r["gap"]), r["gap"]
+    assert all(gap > clear for gap in r["gap"]), r["gap"]
     assert max(abs(a - b) for a, b in zip(r["loss"], other["loss"])) < 1e-10
     for (name, a), (_, b) in zip(r["updates"], other["updates"]):
         assert (a - b).norm() < 1e-9 * (a.norm() + 1e-3), name
+
+
+def check_single(r):
+    """No ReLU flips in float32, whose loss is as near as the test wants ours to be."""
     assert r["kink"] > KINK, r["kink"]
     assert max(r["own_loss"]) < 5e-6 and max(r["own"]) < 2e-5, (r["own_loss"], r["own"])
 
@@ -166,9 +205,10 @@ def reals(values):
     return [f"{v!r}," for v in values]
 
 
-def fixture(method, seed):
-    r = run(method, seed)
-    check_run(method, seed, r)
+def fixture(v):
+    method, r = v["method"], run(v)
+    check_run(v, r)
+    check_single(r)
     worst = np.array(r["own_tensors"]).max(0)
     text = table("double", f"torch_{method}_loss", reals(r["loss"]))
     text += table("double", f"torch_{method}_own", reals(r["own"]))
@@ -176,7 +216,7 @@ def fixture(method, seed):
     for kind in "updates", "running":
         rows = [summary(name, t, i) for i, (name, t) in enumerate(r[kind])]
         text += table("summary", f"torch_{method}_{kind}", rows)
-    text += f"enum {{ {method.upper()}_SEED = {seed} }};\n"
+    text += f"enum {{ {method.upper()}_SEED = {v['seed']} }};\n"
     if method == "nnclr":
         rows = [", ".join(map(str, p)) + "," for p in r["picks"]]
         text += table("int32_t", "torch_nnclr_picks", rows)
@@ -185,6 +225,17 @@ def fixture(method, seed):
     return text
 
 
+def brief(name, v):
+    """Of another run the losses, how many neighbours agree, the update as one vector, and the queue."""
+    r = run(v, single=False)
+    check_run(v, r, 1e-6)
+    if v["agree"]:
+        assert sum(0 < agreed < N for agreed in r["agreed"]) > 4, r["agreed"]
+    queue, agreed = r["queue"][-1:] or [torch.zeros(1)], r["agreed"] or [0]
+    lines = [f"{{{', '.join(map(repr, r['loss']))}}},", f"{{{', '.join(map(str, agreed))}}},"]
+    lines += [summary("update", flat([u for _, u in r["updates"]]), 0), summary("queue", queue[0], 1)]
+    return f"static const outcome torch_{name} = {{\n" + "\n".join(lines) + "\n};\n"
+
+
 if __name__ == "__main__":
-    for method in "nnclr", "simclr":
-        print(fixture(method, SEEDS[method]), end="")
+    print(fixture(PLAIN) + fixture(SIMCLR) + "".join(brief(name, v) for name, v in OTHERS.items()), end="")

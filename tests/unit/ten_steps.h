@@ -12,9 +12,20 @@ enum { N = 16, VIEWS = 2, SIZE = 8, RECORDS = 48, STEPS = 10, M = 40, D = 64 };
 enum { PICTURE = SIZE * SIZE * 3, PIXELS = VIEWS * N * PICTURE };
 static const double temperature = 0.2;
 
+/* What is kept of a run with other losses or positives. */
+typedef struct outcome {
+    double loss[STEPS];
+    int agreed[STEPS];     /* as in a run */
+    summary update, queue; /* w10 - w0, all parameters as one vector; the support set in the end */
+} outcome;
+
 typedef struct reference {
+    const char *name;
     const nnclr_method_type *method;
     uint64_t seed;
+    const outcome *outcome;       /* or all that follows `loss` */
+    nnclr_method_options options; /* besides those of run_options */
+    bool predictor;
     const double *loss;     /* [STEPS] */
     const int32_t *picks;   /* [STEPS][VIEWS][N]; NULL for simclr, as the next */
     const summary *queue;   /* [STEPS] */
@@ -50,6 +61,7 @@ struct run {
     size_t segment_count;
     int64_t step; /* begun */
     int32_t picks[VIEWS * N];
+    int agreed; /* pictures whose views pick rows of one record */
     /* for a step put together by hand */
     void *positives, *logits, *scores, *found, *scalar;
 };
@@ -86,19 +98,26 @@ static inline void open_scratch(run *r) {
     r->scalar = fixture_alloc(&r->s.f, bytes);
 }
 
+static inline nnclr_method_options run_options(const reference *want) {
+    nnclr_method_options options = want->options;
+    options.negatives = NNCLR_NEGATIVES_ALL;
+    options.temperature = temperature;
+    options.queue = M;
+    options.swap = true;
+    options.neighbours = options.soft ? options.neighbours : 1;
+    return options;
+}
+
 /* With row NULL in double precision; `micro_batch` pictures of a view at a time; 0: all of them. */
 static inline void open_run_in_parts(run *r, const reference *want, const variant *v,
                                      const test_engine *row, int micro_batch) {
-    const bool nnclr = want->method == &nnclr_method_nnclr;
     const int groups = v->groups ? v->groups : VIEWS;
-    const nnclr_method_options options = {.negatives = NNCLR_NEGATIVES_ALL,
-                                          .temperature = temperature,
-                                          .queue = M,
-                                          .swap = true,
-                                          .neighbours = 1};
-    const nnclr_recipe recipe = want->method->recipe(&options, want->method->predictor);
+    const nnclr_method_options options = run_options(want);
+    nnclr_recipe recipe = want->method->recipe(&options, want->predictor);
     memset(r, 0, sizeof *r);
     r->variant = v;
+    plan_run(r);
+    recipe.course = nnclr_plan_course(&r->plan, &options.view_weight);
     open_step(&r->s, &(step_options){.row = row,
                                      .precision = NNCLR_PRECISION_F64,
                                      .spec = {.arch = NNCLR_RESNET18,
@@ -106,7 +125,7 @@ static inline void open_run_in_parts(run *r, const reference *want, const varian
                                               .stem = NNCLR_STEM_CIFAR,
                                               .size = SIZE,
                                               .projector = {3, {64, 64, D}},
-                                              .predictor = {nnclr ? 1 : 0, {48}}},
+                                              .predictor = {want->predictor ? 1 : 0, {48}}},
                                      .build = v->build,
                                      .seed = want->seed,
                                      .groups = groups,
@@ -115,7 +134,6 @@ static inline void open_run_in_parts(run *r, const reference *want, const varian
                                      .m = M,
                                      .d = D,
                                      .recipe = &recipe});
-    plan_run(r);
     list_segments(r);
     open_scratch(r);
 }
@@ -150,8 +168,12 @@ static inline void draw_views(run *r) {
 static inline void compute(run *r) {
     compute_step(&r->s, r->step);
     const int32_t *picks = nnclr_method_picks(r->s.method);
-    if (picks)
-        memcpy(r->picks, picks, sizeof r->picks);
+    r->agreed = 0;
+    if (!picks)
+        return;
+    memcpy(r->picks, picks, sizeof r->picks);
+    for (int i = 0; i < N; i++)
+        r->agreed += nnclr_same_record(&r->s.support, picks[i], picks[N + i]);
 }
 
 static inline void update(run *r) {

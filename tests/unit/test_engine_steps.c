@@ -1,7 +1,8 @@
-/* Whole training steps of every engine. In double precision ten free-running ones of NNCLR and of
- * SimCLR with LARS on fixed views are PyTorch's (tests/reference/ten_steps.py), and methods that
- * are wrong in one thing are not; in float each step is, from the state of the double one. In
- * bfloat16 steps are near those in float, and over many batches the gradient's error is noise. */
+/* Whole training steps of every engine. In double precision ten free-running ones of NNCLR, of
+ * SimCLR and of what options make of them, with LARS on fixed views, are PyTorch's
+ * (tests/reference/ten_steps.py), and methods that are wrong in one thing are not; in float each
+ * step is, from the state of the double one. In bfloat16 steps are near those in float, and over
+ * many batches the gradient's error is noise. */
 #include "tests/unit/ten_steps.h"
 
 #include "tests/reference/ten_steps.inc"
@@ -12,12 +13,41 @@
     .running_count = COUNT(torch_##method##_running), .own = torch_##method##_own,                 \
     .own_tensors = torch_##method##_own_tensors
 
-static const reference nnclr_reference = {.method = &nnclr_method_nnclr,
+static const reference nnclr_reference = {.name = "nnclr",
+                                          .method = &nnclr_method_nnclr,
+                                          .predictor = true,
                                           REFERENCE(nnclr, NNCLR_SEED),
                                           .picks = torch_nnclr_picks,
                                           .queue = torch_nnclr_queue};
-static const reference simclr_reference = {.method = &nnclr_method_simclr,
-                                           REFERENCE(simclr, SIMCLR_SEED)};
+static const reference simclr_reference = {
+    .name = "simclr", .method = &nnclr_method_simclr, REFERENCE(simclr, SIMCLR_SEED)};
+
+#define OTHER(member, number)                                                                      \
+    .seed = number, .outcome = &torch_##member, .loss = torch_##member.loss
+#define FADING                                                                                     \
+    { {1, 0.3}, 5, NNCLR_OVER_STEPS }
+
+static const reference others[] = {
+    {"the own view beside neighbours, without a predictor", &nnclr_method_nnclr,
+     OTHER(view, NNCLR_SEED), .options = {.view_weight = FADING}},
+    {"the own view beside neighbours", &nnclr_method_nnclr, OTHER(view_predictor, NNCLR_SEED),
+     .predictor = true, .options = {.view_weight = {{0.5, 0.5}}}},
+    {"decoupled", &nnclr_method_nnclr, OTHER(decoupled, NNCLR_SEED), .predictor = true,
+     .options = {.decoupled = true}},
+    {"decoupled SimCLR", &nnclr_method_simclr, OTHER(decoupled_simclr, SIMCLR_SEED),
+     .options = {.decoupled = true}},
+    {"soft neighbours", &nnclr_method_nnclr, OTHER(soft, NNCLR_SEED), .predictor = true,
+     .options = {.soft = true, .neighbours = 5}},
+    {"agreeing neighbours", &nnclr_method_nnclr, OTHER(agree, NNCLR_SEED), .predictor = true,
+     .options = {.agree = true, .enqueue = NNCLR_ENQUEUE_BOTH}},
+    {"all at once", &nnclr_method_nnclr, OTHER(all, NNCLR_SEED),
+     .options = {.view_weight = FADING,
+                 .decoupled = true,
+                 .soft = true,
+                 .neighbours = 5,
+                 .agree = true,
+                 .enqueue = NNCLR_ENQUEUE_BOTH}},
+};
 
 static inline double largest(double a, double b) {
     return isnan(b) || b > a ? b : a;
@@ -37,6 +67,8 @@ static double furthest(const distances *d) {
 
 static void compare_step(run *r, const reference *want, int step, distances *d) {
     d->loss = largest(d->loss, fabs(r->s.loss - want->loss[step]) / 1e-8);
+    if (want->outcome && r->agreed != want->outcome->agreed[step])
+        d->picks = INFINITY;
     if (want->picks) {
         if (memcmp(r->picks, want->picks + step * VIEWS * N, sizeof r->picks) != 0)
             d->picks = INFINITY;
@@ -61,6 +93,27 @@ static double compare_tensors(const nnclr_segment *segments, size_t count, const
     return most / tolerance;
 }
 
+/* Each tensor of the update and each running statistic. */
+static void compare_end(run *r, const reference *want, const double *update, distances *d) {
+    double *running =
+        host_reals(&r->s.f, r->s.parameters.statistics, nnclr_network_statistic_count(r->s.net));
+    d->updates = compare_tensors(nnclr_network_segments(r->s.net), r->segment_count, want->updates,
+                                 want->update_count, update, 1e-6);
+    d->running = compare_tensors(nnclr_network_statistic_segments(r->s.net),
+                                 nnclr_network_statistic_segment_count(r->s.net), want->running,
+                                 want->running_count, running, 1e-8);
+    free(running);
+}
+
+static void compare_outcome(run *r, const outcome *want, const double *update, distances *d) {
+    d->updates = summary_distance(&want->update, update, r->s.count, 0) / 1e-8;
+    if (nnclr_method_picks(r->s.method)) {
+        static double rows[M * D];
+        support_rows(&r->s.support, rows);
+        d->queue = summary_distance(&want->queue, rows, M * D, 1) / 1e-8;
+    }
+}
+
 static distances follow(const reference *want, const variant *v) {
     static run r;
     distances d = {0};
@@ -73,8 +126,6 @@ static distances follow(const reference *want, const variant *v) {
     }
     double *end = host_reals(&r.s.f, r.s.parameters.weights, r.s.count);
     double *update = moved(end, -1, start, r.s.count);
-    d.updates = compare_tensors(nnclr_network_segments(r.s.net), r.segment_count, want->updates,
-                                want->update_count, update, 1e-6);
     for (size_t i = 0; i < r.segment_count; i++) {
         const nnclr_segment *s = &nnclr_network_segments(r.s.net)[i];
         double length = sqrt(dot_product(update + s->offset, update + s->offset, s->count)),
@@ -82,12 +133,10 @@ static distances follow(const reference *want, const variant *v) {
         CHECK_SAYS(s->rank == 1 || v != &right || length >= 0.01 * before, "%s moves by %g of %g",
                    s->name, length, before);
     }
-    double *running =
-        host_reals(&r.s.f, r.s.parameters.statistics, nnclr_network_statistic_count(r.s.net));
-    d.running = compare_tensors(nnclr_network_statistic_segments(r.s.net),
-                                nnclr_network_statistic_segment_count(r.s.net), want->running,
-                                want->running_count, running, 1e-8);
-    free(running);
+    if (want->outcome)
+        compare_outcome(&r, want->outcome, update, &d);
+    else
+        compare_end(&r, want, update, &d);
     free(update);
     free(end);
     free(start);
@@ -98,9 +147,9 @@ static distances follow(const reference *want, const variant *v) {
 static void check_right(const reference *want, const variant *v) {
     distances d = follow(want, v);
     CHECK_SAYS(furthest(&d) <= 1,
-               "in tolerances: loss %g, picks %g, queue %g, updates %g, running statistics %g; the "
-               "first to be off is step %d",
-               d.loss, d.picks, d.queue, d.updates, d.running, d.step);
+               "%s, in tolerances: loss %g, picks %g, queue %g, updates %g, running statistics %g; "
+               "the first to be off is step %d",
+               want->name, d.loss, d.picks, d.queue, d.updates, d.running, d.step);
 }
 
 static void nnclr_in_f64(void) {
@@ -109,6 +158,11 @@ static void nnclr_in_f64(void) {
 
 static void simclr_in_f64(void) {
     check_right(&simclr_reference, &right);
+}
+
+static void other_losses_and_positives_in_f64(void) {
+    for (size_t i = 0; i < COUNT(others); i++)
+        check_right(&others[i], &right);
 }
 
 static void nnclr_by_hand(void) {
@@ -432,6 +486,7 @@ int main(void) {
     RUN(every_engine_runs_here);
     RUN(nnclr_in_f64);
     RUN(simclr_in_f64);
+    RUN(other_losses_and_positives_in_f64);
     RUN(nnclr_by_hand);
     RUN(nnclr_in_f32);
     RUN(simclr_in_f32);

@@ -3,7 +3,7 @@
  * by the formulas; and, if there is only one micro-batch, against the plain step bit for bit. */
 #include "tests/unit/ten_steps.h"
 
-static const reference method = {.method = &nnclr_method_nnclr, .seed = 11};
+static const reference method = {.method = &nnclr_method_nnclr, .predictor = true, .seed = 11};
 
 typedef struct split_run {
     run r;
