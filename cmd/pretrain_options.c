@@ -8,7 +8,7 @@
 #include "train/objective.h"
 
 /* Those that pre-training offers, of the methods that a configuration may name. */
-static const char *const method_names[] = {"nnclr", "simclr", "simsiam", NULL};
+static const char *const method_names[] = {"nnclr", "simclr", "simsiam", "byol", NULL};
 static const char *const swap_names[] = {"off", "on", NULL};
 
 /* ---- values of options ---- */
@@ -167,9 +167,11 @@ pretrain_settings pretrain_defaults(const nnclr_command_line *line) {
         nnclr_config_lars(config, (nnclr_lars)lars);
     if (method >= 0)
         config->objective = (nnclr_objective_kind)method;
-    if (!nnclr_objective_of(config)->type->predictor)
+    const nnclr_method_type *type = nnclr_objective_of(config)->type;
+    if (!type->predictor)
         config->model.predictor.count = 0;
-    config->method.positive = nnclr_objective_of(config)->type->positive;
+    config->method.positive = type->positive;
+    config->method.target_momentum = type->target_momentum;
     s.swap = config->method.swap;
     s.queue = config->method.queue;
     s.neighbours = config->method.neighbours;

@@ -117,6 +117,7 @@ typedef struct nnclr_idle_option {
 typedef struct nnclr_method_type {
     bool predictor;          /* whether it is usual */
     nnclr_positive positive; /* the usual one */
+    double target_momentum;  /* likewise */
     /* For a network with or without a predictor; the course is left to the caller, who knows how
      * long the run is. */
     nnclr_recipe (*recipe)(const nnclr_method_options *options, bool predictor);
@@ -125,6 +126,9 @@ typedef struct nnclr_method_type {
     const nnclr_idle_option *idle;
 } nnclr_method_type;
 
-extern const nnclr_method_type nnclr_method_nnclr, nnclr_method_simclr, nnclr_method_simsiam;
+extern const nnclr_method_type nnclr_method_nnclr, nnclr_method_simclr, nnclr_method_simsiam,
+    nnclr_method_byol;
+/* Of methods whose loss is a sum of cosines. */
+extern const nnclr_idle_option nnclr_idle_with_cosines[];
 
 #endif

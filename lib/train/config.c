@@ -11,11 +11,10 @@ const char *const nnclr_augment_names[] = {[NNCLR_AUGMENT_BYOL] = "byol",
                                            [NNCLR_AUGMENT_CROP] = "crop",
                                            [NNCLR_AUGMENT_NONE] = "none",
                                            NULL};
-const char *const nnclr_objective_names[] = {[NNCLR_OBJECTIVE_NNCLR] = "nnclr",
-                                             [NNCLR_OBJECTIVE_SIMCLR] = "simclr",
-                                             [NNCLR_OBJECTIVE_SIMSIAM] = "simsiam",
-                                             [NNCLR_OBJECTIVE_FINETUNE] = "finetune",
-                                             NULL};
+const char *const nnclr_objective_names[] = {
+    [NNCLR_OBJECTIVE_NNCLR] = "nnclr",       [NNCLR_OBJECTIVE_SIMCLR] = "simclr",
+    [NNCLR_OBJECTIVE_SIMSIAM] = "simsiam",   [NNCLR_OBJECTIVE_BYOL] = "byol",
+    [NNCLR_OBJECTIVE_FINETUNE] = "finetune", NULL};
 const char *const nnclr_schedule_names[] = {
     [NNCLR_COSINE] = "cosine", [NNCLR_CONSTANT] = "constant", NULL};
 const char *const nnclr_lr_scale_names[] = {[NNCLR_SCALE_LINEAR] = "linear",

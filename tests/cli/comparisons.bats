@@ -37,6 +37,14 @@ check_method() { # NAME QUEUED TARGET METHOD [option...]
     [ "$(jq -c '.config | [.method, .positive]' view/run.json)" = '["simsiam","view"]' ]
 }
 
+@test "byol trains and resumes with a slow copy, with neighbours or without" {
+    check_method view 0 1 byol
+    check_method nn 1 1 byol --positive nn --queue 20 --target-momentum 0.9
+    check_method still 0 0 byol --target-momentum 0
+    lines_say view 'all(.loss >= 0 and .loss <= 8)'
+    [ "$(jq -c '.config | [.method, .positive, .target_momentum]' view/run.json)" = '["byol","view",0.996]' ]
+}
+
 @test "options that say nothing to a method are refused" {
     refuses_each nnclr-pretrain -q --preset tiny --size 8 --batch 8 -o run s.tar.zst <<'END'
 2|--method simsiam --pred none|without a predictor
@@ -50,5 +58,8 @@ check_method() { # NAME QUEUED TARGET METHOD [option...]
 2|--method simsiam --decoupled|--decoupled: the loss of this method is a cosine
 2|--method simsiam --loss row|--loss: the loss of this method is a cosine
 2|--method simsiam --negatives all|--negatives: the loss of this method is a cosine
+2|--method byol --pred none|without a predictor
+2|--method byol --queue 20|--queue: this method has a support set only with --positive nn
+2|--method byol --temperature 0.1|--temperature: the loss of this method is a cosine
 END
 }

@@ -119,5 +119,8 @@ static inline nnclr_recipe simclr(const nnclr_method_options *options) {
 static inline nnclr_recipe simsiam(const nnclr_method_options *options) {
     return nnclr_method_simsiam.recipe(options, true);
 }
+static inline nnclr_recipe byol(const nnclr_method_options *options) {
+    return nnclr_method_byol.recipe(options, true);
+}
 
 #endif

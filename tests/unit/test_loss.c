@@ -66,7 +66,7 @@ static void ntxent(void) {
 }
 
 /* From the cosines of rows of z with rows of p of the other view, picture by picture. */
-static void simsiam_of_golden_rows(void) {
+static void simsiam_and_byol_of_golden_rows(void) {
     nnclr_method_options options = golden_options;
     options.positive = NNCLR_POSITIVE_VIEW;
     double cosines[2] = {0};
@@ -84,6 +84,10 @@ static void simsiam_of_golden_rows(void) {
     check_losses(simsiam(&options), true, (double[]){mean, mean, mean});
     options.swap = false;
     check_losses(simsiam(&options), true, (double[]){-cosines[0], -cosines[0], -cosines[0]});
+    const double distance = 2 - 2 * cosines[0], both = distance + 2 - 2 * cosines[1];
+    check_losses(byol(&options), true, (double[]){distance, distance, distance});
+    options.swap = true;
+    check_losses(byol(&options), true, (double[]){both, both, both});
 }
 
 static void the_gradient_of_p(void) {
@@ -134,7 +138,7 @@ int main(void) {
     RUN(positive_of_the_own_view);
     RUN(simclr_of_opposite_views);
     RUN(ntxent);
-    RUN(simsiam_of_golden_rows);
+    RUN(simsiam_and_byol_of_golden_rows);
     RUN(the_gradient_of_p);
     RUN(neighbours_are_those_of_the_reference);
     return check_done();

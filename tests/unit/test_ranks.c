@@ -169,9 +169,10 @@ static void simclr_over_ranks(void) {
     check_ranks(simclr(&options), false);
 }
 
-static void simsiam_over_ranks(void) {
+static void cosines_over_ranks(void) {
     nnclr_method_options options = golden_options;
     check_ranks(simsiam(&options), true);
+    check_ranks(byol(&options), true);
     options.positive = NNCLR_POSITIVE_VIEW;
     check_ranks(simsiam(&options), true);
 }
@@ -180,6 +181,6 @@ int main(void) {
     RUN(nnclr_over_ranks);
     RUN(the_own_view_over_ranks);
     RUN(simclr_over_ranks);
-    RUN(simsiam_over_ranks);
+    RUN(cosines_over_ranks);
     return check_done();
 }
