@@ -6,6 +6,7 @@
 #define NNCLR_SSL_EIGENVALUES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
@@ -21,5 +22,12 @@ bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, double *
  * eigenvalues (Roy and Vetterli 2007): n if all are equal, 1 if only one is not 0. Negative values
  * (rounding) count as 0; NAN if nothing is left. */
 double nnclr_effective_rank(const double *values, int n);
+
+/* That of the covariance of rows [count][d], which lose their mean on the way; NAN if they are all
+ * the same. `spread` is the trace of that covariance, the rows' mean squared distance from their
+ * mean. */
+bool nnclr_rows_rank(double *rows, int count, int d, double *scratch, double *rank, double *spread,
+                     nnclr_error *e);
+size_t nnclr_rank_scratch(int count, int d); /* doubles */
 
 #endif

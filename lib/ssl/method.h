@@ -56,9 +56,12 @@ bool nnclr_method_enqueue(nnclr_method *method, const nnclr_method_batch *batch,
 /* The state of training at the last compute, before its enqueue; NAN: undefined. */
 typedef struct nnclr_method_metrics {
     double contrast_acc;
-    double nn_sim, nn_initial, nn_self, nn_age, nn_distinct, nn_acc;
-    double self_present, nn_chance, z_rank, z_spread, h_std, p_std;
+    double nn_sim, nn_initial, nn_self, nn_age, nn_distinct, nn_agree, nn_acc;
+    double self_present, nn_chance, z_rank, z_spread, h_rank, h_std, p_std;
 } nnclr_method_metrics;
+#define NNCLR_METHOD_UNDEFINED                                                                     \
+    { NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN }
+
 bool nnclr_method_measure(nnclr_method *method, const nnclr_method_batch *batch,
                           nnclr_method_metrics *metrics, nnclr_error *e);
 

@@ -1,23 +1,27 @@
 #include <math.h>
 #include <string.h>
 
+#include "ssl/eigenvalues.h"
 #include "ssl/method_state.h"
 #include "ssl/support_metrics.h"
 
-enum { VIEWS = NNCLR_VIEWS, RANK_ROWS = 1024 };
+enum { VIEWS = NNCLR_VIEWS, RANK_ROWS = 1024, FEATURE_ROWS = 512 };
 
 /* ---- what the network makes ---- */
 
-/* Mean over the dimensions of the standard deviation over both views' rows of a value. */
-static bool measure_deviation(nnclr_method *m, int value, double *out, nnclr_error *e) {
-    const nnclr_tensor *tensor = nnclr_pass_tensor(m->parts.pass, value);
-    int rows = VIEWS * m->n, c = tensor->shape.c;
-    size_t reals = (size_t)rows * (size_t)c;
+/* Both views' rows of a value, and room for `more` doubles after them; NULL: no memory. */
+static double *fetch(nnclr_method *m, const nnclr_tensor *tensor, size_t more, nnclr_error *e) {
+    const size_t reals = VIEWS * (size_t)m->n * (size_t)tensor->shape.c;
     m->scratch.size = 0;
-    if (!nnclr_buffer_reserve(&m->scratch, reals * sizeof(double), e))
-        return false;
-    double *host = (void *)m->scratch.data, sum = 0;
-    m->engine->table->get(m->engine, tensor->place, reals, NNCLR_F64, host);
+    if (!nnclr_buffer_reserve(&m->scratch, (reals + more) * sizeof(double), e))
+        return NULL;
+    m->engine->table->get(m->engine, tensor->place, reals, NNCLR_F64, (void *)m->scratch.data);
+    return (void *)m->scratch.data;
+}
+
+/* Mean over the dimensions of their standard deviation. */
+static double deviation(const double *host, int rows, int c) {
+    double sum = 0;
     for (int j = 0; j < c; j++) {
         double mean = 0, squares = 0;
         for (int i = 0; i < rows; i++)
@@ -28,8 +32,28 @@ static bool measure_deviation(nnclr_method *m, int value, double *out, nnclr_err
         }
         sum += sqrt(squares / rows);
     }
-    *out = sum / c;
-    return true;
+    return sum / c;
+}
+
+static bool measure_prediction(nnclr_method *m, nnclr_method_metrics *metrics, nnclr_error *e) {
+    const nnclr_tensor *tensor = nnclr_pass_tensor(m->parts.pass, m->prediction);
+    const double *rows = fetch(m, tensor, 0, e);
+    if (rows)
+        metrics->p_std = deviation(rows, VIEWS * m->n, tensor->shape.c);
+    return rows != NULL;
+}
+
+static bool measure_features(nnclr_method *m, nnclr_method_metrics *metrics, nnclr_error *e) {
+    const nnclr_tensor *tensor = nnclr_pass_tensor(m->parts.pass, m->features);
+    const int c = tensor->shape.c, each = m->n < FEATURE_ROWS / VIEWS ? m->n : FEATURE_ROWS / VIEWS;
+    const size_t view = (size_t)m->n * (size_t)c, part = (size_t)each * (size_t)c;
+    double spread, *rows = fetch(m, tensor, nnclr_rank_scratch(VIEWS * each, c), e);
+    if (!rows)
+        return false;
+    metrics->h_std = deviation(rows, VIEWS * m->n, c);
+    memmove(rows + part, rows + view, part * sizeof *rows);
+    return nnclr_rows_rank(rows, VIEWS * each, c, rows + VIEWS * part, &metrics->h_rank, &spread,
+                           e);
 }
 
 /* The share of right rows. Terms of the loss have counted theirs on the way; the others need
@@ -90,6 +114,7 @@ static bool measure_neighbours(nnclr_method *m, const nnclr_method_batch *batch,
     metrics->nn_self = picks.self;
     metrics->nn_age = picks.age;
     metrics->nn_distinct = picks.distinct;
+    metrics->nn_agree = picks.agree;
     metrics->nn_acc = picks.acc;
     return true;
 }
@@ -98,13 +123,11 @@ static bool measure_neighbours(nnclr_method *m, const nnclr_method_batch *batch,
 
 bool nnclr_method_measure(nnclr_method *m, const nnclr_method_batch *batch,
                           nnclr_method_metrics *metrics, nnclr_error *e) {
-    *metrics =
-        (nnclr_method_metrics){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    *metrics = (nnclr_method_metrics)NNCLR_METHOD_UNDEFINED;
     const nnclr_support_set *support = m->parts.support;
     double chance;
     metrics->contrast_acc = measure_contrast(m);
-    if (!measure_deviation(m, m->features, &metrics->h_std, e) ||
-        !measure_deviation(m, m->prediction, &metrics->p_std, e))
+    if (!measure_features(m, metrics, e) || !measure_prediction(m, metrics, e))
         return false;
     if (!support)
         return true;

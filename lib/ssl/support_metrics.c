@@ -44,7 +44,11 @@ bool nnclr_measure_picks(const nnclr_support_set *s, int count, const int32_t *p
         ages += (double)(now - s->step[row]);
         agree += label[i] >= 0 && s->label[row] == label[i];
     }
+    int pairs = 0;
+    for (int i = 0; i < count / 2; i++)
+        pairs += nnclr_same_record(s, pick[i], pick[count / 2 + i]);
     *out = (nnclr_pick_metrics){
+        .agree = mean(pairs, count / 2),
         .sim = mean(cosines, picks),
         .initial = mean(initial, picks),
         .self = mean(self, picks),
@@ -101,68 +105,13 @@ static void get_newest(const nnclr_support_set *s, int count, double *rows) {
                    rows + (size_t)before_wrap * d);
 }
 
-static void remove_mean(double *rows, int count, int d, double *column_mean) {
-    memset(column_mean, 0, (size_t)d * sizeof *column_mean);
-    for (int i = 0; i < count; i++)
-        for (int j = 0; j < d; j++)
-            column_mean[j] += rows[(size_t)i * (size_t)d + (size_t)j] / count;
-    for (int i = 0; i < count; i++)
-        for (int j = 0; j < d; j++)
-            rows[(size_t)i * (size_t)d + (size_t)j] -= column_mean[j];
-}
-
-/* The lower triangle of rows^T rows [d][d]. */
-static void outer_products(const double *rows, int count, int d, double *out) {
-    memset(out, 0, (size_t)d * (size_t)d * sizeof *out);
-    for (int i = 0; i < count; i++) {
-        const double *row = rows + (size_t)i * (size_t)d;
-        for (int j = 0; j < d; j++)
-            for (int k = 0; k <= j; k++)
-                out[(size_t)j * (size_t)d + (size_t)k] += row[j] * row[k];
-    }
-}
-
-/* The lower triangle of rows rows^T [count][count], which has the same eigenvalues except for
- * zeros. */
-static void inner_products(const double *rows, int count, int d, double *out) {
-    for (int i = 0; i < count; i++)
-        for (int j = 0; j <= i; j++) {
-            const double *a = rows + (size_t)i * (size_t)d, *b = rows + (size_t)j * (size_t)d;
-            double sum = 0;
-            for (int k = 0; k < d; k++)
-                sum += a[k] * b[k];
-            out[(size_t)i * (size_t)count + (size_t)j] = sum;
-        }
-}
-
 bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, double *spread,
                         nnclr_buffer *scratch, nnclr_error *e) {
-    /* Unit rows that differ only by rounding have no directions to count. */
-    static const double nothing = 1e-10;
-    int count = s->m < most ? s->m : most, d = s->d, side = count < d ? count : d;
-    size_t row_reals = (size_t)count * (size_t)d, matrix_reals = (size_t)side * (size_t)side;
-    double *rows = carve(
-        scratch,
-        (row_reals + matrix_reals + (1 + NNCLR_EIGENVALUE_SCRATCH) * (size_t)d) * sizeof *rows, e);
+    const int count = s->m < most ? s->m : most;
+    const size_t reals = (size_t)count * (size_t)s->d;
+    double *rows = carve(scratch, (reals + nnclr_rank_scratch(count, s->d)) * sizeof *rows, e);
     if (!rows)
         return false;
-    double *matrix = rows + row_reals, *values = matrix + matrix_reals;
-
     get_newest(s, count, rows);
-    remove_mean(rows, count, d, values);
-    if (count < d)
-        inner_products(rows, count, d, matrix);
-    else
-        outer_products(rows, count, d, matrix);
-    double trace = 0;
-    for (int i = 0; i < side; i++)
-        trace += matrix[(size_t)i * (size_t)side + (size_t)i];
-    *spread = trace / count;
-    *rank = NAN;
-    if (trace <= nothing * count)
-        return true;
-    if (!nnclr_symmetric_eigenvalues(matrix, side, values, values + d, e))
-        return false;
-    *rank = nnclr_effective_rank(values, side);
-    return true;
+    return nnclr_rows_rank(rows, count, s->d, rows + reals, rank, spread, e);
 }

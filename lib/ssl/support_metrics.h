@@ -17,10 +17,11 @@ typedef struct nnclr_pick_metrics {
     double age;      /* steps since enqueued, over picks that are not initial rows */
     double distinct; /* distinct rows picked / queries */
     double acc;      /* picks of the query's label, over queries with a label */
+    double agree;    /* pictures both of whose queries pick rows of one record / pictures */
 } nnclr_pick_metrics;
 
-/* `count` queries with their picked rows (-1: none, which is left out) and cosines; `now` is the
- * step that counts as age 0. */
+/* `count` queries, each picture's in both halves, with their picked rows (-1: none, which is left
+ * out) and cosines; `now` is the step that counts as age 0. */
 bool nnclr_measure_picks(const nnclr_support_set *s, int count, const int32_t *pick,
                          const double *cosine, const int64_t *record, const int64_t *label,
                          int64_t now, nnclr_pick_metrics *out, nnclr_buffer *scratch,
@@ -32,10 +33,9 @@ bool nnclr_measure_presence(const nnclr_support_set *s, int count, const int64_t
                             const int64_t *label, double *present, double *chance,
                             nnclr_buffer *scratch, nnclr_error *e);
 
-/* For the newest min(m, most) rows: the effective rank of their covariance, NAN if they are all the
- * same; and their spread, the trace of that covariance: the mean squared distance of unit rows from
- * their mean, 1 if they point everywhere and 0 if all are the same. The rank says in how many
- * directions they differ, the spread whether they do. */
+/* nnclr_rows_rank of the newest min(m, most) rows: the rank says in how many directions they
+ * differ, the spread whether they do, being 1 if they point everywhere and 0 if all are the same.
+ */
 bool nnclr_measure_rank(const nnclr_support_set *s, int most, double *rank, double *spread,
                         nnclr_buffer *scratch, nnclr_error *e);
 

@@ -22,10 +22,12 @@ const nnclr_metric nnclr_method_line[] = {
     {"self_present", AT(method.self_present)},
     {"nn_age", AT(method.nn_age)},
     {"nn_distinct", AT(method.nn_distinct)},
+    {"nn_agree", AT(method.nn_agree)},
     {"nn_acc", AT(method.nn_acc)},
     {"nn_chance", AT(method.nn_chance)},
     {"z_rank", AT(method.z_rank)},
     {"z_spread", AT(method.z_spread)},
+    {"h_rank", AT(method.h_rank)},
     {"h_std", AT(method.h_std)},
     {"p_std", AT(method.p_std)},
     {"batch_spread", AT(batch_spread)},
@@ -50,7 +52,7 @@ const nnclr_metrics_line nnclr_metrics_undefined = {
     .accuracy = NAN,
     .head_lr = NAN,
     .batch_spread = NAN,
-    .method = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+    .method = NNCLR_METHOD_UNDEFINED,
 };
 
 bool nnclr_metrics_print(const nnclr_metrics_line *line, nnclr_buffer *out, nnclr_error *e) {

@@ -29,7 +29,7 @@ has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
     [ "$(jq -c .step run/metrics.jsonl | tr '\n' ' ')" = "1 2 3 4 5 " ]
     [ "$(head -1 run/metrics.jsonl | jq -r 'keys_unsorted | join(" ")')" = "step epoch loss lr \
 grad_norm images_per_s contrast_acc nn_sim nn_initial nn_self self_present nn_age nn_distinct \
-nn_acc nn_chance z_rank z_spread h_std p_std batch_spread" ]
+nn_agree nn_acc nn_chance z_rank z_spread h_rank h_std p_std batch_spread" ]
     [ "$(jq -r '.shards[0], .total_steps, .steps_per_epoch, .config.queue, .host.threads > 0' \
         run/run.json | tr '\n' ' ')" = "$PWD/s.tar.zst 5 5 20 true " ]
     zstd -tq run/$CHECKPOINT
@@ -46,7 +46,7 @@ nn_acc nn_chance z_rank z_spread h_std p_std batch_spread" ]
 
 @test "--positive view keeps the queue and has no neighbour metrics" {
     expect 0 tiny -q --steps 2 --positive view -o view s.tar.zst
-    [ "$(tail -1 view/metrics.jsonl | jq -c '[.nn_sim,.nn_initial,.nn_self,.nn_age,.nn_distinct,.nn_acc,.nn_chance]|unique')" = "[null]" ]
+    [ "$(tail -1 view/metrics.jsonl | jq -c '[.nn_sim,.nn_initial,.nn_self,.nn_age,.nn_distinct,.nn_agree,.nn_acc,.nn_chance]|unique')" = "[null]" ]
     tail -1 view/metrics.jsonl | jq -e '.z_rank > 1 and .self_present == 0' >/dev/null
 }
 

@@ -92,8 +92,9 @@ def find_positives(z, queue, record, v):
 
 
 def compute(model, queue, record, step, views, v):
-    """Loss, gradients, picks, the smallest gap, how many agree, and the unit projections."""
-    z = [model.projector(model.backbone(view)) for view in views]
+    """Loss, gradients, picks, the smallest gap, how many agree, the unit projections, and the features."""
+    h = [model.backbone(view) for view in views]
+    z = [model.projector(rows) for rows in h]
     u, q = [unit(rows) for rows in z], [unit(model.predictor(rows)) for rows in z]
     picks, gap, agreed, own = None, None, None, torch.arange(N)
     if queue is None:
@@ -109,7 +110,7 @@ def compute(model, queue, record, step, views, v):
             loss += weight / 2 * cross_entropy(mine[view], q[1 - view], own, v)
         agreed = agreed.sum().item()
     gradients = torch.autograd.grad(loss, list(model.parameters()))
-    return loss.item(), gradients, picks, gap, agreed, [rows.detach() for rows in u]
+    return loss.item(), gradients, picks, gap, agreed, [rows.detach() for rows in u], torch.cat(h).detach()
 
 
 def lars(model, velocity, gradients, rate):
@@ -150,7 +151,7 @@ def run(v, perturbation=0, single=True):
     r = {key: [] for key in ("loss", "picks", "gap", "agreed", "queue", "own", "own_tensors", "own_loss")}
     for step in range(STEPS):
         views = views_of(step)
-        loss, gradients, picks, gap, agreed, z = compute(model, queue, record, step, views, v)
+        loss, gradients, picks, gap, agreed, z, h = compute(model, queue, record, step, views, v)
         r["loss"].append(loss)
         if single:
             rounded = single_precision(model, queue, record, step, views, v)
@@ -173,7 +174,7 @@ def run(v, perturbation=0, single=True):
     r["updates"] = [(name, p.detach() - s) for name, p, s in zip(names, model.parameters(), start)]
     r["moved"] = min((u.norm() / s.norm()).item() for (_, u), s in zip(r["updates"], start) if s.dim() > 1)
     r["running"] = [(name, v) for name, v in model.state_dict().items() if "running" in name]
-    r["kink"] = min(kink)
+    r["kink"], r["h"] = min(kink), h
     return r
 
 
@@ -195,6 +196,11 @@ def check_single(r):
     """No ReLU flips in float32, whose loss is as near as the test wants ours to be."""
     assert r["kink"] > KINK, r["kink"]
     assert max(r["own_loss"]) < 5e-6 and max(r["own"]) < 2e-5, (r["own_loss"], r["own"])
+
+
+def effective_rank(rows):
+    values = torch.linalg.eigvalsh((rows - rows.mean(0)).T @ (rows - rows.mean(0))).clamp(min=0)
+    return torch.special.entr(values / values.sum()).sum().exp().item()
 
 
 def table(kind, name, rows):
@@ -226,13 +232,15 @@ def fixture(v):
 
 
 def brief(name, v):
-    """Of another run the losses, how many neighbours agree, the update as one vector, and the queue."""
+    """Of another run the losses, how many pictures' views agree, the rank of the last features, the
+    update as one vector, and the queue."""
     r = run(v, single=False)
     check_run(v, r, 1e-6)
     if v["agree"]:
         assert sum(0 < agreed < N for agreed in r["agreed"]) > 4, r["agreed"]
     queue, agreed = r["queue"][-1:] or [torch.zeros(1)], r["agreed"] or [0]
     lines = [f"{{{', '.join(map(repr, r['loss']))}}},", f"{{{', '.join(map(str, agreed))}}},"]
+    lines.append(f"{effective_rank(r['h'])!r},")
     lines += [summary("update", flat([u for _, u in r["updates"]]), 0), summary("queue", queue[0], 1)]
     return f"static const outcome torch_{name} = {{\n" + "\n".join(lines) + "\n};\n"
 

@@ -15,7 +15,8 @@ static const double temperature = 0.2;
 /* What is kept of a run with other losses or positives. */
 typedef struct outcome {
     double loss[STEPS];
-    int agreed[STEPS];     /* as in a run */
+    int agreed[STEPS];     /* pictures whose views pick rows of one record */
+    double h_rank;         /* at the last step */
     summary update, queue; /* w10 - w0, all parameters as one vector; the support set in the end */
 } outcome;
 
@@ -61,7 +62,7 @@ struct run {
     size_t segment_count;
     int64_t step; /* begun */
     int32_t picks[VIEWS * N];
-    int agreed; /* pictures whose views pick rows of one record */
+    nnclr_method_metrics metrics;
     /* for a step put together by hand */
     void *positives, *logits, *scores, *found, *scalar;
 };
@@ -168,12 +169,11 @@ static inline void draw_views(run *r) {
 static inline void compute(run *r) {
     compute_step(&r->s, r->step);
     const int32_t *picks = nnclr_method_picks(r->s.method);
-    r->agreed = 0;
-    if (!picks)
-        return;
-    memcpy(r->picks, picks, sizeof r->picks);
-    for (int i = 0; i < N; i++)
-        r->agreed += nnclr_same_record(&r->s.support, picks[i], picks[N + i]);
+    const nnclr_method_batch batch = batch_of(&r->s, r->step);
+    CHECK_SAYS(nnclr_method_measure(r->s.method, &batch, &r->metrics, &r->s.e), "%s",
+               r->s.e.message);
+    if (picks)
+        memcpy(r->picks, picks, sizeof r->picks);
 }
 
 static inline void update(run *r) {

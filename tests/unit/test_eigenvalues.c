@@ -134,6 +134,28 @@ static void effective_rank(void) {
     CHECK(isnan(nnclr_effective_rank((double[]){0, 0}, 2)));
 }
 
+/* Rows a + or - b e_j, j < k: k directions alike, and the mean takes a away. */
+static void rank_of_rows(void) {
+    static double rows[MOST * MOST], scratch[MOST * (MOST + 1 + NNCLR_EIGENVALUE_SCRATCH)];
+    const struct { int k, d; } cases[] = {{3, 3}, {3, 20}, {20, 20}, {1, 7}, {50, 150}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const int k = cases[c].k, d = cases[c].d, count = 2 * k;
+        double rank, spread;
+        CHECK(nnclr_rank_scratch(count, d) <= sizeof scratch / sizeof *scratch);
+        for (int i = 0; i < count * d; i++)
+            rows[i] = 100 * (i % d);
+        for (int i = 0; i < count; i++)
+            rows[i * d + i / 2] += i % 2 ? 5 : -5;
+        CHECK_OK(nnclr_rows_rank(rows, count, d, scratch, &rank, &spread, &e));
+        CHECK_NEAR(rank, k, 1e-9);
+        CHECK_NEAR(spread, 25, 1e-9);
+        for (int i = 0; i < count * d; i++)
+            rows[i] = 100 * (i % d) + (i / d) * 1e-7;
+        CHECK_OK(nnclr_rows_rank(rows, count, d, scratch, &rank, &spread, &e));
+        CHECK(isnan(rank));
+    }
+}
+
 int main(void) {
     RUN(small_matrices);
     RUN(a_zero_matrix_and_equal_values);
@@ -143,5 +165,6 @@ int main(void) {
     RUN(the_same_wherever_it_is_in_memory);
     RUN(not_finite);
     RUN(effective_rank);
+    RUN(rank_of_rows);
     return check_done();
 }

@@ -354,10 +354,11 @@ static void spread_of_a_batch(void) {
 
 /* ---- the line ---- */
 
-static const char *const keys[] = {
-    "loss",       "lr",      "grad_norm",    "images_per_s", "contrast_acc", "nn_sim",
-    "nn_initial", "nn_self", "self_present", "nn_age",       "nn_distinct",  "nn_acc",
-    "nn_chance",  "z_rank",  "z_spread",     "h_std",        "p_std",        "batch_spread"};
+static const char *const keys[] = {"loss",         "lr",        "grad_norm",   "images_per_s",
+                                   "contrast_acc", "nn_sim",    "nn_initial",  "nn_self",
+                                   "self_present", "nn_age",    "nn_distinct", "nn_agree",
+                                   "nn_acc",       "nn_chance", "z_rank",      "z_spread",
+                                   "h_rank",       "h_std",     "p_std",       "batch_spread"};
 enum { KEYS = sizeof keys / sizeof *keys };
 
 static nnclr_metrics_line line_of(const double v[KEYS]) {
@@ -369,7 +370,7 @@ static nnclr_metrics_line line_of(const double v[KEYS]) {
         .lr = v[1],
         .grad_norm = v[2],
         .images_per_s = v[3],
-        .batch_spread = v[17],
+        .batch_spread = v[19],
         .method = {.contrast_acc = v[4],
                    .nn_sim = v[5],
                    .nn_initial = v[6],
@@ -377,12 +378,14 @@ static nnclr_metrics_line line_of(const double v[KEYS]) {
                    .self_present = v[8],
                    .nn_age = v[9],
                    .nn_distinct = v[10],
-                   .nn_acc = v[11],
-                   .nn_chance = v[12],
-                   .z_rank = v[13],
-                   .z_spread = v[14],
-                   .h_std = v[15],
-                   .p_std = v[16]},
+                   .nn_agree = v[11],
+                   .nn_acc = v[12],
+                   .nn_chance = v[13],
+                   .z_rank = v[14],
+                   .z_spread = v[15],
+                   .h_rank = v[16],
+                   .h_std = v[17],
+                   .p_std = v[18]},
     };
 }
 
