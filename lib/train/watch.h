@@ -5,8 +5,8 @@
  * watch.c. A watch forms those means and asks: about random picks at every measured step; about the
  * rest at the end of an epoch, once NNCLR_WATCH_PICTURES pictures have been measured since it last
  * asked, so that chance alone does not cross a threshold. It never asks about steps from both
- * before and after the end of the warm-up, or the step that finds the support set full. Each
- * warning is given once. */
+ * before and after the end of the warm-up, the step that finds the support set full, or that by
+ * which z should have opened. Each warning is given once. */
 #ifndef NNCLR_TRAIN_WATCH_H
 #define NNCLR_TRAIN_WATCH_H
 
@@ -26,6 +26,7 @@ typedef enum nnclr_warning {
     NNCLR_WARN_CHANCE,       /* views are recognised no better than by chance */
     NNCLR_WARN_OWN_PICTURE,  /* the neighbours are mostly the query's own picture */
     NNCLR_WARN_ORDER,        /* a batch holds records that are close together in the data */
+    NNCLR_WARN_NARROW,       /* the embeddings stay in few of their dimensions */
     NNCLR_WARNINGS
 } nnclr_warning;
 
@@ -38,6 +39,8 @@ typedef struct nnclr_watch_facts {
     bool frozen;     /* the support set is, as a control */
     int64_t records; /* number of pictures */
     int queue;       /* rows of the support set */
+    int width;       /* of z if all positives of nnclr are neighbours, otherwise 0 */
+    int64_t opened;  /* the first step by which z should differ in many directions */
 } nnclr_watch_facts;
 
 nnclr_watch_facts nnclr_watch_facts_of(const nnclr_config *config, const nnclr_plan *plan,

@@ -13,8 +13,13 @@ static nnclr_error e; /* of the call that is checked */
 enum { BATCH = 100, FILLED = 11 };
 
 static nnclr_watch_facts facts(void) {
-    return (nnclr_watch_facts){
-        .batch = BATCH, .warmup = 5, .filled = FILLED, .records = 400, .queue = 1000};
+    return (nnclr_watch_facts){.batch = BATCH,
+                               .warmup = 5,
+                               .filled = FILLED,
+                               .records = 400,
+                               .queue = 1000,
+                               .width = 64,
+                               .opened = 6};
 }
 
 /* A step or a mean over steps of a run that has nothing wrong. */
@@ -127,13 +132,58 @@ static void order(void) {
     CHECK(!asks(NNCLR_WARN_ORDER, o));
 }
 
+static void a_z_that_never_opens(void) {
+    nnclr_watch_facts f = facts();
+    nnclr_observation o = healthy();
+    o.z_rank = 7.9;
+    CHECK(nnclr_watch_asks(NNCLR_WARN_NARROW, &f, &o));
+    o.z_rank = 8.1;
+    CHECK(!nnclr_watch_asks(NNCLR_WARN_NARROW, &f, &o));
+    o.z_rank = 3;
+    f.opened = o.first + 1;
+    CHECK(!nnclr_watch_asks(NNCLR_WARN_NARROW, &f, &o));
+    f = facts();
+    f.filled = o.first + 1;
+    CHECK(!nnclr_watch_asks(NNCLR_WARN_NARROW, &f, &o));
+    f = facts();
+    f.width = 0;
+    CHECK(!nnclr_watch_asks(NNCLR_WARN_NARROW, &f, &o));
+    /* what was seen: rank and width */
+    const struct {
+        double rank;
+        int width;
+        bool narrow;
+    } seen[] = {{5, 32, true}, {8, 128, true}, {22, 128, false}};
+    for (int i = 0; i < 3; i++) {
+        f.width = seen[i].width;
+        o.z_rank = seen[i].rank;
+        CHECK(nnclr_watch_asks(NNCLR_WARN_NARROW, &f, &o) == seen[i].narrow);
+    }
+}
+
+static void who_should_open_z_and_when(void) {
+    const nnclr_plan plan = {.warmup = 7, .total = 105};
+    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
+    CHECK(nnclr_watch_facts_of(&c, &plan, 1).width == 32);
+    CHECK(nnclr_watch_facts_of(&c, &plan, 1).opened == 18);
+    c.method.view_weight.share[0] = .5;
+    CHECK(nnclr_watch_facts_of(&c, &plan, 1).width == 0);
+    c.method.view_weight.share[0] = 0;
+    c.method.positive = NNCLR_POSITIVE_VIEW;
+    CHECK(nnclr_watch_facts_of(&c, &plan, 1).width == 0);
+    c.method.positive = NNCLR_POSITIVE_NN;
+    c.objective = NNCLR_OBJECTIVE_SIMCLR;
+    CHECK(nnclr_watch_facts_of(&c, &plan, 1).width == 0);
+}
+
 static void every_sentence_says_what_to_do(void) {
     static const char *const words[NNCLR_WARNINGS][3] = {
         {"steps 11 to 14", "full since step 11", "report it"},
         {"z_spread 0.6, z_rank 9", "collapse", "--lr"},
         {"contrast_acc 0.2 of a batch of 100", "by chance", "nnclr-views --sheet"},
         {"0.1 of the neighbours", "1000 rows for 400 pictures", "--exclude-self"},
-        {"batch_spread 0.333", "close together", "--views"}};
+        {"batch_spread 0.333", "close together", "--views"},
+        {"z_rank 9", "few of their 64 directions", "--view-weight 1,0.5 --pred none"}};
     const nnclr_watch_facts f = facts();
     const nnclr_observation o = healthy();
     for (int i = 0; i < NNCLR_WARNINGS; i++) {
@@ -302,6 +352,8 @@ int main(void) {
     RUN(chance);
     RUN(own_picture);
     RUN(order);
+    RUN(a_z_that_never_opens);
+    RUN(who_should_open_z_and_when);
     RUN(every_sentence_says_what_to_do);
     RUN(random_picks_are_told_at_once_and_once);
     RUN(means_are_asked_about_at_an_epochs_end);
