@@ -51,6 +51,9 @@ END
 --enqueue both|enqueue|"both"
 --include-self|exclude_self|false
 --queue-frozen|queue_frozen|true
+--view-weight 0.5|view_weight|[0.5,0.5]
+--decoupled|decoupled|true
+--agree|agree|true
 --batch 10|batch|10
 --micro-batch 4|micro_batch|4
 --lr 0.3|lr|0.3
@@ -63,6 +66,9 @@ END
 --momentum 0.8|momentum|0.8
 --optimizer lars|optimizer|"lars"
 END
+    expect 0 tiny --steps 1 --soft 3 --view-weight 1,0.25,2epochs -o soft s.tar.zst
+    [ "$(jq -c '.config | [.soft, .neighbours, .view_weight, .view_weight_over, .view_weight_unit]' soft/run.json)" = \
+        '[true,3,[1,0.25],2,"epochs"]' ]
     expect 0 tiny --steps 1 --optimizer lars --lars solo -o solo s.tar.zst
     [ "$(jq -c '.config | [.optimizer, .lars, .trust]' solo/run.json)" = '["lars","solo",0.02]' ]
     expect 0 tiny --steps 1 --optimizer lars --lars simclr --trust 0.5 -o simclr s.tar.zst
@@ -261,12 +267,13 @@ END
         expect 75 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --steps 6 $options \
             --max-time 0.001s -o cut$n s.tar.zst
         expect 75 nnclr-pretrain -q --resume --max-time 0.001s -o cut$n
-        expect 0 nnclr-pretrain -q --resume -o cut$n
+        expect 0 nnclr-pretrain -q --resume -j 1 -o cut$n # the other with one thread for each CPU
         cmp whole$n/$CHECKPOINT cut$n/$CHECKPOINT
         diff <(timeless whole$n) <(timeless cut$n)
     done <<'END'
 --queue 20 --neighbours 3 --enqueue both --optimizer lars
 --queue 20 --positive view --loss row+col --swap off --optimizer lars --lars solo
+--queue 20 --pred none --view-weight 1,0.3,5steps --soft 3 --agree --decoupled --enqueue both
 --method simclr
 END
 }

@@ -315,6 +315,15 @@ nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go
 2|--preset tiny --method simclr --pred 64 -o run s.tar.zst|simclr has no predictor: give --pred none
 2|--preset tiny --schedule constant --final-lr 0.1 -o run s.tar.zst|--final-lr: a constant rate
 2|--preset tiny --positive view --neighbours 2 -o run s.tar.zst|--neighbours: --positive view asks no neighbours
+2|--preset tiny --positive view --soft 2 -o run s.tar.zst|--soft: --positive view asks no neighbours
+2|--preset tiny --positive view --agree -o run s.tar.zst|--agree: --positive view asks no neighbours
+2|--preset tiny --positive view --view-weight 1 -o run s.tar.zst|--view-weight: --positive view gives the own view the whole weight
+2|--preset tiny --method simclr --soft 2 -o run s.tar.zst|--soft: --method simclr has no support set
+2|--preset tiny --method simclr --agree -o run s.tar.zst|--agree: --method simclr has no support set
+2|--preset tiny --method simclr --view-weight 1 -o run s.tar.zst|--view-weight: --method simclr has no support set
+2|--preset tiny --soft 2 --neighbours 2 -o run s.tar.zst|--neighbours: --soft takes the mean of several neighbours
+2|--preset tiny --view-weight 1,0.5,10m -o run s.tar.zst|needs a share from 0 to 1
+2|--preset tiny --batch 8 --queue 9 --soft 10 -o run s.tar.zst|10 neighbours cannot come from a support set of 9 rows
 2|--preset tiny --queue-frozen --enqueue both -o run s.tar.zst|--enqueue: nothing enters a frozen support set
 2|--preset tiny --queue 63 -o run s.tar.zst|a support set of 63 rows is smaller than a batch of 64
 2|--preset tiny --batch 41 --queue 80 -o run s.tar.zst|a batch of 41 is larger than the data, which has 40 pictures

@@ -292,6 +292,40 @@ static void files_of_earlier_versions_are_read(void) {
     free(text);
 }
 
+/* Keys that say nothing in most runs are in files of the others alone. */
+static void what_a_run_does_not_use_is_not_in_its_file(void) {
+    static const char *const keys[] = {"\"view_weight\":[1.0,0.25],",
+                                       "\"view_weight_over\":20.0,",
+                                       "\"view_weight_unit\":\"epochs\",",
+                                       "\"soft\":true,",
+                                       "\"agree\":true,",
+                                       "\"decoupled\":true,"};
+    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY), back;
+    char *plain = print_config(&c);
+    c.method.view_weight = (nnclr_course){{1, 0.25}, 20, NNCLR_OVER_EPOCHS};
+    c.method.soft = c.method.agree = c.method.decoupled = true;
+    char *text = print_config(&c);
+    CHECK_OK(parse_config(text, &back));
+    CHECK(back.method.view_weight.share[0] == 1 && back.method.view_weight.share[1] == 0.25);
+    CHECK(back.method.view_weight.over == 20 && back.method.view_weight.unit == NNCLR_OVER_EPOCHS);
+    CHECK(back.method.soft && back.method.agree && back.method.decoupled);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char *shorter = replaced(text, keys[i], "");
+        free(text);
+        text = shorter;
+    }
+    CHECK_TEXT(text, plain);
+    CHECK_OK(parse_config(plain, &back));
+    CHECK(back.method.view_weight.share[0] == 0 && back.method.view_weight.share[1] == 0);
+    CHECK(!back.method.soft && !back.method.agree && !back.method.decoupled);
+    char *bad = replaced(plain, "\"batch\":64", "\"view_weight\":[1,1.5],\"batch\":64");
+    CHECK(!parse_config(bad, &back));
+    CHECK_SAYS(strstr(e.message, "\"view_weight\" of nnclr.config"), "%s", e.message);
+    free(bad);
+    free(text);
+    free(plain);
+}
+
 static void contradictions(void) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
     c.method.queue = 63;
@@ -364,6 +398,43 @@ static void durations(void) {
         CHECK_SAYS(!nnclr_parse_duration(bad[i], &d, &e), "%s", bad[i]);
 }
 
+static void courses(void) {
+    static const struct {
+        const char *text, *shown;
+        nnclr_course course;
+    } good[] = {
+        {"0", "0", {{0, 0}, 0, NNCLR_OVER_RUN}},
+        {"0.5", "0.5", {{0.5, 0.5}, 0, NNCLR_OVER_RUN}},
+        {"1,0.5", "1,0.5", {{1, 0.5}, 0, NNCLR_OVER_RUN}},
+        {"0,1,0.3", "0,1,0.3", {{0, 1}, 0.3, NNCLR_OVER_RUN}},
+        {"1,0.5,20epochs", "1,0.5,20epochs", {{1, 0.5}, 20, NNCLR_OVER_EPOCHS}},
+        {"1,0.5,0.5epochs", "1,0.5,0.5epochs", {{1, 0.5}, 0.5, NNCLR_OVER_EPOCHS}},
+        {"1,0.5,1step", "1,0.5,1steps", {{1, 0.5}, 1, NNCLR_OVER_STEPS}},
+        {"1,0.5,500steps", "1,0.5,500steps", {{1, 0.5}, 500, NNCLR_OVER_STEPS}},
+        {"0.5,0.5,500steps", "0.5", {{0.5, 0.5}, 500, NNCLR_OVER_STEPS}},
+    };
+    static const char *const bad[] = {
+        "",          "1.5",       "-0.1",           "a",       "1,",
+        "1,2",       ",1",        "1,0.5,",         "1,0.5,0", "1,0.5,2",
+        "1,0.5,10m", "1,0.5,2,3", "1,0.5,1.5steps", "1, 0.5"};
+    char text[80];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        nnclr_course c, again;
+        CHECK_OK(nnclr_parse_course(good[i].text, &c, &e));
+        CHECK_SAYS(c.share[0] == good[i].course.share[0] && c.share[1] == good[i].course.share[1] &&
+                       c.over == good[i].course.over && c.unit == good[i].course.unit,
+                   "%s", good[i].text);
+        nnclr_print_course(&c, text, sizeof text);
+        CHECK_TEXT(text, good[i].shown);
+        CHECK_OK(nnclr_parse_course(text, &again, &e));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        nnclr_course c = {{0.125, 0.25}, 3, NNCLR_OVER_STEPS};
+        CHECK_SAYS(!nnclr_parse_course(bad[i], &c, &e) && c.share[0] == 0.125, "%s", bad[i]);
+        CHECK_SAYS(strstr(e.message, "needs a share from 0 to 1"), "%s", e.message);
+    }
+}
+
 int main(void) {
     RUN(presets_are_those_of_the_manual);
     RUN(presets_in_common);
@@ -372,8 +443,10 @@ int main(void) {
     RUN(without_a_jitter_it_is_torch);
     RUN(impossible_values_are_named);
     RUN(files_of_earlier_versions_are_read);
+    RUN(what_a_run_does_not_use_is_not_in_its_file);
     RUN(contradictions);
     RUN(lists);
     RUN(durations);
+    RUN(courses);
     return check_done();
 }

@@ -168,6 +168,12 @@ static void other_losses_and_positives_in_f64(void) {
         check_right(&others[i], &right);
 }
 
+static void the_mean_of_one_neighbour_is_that_neighbour(void) {
+    reference one = nnclr_reference;
+    one.options = (nnclr_method_options){.soft = true, .neighbours = 1};
+    check_right(&one, &right);
+}
+
 static void nnclr_by_hand(void) {
     check_right(&nnclr_reference, &(variant){.compute = compute_by_hand});
 }
@@ -490,6 +496,7 @@ int main(void) {
     RUN(nnclr_in_f64);
     RUN(simclr_in_f64);
     RUN(other_losses_and_positives_in_f64);
+    RUN(the_mean_of_one_neighbour_is_that_neighbour);
     RUN(nnclr_by_hand);
     RUN(nnclr_in_f32);
     RUN(simclr_in_f32);

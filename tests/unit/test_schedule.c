@@ -88,6 +88,33 @@ static void what_makes_no_run(void) {
     refused(&config, 64, "do not make a run");
 }
 
+static void courses(void) {
+    const nnclr_config config = config_of(1, 256, 100, 0);
+    const nnclr_plan plan = plan_of(&config, 1000); /* epochs of 3 steps */
+    static const struct {
+        double over;
+        nnclr_over unit;
+        int64_t steps;
+    } golden[] = {{0, NNCLR_OVER_RUN, 100},     {0.3, NNCLR_OVER_RUN, 30},
+                  {1e-9, NNCLR_OVER_RUN, 1},    {2, NNCLR_OVER_EPOCHS, 6},
+                  {0.5, NNCLR_OVER_EPOCHS, 2},  {7, NNCLR_OVER_STEPS, 7},
+                  {500, NNCLR_OVER_STEPS, 500}, {1e15, NNCLR_OVER_EPOCHS, NNCLR_MOST_STEPS}};
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
+        const nnclr_course course = {{1, 0.5}, golden[i].over, golden[i].unit};
+        CHECK_SAYS(nnclr_plan_course(&plan, &course) == golden[i].steps, "case %zu", i);
+    }
+}
+
+/* From 1 to 0.5 over four steps: the first has the first weight, the fifth the last one. */
+static void weights_of_a_course(void) {
+    const nnclr_recipe recipe = {.course = 4};
+    const nnclr_term term = {.weight = 1, .last_weight = 0.5};
+    const double golden[] = {1, 0.875, 0.75, 0.625, 0.5, 0.5, 0.5};
+    for (int i = 0; i < 7; i++)
+        CHECK_NEAR(nnclr_term_weight(&recipe, &term, i + 1), golden[i], 0);
+    CHECK_NEAR(nnclr_term_weight(&recipe, &term, INT64_MAX), 0.5, 0);
+}
+
 int main(void) {
     RUN(byol);
     RUN(constant_and_final_share);
@@ -95,5 +122,7 @@ int main(void) {
     RUN(lengths);
     RUN(the_default_warmup_is_at_most_a_tenth);
     RUN(what_makes_no_run);
+    RUN(courses);
+    RUN(weights_of_a_course);
     return check_done();
 }
