@@ -70,7 +70,7 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                "share of the run, 20epochs or 500steps",
                parse_course, show_course),
         CHOICE("negatives", &c->method.negatives, nnclr_negatives_names,
-               "simclr only: the opposite view's embeddings, or those of both views"),
+               "of the own view: the opposite view's embeddings, or those of both views"),
         INTEGER("queue", &s->queue, "M", "rows of the support set", 1, 1 << 30),
         REAL("temperature", &c->method.temperature, "T", "the similarities are divided by this",
              1e-6, 1e6),

@@ -5,7 +5,8 @@
  *   loss = ( rows(S12) + rows(S21) ) / 2,  rows(S) = mean_i( logsumexp_k S[i][k] - S[i][i] )
  *
  * and beside it, with a weight of its own, the same with z1, z2 in place of NN1, NN2: the own view,
- * as in SimCLR, where both sides pass a gradient on unless a predictor stands between them. */
+ * as in SimCLR, where both sides pass a gradient on unless a predictor stands between them, and
+ * both views' predictions are the negatives (NT-Xent). */
 #include "ssl/recipe.h"
 
 const char *const nnclr_positive_names[] = {
@@ -19,8 +20,9 @@ const char *const nnclr_over_names[] = {
 
 /* The terms of one kind of positive, `share` (first and last) of the loss. */
 static void add_terms(nnclr_recipe *r, const nnclr_method_options *o, nnclr_side positive_side,
-                      const double share[2], bool counted) {
-    const bool columns_too = o->loss == NNCLR_LOSS_ROW_COLUMN;
+                      const double share[2], bool neighbours) {
+    const bool columns_too = o->loss == NNCLR_LOSS_ROW_COLUMN,
+               both_views = !neighbours && !columns_too && o->negatives == NNCLR_NEGATIVES_ALL;
     const int assignments = o->swap ? NNCLR_VIEWS : 1;
     const double weight = 1.0 / assignments / (columns_too ? 2 : 1);
     for (int view = 0; view < assignments; view++) {
@@ -29,7 +31,8 @@ static void add_terms(nnclr_recipe *r, const nnclr_method_options *o, nnclr_side
                            .columns = other,
                            .weight = weight * share[0],
                            .last_weight = weight * share[1],
-                           .counted = counted};
+                           .both_views = both_views,
+                           .counted = neighbours};
         r->terms[r->term_count++] = term;
         /* Down the columns means along the rows of the transpose. */
         if (columns_too) {
@@ -82,6 +85,10 @@ static bool takes_view(const nnclr_method_options *o) {
     return o->positive == NNCLR_POSITIVE_VIEW;
 }
 
+static bool has_no_view_terms(const nnclr_method_options *o) {
+    return o->view_weight.share[0] == 0 && o->view_weight.share[1] == 0;
+}
+
 static bool is_frozen(const nnclr_method_options *o) {
     return o->queue_frozen;
 }
@@ -98,9 +105,9 @@ static const nnclr_idle_option idle[] = {
     {"view-weight", takes_view,
      "--positive view gives the own view the whole weight; leave it out, or give --positive nn"},
     {"enqueue", is_frozen, "nothing enters a frozen support set; leave out this or --queue-frozen"},
-    {"negatives", NULL,
-     "the negatives of nnclr are the other predictions of the batch; give --method simclr with it, "
-     "or leave it out"},
+    {"negatives", has_no_view_terms,
+     "the negatives of neighbours are the other predictions of the batch; give --view-weight or "
+     "--method simclr with it, or leave it out"},
     {NULL, NULL, NULL},
 };
 

@@ -93,7 +93,7 @@ typedef struct nnclr_method_options {
     nnclr_positive positive;
     double target_momentum;    /* of a slow copy that makes positives, queue and search; 0: none */
     nnclr_course view_weight;  /* of the own view's terms, beside the neighbours' */
-    nnclr_negatives negatives; /* simclr only: equation 2, or NT-Xent */
+    nnclr_negatives negatives; /* of the own view's terms: equation 2, or NT-Xent */
     bool decoupled;            /* the target leaves the denominator of every softmax */
     double temperature;
     int queue;         /* m >= batch */

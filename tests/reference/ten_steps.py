@@ -19,7 +19,7 @@ KINK = 5e-6
 N, SIZE, RECORDS, STEPS, M, D = 16, 8, 48, 10, 40, 64
 TEMPERATURE, PEAK, WARMUP, MOMENTUM, DECAY, TRUST = 0.2, 2.0, 2, 0.9, 0.01, 0.001
 PLAIN = {"seed": 69, "method": "nnclr", "predictor": True, "view": (0, 0), "over": STEPS,
-         "decoupled": False, "soft": 0, "agree": False, "enqueued": 1}
+         "negatives": "opposite", "decoupled": False, "soft": 0, "agree": False, "enqueued": 1}
 SIMCLR = {**PLAIN, "seed": 79, "method": "simclr", "predictor": False}
 OTHERS = {
     "view": {**PLAIN, "predictor": False, "view": (1, 0.3), "over": 5},
@@ -28,8 +28,8 @@ OTHERS = {
     "decoupled_simclr": {**SIMCLR, "decoupled": True},
     "soft": {**PLAIN, "soft": 5},
     "agree": {**PLAIN, "agree": True, "enqueued": 2},
-    "all": {**PLAIN, "predictor": False, "view": (1, 0.3), "over": 5, "decoupled": True, "soft": 5, "agree": True,
-            "enqueued": 2},
+    "all": {**PLAIN, "predictor": False, "view": (1, 0.3), "over": 5, "negatives": "all", "decoupled": True,
+            "soft": 5, "agree": True, "enqueued": 2},
 }
 
 
@@ -107,7 +107,11 @@ def compute(model, queue, record, step, views, v):
         loss = 0
         for view in 0, 1:
             loss += (1 - weight) / 2 * cross_entropy(positives[view], q[1 - view], own, v)
-            loss += weight / 2 * cross_entropy(mine[view], q[1 - view], own, v)
+            if v["negatives"] == "all":
+                term = cross_entropy(mine[view], torch.cat([q[1 - view], q[view]]), own, v, own + N)
+            else:
+                term = cross_entropy(mine[view], q[1 - view], own, v)
+            loss += weight / 2 * term
         agreed = agreed.sum().item()
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     return loss.item(), gradients, picks, gap, agreed, [rows.detach() for rows in u], torch.cat(h).detach()

@@ -101,7 +101,6 @@ static inline void open_scratch(run *r) {
 
 static inline nnclr_method_options run_options(const reference *want) {
     nnclr_method_options options = want->options;
-    options.negatives = NNCLR_NEGATIVES_ALL;
     options.temperature = temperature;
     options.queue = M;
     options.swap = true;

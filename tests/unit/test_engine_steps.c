@@ -19,8 +19,10 @@ static const reference nnclr_reference = {.name = "nnclr",
                                           REFERENCE(nnclr, NNCLR_SEED),
                                           .picks = torch_nnclr_picks,
                                           .queue = torch_nnclr_queue};
-static const reference simclr_reference = {
-    .name = "simclr", .method = &nnclr_method_simclr, REFERENCE(simclr, SIMCLR_SEED)};
+static const reference simclr_reference = {.name = "simclr",
+                                           .method = &nnclr_method_simclr,
+                                           .options = {.negatives = NNCLR_NEGATIVES_ALL},
+                                           REFERENCE(simclr, SIMCLR_SEED)};
 
 #define OTHER(member, number)                                                                      \
     .seed = number, .outcome = &torch_##member, .loss = torch_##member.loss
@@ -35,13 +37,14 @@ static const reference others[] = {
     {"decoupled", &nnclr_method_nnclr, OTHER(decoupled, NNCLR_SEED), .predictor = true,
      .options = {.decoupled = true}},
     {"decoupled SimCLR", &nnclr_method_simclr, OTHER(decoupled_simclr, SIMCLR_SEED),
-     .options = {.decoupled = true}},
+     .options = {.negatives = NNCLR_NEGATIVES_ALL, .decoupled = true}},
     {"soft neighbours", &nnclr_method_nnclr, OTHER(soft, NNCLR_SEED), .predictor = true,
      .options = {.soft = true, .neighbours = 5}},
     {"agreeing neighbours", &nnclr_method_nnclr, OTHER(agree, NNCLR_SEED), .predictor = true,
      .options = {.agree = true, .enqueue = NNCLR_ENQUEUE_BOTH}},
     {"all at once", &nnclr_method_nnclr, OTHER(all, NNCLR_SEED),
      .options = {.view_weight = FADING,
+                 .negatives = NNCLR_NEGATIVES_ALL,
                  .decoupled = true,
                  .soft = true,
                  .neighbours = 5,
