@@ -1,6 +1,7 @@
 /* The whole step on a small network: its gradient against finite differences of its loss, the same
  * bits for any number of threads, and the invariants that misaligned rows or labels would break. */
 #include "base/rng.h"
+#include "ssl/eigenvalues.h"
 #include "tests/unit/golden_method.h"
 #include "tests/unit/torch_summary.h"
 
@@ -478,6 +479,35 @@ static void the_loss_is_that_of_the_picks(void) {
     close_step(&s);
 }
 
+/* The features of a picture of one pixel are the picture. */
+static void the_rank_of_the_features_is_that_of_512_rows(void) {
+    enum { PICTURES = 300, EACH = 256, C = 2 * GOLDEN_D };
+    static double rows[2 * EACH * C], noise[2 * PICTURES * C];
+    const nnclr_recipe recipe = simclr(&golden_options);
+    nnclr_method_metrics metrics;
+    double rank, spread;
+    stack s;
+    open_step(&s, &(step_options){.precision = NNCLR_PRECISION_F64,
+                                  .build = golden_without_predictor,
+                                  .n = PICTURES,
+                                  .recipe = &recipe});
+    fill_uniform(noise, 2 * PICTURES * C, 1, 1, 0);
+    for (int i = 0; i < 2 * PICTURES * C; i++)
+        s.views[i] = (float)((i % C + 1) * noise[i]);
+    for (int view = 0; view < 2; view++)
+        for (int i = 0; i < EACH * C; i++)
+            rows[view * EACH * C + i] = (double)s.views[view * PICTURES * C + i];
+    compute_step(&s, 1);
+    const nnclr_method_batch batch = batch_of(&s, 1);
+    CHECK(nnclr_method_measure(s.method, &batch, &metrics, &s.e));
+    double *scratch = zero_reals(nnclr_rank_scratch(2 * EACH, C));
+    CHECK(nnclr_rows_rank(rows, 2 * EACH, C, scratch, &rank, &spread, &s.e));
+    CHECK(rank > 2 && rank < C - 0.1);
+    CHECK_NEAR(metrics.h_rank, rank, 1e-12);
+    free(scratch);
+    close_step(&s);
+}
+
 int main(void) {
     RUN(the_gradient_of_nnclr);
     RUN(the_gradient_without_predictor);
@@ -496,5 +526,6 @@ int main(void) {
     RUN(a_frozen_queue_stays);
     RUN(a_random_one_of_the_nearest);
     RUN(the_loss_is_that_of_the_picks);
+    RUN(the_rank_of_the_features_is_that_of_512_rows);
     return check_done();
 }
