@@ -230,10 +230,10 @@ def view_by_pillow(source, p):
 
 def view_fields(p):
     """As C: the picture's sides, size, filter, nnclr_view_parameters; the row stays open."""
-    given = [p[k] for k in ("box", "flip", "jitter", "gray", "blur", "solarize", "order", "factor",
-                            "sigma")]
-    text = ", ".join("{" + ", ".join(map(str, g)) + "}" if isinstance(g, (tuple, list))
-                     else str(int(g) if isinstance(g, bool) else g) for g in given)
+    given = [("crop", p["box"])] + [(k, p[k]) for k in ("flip", "jitter", "gray", "blur", "solarize",
+                                                        "order", "factor", "sigma")]
+    text = ", ".join(f".{k} = " + ("{" + ", ".join(map(str, g)) + "}" if isinstance(g, (tuple, list))
+                                   else str(int(g) if isinstance(g, bool) else g)) for k, g in given)
     return f"{{{p['picture'][0]}, {p['picture'][1]}, {p['size']}, {p['filter']},\n{{{text}}}"
 
 
