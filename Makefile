@@ -39,7 +39,7 @@ endef
 compile = $(call run,CC,$<$(if $(filter $(basename $(<F)),$(basename $(@F))),, ($(basename $(@F)))),$(CC) $(ALL_CFLAGS) $1 -c -o $@ $<)
 link    = $(call run,LINK,$(@F),$(CC) $(ALL_LDFLAGS) -o $@ $1 $(LIBS))
 
-LIB_SRC  := $(sort $(wildcard lib/*/*.c))
+LIB_SRC  := $(sort $(wildcard lib/*/*.c lib/engine/*/*.c))
 # NAME-VARIANT.o is made of NAME.c with the flags of VARIANT: the reference engine in float and in double;
 # kernels for tiles of activations in bfloat16 or float, and for vectors that not every x86-64 has, chosen
 # when the program runs.
@@ -49,7 +49,8 @@ VARIANTS := $(foreach bits,f32 f64,$(patsubst %.c,%-$(bits),$(wildcard lib/engin
                 $(if $(X86),bf16-avx2 bf16-avx512 bf16-avx512bf16 bf16-amx f32-avx2 f32-avx512)) \
             $(if $(X86),$(addprefix lib/engine/cpu/simd/sift_kernels-,avx2 avx512))
 TILED    := $(filter-out lib/engine/tiles/tiles.c,$(wildcard lib/engine/tiles/*.c))
-LIB_OBJ  := $(patsubst %,$(OUT)/%.o,$(sort $(LIB_SRC:.c=) $(TILED:.c=) $(VARIANTS)) lib/eval/page_text)
+ONCE     := $(filter-out $(foreach v,$(VARIANTS),$(firstword $(subst -, ,$v))),$(LIB_SRC:.c=))
+LIB_OBJ  := $(patsubst %,$(OUT)/%.o,$(sort $(ONCE) $(VARIANTS)) lib/eval/page_text)
 LIB      := $(OUT)/libnnclr.a
 NARROW   := $(patsubst %.c,%-narrow,$(wildcard lib/image/*.c))
 CMD_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(filter-out cmd/nnclr-%,$(sort $(wildcard cmd/*.c))))
