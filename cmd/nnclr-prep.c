@@ -125,7 +125,7 @@ static int list_contents(nnclr_cli *cli, bool json) {
         nnclr_table_text(table, record.name);
         nnclr_table_int(table, record.width);
         nnclr_table_int(table, record.height);
-        nnclr_table_text(table, nnclr_codec_name(record.codec));
+        nnclr_table_text(table, nnclr_codecs[record.codec].name);
         nnclr_table_int(table, (int64_t)record.size);
         nnclr_table_row_end(table);
     }

@@ -43,21 +43,18 @@ static bool encode_png(nnclr_buffer *bytes, nnclr_error *e) {
 /* The record's bytes as they are, if they fit and browsers know them, or encoded again. */
 static bool load(page *p, nnclr_shard_set *shards, int64_t record, const char **type, int *side,
                  nnclr_error *e) {
-    static const char *const types[] = {[NNCLR_CODEC_JPEG] = "image/jpeg",
-                                        [NNCLR_CODEC_PNG] = "image/png",
-                                        [NNCLR_CODEC_PPM] = "image/png"};
     const nnclr_decode_limits limits = nnclr_decode_limits_default();
     nnclr_codec codec;
     int width, height;
     if (!nnclr_shard_set_read(shards, (size_t)record, &p->encoded, e) ||
         !nnclr_probe(p->encoded.data, p->encoded.size, &limits, &codec, &width, &height, e) ||
-        (codec == NNCLR_CODEC_PPM && !encode_png(&p->encoded, e)))
+        (!nnclr_codecs[codec].type && !encode_png(&p->encoded, e)))
         return false;
-    *type = types[codec];
+    *type = nnclr_codecs[nnclr_codecs[codec].type ? codec : NNCLR_CODEC_PNG].type;
     *side = nnclr_max(width, height);
     if (p->encoded.size <= p->picture_bytes)
         return true;
-    *type = types[NNCLR_CODEC_JPEG];
+    *type = nnclr_codecs[NNCLR_CODEC_JPEG].type;
     return encode_smaller(&p->encoded, p->picture_bytes, e);
 }
 

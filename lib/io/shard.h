@@ -15,8 +15,18 @@
 
 enum { NNCLR_SHARD_FORMAT = 1, NNCLR_SHARD_FRAME = 128 * 1024 };
 
-typedef enum nnclr_codec { NNCLR_CODEC_JPEG, NNCLR_CODEC_PNG, NNCLR_CODEC_PPM } nnclr_codec;
-const char *nnclr_codec_name(nnclr_codec codec); /* "jpg", "png", "ppm": also the member's suffix */
+typedef enum nnclr_codec {
+    NNCLR_CODEC_JPEG,
+    NNCLR_CODEC_PNG,
+    NNCLR_CODEC_PPM,
+    NNCLR_CODECS
+} nnclr_codec;
+/* By value: "jpg", "png", "ppm", also the member's suffix; and as what browsers show it, or NULL.
+ */
+typedef struct nnclr_codec_row {
+    const char *name, *type;
+} nnclr_codec_row;
+extern const nnclr_codec_row nnclr_codecs[NNCLR_CODECS];
 
 typedef struct nnclr_record {
     const char *name;  /* original name: any bytes but NUL */

@@ -223,7 +223,7 @@ static const struct {
     [NAME_END] = {0, INT64_MAX},
     [WIDTH] = {1, INT32_MAX},
     [HEIGHT] = {1, INT32_MAX},
-    [CODEC] = {NNCLR_CODEC_JPEG, NNCLR_CODEC_PPM},
+    [CODEC] = {0, NNCLR_CODECS - 1},
 };
 
 static bool parse_row(const table *t, size_t row, int64_t *name_start, nnclr_index *out,

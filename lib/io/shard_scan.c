@@ -24,16 +24,6 @@ typedef enum member_kind {
     MEMBER_DESCRIPTION
 } member_kind;
 
-static const struct {
-    const char *suffix;
-    member_kind kind;
-    nnclr_codec codec;
-} suffixes[] = {
-    {".jpg", MEMBER_PICTURE, NNCLR_CODEC_JPEG},      {".png", MEMBER_PICTURE, NNCLR_CODEC_PNG},
-    {".ppm", MEMBER_PICTURE, NNCLR_CODEC_PPM},       {".cls", MEMBER_LABEL, NNCLR_CODEC_JPEG},
-    {".json", MEMBER_DESCRIPTION, NNCLR_CODEC_JPEG},
-};
-
 typedef struct scanner {
     nnclr_shard_file *file;
     uint64_t position;    /* in the decompressed stream */
@@ -156,19 +146,24 @@ static bool parse_label(scanner *s, nnclr_error *e) {
     return true;
 }
 
-/* Nine digits, a dot, and one of the suffixes; otherwise a member that does not concern us. */
+/* Nine digits, a dot, and what the member is; otherwise a member that does not concern us. */
 static member_kind record_member(const char *name, int64_t *number, nnclr_codec *codec) {
     for (int i = 0; i < NNCLR_SHARD_KEY_DIGITS; i++) {
         if (name[i] < '0' || name[i] > '9')
             return MEMBER_OTHER;
         *number = *number * 10 + (name[i] - '0');
     }
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
-        if (strcmp(name + NNCLR_SHARD_KEY_DIGITS, suffixes[i].suffix) == 0) {
-            *codec = suffixes[i].codec;
-            return suffixes[i].kind;
+    const char *suffix = name + NNCLR_SHARD_KEY_DIGITS;
+    if (*suffix++ != '.')
+        return MEMBER_OTHER;
+    for (int i = 0; i < NNCLR_CODECS; i++)
+        if (strcmp(suffix, nnclr_codecs[i].name) == 0) {
+            *codec = (nnclr_codec)i;
+            return MEMBER_PICTURE;
         }
-    return MEMBER_OTHER;
+    return strcmp(suffix, "cls") == 0    ? MEMBER_LABEL
+           : strcmp(suffix, "json") == 0 ? MEMBER_DESCRIPTION
+                                         : MEMBER_OTHER;
 }
 
 static bool begin_record_member(scanner *s, const nnclr_tar_header *header, int64_t number,

@@ -202,10 +202,11 @@ nnclr_shard_writer *nnclr_shard_writer_open(const nnclr_shard_options *options, 
 
 /* ---- records ---- */
 
-const char *nnclr_codec_name(nnclr_codec codec) {
-    static const char *const names[] = {"jpg", "png", "ppm"};
-    return names[codec];
-}
+const nnclr_codec_row nnclr_codecs[NNCLR_CODECS] = {
+    [NNCLR_CODEC_JPEG] = {"jpg", "image/jpeg"},
+    [NNCLR_CODEC_PNG] = {"png", "image/png"},
+    [NNCLR_CODEC_PPM] = {"ppm", NULL},
+};
 
 /* {"name":...,"width":...,"height":...}; a name that is not UTF-8 also has its bytes in hex. */
 static bool describe(const nnclr_record *record, nnclr_buffer *out, nnclr_error *e) {
@@ -241,7 +242,7 @@ static bool append_members(nnclr_shard_writer *writer, int64_t number, const nnc
                            const void *bytes, nnclr_error *e) {
     char name[32], label[24];
     snprintf(name, sizeof name, "%0*" PRId64 ".%s", NNCLR_SHARD_KEY_DIGITS, number,
-             nnclr_codec_name(record->codec));
+             nnclr_codecs[record->codec].name);
     if (!nnclr_tar_append(&writer->pending, name, bytes, record->size, e))
         return false;
     if (record->label >= 0) {
