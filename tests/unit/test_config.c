@@ -53,7 +53,8 @@ static void read_manual(int preset, table *t) {
     fclose(file);
 }
 
-static void put(table *t, const char *label, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static void put(table *t, const char *label,
+                                                      const char *format, ...) {
     va_list arguments;
     table_row *row = &t->rows[t->count++];
     snprintf(row->label, sizeof row->label, "%s", label);
