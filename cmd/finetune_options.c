@@ -15,7 +15,8 @@ finetune_settings finetune_defaults(const nnclr_command_line *line) {
     *c = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
     nnclr_config_augment(c, NNCLR_AUGMENT_CROP);
     c->objective = NNCLR_OBJECTIVE_FINETUNE;
-    c->method = (nnclr_method_options){.temperature = 1, .queue = 1, .neighbours = 1};
+    c->method = (nnclr_method_options){
+        .temperature = 1, .off_diagonal = c->method.off_diagonal, .queue = 1, .neighbours = 1};
     c->augment.flip = 0.5;
     c->epochs = fraction && nnclr_parse_real(fraction, 0, 1, &share) && share < few ? 60 : 30;
     c->warmup_epochs = 0;

@@ -8,7 +8,7 @@
 #include "train/objective.h"
 
 /* Those that pre-training offers, of the methods that a configuration may name. */
-static const char *const method_names[] = {"nnclr", "simclr", "simsiam", "byol", NULL};
+static const char *const method_names[] = {"nnclr", "simclr", "simsiam", "byol", "barlow", NULL};
 static const char *const swap_names[] = {"off", "on", NULL};
 
 /* ---- values of options ---- */
@@ -79,6 +79,8 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
              "positives, queue and search come from a copy of the network that follows it with "
              "this momentum; 0: from the network itself",
              0, 1),
+        REAL("off-diagonal", &c->method.off_diagonal, "LAMBDA",
+             "barlow only: weight of the correlations of different dimensions", 0, 1e6),
         FLAG("decoupled", &c->method.decoupled,
              "leave the target out of the softmax's sum, which helps small batches"),
         CHOICE("swap", &s->swap, swap_names, "average over both assignments of the views"),

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "ssl/contrast.h"
+#include "ssl/decorrelation.h"
 #include "ssl/method_state.h"
 
 enum { VIEWS = NNCLR_VIEWS };
@@ -28,11 +29,19 @@ static bool gathers_columns(const nnclr_recipe *recipe) {
     return gathers;
 }
 
+static bool decorrelates(const nnclr_recipe *recipe) {
+    bool any = false;
+    for (int i = 0; i < recipe->term_count; i++)
+        any |= recipe->terms[i].formula == NNCLR_BY_DECORRELATION;
+    return any;
+}
+
 /* Bytes of each block, on lines of the cache of their own; the sum. */
 static size_t size_blocks(const nnclr_recipe *recipe, const nnclr_engine *engine, int n, int ranks,
                           int d, size_t bytes[METHOD_BLOCKS]) {
     const size_t real = nnclr_real_bytes(engine), own = (size_t)n, all = own * (size_t)ranks,
-                 row = (size_t)d * real, found = VIEWS * own * (size_t)recipe->neighbours;
+                 row = (size_t)d * real, found = VIEWS * own * (size_t)recipe->neighbours,
+                 decorrelated = decorrelates(recipe) ? 1 : 0;
     const size_t needed[METHOD_BLOCKS] = {
         [METHOD_SCALARS] = METHOD_NUMBERS * real,
         [METHOD_CANDIDATES] = VIEWS * all * row,
@@ -43,6 +52,10 @@ static size_t size_blocks(const nnclr_recipe *recipe, const nnclr_engine *engine
         [METHOD_PICKS] = found * sizeof(int32_t),
         [METHOD_SCORES] = found * real,
         [METHOD_WEIGHTS] = recipe->soft ? found / VIEWS * real : 0,
+        [METHOD_STANDARD] = decorrelated * VIEWS * all * row,
+        [METHOD_MATRIX] = decorrelated * (size_t)d * row,
+        [METHOD_AFFINE] = decorrelated * 4 * row,
+        [METHOD_STATISTICS] = decorrelated * nnclr_decorrelation_statistics(engine, d),
     };
     size_t sum = 0;
     for (int i = 0; i < METHOD_BLOCKS; i++)
@@ -93,8 +106,23 @@ static bool find_values(nnclr_method *m, nnclr_error *e) {
         m->prediction = m->projection;
         m->prediction_unit = m->projection_unit;
     }
+    m->candidate = decorrelates(&m->recipe) ? m->prediction : m->prediction_unit;
     m->d = nnclr_network_value(net, (size_t)m->projection)->c;
     m->parameter_count = nnclr_network_parameter_count(net);
+    return true;
+}
+
+/* What standardising leaves standard vectors as: a scale of 1 and no shift. */
+static bool fill_affine(nnclr_method *m, nnclr_error *e) {
+    if (!decorrelates(&m->recipe))
+        return true;
+    const size_t d = (size_t)m->d;
+    if (!nnclr_buffer_reserve(&m->scratch, d * sizeof(double), e))
+        return false;
+    double *ones = (void *)m->scratch.data;
+    for (size_t i = 0; i < d; i++)
+        ones[i] = 1;
+    m->engine->table->put(m->engine, m->block[METHOD_AFFINE], d, NNCLR_F64, ones);
     return true;
 }
 
@@ -108,7 +136,7 @@ nnclr_method *nnclr_method_create(const nnclr_recipe *recipe, const nnclr_method
     m->engine = parts->pass->parameters->engine;
     m->n = parts->pass->n;
     m->all = parts->communicator->ranks * m->n;
-    if (find_values(m, e) && carve_arena(m, e) && allocate_host(m, e))
+    if (find_values(m, e) && carve_arena(m, e) && allocate_host(m, e) && fill_affine(m, e))
         return m;
     nnclr_method_free(m);
     return NULL;
@@ -221,9 +249,30 @@ static void add_cosine(nnclr_method *m, const nnclr_term *term, double weight) {
     }
 }
 
+/* Each worker computes the whole of it, of which backward takes its share. */
+static void add_decorrelation(nnclr_method *m, const nnclr_term *term, double weight) {
+    (void)term;
+    const nnclr_decorrelation call = {
+        .n = m->all,
+        .d = m->d,
+        .weight = weight,
+        .off_diagonal = m->recipe.off_diagonal,
+        .rows = m->block[METHOD_CANDIDATES],
+        .gradient = m->block[METHOD_GRADIENTS],
+        .loss = nnclr_method_scalar(m, METHOD_LOSS),
+        .standard = m->block[METHOD_STANDARD],
+        .matrix = m->block[METHOD_MATRIX],
+        .affine = m->block[METHOD_AFFINE],
+        .statistics = m->block[METHOD_STATISTICS],
+    };
+    nnclr_decorrelate(m->engine, &call);
+}
+
 void nnclr_method_add_term(nnclr_method *m, const nnclr_term *term, double weight) {
-    static void (*const add[])(nnclr_method * m, const nnclr_term *term, double weight) = {
-        [NNCLR_BY_SOFTMAX] = add_softmax, [NNCLR_BY_COSINE] = add_cosine};
+    static void (*const add[])(nnclr_method * m, const nnclr_term *term,
+                               double weight) = {[NNCLR_BY_SOFTMAX] = add_softmax,
+                                                 [NNCLR_BY_COSINE] = add_cosine,
+                                                 [NNCLR_BY_DECORRELATION] = add_decorrelation};
     add[term->formula](m, term, weight);
 }
 
@@ -359,12 +408,12 @@ static void find_neighbours(nnclr_method *m, const nnclr_method_batch *batch) {
 
 static void backward(nnclr_method *m, const float *views) {
     nnclr_communicator *communicator = m->parts.communicator;
-    const nnclr_tensor *seed = nnclr_pass_seed(m->parts.pass, m->prediction_unit);
+    const nnclr_tensor *seed = nnclr_pass_seed(m->parts.pass, m->candidate);
     for (int view = 0; view < VIEWS; view++)
         communicator->table->all_gather_backward(
             communicator, m->engine, rows_at(m, METHOD_GRADIENTS, view * m->all),
             (size_t)m->n * (size_t)m->d, view_rows(m, seed, view));
-    nnclr_pass_backward(m->parts.pass, views, m->prediction_unit);
+    nnclr_pass_backward(m->parts.pass, views, m->candidate);
     communicator->table->all_reduce_mean(communicator, m->engine,
                                          m->parts.pass->parameters->gradients, m->parameter_count);
     communicator->table->all_reduce_mean(communicator, m->engine, m->block[METHOD_SCALARS],
@@ -381,11 +430,11 @@ bool nnclr_method_compute(nnclr_method *m, const nnclr_method_batch *batch, nncl
     table->zero(m->engine, m->block[METHOD_SCALARS], METHOD_NUMBERS * real);
     table->zero(m->engine, m->block[METHOD_GRADIENTS],
                 VIEWS * (size_t)m->all * (size_t)m->d * real);
-    const nnclr_tensor *unit = nnclr_pass_tensor(m->parts.pass, m->prediction_unit);
+    const nnclr_tensor *compared = nnclr_pass_tensor(m->parts.pass, m->candidate);
     if (m->recipe.neighbours > 0)
         find_neighbours(m, batch);
     for (int view = 0; view < VIEWS; view++)
-        gather_rows(m, view_rows(m, unit, view), rows_at(m, METHOD_CANDIDATES, view * m->all));
+        gather_rows(m, view_rows(m, compared, view), rows_at(m, METHOD_CANDIDATES, view * m->all));
     for (int i = 0; i < m->recipe.term_count; i++) {
         m->weight[i] = nnclr_term_weight(&m->recipe, &m->recipe.terms[i], batch->step);
         if (m->weight[i] != 0)

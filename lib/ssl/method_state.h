@@ -7,7 +7,7 @@
 /* Blocks of its engine memory; all = rows of one view over all workers. */
 typedef enum nnclr_method_block {
     METHOD_SCALARS,    /* reals [METHOD_NUMBERS] */
-    METHOD_CANDIDATES, /* reals [views][all][d]: predictions */
+    METHOD_CANDIDATES, /* reals [views][all][d]: predictions, unit unless they are decorrelated */
     METHOD_GRADIENTS,  /* of the loss with respect to them, likewise */
     METHOD_POSITIVES,  /* reals [views][n][d]: neighbours */
     METHOD_GATHERED,   /* reals [all][d]: columns other than predictions */
@@ -15,6 +15,10 @@ typedef enum nnclr_method_block {
     METHOD_PICKS,      /* int32 [views][n][neighbours]; each view begins with its chosen n */
     METHOD_SCORES,     /* their cosines, reals likewise */
     METHOD_WEIGHTS,    /* reals [n][neighbours]: of one view's soft neighbours */
+    METHOD_STANDARD,   /* scratch of a decorrelation, as are the next three */
+    METHOD_MATRIX,
+    METHOD_AFFINE,
+    METHOD_STATISTICS,
     METHOD_BLOCKS
 } nnclr_method_block;
 
@@ -29,6 +33,7 @@ struct nnclr_method {
     size_t parameter_count;
     int features, projection, projection_unit; /* values of the network */
     int prediction, prediction_unit; /* those of the projection if there is no predictor */
+    int candidate;                   /* one of the two: what the loss compares */
 
     void *arena; /* engine memory */
     size_t arena_bytes;

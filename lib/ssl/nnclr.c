@@ -108,6 +108,7 @@ static const nnclr_idle_option idle[] = {
     {"negatives", has_no_view_terms,
      "the negatives of neighbours are the other predictions of the batch; give --view-weight or "
      "--method simclr with it, or leave it out"},
+    {"off-diagonal", NULL, nnclr_only_in_barlow},
     {NULL, NULL, NULL},
 };
 

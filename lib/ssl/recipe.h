@@ -6,6 +6,8 @@
  *
  *   softmax  mean_i( logsumexp_k S[i][k] - S[i][i] ),  S = rows . columns^T / temperature
  *   cosine   - mean_i( rows[i] . columns[i] )
+ *   decorrelation  see decorrelation.h; of vectors as they are, both views' and all workers'; no
+ *                  other term passes a gradient on then
  *
  * The decoupled softmax (Yeh et al. 2021, "Decoupled Contrastive Learning") leaves k = i out of the
  * sum. */
@@ -34,7 +36,11 @@ typedef struct nnclr_rows {
     int view; /* 0 or 1 */
 } nnclr_rows;
 
-typedef enum nnclr_formula { NNCLR_BY_SOFTMAX, NNCLR_BY_COSINE } nnclr_formula;
+typedef enum nnclr_formula {
+    NNCLR_BY_SOFTMAX,
+    NNCLR_BY_COSINE,
+    NNCLR_BY_DECORRELATION
+} nnclr_formula;
 
 typedef struct nnclr_term {
     nnclr_formula formula;
@@ -55,9 +61,10 @@ typedef struct nnclr_recipe {
     int64_t course;  /* steps in which the weights go from the first to the last, in equal steps */
     double temperature;
     bool decoupled;
-    int queue;         /* rows of the support set; 0: there is none */
-    int neighbours;    /* a neighbour is a random one of this many; 0: the set is not searched; */
-    bool soft;         /* or the mean of all, weighted by the softmax of their similarities */
+    double off_diagonal; /* of a decorrelation */
+    int queue;           /* rows of the support set; 0: there is none */
+    int neighbours;      /* a neighbour is a random one of this many; 0: the set is not searched; */
+    bool soft;           /* or the mean of all, weighted by the softmax of their similarities */
     bool agree;        /* it counts if both views have one of the same record, otherwise z^ does */
     bool exclude_self; /* rows of the query's own record are not candidates */
     int enqueued;      /* views whose z^ enter the support set after the step: 0, 1 or 2 */
@@ -96,13 +103,14 @@ typedef struct nnclr_method_options {
     nnclr_negatives negatives; /* of the own view's terms: equation 2, or NT-Xent */
     bool decoupled;            /* the target leaves the denominator of every softmax */
     double temperature;
-    int queue;         /* m >= batch */
-    nnclr_loss loss;   /* row+col: also the softmax down the columns, averaged */
-    bool swap;         /* average over both assignments of the views */
-    int neighbours;    /* a random one of this many nearest rows, */
-    bool soft;         /* or their weighted mean */
-    bool agree;        /* only those on which both views agree */
-    bool exclude_self; /* rows of the query's own record are not candidates */
+    double off_diagonal; /* barlow only: weight of the correlations of different dimensions */
+    int queue;           /* m >= batch */
+    nnclr_loss loss;     /* row+col: also the softmax down the columns, averaged */
+    bool swap;           /* average over both assignments of the views */
+    int neighbours;      /* a random one of this many nearest rows, */
+    bool soft;           /* or their weighted mean */
+    bool agree;          /* only those on which both views agree */
+    bool exclude_self;   /* rows of the query's own record are not candidates */
     nnclr_enqueue enqueue;
     bool queue_frozen; /* never updated: a control experiment with noise */
 } nnclr_method_options;
@@ -127,8 +135,10 @@ typedef struct nnclr_method_type {
 } nnclr_method_type;
 
 extern const nnclr_method_type nnclr_method_nnclr, nnclr_method_simclr, nnclr_method_simsiam,
-    nnclr_method_byol;
+    nnclr_method_byol, nnclr_method_barlow;
 /* Of methods whose loss is a sum of cosines. */
 extern const nnclr_idle_option nnclr_idle_with_cosines[];
+/* Why --off-diagonal is idle. */
+extern const char nnclr_only_in_barlow[];
 
 #endif

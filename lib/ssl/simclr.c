@@ -65,6 +65,7 @@ static const nnclr_idle_option idle[] = {
     {"swap", is_ntxent,
      "the loss over all negatives always has both assignments; leave it out, or give --negatives "
      "opposite"},
+    {"off-diagonal", NULL, nnclr_only_in_barlow},
     {NULL, NULL, NULL},
 };
 

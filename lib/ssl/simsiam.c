@@ -11,6 +11,7 @@
 static nnclr_recipe recipe(const nnclr_method_options *o, bool predictor) {
     nnclr_method_options options = *o;
     options.loss = NNCLR_LOSS_ROW;
+    options.negatives = NNCLR_NEGATIVES_OPPOSITE;
     nnclr_recipe r = nnclr_method_nnclr.recipe(&options, predictor);
     for (int i = r.term_count - 1; i >= 0; i--) {
         nnclr_term *term = &r.terms[i];
@@ -70,6 +71,7 @@ const nnclr_idle_option nnclr_idle_with_cosines[] = {
     {"loss", NULL, is_cosine},
     {"decoupled", NULL, is_cosine},
     {"negatives", NULL, is_cosine},
+    {"off-diagonal", NULL, nnclr_only_in_barlow},
     {NULL, NULL, NULL},
 };
 

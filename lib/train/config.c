@@ -11,10 +11,13 @@ const char *const nnclr_augment_names[] = {[NNCLR_AUGMENT_BYOL] = "byol",
                                            [NNCLR_AUGMENT_CROP] = "crop",
                                            [NNCLR_AUGMENT_NONE] = "none",
                                            NULL};
-const char *const nnclr_objective_names[] = {
-    [NNCLR_OBJECTIVE_NNCLR] = "nnclr",       [NNCLR_OBJECTIVE_SIMCLR] = "simclr",
-    [NNCLR_OBJECTIVE_SIMSIAM] = "simsiam",   [NNCLR_OBJECTIVE_BYOL] = "byol",
-    [NNCLR_OBJECTIVE_FINETUNE] = "finetune", NULL};
+const char *const nnclr_objective_names[] = {[NNCLR_OBJECTIVE_NNCLR] = "nnclr",
+                                             [NNCLR_OBJECTIVE_SIMCLR] = "simclr",
+                                             [NNCLR_OBJECTIVE_SIMSIAM] = "simsiam",
+                                             [NNCLR_OBJECTIVE_BYOL] = "byol",
+                                             [NNCLR_OBJECTIVE_BARLOW] = "barlow",
+                                             [NNCLR_OBJECTIVE_FINETUNE] = "finetune",
+                                             NULL};
 const char *const nnclr_schedule_names[] = {
     [NNCLR_COSINE] = "cosine", [NNCLR_CONSTANT] = "constant", NULL};
 const char *const nnclr_lr_scale_names[] = {[NNCLR_SCALE_LINEAR] = "linear",
@@ -43,6 +46,7 @@ static const nnclr_config imagenet = {
     .method = {.positive = NNCLR_POSITIVE_NN,
                .negatives = NNCLR_NEGATIVES_ALL,
                .temperature = 0.1,
+               .off_diagonal = 0.0051,
                .queue = 98304,
                .loss = NNCLR_LOSS_ROW,
                .swap = true,

@@ -17,6 +17,7 @@ typedef enum nnclr_objective_kind {
     NNCLR_OBJECTIVE_SIMCLR,
     NNCLR_OBJECTIVE_SIMSIAM,
     NNCLR_OBJECTIVE_BYOL,
+    NNCLR_OBJECTIVE_BARLOW,
     NNCLR_OBJECTIVE_FINETUNE
 } nnclr_objective_kind;
 typedef enum nnclr_schedule { NNCLR_COSINE, NNCLR_CONSTANT } nnclr_schedule;

@@ -39,6 +39,8 @@ static const nnclr_field other_fields[] = {
      .fallback = "0", .sparse = true},
     {"soft", NNCLR_FIELD_BOOL, AT(method.soft), .fallback = "false", .sparse = true},
     {"agree", NNCLR_FIELD_BOOL, AT(method.agree), .fallback = "false", .sparse = true},
+    {"off_diagonal", NNCLR_FIELD_REAL, AT(method.off_diagonal), .low = 0, .high = 1e6,
+     .fallback = "0.0051", .sparse = true},
     {"decoupled", NNCLR_FIELD_BOOL, AT(method.decoupled), .fallback = "false", .sparse = true},
     {"batch", NNCLR_FIELD_INT, AT(batch), .low = 1, .high = 1 << 24},
     {"micro_batch", NNCLR_FIELD_INT, AT(micro_batch), .low = 0, .high = 1 << 24, .fallback = "0"},

@@ -148,6 +148,7 @@ static const nnclr_objective_table tables[] = {
     [NNCLR_OBJECTIVE_SIMCLR] = METHOD(nnclr_method_simclr),
     [NNCLR_OBJECTIVE_SIMSIAM] = METHOD(nnclr_method_simsiam),
     [NNCLR_OBJECTIVE_BYOL] = METHOD(nnclr_method_byol),
+    [NNCLR_OBJECTIVE_BARLOW] = METHOD(nnclr_method_barlow),
     [NNCLR_OBJECTIVE_FINETUNE] = {.views = 1,
                                   .check = check_classifier,
                                   .bytes = classifier_bytes,

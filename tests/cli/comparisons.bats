@@ -45,6 +45,15 @@ check_method() { # NAME QUEUED TARGET METHOD [option...]
     [ "$(jq -c '.config | [.method, .positive, .target_momentum]' view/run.json)" = '["byol","view",0.996]' ]
 }
 
+@test "barlow trains and resumes, with the weight that it is given" {
+    check_method usual 0 0 barlow
+    check_method other 0 0 barlow --off-diagonal 0.01 --micro-batch 4
+    [ "$(jq -c '.config | [.method, .pred, .off_diagonal]' usual/run.json)" = '["barlow",[],null]' ]
+    [ "$(jq -c '.config | [.method, .pred, .off_diagonal]' other/run.json)" = '["barlow",[],0.01]' ]
+    lines_say usual 'all(.loss >= 0)'
+    differ <(timeless usual) <(timeless other)
+}
+
 @test "options that say nothing to a method are refused" {
     refuses_each nnclr-pretrain -q --preset tiny --size 8 --batch 8 -o run s.tar.zst <<'END'
 2|--method simsiam --pred none|without a predictor
@@ -61,5 +70,14 @@ check_method() { # NAME QUEUED TARGET METHOD [option...]
 2|--method byol --pred none|without a predictor
 2|--method byol --queue 20|--queue: this method has a support set only with --positive nn
 2|--method byol --temperature 0.1|--temperature: the loss of this method is a cosine
+2|--method barlow --pred 64|barlow has no predictor: give --pred none
+2|--method barlow --queue 20|--queue: --method barlow has no support set
+2|--method barlow --positive nn|--positive: --method barlow has no support set
+2|--method barlow --target-momentum 0.9|--target-momentum: --method barlow has no support set
+2|--method barlow --temperature 0.1|--temperature: --method barlow compares dimensions of z
+2|--method barlow --swap off|--swap: --method barlow compares dimensions of z
+2|--method byol --off-diagonal 1|--off-diagonal: it weighs correlations
+2|--off-diagonal 1|--off-diagonal: it weighs correlations
+2|--method simclr --off-diagonal 1|--off-diagonal: it weighs correlations
 END
 }

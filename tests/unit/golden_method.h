@@ -102,6 +102,7 @@ static const nnclr_method_options golden_options = {
     .positive = NNCLR_POSITIVE_NN,
     .negatives = NNCLR_NEGATIVES_ALL,
     .temperature = 0.1,
+    .off_diagonal = 0.0051,
     .queue = GOLDEN_M,
     .loss = NNCLR_LOSS_ROW,
     .swap = true,
@@ -118,6 +119,9 @@ static inline nnclr_recipe simclr(const nnclr_method_options *options) {
 }
 static inline nnclr_recipe simsiam(const nnclr_method_options *options) {
     return nnclr_method_simsiam.recipe(options, true);
+}
+static inline nnclr_recipe barlow(const nnclr_method_options *options) {
+    return nnclr_method_barlow.recipe(options, false);
 }
 static inline nnclr_recipe byol(const nnclr_method_options *options) {
     return nnclr_method_byol.recipe(options, true);

@@ -345,6 +345,11 @@ static void contradictions(void) {
     CHECK_FAILS(nnclr_config_check(&c, &e), "--pred none");
     c.model.predictor.count = 0;
     CHECK_OK(nnclr_config_check(&c, &e));
+    c.objective = NNCLR_OBJECTIVE_BARLOW;
+    CHECK_OK(nnclr_config_check(&c, &e));
+    c.model.predictor.count = 1;
+    CHECK_FAILS(nnclr_config_check(&c, &e), "barlow has no predictor");
+    c.model.predictor.count = 0;
     c.objective = NNCLR_OBJECTIVE_SIMSIAM;
     CHECK_FAILS(nnclr_config_check(&c, &e), "leave out --pred none");
     c.model.predictor.count = 1;

@@ -137,6 +137,12 @@ static void the_gradient_of_simclr(void) {
     check_gradient_of(simclr(&options), false, "");
 }
 
+static void the_gradient_of_barlow(void) {
+    nnclr_method_options options = plain;
+    options.off_diagonal = 0.3;
+    check_gradient_of(barlow(&options), false, "");
+}
+
 /* The positive moves with the projector but passes no gradient, so only the predictor's is the
  * slope of the loss. */
 static void the_gradient_of_the_own_view(void) {
@@ -512,6 +518,7 @@ int main(void) {
     RUN(the_gradient_of_nnclr);
     RUN(the_gradient_without_predictor);
     RUN(the_gradient_of_simclr);
+    RUN(the_gradient_of_barlow);
     RUN(the_gradient_of_the_own_view);
     RUN(the_gradient_of_simsiam);
     RUN(positives_are_detached);

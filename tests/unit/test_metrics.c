@@ -82,8 +82,10 @@ static void contrast_acc_of_nnclr(void) {
 }
 
 /* On z, where both assignments see the exchange. */
-static void contrast_acc_of_simclr(void) {
+static void contrast_acc_of_simclr_and_barlow(void) {
     nnclr_method_options options = golden_options;
+    check_contrast(barlow(&options), false, exchange_z, 1, 1.0 / 3);
+    check_contrast(barlow(&options), false, exchange_p, 1, 1);
     check_contrast(simclr(&options), false, exchange_z, 1, 1.0 / 3);
     check_contrast(simclr(&options), false, exchange_p, 1, 1);
     options.negatives = NNCLR_NEGATIVES_OPPOSITE;
@@ -455,7 +457,7 @@ static void what_is_not_finite_is_null(void) {
 
 int main(void) {
     RUN(contrast_acc_of_nnclr);
-    RUN(contrast_acc_of_simclr);
+    RUN(contrast_acc_of_simclr_and_barlow);
     RUN(contrast_acc_of_simsiam);
     RUN(contrast_acc_costs_nothing_unless_it_is_measured);
     RUN(contrast_acc_asks_the_opposite_view_alone);

@@ -177,10 +177,15 @@ static void cosines_over_ranks(void) {
     check_ranks(simsiam(&options), true);
 }
 
+static void barlow_over_ranks(void) {
+    check_ranks(barlow(&golden_options), false);
+}
+
 int main(void) {
     RUN(nnclr_over_ranks);
     RUN(the_own_view_over_ranks);
     RUN(simclr_over_ranks);
     RUN(cosines_over_ranks);
+    RUN(barlow_over_ranks);
     return check_done();
 }
