@@ -17,10 +17,11 @@ from oracle import QUEUE, distance, initialize, mlp, normals, resnet, summary, u
 
 KINK = 5e-6
 N, SIZE, RECORDS, STEPS, M, D = 16, 8, 48, 10, 40, 64
-TEMPERATURE, PEAK, WARMUP, MOMENTUM, DECAY, TRUST = 0.2, 2.0, 2, 0.9, 0.01, 0.001
-PLAIN = {"seed": 69, "method": "nnclr", "predictor": True, "view": (0, 0), "over": STEPS,
-         "negatives": "opposite", "decoupled": False, "soft": 0, "agree": False, "enqueued": 1}
-SIMCLR = {**PLAIN, "seed": 79, "method": "simclr", "predictor": False}
+TEMPERATURE, PEAK, WARMUP, MOMENTUM, DECAY, TRUST, OFF_DIAGONAL = 0.2, 2.0, 2, 0.9, 0.01, 0.001, 0.0051
+PLAIN = {"seed": 69, "method": "nnclr", "predictor": True, "neighbours": True, "view": (0, 0), "over": STEPS,
+         "negatives": "opposite", "decoupled": False, "soft": 0, "agree": False, "enqueued": 1, "target": 0}
+ALONE = {**PLAIN, "neighbours": False}
+SIMCLR = {**ALONE, "seed": 79, "method": "simclr", "predictor": False}
 OTHERS = {
     "view": {**PLAIN, "predictor": False, "view": (1, 0.3), "over": 5},
     "view_predictor": {**PLAIN, "view": (0.5, 0.5)},
@@ -30,6 +31,12 @@ OTHERS = {
     "agree": {**PLAIN, "agree": True, "enqueued": 2},
     "all": {**PLAIN, "predictor": False, "view": (1, 0.3), "over": 5, "negatives": "all", "decoupled": True,
             "soft": 5, "agree": True, "enqueued": 2},
+    "target": {**PLAIN, "target": 0.9},
+    "simsiam": {**ALONE, "method": "simsiam"},
+    "nn_simsiam": {**PLAIN, "method": "simsiam"},
+    "byol": {**ALONE, "method": "byol", "target": 0.9},
+    "nn_byol": {**PLAIN, "method": "byol", "target": 0.9},
+    "barlow": {**ALONE, "method": "barlow", "predictor": False},
 }
 
 
@@ -91,28 +98,56 @@ def find_positives(z, queue, record, v):
     return means, torch.cat([best.indices[:, 0] for best in found]), agreed, gap
 
 
-def compute(model, queue, record, step, views, v):
+def ntxent(u, v):
+    both, all = torch.cat(u), torch.arange(2 * N)
+    return cross_entropy(both, both, all.roll(N), v, all)
+
+
+def nnclr(positives, u, q, step, v):
+    mine, own, loss = [rows.detach() for rows in u] if v["predictor"] else u, torch.arange(N), 0
+    weight = v["view"][0] + (v["view"][1] - v["view"][0]) * min(step / v["over"], 1)
+    for view in 0, 1:
+        loss += (1 - weight) / 2 * cross_entropy(positives[view], q[1 - view], own, v)
+        if v["negatives"] == "all":
+            term = cross_entropy(mine[view], torch.cat([q[1 - view], q[view]]), own, v, own + N)
+        else:
+            term = cross_entropy(mine[view], q[1 - view], own, v)
+        loss += weight / 2 * term
+    return loss
+
+
+def simsiam(positives, p):
+    similar = torch.nn.functional.cosine_similarity
+    return -(similar(p[0], positives[1]).mean() + similar(p[1], positives[0]).mean()) / 2
+
+
+def byol(positives, q):
+    return sum((q[1 - view] - positives[view]).square().sum(1).mean() for view in (0, 1))
+
+
+def barlow(z):
+    """As its authors' main.py has it."""
+    bn = torch.nn.BatchNorm1d(D, affine=False).to(z[0].dtype)
+    c = bn(z[0]).T @ bn(z[1]) / N
+    off_diagonal = c.flatten()[:-1].view(D - 1, D + 1)[:, 1:]
+    return (torch.diagonal(c) - 1).pow(2).sum() + OFF_DIAGONAL * off_diagonal.pow(2).sum()
+
+
+def compute(model, target, queue, record, step, views, v):
     """Loss, gradients, picks, the smallest gap, how many agree, the unit projections, and the features."""
     h = [model.backbone(view) for view in views]
     z = [model.projector(rows) for rows in h]
-    u, q = [unit(rows) for rows in z], [unit(model.predictor(rows)) for rows in z]
-    picks, gap, agreed, own = None, None, None, torch.arange(N)
-    if queue is None:
-        both, all = torch.cat(u), torch.arange(2 * N)
-        loss = cross_entropy(both, both, all.roll(N), v, all)
-    else:
-        positives, picks, agreed, gap = find_positives([rows.detach() for rows in u], queue, record, v)
-        mine = [rows.detach() for rows in u] if v["predictor"] else u
-        weight = v["view"][0] + (v["view"][1] - v["view"][0]) * min(step / v["over"], 1)
-        loss = 0
-        for view in 0, 1:
-            loss += (1 - weight) / 2 * cross_entropy(positives[view], q[1 - view], own, v)
-            if v["negatives"] == "all":
-                term = cross_entropy(mine[view], torch.cat([q[1 - view], q[view]]), own, v, own + N)
-            else:
-                term = cross_entropy(mine[view], q[1 - view], own, v)
-            loss += weight / 2 * term
+    p = [model.predictor(rows) for rows in z]
+    with torch.no_grad():
+        slow = z if target is None else [target.projector(target.backbone(view)) for view in views]
+    u, q = [unit(rows) for rows in slow], [unit(rows) for rows in p]
+    positives, picks, gap, agreed = [rows.detach() for rows in u], None, None, None
+    if queue is not None:
+        positives, picks, agreed, gap = find_positives(positives, queue, record, v)
         agreed = agreed.sum().item()
+    losses = {"nnclr": lambda: nnclr(positives, u, q, step, v), "simclr": lambda: ntxent(u, v),
+              "simsiam": lambda: simsiam(positives, p), "byol": lambda: byol(positives, q), "barlow": lambda: barlow(z)}
+    loss = losses[v["method"]]()
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     return loss.item(), gradients, picks, gap, agreed, [rows.detach() for rows in u], torch.cat(h).detach()
 
@@ -129,10 +164,16 @@ def lars(model, velocity, gradients, rate):
             w.sub_(rate * v)
 
 
+def follow(target, model, momentum):
+    with torch.no_grad():
+        for slow, w in zip(target.parameters(), model.parameters()):
+            slow.mul_(momentum).add_(w, alpha=1 - momentum)
+
+
 def single_precision(model, queue, record, step, views, v):
     """Loss, gradients and picks of this step in float32, from the same state rounded to float."""
     queue = None if queue is None else queue.float()
-    return compute(copy.deepcopy(model).float(), queue, record, step, [view.float() for view in views], v)
+    return compute(copy.deepcopy(model).float(), None, queue, record, step, [view.float() for view in views], v)
 
 
 def run(v, perturbation=0, single=True):
@@ -150,12 +191,13 @@ def run(v, perturbation=0, single=True):
     velocity = [torch.zeros_like(p) for p in start]
     queue, cursor = None, 0
     record = torch.full((M,), -1)
-    if v["method"] == "nnclr":
+    target = copy.deepcopy(model) if v["target"] else None
+    if v["neighbours"]:
         queue = unit(torch.from_numpy(np.stack([normals(v["seed"], QUEUE, i, D) for i in range(M)])))
     r = {key: [] for key in ("loss", "picks", "gap", "agreed", "queue", "own", "own_tensors", "own_loss")}
     for step in range(STEPS):
         views = views_of(step)
-        loss, gradients, picks, gap, agreed, z, h = compute(model, queue, record, step, views, v)
+        loss, gradients, picks, gap, agreed, z, h = compute(model, target, queue, record, step, views, v)
         r["loss"].append(loss)
         if single:
             rounded = single_precision(model, queue, record, step, views, v)
@@ -174,6 +216,8 @@ def run(v, perturbation=0, single=True):
                 queue[at], record[at] = rows, records_of(step)
                 cursor = (cursor + N) % M
             r["queue"].append(queue)
+        if target is not None:
+            follow(target, model, v["target"])
     names = [name for name, _ in model.named_parameters()]
     r["updates"] = [(name, p.detach() - s) for name, p, s in zip(names, model.parameters(), start)]
     r["moved"] = min((u.norm() / s.norm()).item() for (_, u), s in zip(r["updates"], start) if s.dim() > 1)

@@ -17,6 +17,7 @@ typedef struct step_options {
     uint64_t seed; /* of parameters, rows of the support set and picks */
     int groups, n; /* of the pass; groups 0: two */
     int micro_batch;
+    bool target;                /* a slow copy makes every z */
     int m, d;                   /* of the support set; m 0: there is none */
     const nnclr_recipe *recipe; /* its method has the support set if it queues; NULL: no method */
     const nnclr_communicator *communicator; /* NULL: that of one worker */
@@ -28,6 +29,8 @@ typedef struct stack {
     nnclr_parameters parameters;
     size_t count; /* of parameters */
     nnclr_pass pass;
+    nnclr_parameters slow; /* of the slow copy, and its pass */
+    nnclr_pass target;
     nnclr_communicator communicator;
     nnclr_support_set support;
     nnclr_method *method;
@@ -54,6 +57,15 @@ static inline void open_network(stack *s, const step_options *o) {
     CHECK_SAYS(nnclr_parameters_initialize(&s->parameters, o->seed, &s->e), "%s", s->e.message);
 }
 
+static inline void open_target(stack *s) {
+    CHECK_SAYS(nnclr_parameters_add_target(&s->parameters, &s->e), "%s", s->e.message);
+    s->slow = (nnclr_parameters){.net = s->net, .engine = &s->f.g, .weights = s->parameters.target};
+    CHECK_SAYS(nnclr_pass_create(&s->target, &s->slow, s->pass.groups, s->pass.n,
+                                 s->pass.micro_batch, &s->e),
+               "%s", s->e.message);
+    nnclr_pass_pack(&s->target);
+}
+
 static inline void open_step(stack *s, const step_options *o) {
     open_network(s, o);
     const nnclr_value *picture = nnclr_network_value(s->net, 0);
@@ -66,11 +78,14 @@ static inline void open_step(stack *s, const step_options *o) {
     CHECK_SAYS(nnclr_pass_create(&s->pass, &s->parameters, groups, o->n, o->micro_batch, &s->e),
                "%s", s->e.message);
     nnclr_pass_pack(&s->pass);
+    if (o->target)
+        open_target(s);
     s->communicator = o->communicator ? *o->communicator : nnclr_communicator_self();
     CHECK(o->m == 0 || nnclr_support_set_create(&s->support, &s->f.g, o->m, o->d, o->seed, &s->e));
     if (!o->recipe)
         return;
     const nnclr_method_parts parts = {.pass = &s->pass,
+                                      .target = o->target ? &s->target : NULL,
                                       .communicator = &s->communicator,
                                       .support = o->recipe->queue > 0 ? &s->support : NULL,
                                       .seed = o->seed};
@@ -82,6 +97,7 @@ static inline void close_step(stack *s) {
     free(s->views), free(s->record), free(s->label);
     nnclr_method_free(s->method);
     nnclr_support_set_free(&s->support);
+    nnclr_pass_free(&s->target);
     nnclr_pass_free(&s->pass);
     nnclr_parameters_free(&s->parameters);
     nnclr_network_free(s->net);
@@ -116,6 +132,14 @@ static inline void update_step(stack *s, nnclr_update_call call) {
     call.gradients = s->parameters.gradients;
     s->f.t->update(&s->f.g, &call);
     nnclr_pass_pack(&s->pass);
+}
+
+/* The slow copy, if there is one, comes nearer. */
+static inline void follow_step(stack *s, double momentum) {
+    if (!s->target.execution)
+        return;
+    nnclr_parameters_follow(&s->parameters, momentum);
+    nnclr_pass_pack(&s->target);
 }
 
 static inline double *gradients_of(stack *s) {

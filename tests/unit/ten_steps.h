@@ -49,8 +49,10 @@ typedef struct variant {
     nnclr_network *(*build)(const nnclr_model_spec *spec, nnclr_error *e);
     void (*compute)(run *r);
     void (*enqueue)(run *r);
+    void (*spoil)(nnclr_recipe *recipe);
     nnclr_lars lars;
     int groups;
+    double target_momentum; /* other than the method's, if it has one */
     bool columns, enqueue_first, no_momentum, adapt_all, decay_all;
 } variant;
 
@@ -58,6 +60,7 @@ struct run {
     stack s;
     const variant *variant;
     nnclr_plan plan;
+    double target_momentum;
     nnclr_segment segments[128];
     size_t segment_count;
     int64_t step; /* begun */
@@ -103,6 +106,7 @@ static inline nnclr_method_options run_options(const reference *want) {
     nnclr_method_options options = want->options;
     options.temperature = temperature;
     options.queue = M;
+    options.off_diagonal = 0.0051;
     options.swap = true;
     options.neighbours = options.soft ? options.neighbours : 1;
     return options;
@@ -116,6 +120,9 @@ static inline void open_run_in_parts(run *r, const reference *want, const varian
     nnclr_recipe recipe = want->method->recipe(&options, want->predictor);
     memset(r, 0, sizeof *r);
     r->variant = v;
+    r->target_momentum = v->target_momentum ? v->target_momentum : options.target_momentum;
+    if (v->spoil)
+        v->spoil(&recipe);
     plan_run(r);
     recipe.course = nnclr_plan_course(&r->plan, &options.view_weight);
     open_step(&r->s, &(step_options){.row = row,
@@ -131,6 +138,7 @@ static inline void open_run_in_parts(run *r, const reference *want, const varian
                                      .groups = groups,
                                      .n = VIEWS * N / groups,
                                      .micro_batch = micro_batch,
+                                     .target = options.target_momentum > 0,
                                      .m = M,
                                      .d = D,
                                      .recipe = &recipe});
@@ -199,6 +207,7 @@ static inline void begin_step(run *r) {
 static inline void end_step(run *r) {
     update(r);
     (r->variant->enqueue ? r->variant->enqueue : enqueue)(r);
+    follow_step(&r->s, r->target_momentum);
 }
 
 /* ---- the same step by hand, so that it can be wrong ---- */

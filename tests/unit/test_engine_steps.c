@@ -50,7 +50,23 @@ static const reference others[] = {
                  .neighbours = 5,
                  .agree = true,
                  .enqueue = NNCLR_ENQUEUE_BOTH}},
+    {"neighbours of a slow copy", &nnclr_method_nnclr, OTHER(target, NNCLR_SEED), .predictor = true,
+     .options = {.target_momentum = 0.9}},
 };
+
+static const reference simsiam_reference = {"simsiam", &nnclr_method_simsiam,
+                                            OTHER(simsiam, NNCLR_SEED), .predictor = true,
+                                            .options = {.positive = NNCLR_POSITIVE_VIEW}};
+static const reference nn_simsiam_reference = {"nn-simsiam", &nnclr_method_simsiam,
+                                               OTHER(nn_simsiam, NNCLR_SEED), .predictor = true};
+static const reference byol_reference = {
+    "byol", &nnclr_method_byol, OTHER(byol, NNCLR_SEED), .predictor = true,
+    .options = {.positive = NNCLR_POSITIVE_VIEW, .target_momentum = 0.9}};
+static const reference nn_byol_reference = {"nn-byol", &nnclr_method_byol,
+                                            OTHER(nn_byol, NNCLR_SEED), .predictor = true,
+                                            .options = {.target_momentum = 0.9}};
+static const reference barlow_reference = {"barlow", &nnclr_method_barlow,
+                                           OTHER(barlow, NNCLR_SEED)};
 
 static inline double largest(double a, double b) {
     return isnan(b) || b > a ? b : a;
@@ -71,7 +87,7 @@ static double furthest(const distances *d) {
 
 static void compare_step(run *r, const reference *want, int step, distances *d) {
     d->loss = largest(d->loss, fabs(r->s.loss - want->loss[step]) / 1e-8);
-    const double agreed = want->method == &nnclr_method_simclr ? 0 : r->metrics.nn_agree * N;
+    const double share = r->metrics.nn_agree, agreed = isnan(share) ? 0 : share * N;
     if (want->outcome && agreed != want->outcome->agreed[step])
         d->picks = INFINITY;
     if (want->picks) {
@@ -177,6 +193,14 @@ static void the_mean_of_one_neighbour_is_that_neighbour(void) {
     check_right(&one, &right);
 }
 
+static void methods_to_compare_with_in_f64(void) {
+    check_right(&simsiam_reference, &right);
+    check_right(&nn_simsiam_reference, &right);
+    check_right(&byol_reference, &right);
+    check_right(&nn_byol_reference, &right);
+    check_right(&barlow_reference, &right);
+}
+
 static void nnclr_by_hand(void) {
     check_right(&nnclr_reference, &(variant){.compute = compute_by_hand});
 }
@@ -236,6 +260,53 @@ static void a_predictor_fed_the_features_is_told(void) {
 
 static void view_2_enqueued_is_told(void) {
     check_wrong(&nnclr_reference, &(variant){.enqueue = enqueue_view_2}, 1);
+}
+
+static void compare_with_the_own_view(nnclr_recipe *recipe) {
+    for (int i = 0; i < recipe->term_count; i++)
+        recipe->terms[i].columns.view = recipe->terms[i].rows.view;
+}
+
+/* Both sides are predictions, and pass a gradient on. */
+static void stop_no_gradient(nnclr_recipe *recipe) {
+    for (int i = 0; i < recipe->term_count; i++)
+        recipe->terms[i].rows.side = NNCLR_PREDICTION;
+}
+
+static void average_the_views(nnclr_recipe *recipe) {
+    for (int i = 0; i < recipe->term_count; i++)
+        recipe->terms[i].weight /= 2, recipe->terms[i].last_weight /= 2;
+}
+
+static void weigh_all_correlations_alike(nnclr_recipe *recipe) {
+    recipe->off_diagonal = 1;
+}
+
+static void another_view_is_told(void) {
+    const variant own = {.spoil = compare_with_the_own_view};
+    check_wrong(&simsiam_reference, &own, 1);
+    check_wrong(&nn_simsiam_reference, &own, 1);
+    check_wrong(&byol_reference, &own, 1);
+    check_wrong(&nn_byol_reference, &own, 1);
+}
+
+static void a_gradient_through_both_sides_is_told(void) {
+    check_wrong(&simsiam_reference, &(variant){.spoil = stop_no_gradient}, 1);
+    check_wrong(&byol_reference, &(variant){.spoil = stop_no_gradient}, 1);
+}
+
+static void another_slow_copy_is_told(void) {
+    const double swapped = 0.1, none = 1e-300;
+    for (size_t i = 0; i < 2; i++) {
+        const reference *want = i ? &nn_byol_reference : &byol_reference;
+        check_wrong(want, &(variant){.target_momentum = swapped}, 3);
+        check_wrong(want, &(variant){.target_momentum = none}, 3);
+    }
+}
+
+static void other_weights_are_told(void) {
+    check_wrong(&byol_reference, &(variant){.spoil = average_the_views}, 1);
+    check_wrong(&barlow_reference, &(variant){.spoil = weigh_all_correlations_alike}, 1);
 }
 
 /* ---- floats, step by step ---- */
@@ -500,7 +571,12 @@ int main(void) {
     RUN(simclr_in_f64);
     RUN(other_losses_and_positives_in_f64);
     RUN(the_mean_of_one_neighbour_is_that_neighbour);
+    RUN(methods_to_compare_with_in_f64);
     RUN(nnclr_by_hand);
+    RUN(another_view_is_told);
+    RUN(a_gradient_through_both_sides_is_told);
+    RUN(another_slow_copy_is_told);
+    RUN(other_weights_are_told);
     RUN(nnclr_in_f32);
     RUN(simclr_in_f32);
     RUN(lars_a_is_told_from_b);
