@@ -242,9 +242,12 @@ watched() { # [option...]
     nnclr-pretrain ${TINY/--size 8/--size 16} --epochs 30 "$@"
 }
 
-@test "a healthy run is not warned of" {
-    expect 0 watched -o run s.tar.zst
-    [ "${#stderr_lines[@]}" -eq 2 ] # what is trained, and that it is done
+@test "a run whose z stays narrow is warned of, and one with the own view is not" {
+    expect 0 watched -o narrow s.tar.zst
+    [ "${#stderr_lines[@]}" -eq 3 ] # what is trained, the warning, and that it is done
+    grep -q 'warning: .* few of their 32 directions (z_rank .*: try --view-weight 1,0.5 --pred none$' <<<"$stderr"
+    expect 0 watched --view-weight 1,0.5 --pred none -o run s.tar.zst
+    [ "${#stderr_lines[@]}" -eq 2 ]
     [ "${stderr_lines[1]}" = "nnclr-pretrain: run: done, 150 steps" ]
 }
 
