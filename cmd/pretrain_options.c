@@ -168,16 +168,13 @@ pretrain_settings pretrain_defaults(const nnclr_command_line *line) {
     if (lars >= 0)
         nnclr_config_lars(config, (nnclr_lars)lars);
     if (method >= 0)
-        config->objective = (nnclr_objective_kind)method;
-    const nnclr_method_type *type = nnclr_objective_of(config)->type;
-    if (!type->predictor)
-        config->model.predictor.count = 0;
-    config->method.positive = type->positive;
-    config->method.target_momentum = type->target_momentum;
+        nnclr_config_method(config, (nnclr_preset)s.preset, (nnclr_objective_kind)method);
     s.swap = config->method.swap;
     s.queue = config->method.queue;
-    s.neighbours = config->method.neighbours;
-    s.soft = config->method.soft ? s.neighbours : 0;
+    s.neighbours = config->method.soft ? 1 : config->method.neighbours;
+    s.soft = config->method.soft ? config->method.neighbours : 0;
+    if (nnclr_cli_peek(line, "neighbours") || nnclr_cli_peek(line, "k"))
+        s.soft = 0;
     s.batch = config->batch;
     s.warmup = (nnclr_duration){config->warmup_epochs, NNCLR_EPOCHS};
     return s;

@@ -79,7 +79,7 @@ untrained network${tab}$untrained
 trained, --positive view${tab}$view
 trained, NNCLR${tab}$nnclr
 
-NNCLR is known to catch up late: in runs as short as this one it may be behind --positive view.
+In runs as short as this one NNCLR and --positive view are level: neighbours are known to help late.
 
 Left to look at:
   $out/queue.png             pictures of the support set with their nearest neighbours

@@ -89,6 +89,14 @@ static bool has_no_view_terms(const nnclr_method_options *o) {
     return o->view_weight.share[0] == 0 && o->view_weight.share[1] == 0;
 }
 
+static bool takes_view_softly(const nnclr_method_options *o) {
+    return takes_view(o) && o->soft;
+}
+
+static bool takes_view_twice(const nnclr_method_options *o) {
+    return takes_view(o) && !has_no_view_terms(o);
+}
+
 static bool is_frozen(const nnclr_method_options *o) {
     return o->queue_frozen;
 }
@@ -98,11 +106,11 @@ static const char asks_none[] =
 
 static const nnclr_idle_option idle[] = {
     {"neighbours", takes_view, asks_none},
-    {"soft", takes_view, asks_none},
+    {"soft", takes_view_softly, asks_none},
     {"agree", takes_view, asks_none},
     {"exclude-self", takes_view, asks_none},
     {"include-self", takes_view, asks_none},
-    {"view-weight", takes_view,
+    {"view-weight", takes_view_twice,
      "--positive view gives the own view the whole weight; leave it out, or give --positive nn"},
     {"enqueue", is_frozen, "nothing enters a frozen support set; leave out this or --queue-frozen"},
     {"negatives", has_no_view_terms,

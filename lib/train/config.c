@@ -106,7 +106,7 @@ static void become_tiny(nnclr_config *c) {
     nnclr_config_size(c, 32);
 }
 
-nnclr_config nnclr_config_preset(nnclr_preset preset) {
+static nnclr_config with_predictor(nnclr_preset preset) {
     nnclr_config config = imagenet;
     nnclr_config_augment(&config, NNCLR_AUGMENT_BYOL);
     if (preset == NNCLR_PRESET_CIFAR)
@@ -114,6 +114,35 @@ nnclr_config nnclr_config_preset(nnclr_preset preset) {
     else if (preset == NNCLR_PRESET_TINY)
         become_tiny(&config);
     return config;
+}
+
+nnclr_config nnclr_config_preset(nnclr_preset preset) {
+    nnclr_config config = with_predictor(preset);
+    nnclr_config_method(&config, preset, NNCLR_OBJECTIVE_NNCLR);
+    return config;
+}
+
+/* In short runs neighbours that an untrained network finds keep z in a few directions; without a
+ * predictor, beside the own view, and as a mean of several they do not. */
+static void open_z(nnclr_config *c) {
+    c->model.predictor = (nnclr_layers){0};
+    c->method.view_weight = (nnclr_course){.share = {1, 0.5}};
+    c->method.soft = true;
+    c->method.neighbours = 5;
+}
+
+void nnclr_config_method(nnclr_config *c, nnclr_preset preset, nnclr_objective_kind method) {
+    const nnclr_config usual = with_predictor(preset);
+    c->objective = method;
+    const nnclr_method_type *type = nnclr_objective_of(c)->type;
+    c->model.predictor = usual.model.predictor;
+    if (!type->predictor)
+        c->model.predictor = (nnclr_layers){0};
+    c->method = usual.method;
+    c->method.positive = type->positive;
+    c->method.target_momentum = type->target_momentum;
+    if (method == NNCLR_OBJECTIVE_NNCLR && preset != NNCLR_PRESET_IMAGENET)
+        open_z(c);
 }
 
 void nnclr_config_augment(nnclr_config *config, nnclr_augment_choice choice) {

@@ -79,6 +79,8 @@ enum { NNCLR_BLUR_FROM_SIZE = 64 }; /* smaller pictures are not blurred unless a
 
 /* Section 10 of the reference: the paper's settings as far as published, and two smaller ones. */
 nnclr_config nnclr_config_preset(nnclr_preset preset);
+/* Chooses another method, with its usual predictor, positive and target. */
+void nnclr_config_method(nnclr_config *config, nnclr_preset preset, nnclr_objective_kind method);
 /* Sets strengths and probabilities; kind of operators, size, interpolation, mean and std stay. */
 void nnclr_config_augment(nnclr_config *config, nnclr_augment_choice choice);
 /* Sets the pictures' size; no blur below NNCLR_BLUR_FROM_SIZE. */

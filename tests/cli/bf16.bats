@@ -9,7 +9,7 @@ setup() {
 
 # Batches of 33 pictures leave the second block of 32 nearly empty.
 bf16() { # [option...]
-    nnclr-pretrain --precision bf16 --preset tiny --size 16 --batch 33 --queue 80 "$@"
+    nnclr-pretrain --precision bf16 --preset tiny $PLAIN --size 16 --batch 33 --queue 80 "$@"
 }
 
 same_content() { # RUN RUN: of their checkpoints

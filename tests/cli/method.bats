@@ -203,7 +203,7 @@ END
     # A rate of 0, no augmentation, batches that repeat, as many rows as pictures.
     nnclr-views -q --preset tiny --size 8 --augment none -o views.safetensors.zst s.tar.zst
     for precision in f32 f64; do
-        expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 40 --include-self --lr 0 \
+        expect 0 nnclr-pretrain -q --preset tiny $PLAIN --size 8 --batch 8 --queue 40 --include-self --lr 0 \
             --epochs 3 --precision $precision --views views.safetensors.zst -o $precision
         lines_say $precision 'length == 15 and (.[0] | .nn_initial == 1 and .nn_age == null and
             .nn_self == 0 and .self_present == 0 and .nn_acc == 0 and .nn_chance == 0 and .epoch == 0)'
@@ -214,7 +214,7 @@ END
         lines_say $precision '(.[5:10] | map([.loss, .contrast_acc, .h_std, .p_std, .batch_spread])) ==
             (.[10:15] | map([.loss, .contrast_acc, .h_std, .p_std, .batch_spread]))'
     done
-    expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 40 --exclude-self --lr 0 \
+    expect 0 nnclr-pretrain -q --preset tiny $PLAIN --size 8 --batch 8 --queue 40 --exclude-self --lr 0 \
         --epochs 3 --views views.safetensors.zst -o excluded
     lines_say excluded '.[5:] | all(.nn_self == 0 and .self_present == 1)'
 }
@@ -288,7 +288,7 @@ END
         cp "$picture" "alike/a/$i.png"
     done
     nnclr-prep -q -o alike.tar.zst alike
-    expect 0 nnclr-pretrain -q --preset tiny --size 8 --batch 8 --queue 16 --include-self \
+    expect 0 nnclr-pretrain -q --preset tiny $PLAIN --size 8 --batch 8 --queue 16 --include-self \
         --augment none --precision f64 --lr 0 --steps 5 -o run alike.tar.zst
     # Eight candidates that are all the same; the first of equal ones is one picture's own.
     lines_say run 'all((.loss - (8 | log) | fabs) < 1e-6 and .contrast_acc == 0.125 and

@@ -310,7 +310,7 @@ nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go
 2|--preset tiny --epochs 3 --steps 4 -o run s.tar.zst|--epochs: --steps says how long
 2|--preset tiny --epochs 0 -o run s.tar.zst|nothing to train
 2|--preset tiny --lars solo -o run s.tar.zst|--lars: the optimiser is sgd
-2|--preset tiny --negatives all -o run s.tar.zst|--negatives: the negatives of neighbours
+2|--preset tiny --view-weight 0 --negatives all -o run s.tar.zst|--negatives: the negatives of neighbours
 2|--preset tiny --method simclr --queue 64 -o run s.tar.zst|--queue: --method simclr has no support set
 2|--preset tiny --method simclr --pred 64 -o run s.tar.zst|simclr has no predictor: give --pred none
 2|--preset tiny --schedule constant --final-lr 0.1 -o run s.tar.zst|--final-lr: a constant rate

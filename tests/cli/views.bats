@@ -2,7 +2,7 @@
 load helpers
 
 SMALL="--preset tiny --size 16"
-TINY="$SMALL --batch 8 --queue 20"
+TINY="$SMALL $PLAIN --batch 8 --queue 20"
 
 setup() {
     cd "$BATS_TEST_TMPDIR"

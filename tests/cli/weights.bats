@@ -4,7 +4,7 @@ load helpers
 
 # The defaults for weights that say nothing about their pictures, at a size of 32.
 IMAGENET="--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --interpolation bilinear"
-SMALL="--preset tiny --batch 8 --queue 16 --steps 2 $IMAGENET"
+SMALL="--preset tiny $PLAIN --batch 8 --queue 16 --steps 2 $IMAGENET"
 
 setup() {
     cd "$BATS_TEST_TMPDIR"

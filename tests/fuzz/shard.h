@@ -15,7 +15,7 @@ static inline void fuzz_read_shard(nnclr_shard_set *set) {
         FUZZ_REQUIRE(record.name != NULL && record.width >= 1 && record.height >= 1);
         FUZZ_REQUIRE(record.label >= -1 && record.label < (int64_t)classes);
         FUZZ_REQUIRE(record.label < 0 || nnclr_shard_set_class(set, (size_t)record.label));
-        FUZZ_REQUIRE(nnclr_codec_name(record.codec) != NULL);
+        FUZZ_REQUIRE(record.codec < NNCLR_CODECS && nnclr_codecs[record.codec].name != NULL);
         if (nnclr_shard_set_read(set, i, &bytes, &e))
             FUZZ_REQUIRE(bytes.size == record.size);
         else

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "net/model.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/plain_tiny.h"
 #include "tests/unit/scratch.h"
 #include "train/checkpoint.h"
 #include "train/schedule.h"
@@ -21,7 +22,7 @@ typedef struct state {
 } state;
 
 static nnclr_config small_config(void) {
-    nnclr_config config = nnclr_config_preset(NNCLR_PRESET_TINY);
+    nnclr_config config = plain_tiny();
     config.model.size = config.augment.size = 8;
     config.method.queue = 70;
     return config;

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 
 #include "tests/unit/check.h"
+#include "tests/unit/plain_tiny.h"
 #include "train/config.h"
 #include "train/config_text.h"
 #include "train/schedule.h"
@@ -80,6 +81,9 @@ static void tell_preset(const nnclr_config *c, table *t) {
     put(t, "predictor", "%s", text);
     put(t, "temperature", "%.17g", c->method.temperature);
     put(t, "queue", "%d", c->method.queue);
+    nnclr_print_course(&c->method.view_weight, text, sizeof text);
+    put(t, "view weight", "%s", text);
+    put(t, "soft", "%d", c->method.soft ? c->method.neighbours : 0);
     put(t, "exclude self", "%s", c->method.exclude_self ? "yes" : "no");
     put(t, "batch", "%d", c->batch);
     put(t, "epochs", "%.17g", c->epochs);
@@ -147,7 +151,8 @@ static void presets_in_common(void) {
         const nnclr_config c = nnclr_config_preset((nnclr_preset)i);
         CHECK_OK(nnclr_config_check(&c, &e));
         CHECK(c.objective == NNCLR_OBJECTIVE_NNCLR && c.method.loss == NNCLR_LOSS_ROW);
-        CHECK(c.method.neighbours == 1 && c.method.enqueue == NNCLR_ENQUEUE_VIEW1);
+        CHECK(c.method.soft == (i > 0) && c.method.neighbours == (i > 0 ? 5 : 1));
+        CHECK(c.method.enqueue == NNCLR_ENQUEUE_VIEW1);
         CHECK(c.method.positive == NNCLR_POSITIVE_NN && !c.method.queue_frozen && c.method.swap);
         CHECK(c.lr_scale == NNCLR_SCALE_LINEAR && c.schedule == NNCLR_COSINE && c.final_lr == 0);
         CHECK(c.method.negatives == NNCLR_NEGATIVES_ALL);
@@ -301,7 +306,7 @@ static void what_a_run_does_not_use_is_not_in_its_file(void) {
                                        "\"soft\":true,",
                                        "\"agree\":true,",
                                        "\"decoupled\":true,"};
-    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY), back;
+    nnclr_config c = plain_tiny(), back;
     char *plain = print_config(&c);
     c.method.view_weight = (nnclr_course){{1, 0.25}, 20, NNCLR_OVER_EPOCHS};
     c.method.soft = c.method.agree = c.method.decoupled = true;
@@ -328,7 +333,7 @@ static void what_a_run_does_not_use_is_not_in_its_file(void) {
 }
 
 static void contradictions(void) {
-    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
+    nnclr_config c = plain_tiny();
     c.method.queue = 63;
     CHECK_FAILS_AS(nnclr_config_check(&c, &e), NNCLR_ERROR_USAGE);
     CHECK_TEXT(e.message, "a support set of 63 rows is smaller than a batch of 64: give a larger "

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "ssl/support_metrics.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/plain_tiny.h"
 #include "train/watch.h"
 
 static nnclr_error e; /* of the call that is checked */
@@ -163,7 +164,9 @@ static void a_z_that_never_opens(void) {
 
 static void who_should_open_z_and_when(void) {
     const nnclr_plan plan = {.warmup = 7, .total = 105};
-    nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
+    nnclr_config c = plain_tiny();
+    const nnclr_config opens = nnclr_config_preset(NNCLR_PRESET_TINY);
+    CHECK(nnclr_watch_facts_of(&opens, &plan, 1).width == 0);
     CHECK(nnclr_watch_facts_of(&c, &plan, 1).width == 32);
     CHECK(nnclr_watch_facts_of(&c, &plan, 1).opened == 18);
     c.method.view_weight.share[0] = .5;
