@@ -1,8 +1,8 @@
-/* A unit test program: functions listed in main, each reported as "ok NAME (processor seconds)",
+/* A unit test program: tests, each reported as "ok NAME (processor seconds)",
  * "not ok NAME: why" or "skip NAME: why" on a line of its own, which tests/run adds up.
  *
- *     static void adds_up(void) { CHECK(1 + 1 == 2); CHECK_NEAR(0.1 + 0.2, 0.3, 1e-12); }
- *     int main(void) { RUN(adds_up); return check_done(); }
+ *     TEST(adds_up) { CHECK(1 + 1 == 2); CHECK_NEAR(0.1 + 0.2, 0.3, 1e-12); }
+ *     int main(void) { return check_all(); }
  *
  * A failing check leaves the test function at once (so tests may leak when they fail). */
 #ifndef NNCLR_TESTS_CHECK_H
@@ -76,29 +76,49 @@ static int check_failures;
         longjmp(check_leave, 2);                                                                   \
     } while (0)
 
-/* RUN_LONG is for tests that cost seconds: they run if NNCLR_LONG is set (make check-long), and the
- * others if it is not. */
-#define RUN(test)      check_run(#test, test, false)
-#define RUN_LONG(test) check_run(#test, test, true)
+/* A test, which main runs in its turn; TEST_LONG is for those that cost seconds: they run if
+ * NNCLR_LONG is set (make check-long), and the others if it is not. */
+#define TEST(name)      CHECK_DEFINE(name, false)
+#define TEST_LONG(name) CHECK_DEFINE(name, true)
 
-static inline void check_run(const char *name, void (*test)(void), bool is_long) {
-    if (is_long != (getenv("NNCLR_LONG") != NULL))
-        return;
+#define CHECK_DEFINE(name, long_)                                                                  \
+    static void name(void);                                                                        \
+    __attribute__((constructor)) static void name##_is_a_test(void) {                              \
+        static check_test test = {#name, name, long_, NULL};                                       \
+        *check_end = &test;                                                                        \
+        check_end = &test.next;                                                                    \
+    }                                                                                              \
+    static void name(void)
+
+typedef struct check_test {
+    const char *name;
+    void (*run)(void);
+    bool is_long;
+    struct check_test *next;
+} check_test;
+
+static check_test *check_first, **check_end = &check_first;
+
+static inline void check_run(const check_test *test) {
     clock_t begin = clock();
     int left = setjmp(check_leave);
     if (left == 0) {
-        test();
-        printf("ok %s (%.2f s)\n", name, (double)(clock() - begin) / CLOCKS_PER_SEC);
+        test->run();
+        printf("ok %s (%.2f s)\n", test->name, (double)(clock() - begin) / CLOCKS_PER_SEC);
     } else if (left == 1) {
-        printf("not ok %s: %s\n", name, check_why);
+        printf("not ok %s: %s\n", test->name, check_why);
         check_failures++;
     } else {
-        printf("skip %s: %s\n", name, check_why);
+        printf("skip %s: %s\n", test->name, check_why);
     }
     fflush(stdout);
 }
 
-static inline int check_done(void) {
+/* In their order in the file; the exit status. */
+static inline int check_all(void) {
+    for (const check_test *test = check_first; test; test = test->next)
+        if (test->is_long == (getenv("NNCLR_LONG") != NULL))
+            check_run(test);
     return check_failures ? 1 : 0;
 }
 

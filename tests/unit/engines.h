@@ -93,8 +93,8 @@ static inline bool open_engine(fixture *f, const test_engine *row, int threads) 
         for (bool open_ = open_engine(&(f), row, threads); open_;                                  \
              fixture_close(&(f)), open_ = false)
 
-/* For main: a word about the engines that are left out here. */
-static inline void every_engine_runs_here(void) {
+/* A word about the engines that are left out here, for a test of its own. */
+static inline void skip_for_absent_engines(void) {
     char missing[200] = "";
     fixture f;
     for (const test_engine *row = engines; row < engines + ENGINES; row++)

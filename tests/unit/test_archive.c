@@ -51,7 +51,7 @@ static const char order[] = "tar --sort=name --format=%s -c%sf %s -C tree .";
 static const char content[] =
     "./d/1.txt=one;./d/2.txt=;./d/3.txt!;./d/4.txt>./d/1.txt;./d/5.txt>1.txt;./z.txt=last;";
 
-static void tars_of_any_compression(void) {
+TEST(tars_of_any_compression) {
     static const struct {
         const char *format, *option, *name;
     } cases[] = {
@@ -75,7 +75,7 @@ static void tars_of_any_compression(void) {
         SKIP("no tar");
 }
 
-static void names_keep_their_bytes(void) {
+TEST(names_keep_their_bytes) {
     if (!scratch_run("mkdir odd && touch \"$(printf 'odd/caf\\351')\" "
                      "\"$(printf 'odd/\\303\\251')\" && tar --sort=name --format=posix -cf odd.tar "
                      "odd && tar --sort=name --format=gnu -cf odd2.tar odd"))
@@ -84,14 +84,14 @@ static void names_keep_their_bytes(void) {
     CHECK_TEXT(list(scratch("odd2.tar")), "odd/caf\xE9=;odd/\xC3\xA9=;");
 }
 
-static void concatenated_tars(void) {
+TEST(concatenated_tars) {
     make_tree();
     if (!scratch_run("tar -cf one.tar -C tree z.txt && cat one.tar one.tar >two.tar"))
         SKIP("no tar");
     CHECK_TEXT(list(scratch("two.tar")), "z.txt=last;z.txt=last;");
 }
 
-static void what_is_no_archive_is_refused(void) {
+TEST(what_is_no_archive_is_refused) {
     scratch_write(scratch("text"), "just some text, longer than a magic number would be", 51);
     CHECK_TEXT(list(scratch("text")), "refused");
     CHECK_SAYS(strstr(e.message, "text: "), "%s", e.message);
@@ -103,7 +103,7 @@ static void what_is_no_archive_is_refused(void) {
     CHECK_SAYS(strstr(e.message, "is a folder"), "%s", e.message);
 }
 
-static void cut_archives_fail(void) {
+TEST(cut_archives_fail) {
     make_tree();
     if (!scratch_run("tar -cf whole.tar -C tree d/3.txt && head -c 2000 whole.tar >cut.tar && "
                      "gzip -k whole.tar && head -c 60 whole.tar.gz >cut.tar.gz"))
@@ -122,7 +122,7 @@ static void check_failed(const char *name, const char *why) {
 }
 
 /* libarchive takes such a tar for a whole one. */
-static void tars_without_their_end_fail(void) {
+TEST(tars_without_their_end_fail) {
     make_tree();
     /* Two members of a header and a block each, then zeros to 10240 bytes. */
     if (!scratch_run("tar --sort=name -cf ends.tar -C tree z.txt d/1.txt && "
@@ -138,7 +138,7 @@ static void tars_without_their_end_fail(void) {
 }
 
 /* A flip in each byte of the trailer (CRC and length), and every cut. */
-static void gzip_is_checked_to_its_end(void) {
+TEST(gzip_is_checked_to_its_end) {
     make_tree();
     if (!scratch_run("tar -cf g.tar -C tree z.txt && gzip -nkf g.tar && "
                      "head -c 700 g.tar | gzip -n >1.gz && tail -c +701 g.tar | gzip -n >2.gz && "
@@ -170,12 +170,5 @@ static void gzip_is_checked_to_its_end(void) {
 }
 
 int main(void) {
-    RUN(tars_of_any_compression);
-    RUN(names_keep_their_bytes);
-    RUN(concatenated_tars);
-    RUN(what_is_no_archive_is_refused);
-    RUN(cut_archives_fail);
-    RUN(tars_without_their_end_fail);
-    RUN(gzip_is_checked_to_its_end);
-    return check_done();
+    return check_all();
 }

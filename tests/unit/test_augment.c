@@ -76,22 +76,22 @@ static void check_color_torchvision(operation which) {
     CHECK(used > 0);
 }
 
-static void brightness_equals_torchvision(void) {
+TEST(brightness_equals_torchvision) {
     check_color_torchvision(BRIGHTNESS);
 }
-static void contrast_equals_torchvision(void) {
+TEST(contrast_equals_torchvision) {
     check_color_torchvision(CONTRAST);
 }
-static void saturation_equals_torchvision(void) {
+TEST(saturation_equals_torchvision) {
     check_color_torchvision(SATURATION);
 }
-static void hue_equals_torchvision(void) {
+TEST(hue_equals_torchvision) {
     check_color_torchvision(HUE);
 }
-static void gray_equals_torchvision(void) {
+TEST(gray_equals_torchvision) {
     check_color_torchvision(TO_GRAY);
 }
-static void solarize_equals_torchvision(void) {
+TEST(solarize_equals_torchvision) {
     check_color_torchvision(SOLARIZE);
 }
 
@@ -154,25 +154,25 @@ static void check_color_pillow(operation which) {
     CHECK(used > 0);
 }
 
-static void brightness_is_near_pillow(void) {
+TEST(brightness_is_near_pillow) {
     check_color_pillow(BRIGHTNESS);
 }
-static void contrast_is_near_pillow(void) {
+TEST(contrast_is_near_pillow) {
     check_color_pillow(CONTRAST);
 }
-static void saturation_is_near_pillow(void) {
+TEST(saturation_is_near_pillow) {
     check_color_pillow(SATURATION);
 }
-static void hue_is_near_pillow(void) {
+TEST(hue_is_near_pillow) {
     check_color_pillow(HUE);
 }
-static void gray_is_near_pillow(void) {
+TEST(gray_is_near_pillow) {
     check_color_pillow(TO_GRAY);
 }
 
 /* Pillow's threshold 128 on bytes is 0.5 on floats: no byte is between 127 and 128. Between them x
  * and 1 - x differ by less than a level, so a rounding before makes no larger difference after. */
-static void solarize_is_pillows(void) {
+TEST(solarize_is_pillows) {
     check_color_pillow(SOLARIZE);
     for (int v = 0; v < 256; v++) {
         float rgb[3] = {(float)v / 255, 0, 1};
@@ -181,7 +181,7 @@ static void solarize_is_pillows(void) {
     }
 }
 
-static void a_neutral_factor_changes_nothing(void) {
+TEST(a_neutral_factor_changes_nothing) {
     static const double neutral[4] = {1, 1, 1, 0};
     nnclr_image image = test_picture(CUBE, 32, 16);
     for (int which = BRIGHTNESS; which <= HUE; which++) {
@@ -203,7 +203,7 @@ static const struct {
 #include "tests/reference/image_normalize.inc"
 };
 
-static void normalize_equals_torchvision(void) {
+TEST(normalize_equals_torchvision) {
     for (size_t i = 0; i < sizeof normalize_references / sizeof *normalize_references; i++) {
         const int width = normalize_references[i].width, height = normalize_references[i].height;
         nnclr_image image = test_picture(SCENE, width, height);
@@ -235,7 +235,7 @@ static level_bound six_roundings(const void *context, size_t place) {
     return (level_bound){-3, 3};
 }
 
-static void blur_equals_pillow(void) {
+TEST(blur_equals_pillow) {
     for (size_t i = 0; i < sizeof blur_references / sizeof *blur_references; i++) {
         char what[100];
         int width = blur_references[i].width, height = blur_references[i].height;
@@ -272,7 +272,7 @@ static void box_filter(double line[LINE], double radius) {
 }
 
 /* A point becomes three boxes of Pillow's radii, on each axis and channel, and keeps its sum. */
-static void blur_of_a_point(void) {
+TEST(blur_of_a_point) {
     static const struct {
         double sigma, radius;
     } golden[] = {{0.5, 0.045455}, {1, 0.25}, {2, 1.375}};
@@ -297,7 +297,7 @@ static void blur_of_a_point(void) {
     }
 }
 
-static void blur_without_width_is_nothing(void) {
+TEST(blur_without_width_is_nothing) {
     float *rgb = formula_floats(9, 7), *original = formula_floats(9, 7);
     CHECK_OK(nnclr_blur(rgb, 9, 7, 0, &scratch_memory, &e));
     for (int k = 0; k < 3 * 9 * 7; k++)
@@ -325,7 +325,7 @@ static double kernels_differ(const double a[LINE], const double b[LINE]) {
 }
 
 /* Three boxes are not quite the Gaussian of torchvision: as far from it as their kernels are. */
-static void blur_is_near_a_gaussian(void) {
+TEST(blur_is_near_a_gaussian) {
     enum { SIDE = GAUSSIAN_SIDE, INNER = SIDE - 2 * GAUSSIAN_RADIUS };
     static float inner[3 * INNER * INNER];
     nnclr_image image = test_picture(SCENE, SIDE, SIDE);
@@ -359,7 +359,7 @@ static void blur_is_near_a_gaussian(void) {
 /* ---- whole views ---- */
 
 /* Crop, flip, the jitter in its order, gray, blur, solarise: in this order and no other. */
-static void a_view_is_its_operators_in_order(void) {
+TEST(a_view_is_its_operators_in_order) {
     enum { SIZE = 16, PIXELS = SIZE * SIZE };
     float view[3 * PIXELS], must[3 * PIXELS];
     nnclr_augment augment = byol_augment_varied(16);
@@ -389,7 +389,7 @@ static void a_view_is_its_operators_in_order(void) {
     nnclr_image_free(&image);
 }
 
-static void a_crop_outside_is_refused(void) {
+TEST(a_crop_outside_is_refused) {
     float view[3 * 16 * 16];
     nnclr_augment augment = byol_augment_varied(16);
     nnclr_image image = formula_picture(8, 8);
@@ -425,7 +425,7 @@ static void make_reference_view(const struct augmented_reference *r) {
 }
 
 /* All 24 orders of the jitter among them. */
-static void views_equal_torchvision(void) {
+TEST(views_equal_torchvision) {
     for (int i = 0; i < AUGMENTED_REFERENCES; i++) {
         const struct augmented_reference *r = &augmented_references[i];
         char what[40];
@@ -439,7 +439,7 @@ static void views_equal_torchvision(void) {
 
 /* Pillow's roundings add up, and the operators enlarge them: what is left of a whole view agrees on
  * the average. */
-static void views_are_near_pillow(void) {
+TEST(views_are_near_pillow) {
     double furthest = 0;
     for (int i = 0; i < AUGMENTED_REFERENCES; i++) {
         const struct augmented_reference *r = &augmented_references[i];
@@ -466,7 +466,7 @@ static const struct {
 /* The whole picture resized by torchvision to a short side of round(size * 256 / 224), then its
  * centre cut out: pictures whose long side and margins come out as whole pixels, since if they do
  * not, torchvision rounds and this library does not. */
-static void evaluation_cuts_the_centre(void) {
+TEST(evaluation_cuts_the_centre) {
     for (size_t i = 0; i < sizeof view_references / sizeof *view_references; i++) {
         int size = view_references[i].size;
         char what[40];
@@ -481,7 +481,7 @@ static void evaluation_cuts_the_centre(void) {
     }
 }
 
-static void evaluation_stretches(void) {
+TEST(evaluation_stretches) {
     float view[3 * 8 * 8], must[3 * 8 * 8];
     nnclr_image image = formula_picture(31, 12);
     CHECK_OK(nnclr_augment_evaluation(8, true, NNCLR_BICUBIC, &image, view, &scratch_memory, &e));
@@ -492,7 +492,7 @@ static void evaluation_stretches(void) {
 }
 
 /* Sides that a box of the same aspect could overrun by rounding. */
-static void evaluation_takes_every_shape(void) {
+TEST(evaluation_takes_every_shape) {
     static float view[3 * 224 * 224];
     static const int sides[][2] = {{1, 1}, {1, 500}, {500, 1}, {2, 3}, {333, 77}, {7, 7}};
     static const int sizes[] = {1, 2, 3, 64, 224};
@@ -506,31 +506,7 @@ static void evaluation_takes_every_shape(void) {
 }
 
 int main(void) {
-    RUN(brightness_equals_torchvision);
-    RUN(contrast_equals_torchvision);
-    RUN(saturation_equals_torchvision);
-    RUN(hue_equals_torchvision);
-    RUN(gray_equals_torchvision);
-    RUN(solarize_equals_torchvision);
-    RUN(brightness_is_near_pillow);
-    RUN(contrast_is_near_pillow);
-    RUN(saturation_is_near_pillow);
-    RUN(hue_is_near_pillow);
-    RUN(gray_is_near_pillow);
-    RUN(solarize_is_pillows);
-    RUN(a_neutral_factor_changes_nothing);
-    RUN(normalize_equals_torchvision);
-    RUN(blur_equals_pillow);
-    RUN(blur_of_a_point);
-    RUN(blur_without_width_is_nothing);
-    RUN(blur_is_near_a_gaussian);
-    RUN(a_view_is_its_operators_in_order);
-    RUN(a_crop_outside_is_refused);
-    RUN(views_equal_torchvision);
-    RUN(views_are_near_pillow);
-    RUN(evaluation_cuts_the_centre);
-    RUN(evaluation_stretches);
-    RUN(evaluation_takes_every_shape);
+    const int status = check_all();
     nnclr_buffer_free(&scratch_memory);
-    return check_done();
+    return status;
 }

@@ -20,7 +20,7 @@ static nnclr_view_parameters draw(const nnclr_augment *augment, int record, int 
 }
 
 /* With areas up to a half and aspects up to 4/3 every draw fits, so that nothing is rejected. */
-static void crops_are_uniform(void) {
+TEST(crops_are_uniform) {
     static double area[DRAWS], aspect[DRAWS], left[DRAWS], top[DRAWS];
     nnclr_augment augment = byol_augment_varied(16);
     for (int i = 0; i < DRAWS; i++) {
@@ -43,7 +43,7 @@ static void crops_are_uniform(void) {
 
 /* Areas up to the whole: what does not fit is drawn again, which favours small and square boxes.
  * Against the definition, simulated with another generator. */
-static void crops_that_do_not_fit_are_drawn_again(void) {
+TEST(crops_that_do_not_fit_are_drawn_again) {
     static double area[DRAWS], aspect[DRAWS], must_area[DRAWS], must_aspect[DRAWS];
     nnclr_augment augment = byol_augment_varied(16);
     augment.area_low = 0.08;
@@ -62,7 +62,7 @@ static void crops_that_do_not_fit_are_drawn_again(void) {
 }
 
 /* Whole pixels: each of the few offsets and sizes of a small picture is as likely as it must be. */
-static void small_offsets_are_uniform(void) {
+TEST(small_offsets_are_uniform) {
     nnclr_augment augment = byol_augment_varied(16);
     augment.area_low = augment.area_high = 0.25;
     augment.aspect_low = augment.aspect_high = 1;
@@ -80,7 +80,7 @@ static void small_offsets_are_uniform(void) {
     }
 }
 
-static void crops_lie_inside(void) {
+TEST(crops_lie_inside) {
     nnclr_augment augment = byol_augment_varied(16);
     augment.area_low = 0.01;
     augment.area_high = 1;
@@ -97,7 +97,7 @@ static void crops_lie_inside(void) {
 }
 
 /* Worked out by hand from torchvision's RandomResizedCrop.get_params. */
-static void extreme_pictures_get_the_central_crop(void) {
+TEST(extreme_pictures_get_the_central_crop) {
     static const struct {
         int width, height;
         double area_low;
@@ -161,7 +161,7 @@ static double two_sample_chi_square(const double *a, double n, const int *b, dou
 
 /* Whole pixels, rejection, ten draws and the central fallback: all that shapes the crops of real
  * and of odd pictures. */
-static void crops_are_distributed_as_torchvisions(void) {
+TEST(crops_are_distributed_as_torchvisions) {
     for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++) {
         double count[4][BINS] = {{0}};
         nnclr_augment augment = byol_augment_varied(16);
@@ -198,7 +198,7 @@ static void check_share(const char *what, int count, double probability) {
                count, DRAWS, probability);
 }
 
-static void probabilities_hold(void) {
+TEST(probabilities_hold) {
     nnclr_augment augment = byol_augment_varied(16);
     for (int view = 0; view < 2; view++) {
         int flip = 0, jitter = 0, gray = 0, blur = 0, solarize = 0;
@@ -215,7 +215,7 @@ static void probabilities_hold(void) {
     }
 }
 
-static void none_and_always_are_exact(void) {
+TEST(none_and_always_are_exact) {
     nnclr_augment never = byol_augment_varied(16), always = never;
     never.flip = never.jitter = never.gray = never.blur[0] = never.solarize[0] = 0;
     always.flip = always.jitter = always.gray = always.blur[0] = always.solarize[0] = 1;
@@ -227,7 +227,7 @@ static void none_and_always_are_exact(void) {
     }
 }
 
-static void strengths_are_uniform(void) {
+TEST(strengths_are_uniform) {
     static double values[5][DRAWS];
     nnclr_augment augment = byol_augment_varied(16);
     augment.contrast = 1.5; /* low end: 0, not negative */
@@ -247,7 +247,7 @@ static void strengths_are_uniform(void) {
     }
 }
 
-static void every_order_is_as_likely(void) {
+TEST(every_order_is_as_likely) {
     double count[256] = {0}, must[256] = {0};
     int orders = 0;
     nnclr_augment augment = byol_augment_varied(16);
@@ -272,7 +272,7 @@ static void every_order_is_as_likely(void) {
 
 /* Flip, jitter, gray, blur and solarise of a view do not depend on one another, nor on those of the
  * other view: all 2^5 combinations of one, and the pairs across. */
-static void choices_are_independent(void) {
+TEST(choices_are_independent) {
     nnclr_augment augment = byol_augment_varied(16);
     const double p[2][5] = {
         {augment.flip, augment.jitter, augment.gray, augment.blur[0], augment.solarize[0]},
@@ -312,7 +312,7 @@ static void choices_are_independent(void) {
 
 /* BYOL's two pipelines and SimCLR's one, as published; no random numbers if there is nothing
  * random. */
-static void ready_made_augmentations(void) {
+TEST(ready_made_augmentations) {
     static const struct {
         nnclr_augment_choice choice;
         double flip, jitter, gray, blur[2], solarize[2], strength[4], area_low;
@@ -390,7 +390,7 @@ static const struct {
 
 /* Drawn in Python (tests/reference/augment_tf.py), number by number: the next version must draw
  * what one version draws, or a run that is resumed would see other views. */
-static void draws_stay_what_they_are(void) {
+TEST(draws_stay_what_they_are) {
     for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
         nnclr_augment augment = byol_augment_varied(16);
         augment.operators = golden[i].operators;
@@ -408,7 +408,7 @@ static void draws_stay_what_they_are(void) {
 }
 
 /* A view is a function of seed, epoch, record and view, and each of them matters. */
-static void draws_depend_on_all_that_names_them(void) {
+TEST(draws_depend_on_all_that_names_them) {
     nnclr_augment augment = byol_augment_varied(16);
     const uint64_t far = (uint64_t)1 << 32;
     for (uint64_t record = 0; record < 500; record++) {
@@ -428,7 +428,7 @@ static void draws_depend_on_all_that_names_them(void) {
     }
 }
 
-static void the_views_are_independent(void) {
+TEST(the_views_are_independent) {
     static double a[DRAWS], b[DRAWS];
     nnclr_augment augment = byol_augment_varied(16);
     for (int i = 0; i < DRAWS; i++) {
@@ -439,7 +439,7 @@ static void the_views_are_independent(void) {
 }
 
 /* Changing one probability or range leaves every other draw as it was. */
-static void probabilities_do_not_shift_draws(void) {
+TEST(probabilities_do_not_shift_draws) {
     nnclr_augment augment = byol_augment_varied(16), changed = augment;
     changed.flip = changed.jitter = changed.gray = changed.blur[0] = changed.solarize[0] = 0;
     nnclr_augment wider = augment;
@@ -456,21 +456,5 @@ static void probabilities_do_not_shift_draws(void) {
 }
 
 int main(void) {
-    RUN(crops_are_uniform);
-    RUN(crops_that_do_not_fit_are_drawn_again);
-    RUN(small_offsets_are_uniform);
-    RUN(crops_lie_inside);
-    RUN(extreme_pictures_get_the_central_crop);
-    RUN(crops_are_distributed_as_torchvisions);
-    RUN(probabilities_hold);
-    RUN(none_and_always_are_exact);
-    RUN(strengths_are_uniform);
-    RUN(every_order_is_as_likely);
-    RUN(choices_are_independent);
-    RUN(ready_made_augmentations);
-    RUN(draws_stay_what_they_are);
-    RUN(draws_depend_on_all_that_names_them);
-    RUN(the_views_are_independent);
-    RUN(probabilities_do_not_shift_draws);
-    return check_done();
+    return check_all();
 }

@@ -56,25 +56,25 @@ static void check_operator(const char *name, void (*apply)(float *, int64_t, dou
     CHECK(used > 0);
 }
 
-static void brightness_is_added(void) {
+TEST(brightness_is_added) {
     check_operator("brightness", nnclr_tf_brightness, 2e-7);
 }
-static void contrast_is_about_each_channels_mean(void) {
+TEST(contrast_is_about_each_channels_mean) {
     check_operator("contrast", nnclr_tf_contrast, 1e-6);
 }
-static void saturation_is_that_of_hsv(void) {
+TEST(saturation_is_that_of_hsv) {
     check_operator("saturation", nnclr_tf_saturation, 1e-6);
 }
-static void hue_turns_in_hsv(void) {
+TEST(hue_turns_in_hsv) {
     check_operator("hue", nnclr_adjust_hue, 3e-6);
 }
-static void blur_is_a_truncated_gaussian(void) {
+TEST(blur_is_a_truncated_gaussian) {
     check_operator("blur", NULL, 1e-6);
 }
 
 /* A white point becomes the outer product of the weights, which add up to one; at a border, what
  * falls outside is lost. */
-static void gaussian_of_a_point(void) {
+TEST(gaussian_of_a_point) {
     enum { SIDE = 21, RADIUS = 4 };
     static float rgb[3 * SIDE * SIDE];
     const double sigma = 1.3;
@@ -98,7 +98,7 @@ static void gaussian_of_a_point(void) {
 }
 
 /* Without width, and with no neighbours: the picture itself, whatever the memory held before. */
-static void gaussian_of_nothing(void) {
+TEST(gaussian_of_nothing) {
     for (int radius = 0; radius < 3; radius += 2) {
         float *rgb = formula_floats(9, 7), *original = formula_floats(9, 7);
         if (scratch_memory.data)
@@ -130,7 +130,7 @@ static const struct {
 };
 
 /* All 24 orders of the jitter among them. */
-static void views_equal_the_definition(void) {
+TEST(views_equal_the_definition) {
     static float view[3 * 48 * 48];
     nnclr_augment augment = augment_for_tests();
     for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
@@ -159,7 +159,7 @@ static double at_most(double x, double most) {
 
 /* One draw of area and aspect, sides clamped to the picture, against the definition simulated with
  * another generator; nothing is drawn again. */
-static void a_crop_is_one_draw_clamped(void) {
+TEST(a_crop_is_one_draw_clamped) {
     static const int sides[][2] = {{40000, 40000}, {40000, 30000}, {20000, 50000}, {80000, 9000}};
     static double width[DRAWS], height[DRAWS], must_width[DRAWS], must_height[DRAWS];
     static double left[DRAWS], top[DRAWS];
@@ -188,7 +188,7 @@ static void a_crop_is_one_draw_clamped(void) {
     }
 }
 
-static void small_crops_are_clamped(void) {
+TEST(small_crops_are_clamped) {
     nnclr_augment augment = augment_for_tests();
     augment.area_low = 1e-6;
     for (int i = 0; i < DRAWS; i++) {
@@ -201,7 +201,7 @@ static void small_crops_are_clamped(void) {
     }
 }
 
-static void strengths_are_uniform(void) {
+TEST(strengths_are_uniform) {
     static double values[5][DRAWS];
     static const double low[5] = {-0.4, 0, 0.8, -0.1, 0.1}, high[5] = {0.4, 2.5, 1.2, 0.1, 2};
     nnclr_augment augment = augment_for_tests();
@@ -217,7 +217,7 @@ static void strengths_are_uniform(void) {
 }
 
 /* Whose operators they are does not change what else is drawn, so that the two can be compared. */
-static void torch_draws_the_same_otherwise(void) {
+TEST(torch_draws_the_same_otherwise) {
     nnclr_augment tf = augment_for_tests(), torch = tf;
     torch.operators = NNCLR_JITTER_TORCH;
     int same_crops = 0;
@@ -234,18 +234,7 @@ static void torch_draws_the_same_otherwise(void) {
 }
 
 int main(void) {
-    RUN(brightness_is_added);
-    RUN(contrast_is_about_each_channels_mean);
-    RUN(saturation_is_that_of_hsv);
-    RUN(hue_turns_in_hsv);
-    RUN(blur_is_a_truncated_gaussian);
-    RUN(gaussian_of_a_point);
-    RUN(gaussian_of_nothing);
-    RUN(views_equal_the_definition);
-    RUN(a_crop_is_one_draw_clamped);
-    RUN(small_crops_are_clamped);
-    RUN(strengths_are_uniform);
-    RUN(torch_draws_the_same_otherwise);
+    const int status = check_all();
     nnclr_buffer_free(&scratch_memory);
-    return check_done();
+    return status;
 }

@@ -143,7 +143,7 @@ static float *host_copy(bench *b, const void *place, int64_t count) {
     return host;
 }
 
-static void the_network_is_left_as_it_is(void) {
+TEST(the_network_is_left_as_it_is) {
     bench b;
     open_bench(&b, 2);
     const int64_t weights = nnclr_network_parameter_count(b.net),
@@ -222,7 +222,7 @@ static void check_equals_embeddings(bench *b, bool standardize) {
     nnclr_free(rows);
 }
 
-static void without_augmentation_it_is_sgd_on_embeddings(void) {
+TEST(without_augmentation_it_is_sgd_on_embeddings) {
     bench b;
     open_bench(&b, 1);
     check_equals_embeddings(&b, false);
@@ -274,7 +274,7 @@ static void train_by_hand(bench *b, const nnclr_augmented_options *o, nnclr_clas
     nnclr_free(row);
 }
 
-static void views_are_those_of_seed_epoch_and_record(void) {
+TEST(views_are_those_of_seed_epoch_and_record) {
     bench b;
     open_bench(&b, 2);
     const nnclr_augmented_options options = options_of(&b, 0.08, 0.5);
@@ -296,7 +296,7 @@ static bool same_bits(const nnclr_classifier *a, const nnclr_classifier *b) {
            memcmp(a->bias, b->bias, CLASSES * sizeof(float)) == 0;
 }
 
-static void same_bits_for_any_number_of_threads_other_bits_for_another_seed(void) {
+TEST(same_bits_for_any_number_of_threads_other_bits_for_another_seed) {
     nnclr_classifier first = {0};
     for (int threads = 1; threads <= 4; threads++) {
         bench b;
@@ -329,7 +329,7 @@ static bool note(void *context, const char *unit, int64_t views, int64_t total, 
     return t->calls < t->most;
 }
 
-static void progress_counts_views_and_stops(void) {
+TEST(progress_counts_views_and_stops) {
     bench b;
     open_bench(&b, 1);
     told t = {.most = 1000};
@@ -350,7 +350,7 @@ static void progress_counts_views_and_stops(void) {
     close_bench(&b);
 }
 
-static void what_cannot_be_learnt_is_refused(void) {
+TEST(what_cannot_be_learnt_is_refused) {
     bench b;
     nnclr_classifier classifier;
     nnclr_linear_fit fit;
@@ -376,11 +376,5 @@ static void what_cannot_be_learnt_is_refused(void) {
 }
 
 int main(void) {
-    RUN(the_network_is_left_as_it_is);
-    RUN(without_augmentation_it_is_sgd_on_embeddings);
-    RUN(views_are_those_of_seed_epoch_and_record);
-    RUN(same_bits_for_any_number_of_threads_other_bits_for_another_seed);
-    RUN(progress_counts_views_and_stops);
-    RUN(what_cannot_be_learnt_is_refused);
-    return check_done();
+    return check_all();
 }

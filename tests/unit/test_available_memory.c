@@ -22,7 +22,7 @@ static size_t available(const char *membership, const char *root) {
 }
 
 /* The least of a group and those above it; pages of files can be dropped. */
-static void limits_of_version_2(void) {
+TEST(limits_of_version_2) {
     put("two/member", "0::/a/b\n");
     CHECK(available("two/member", "two/fs") == SIZE_MAX); /* no such files */
     put("two/fs/a/b/memory.max", "max\n");
@@ -40,7 +40,7 @@ static void limits_of_version_2(void) {
     CHECK(available("two/member", "two/fs") == 0);
 }
 
-static void limits_of_version_1(void) {
+TEST(limits_of_version_1) {
     put("one/member", "9:memory:/jobs/7\n8:cpu,memoryless:/other\n0::/\n");
     put("one/fs/memory/jobs/7/memory.limit_in_bytes", "5000\n");
     put("one/fs/memory/jobs/7/memory.usage_in_bytes", "4000\n");
@@ -54,7 +54,7 @@ static void limits_of_version_1(void) {
 }
 
 /* What cannot be had is refused with the numbers, before the kernel kills whoever touches it. */
-static void more_than_there_is(void) {
+TEST(more_than_there_is) {
     size_t bytes = nnclr_memory_available();
     if (bytes == SIZE_MAX)
         SKIP("the system does not say how much memory it has");
@@ -64,8 +64,5 @@ static void more_than_there_is(void) {
 }
 
 int main(void) {
-    RUN(limits_of_version_2);
-    RUN(limits_of_version_1);
-    RUN(more_than_there_is);
-    return check_done();
+    return check_all();
 }

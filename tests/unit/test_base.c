@@ -19,7 +19,7 @@
 
 static nnclr_error e; /* of the call that is checked */
 
-static void errors_keep_their_reason(void) {
+TEST(errors_keep_their_reason) {
     errno = ENOSPC;
     CHECK_FAILS_AS(nnclr_fail_errno(&e, "out %d", 7), NNCLR_ERROR_IO);
     CHECK_TEXT(e.message, "out 7: No space left on device");
@@ -48,7 +48,7 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 /* Paths may be longer than a message: what was done, and why it failed, is still said. */
-static void long_messages_lose_their_middle(void) {
+TEST(long_messages_lose_their_middle) {
     char big[3000], wide[3001];
     memset(big, 'a', sizeof big - 1);
     big[sizeof big - 1] = '\0';
@@ -72,7 +72,7 @@ static void long_messages_lose_their_middle(void) {
     CHECK(strlen(e.message) == sizeof e.message - 1);
 }
 
-static void size_overflow_is_seen(void) {
+TEST(size_overflow_is_seen) {
     size_t out = 1;
     CHECK(!nnclr_size_mul(SIZE_MAX / 2, 3, &out) && out == 1);
     CHECK(!nnclr_size_add(SIZE_MAX, 1, &out) && out == 1);
@@ -82,7 +82,7 @@ static void size_overflow_is_seen(void) {
     CHECK_OK(nnclr_block_alloc(SIZE_MAX - 5, &e) == NULL);
 }
 
-static void blocks_are_aligned_and_zero(void) {
+TEST(blocks_are_aligned_and_zero) {
     for (size_t bytes = 1; bytes < (size_t)9 << 20; bytes = bytes * 5 + 3) {
         unsigned char *block = nnclr_block_alloc(bytes, &e);
         CHECK(block && (uintptr_t)block % (bytes >= 2 << 20 ? 2 << 20 : 64) == 0);
@@ -92,7 +92,7 @@ static void blocks_are_aligned_and_zero(void) {
     }
 }
 
-static void numbers_are_parsed_whole(void) {
+TEST(numbers_are_parsed_whole) {
     int64_t i = 0;
     double r = 0;
     CHECK(nnclr_parse_int("-17", -20, 20, &i) && i == -17);
@@ -110,7 +110,7 @@ static void numbers_are_parsed_whole(void) {
     CHECK(!nnclr_parse_bytes("9999999999T", 0, INT64_MAX, &i));
 }
 
-static void names_are_escaped(void) {
+TEST(names_are_escaped) {
     static const struct {
         const char *name, *shown;
     } cases[] = {
@@ -141,7 +141,7 @@ static void names_are_escaped(void) {
     }
 }
 
-static void words_are_little_endian(void) {
+TEST(words_are_little_endian) {
     unsigned char bytes[8];
     nnclr_store_u64(bytes, 0x1122334455667788u);
     CHECK(bytes[0] == 0x88 && bytes[7] == 0x11);
@@ -150,7 +150,7 @@ static void words_are_little_endian(void) {
 }
 
 /* Values from IEEE 754-2019 (binary16: 1, 5 and 10 bits), and the upper halves of floats. */
-static void halves_become_floats(void) {
+TEST(halves_become_floats) {
     static const struct {
         nnclr_dtype type;
         uint16_t bits;
@@ -184,7 +184,7 @@ static void halves_become_floats(void) {
     CHECK(isnan(place[0]) && isnan(place[1]));
 }
 
-static void the_lesser_the_larger_and_the_bounded(void) {
+TEST(the_lesser_the_larger_and_the_bounded) {
     int looks = 0;
     CHECK(nnclr_min(looks++, INT64_C(1) << 40) == 0 && looks == 1);
     CHECK(nnclr_min(INT64_MIN, 3) == INT64_MIN && nnclr_max(INT64_MIN, -3) == -3);
@@ -194,7 +194,7 @@ static void the_lesser_the_larger_and_the_bounded(void) {
     CHECK(nnclr_pieces(0, 4) == 0 && nnclr_pieces(8, 4) == 2 && nnclr_pieces(9, 4) == 3);
 }
 
-static void dtypes_by_name(void) {
+TEST(dtypes_by_name) {
     nnclr_dtype type;
     CHECK(nnclr_dtype_parse("BF16", &type) && type == NNCLR_BF16 && nnclr_dtype_bytes(type) == 2);
     CHECK(nnclr_dtype_parse("I64", &type) && nnclr_dtype_bytes(type) == 8);
@@ -211,7 +211,7 @@ static char *in_folder(const char *name) {
     return path;
 }
 
-static void committed_output_is_there_and_abandoned_is_not(void) {
+TEST(committed_output_is_there_and_abandoned_is_not) {
     const char *path = in_folder("out");
     nnclr_output *out = nnclr_output_open(path, &e);
     CHECK_OK(out);
@@ -235,7 +235,7 @@ static void committed_output_is_there_and_abandoned_is_not(void) {
 }
 
 /* Only a file system with nameless files can do that; then the folder is empty all the while. */
-static void a_killed_writer_leaves_nothing(void) {
+TEST(a_killed_writer_leaves_nothing) {
     int fd = open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600), status;
     if (fd < 0)
         SKIP("no O_TMPFILE here");
@@ -252,7 +252,7 @@ static void a_killed_writer_leaves_nothing(void) {
     CHECK(rmdir(folder) == 0 && mkdir(folder, 0700) == 0);
 }
 
-static void permissions_follow_the_umask(void) {
+TEST(permissions_follow_the_umask) {
     mode_t old = umask(027);
     const char *path = in_folder("mode");
     nnclr_output *out = nnclr_output_open(path, &e);
@@ -263,7 +263,7 @@ static void permissions_follow_the_umask(void) {
     unlink(path);
 }
 
-static void full_disk_is_reported(void) {
+TEST(full_disk_is_reported) {
     if (access("/dev/full", W_OK) != 0)
         SKIP("no /dev/full");
     nnclr_output *out = nnclr_output_open("/dev/full", &e);
@@ -273,7 +273,7 @@ static void full_disk_is_reported(void) {
     CHECK(access("/dev/full", W_OK) == 0);
 }
 
-static void short_files_say_so(void) {
+TEST(short_files_say_so) {
     const char *path = in_folder("short");
     nnclr_output *out = nnclr_output_open(path, &e);
     CHECK_OK(out && nnclr_output_write(out, "0123456789", 10, &e) && nnclr_output_commit(out, &e));
@@ -286,7 +286,7 @@ static void short_files_say_so(void) {
     unlink(path);
 }
 
-static void folders_and_fifos_are_no_files(void) {
+TEST(folders_and_fifos_are_no_files) {
     nnclr_buffer got = {0};
     CHECK(!nnclr_file_read(folder, 100, &got, &e));
     const char *path = in_folder("fifo");
@@ -299,22 +299,7 @@ static void folders_and_fifos_are_no_files(void) {
 int main(void) {
     if (!mkdtemp(folder))
         return 1;
-    RUN(errors_keep_their_reason);
-    RUN(long_messages_lose_their_middle);
-    RUN(size_overflow_is_seen);
-    RUN(blocks_are_aligned_and_zero);
-    RUN(numbers_are_parsed_whole);
-    RUN(names_are_escaped);
-    RUN(words_are_little_endian);
-    RUN(halves_become_floats);
-    RUN(the_lesser_the_larger_and_the_bounded);
-    RUN(dtypes_by_name);
-    RUN(committed_output_is_there_and_abandoned_is_not);
-    RUN(a_killed_writer_leaves_nothing);
-    RUN(permissions_follow_the_umask);
-    RUN(full_disk_is_reported);
-    RUN(short_files_say_so);
-    RUN(folders_and_fifos_are_no_files);
+    const int status = check_all();
     rmdir(folder);
-    return check_done();
+    return status;
 }

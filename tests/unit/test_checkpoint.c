@@ -119,14 +119,14 @@ static void check_there_and_back(nnclr_precision precision) {
     close_state(&back);
 }
 
-static void there_and_back(void) {
+TEST(there_and_back) {
     check_there_and_back(NNCLR_PRECISION_F32);
     check_there_and_back(NNCLR_PRECISION_F64);
 }
 
 /* A useless number in one place of one buffer: refused by the tensor's name, and what was at the
  * path stays. */
-static void state_of_no_use_is_not_written(void) {
+TEST(state_of_no_use_is_not_written) {
     static const double bad[] = {NAN, INFINITY, -1e19};
     state s;
     open_filled(&s);
@@ -157,7 +157,7 @@ static void state_of_no_use_is_not_written(void) {
 }
 
 /* Names and types that others read: torchvision's, and torch's Sequential. */
-static void tensors_have_their_names(void) {
+TEST(tensors_have_their_names) {
     static const struct {
         const char *name;
         nnclr_dtype dtype;
@@ -206,7 +206,7 @@ static void tensors_have_their_names(void) {
     close_state(&s);
 }
 
-static void either_width_loads_into_either_engine(void) {
+TEST(either_width_loads_into_either_engine) {
     nnclr_config config = small_config();
     state s, wide;
     open_state(&s, NNCLR_PRECISION_F32, &config);
@@ -253,7 +253,7 @@ static void other_head(nnclr_config *c) {
     c->model.projector.width[0] = 48;
 }
 
-static void tensors_that_do_not_fit_their_config(void) {
+TEST(tensors_that_do_not_fit_their_config) {
     check_misfit(wider,
                  "tensor backbone.conv1.weight has shape [8,3,3,3], but its nnclr.config asks "
                  "for [16,3,3,3]");
@@ -268,7 +268,7 @@ static void huge(nnclr_config *c) {
     c->model.width = 64;
 }
 
-static void a_huge_network_is_refused_before_it_is_made(void) {
+TEST(a_huge_network_is_refused_before_it_is_made) {
     nnclr_config config = small_config(), lie = config;
     nnclr_checkpoint_info info;
     state s;
@@ -290,7 +290,7 @@ static void a_huge_network_is_refused_before_it_is_made(void) {
     close_state(&s);
 }
 
-static void a_deeper_file_than_its_config(void) {
+TEST(a_deeper_file_than_its_config) {
     nnclr_config config = small_config(), deep = config;
     deep.model.arch = NNCLR_RESNET34;
     state s, reader;
@@ -311,7 +311,7 @@ static void check_not_loaded(state *s, const char *why) {
 }
 
 /* What is counted on from there must not overflow. */
-static void steps_that_no_run_has(void) {
+TEST(steps_that_no_run_has) {
     nnclr_config config = small_config();
     const int64_t steps[] = {NNCLR_MOST_STEPS + 1, INT64_MAX};
     for (int i = 0; i < 2; i++) {
@@ -344,7 +344,7 @@ static void check_flipped(state *s, void *place, float in_file, const char *why)
     CHECK_FAILS(load_state(s, plain), why);
 }
 
-static void numbers_that_nothing_goes_on_from(void) {
+TEST(numbers_that_nothing_goes_on_from) {
     state s;
     open_filled(&s);
     check_flipped(&s, s.parameters.weights, NAN,
@@ -360,7 +360,7 @@ static void numbers_that_nothing_goes_on_from(void) {
     close_state(&s);
 }
 
-static void rows_beyond_the_data(void) {
+TEST(rows_beyond_the_data) {
     nnclr_config config = small_config();
     state s;
     open_state(&s, NNCLR_PRECISION_F32, &config);
@@ -406,7 +406,7 @@ static void put_queue_row(state *s, int row, double value) {
     s->f.t->search_update(&s->f.g, s->support.search, row, 1, place);
 }
 
-static void batches_that_cannot_be_counted_on(void) {
+TEST(batches_that_cannot_be_counted_on) {
     nnclr_config config = small_config();
     state s, reader;
     open_state(&s, NNCLR_PRECISION_F32, &config);
@@ -423,7 +423,7 @@ static void batches_that_cannot_be_counted_on(void) {
     close_state(&reader);
 }
 
-static void a_queue_that_is_none(void) {
+TEST(a_queue_that_is_none) {
     nnclr_config config = small_config();
     state s, reader;
     open_state(&s, NNCLR_PRECISION_F32, &config);
@@ -451,7 +451,7 @@ static void a_queue_that_is_none(void) {
     close_state(&reader);
 }
 
-static void cut_and_flipped_files(void) {
+TEST(cut_and_flipped_files) {
     state s;
     open_filled(&s);
     write_state(&s, path);
@@ -472,7 +472,7 @@ static void cut_and_flipped_files(void) {
     close_state(&s);
 }
 
-static void files_of_another_kind(void) {
+TEST(files_of_another_kind) {
     nnclr_checkpoint_info info;
     const nnclr_tensor_info tensor = {"embedding", NNCLR_F32, 2, {1, 1}};
     nnclr_tensor_writer *writer =
@@ -483,7 +483,7 @@ static void files_of_another_kind(void) {
     CHECK_SAYS(strstr(e.message, "embedding"), "%s", e.message);
 }
 
-static void a_full_disk(void) {
+TEST(a_full_disk) {
     if (access("/dev/full", W_OK) != 0)
         SKIP("no /dev/full");
     state s;
@@ -499,20 +499,5 @@ int main(void) {
     strcpy(path, scratch("a.safetensors.zst"));
     strcpy(other, scratch("b.safetensors.zst"));
     strcpy(plain, scratch("c.safetensors"));
-    RUN(there_and_back);
-    RUN(state_of_no_use_is_not_written);
-    RUN(tensors_have_their_names);
-    RUN(either_width_loads_into_either_engine);
-    RUN(tensors_that_do_not_fit_their_config);
-    RUN(a_huge_network_is_refused_before_it_is_made);
-    RUN(a_deeper_file_than_its_config);
-    RUN(steps_that_no_run_has);
-    RUN(numbers_that_nothing_goes_on_from);
-    RUN(rows_beyond_the_data);
-    RUN(batches_that_cannot_be_counted_on);
-    RUN(a_queue_that_is_none);
-    RUN(cut_and_flipped_files);
-    RUN(files_of_another_kind);
-    RUN(a_full_disk);
-    return check_done();
+    return check_all();
 }

@@ -118,7 +118,7 @@ static bool same_cell(const char *a, const char *b) {
     return *a == *b;
 }
 
-static void presets_are_those_of_the_manual(void) {
+TEST(presets_are_those_of_the_manual) {
     static table manual, here;
     for (int i = 0; nnclr_preset_names[i]; i++) {
         const nnclr_config c = nnclr_config_preset((nnclr_preset)i);
@@ -137,7 +137,7 @@ static void presets_are_those_of_the_manual(void) {
 
 /* What all presets have in common, and what follows from their numbers: the width of the features,
  * the peak of the rate. */
-static void presets_in_common(void) {
+TEST(presets_in_common) {
     static const struct {
         int features;
         double peak;
@@ -175,7 +175,7 @@ static void presets_in_common(void) {
     }
 }
 
-static void augmentations(void) {
+TEST(augmentations) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_IMAGENET);
     nnclr_config_augment(&c, NNCLR_AUGMENT_SIMCLR);
     CHECK(c.augment.blur[1] == 0.5 && c.augment.saturation == 0.8 && c.augment.solarize[1] == 0);
@@ -211,7 +211,7 @@ static bool parse_config(const char *text, nnclr_config *config) {
     return ok;
 }
 
-static void there_and_back(void) {
+TEST(there_and_back) {
     for (int i = 0; nnclr_preset_names[i]; i++) {
         nnclr_config c = nnclr_config_preset((nnclr_preset)i), back;
         c.init_seed = 8999999999999999999;
@@ -249,7 +249,7 @@ static char *replaced(const char *text, const char *from, const char *to) {
 }
 
 /* Checkpoints of versions that had only torchvision's operators do not say so. */
-static void without_a_jitter_it_is_torch(void) {
+TEST(without_a_jitter_it_is_torch) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
     c.augment.operators = NNCLR_JITTER_TF;
     char *text = print_config(&c), *older = replaced(text, "\"jitter\":\"tf\",", "");
@@ -259,7 +259,7 @@ static void without_a_jitter_it_is_torch(void) {
     free(text);
 }
 
-static void impossible_values_are_named(void) {
+TEST(impossible_values_are_named) {
     static const struct {
         const char *from, *to, *words;
     } cases[] = {
@@ -289,7 +289,7 @@ static void impossible_values_are_named(void) {
     free(text);
 }
 
-static void files_of_earlier_versions_are_read(void) {
+TEST(files_of_earlier_versions_are_read) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY), back;
     char *text = print_config(&c), *older = replaced(text, "\"micro_batch\":0,", "");
     CHECK_OK(parse_config(older, &back));
@@ -299,7 +299,7 @@ static void files_of_earlier_versions_are_read(void) {
 }
 
 /* Keys that say nothing in most runs are in files of the others alone. */
-static void what_a_run_does_not_use_is_not_in_its_file(void) {
+TEST(what_a_run_does_not_use_is_not_in_its_file) {
     static const char *const keys[] = {"\"view_weight\":[1.0,0.25],",
                                        "\"view_weight_over\":20.0,",
                                        "\"view_weight_unit\":\"epochs\",",
@@ -332,7 +332,7 @@ static void what_a_run_does_not_use_is_not_in_its_file(void) {
     free(plain);
 }
 
-static void contradictions(void) {
+TEST(contradictions) {
     nnclr_config c = plain_tiny();
     c.method.queue = 63;
     CHECK_FAILS_AS(nnclr_config_check(&c, &e), NNCLR_ERROR_USAGE);
@@ -367,7 +367,7 @@ static void contradictions(void) {
 
 /* ---- text ---- */
 
-static void lists(void) {
+TEST(lists) {
     double pair[2];
     CHECK_OK(nnclr_parse_reals("0.2,1", pair, 2, 0, 1, &e) && pair[0] == 0.2 && pair[1] == 1);
     static const char *const bad[] = {"0.2",     "0.2,1,1", "0.2,", ",1",
@@ -382,7 +382,7 @@ static void lists(void) {
     CHECK(!nnclr_parse_layers("1,1,1,1,1,1,1,1,1", &layers, &e));
 }
 
-static void durations(void) {
+TEST(durations) {
     static const struct {
         const char *text, *shown;
         double count;
@@ -409,7 +409,7 @@ static void durations(void) {
         CHECK_SAYS(!nnclr_parse_duration(bad[i], &d, &e), "%s", bad[i]);
 }
 
-static void courses(void) {
+TEST(courses) {
     static const struct {
         const char *text, *shown;
         nnclr_course course;
@@ -447,17 +447,5 @@ static void courses(void) {
 }
 
 int main(void) {
-    RUN(presets_are_those_of_the_manual);
-    RUN(presets_in_common);
-    RUN(augmentations);
-    RUN(there_and_back);
-    RUN(without_a_jitter_it_is_torch);
-    RUN(impossible_values_are_named);
-    RUN(files_of_earlier_versions_are_read);
-    RUN(what_a_run_does_not_use_is_not_in_its_file);
-    RUN(contradictions);
-    RUN(lists);
-    RUN(durations);
-    RUN(courses);
-    return check_done();
+    return check_all();
 }

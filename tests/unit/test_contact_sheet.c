@@ -67,7 +67,7 @@ static nnclr_sheet *make_sheet(int rows, int columns, int cell, int lines, const
     return sheet;
 }
 
-static void draws_frames_three_pixels_wide(void) {
+TEST(draws_frames_three_pixels_wide) {
     bool (*const color[])(const uint8_t *) = {NULL, is_green, is_red, is_gray};
     for (nnclr_frame_color frame = NNCLR_FRAME_NONE; frame <= NNCLR_FRAME_GRAY; frame++) {
         nnclr_image picture = make_picture(40, 40);
@@ -93,7 +93,7 @@ static void draws_frames_three_pixels_wide(void) {
     }
 }
 
-static void enlarges_by_a_whole_factor_exactly(void) {
+TEST(enlarges_by_a_whole_factor_exactly) {
     nnclr_image picture = make_picture(10, 7);
     nnclr_sheet *sheet = make_sheet(1, 1, 36, 0, NULL);
     CHECK_OK(nnclr_sheet_draw(sheet, 0, 0, &picture, NNCLR_FRAME_RED, NULL, &e));
@@ -111,7 +111,7 @@ static void enlarges_by_a_whole_factor_exactly(void) {
     nnclr_image_free(&picture);
 }
 
-static void reduces_large_pictures_to_the_cell(void) {
+TEST(reduces_large_pictures_to_the_cell) {
     nnclr_image picture = make_picture(300, 100);
     nnclr_sheet *sheet = make_sheet(1, 1, 48, 0, NULL);
     CHECK_OK(nnclr_sheet_draw(sheet, 0, 0, &picture, NNCLR_FRAME_NONE, NULL, &e));
@@ -128,7 +128,7 @@ static void reduces_large_pictures_to_the_cell(void) {
     nnclr_sheet_free(sheet);
 }
 
-static void keeps_captions_in_the_cell(void) {
+TEST(keeps_captions_in_the_cell) {
     nnclr_image picture = make_picture(50, 50);
     nnclr_sheet *sheet = make_sheet(1, 3, 50, 2, NULL);
     char caption[400];
@@ -147,7 +147,7 @@ static void keeps_captions_in_the_cell(void) {
     nnclr_image_free(&picture);
 }
 
-static void widens_the_gap_behind_queries(void) {
+TEST(widens_the_gap_behind_queries) {
     int left[2];
     nnclr_image picture = make_picture(32, 32);
     for (int query = 0; query < 2; query++) {
@@ -164,7 +164,7 @@ static void widens_the_gap_behind_queries(void) {
     nnclr_image_free(&picture);
 }
 
-static void refuses_impossible_layouts(void) {
+TEST(refuses_impossible_layouts) {
     static const nnclr_sheet_layout wrong[] = {
         {.rows = 0, .columns = 1, .cell = 32},
         {.rows = 1, .columns = 1, .cell = 31},
@@ -179,7 +179,7 @@ static void refuses_impossible_layouts(void) {
 }
 
 /* All glyphs stay in their boxes, have ink (except the blank) and can be told apart. */
-static void has_a_glyph_for_every_letter(void) {
+TEST(has_a_glyph_for_every_letter) {
     enum { BYTES = 8 * 12 * 3 };
     nnclr_image letter;
     CHECK_OK(nnclr_image_create(&letter, 8, 12, &e));
@@ -205,12 +205,5 @@ static void has_a_glyph_for_every_letter(void) {
 }
 
 int main(void) {
-    RUN(draws_frames_three_pixels_wide);
-    RUN(enlarges_by_a_whole_factor_exactly);
-    RUN(reduces_large_pictures_to_the_cell);
-    RUN(keeps_captions_in_the_cell);
-    RUN(widens_the_gap_behind_queries);
-    RUN(refuses_impossible_layouts);
-    RUN(has_a_glyph_for_every_letter);
-    return check_done();
+    return check_all();
 }

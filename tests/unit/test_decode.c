@@ -125,7 +125,7 @@ static void check_row(char *const column[COLUMNS]) {
     nnclr_buffer_free(&bytes);
 }
 
-static void reads_the_corpus_as_its_manifest_says(void) {
+TEST(reads_the_corpus_as_its_manifest_says) {
     nnclr_buffer manifest = {0};
     read_corpus_file("MANIFEST.tsv", &manifest);
     char *text = (char *)manifest.data, *line = strsep(&text, "\n");
@@ -142,7 +142,7 @@ static void reads_the_corpus_as_its_manifest_says(void) {
     nnclr_buffer_free(&manifest);
 }
 
-static void turns_all_orientations_upright(void) {
+TEST(turns_all_orientations_upright) {
     static const uint8_t quarters[4][3] = {{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 0}};
     for (int orientation = 1; orientation <= 8; orientation++) {
         char name[40];
@@ -176,7 +176,7 @@ static nnclr_buffer encoded(const nnclr_image *image, nnclr_codec codec) {
     return bytes;
 }
 
-static void gives_back_what_was_encoded(void) {
+TEST(gives_back_what_was_encoded) {
     static const int sizes[][2] = {{1, 1}, {1, 50}, {47, 1}, {32, 32}, {133, 91}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (nnclr_codec codec = NNCLR_CODEC_JPEG; codec <= NNCLR_CODEC_PPM; codec++) {
@@ -202,7 +202,7 @@ static void gives_back_what_was_encoded(void) {
 }
 
 /* Encoders append, and leave the buffer as it was when they fail. */
-static void appends_or_leaves_the_buffer_alone(void) {
+TEST(appends_or_leaves_the_buffer_alone) {
     nnclr_image image = make_picture(5, 4);
     nnclr_buffer alone = encoded(&image, NNCLR_CODEC_JPEG), behind = {0};
     CHECK_OK(nnclr_buffer_append(&behind, "abc", 3, &e) &&
@@ -220,7 +220,7 @@ static void appends_or_leaves_the_buffer_alone(void) {
 
 /* ---- damage ---- */
 
-static void reports_every_truncation(void) {
+TEST(reports_every_truncation) {
     nnclr_image image = make_picture(61, 45);
     for (nnclr_codec codec = NNCLR_CODEC_JPEG; codec <= NNCLR_CODEC_PPM; codec++) {
         nnclr_buffer bytes = encoded(&image, codec);
@@ -241,7 +241,7 @@ static void reports_every_truncation(void) {
     nnclr_image_free(&image);
 }
 
-static void says_how_much_is_there(void) {
+TEST(says_how_much_is_there) {
     nnclr_image image = make_picture(61, 45), back;
     nnclr_buffer png = encoded(&image, NNCLR_CODEC_PNG), jpeg = encoded(&image, NNCLR_CODEC_JPEG);
     char want[200];
@@ -260,7 +260,7 @@ static void says_how_much_is_there(void) {
     nnclr_buffer_free(&jpeg);
 }
 
-static void survives_flipped_bits(void) {
+TEST(survives_flipped_bits) {
     nnclr_image image = make_picture(40, 30);
     nnclr_rng rng = nnclr_rng_at(7, NNCLR_DRAW_EXAMPLE, 0, 0, 0);
     int failures = 0;
@@ -319,7 +319,7 @@ static void claim_jpeg_size(nnclr_buffer *bytes, int width, int height) {
 }
 
 /* A small picture may have hundreds of scans; they are no way to keep us busy with a large one. */
-static void bounds_the_work_of_scans(void) {
+TEST(bounds_the_work_of_scans) {
     nnclr_buffer bytes = jpeg_of_scans(45, 45, true, 300);
     check_read(&bytes, "300 scans of a small picture");
     claim_jpeg_size(&bytes, 65500, 2700); /* so large that its memory is too much */
@@ -334,7 +334,7 @@ static void bounds_the_work_of_scans(void) {
 }
 
 /* The last scan of a sequential picture with one scan a component, over and over. */
-static void reads_repeated_scans_of_a_small_picture(void) {
+TEST(reads_repeated_scans_of_a_small_picture) {
     nnclr_buffer bytes = {0}, bomb = {0};
     read_corpus_file("odd/jpeg_noninterleaved.jpg", &bytes);
     const uint8_t *scan = memmem(bytes.data, bytes.size, "\xff\xda", 2), *next = scan;
@@ -371,7 +371,7 @@ static nnclr_buffer claim_png_size(uint32_t side, int bits, int color, bool inte
     return bytes;
 }
 
-static void bounds_the_pixels_of_a_small_png(void) {
+TEST(bounds_the_pixels_of_a_small_png) {
     static const struct {
         const char *title;
         uint32_t side;
@@ -391,7 +391,7 @@ static void bounds_the_pixels_of_a_small_png(void) {
     }
 }
 
-static void checks_sizes_against_limits(void) {
+TEST(checks_sizes_against_limits) {
     nnclr_image image = make_picture(30, 20), back;
     for (nnclr_codec codec = NNCLR_CODEC_JPEG; codec <= NNCLR_CODEC_PPM; codec++) {
         nnclr_buffer bytes = encoded(&image, codec);
@@ -409,7 +409,7 @@ static void checks_sizes_against_limits(void) {
 }
 
 /* The claim alone must not cost memory: a header of 10000 x 10000 before a few bytes of data. */
-static void doubts_large_claims(void) {
+TEST(doubts_large_claims) {
     nnclr_image image = make_picture(16, 16), back;
     nnclr_buffer png = encoded(&image, NNCLR_CODEC_PNG), jpeg = encoded(&image, NNCLR_CODEC_JPEG);
     memcpy(png.data + 16, "\0\0\x27\x10\0\0\x27\x10", 8);
@@ -435,7 +435,7 @@ static void check_ppm(const char *text, size_t size, const char *message) {
     nnclr_image_free(&image);
 }
 
-static void reads_ppm_headers(void) {
+TEST(reads_ppm_headers) {
 #define PPM(text, message) check_ppm(text, sizeof(text) - 1, message)
     PPM("P6\n2 1\n255\nabcdef", "");
     PPM("P6 2 1 255 abcdefg", "");
@@ -450,7 +450,7 @@ static void reads_ppm_headers(void) {
 #undef PPM
 }
 
-static void names_foreign_kinds(void) {
+TEST(names_foreign_kinds) {
     nnclr_image image;
     nnclr_decode_limits limits = nnclr_decode_limits_default();
     CHECK_FAILS_WITH(nnclr_decode((const uint8_t *)"", 0, &limits, &image, &e), "empty file");
@@ -474,7 +474,7 @@ static int orientation_of(const char *bytes, size_t size) {
     return orientation;
 }
 
-static void reads_orientation_and_bears_broken_exif(void) {
+TEST(reads_orientation_and_bears_broken_exif) {
     static const char little[] = "II*\0\x08\0\0\0\x02\0"
                                  "\x0f\x01\x02\0\x01\0\0\0ABC\0"
                                  "\x12\x01\x03\0\x01\0\0\0\x06\0\0\0";
@@ -494,7 +494,7 @@ static void reads_orientation_and_bears_broken_exif(void) {
 }
 
 /* 64 megabytes, of which the rows are the first thousand bytes. */
-static void refuses_a_png_with_much_behind_its_last_row(void) {
+TEST(refuses_a_png_with_much_behind_its_last_row) {
     enum { SIZE = 1 << 26 };
     nnclr_buffer bytes = {0};
     nnclr_image image;
@@ -521,21 +521,5 @@ static void refuses_a_png_with_much_behind_its_last_row(void) {
 }
 
 int main(void) {
-    RUN(reads_the_corpus_as_its_manifest_says);
-    RUN(turns_all_orientations_upright);
-    RUN(gives_back_what_was_encoded);
-    RUN(appends_or_leaves_the_buffer_alone);
-    RUN(reports_every_truncation);
-    RUN(says_how_much_is_there);
-    RUN(survives_flipped_bits);
-    RUN(bounds_the_work_of_scans);
-    RUN(reads_repeated_scans_of_a_small_picture);
-    RUN(bounds_the_pixels_of_a_small_png);
-    RUN(refuses_a_png_with_much_behind_its_last_row);
-    RUN(checks_sizes_against_limits);
-    RUN(doubts_large_claims);
-    RUN(reads_ppm_headers);
-    RUN(names_foreign_kinds);
-    RUN(reads_orientation_and_bears_broken_exif);
-    return check_done();
+    return check_all();
 }

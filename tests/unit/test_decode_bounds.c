@@ -87,7 +87,7 @@ static void need_own_memory(void) {
 }
 
 /* Those that are refused must not even have begun to take what they claim. */
-static void takes_no_more_for_any_file_of_the_corpus(void) {
+TEST(takes_no_more_for_any_file_of_the_corpus) {
     need_own_memory();
     const char *data = getenv("NNCLR_TEST_DATA");
     if (!data)
@@ -120,7 +120,7 @@ static nnclr_image make_picture(int width, int height) {
 }
 
 /* The most expensive kinds: all coefficients in memory, four channels, turned. */
-static void takes_no_more_a_pixel_for_any_kind(void) {
+TEST(takes_no_more_a_pixel_for_any_kind) {
     need_own_memory();
     nnclr_image image = make_picture(2000, 1500);
     for (int i = 0; i < JPEG_VARIANTS; i++) {
@@ -140,7 +140,5 @@ static void takes_no_more_a_pixel_for_any_kind(void) {
 }
 
 int main(void) {
-    RUN(takes_no_more_for_any_file_of_the_corpus);
-    RUN(takes_no_more_a_pixel_for_any_kind);
-    return check_done();
+    return check_all();
 }

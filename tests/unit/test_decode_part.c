@@ -88,7 +88,7 @@ static void check_equal(const nnclr_image *whole, const nnclr_patch *patch, nncl
     }
 }
 
-static void gives_the_pixels_of_the_whole(void) {
+TEST(gives_the_pixels_of_the_whole) {
     nnclr_image image = make_picture(WIDTH, HEIGHT);
     nnclr_rng rng = nnclr_rng_at(3, NNCLR_DRAW_EXAMPLE, 0, 0, 0);
     nnclr_patch patch = {0};
@@ -113,7 +113,7 @@ static void gives_the_pixels_of_the_whole(void) {
     nnclr_image_free(&image);
 }
 
-static void gives_other_kinds_whole(void) {
+TEST(gives_other_kinds_whole) {
     nnclr_image image = make_picture(31, 20);
     nnclr_buffer png = {0};
     CHECK_OK(nnclr_encode_png(&image, &png, &e));
@@ -157,7 +157,7 @@ static double distance(const nnclr_image *whole, const nnclr_patch *patch) {
     return sqrt(squares / (3.0 * patch->image.width * patch->image.height));
 }
 
-static void gives_the_means_of_squares(void) {
+TEST(gives_the_means_of_squares) {
     nnclr_image image = make_picture(WIDTH, HEIGHT);
     nnclr_patch patch = {0};
     for (int i = 0; i < JPEG_VARIANTS; i++) {
@@ -183,7 +183,7 @@ static void gives_the_means_of_squares(void) {
 }
 
 /* A part of the shrunk picture is a part of the whole shrunk picture. */
-static void places_shrunk_parts(void) {
+TEST(places_shrunk_parts) {
     nnclr_image image = make_picture(WIDTH, HEIGHT);
     nnclr_rng rng = nnclr_rng_at(4, NNCLR_DRAW_EXAMPLE, 0, 0, 0);
     nnclr_patch patch = {0}, all = {0};
@@ -220,7 +220,7 @@ static void places_shrunk_parts(void) {
 
 /* ---- damage ---- */
 
-static void reports_damage_above_and_in_the_part(void) {
+TEST(reports_damage_above_and_in_the_part) {
     nnclr_image image = make_picture(WIDTH, HEIGHT);
     nnclr_buffer bytes = {0};
     nnclr_decode_limits limits = nnclr_decode_limits_default();
@@ -237,10 +237,5 @@ static void reports_damage_above_and_in_the_part(void) {
 }
 
 int main(void) {
-    RUN(gives_the_pixels_of_the_whole);
-    RUN(gives_other_kinds_whole);
-    RUN(gives_the_means_of_squares);
-    RUN(places_shrunk_parts);
-    RUN(reports_damage_above_and_in_the_part);
-    return check_done();
+    return check_all();
 }

@@ -82,7 +82,7 @@ static bool is(size_t at, int64_t group, int64_t row, int64_t twin, nnclr_samene
            one->same == same;
 }
 
-static void bytes_are_a_fact(void) {
+TEST(bytes_are_a_fact) {
     start(2, true);
     /* Rows of zeros are near nothing, but may be the same bytes. */
     for (int i = 10; i < 20; i++)
@@ -108,7 +108,7 @@ static void bytes_are_a_fact(void) {
     stop();
 }
 
-static void flat_pictures_are_near_nothing(void) {
+TEST(flat_pictures_are_near_nothing) {
     start(1, true);
     for (int i = 0; i < 40; i++) /* each of a single colour, brighter and brighter */
         for (int c = 0; c < D; c++)
@@ -118,7 +118,7 @@ static void flat_pictures_are_near_nothing(void) {
     stop();
 }
 
-static void near_and_mirrored_copies_are_told_apart(void) {
+TEST(near_and_mirrored_copies_are_told_apart) {
     start(2, true);
     copy_row(f.rows + 250 * D, f.rows + 3 * D, false, 0.05);
     copy_row(f.rows + 251 * D, f.rows + 3 * D, true, 0.01);
@@ -137,7 +137,7 @@ static void near_and_mirrored_copies_are_told_apart(void) {
 }
 
 /* All raw cosines are above 0.99; with the mean removed, only those of the copies are. */
-static void features_that_are_all_alike_are_centred(void) {
+TEST(features_that_are_all_alike_are_centred) {
     start(2, false);
     copy_row(f.rows + 77 * D, f.rows + 11 * D, false, 0.002);
     for (int i = 0; i < N; i++) {
@@ -155,7 +155,7 @@ static void features_that_are_all_alike_are_centred(void) {
 }
 
 /* a - b - c, each near the next, a not near c: no group holds both a and c. */
-static void nothing_is_chained(void) {
+TEST(nothing_is_chained) {
     start(1, true);
     for (int i = 0; i < 30; i++)
         for (int c = 0; c < D; c++)
@@ -239,7 +239,7 @@ static void blur_into_clusters(void) {
             f.rows[i * D + c] += (float)((f.set.pixels ? 0.55 : 0.055) * draw(5, i, c));
 }
 
-static void agrees_with_the_definition(void) {
+TEST(agrees_with_the_definition) {
     static const int blocks[] = {0, 1, 7, 100};
     static nnclr_near expected[N], found[N];
     bool candidate[N];
@@ -268,7 +268,7 @@ static void agrees_with_the_definition(void) {
         }
 }
 
-static void rows_of_one_record_are_no_copies(void) {
+TEST(rows_of_one_record_are_no_copies) {
     start(2, false);
     for (int i = 0; i < 10; i++) {
         copy_row(f.rows + (20 + i) * D, f.rows + i * D, false, 0); /* seen twice */
@@ -282,7 +282,7 @@ static void rows_of_one_record_are_no_copies(void) {
     stop();
 }
 
-static void leaks_are_found(void) {
+TEST(leaks_are_found) {
     const nnclr_copy_options options = {.threshold = 0.99};
     start(2, true);
     for (int i = 0; i < 12; i++)
@@ -313,7 +313,7 @@ static bool end_at_pairs(void *context, const char *what, int64_t done, int64_t 
     return strcmp(what, "pairs") != 0;
 }
 
-static void the_work_can_be_ended(void) {
+TEST(the_work_can_be_ended) {
     int told = 0;
     const nnclr_progress progress = {end_at_pairs, &told};
     const nnclr_copy_options options = {.threshold = 0.99, .progress = &progress};
@@ -325,14 +325,5 @@ static void the_work_can_be_ended(void) {
 }
 
 int main(void) {
-    RUN(bytes_are_a_fact);
-    RUN(flat_pictures_are_near_nothing);
-    RUN(near_and_mirrored_copies_are_told_apart);
-    RUN(features_that_are_all_alike_are_centred);
-    RUN(nothing_is_chained);
-    RUN(agrees_with_the_definition);
-    RUN(rows_of_one_record_are_no_copies);
-    RUN(leaks_are_found);
-    RUN(the_work_can_be_ended);
-    return check_done();
+    return check_all();
 }

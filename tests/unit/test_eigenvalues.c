@@ -21,7 +21,7 @@ static void solve(double *matrix, int n, double *values) {
     CHECK_OK(nnclr_symmetric_eigenvalues(matrix, n, values, scratch, &e));
 }
 
-static void small_matrices(void) {
+TEST(small_matrices) {
     double values[3];
     solve((double[]){7}, 1, values);
     CHECK_NEAR(values[0], 7, 0);
@@ -34,7 +34,7 @@ static void small_matrices(void) {
     CHECK_NEAR(values[2], 2 + sqrt(2), 1e-15);
 }
 
-static void a_zero_matrix_and_equal_values(void) {
+TEST(a_zero_matrix_and_equal_values) {
     static double matrix[MOST * MOST], values[MOST];
     memset(matrix, 0, sizeof matrix);
     solve(matrix, MOST, values);
@@ -49,7 +49,7 @@ static void a_zero_matrix_and_equal_values(void) {
 }
 
 /* Second differences: 2 - 2 cos(k pi / (n + 1)). */
-static void second_differences(void) {
+TEST(second_differences) {
     static double matrix[MOST * MOST], values[MOST];
     const double pi = 3.14159265358979323846;
     for (int i = 0; i < MOST; i++)
@@ -61,7 +61,7 @@ static void second_differences(void) {
 }
 
 /* H D H with a reflection H keeps the values of D = diag(1, 2, ...). */
-static void a_hidden_spectrum(void) {
+TEST(a_hidden_spectrum) {
     static double matrix[MOST * MOST], values[MOST], u[MOST];
     uint64_t state = 5;
     double squares = 0;
@@ -84,7 +84,7 @@ static void a_hidden_spectrum(void) {
         CHECK_NEAR(values[k], k + 1, 1e-10);
 }
 
-static void random_matrices_keep_trace_and_norm(void) {
+TEST(random_matrices_keep_trace_and_norm) {
     static double matrix[MOST * MOST], values[MOST];
     uint64_t state = 7;
     for (int n = 1; n <= 40; n++) {
@@ -107,7 +107,7 @@ static void random_matrices_keep_trace_and_norm(void) {
 }
 
 /* What the allocator gives depends on threads; what comes out of it must not. */
-static void the_same_wherever_it_is_in_memory(void) {
+TEST(the_same_wherever_it_is_in_memory) {
     enum { N = 100, PLACES = 8, STEP = 2 /* doubles: 16 bytes, as malloc aligns */ };
     static double room[N * N + PLACES * STEP], first[N], values[N];
     for (int place = 0; place < PLACES; place++) {
@@ -120,13 +120,13 @@ static void the_same_wherever_it_is_in_memory(void) {
     }
 }
 
-static void not_finite(void) {
+TEST(not_finite) {
     double matrix[4] = {1, 0, NAN, 1}, values[2], scratch[2 * NNCLR_EIGENVALUE_SCRATCH];
     CHECK_FAILS_AS(nnclr_symmetric_eigenvalues(matrix, 2, values, scratch, &e),
                    NNCLR_ERROR_NUMERIC);
 }
 
-static void effective_rank(void) {
+TEST(effective_rank) {
     CHECK_NEAR(nnclr_effective_rank((double[]){0, 0, 5}, 3), 1, 1e-15);
     CHECK_NEAR(nnclr_effective_rank((double[]){-1e-20, 2, 2}, 3), 2, 1e-15);
     /* Shares 1/2, 1/4, 1/4: entropy 1.5 ln 2. */
@@ -135,7 +135,7 @@ static void effective_rank(void) {
 }
 
 /* Rows a + or - b e_j, j < k: k directions alike, and the mean takes a away. */
-static void rank_of_rows(void) {
+TEST(rank_of_rows) {
     static double rows[MOST * MOST], scratch[MOST * (MOST + 1 + NNCLR_EIGENVALUE_SCRATCH)];
     const struct { int k, d; } cases[] = {{3, 3}, {3, 20}, {20, 20}, {1, 7}, {50, 150}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
@@ -157,14 +157,5 @@ static void rank_of_rows(void) {
 }
 
 int main(void) {
-    RUN(small_matrices);
-    RUN(a_zero_matrix_and_equal_values);
-    RUN(second_differences);
-    RUN(a_hidden_spectrum);
-    RUN(random_matrices_keep_trace_and_norm);
-    RUN(the_same_wherever_it_is_in_memory);
-    RUN(not_finite);
-    RUN(effective_rank);
-    RUN(rank_of_rows);
-    return check_done();
+    return check_all();
 }

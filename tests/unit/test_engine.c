@@ -9,7 +9,7 @@ typedef struct choice {
     const char *want, *message; /* precision given, or what the refusal says */
 } choice;
 
-static void what_is_built_in_is_given(void) {
+TEST(what_is_built_in_is_given) {
     const choice choices[] = {
         {NNCLR_ENGINE_CPU, NNCLR_PRECISION_AUTO, "f32", NULL},
         {NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, "f32", NULL},
@@ -56,7 +56,7 @@ static bool cpu_has(const char *flag) {
     return has;
 }
 
-static void auto_is_amx_where_it_is_there(void) {
+TEST(auto_is_amx_where_it_is_there) {
     const bool amx = cpu_has("amx_bf16");
     const struct {
         nnclr_precision asked;
@@ -89,7 +89,7 @@ static bool opens(const char *named, nnclr_engine_choice engine, nnclr_error *e)
     return opened;
 }
 
-static void the_environment_says_what_auto_is(void) {
+TEST(the_environment_says_what_auto_is) {
     nnclr_error e = NNCLR_NO_ERROR;
     CHECK(opens("", NNCLR_ENGINE_AUTO, &e) && opens("auto", NNCLR_ENGINE_AUTO, &e));
     CHECK(opens("cpu", NNCLR_ENGINE_AUTO, &e));
@@ -98,7 +98,7 @@ static void the_environment_says_what_auto_is(void) {
     CHECK_TEXT(e.message, "NNCLR_ENGINE=gpu is none of auto, cpu, amx, cuda");
 }
 
-static void vectors_that_are_none_are_refused(void) {
+TEST(vectors_that_are_none_are_refused) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_simd simd;
     CHECK(setenv("NNCLR_SIMD", "mmx", 1) == 0);
@@ -109,7 +109,7 @@ static void vectors_that_are_none_are_refused(void) {
 }
 
 /* The name says which function an incomplete engine lacks; a complete one has them all. */
-static void tables_are_complete(void) {
+TEST(tables_are_complete) {
     const nnclr_engine_table *tables[] = {&nnclr_engine_cpu_tiles, &nnclr_engine_cpu_f32,
                                           &nnclr_engine_cpu_f64, &nnclr_engine_cpu_bf16,
                                           &nnclr_engine_amx_bf16};
@@ -121,7 +121,7 @@ static void tables_are_complete(void) {
     }
 }
 
-static void memory_moves_and_overflows(void) {
+TEST(memory_moves_and_overflows) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_pool *pool = nnclr_pool_create(1, &e);
     nnclr_engine g;
@@ -154,7 +154,7 @@ static void memory_moves_and_overflows(void) {
     nnclr_pool_free(pool);
 }
 
-static void one_worker_copies(void) {
+TEST(one_worker_copies) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_pool *pool = nnclr_pool_create(1, &e);
     nnclr_engine g;
@@ -176,12 +176,5 @@ static void one_worker_copies(void) {
 }
 
 int main(void) {
-    RUN(what_is_built_in_is_given);
-    RUN(auto_is_amx_where_it_is_there);
-    RUN(the_environment_says_what_auto_is);
-    RUN(vectors_that_are_none_are_refused);
-    RUN(tables_are_complete);
-    RUN(memory_moves_and_overflows);
-    RUN(one_worker_copies);
-    return check_done();
+    return check_all();
 }

@@ -86,15 +86,15 @@ static double work_of(int problem) {
 static const operation convolution = {"convolution", CONV_CASES + CONV_DRAWN, CONV_CUT, 1, run_conv,
                                       work_of};
 
-static void agrees_with_the_definition(void) {
+TEST(agrees_with_the_definition) {
     check_agreement(&convolution);
 }
 
-static void threads_and_kernels_change_no_bit(void) {
+TEST(threads_and_kernels_change_no_bit) {
     check_threads(&convolution);
 }
 
-static void impossible_shapes_are_refused(void) {
+TEST(impossible_shapes_are_refused) {
     static const conv_case cases[] = {
         {{3, 8, 7, 1, 0}, {1, 1, 6, 9, 3}},         /* kernel larger than the picture */
         {{3, 8, 3, 0, 1}, {1, 1, 6, 6, 3}},         /* no stride */
@@ -141,7 +141,7 @@ static void check_spread(fixture *f, const test_engine *row, nnclr_conv conv, in
     free_conv(&p);
 }
 
-static void what_is_no_number_stays_under_its_taps(void) {
+TEST(what_is_no_number_stays_under_its_taps) {
     fixture f;
     FOR_EACH_ENGINE(row, f, 2)
     for (int at = 0; at < 35; at += 17) {
@@ -153,7 +153,7 @@ static void what_is_no_number_stays_under_its_taps(void) {
 /* ---- tiles ---- */
 
 /* If channels or pictures do not fit, nothing is folded. */
-static void narrow_rows_are_folded(void) {
+TEST(narrow_rows_are_folded) {
     static const nnclr_conv wide[] = {{11, 4, 3, 1, 1}, {5, 4, 7, 2, 3},   {1, 4, 33, 1, 0},
                                       {3, 4, 1, 1, 0},  {64, 64, 3, 1, 1}, {3, 4096, 3, 1, 1}};
     static const nnclr_conv narrow[] = {{3, 16, 3, 1, 1},  {3, 40, 7, 2, 3},  {1, 7, 5, 1, 2},
@@ -172,7 +172,7 @@ static void multiply_less(const tile_product *p) {
 }
 
 /* As an engine on AMX is asked before it is opened. */
-static void kernels_that_multiply_wrongly_are_told(void) {
+TEST(kernels_that_multiply_wrongly_are_told) {
     for (const test_engine *row = engines; row < engines + ENGINES; row++)
         CHECK(!has_short_tiles(row) || !has_kernels(row) || nnclr_tiled_multiplies(row->kernels));
     tile_kernels other = nnclr_tiles_bf16_portable;
@@ -182,13 +182,10 @@ static void kernels_that_multiply_wrongly_are_told(void) {
     CHECK(!nnclr_tiled_multiplies(&other));
 }
 
+TEST(every_engine_runs_here) {
+    skip_for_absent_engines();
+}
+
 int main(void) {
-    RUN(every_engine_runs_here);
-    RUN(agrees_with_the_definition);
-    RUN(threads_and_kernels_change_no_bit);
-    RUN(impossible_shapes_are_refused);
-    RUN(what_is_no_number_stays_under_its_taps);
-    RUN(narrow_rows_are_folded);
-    RUN(kernels_that_multiply_wrongly_are_told);
-    return check_done();
+    return check_all();
 }

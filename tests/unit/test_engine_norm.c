@@ -127,7 +127,7 @@ static void run_batchnorm(fixture *f, const test_engine *row, int problem, resul
 static const operation batchnorm = {"batch norm", NORM_PROBLEMS, 1, 10, run_batchnorm, NULL};
 
 /* A mean far above the deviation: sums of squares in float would lose all of the variance. */
-static void large_means_keep_their_variance(void) {
+TEST(large_means_keep_their_variance) {
     fixture f;
     for (int parts = 0; parts < 2; parts++) {
         batchnorm_problem p = make_batchnorm(10);
@@ -227,22 +227,22 @@ static void check_shares(fixture *f, const test_engine *row) {
     free_batchnorm(&p);
 }
 
-static void shares_make_the_whole(void) {
+TEST(shares_make_the_whole) {
     fixture f;
     FOR_EACH_ENGINE(row, f, 2)
     check_shares(&f, row);
 }
 
-static void batchnorm_agrees_with_the_formulas(void) {
+TEST(batchnorm_agrees_with_the_formulas) {
     check_agreement(&batchnorm);
 }
 
-static void threads_and_kernels_change_no_bit(void) {
+TEST(threads_and_kernels_change_no_bit) {
     check_threads(&batchnorm);
 }
 
 /* Through all that touches pictures: a batch that diverges is seen. */
-static void nan_stays_nan(void) {
+TEST(nan_stays_nan) {
     batchnorm_problem p = make_batchnorm(2);
     fixture f;
     CHECK(p.rest == RESIDUAL && p.relu);
@@ -293,14 +293,14 @@ static void run_average(fixture *f, const test_engine *row, int problem, results
     free_pool(&p);
 }
 
-static void pooling_agrees_with_the_definition(void) {
+TEST(pooling_agrees_with_the_definition) {
     check_operation(&(operation){"maximum", POOL_PROBLEMS, 1, 0, run_maxpool, NULL});
     check_operation(&(operation){"average", POOL_PROBLEMS, 1, 1, run_average, NULL});
 }
 
 /* ---- moves ---- */
 
-static void pictures_come_back_as_they_are_held(void) {
+TEST(pictures_come_back_as_they_are_held) {
     static const nnclr_shape shapes[] = {{2, 33, 3, 2, 5}, {1, 64, 1, 1, 70}, {3, 1, 2, 2, 32}};
     static const union {
         uint32_t bits;
@@ -331,7 +331,7 @@ static void pictures_come_back_as_they_are_held(void) {
 }
 
 /* Any float, in sums that are stored: all exponents with fractions at and beside the ties. */
-static void kernels_round_alike(void) {
+TEST(kernels_round_alike) {
     const tile_kernels *plain = &nnclr_tiles_bf16_portable;
     static float sums[SQUARE];
     static bf16 want[SQUARE], got[SQUARE];
@@ -351,15 +351,10 @@ static void kernels_round_alike(void) {
         }
 }
 
+TEST(every_engine_runs_here) {
+    skip_for_absent_engines();
+}
+
 int main(void) {
-    RUN(every_engine_runs_here);
-    RUN(batchnorm_agrees_with_the_formulas);
-    RUN(threads_and_kernels_change_no_bit);
-    RUN(large_means_keep_their_variance);
-    RUN(shares_make_the_whole);
-    RUN(nan_stays_nan);
-    RUN(pooling_agrees_with_the_definition);
-    RUN(pictures_come_back_as_they_are_held);
-    RUN(kernels_round_alike);
-    return check_done();
+    return check_all();
 }

@@ -70,7 +70,7 @@ static void run_linear(fixture *f, const test_engine *row, int problem, results 
     free(p.x), free(p.w), free(p.b), free(p.dy), free(p.dx), free(p.dw), free(p.db);
 }
 
-static void products_agree_with_the_definition(void) {
+TEST(products_agree_with_the_definition) {
     check_operation(&(operation){"product", PRODUCTS, 4, 1, run_product, NULL});
     check_operation(&(operation){"linear", 8, 4, 1, run_linear, NULL});
 }
@@ -153,7 +153,7 @@ static void run_entropy(fixture *f, const test_engine *row, int problem, results
     free(logits);
 }
 
-static void rows_agree_with_the_formulas(void) {
+TEST(rows_agree_with_the_formulas) {
     check_operation(&(operation){"l2norm", 4, 1, 1, run_l2norm, NULL});
     check_operation(&(operation){"cross-entropy", 4 * ENTROPIES, 1, 1, run_entropy, NULL});
 }
@@ -190,13 +190,13 @@ static void run_decorrelation(fixture *f, const test_engine *row, int problem, r
     free(c);
 }
 
-static void correlations_are_compared_with_the_identity(void) {
+TEST(correlations_are_compared_with_the_identity) {
     check_operation(&(operation){"decorrelation", 12, 1, 1, run_decorrelation, NULL});
 }
 
 /* Where only the largest of a row may be left of a softmax, decoupled or not: the second row's
  * first of equals is not its target. */
-static void cross_entropy_of_extremes(void) {
+TEST(cross_entropy_of_extremes) {
     static const double logits[4] = {3000, -3000, 3000, 3000};
     static const double want[2][4] = {{0, 0, .25, -.25}, {-.5, .5, .5, -.5}};
     const double zero = 0;
@@ -223,7 +223,7 @@ static void cross_entropy_of_extremes(void) {
 }
 
 /* Row losses of the reference's golden similarity matrix NN1 p2 at three temperatures. */
-static void golden_losses(void) {
+TEST(golden_losses) {
     static const double p[9] = {.9, 0, .2, .5, 1, .3, .3, 0, 1};
     static const double taus[3] = {.1, .2, .5}, want[3] = {.002406, .057686, .385139};
     for (int t = 0; t < 3; t++) {
@@ -278,7 +278,7 @@ static void run_gather(fixture *f, const test_engine *row, int problem, results 
     free(picks), free(before), free(weights), free(table);
 }
 
-static void rows_are_gathered(void) {
+TEST(rows_are_gathered) {
     check_operation(&(operation){"gather", 6, 3, 1, run_gather, NULL});
 }
 
@@ -298,7 +298,7 @@ static void run_blend(fixture *f, const test_engine *row, int problem, results *
     free(x), free(y);
 }
 
-static void reals_are_blended(void) {
+TEST(reals_are_blended) {
     check_operation(&(operation){"blend", 2, 1, 1, run_blend, NULL});
 }
 
@@ -322,7 +322,7 @@ static void run_dot(fixture *f, const test_engine *row, int problem, results *r)
     free(x), free(y);
 }
 
-static void reals_are_multiplied(void) {
+TEST(reals_are_multiplied) {
     check_operation(&(operation){"dot product", 5, 1, 1, run_dot, NULL});
 }
 
@@ -382,12 +382,12 @@ static void run_update(fixture *f, const test_engine *row, int problem, results 
     }
 }
 
-static void updates_agree_with_the_formulas(void) {
+TEST(updates_agree_with_the_formulas) {
     check_operation(&(operation){"update", RULES, RULES, .1, run_update, NULL});
 }
 
 /* The formulas give the numbers of the reference, of LARS, and of torch.optim.SGD by hand. */
-static void golden_updates(void) {
+TEST(golden_updates) {
     static const double first[2] = {.6, .8}, second[2] = {.6, -.8};
     static const double want[RULES][2][2] = {
         {{2.9997, 3.9996}, {2.998791878, 4.000009806}},
@@ -413,17 +413,10 @@ static void golden_updates(void) {
     }
 }
 
+TEST(every_engine_runs_here) {
+    skip_for_absent_engines();
+}
+
 int main(void) {
-    RUN(every_engine_runs_here);
-    RUN(products_agree_with_the_definition);
-    RUN(rows_agree_with_the_formulas);
-    RUN(correlations_are_compared_with_the_identity);
-    RUN(cross_entropy_of_extremes);
-    RUN(golden_losses);
-    RUN(rows_are_gathered);
-    RUN(reals_are_blended);
-    RUN(reals_are_multiplied);
-    RUN(updates_agree_with_the_formulas);
-    RUN(golden_updates);
-    return check_done();
+    return check_all();
 }

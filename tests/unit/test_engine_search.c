@@ -78,7 +78,7 @@ static void run_search(fixture *f, const test_engine *row, int problem, results 
     free_search(&p);
 }
 
-static void finds_what_a_loop_finds(void) {
+TEST(finds_what_a_loop_finds) {
     check_operation(&(operation){"search", 2 * SIZES, 1, 0, run_search, NULL});
 }
 
@@ -113,7 +113,7 @@ static double *row_at(const search_problem *p, int row) {
 
 /* Whatever the products round to, the lower of equal rows comes first, wherever copies are, and all
  * of them from the first on. */
-static void copies_tie_whatever_the_rounding(void) {
+TEST(copies_tie_whatever_the_rounding) {
     enum { M = 3000, D = 71, N = 40, EACH = M / 2 / N };
     uint64_t seed = 7;
     search_problem p = make_units(M, D, N, 2, &seed), equal = make_units(1300, 96, 5, 4, &seed);
@@ -152,7 +152,7 @@ static void copies_tie_whatever_the_rounding(void) {
 
 /* The definition finds what the reference does in its golden rows: z1 finds 0, 1, 2 and z2 0, 3, 2.
  */
-static void golden_neighbours(void) {
+TEST(golden_neighbours) {
     static double rows[12] = {1, 0, 0, 0, 1, 0, 0, 0, 1, .6, .8, 0};
     static const double want[6] = {0, 1, 2, 0, 3, 2};
     static const double cosines[6] = {.995037, .944443, .894427, .957826, .980196, .975900};
@@ -168,7 +168,7 @@ static void golden_neighbours(void) {
 }
 
 /* Numbers below 0 exclude nothing, and the numbers count that the caller has when it searches. */
-static void only_equal_numbers_exclude(void) {
+TEST(only_equal_numbers_exclude) {
     static const int64_t numbers[2][10] = {{-1, -1, -1, -1, 5}, {-1, -1, -1, -1, 0}};
     static const int64_t exclude[3] = {-1, 5, 0};
     static const double one[20] = {[8] = 1}, three[6] = {1, 0, 1, 0, 1, 0};
@@ -270,7 +270,7 @@ static search_problem make_layout(layout l, const int size[4], bool exclude, uin
     return p;
 }
 
-static void picks_of_a_sieve_are_those_of_float(void) {
+TEST(picks_of_a_sieve_are_those_of_float) {
     static const int cases[][4] = {{1, 1, 1, 1},     {40, 33, 5, 1},      {700, 64, 70, 1},
                                    {1000, 40, 9, 5}, {2100, 128, 100, 1}, {1500, 100, 33, 64},
                                    {33, 257, 31, 3}, {3000, 256, 20, 2}};
@@ -303,7 +303,7 @@ static void gain(double *numbers, int count) {
 
 /* The best row's product falls below that of the second best, which comes first, by nearly as much
  * as the rounding of the rows, or of the query, can do. */
-static void rounding_at_its_worst_hides_no_row(void) {
+TEST(rounding_at_its_worst_hides_no_row) {
     enum { M = 100, D = 256, HALF = D / 2, NEXT = 3, BEST = 70 };
     for (int rows_round = 0; rows_round < 2; rows_round++) {
         uint64_t seed = 3;
@@ -329,7 +329,7 @@ static void rounding_at_its_worst_hides_no_row(void) {
 }
 
 /* Only in queries, only in rows, in both. */
-static void what_is_not_finite_hides_nothing(void) {
+TEST(what_is_not_finite_hides_nothing) {
     static const double bad[] = {NAN, INFINITY, -INFINITY, 3.4e38, -3.4e38, 1e30};
     for (int k = 0; k < 6; k++) {
         const int size[4] = {600, 48, 40, 1 + k % 3 * 2};
@@ -343,14 +343,10 @@ static void what_is_not_finite_hides_nothing(void) {
     }
 }
 
+TEST(every_engine_runs_here) {
+    skip_for_absent_engines();
+}
+
 int main(void) {
-    RUN(every_engine_runs_here);
-    RUN(finds_what_a_loop_finds);
-    RUN(copies_tie_whatever_the_rounding);
-    RUN(golden_neighbours);
-    RUN(only_equal_numbers_exclude);
-    RUN(picks_of_a_sieve_are_those_of_float);
-    RUN(rounding_at_its_worst_hides_no_row);
-    RUN(what_is_not_finite_hides_nothing);
-    return check_done();
+    return check_all();
 }

@@ -174,26 +174,26 @@ static void check_right(const reference *want, const variant *v) {
                want->name, d.loss, d.picks, d.queue, d.updates, d.running, d.features, d.step);
 }
 
-static void nnclr_in_f64(void) {
+TEST(nnclr_in_f64) {
     check_right(&nnclr_reference, &right);
 }
 
-static void simclr_in_f64(void) {
+TEST(simclr_in_f64) {
     check_right(&simclr_reference, &right);
 }
 
-static void other_losses_and_positives_in_f64(void) {
+TEST(other_losses_and_positives_in_f64) {
     for (size_t i = 0; i < COUNT(others); i++)
         check_right(&others[i], &right);
 }
 
-static void the_mean_of_one_neighbour_is_that_neighbour(void) {
+TEST(the_mean_of_one_neighbour_is_that_neighbour) {
     reference one = nnclr_reference;
     one.options = (nnclr_method_options){.soft = true, .neighbours = 1};
     check_right(&one, &right);
 }
 
-static void methods_to_compare_with_in_f64(void) {
+TEST(methods_to_compare_with_in_f64) {
     check_right(&simsiam_reference, &right);
     check_right(&nn_simsiam_reference, &right);
     check_right(&byol_reference, &right);
@@ -201,7 +201,7 @@ static void methods_to_compare_with_in_f64(void) {
     check_right(&barlow_reference, &right);
 }
 
-static void nnclr_by_hand(void) {
+TEST(nnclr_by_hand) {
     check_right(&nnclr_reference, &(variant){.compute = compute_by_hand});
 }
 
@@ -215,50 +215,50 @@ static void check_wrong(const reference *want, const variant *v, int step) {
                d.updates, d.step);
 }
 
-static void lars_a_is_told_from_b(void) {
+TEST(lars_a_is_told_from_b) {
     check_wrong(&nnclr_reference, &(variant){.lars = NNCLR_LARS_SIMCLR}, 3);
     check_wrong(&simclr_reference, &(variant){.lars = NNCLR_LARS_SIMCLR}, 3);
 }
 
-static void lars_of_1d_parameters_is_told(void) {
+TEST(lars_of_1d_parameters_is_told) {
     check_wrong(&nnclr_reference, &(variant){.adapt_all = true}, 3);
     check_wrong(&simclr_reference, &(variant){.adapt_all = true}, 3);
 }
 
-static void decay_of_1d_parameters_is_told(void) {
+TEST(decay_of_1d_parameters_is_told) {
     check_wrong(&nnclr_reference, &(variant){.decay_all = true}, 3);
     check_wrong(&simclr_reference, &(variant){.decay_all = true}, 3);
 }
 
-static void no_momentum_is_told(void) {
+TEST(no_momentum_is_told) {
     check_wrong(&nnclr_reference, &(variant){.no_momentum = true}, 3);
     check_wrong(&simclr_reference, &(variant){.no_momentum = true}, 3);
 }
 
-static void enqueue_before_the_search_is_told(void) {
+TEST(enqueue_before_the_search_is_told) {
     check_wrong(
         &nnclr_reference,
         &(variant){.compute = compute_by_hand, .enqueue_first = true, .enqueue = enqueue_nothing},
         1);
 }
 
-static void raw_queue_rows_are_told(void) {
+TEST(raw_queue_rows_are_told) {
     check_wrong(&nnclr_reference, &(variant){.enqueue = enqueue_raw}, 1);
 }
 
-static void columns_for_rows_are_told(void) {
+TEST(columns_for_rows_are_told) {
     check_wrong(&nnclr_reference, &(variant){.compute = compute_by_hand, .columns = true}, 1);
 }
 
-static void one_batchnorm_over_both_views_is_told(void) {
+TEST(one_batchnorm_over_both_views_is_told) {
     check_wrong(&nnclr_reference, &(variant){.compute = compute_by_hand, .groups = 1}, 1);
 }
 
-static void a_predictor_fed_the_features_is_told(void) {
+TEST(a_predictor_fed_the_features_is_told) {
     check_wrong(&nnclr_reference, &(variant){.build = build_predictor_on_features}, 1);
 }
 
-static void view_2_enqueued_is_told(void) {
+TEST(view_2_enqueued_is_told) {
     check_wrong(&nnclr_reference, &(variant){.enqueue = enqueue_view_2}, 1);
 }
 
@@ -282,7 +282,7 @@ static void weigh_all_correlations_alike(nnclr_recipe *recipe) {
     recipe->off_diagonal = 1;
 }
 
-static void another_view_is_told(void) {
+TEST(another_view_is_told) {
     const variant own = {.spoil = compare_with_the_own_view};
     check_wrong(&simsiam_reference, &own, 1);
     check_wrong(&nn_simsiam_reference, &own, 1);
@@ -290,12 +290,12 @@ static void another_view_is_told(void) {
     check_wrong(&nn_byol_reference, &own, 1);
 }
 
-static void a_gradient_through_both_sides_is_told(void) {
+TEST(a_gradient_through_both_sides_is_told) {
     check_wrong(&simsiam_reference, &(variant){.spoil = stop_no_gradient}, 1);
     check_wrong(&byol_reference, &(variant){.spoil = stop_no_gradient}, 1);
 }
 
-static void another_slow_copy_is_told(void) {
+TEST(another_slow_copy_is_told) {
     const double swapped = 0.1, none = 1e-300;
     for (size_t i = 0; i < 2; i++) {
         const reference *want = i ? &nn_byol_reference : &byol_reference;
@@ -304,7 +304,7 @@ static void another_slow_copy_is_told(void) {
     }
 }
 
-static void other_weights_are_told(void) {
+TEST(other_weights_are_told) {
     check_wrong(&byol_reference, &(variant){.spoil = average_the_views}, 1);
     check_wrong(&barlow_reference, &(variant){.spoil = weigh_all_correlations_alike}, 1);
 }
@@ -364,13 +364,13 @@ static bool is_float(const test_engine *row) {
     return row->table->real == NNCLR_F32 && row->stored == 0 && has_kernels(row);
 }
 
-static void nnclr_in_f32(void) {
+TEST(nnclr_in_f32) {
     for (const test_engine *row = engines; row < engines + ENGINES; row++)
         if (is_float(row))
             check_single(&nnclr_reference, row);
 }
 
-static void simclr_in_f32(void) {
+TEST(simclr_in_f32) {
     for (const test_engine *row = engines; row < engines + ENGINES; row++)
         if (is_float(row))
             check_single(&simclr_reference, row);
@@ -514,13 +514,13 @@ static bool is_worth_training(const test_engine *row) {
     return row->stored > 0 && !is_emulated(row) && has_kernels(row) && !better;
 }
 
-static void a_step_agrees_with_float(void) {
+TEST(a_step_agrees_with_float) {
     for (const test_engine *row = engines; row < engines + ENGINES; row++)
         if (is_worth_training(row))
             check_steps(row, 0, 1, 10);
 }
 
-static void steps_of_each_network_agree_with_float(void) {
+TEST_LONG(steps_of_each_network_agree_with_float) {
     for (const test_engine *row = engines; row < engines + ENGINES; row++)
         if (is_worth_training(row))
             check_steps(row, 1, CASES, TRAINED);
@@ -559,38 +559,16 @@ static void check_bias(const test_engine *row) {
     close_step(&got);
 }
 
-static void gradients_have_no_bias(void) {
+TEST_LONG(gradients_have_no_bias) {
     for (const test_engine *row = engines; row < engines + ENGINES; row++)
         if (is_worth_training(row))
             check_bias(row);
 }
 
+TEST(every_engine_runs_here) {
+    skip_for_absent_engines();
+}
+
 int main(void) {
-    RUN(every_engine_runs_here);
-    RUN(nnclr_in_f64);
-    RUN(simclr_in_f64);
-    RUN(other_losses_and_positives_in_f64);
-    RUN(the_mean_of_one_neighbour_is_that_neighbour);
-    RUN(methods_to_compare_with_in_f64);
-    RUN(nnclr_by_hand);
-    RUN(another_view_is_told);
-    RUN(a_gradient_through_both_sides_is_told);
-    RUN(another_slow_copy_is_told);
-    RUN(other_weights_are_told);
-    RUN(nnclr_in_f32);
-    RUN(simclr_in_f32);
-    RUN(lars_a_is_told_from_b);
-    RUN(lars_of_1d_parameters_is_told);
-    RUN(decay_of_1d_parameters_is_told);
-    RUN(no_momentum_is_told);
-    RUN(enqueue_before_the_search_is_told);
-    RUN(raw_queue_rows_are_told);
-    RUN(columns_for_rows_are_told);
-    RUN(one_batchnorm_over_both_views_is_told);
-    RUN(a_predictor_fed_the_features_is_told);
-    RUN(view_2_enqueued_is_told);
-    RUN(a_step_agrees_with_float);
-    RUN_LONG(steps_of_each_network_agree_with_float);
-    RUN_LONG(gradients_have_no_bias);
-    return check_done();
+    return check_all();
 }

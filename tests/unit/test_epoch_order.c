@@ -61,7 +61,7 @@ static void make_file(const char *name, int side) {
     nnclr_image_free(&image);
 }
 
-static void make_sets(void) {
+TEST(make_sets) {
     make_file("sorted.tar.zst", SIDE);
     make_file("photos.tar.zst", PHOTO_SIDE);
 }
@@ -81,7 +81,7 @@ static void draw(uint32_t epoch, size_t window, uint32_t *out) {
     CHECK_OK(nnclr_epoch_order(set, SEED, epoch, window, out, &e));
 }
 
-static void holds_every_record_once(void) {
+TEST(holds_every_record_once) {
     open_set(0);
     static const size_t windows[] = {0, 1, 2, 80, 1000000};
     for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
@@ -99,7 +99,7 @@ static void holds_every_record_once(void) {
     nnclr_shard_set_close(set);
 }
 
-static void without_window_is_the_permutation(void) {
+TEST(without_window_is_the_permutation) {
     open_set(0);
     draw(2, 0, order);
     nnclr_permutation(SEED, NNCLR_DRAW_ORDER, 2, RECORDS, again);
@@ -108,7 +108,7 @@ static void without_window_is_the_permutation(void) {
 }
 
 /* At any moment at most `window` frames have been begun and not ended. */
-static void dwells_on_few_frames(void) {
+TEST(dwells_on_few_frames) {
     open_set(0);
     size_t frames = nnclr_shard_set_frame_count(set);
     int *left = calloc(frames, sizeof *left), *begun = calloc(frames, sizeof *begun);
@@ -148,7 +148,7 @@ static double chi_square(size_t window, int epochs, double *degrees) {
     return sum;
 }
 
-static void mixes_the_classes(void) {
+TEST(mixes_the_classes) {
     open_file("photos.tar.zst", 0);
     size_t window = nnclr_shard_set_frame_count(set) / 10;
     double degrees, exact = chi_square(0, 1, &degrees), windowed = chi_square(window, 1, &degrees);
@@ -195,7 +195,7 @@ static uint64_t load(size_t window, int threads, size_t *most_held) {
     return nnclr_shard_set_frames_read(set);
 }
 
-static void keeps_the_exact_order_with_a_tenth_in_the_cache(void) {
+TEST(keeps_the_exact_order_with_a_tenth_in_the_cache) {
     size_t held;
     open_set(RECORDS * SIDE * SIDE * 3 / 10);
     uint64_t read = load(0, 2, &held);
@@ -203,7 +203,7 @@ static void keeps_the_exact_order_with_a_tenth_in_the_cache(void) {
     nnclr_shard_set_close(set);
 }
 
-static void reads_each_frame_once_an_epoch(void) {
+TEST(reads_each_frame_once_an_epoch) {
     size_t held;
     open_set(0);
     size_t frames = 0, all = nnclr_shard_set_frame_count(set);
@@ -230,12 +230,5 @@ static void reads_each_frame_once_an_epoch(void) {
 }
 
 int main(void) {
-    RUN(make_sets);
-    RUN(holds_every_record_once);
-    RUN(without_window_is_the_permutation);
-    RUN(dwells_on_few_frames);
-    RUN(mixes_the_classes);
-    RUN(keeps_the_exact_order_with_a_tenth_in_the_cache);
-    RUN(reads_each_frame_once_an_epoch);
-    return check_done();
+    return check_all();
 }

@@ -225,7 +225,7 @@ static void check_gradients(bench *b, const int *outputs) {
     free(gradients);
 }
 
-static void resnet18_gradients_are_the_differences(void) {
+TEST(resnet18_gradients_are_the_differences) {
     bench b;
     make_bench(&b, &small18, NNCLR_PRECISION_F64, 1, NNCLR_TRAINING, 2, 4);
     const int outputs[] = {nnclr_network_find(b.net, "prediction_unit"),
@@ -235,7 +235,7 @@ static void resnet18_gradients_are_the_differences(void) {
     close_bench(&b);
 }
 
-static void resnet50_gradients_are_the_differences(void) {
+TEST_LONG(resnet50_gradients_are_the_differences) {
     bench b;
     make_bench(&b, &small50, NNCLR_PRECISION_F64, 1, NNCLR_TRAINING, 2, 4);
     const int outputs[] = {nnclr_network_find(b.net, "prediction_unit"), -1};
@@ -245,7 +245,7 @@ static void resnet50_gradients_are_the_differences(void) {
 
 /* Values with several readers in ways that a ResNet does not have: a residual that a pool reads as
  * well, rows that two linear layers read, one of which leads nowhere. */
-static void fanned_out_gradients_are_the_differences(void) {
+TEST(fanned_out_gradients_are_the_differences) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_network *net = nnclr_network_create(7, 7, 2, &e);
     int a = nnclr_add_conv(net, 0, "a", 8, 3, 1, 1, &e);
@@ -282,7 +282,7 @@ static void fanned_out_gradients_are_the_differences(void) {
 
 /* ---- ranges ---- */
 
-static void ranges_add_up_to_the_whole(void) {
+TEST(ranges_add_up_to_the_whole) {
     bench b;
     make_bench(&b, &small18, NNCLR_PRECISION_F64, 2, NNCLR_TRAINING, 2, 4);
     size_t count = nnclr_network_parameter_count(b.net);
@@ -311,7 +311,7 @@ static void ranges_add_up_to_the_whole(void) {
 }
 
 /* Heads planned alone, given the features, do what they do after the backbone. */
-static void heads_run_alone(void) {
+TEST(heads_run_alone) {
     bench b;
     nnclr_error e = NNCLR_NO_ERROR;
     make_bench(&b, &small18, NNCLR_PRECISION_F64, 2, NNCLR_TRAINING, 2, 4);
@@ -367,7 +367,7 @@ static double relu(double x) {
 }
 
 /* One convolution and its batch norm against the formula, in training and then in evaluation. */
-static void statistics_follow_the_formula(void) {
+TEST(statistics_follow_the_formula) {
     enum { N = 3, SIZE = 5, C = 8, ROWS = N * SIZE * SIZE };
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_network *net = nnclr_network_create(SIZE, SIZE, 3, &e);
@@ -418,7 +418,7 @@ static void statistics_follow_the_formula(void) {
     close_bench(&b);
 }
 
-static void two_groups_are_two_passes(void) {
+TEST(two_groups_are_two_passes) {
     bench b, one;
     make_bench(&b, &small18, NNCLR_PRECISION_F64, 2, NNCLR_TRAINING, 2, 4);
     make_bench(&one, &small18, NNCLR_PRECISION_F64, 2, NNCLR_TRAINING, 1, 4);
@@ -448,7 +448,7 @@ static void two_groups_are_two_passes(void) {
     close_bench(&b);
 }
 
-static void fewer_pictures_give_the_same_rows(void) {
+TEST(fewer_pictures_give_the_same_rows) {
     bench b;
     make_bench(&b, &small50, NNCLR_PRECISION_F64, 2, NNCLR_EVALUATION, 1, 5);
     int last = last_value(b.net);
@@ -514,7 +514,7 @@ static void check_reuse(const nnclr_model_spec *spec) {
     }
 }
 
-static void reuse_changes_nothing(void) {
+TEST(reuse_changes_nothing) {
     check_reuse(&small18);
     check_reuse(&small50);
 }
@@ -578,7 +578,7 @@ static void check_plan(nnclr_arch arch, nnclr_mode mode) {
     close_bench(&b);
 }
 
-static void live_blocks_of_resnets_never_overlap(void) {
+TEST(live_blocks_of_resnets_never_overlap) {
     check_plan(NNCLR_RESNET18, NNCLR_TRAINING);
     check_plan(NNCLR_RESNET18, NNCLR_EVALUATION);
     check_plan(NNCLR_RESNET50, NNCLR_TRAINING);
@@ -622,7 +622,7 @@ void *aligned_alloc(size_t alignment, size_t size) {
 }
 #endif
 
-static void passes_allocate_nothing(void) {
+TEST(passes_allocate_nothing) {
 #ifdef SANITIZED
     SKIP("a sanitizer owns malloc");
 #else
@@ -648,7 +648,7 @@ static void passes_allocate_nothing(void) {
 
 /* ---- threads, initial values ---- */
 
-static void threads_change_no_bit(void) {
+TEST(threads_change_no_bit) {
     for (int precision = 0; precision < 2; precision++) {
         double *outputs[4], *gradients[4];
         size_t count = 0, rows = 0;
@@ -674,7 +674,7 @@ static void threads_change_no_bit(void) {
     }
 }
 
-static void initial_values_have_their_distributions(void) {
+TEST(initial_values_have_their_distributions) {
     bench b;
     nnclr_model_spec spec = small18;
     spec.width = 0.5;
@@ -714,7 +714,7 @@ static void initial_values_have_their_distributions(void) {
     close_bench(&b);
 }
 
-static void impossible_batches_are_refused(void) {
+TEST(impossible_batches_are_refused) {
     bench b;
     make_bench(&b, &small18, NNCLR_PRECISION_F32, 1, NNCLR_EVALUATION, 1, 1);
     const struct {
@@ -731,19 +731,5 @@ static void impossible_batches_are_refused(void) {
 }
 
 int main(void) {
-    RUN(resnet18_gradients_are_the_differences);
-    RUN_LONG(resnet50_gradients_are_the_differences);
-    RUN(fanned_out_gradients_are_the_differences);
-    RUN(ranges_add_up_to_the_whole);
-    RUN(heads_run_alone);
-    RUN(statistics_follow_the_formula);
-    RUN(two_groups_are_two_passes);
-    RUN(fewer_pictures_give_the_same_rows);
-    RUN(reuse_changes_nothing);
-    RUN(live_blocks_of_resnets_never_overlap);
-    RUN(passes_allocate_nothing);
-    RUN(threads_change_no_bit);
-    RUN(initial_values_have_their_distributions);
-    RUN(impossible_batches_are_refused);
-    return check_done();
+    return check_all();
 }

@@ -140,7 +140,7 @@ static distances follow(const nnclr_config *config) {
     return d;
 }
 
-static void ten_steps_are_torchs(void) {
+TEST(ten_steps_are_torchs) {
     const nnclr_config config = right_config();
     const distances d = follow(&config);
     CHECK_SAYS(largest(largest(d.loss, d.norm), largest(d.updates, d.running)) <= 1,
@@ -157,13 +157,13 @@ static void check_wrong(const nnclr_config *config, int step) {
                d.updates, d.step);
 }
 
-static void plain_momentum_is_told_from_nesterovs(void) {
+TEST(plain_momentum_is_told_from_nesterovs) {
     nnclr_config config = right_config();
     config.nesterov = false;
     check_wrong(&config, 3);
 }
 
-static void rates_and_decay_are_told(void) {
+TEST(rates_and_decay_are_told) {
     nnclr_config config = right_config();
     config.head_lr = config.lr;
     check_wrong(&config, 3);
@@ -180,14 +180,14 @@ static void rates_and_decay_are_told(void) {
 
 /* In micro-batches batch norm has other statistics: the first loss is still that of zeros, and one
  * micro-batch that is the whole batch changes nothing. */
-static void micro_batches(void) {
+TEST(micro_batches) {
     nnclr_config config = right_config();
     config.micro_batch = N / 2;
     check_wrong(&config, 3);
 }
 
 /* What goes into the first batch norm is the same pictures, however they are cut. */
-static void running_statistics_are_those_of_the_batch(void) {
+TEST(running_statistics_are_those_of_the_batch) {
     static run r[2];
     double *running[2];
     nnclr_config config = right_config();
@@ -207,7 +207,7 @@ static void running_statistics_are_those_of_the_batch(void) {
     }
 }
 
-static void a_whole_micro_batch_is_the_batch(void) {
+TEST(a_whole_micro_batch_is_the_batch) {
     static run r[2];
     nnclr_config config = right_config();
     open_run(&r[0], &config, NNCLR_PRECISION_F64);
@@ -223,7 +223,7 @@ static void a_whole_micro_batch_is_the_batch(void) {
     close_run(&r[1]);
 }
 
-static void the_loss_of_a_label(void) {
+TEST(the_loss_of_a_label) {
     const double logits[3] = {1000, 999, 990};
     double p[3];
     /* log(1 + e^-1 + e^-10), by another program; exp(1000) overflows. */
@@ -233,7 +233,7 @@ static void the_loss_of_a_label(void) {
     CHECK_NEAR(p[1] / p[0], exp(-1), 1e-15);
 }
 
-static void a_label_outside_of_the_classes_is_refused(void) {
+TEST(a_label_outside_of_the_classes_is_refused) {
     static run r;
     const nnclr_config config = right_config();
     open_run(&r, &config, NNCLR_PRECISION_F64);
@@ -248,13 +248,5 @@ static void a_label_outside_of_the_classes_is_refused(void) {
 }
 
 int main(void) {
-    RUN(ten_steps_are_torchs);
-    RUN(plain_momentum_is_told_from_nesterovs);
-    RUN(rates_and_decay_are_told);
-    RUN(micro_batches);
-    RUN(running_statistics_are_those_of_the_batch);
-    RUN(a_whole_micro_batch_is_the_batch);
-    RUN(the_loss_of_a_label);
-    RUN(a_label_outside_of_the_classes_is_refused);
-    return check_done();
+    return check_all();
 }

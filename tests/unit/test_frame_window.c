@@ -32,7 +32,7 @@ static void read_record(nnclr_frame_window *w, size_t frame, uint32_t epoch) {
     nnclr_frame_window_done(w, frame, epoch);
 }
 
-static void goes_with_the_last_record(void) {
+TEST(goes_with_the_last_record) {
     nnclr_frame_window *w = open_window();
     for (uint32_t epoch = 0; epoch < 3; epoch++)
         for (size_t frame = 0; frame < FRAMES; frame++)
@@ -47,7 +47,7 @@ static void goes_with_the_last_record(void) {
     nnclr_frame_window_free(w);
 }
 
-static void the_second_of_two_loaders_takes_what_the_first_brought(void) {
+TEST(the_second_of_two_loaders_takes_what_the_first_brought) {
     nnclr_frame_window *w = open_window();
     CHECK(!nnclr_frame_window_get(w, 0, 0) && !nnclr_frame_window_get(w, 0, 0));
     const unsigned char *first = nnclr_frame_window_put(w, 0, loaded(1));
@@ -60,7 +60,7 @@ static void the_second_of_two_loaders_takes_what_the_first_brought(void) {
 }
 
 /* It missed the frame, and while it loads it the next epoch reads every record. */
-static void a_late_loader_puts_back_what_nobody_needs(void) {
+TEST(a_late_loader_puts_back_what_nobody_needs) {
     nnclr_frame_window *w = open_window();
     CHECK(!nnclr_frame_window_get(w, 0, 0)); /* the late one */
     read_record(w, 0, 0);
@@ -75,7 +75,7 @@ static void a_late_loader_puts_back_what_nobody_needs(void) {
 }
 
 /* The next epoch begins while the last record of this one is being read. */
-static void epochs_that_overlap_are_counted_apart(void) {
+TEST(epochs_that_overlap_are_counted_apart) {
     nnclr_frame_window *w = open_window();
     read_record(w, 0, 0);
     CHECK(nnclr_frame_window_get(w, 0, 0) && nnclr_frame_window_get(w, 0, 1));
@@ -90,7 +90,7 @@ static void epochs_that_overlap_are_counted_apart(void) {
 }
 
 /* As does a batch for which an epoch has no pictures left, and a run that begins in the middle. */
-static void what_an_epoch_leaves_out_goes_in_the_next(void) {
+TEST(what_an_epoch_leaves_out_goes_in_the_next) {
     nnclr_frame_window *w = open_window();
     for (uint32_t epoch = 0; epoch < FRAMES; epoch++) {
         for (size_t frame = 0; frame < FRAMES; frame++)
@@ -103,10 +103,5 @@ static void what_an_epoch_leaves_out_goes_in_the_next(void) {
 }
 
 int main(void) {
-    RUN(goes_with_the_last_record);
-    RUN(the_second_of_two_loaders_takes_what_the_first_brought);
-    RUN(a_late_loader_puts_back_what_nobody_needs);
-    RUN(epochs_that_overlap_are_counted_apart);
-    RUN(what_an_epoch_leaves_out_goes_in_the_next);
-    return check_done();
+    return check_all();
 }

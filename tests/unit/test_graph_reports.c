@@ -63,7 +63,7 @@ static void stop(void) {
     nnclr_pool_free(f.pool);
 }
 
-static void flipped_labels_rank_first(void) {
+TEST(flipped_labels_rank_first) {
     nnclr_label_report report;
     bool flipped[N] = {false};
     int count = 0;
@@ -89,7 +89,7 @@ static void flipped_labels_rank_first(void) {
 }
 
 /* The votes of one row by a plain loop. */
-static void doubt_follows_its_formula(void) {
+TEST(doubt_follows_its_formula) {
     nnclr_label_report report;
     start(3.0);
     make_graph(&f.set, K);
@@ -114,7 +114,7 @@ static void doubt_follows_its_formula(void) {
     stop();
 }
 
-static void classes_agree_with_a_plain_count(void) {
+TEST(classes_agree_with_a_plain_count) {
     nnclr_class_report report;
     double share[CLASSES][CLASSES] = {{0}}, purity = 0;
     int rows[CLASSES] = {0};
@@ -163,7 +163,7 @@ static void classes_agree_with_a_plain_count(void) {
     stop();
 }
 
-static void hubs_and_outliers_agree_with_a_plain_count(void) {
+TEST(hubs_and_outliers_agree_with_a_plain_count) {
     nnclr_ranking hubs, outliers;
     int occurrences[N] = {0};
     double mean = 0, second = 0, third = 0;
@@ -201,7 +201,7 @@ static void hubs_and_outliers_agree_with_a_plain_count(void) {
     stop();
 }
 
-static void initial_rows_count_nowhere(void) {
+TEST(initial_rows_count_nowhere) {
     nnclr_ranking ranking;
     start(2.0);
     for (int i = 40; i < 50; i++)
@@ -222,7 +222,7 @@ static double squared_distance(const float *a, const float *b) {
     return 2 - 2 * cosine(a, b, D);
 }
 
-static void health_follows_its_formulas(void) {
+TEST(health_follows_its_formulas) {
     nnclr_health h;
     double even = 0, aligned = 0, by_class = 0, pairs = 0, class_pairs = 0;
     start(1.5);
@@ -270,7 +270,7 @@ static void health_follows_its_formulas(void) {
 }
 
 /* Rows along +-axes: all directions alike, so the rank is D and every deviation the even one. */
-static void health_of_axes(void) {
+TEST(health_of_axes) {
     nnclr_health h;
     start(1.0);
     memset(f.rows, 0, sizeof f.rows);
@@ -302,7 +302,7 @@ static void health_of_axes(void) {
 }
 
 /* If rows are longer than they are many, the other product has the same eigenvalues. */
-static void rank_is_the_same_from_either_side(void) {
+TEST(rank_is_the_same_from_either_side) {
     nnclr_health wide, tall;
     static float padded[20 * 100];
     start(1.0);
@@ -320,13 +320,5 @@ static void rank_is_the_same_from_either_side(void) {
 }
 
 int main(void) {
-    RUN(flipped_labels_rank_first);
-    RUN(doubt_follows_its_formula);
-    RUN(classes_agree_with_a_plain_count);
-    RUN(hubs_and_outliers_agree_with_a_plain_count);
-    RUN(initial_rows_count_nowhere);
-    RUN(health_follows_its_formulas);
-    RUN(health_of_axes);
-    RUN(rank_is_the_same_from_either_side);
-    return check_done();
+    return check_all();
 }

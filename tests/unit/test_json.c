@@ -17,7 +17,7 @@ static void check_print(const nnclr_json *value, bool pretty, const char *must) 
     nnclr_buffer_free(&out);
 }
 
-static void members_keep_their_order(void) {
+TEST(members_keep_their_order) {
     nnclr_json *object = nnclr_json_object(&e), *array = nnclr_json_array(&e);
     CHECK_OK(nnclr_json_put_string(object, "z", "a\"\n\xC3\xA9", &e));
     CHECK_OK(nnclr_json_put_int(object, "big", INT64_MIN, &e));
@@ -39,7 +39,7 @@ static void members_keep_their_order(void) {
     nnclr_json_free(small);
 }
 
-static void reals_read_back_exactly(void) {
+TEST(reals_read_back_exactly) {
     static const double values[] = {0.1, 1e-308, 5e-324, 1.7976931348623157e308,
                                     2,   -0.0,   1e22,   123456789.12345679};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
@@ -58,7 +58,7 @@ static void reals_read_back_exactly(void) {
 }
 
 /* What Python's repr and json.dumps print, except for zeros and signs in exponents. */
-static void reals_have_as_few_digits_as_they_need(void) {
+TEST(reals_have_as_few_digits_as_they_need) {
     const struct {
         double value;
         const char *text;
@@ -95,7 +95,7 @@ static void reals_have_as_few_digits_as_they_need(void) {
 }
 
 /* What a terminal would obey is escaped, and read back as it was. */
-static void hidden_characters_are_escaped(void) {
+TEST(hidden_characters_are_escaped) {
     const char *name = "a\x1B\x7F\xC2\x9B\xE2\x80\xAE\xEF\xBB\xBF\xF3\xA0\x81\x81\xC3\xBC\n", *back;
     nnclr_json *object = nnclr_json_object(&e);
     CHECK_OK(nnclr_json_put_string(object, "a", name, &e));
@@ -107,7 +107,7 @@ static void hidden_characters_are_escaped(void) {
     nnclr_json_free(object);
 }
 
-static void bytes_that_are_no_utf8_are_replaced(void) {
+TEST(bytes_that_are_no_utf8_are_replaced) {
     static const struct {
         const char *bytes, *text;
     } cases[] = {
@@ -127,7 +127,7 @@ static void bytes_that_are_no_utf8_are_replaced(void) {
     }
 }
 
-static void wrong_text_is_refused(void) {
+TEST(wrong_text_is_refused) {
     static const struct {
         const char *text;
         size_t size;
@@ -160,7 +160,7 @@ static void wrong_text_is_refused(void) {
 }
 
 /* A small compressed file may unpack to a text whose values take gigabytes. */
-static void many_values_are_refused(void) {
+TEST(many_values_are_refused) {
     enum { PAIRS = 3 << 20 };
     char *text = malloc(3 * PAIRS + 2);
     for (size_t i = 0; i < PAIRS; i++)
@@ -179,7 +179,7 @@ static void many_values_are_refused(void) {
     free(text);
 }
 
-static void members_are_checked(void) {
+TEST(members_are_checked) {
     nnclr_json *o = parse("{\"s\":\"x\",\"i\":5,\"r\":1.5,\"b\":true,\"n\":null,\"a\":[1,2,3]}");
     int64_t i = 0;
     double r = 0;
@@ -218,13 +218,5 @@ static void members_are_checked(void) {
 }
 
 int main(void) {
-    RUN(members_keep_their_order);
-    RUN(reals_read_back_exactly);
-    RUN(reals_have_as_few_digits_as_they_need);
-    RUN(hidden_characters_are_escaped);
-    RUN(bytes_that_are_no_utf8_are_replaced);
-    RUN(wrong_text_is_refused);
-    RUN(many_values_are_refused);
-    RUN(members_are_checked);
-    return check_done();
+    return check_all();
 }

@@ -12,7 +12,7 @@ static nnclr_error e; /* of the call that is checked */
 enum { TRAIN = 90, TEST = 33, DIMS = 6, CLASSES = 7 };
 
 /* The kNN row of the golden numbers: (cosine, class) = (.9,0) (.8,1) (.79,1) (.5,2), t = .1. */
-static void golden_vote(void) {
+TEST(golden_vote) {
     const nnclr_neighbour neighbours[] = {{.9, 3}, {.8, 0}, {.79, 2}, {.5, 1}};
     const int64_t label[] = {1, 2, 1, 0};
     double votes[3];
@@ -25,14 +25,14 @@ static void golden_vote(void) {
     CHECK(nnclr_prediction_place(votes, 3, 2) == 2);
 }
 
-static void equal_votes_go_to_the_lower_class(void) {
+TEST(equal_votes_go_to_the_lower_class) {
     const double votes[] = {0, 2, 5, 2, 5};
     static const int64_t place[] = {4, 2, 0, 3, 1};
     for (int c = 0; c < 5; c++)
         CHECK(nnclr_prediction_place(votes, 5, c) == place[c]);
 }
 
-static void what_has_no_label_does_not_vote(void) {
+TEST(what_has_no_label_does_not_vote) {
     const nnclr_neighbour neighbours[] = {{.9, 0}, {.8, 1}, {0, -1}};
     const int64_t label[] = {-1, 1};
     double votes[2];
@@ -98,7 +98,7 @@ static int64_t plain_winner(const data *d, int i, int k, double temperature) {
     return winner;
 }
 
-static void agrees_with_a_plain_computation(void) {
+TEST(agrees_with_a_plain_computation) {
     static const int k[] = {1, 5, 20, 1000}, chunk[] = {0, 1, 10};
     data d;
     make(&d);
@@ -131,7 +131,7 @@ static int64_t plain_winner_of_others(const data *d, int i, int k, double temper
     return plain_winner(&others, 0, k, temperature);
 }
 
-static void a_row_left_out_is_no_neighbour_of_itself(void) {
+TEST(a_row_left_out_is_no_neighbour_of_itself) {
     static const int k[] = {1, 5, 1000}, chunk[] = {0, 1, 7};
     data d;
     make(&d);
@@ -152,7 +152,7 @@ static void a_row_left_out_is_no_neighbour_of_itself(void) {
         }
 }
 
-static void top5_counts_places(void) {
+TEST(top5_counts_places) {
     const nnclr_prediction predictions[] = {
         {.place = 0}, {.place = 4}, {.place = 5}, {.place = -1}};
     nnclr_accuracy accuracy = nnclr_prediction_accuracy(predictions, 4);
@@ -163,7 +163,7 @@ static void top5_counts_places(void) {
     CHECK(accuracy.n == 0 && isnan(accuracy.top1) && isnan(accuracy.top5));
 }
 
-static void a_bank_without_labels_is_refused(void) {
+TEST(a_bank_without_labels_is_refused) {
     data d;
     nnclr_prediction out[TEST];
     make(&d);
@@ -175,12 +175,5 @@ static void a_bank_without_labels_is_refused(void) {
 }
 
 int main(void) {
-    RUN(golden_vote);
-    RUN(equal_votes_go_to_the_lower_class);
-    RUN(what_has_no_label_does_not_vote);
-    RUN(agrees_with_a_plain_computation);
-    RUN(a_row_left_out_is_no_neighbour_of_itself);
-    RUN(top5_counts_places);
-    RUN(a_bank_without_labels_is_refused);
-    return check_done();
+    return check_all();
 }

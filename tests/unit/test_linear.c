@@ -87,7 +87,7 @@ static double plain_objective(const data *x, const nnclr_classifier *w, double l
 /* ---- the objective ---- */
 
 /* More rows than a chunk, and a number that is not a multiple of it. */
-static void gradient_is_that_of_the_loss(void) {
+TEST(gradient_is_that_of_the_loss) {
     enum { N = 2048 + 77, COLUMNS = 5, SIZE = CLASSES * COLUMNS };
     const double h = 1e-5;
     uint64_t state = 3;
@@ -134,7 +134,7 @@ static bool valley(void *context, const double *x, double *value, double *gradie
     return true;
 }
 
-static void lbfgs_finds_the_end_of_a_valley(void) {
+TEST(lbfgs_finds_the_end_of_a_valley) {
     double x[] = {-1.2, 1};
     int calls = 0;
     nnclr_lbfgs_result result;
@@ -152,7 +152,7 @@ static bool broken(void *context, const double *x, double *value, double *gradie
     return true;
 }
 
-static void lbfgs_refuses_what_is_not_finite(void) {
+TEST(lbfgs_refuses_what_is_not_finite) {
     double x = 1;
     nnclr_lbfgs_result result;
     const nnclr_lbfgs_options options = {.iterations = 9, .gradient_norm = 1e-9};
@@ -169,7 +169,7 @@ static void check_weights(const nnclr_classifier *w, const double *weight, const
         CHECK_NEAR(w->bias[c], bias[c], tolerance);
 }
 
-static void sgd_is_that_of_pytorch(void) {
+TEST(sgd_is_that_of_pytorch) {
     data x;
     nnclr_classifier w;
     nnclr_linear_fit fit;
@@ -183,7 +183,7 @@ static void sgd_is_that_of_pytorch(void) {
     nnclr_classifier_free(&w);
 }
 
-static void lbfgs_reaches_the_optimum(void) {
+TEST(lbfgs_reaches_the_optimum) {
     data x;
     nnclr_classifier w;
     nnclr_linear_fit fit;
@@ -199,7 +199,7 @@ static void lbfgs_reaches_the_optimum(void) {
     nnclr_classifier_free(&w);
 }
 
-static void standardised_sgd_has_mean_and_deviation(void) {
+TEST(standardised_sgd_has_mean_and_deviation) {
     data x;
     nnclr_classifier w;
     nnclr_linear_fit fit;
@@ -238,7 +238,7 @@ static bool hear(void *context, const char *unit, int64_t done, int64_t total, c
     return t->calls < t->most;
 }
 
-static void both_solvers_tell_and_stop(void) {
+TEST(both_solvers_tell_and_stop) {
     const nnclr_linear_options *const solvers[] = {&sgd, &lbfgs};
     data x;
     make(&x);
@@ -264,7 +264,7 @@ static void both_solvers_tell_and_stop(void) {
 /* ---- lambda ---- */
 
 /* As the header says, by hand: fit on nine tenths, judge on the tenth. */
-static void lambda_is_chosen_on_rows_that_were_held_out(void) {
+TEST(lambda_is_chosen_on_rows_that_were_held_out) {
     static const double lambdas[] = {1e-2, 1e-3, 1e-4};
     data x, rest;
     nnclr_classifier w;
@@ -321,7 +321,7 @@ static void lambda_is_chosen_on_rows_that_were_held_out(void) {
 
 /* The best value is reported to be at an end of what was tried, and no longer when that is
  * wider. */
-static void a_choice_at_an_end_is_told(void) {
+TEST(a_choice_at_an_end_is_told) {
     data x;
     nnclr_classifier w;
     nnclr_linear_fit fit;
@@ -343,7 +343,7 @@ static void a_choice_at_an_end_is_told(void) {
     }
 }
 
-static void one_row_a_class_leaves_nothing_to_hold_out(void) {
+TEST(one_row_a_class_leaves_nothing_to_hold_out) {
     data x;
     nnclr_classifier w;
     nnclr_linear_fit fit;
@@ -361,7 +361,7 @@ static void one_row_a_class_leaves_nothing_to_hold_out(void) {
 
 /* ---- what holds for both ---- */
 
-static void same_bits_for_any_number_of_threads(void) {
+TEST(same_bits_for_any_number_of_threads) {
     data x;
     make(&x);
     nnclr_linear_options choosing = lbfgs;
@@ -381,7 +381,7 @@ static void same_bits_for_any_number_of_threads(void) {
     }
 }
 
-static void predictions_are_those_of_the_classifier(void) {
+TEST(predictions_are_those_of_the_classifier) {
     data x;
     nnclr_classifier w;
     nnclr_linear_fit fit;
@@ -410,7 +410,7 @@ static void predictions_are_those_of_the_classifier(void) {
     nnclr_classifier_free(&w);
 }
 
-static void what_cannot_be_learnt_is_refused(void) {
+TEST(what_cannot_be_learnt_is_refused) {
     data x;
     nnclr_classifier w;
     nnclr_linear_fit fit;
@@ -446,7 +446,7 @@ static void make_labels(int64_t *label) {
     CHECK(used == DRAWN);
 }
 
-static void a_share_of_each_class_is_kept(void) {
+TEST(a_share_of_each_class_is_kept) {
     static const struct {
         double fraction;
         int kept[DRAW_CLASSES];
@@ -476,7 +476,7 @@ static void a_share_of_each_class_is_kept(void) {
     }
 }
 
-static void a_tenth_is_held_out_never_the_only_row(void) {
+TEST(a_tenth_is_held_out_never_the_only_row) {
     static const int wanted[] = {20, 5, 1, 0, 0};
     int64_t label[DRAWN], count;
     int drawn[DRAW_CLASSES] = {0};
@@ -494,20 +494,5 @@ static void a_tenth_is_held_out_never_the_only_row(void) {
 }
 
 int main(void) {
-    RUN(both_solvers_tell_and_stop);
-    RUN(gradient_is_that_of_the_loss);
-    RUN(lbfgs_finds_the_end_of_a_valley);
-    RUN(lbfgs_refuses_what_is_not_finite);
-    RUN(sgd_is_that_of_pytorch);
-    RUN(lbfgs_reaches_the_optimum);
-    RUN(standardised_sgd_has_mean_and_deviation);
-    RUN(lambda_is_chosen_on_rows_that_were_held_out);
-    RUN(a_choice_at_an_end_is_told);
-    RUN(one_row_a_class_leaves_nothing_to_hold_out);
-    RUN(same_bits_for_any_number_of_threads);
-    RUN(predictions_are_those_of_the_classifier);
-    RUN(what_cannot_be_learnt_is_refused);
-    RUN(a_share_of_each_class_is_kept);
-    RUN(a_tenth_is_held_out_never_the_only_row);
-    return check_done();
+    return check_all();
 }

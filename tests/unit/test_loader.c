@@ -118,7 +118,7 @@ static bool same_from(const yield *a, int from, const yield *b) {
 }
 
 /* Batches of less than a chunk, of several, and of a whole epoch. */
-static void threads_and_buffers_change_nothing(void) {
+TEST(threads_and_buffers_change_nothing) {
     static const int batches[] = {7, 40, RECORDS};
     nnclr_shard_set *set = make_set(-1);
     for (int i = 0; i < 3; i++) {
@@ -136,7 +136,7 @@ static void threads_and_buffers_change_nothing(void) {
     nnclr_shard_set_close(set);
 }
 
-static void starting_late_is_running_on(void) {
+TEST(starting_late_is_running_on) {
     nnclr_shard_set *set = make_set(-1);
     nnclr_loader_options options = options_for(40, 0, 7);
     yield all = run_loader(set, &options);
@@ -153,7 +153,7 @@ static void starting_late_is_running_on(void) {
 }
 
 /* The permutation of each epoch without its last 90 - 2 * 40 records, and what belongs to them. */
-static void the_order_is_the_permutation(void) {
+TEST(the_order_is_the_permutation) {
     enum { BATCH = 40, EPOCHS = 3, PER_EPOCH = RECORDS / BATCH };
     nnclr_shard_set *set = make_set(-1);
     nnclr_loader_options options = options_for(BATCH, 0, EPOCHS * PER_EPOCH);
@@ -171,7 +171,7 @@ static void the_order_is_the_permutation(void) {
     nnclr_shard_set_close(set);
 }
 
-static void an_epoch_holds_every_record_once(void) {
+TEST(an_epoch_holds_every_record_once) {
     nnclr_shard_set *set = make_set(-1);
     nnclr_loader_options options = options_for(30, 0, 6);
     options.threads = 2;
@@ -200,7 +200,7 @@ static nnclr_image decode_record(nnclr_shard_set *set, size_t record) {
 }
 
 /* What is in a batch is what the draw of its epoch, record, and view makes of the picture. */
-static void views_are_drawn_for_their_record(void) {
+TEST(views_are_drawn_for_their_record) {
     enum { BATCH = 40, STEPS = 4 };
     nnclr_buffer memory = {0};
     nnclr_shard_set *set = make_set(-1);
@@ -236,7 +236,7 @@ static void check_names_bad_record(void) {
 }
 
 /* The step of the damaged record fails, permanently, and those before it do not. */
-static void a_damaged_record_is_named(void) {
+TEST(a_damaged_record_is_named) {
     uint32_t order[RECORDS];
     nnclr_permutation(SEED, NNCLR_DRAW_ORDER, 0, RECORDS, order);
     int at = 0;
@@ -264,7 +264,7 @@ static void a_damaged_record_is_named(void) {
 }
 
 /* At every moment of a run: none, one, some, all batches taken. An alarm ends what hangs. */
-static void closing_early_does_not_hang(void) {
+TEST(closing_early_does_not_hang) {
     nnclr_shard_set *set = make_set(-1);
     alarm(60);
     for (int taken = 0; taken <= 6; taken++)
@@ -283,7 +283,7 @@ static void closing_early_does_not_hang(void) {
     nnclr_shard_set_close(set);
 }
 
-static void batches_must_fit_the_set(void) {
+TEST(batches_must_fit_the_set) {
     nnclr_shard_set *set = make_set(-1);
     static const int bad[] = {0, -1, RECORDS + 1};
     for (int i = 0; i < 3; i++) {
@@ -339,7 +339,7 @@ static void check_single(nnclr_shard_set *set, const nnclr_loader_options *optio
     nnclr_loader_close(loader);
 }
 
-static void single_views_of_chosen_records_are_those_of_the_pairs(void) {
+TEST(single_views_of_chosen_records_are_those_of_the_pairs) {
     static float must[EPOCHS_OF_CHOSEN * RECORDS * VIEW];
     uint32_t chosen[CHOSEN];
     nnclr_shard_set *set = make_set(-1);
@@ -382,7 +382,7 @@ static nnclr_evaluation_options evaluation_for(int batch, int threads, int ahead
                                       .ahead = ahead};
 }
 
-static void evaluation_covers_all_in_order(void) {
+TEST(evaluation_covers_all_in_order) {
     static float must[RECORDS][VIEW];
     nnclr_buffer memory = {0};
     nnclr_shard_set *set = make_set(-1);
@@ -416,7 +416,7 @@ static void evaluation_covers_all_in_order(void) {
     nnclr_shard_set_close(set);
 }
 
-static void evaluation_names_a_damaged_record(void) {
+TEST(evaluation_names_a_damaged_record) {
     nnclr_shard_set *set = make_set(BAD);
     for (int threads = 1; threads <= 3; threads++) {
         nnclr_evaluation_options options = evaluation_for(8, threads, 2);
@@ -435,7 +435,7 @@ static void evaluation_names_a_damaged_record(void) {
     nnclr_shard_set_close(set);
 }
 
-static void evaluation_needs_a_batch(void) {
+TEST(evaluation_needs_a_batch) {
     nnclr_shard_set *set = make_set(-1);
     nnclr_evaluation_options options = evaluation_for(0, 1, 1);
     CHECK_FAILS_AS(nnclr_loader_open_evaluation(set, &options, &e), NNCLR_ERROR_USAGE);
@@ -443,17 +443,5 @@ static void evaluation_needs_a_batch(void) {
 }
 
 int main(void) {
-    RUN(threads_and_buffers_change_nothing);
-    RUN(starting_late_is_running_on);
-    RUN(the_order_is_the_permutation);
-    RUN(an_epoch_holds_every_record_once);
-    RUN(views_are_drawn_for_their_record);
-    RUN(a_damaged_record_is_named);
-    RUN(closing_early_does_not_hang);
-    RUN(batches_must_fit_the_set);
-    RUN(single_views_of_chosen_records_are_those_of_the_pairs);
-    RUN(evaluation_covers_all_in_order);
-    RUN(evaluation_names_a_damaged_record);
-    RUN(evaluation_needs_a_batch);
-    return check_done();
+    return check_all();
 }

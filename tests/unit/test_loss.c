@@ -16,17 +16,17 @@ static void check_losses(nnclr_recipe recipe, bool predictor, const double want[
         }
 }
 
-static void one_assignment(void) {
+TEST(one_assignment) {
     nnclr_method_options options = golden_options;
     options.swap = false;
     check_losses(nnclr(&options), true, (double[]){.002406, .057686, .385139});
 }
 
-static void view_swap_averages_two_terms(void) {
+TEST(view_swap_averages_two_terms) {
     check_losses(nnclr(&golden_options), true, (double[]){.014628, .089567, .411775});
 }
 
-static void rows_and_columns(void) {
+TEST(rows_and_columns) {
     nnclr_method_options options = golden_options;
     options.loss = NNCLR_LOSS_ROW_COLUMN;
     check_losses(nnclr(&options), true, (double[]){.012957, .089769, .413463});
@@ -34,7 +34,7 @@ static void rows_and_columns(void) {
     check_losses(nnclr(&options), true, (double[]){.004104, .066154, .391442});
 }
 
-static void positive_of_the_own_view(void) {
+TEST(positive_of_the_own_view) {
     static const double z1_p2[3] = {.034468, .161603, .516264},
                         z2_p1[3] = {.165519, .271899, .573909};
     nnclr_method_options options = golden_options;
@@ -47,7 +47,7 @@ static void positive_of_the_own_view(void) {
     check_losses(nnclr(&options), true, z1_p2);
 }
 
-static void simclr_of_opposite_views(void) {
+TEST(simclr_of_opposite_views) {
     static const double z1_z2[3] = {.065247, .238639, .580062},
                         z2_z1[3] = {.232855, .312818, .587873};
     nnclr_method_options options = golden_options;
@@ -60,13 +60,13 @@ static void simclr_of_opposite_views(void) {
     check_losses(simclr(&options), false, z1_z2);
 }
 
-static void ntxent(void) {
+TEST(ntxent) {
     nnclr_method_options options = golden_options;
     check_losses(simclr(&options), false, (double[]){.418778, .574416, .972231});
 }
 
 /* From the cosines of rows of z with rows of p of the other view, picture by picture. */
-static void simsiam_and_byol_of_golden_rows(void) {
+TEST(simsiam_and_byol_of_golden_rows) {
     nnclr_method_options options = golden_options;
     options.positive = NNCLR_POSITIVE_VIEW;
     double cosines[2] = {0};
@@ -90,7 +90,7 @@ static void simsiam_and_byol_of_golden_rows(void) {
     check_losses(byol(&options), true, (double[]){both, both, both});
 }
 
-static void the_gradient_of_p(void) {
+TEST(the_gradient_of_p) {
     static const double want[GOLDEN_N * GOLDEN_D] = {-.001368, .000640, .006157, .010168, -.005480,
                                                      .001319,  .004313, .000565, -.001294};
     nnclr_method_options options = golden_options;
@@ -109,7 +109,7 @@ static void the_gradient_of_p(void) {
     golden_close(&g);
 }
 
-static void neighbours_are_those_of_the_reference(void) {
+TEST(neighbours_are_those_of_the_reference) {
     static const int32_t want[2 * GOLDEN_N] = {0, 1, 2, 0, 3, 2};
     static const double cosines[2 * GOLDEN_N] = {.995037, .944443, .894427,
                                                  .957826, .980196, .975900};
@@ -132,14 +132,5 @@ static void neighbours_are_those_of_the_reference(void) {
 }
 
 int main(void) {
-    RUN(one_assignment);
-    RUN(view_swap_averages_two_terms);
-    RUN(rows_and_columns);
-    RUN(positive_of_the_own_view);
-    RUN(simclr_of_opposite_views);
-    RUN(ntxent);
-    RUN(simsiam_and_byol_of_golden_rows);
-    RUN(the_gradient_of_p);
-    RUN(neighbours_are_those_of_the_reference);
-    return check_done();
+    return check_all();
 }

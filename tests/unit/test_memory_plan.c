@@ -36,7 +36,7 @@ static size_t peak(const nnclr_interval *intervals, int count) {
     return most;
 }
 
-static void live_blocks_never_overlap(void) {
+TEST(live_blocks_never_overlap) {
     for (uint32_t round = 0; round < 40; round++) {
         nnclr_interval v[MANY];
         size_t total = 0, sum = 0;
@@ -61,7 +61,7 @@ static void live_blocks_never_overlap(void) {
     }
 }
 
-static void chain_takes_two_places(void) {
+TEST(chain_takes_two_places) {
     nnclr_interval v[50];
     size_t total = 0;
     for (int i = 0; i < 50; i++)
@@ -70,7 +70,7 @@ static void chain_takes_two_places(void) {
     CHECK(total == 2 * 1024);
 }
 
-static void equal_plans_are_equal(void) {
+TEST(equal_plans_are_equal) {
     nnclr_interval a[MANY], b[MANY];
     size_t total_a, total_b;
     make_random(a, MANY, 7);
@@ -81,14 +81,14 @@ static void equal_plans_are_equal(void) {
         CHECK(a[i].offset == b[i].offset);
 }
 
-static void nothing_needs_nothing(void) {
+TEST(nothing_needs_nothing) {
     nnclr_interval none = {.bytes = 0, .first = 0, .last = 3};
     size_t total = 1;
     CHECK_OK(nnclr_memory_plan(&none, 0, &total, &e) && total == 0);
     CHECK(nnclr_memory_plan(&none, 1, &total, &e) && total == 0 && none.offset == 0);
 }
 
-static void overflow_is_an_error(void) {
+TEST(overflow_is_an_error) {
     nnclr_interval v[2] = {{.bytes = SIZE_MAX / 2, .first = 0, .last = 1},
                            {.bytes = SIZE_MAX / 2 + 10, .first = 0, .last = 1}};
     size_t total;
@@ -96,10 +96,5 @@ static void overflow_is_an_error(void) {
 }
 
 int main(void) {
-    RUN(live_blocks_never_overlap);
-    RUN(chain_takes_two_places);
-    RUN(equal_plans_are_equal);
-    RUN(nothing_needs_nothing);
-    RUN(overflow_is_an_error);
-    return check_done();
+    return check_all();
 }

@@ -116,7 +116,7 @@ static void check_gradient_of(nnclr_recipe recipe, bool predictor, const char *p
     close_step(&s);
 }
 
-static void the_gradient_of_nnclr(void) {
+TEST(the_gradient_of_nnclr) {
     check_gradient_of(nnclr(&plain), true, "");
     nnclr_method_options options = plain;
     options.swap = false;
@@ -124,11 +124,11 @@ static void the_gradient_of_nnclr(void) {
     check_gradient_of(nnclr(&options), true, "");
 }
 
-static void the_gradient_without_predictor(void) {
+TEST(the_gradient_without_predictor) {
     check_gradient_of(nnclr(&plain), false, "");
 }
 
-static void the_gradient_of_simclr(void) {
+TEST(the_gradient_of_simclr) {
     nnclr_method_options options = plain;
     check_gradient_of(simclr(&options), false, "");
     options.negatives = NNCLR_NEGATIVES_OPPOSITE;
@@ -137,7 +137,7 @@ static void the_gradient_of_simclr(void) {
     check_gradient_of(simclr(&options), false, "");
 }
 
-static void the_gradient_of_barlow(void) {
+TEST(the_gradient_of_barlow) {
     nnclr_method_options options = plain;
     options.off_diagonal = 0.3;
     check_gradient_of(barlow(&options), false, "");
@@ -145,14 +145,14 @@ static void the_gradient_of_barlow(void) {
 
 /* The positive moves with the projector but passes no gradient, so only the predictor's is the
  * slope of the loss. */
-static void the_gradient_of_the_own_view(void) {
+TEST(the_gradient_of_the_own_view) {
     nnclr_method_options options = plain;
     options.positive = NNCLR_POSITIVE_VIEW;
     check_gradient_of(nnclr(&options), true, "predictor.");
     check_gradient_of(simsiam(&options), true, "predictor.");
 }
 
-static void the_gradient_of_simsiam(void) {
+TEST(the_gradient_of_simsiam) {
     nnclr_method_options options = plain;
     check_gradient_of(simsiam(&options), true, "");
     options.swap = false;
@@ -160,7 +160,7 @@ static void the_gradient_of_simsiam(void) {
 }
 
 /* The positive passes no gradient: if z is not what p is made of, none comes to it. */
-static void positives_are_detached(void) {
+TEST(positives_are_detached) {
     static const nnclr_positive positives[2] = {NNCLR_POSITIVE_NN, NNCLR_POSITIVE_VIEW};
     enum { WEIGHTS = GOLDEN_D * 2 * GOLDEN_D };
     for (int i = 0; i < 2; i++)
@@ -212,7 +212,7 @@ static double change_of_p(const char *name) {
     return change;
 }
 
-static void the_predictor_reads_z(void) {
+TEST(the_predictor_reads_z) {
     CHECK(change_of_p("features") == 0);
     CHECK(change_of_p("projection") > 0.01);
     stack s;
@@ -230,7 +230,7 @@ static void the_predictor_reads_z(void) {
 
 /* ---- bits ---- */
 
-static void the_same_bits_for_any_threads(void) {
+TEST(the_same_bits_for_any_threads) {
     static const int threads[3] = {1, 2, 5};
     double *weights[3], *queue[3], losses[3];
     size_t count = 0;
@@ -260,7 +260,7 @@ static void the_same_bits_for_any_threads(void) {
 
 /* Weights stay, both views of a record are the same picture, the queue holds all records: from the
  * second epoch on each finds itself, one epoch old. */
-static void a_standing_network_finds_itself(void) {
+TEST(a_standing_network_finds_itself) {
     enum { STEPS = 3 }; /* an epoch */
     stack s;
     open_small(&s, NNCLR_PRECISION_F32, 1, STEPS * N, nnclr(&plain), true);
@@ -284,7 +284,7 @@ static void a_standing_network_finds_itself(void) {
     close_step(&s);
 }
 
-static void excluded_selves_are_present_but_not_picked(void) {
+TEST(excluded_selves_are_present_but_not_picked) {
     nnclr_method_options options = plain;
     options.exclude_self = true;
     stack s;
@@ -299,7 +299,7 @@ static void excluded_selves_are_present_but_not_picked(void) {
 
 /* Every earlier row of the picture is masked, of both views and of several epochs: each would be
  * nearest, since nothing trains. The nearest of the rest is picked. */
-static void every_row_of_the_own_record_is_excluded(void) {
+TEST(every_row_of_the_own_record_is_excluded) {
     enum { STEPS = 6, ROWS = 4 * 2 * N, D = 8 };
     for (int exclude = 0; exclude < 2; exclude++) {
         nnclr_method_options options = plain;
@@ -338,7 +338,7 @@ static void every_row_of_the_own_record_is_excluded(void) {
     }
 }
 
-static void the_own_view_has_no_neighbour_metrics(void) {
+TEST(the_own_view_has_no_neighbour_metrics) {
     nnclr_method_options options = plain;
     options.positive = NNCLR_POSITIVE_VIEW;
     stack s;
@@ -354,7 +354,7 @@ static void the_own_view_has_no_neighbour_metrics(void) {
     close_step(&s);
 }
 
-static void both_views_are_enqueued(void) {
+TEST(both_views_are_enqueued) {
     nnclr_method_options options = plain;
     options.enqueue = NNCLR_ENQUEUE_BOTH;
     stack s;
@@ -375,7 +375,7 @@ static void both_views_are_enqueued(void) {
 }
 
 /* The smallest queue that holds both views of a batch holds them and nothing else. */
-static void both_views_fill_a_queue_of_2n(void) {
+TEST(both_views_fill_a_queue_of_2n) {
     nnclr_method_options options = plain;
     options.enqueue = NNCLR_ENQUEUE_BOTH;
     options.queue = 2 * N;
@@ -395,7 +395,7 @@ static void both_views_fill_a_queue_of_2n(void) {
     close_step(&s);
 }
 
-static void a_frozen_queue_stays(void) {
+TEST(a_frozen_queue_stays) {
     nnclr_method_options options = plain;
     options.queue_frozen = true;
     stack s;
@@ -415,7 +415,7 @@ static void a_frozen_queue_stays(void) {
 }
 
 /* The picks are among the nearest K, change from step to step, and come again. */
-static void a_random_one_of_the_nearest(void) {
+TEST(a_random_one_of_the_nearest) {
     enum { K = 4, STEPS = 40 };
     nnclr_method_options options = plain;
     options.neighbours = K;
@@ -463,7 +463,7 @@ static double loss_of_picks(const double *rows, const int32_t *picks, const doub
 }
 
 /* What was picked is what the loss is made of, and what its gradient is the slope of. */
-static void the_loss_is_that_of_the_picks(void) {
+TEST(the_loss_is_that_of_the_picks) {
     nnclr_method_options options = plain;
     options.neighbours = 4;
     stack s;
@@ -486,7 +486,7 @@ static void the_loss_is_that_of_the_picks(void) {
 }
 
 /* The features of a picture of one pixel are the picture. */
-static void the_rank_of_the_features_is_that_of_512_rows(void) {
+TEST(the_rank_of_the_features_is_that_of_512_rows) {
     enum { PICTURES = 300, EACH = 256, C = 2 * GOLDEN_D };
     static double rows[2 * EACH * C], noise[2 * PICTURES * C];
     const nnclr_recipe recipe = simclr(&golden_options);
@@ -515,24 +515,5 @@ static void the_rank_of_the_features_is_that_of_512_rows(void) {
 }
 
 int main(void) {
-    RUN(the_gradient_of_nnclr);
-    RUN(the_gradient_without_predictor);
-    RUN(the_gradient_of_simclr);
-    RUN(the_gradient_of_barlow);
-    RUN(the_gradient_of_the_own_view);
-    RUN(the_gradient_of_simsiam);
-    RUN(positives_are_detached);
-    RUN(the_predictor_reads_z);
-    RUN(the_same_bits_for_any_threads);
-    RUN(a_standing_network_finds_itself);
-    RUN(excluded_selves_are_present_but_not_picked);
-    RUN(every_row_of_the_own_record_is_excluded);
-    RUN(the_own_view_has_no_neighbour_metrics);
-    RUN(both_views_are_enqueued);
-    RUN(both_views_fill_a_queue_of_2n);
-    RUN(a_frozen_queue_stays);
-    RUN(a_random_one_of_the_nearest);
-    RUN(the_loss_is_that_of_the_picks);
-    RUN(the_rank_of_the_features_is_that_of_512_rows);
-    return check_done();
+    return check_all();
 }

@@ -67,7 +67,7 @@ static void check_contrast(nnclr_recipe recipe, bool predictor, void (*change)(t
 
 /* Two of view 2's three predictions are another picture's: a third of the first assignment is
  * right, all of the second, which has view 1's. */
-static void contrast_acc_of_nnclr(void) {
+TEST(contrast_acc_of_nnclr) {
     nnclr_method_options options = golden_options;
     check_contrast(nnclr(&options), true, exchange_p, 1, 2.0 / 3);
     check_contrast(nnclr(&options), true, exchange_p, 0, 2.0 / 3);
@@ -82,7 +82,7 @@ static void contrast_acc_of_nnclr(void) {
 }
 
 /* On z, where both assignments see the exchange. */
-static void contrast_acc_of_simclr_and_barlow(void) {
+TEST(contrast_acc_of_simclr_and_barlow) {
     nnclr_method_options options = golden_options;
     check_contrast(barlow(&options), false, exchange_z, 1, 1.0 / 3);
     check_contrast(barlow(&options), false, exchange_p, 1, 1);
@@ -95,7 +95,7 @@ static void contrast_acc_of_simclr_and_barlow(void) {
 }
 
 /* As of NNCLR: only predictions are candidates. */
-static void contrast_acc_of_simsiam(void) {
+TEST(contrast_acc_of_simsiam) {
     nnclr_method_options options = golden_options;
     check_contrast(simsiam(&options), true, exchange_p, 1, 2.0 / 3);
     options.positive = NNCLR_POSITIVE_VIEW;
@@ -107,7 +107,7 @@ static void contrast_acc_of_simsiam(void) {
 
 /* NT-Xent's other candidates do not count: view 1's pictures 0 and 1 are nearly the same, and
  * nearer to each other than to their own second views. */
-static void contrast_acc_asks_the_opposite_view_alone(void) {
+TEST(contrast_acc_asks_the_opposite_view_alone) {
     nnclr_method_options options = golden_options;
     taken t;
     open_taken(&t, simclr(&options), false);
@@ -132,7 +132,7 @@ static void count_softmax(nnclr_engine *g, const nnclr_cross_entropy_call *call)
 
 /* NT-Xent's loss has one softmax for each view. Those with only the opposite view are made for a
  * line of the metrics, as often as one asks for it. */
-static void contrast_acc_costs_nothing_unless_it_is_measured(void) {
+TEST(contrast_acc_costs_nothing_unless_it_is_measured) {
     nnclr_method_options options = golden_options;
     options.negatives = NNCLR_NEGATIVES_ALL;
     golden g;
@@ -156,7 +156,7 @@ static void contrast_acc_costs_nothing_unless_it_is_measured(void) {
 
 /* ---- deviations and the gradient ---- */
 
-static void deviations_before_any_normalisation(void) {
+TEST(deviations_before_any_normalisation) {
     taken t;
     open_taken(&t, nnclr(&golden_options), true);
     measure(&t);
@@ -180,7 +180,7 @@ static void deviations_before_any_normalisation(void) {
     golden_close(&t.g);
 }
 
-static void the_norm_of_the_gradient(void) {
+TEST(the_norm_of_the_gradient) {
     nnclr_method_options options = golden_options;
     taken t;
     open_taken(&t, nnclr(&options), true);
@@ -205,7 +205,7 @@ static void open_described(taken *t, nnclr_recipe recipe, int64_t label_of_99) {
                                     &t->g.e));
 }
 
-static void picks_of_both_views(void) {
+TEST(picks_of_both_views) {
     taken t;
     open_described(&t, nnclr(&golden_options), 1);
     measure(&t);
@@ -228,7 +228,7 @@ static void picks_of_both_views(void) {
 }
 
 /* Two queries without a label do not count, though they pick a row without one. */
-static void some_have_no_label(void) {
+TEST(some_have_no_label) {
     static const int64_t label[GOLDEN_N] = {-1, 1, 0};
     taken t;
     open_described(&t, nnclr(&golden_options), -1);
@@ -239,7 +239,7 @@ static void some_have_no_label(void) {
     golden_close(&t.g);
 }
 
-static void the_own_record_excluded(void) {
+TEST(the_own_record_excluded) {
     nnclr_method_options options = golden_options;
     options.exclude_self = true;
     taken t;
@@ -251,7 +251,7 @@ static void the_own_record_excluded(void) {
     golden_close(&t.g);
 }
 
-static void initial_rows_have_no_age(void) {
+TEST(initial_rows_have_no_age) {
     taken t;
     open_taken(&t, nnclr(&golden_options), true);
     measure(&t);
@@ -261,7 +261,7 @@ static void initial_rows_have_no_age(void) {
     golden_close(&t.g);
 }
 
-static void what_is_not_defined(void) {
+TEST(what_is_not_defined) {
     nnclr_method_options options = golden_options;
     options.positive = NNCLR_POSITIVE_VIEW;
     taken t;
@@ -299,7 +299,7 @@ static void replace_support(golden *g, int m, int cursor, const double *rows) {
 
 /* The newest 1024 are plus and minus one direction; the few older ones are perpendicular to it,
  * wherever in the ring they are. */
-static void rank_of_the_newest_1024(void) {
+TEST(rank_of_the_newest_1024) {
     enum { OLD = 30, M = 1024 + OLD };
     taken t;
     open_taken(&t, nnclr(&golden_options), true);
@@ -336,7 +336,7 @@ static double spread_of(const int64_t *record, int n, int64_t records) {
     return spread;
 }
 
-static void spread_of_a_batch(void) {
+TEST(spread_of_a_batch) {
     enum { N = 64, RECORDS = 1 << 20 };
     CHECK_NEAR(spread_of((int64_t[]){10, 0, 4}, 3, 20), (10 + 4 + 6) / 3.0 / 20, 1e-15);
     CHECK(isnan(spread_of((int64_t[]){3}, 1, 20)));
@@ -405,7 +405,7 @@ static char *print_line(const double values[KEYS]) {
     return text;
 }
 
-static void a_probe_has_a_line_of_its_own(void) {
+TEST(a_probe_has_a_line_of_its_own) {
     nnclr_buffer out = {0};
     nnclr_probe_line line = {.step = 312, .epoch = 1, .n = 8, .top1 = .375, .top5 = .5};
     CHECK_OK(nnclr_probe_print(&nnclr_knn_probe, &line, &out, &e));
@@ -418,7 +418,7 @@ static void a_probe_has_a_line_of_its_own(void) {
     nnclr_buffer_free(&out);
 }
 
-static void numbers_read_back_exactly(void) {
+TEST(numbers_read_back_exactly) {
     double values[KEYS] = {
         0.1, 4.8,         1.7976931348623157e308, 123456.78901234567, 1.0 / 3, -2.0 / 3, 5e-324, 1,
         0,   1e15 + 0.125};
@@ -440,7 +440,7 @@ static void numbers_read_back_exactly(void) {
     free(text);
 }
 
-static void what_is_not_finite_is_null(void) {
+TEST(what_is_not_finite_is_null) {
     for (int i = 0; i < KEYS; i++) {
         double values[KEYS];
         char key[40];
@@ -456,22 +456,5 @@ static void what_is_not_finite_is_null(void) {
 }
 
 int main(void) {
-    RUN(contrast_acc_of_nnclr);
-    RUN(contrast_acc_of_simclr_and_barlow);
-    RUN(contrast_acc_of_simsiam);
-    RUN(contrast_acc_costs_nothing_unless_it_is_measured);
-    RUN(contrast_acc_asks_the_opposite_view_alone);
-    RUN(deviations_before_any_normalisation);
-    RUN(the_norm_of_the_gradient);
-    RUN(picks_of_both_views);
-    RUN(some_have_no_label);
-    RUN(the_own_record_excluded);
-    RUN(initial_rows_have_no_age);
-    RUN(what_is_not_defined);
-    RUN(rank_of_the_newest_1024);
-    RUN(spread_of_a_batch);
-    RUN(a_probe_has_a_line_of_its_own);
-    RUN(numbers_read_back_exactly);
-    RUN(what_is_not_finite_is_null);
-    return check_done();
+    return check_all();
 }

@@ -54,7 +54,7 @@ static void check_plain(const float *bank, const float *queries, const nnclr_nei
     }
 }
 
-static void agrees_with_a_plain_search(void) {
+TEST(agrees_with_a_plain_search) {
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     fill(bank, BANK, 1);
@@ -79,7 +79,7 @@ static bool hear(void *context, const char *unit, int64_t done, int64_t total, c
     return ++t->calls < t->most;
 }
 
-static void progress_reaches_all_queries_and_stops(void) {
+TEST(progress_reaches_all_queries_and_stops) {
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     enum { BLOCKS = 4, BLOCK = (BANK + BLOCKS - 1) / BLOCKS };
@@ -102,7 +102,7 @@ static void progress_reaches_all_queries_and_stops(void) {
 }
 
 /* The cosines differ by less than a float's rounding: the proposals of the gemm must not decide. */
-static void nearly_equal_rows_are_told_apart(void) {
+TEST(nearly_equal_rows_are_told_apart) {
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     fill(bank, BANK, 12);
@@ -115,7 +115,7 @@ static void nearly_equal_rows_are_told_apart(void) {
     nnclr_pool_free(pool);
 }
 
-static void blocks_and_threads_change_nothing(void) {
+TEST(blocks_and_threads_change_nothing) {
     static const int bank_blocks[] = {1, 7, 64, 1000}, query_blocks[] = {1, 5, 41};
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour first[QUERIES * K], again[QUERIES * K];
@@ -158,7 +158,7 @@ static void take_chunk(void *context, int64_t first, int64_t count,
 
 /* Queries that are read in chunks find what they find together, with the records that each leaves
  * out, and progress goes over all of them. */
-static void chunks_change_nothing(void) {
+TEST(chunks_change_nothing) {
     static const int chunks[] = {0, 1, 10, 1000};
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour first[QUERIES * K];
@@ -195,7 +195,7 @@ static void chunks_change_nothing(void) {
     nnclr_pool_free(pool);
 }
 
-static void equal_rows_come_by_number(void) {
+TEST(equal_rows_come_by_number) {
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     fill(queries, QUERIES, 5);
@@ -212,7 +212,7 @@ static void equal_rows_come_by_number(void) {
     nnclr_pool_free(pool);
 }
 
-static void candidates_and_records_are_obeyed(void) {
+TEST(candidates_and_records_are_obeyed) {
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * BANK];
     bool candidate[BANK];
@@ -247,7 +247,7 @@ static void candidates_and_records_are_obeyed(void) {
 
 /* A row of zeros is like other rows of zeros and nothing else, whatever the blocks; one that is
  * excluded is not among them. */
-static void zeros_are_like_zeros_alone(void) {
+TEST(zeros_are_like_zeros_alone) {
     static const int blocks[] = {0, 1, 5, 40};
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * BANK];
@@ -279,7 +279,7 @@ static void zeros_are_like_zeros_alone(void) {
     nnclr_pool_free(pool);
 }
 
-static void not_finite_rows_are_refused(void) {
+TEST(not_finite_rows_are_refused) {
     float bank[BANK * DIMS], queries[QUERIES * DIMS];
     nnclr_neighbour out[QUERIES * K];
     fill(bank, BANK, 10);
@@ -297,14 +297,5 @@ static void not_finite_rows_are_refused(void) {
 }
 
 int main(void) {
-    RUN(agrees_with_a_plain_search);
-    RUN(progress_reaches_all_queries_and_stops);
-    RUN(blocks_and_threads_change_nothing);
-    RUN(chunks_change_nothing);
-    RUN(nearly_equal_rows_are_told_apart);
-    RUN(equal_rows_come_by_number);
-    RUN(candidates_and_records_are_obeyed);
-    RUN(zeros_are_like_zeros_alone);
-    RUN(not_finite_rows_are_refused);
-    return check_done();
+    return check_all();
 }

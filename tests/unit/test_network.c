@@ -54,7 +54,7 @@ static uint64_t hash_of(const nnclr_segment *segments, size_t count, const char 
     return hash;
 }
 
-static void names_and_shapes_are_torchvisions(void) {
+TEST(names_and_shapes_are_torchvisions) {
     for (size_t i = 0; i < sizeof torchvision / sizeof *torchvision; i++) {
         nnclr_network *net = build(spec_of(torchvision[i].arch, torchvision[i].stem, 1, 64));
         size_t parameters = nnclr_network_segment_count(net),
@@ -71,7 +71,7 @@ static void names_and_shapes_are_torchvisions(void) {
 }
 
 /* Segments tile the flat buffers, and every operator's indices name its own segments. */
-static void segments_tile_the_buffers(void) {
+TEST(segments_tile_the_buffers) {
     nnclr_model_spec spec = spec_of(NNCLR_RESNET50, NNCLR_STEM_IMAGENET, 0.25, 64);
     spec.projector = (nnclr_layers){3, {24, 16, 8}};
     spec.predictor = (nnclr_layers){1, {40}};
@@ -110,7 +110,7 @@ static void segments_tile_the_buffers(void) {
     nnclr_network_free(net);
 }
 
-static void heads_are_named_as_in_a_sequential(void) {
+TEST(heads_are_named_as_in_a_sequential) {
     nnclr_model_spec spec = spec_of(NNCLR_RESNET18, NNCLR_STEM_CIFAR, 0.125, 32);
     spec.projector = (nnclr_layers){3, {2048, 2048, 256}};
     spec.predictor = (nnclr_layers){1, {4096}};
@@ -157,7 +157,7 @@ static void heads_are_named_as_in_a_sequential(void) {
     nnclr_network_free(net);
 }
 
-static void absent_heads_leave_no_marks(void) {
+TEST(absent_heads_leave_no_marks) {
     nnclr_model_spec spec = spec_of(NNCLR_RESNET18, NNCLR_STEM_CIFAR, 0.125, 32);
     nnclr_network *net = build(spec);
     CHECK(nnclr_network_find(net, "features") > 0 && nnclr_network_find(net, "projection") == -1);
@@ -179,7 +179,7 @@ static const nnclr_value *written_by(const nnclr_network *net, const char *name)
     return NULL;
 }
 
-static void shapes_follow_the_picture(void) {
+TEST(shapes_follow_the_picture) {
     static const struct {
         nnclr_stem stem;
         int size, conv1, layer1, layer4;
@@ -195,7 +195,7 @@ static void shapes_follow_the_picture(void) {
     }
 }
 
-static void widths_are_multiples_of_eight(void) {
+TEST(widths_are_multiples_of_eight) {
     static const struct {
         double width;
         int stem, layer4;
@@ -213,7 +213,7 @@ static void widths_are_multiples_of_eight(void) {
 }
 
 /* "R50@224 ~4.1 GMAC forward; R18 CIFAR stem ~0.56 GMAC" */
-static void work_is_counted(void) {
+TEST(work_is_counted) {
     nnclr_network *net = build(spec_of(NNCLR_RESNET50, NNCLR_STEM_IMAGENET, 1, 224));
     size_t ops = nnclr_network_op_count(net);
     CHECK_NEAR(nnclr_network_macs(net, 0, ops), 4.09e9, 0.01e9);
@@ -226,7 +226,7 @@ static void work_is_counted(void) {
     nnclr_network_free(net);
 }
 
-static void table_is_printed(void) {
+TEST(table_is_printed) {
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_network *net = nnclr_network_create(9, 7, 3, &e);
     int y = nnclr_add_conv(net, 0, "c", 8, 3, 2, 1, &e);
@@ -256,7 +256,7 @@ static void table_is_printed(void) {
         CHECK_SAYS(strstr(e.message, part), "\"%s\" is not in \"%s\"", part, e.message);           \
     } while (0)
 
-static void impossible_lists_are_refused(void) {
+TEST(impossible_lists_are_refused) {
     nnclr_error none = NNCLR_NO_ERROR;
     nnclr_network *net = nnclr_network_create(8, 8, 3, &none);
     int a = nnclr_add_conv(net, 0, "a", 8, 3, 1, 1, &none);
@@ -280,7 +280,7 @@ static void impossible_lists_are_refused(void) {
     nnclr_network_free(net);
 }
 
-static void impossible_models_are_refused(void) {
+TEST(impossible_models_are_refused) {
     const nnclr_model_spec good = spec_of(NNCLR_RESNET18, NNCLR_STEM_CIFAR, 0.125, 32);
     nnclr_model_spec bad[8];
     for (size_t i = 0; i < 8; i++)
@@ -301,15 +301,5 @@ static void impossible_models_are_refused(void) {
 }
 
 int main(void) {
-    RUN(names_and_shapes_are_torchvisions);
-    RUN(segments_tile_the_buffers);
-    RUN(heads_are_named_as_in_a_sequential);
-    RUN(absent_heads_leave_no_marks);
-    RUN(shapes_follow_the_picture);
-    RUN(widths_are_multiples_of_eight);
-    RUN(work_is_counted);
-    RUN(table_is_printed);
-    RUN(impossible_lists_are_refused);
-    RUN(impossible_models_are_refused);
-    return check_done();
+    return check_all();
 }

@@ -18,7 +18,7 @@ static const char *text_of(nnclr_markup *m) {
     return m->out.data ? (const char *)m->out.data : "";
 }
 
-static void text_is_escaped(void) {
+TEST(text_is_escaped) {
     nnclr_markup m = {0};
     nnclr_markup_text(&m, "<b title=\"x\" y='1'>&amp;\x1b\xff\t\xc3\xa9</b>");
     CHECK_TEXT(text_of(&m),
@@ -29,7 +29,7 @@ static void text_is_escaped(void) {
 }
 
 /* RFC 4648, section 10. */
-static void data_is_base64(void) {
+TEST(data_is_base64) {
     static const char *const expected[] = {"",         "Zg==",     "Zm8=",    "Zm9v",
                                            "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
     for (size_t size = 0; size <= 6; size++) {
@@ -58,7 +58,7 @@ static bool is_drawn(const char *svg) {
     return !strstr(svg, "nan") && !strstr(svg, "inf");
 }
 
-static void charts_have_gaps_and_end(void) {
+TEST(charts_have_gaps_and_end) {
     const double x[] = {1, 2, 3, 4, 5}, gap[] = {1, 2, NAN, 4, 5},
                  none[] = {NAN, NAN, NAN, NAN, NAN};
     const nnclr_chart_line line = {gap, "gap", "first"}, nothing = {none, "none", "first"};
@@ -99,7 +99,7 @@ static void charts_have_gaps_and_end(void) {
     nnclr_buffer_free(&b.out);
 }
 
-static void history_is_thinned(void) {
+TEST(history_is_thinned) {
     static nnclr_history h;
     nnclr_buffer text = {0};
     for (int step = 1; step <= 1000; step++)
@@ -120,7 +120,7 @@ static void history_is_thinned(void) {
 }
 
 /* It costs only itself: the others' curves are drawn. */
-static void a_damaged_line_is_left_out(void) {
+TEST(a_damaged_line_is_left_out) {
     static const char *const damaged[] = {"[1]",
                                           "{\"loss\":1}",
                                           "",
@@ -152,7 +152,7 @@ static void a_damaged_line_is_left_out(void) {
     CHECK_OK(nnclr_history_read(scratch("m"), &h, &e) && isnan(h.value[NNCLR_CURVE_LOSS][0]));
 }
 
-static void long_text_is_whole(void) {
+TEST(long_text_is_whole) {
     char text[5000];
     nnclr_markup m = {0};
     memset(text, 'a', sizeof text - 1);
@@ -162,7 +162,7 @@ static void long_text_is_whole(void) {
     nnclr_buffer_free(&m.out);
 }
 
-static void half_blocks_show_two_pixels_each(void) {
+TEST(half_blocks_show_two_pixels_each) {
     uint8_t pixels[] = {1, 2, 3, 1,  2, 3, 4,  5, 6, /* row 0 */
                         7, 8, 9, 10, 0, 0, 10, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255};
     const nnclr_image image = {.width = 3, .height = 3, .pixels = pixels};
@@ -179,7 +179,7 @@ static void half_blocks_show_two_pixels_each(void) {
     nnclr_buffer_free(&out);
 }
 
-static void shrinking_keeps_the_aspect(void) {
+TEST(shrinking_keeps_the_aspect) {
     static const int sizes[][5] = {
         {500, 375, 96, 96, 72}, {3, 400, 20, 1, 20}, {32, 32, 18, 18, 18}};
     for (int i = 0; i < 3; i++) {
@@ -195,13 +195,5 @@ static void shrinking_keeps_the_aspect(void) {
 }
 
 int main(void) {
-    RUN(text_is_escaped);
-    RUN(data_is_base64);
-    RUN(charts_have_gaps_and_end);
-    RUN(history_is_thinned);
-    RUN(a_damaged_line_is_left_out);
-    RUN(long_text_is_whole);
-    RUN(half_blocks_show_two_pixels_each);
-    RUN(shrinking_keeps_the_aspect);
-    return check_done();
+    return check_all();
 }

@@ -213,12 +213,12 @@ static void follow(int size) {
     close_split(&library);
 }
 
-static void micro_batches_are_groups(void) {
+TEST(micro_batches_are_groups) {
     follow(4);
     follow(8);
 }
 
-static void one_micro_batch_is_the_plain_step(void) {
+TEST(one_micro_batch_is_the_plain_step) {
     static split_run library;
     static run plain;
     open_library(&library, N);
@@ -235,7 +235,7 @@ static void one_micro_batch_is_the_plain_step(void) {
 }
 
 /* What a smaller batch norm group does to the loss is not rounding: the comparison can fail. */
-static void other_sizes_are_other_steps(void) {
+TEST(other_sizes_are_other_steps) {
     static split_run four, eight;
     open_library(&four, 4);
     open_library(&eight, 8);
@@ -252,7 +252,7 @@ static void other_sizes_are_other_steps(void) {
 }
 
 /* What goes into the first batch norm does not depend on how the batch is cut. */
-static void a_batch_has_its_own_statistics(void) {
+TEST(a_batch_has_its_own_statistics) {
     double *whole = NULL;
     for (int size = N; size >= 2; size /= 2) {
         static split_run s;
@@ -274,7 +274,7 @@ static void a_batch_has_its_own_statistics(void) {
     free(whole);
 }
 
-static void what_does_not_divide_is_refused(void) {
+TEST(what_does_not_divide_is_refused) {
     static split_run s;
     open_library(&s, 4);
     nnclr_error e = NNCLR_NO_ERROR;
@@ -286,10 +286,5 @@ static void what_does_not_divide_is_refused(void) {
 }
 
 int main(void) {
-    RUN(micro_batches_are_groups);
-    RUN(one_micro_batch_is_the_plain_step);
-    RUN(other_sizes_are_other_steps);
-    RUN(a_batch_has_its_own_statistics);
-    RUN(what_does_not_divide_is_refused);
-    return check_done();
+    return check_all();
 }

@@ -156,7 +156,7 @@ static const char *const tree_names[] = {"Zebra/1",
 static const int tree_labels[] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3};
 static const char *const tree_classes[] = {"Zebra", "cat", "dog", "dog-"};
 
-static void reads_a_folder_in_the_order_of_imagefolder(void) {
+TEST(reads_a_folder_in_the_order_of_imagefolder) {
     char path[200];
     for (size_t i = 0; i < LENGTH(tree); i++) {
         snprintf(path, sizeof path, "tree/%s", tree[i]);
@@ -175,7 +175,7 @@ static void reads_a_folder_in_the_order_of_imagefolder(void) {
     }
 }
 
-static void reads_a_flat_folder_and_a_root(void) {
+TEST(reads_a_flat_folder_and_a_root) {
     put_file("flat/b");
     put_file("flat/a");
     put_file("flat/.hidden");
@@ -193,7 +193,7 @@ static void reads_a_flat_folder_and_a_root(void) {
     nnclr_source_close(source);
 }
 
-static void follows_links_but_no_cycles(void) {
+TEST(follows_links_but_no_cycles) {
     put_file("linked/real/1.jpg");
     put_file("elsewhere/2.jpg");
     CHECK(symlink("../elsewhere", "linked/other") == 0);
@@ -206,7 +206,7 @@ static void follows_links_but_no_cycles(void) {
     nnclr_source_close(source);
 }
 
-static void reports_what_is_no_regular_file(void) {
+TEST(reports_what_is_no_regular_file) {
     put_file("odd/1.jpg");
     CHECK(mkfifo("odd/2.jpg", 0666) == 0);
     CHECK(symlink("nowhere", "odd/3.jpg") == 0);
@@ -228,7 +228,7 @@ static void reports_what_is_no_regular_file(void) {
     nnclr_source_close(source);
 }
 
-static void unites_the_classes_of_inputs(void) {
+TEST(unites_the_classes_of_inputs) {
     put_file("one/dog/1");
     put_file("one/ant/2");
     put_file("two/cat/3");
@@ -246,7 +246,7 @@ static void unites_the_classes_of_inputs(void) {
     nnclr_source_close(source);
 }
 
-static void takes_a_single_picture(void) {
+TEST(takes_a_single_picture) {
     write_file("single/alone.txt", "\xff\xd8\xff\xe0", 4);
     nnclr_source *source = open_one("single/alone.txt", NULL);
     check_entries(source, 1, (const char *const[]){"alone.txt"}, (const int[]){-1});
@@ -262,7 +262,7 @@ static void takes_a_single_picture(void) {
 
 /* ---- archives ---- */
 
-static void reads_an_archive_like_the_folder(void) {
+TEST(reads_an_archive_like_the_folder) {
     char name[200];
     nnclr_buffer tar = {0};
     for (size_t i = LENGTH(tree); i-- > 0;) {
@@ -283,7 +283,7 @@ static void reads_an_archive_like_the_folder(void) {
     }
 }
 
-static void resolves_links_and_replaced_members(void) {
+TEST(resolves_links_and_replaced_members) {
     nnclr_buffer tar = {0};
     char large[1200];
     memset(large, 'x', sizeof large - 1);
@@ -336,7 +336,7 @@ static void *read_all_entries(void *argument) {
     return wrong ? argument : NULL;
 }
 
-static void is_read_by_many_threads(void) {
+TEST(is_read_by_many_threads) {
     nnclr_buffer tar = {0};
     for (int i = 0; i < MEMBERS; i++) {
         char name[20];
@@ -366,7 +366,7 @@ static nnclr_source *open_list(const char *text, const char *folder) {
         .inputs = (const char *const[]){folder}, .input_count = folder != NULL, .list = "list"});
 }
 
-static void reads_lists(void) {
+TEST(reads_lists) {
     static const char *const names[] = {"dog/z.jpg", "cat/a.jpg", "dog/.DS_Store", "missing"};
     nnclr_source *source =
         open_list("dog/z.jpg\tpets\n\ncat/a.jpg\tLions\ndog/.DS_Store\nmissing\tpets", "tree");
@@ -394,7 +394,7 @@ static void reads_lists(void) {
 
 /* ---- refusals ---- */
 
-static void refuses_inputs_with_one_sentence(void) {
+TEST(refuses_inputs_with_one_sentence) {
     mkdir("void", 0777);
     put_file("only-hidden/.a");
     write_file("text", "text", 4);
@@ -432,7 +432,7 @@ static void refuses_inputs_with_one_sentence(void) {
                "list: line 1: a zero byte");
 }
 
-static void refuses_a_truncated_archive(void) {
+TEST(refuses_a_truncated_archive) {
     nnclr_buffer tar = {0};
     add_member(&tar, "a", NULL, "some data");
     add_member(&tar, "b", NULL, "more data");
@@ -446,17 +446,5 @@ static void refuses_a_truncated_archive(void) {
 int main(void) {
     if (chdir(scratch("")) != 0)
         return 1;
-    RUN(reads_a_folder_in_the_order_of_imagefolder);
-    RUN(reads_a_flat_folder_and_a_root);
-    RUN(follows_links_but_no_cycles);
-    RUN(reports_what_is_no_regular_file);
-    RUN(unites_the_classes_of_inputs);
-    RUN(takes_a_single_picture);
-    RUN(reads_an_archive_like_the_folder);
-    RUN(resolves_links_and_replaced_members);
-    RUN(is_read_by_many_threads);
-    RUN(reads_lists);
-    RUN(refuses_inputs_with_one_sentence);
-    RUN(refuses_a_truncated_archive);
-    return check_done();
+    return check_all();
 }

@@ -147,7 +147,7 @@ static void check_ranks(nnclr_recipe recipe, bool predictor) {
     }
 }
 
-static void nnclr_over_ranks(void) {
+TEST(nnclr_over_ranks) {
     nnclr_method_options options = golden_options;
     check_ranks(nnclr(&options), true);
     options.loss = NNCLR_LOSS_ROW_COLUMN;
@@ -156,20 +156,20 @@ static void nnclr_over_ranks(void) {
     check_ranks(nnclr(&options), false);
 }
 
-static void the_own_view_over_ranks(void) {
+TEST(the_own_view_over_ranks) {
     nnclr_method_options options = golden_options;
     options.positive = NNCLR_POSITIVE_VIEW;
     check_ranks(nnclr(&options), true);
 }
 
-static void simclr_over_ranks(void) {
+TEST(simclr_over_ranks) {
     nnclr_method_options options = golden_options;
     check_ranks(simclr(&options), false);
     options.negatives = NNCLR_NEGATIVES_OPPOSITE;
     check_ranks(simclr(&options), false);
 }
 
-static void cosines_over_ranks(void) {
+TEST(cosines_over_ranks) {
     nnclr_method_options options = golden_options;
     check_ranks(simsiam(&options), true);
     check_ranks(byol(&options), true);
@@ -177,15 +177,10 @@ static void cosines_over_ranks(void) {
     check_ranks(simsiam(&options), true);
 }
 
-static void barlow_over_ranks(void) {
+TEST(barlow_over_ranks) {
     check_ranks(barlow(&golden_options), false);
 }
 
 int main(void) {
-    RUN(nnclr_over_ranks);
-    RUN(the_own_view_over_ranks);
-    RUN(simclr_over_ranks);
-    RUN(cosines_over_ranks);
-    RUN(barlow_over_ranks);
-    return check_done();
+    return check_all();
 }

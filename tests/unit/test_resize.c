@@ -21,7 +21,7 @@ static void resize(const nnclr_image *image, nnclr_box box, nnclr_filter filter,
 }
 
 /* Pillow's mode of floats, on boxes of fractions of pixels too. */
-static void equals_pillow(void) {
+TEST(equals_pillow) {
     static const struct {
         int width, height;
         nnclr_box box;
@@ -67,7 +67,7 @@ static size_t crop_and_resize(const struct crop_reference *r, char what[100]) {
     return 3 * (size_t)r->out_width * (size_t)r->out_height;
 }
 
-static void crops_equal_torchvision(void) {
+TEST(crops_equal_torchvision) {
     for (int i = 0; i < CROPS; i++) {
         char what[100];
         size_t count = crop_and_resize(&crops[i], what);
@@ -88,7 +88,7 @@ static level_bound two_roundings(const void *context, size_t place) {
     return (level_bound){-bound, bound};
 }
 
-static void crops_are_near_pillows(void) {
+TEST(crops_are_near_pillows) {
     for (int i = 0; i < CROPS; i++) {
         char what[100];
         size_t count = crop_and_resize(&crops[i], what);
@@ -98,7 +98,7 @@ static void crops_are_near_pillows(void) {
 
 /* Cutting first and resizing the piece as a picture of its own, which the test equals_pillow
  * judges, is the definition; and the picture around the piece would make a difference. */
-static void a_crop_is_cut_before_it_is_resized(void) {
+TEST(a_crop_is_cut_before_it_is_resized) {
     static float must[MOST], around[MOST];
     nnclr_image image = formula_picture(57, 43), piece;
     const int left = 11, top = 7, width = 29, height = 31;
@@ -126,7 +126,7 @@ static void a_crop_is_cut_before_it_is_resized(void) {
     nnclr_image_free(&image);
 }
 
-static void same_size_is_the_picture(void) {
+TEST(same_size_is_the_picture) {
     nnclr_image image = formula_picture(21, 13);
     for (int filter = NNCLR_BILINEAR; filter <= NNCLR_BICUBIC; filter++) {
         resize(&image, (nnclr_box){0, 0, 21, 13}, (nnclr_filter)filter, false, 21, 13, out);
@@ -136,7 +136,7 @@ static void same_size_is_the_picture(void) {
     nnclr_image_free(&image);
 }
 
-static void flip_mirrors(void) {
+TEST(flip_mirrors) {
     static float mirrored[MOST];
     nnclr_image image = formula_picture(31, 17);
     nnclr_box box = {2, 3, 20, 11};
@@ -151,7 +151,7 @@ static void flip_mirrors(void) {
     nnclr_image_free(&image);
 }
 
-static void one_shade_stays(void) {
+TEST(one_shade_stays) {
     nnclr_image image = formula_picture(50, 40);
     memset(image.pixels, 255, 3 * 50 * 40);
     for (int width = 1; width <= 64; width += 9) {
@@ -164,7 +164,7 @@ static void one_shade_stays(void) {
 
 /* A sharp edge makes the cubic overshoot on both sides: it has to be clipped, and to exactly 0
  * and 1. */
-static void overshoot_is_clipped(void) {
+TEST(overshoot_is_clipped) {
     nnclr_image image = formula_picture(8, 8);
     for (int k = 0; k < 3 * 64; k++)
         image.pixels[k] = k / 3 % 8 < 4 ? 0 : 255;
@@ -181,7 +181,7 @@ static void overshoot_is_clipped(void) {
 }
 
 /* Earlier contents of the scratch memory, smaller or larger, do not matter. */
-static void scratch_leaves_no_trace(void) {
+TEST(scratch_leaves_no_trace) {
     static float again[MOST];
     nnclr_image image = formula_picture(40, 40), large = formula_picture(300, 200);
     nnclr_box box = {1, 2, 33, 31};
@@ -195,7 +195,7 @@ static void scratch_leaves_no_trace(void) {
     nnclr_image_free(&large);
 }
 
-static void boxes_outside_are_refused(void) {
+TEST(boxes_outside_are_refused) {
     static const nnclr_box bad[] = {
         {-1, 0, 5, 5},      {0, -0.5, 5, 5},     {0, 0, 0, 5},        {0, 0, 5, -1},
         {6, 0, 5, 5},       {0, 4, 5, 5},        {NAN, 0, 5, 5},      {0, 0, NAN, 5},
@@ -212,7 +212,7 @@ static void boxes_outside_are_refused(void) {
 }
 
 /* A box may pass the picture's end by a rounding error; there are no pixels there. */
-static void rounded_boxes_end_with_the_picture(void) {
+TEST(rounded_boxes_end_with_the_picture) {
     float must[3 * 4 * 4];
     nnclr_image image = formula_picture(10, 8);
     nnclr_patch patch = nnclr_whole_patch(&image);
@@ -227,17 +227,7 @@ static void rounded_boxes_end_with_the_picture(void) {
 }
 
 int main(void) {
-    RUN(equals_pillow);
-    RUN(crops_equal_torchvision);
-    RUN(crops_are_near_pillows);
-    RUN(a_crop_is_cut_before_it_is_resized);
-    RUN(same_size_is_the_picture);
-    RUN(flip_mirrors);
-    RUN(one_shade_stays);
-    RUN(overshoot_is_clipped);
-    RUN(scratch_leaves_no_trace);
-    RUN(boxes_outside_are_refused);
-    RUN(rounded_boxes_end_with_the_picture);
+    const int status = check_all();
     nnclr_buffer_free(&scratch_memory);
-    return check_done();
+    return status;
 }

@@ -215,36 +215,30 @@ static void check_in_both(const reference *r) {
     close_bench(&whole);
 }
 
-static void resnet18_agrees_with_torch(void) {
+TEST(resnet18_agrees_with_torch) {
     check_in_both(&(reference){NNCLR_RESNET18, 1, NNCLR_STEM_CIFAR, 16, WHOLE(resnet18)});
 }
 
-static void resnet34_agrees_with_torch(void) {
+TEST(resnet34_agrees_with_torch) {
     check_in_f64(&(reference){NNCLR_RESNET34, 1, NNCLR_STEM_IMAGENET, 33, SAMPLE(resnet34)});
 }
 
-static void resnet50_agrees_with_torch(void) {
+TEST_LONG(resnet50_agrees_with_torch) {
     check_in_both(&(reference){NNCLR_RESNET50, 1, NNCLR_STEM_IMAGENET, 64, WHOLE(resnet50)});
 }
 
-static void resnet101_agrees_with_torch(void) {
+TEST_LONG(resnet101_agrees_with_torch) {
     check_in_f64(&(reference){NNCLR_RESNET101, 1, NNCLR_STEM_IMAGENET, 33, SAMPLE(resnet101)});
 }
 
-static void resnet152_agrees_with_torch(void) {
+TEST_LONG(resnet152_agrees_with_torch) {
     check_in_f64(&(reference){NNCLR_RESNET152, 1, NNCLR_STEM_IMAGENET, 33, SAMPLE(resnet152)});
 }
 
-static void a_quarter_of_the_width_agrees_with_torch(void) {
+TEST(a_quarter_of_the_width_agrees_with_torch) {
     check_in_f64(&(reference){NNCLR_RESNET50, 0.25, NNCLR_STEM_CIFAR, 16, SAMPLE(narrow)});
 }
 
 int main(void) {
-    RUN(resnet18_agrees_with_torch);
-    RUN(resnet34_agrees_with_torch);
-    RUN_LONG(resnet50_agrees_with_torch);
-    RUN_LONG(resnet101_agrees_with_torch);
-    RUN_LONG(resnet152_agrees_with_torch);
-    RUN(a_quarter_of_the_width_agrees_with_torch);
-    return check_done();
+    return check_all();
 }

@@ -5,7 +5,7 @@
 #include "tests/unit/check.h"
 
 /* Known answers published with Random123 (kat_vectors, philox4x32 10). */
-static void philox_known_answers(void) {
+TEST(philox_known_answers) {
     static const struct {
         uint32_t counter[4], key[2], out[4];
     } known[] = {
@@ -24,7 +24,7 @@ static void philox_known_answers(void) {
     }
 }
 
-static void streams_differ_by_every_coordinate(void) {
+TEST(streams_differ_by_every_coordinate) {
     nnclr_rng base = nnclr_rng_at(7, NNCLR_DRAW_AUGMENT, 3, 11, 0);
     nnclr_rng others[] = {
         nnclr_rng_at(8, NNCLR_DRAW_AUGMENT, 3, 11, 0),
@@ -40,7 +40,7 @@ static void streams_differ_by_every_coordinate(void) {
         CHECK(nnclr_rng_u32(&others[i]) != first);
 }
 
-static void floats_are_uniform(void) {
+TEST(floats_are_uniform) {
     enum { N = 100000, BINS = 16 };
     nnclr_rng rng = nnclr_rng_at(1, NNCLR_DRAW_SAMPLE, 0, 0, 0);
     int count[BINS] = {0};
@@ -55,7 +55,7 @@ static void floats_are_uniform(void) {
     CHECK(chi2 < 37.7); /* 15 degrees of freedom, p = 0.001 */
 }
 
-static void normal_moments(void) {
+TEST(normal_moments) {
     enum { N = 200000 };
     nnclr_rng rng = nnclr_rng_at(2, NNCLR_DRAW_QUEUE, 0, 0, 0);
     double m1 = 0, m2 = 0, m3 = 0, m4 = 0, cross = 0;
@@ -77,7 +77,7 @@ static void normal_moments(void) {
     CHECK_NEAR(cross, 0, 0.015);
 }
 
-static void below_stays_below_and_reaches_all(void) {
+TEST(below_stays_below_and_reaches_all) {
     nnclr_rng rng = nnclr_rng_at(3, NNCLR_DRAW_SAMPLE, 0, 0, 0);
     int seen[7] = {0};
     for (int i = 0; i < 7000; i++)
@@ -87,7 +87,7 @@ static void below_stays_below_and_reaches_all(void) {
     CHECK(nnclr_rng_below(&rng, 1) == 0);
 }
 
-static void permutation_is_one_and_depends_on_the_epoch(void) {
+TEST(permutation_is_one_and_depends_on_the_epoch) {
     enum { N = 1000 };
     static uint32_t a[N], b[N];
     static char seen[N];
@@ -106,7 +106,7 @@ static void permutation_is_one_and_depends_on_the_epoch(void) {
 }
 
 /* All 24 orders of four equally often: a Fisher-Yates off by one would not give them. */
-static void permutations_are_uniform(void) {
+TEST(permutations_are_uniform) {
     enum { N = 24000 };
     int count[256] = {0};
     for (uint32_t epoch = 0; epoch < N; epoch++) {
@@ -126,12 +126,5 @@ static void permutations_are_uniform(void) {
 }
 
 int main(void) {
-    RUN(philox_known_answers);
-    RUN(streams_differ_by_every_coordinate);
-    RUN(floats_are_uniform);
-    RUN(normal_moments);
-    RUN(below_stays_below_and_reaches_all);
-    RUN(permutation_is_one_and_depends_on_the_epoch);
-    RUN(permutations_are_uniform);
-    return check_done();
+    return check_all();
 }

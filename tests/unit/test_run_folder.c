@@ -67,7 +67,7 @@ static void check_text(const char *path, const char *must) {
     nnclr_buffer_free(&bytes);
 }
 
-static void a_new_run(void) {
+TEST(a_new_run) {
     char folder[400];
     snprintf(folder, sizeof folder, "%s", scratch("deep/er//run"));
     nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
@@ -95,7 +95,7 @@ static void a_new_run(void) {
 }
 
 /* What fails before a run begins leaves the folder as it was: none, or what was in it. */
-static void a_run_that_does_not_begin(void) {
+TEST(a_run_that_does_not_begin) {
     char folder[400];
     snprintf(folder, sizeof folder, "%s", scratch("failed"));
     nnclr_run *run = open_run(folder, NNCLR_RUN_NEW);
@@ -122,7 +122,7 @@ static void a_run_that_does_not_begin(void) {
 
 /* Killed while the files of a run that has begun take the place of the older one's: whoever opens
  * the folder next finds the new run. */
-static void a_run_that_was_killed_as_it_began(void) {
+TEST(a_run_that_was_killed_as_it_began) {
     static const char *const files[] = {"run.json", "metrics.jsonl", "checkpoint.safetensors.zst"};
     char folder[400], below[450], path[600];
     for (size_t moved = 0; moved <= 3; moved++) {
@@ -153,7 +153,7 @@ static void a_run_that_was_killed_as_it_began(void) {
 }
 
 /* A FIFO, a device or a folder in place of a file is refused, and not waited for. */
-static void what_is_no_file_is_refused(void) {
+TEST(what_is_no_file_is_refused) {
     static const char *const own[] = {"run.json", "metrics.jsonl", "checkpoint.safetensors.zst",
                                       "DONE", "checkpoint-0001.safetensors.zst"};
     char folder[400], path[600], lock[600];
@@ -181,7 +181,7 @@ static void what_is_no_file_is_refused(void) {
     CHECK(unlink(lock) == 0);
 }
 
-static void resuming_nothing_makes_nothing(void) {
+TEST(resuming_nothing_makes_nothing) {
     check_refused(scratch("mistyped"), NNCLR_RUN_RESUME,
                   "mistyped: there is no such RUN to resume");
     CHECK(access(scratch("mistyped"), F_OK) != 0);
@@ -191,7 +191,7 @@ static void resuming_nothing_makes_nothing(void) {
 }
 
 /* --force takes our own files away and nothing else; what a killed writer left goes in any case. */
-static void force_removes_our_own_files_only(void) {
+TEST(force_removes_our_own_files_only) {
     static const char *const own[] = {"checkpoint.safetensors.zst",
                                       "checkpoint-0007.safetensors.zst",
                                       "checkpoint-123456.safetensors.zst",
@@ -238,7 +238,7 @@ static void force_removes_our_own_files_only(void) {
 }
 
 /* The lock ends with its process, however that ends. */
-static void a_run_in_use_is_locked(void) {
+TEST(a_run_in_use_is_locked) {
     char folder[400], number[60];
     int ready[2], status;
     char byte;
@@ -265,7 +265,7 @@ static void a_run_in_use_is_locked(void) {
     close(ready[1]);
 }
 
-static void numbered_checkpoints(void) {
+TEST(numbered_checkpoints) {
     char folder[400];
     snprintf(folder, sizeof folder, "%s", scratch("kept"));
     nnclr_run *run = begin_run(folder, NNCLR_RUN_NEW, "new");
@@ -292,7 +292,7 @@ static void numbered_checkpoints(void) {
     nnclr_run_close(run);
 }
 
-static void metrics_are_cut_to_the_step(void) {
+TEST(metrics_are_cut_to_the_step) {
     nnclr_run *run = begin_run(scratch("metrics"), NNCLR_RUN_NEW, "new");
     char path[500];
     snprintf(path, sizeof path, "%s/metrics.jsonl", nnclr_run_folder(run));
@@ -331,14 +331,5 @@ static void metrics_are_cut_to_the_step(void) {
 }
 
 int main(void) {
-    RUN(a_new_run);
-    RUN(a_run_that_does_not_begin);
-    RUN(a_run_that_was_killed_as_it_began);
-    RUN(what_is_no_file_is_refused);
-    RUN(resuming_nothing_makes_nothing);
-    RUN(force_removes_our_own_files_only);
-    RUN(a_run_in_use_is_locked);
-    RUN(numbered_checkpoints);
-    RUN(metrics_are_cut_to_the_step);
-    return check_done();
+    return check_all();
 }

@@ -23,7 +23,7 @@ static size_t need(const nnclr_config *c) {
 }
 
 /* The plan that is measured is the one that is made; the views and the weights come on top. */
-static void the_plan_is_that_of_the_network(void) {
+TEST(the_plan_is_that_of_the_network) {
     const nnclr_config c = small_config();
     nnclr_network *net = nnclr_model_build(&c.model, &e);
     nnclr_parameters p;
@@ -44,7 +44,7 @@ static void the_plan_is_that_of_the_network(void) {
 
 /* However much there is: the micro-batch that is named fits, and the next larger divisor does
  * not. */
-static void the_largest_micro_batch_is_offered(void) {
+TEST(the_largest_micro_batch_is_offered) {
     static const int divisors[] = {8, 12, 16, 24, 32, 48, 96};
     const nnclr_config whole = small_config();
     nnclr_config c = whole;
@@ -67,7 +67,7 @@ static void the_largest_micro_batch_is_offered(void) {
                 "give a smaller --batch, or a smaller network");
 }
 
-static void a_preset_that_fits_is_offered(void) {
+TEST(a_preset_that_fits_is_offered) {
     const nnclr_config large = nnclr_config_preset(NNCLR_PRESET_IMAGENET),
                        cifar = nnclr_config_preset(NNCLR_PRESET_CIFAR);
     size_t available = need(&cifar);
@@ -78,10 +78,8 @@ static void a_preset_that_fits_is_offered(void) {
 int main(void) {
     pool = nnclr_pool_create(1, &e);
     CHECK_OK(pool && nnclr_engine_open(&engine, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
-    RUN(the_plan_is_that_of_the_network);
-    RUN(the_largest_micro_batch_is_offered);
-    RUN(a_preset_that_fits_is_offered);
+    const int status = check_all();
     nnclr_engine_close(&engine);
     nnclr_pool_free(pool);
-    return check_done();
+    return status;
 }

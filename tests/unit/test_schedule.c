@@ -19,7 +19,7 @@ static nnclr_plan plan_of(const nnclr_config *config, int64_t records) {
     return plan;
 }
 
-static void byol(void) {
+TEST(byol) {
     static const struct {
         int64_t step;
         double rate;
@@ -30,7 +30,7 @@ static void byol(void) {
         CHECK_NEAR(nnclr_plan_rate(&plan, golden[i].step), golden[i].rate, 5e-7);
 }
 
-static void constant_and_final_share(void) {
+TEST(constant_and_final_share) {
     nnclr_config config = config_of(1, 256, 100, 0);
     config.final_lr = 0.25;
     nnclr_plan plan = plan_of(&config, 1000);
@@ -42,7 +42,7 @@ static void constant_and_final_share(void) {
     CHECK_NEAR(nnclr_plan_rate(&plan, 99), 1, 0);
 }
 
-static void scaling_by_the_batch(void) {
+TEST(scaling_by_the_batch) {
     nnclr_config config = config_of(0.075, 1024, 10, 0);
     CHECK_NEAR(plan_of(&config, 5000).peak, 0.3, 1e-15);
     config.lr_scale = NNCLR_SCALE_SQRT;
@@ -51,7 +51,7 @@ static void scaling_by_the_batch(void) {
     CHECK_NEAR(plan_of(&config, 5000).peak, 0.075, 0);
 }
 
-static void lengths(void) {
+TEST(lengths) {
     nnclr_config config = config_of(1, 64, 0, -1);
     config.epochs = 20;
     config.warmup_epochs = 2;
@@ -62,7 +62,7 @@ static void lengths(void) {
     CHECK(plan_of(&config, 1000).total == 8);
 }
 
-static void the_default_warmup_is_at_most_a_tenth(void) {
+TEST(the_default_warmup_is_at_most_a_tenth) {
     nnclr_config config = nnclr_config_preset(NNCLR_PRESET_TINY);
     CHECK_OK(nnclr_plan_default_warmup(&config, 1000, &e) && config.warmup_steps == 30);
     config.epochs = 7;
@@ -77,7 +77,7 @@ static void refused(const nnclr_config *config, int64_t records, const char *wor
     CHECK(e.code == NNCLR_ERROR_USAGE);
 }
 
-static void what_makes_no_run(void) {
+TEST(what_makes_no_run) {
     nnclr_config config = config_of(1, 64, 10, 11);
     refused(&config, 63, "a batch of 64 is larger than the data, which has 63 pictures");
     refused(&config, 64, "a warm-up of 11 steps is longer than the run of 10");
@@ -88,7 +88,7 @@ static void what_makes_no_run(void) {
     refused(&config, 64, "do not make a run");
 }
 
-static void courses(void) {
+TEST(courses) {
     const nnclr_config config = config_of(1, 256, 100, 0);
     const nnclr_plan plan = plan_of(&config, 1000); /* epochs of 3 steps */
     static const struct {
@@ -106,7 +106,7 @@ static void courses(void) {
 }
 
 /* From 1 to 0.5 over four steps: the first has the first weight, the fifth the last one. */
-static void weights_of_a_course(void) {
+TEST(weights_of_a_course) {
     const nnclr_recipe recipe = {.course = 4};
     const nnclr_term term = {.weight = 1, .last_weight = 0.5};
     const double golden[] = {1, 0.875, 0.75, 0.625, 0.5, 0.5, 0.5};
@@ -116,13 +116,5 @@ static void weights_of_a_course(void) {
 }
 
 int main(void) {
-    RUN(byol);
-    RUN(constant_and_final_share);
-    RUN(scaling_by_the_batch);
-    RUN(lengths);
-    RUN(the_default_warmup_is_at_most_a_tenth);
-    RUN(what_makes_no_run);
-    RUN(courses);
-    RUN(weights_of_a_course);
-    return check_done();
+    return check_all();
 }

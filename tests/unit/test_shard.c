@@ -136,7 +136,7 @@ static void check_refused(const char *path, const char *part_of_message) {
 
 /* ---- round trips ---- */
 
-static void round_trip(void) {
+TEST(round_trip) {
     const char *path = make("round.tar.zst", 0, LARGE, true);
     nnclr_shard_set *set = open_set(&path, 1, 0);
     check_set(set, LARGE, true);
@@ -149,7 +149,7 @@ static void round_trip(void) {
     nnclr_shard_set_close(set);
 }
 
-static void one_record_costs_one_frame(void) {
+TEST(one_record_costs_one_frame) {
     const char *path = make("frames.tar.zst", 0, LARGE, true);
     nnclr_shard_set *set = open_set(&path, 1, 0);
     for (size_t i = 0; i < LARGE; i++) {
@@ -160,7 +160,7 @@ static void one_record_costs_one_frame(void) {
 }
 
 /* All content is about 860 KB in frames of 128 KiB: 6 of them, whatever is read. */
-static void cached_frames_are_read_once(void) {
+TEST(cached_frames_are_read_once) {
     const char *path = make("cached.tar.zst", 0, LARGE, true);
     nnclr_shard_set *set = open_set(&path, 1, 1 << 30);
     check_set(set, LARGE, true);
@@ -177,7 +177,7 @@ static void cached_frames_are_read_once(void) {
     nnclr_shard_set_close(set);
 }
 
-static void equal_input_gives_equal_bytes(void) {
+TEST(equal_input_gives_equal_bytes) {
     nnclr_buffer a = scratch_read(make("a.tar.zst", 0, LARGE, true));
     nnclr_buffer b = scratch_read(make("b.tar.zst", 0, LARGE, true));
     CHECK(a.size == b.size && memcmp(a.data, b.data, a.size) == 0);
@@ -185,7 +185,7 @@ static void equal_input_gives_equal_bytes(void) {
     nnclr_buffer_free(&b);
 }
 
-static void stored_order_does_not_number(void) {
+TEST(stored_order_does_not_number) {
     int64_t numbers[LARGE];
     for (int k = 0; k < LARGE; k++)
         numbers[k] = k * 47 % LARGE;
@@ -198,7 +198,7 @@ static void stored_order_does_not_number(void) {
     check_file(scratch("order.tar"), LARGE, true);
 }
 
-static void numbers_must_be_all_once(void) {
+TEST(numbers_must_be_all_once) {
     const char *path = scratch("twice.tar.zst");
     nnclr_shard_options options = options_for(path);
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
@@ -209,7 +209,7 @@ static void numbers_must_be_all_once(void) {
     CHECK(access(path, F_OK) != 0);
 }
 
-static void what_is_no_record_is_refused(void) {
+TEST(what_is_no_record_is_refused) {
     nnclr_shard_options options = options_for(scratch("none.tar.zst"));
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
     nnclr_record record = record_of(0, false);
@@ -265,14 +265,14 @@ static size_t flip_all(const char *path, int count, size_t step) {
     return passed;
 }
 
-static void every_flip_is_refused(void) {
+TEST(every_flip_is_refused) {
     size_t passed = flip_all(make("flip.tar.zst", 0, SMALL, false), SMALL, 1);
     CHECK_SAYS(passed < 15, "%zu flips are accepted", passed);
 }
 
 /* Cut after the end record, before or between index and table, all data are there; anywhere else
  * the file is refused. */
-static void every_cut_is_refused(void) {
+TEST(every_cut_is_refused) {
     nnclr_buffer bytes = scratch_read(make("cut.tar.zst", 0, SMALL, false));
     size_t passed = 0;
     for (size_t size = 0; size < bytes.size; size += size < bytes.size - 700 ? 4 : 1)
@@ -281,7 +281,7 @@ static void every_cut_is_refused(void) {
     nnclr_buffer_free(&bytes);
 }
 
-static void cut_concatenations_are_refused(void) {
+TEST(cut_concatenations_are_refused) {
     make("part0.tar.zst", 0, 3, false);
     make("part1.tar.zst", 3, SMALL - 3, false);
     if (!scratch_run("cat part0.tar.zst part1.tar.zst >parts.tar.zst"))
@@ -309,7 +309,7 @@ static void cut_concatenations_are_refused(void) {
 }
 
 /* Then zstd's checksum and tar's are all that is left. */
-static void damaged_recompressed_shards_are_refused(void) {
+TEST(damaged_recompressed_shards_are_refused) {
     make("plain.tar.zst", 0, SMALL, false);
     if (!scratch_run("zstd -dc plain.tar.zst | zstd -q >again.tar.zst"))
         SKIP("no zstd");
@@ -321,7 +321,7 @@ static void damaged_recompressed_shards_are_refused(void) {
     nnclr_buffer_free(&bytes);
 }
 
-static void a_flipped_tar_header_is_refused(void) {
+TEST(a_flipped_tar_header_is_refused) {
     make("header.tar.zst", 0, SMALL, false);
     if (!scratch_run("zstd -dc header.tar.zst >header.tar"))
         SKIP("no zstd");
@@ -363,7 +363,7 @@ static void open_whole(nnclr_shard_file *file) {
 }
 
 /* A shard whose index was forged by hand, checksums and all. */
-static void forged_indexes_are_refused(void) {
+TEST(forged_indexes_are_refused) {
     static const struct {
         const char *what, *message;
         int row;
@@ -406,7 +406,7 @@ static void forged_indexes_are_refused(void) {
 }
 
 /* The same in its text: what is there, and what of the same length takes its place. */
-static void indexes_of_another_kind_are_refused(void) {
+TEST(indexes_of_another_kind_are_refused) {
     static const struct {
         const char *text, *other, *message;
     } cases[] = {
@@ -437,7 +437,7 @@ static void indexes_of_another_kind_are_refused(void) {
 
 /* ---- other ways to the same data ---- */
 
-static void concatenated(void) {
+TEST(concatenated) {
     const char *const parts[] = {make("cat0.tar.zst", 0, 70, true),
                                  make("cat1.tar.zst", 70, LARGE - 70, true)};
     if (!scratch_run("cat cat0.tar.zst cat1.tar.zst >cat.tar.zst"))
@@ -453,7 +453,7 @@ static void concatenated(void) {
     check_identity(&joined, 1, parts, 2);
 }
 
-static void recompressed_or_plain(void) {
+TEST(recompressed_or_plain) {
     const char *path = make("re.tar.zst", 0, LARGE, true);
     if (!scratch_run("zstd -dc re.tar.zst >re.tar && zstd -qc re.tar >one.tar.zst &&"
                      "cat re.tar re.tar | zstd -q >two.tar.zst"))
@@ -467,7 +467,7 @@ static void recompressed_or_plain(void) {
     check_identity(&two, 1, twice, 2);
 }
 
-static void without_index(void) {
+TEST(without_index) {
     nnclr_buffer bytes = scratch_read(make("bare.tar.zst", 0, LARGE, true));
     nnclr_seek_table table = {0};
     int fd = open(scratch("bare.tar.zst"), O_RDONLY);
@@ -507,7 +507,7 @@ static void from_pipe(const char *path, int count, bool large) {
     CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
-static void from_a_pipe(void) {
+TEST(from_a_pipe) {
     from_pipe(make("pipe.tar.zst", 0, LARGE, true), LARGE, true);
     const char *const twice[] = {"-", "-"};
     int saved = dup(STDIN_FILENO), fd = open(scratch("pipe.tar.zst"), O_RDONLY);
@@ -529,7 +529,7 @@ static size_t files_named(const char *pattern) {
     return (size_t)atoi(line);
 }
 
-static void split_sets(void) {
+TEST(split_sets) {
     nnclr_shard_options options = options_for(scratch("split"));
     options.shard_size = 100000;
     write_shard(&options, 0, LARGE, true, NULL);
@@ -562,7 +562,7 @@ static void split_sets(void) {
 }
 
 /* More files than are held open without a name. */
-static void a_set_of_many_files(void) {
+TEST(a_set_of_many_files) {
     enum { MANY = 260 };
     static char names[MANY][400];
     static const char *paths[MANY];
@@ -579,7 +579,7 @@ static void a_set_of_many_files(void) {
     nnclr_shard_set_close(set);
 }
 
-static void an_abandoned_split_set_leaves_nothing(void) {
+TEST(an_abandoned_split_set_leaves_nothing) {
     nnclr_shard_options options = options_for(scratch("gone"));
     options.shard_size = 100000;
     nnclr_shard_writer *writer = nnclr_shard_writer_open(&options, &e);
@@ -595,7 +595,7 @@ static void an_abandoned_split_set_leaves_nothing(void) {
     CHECK_FAILS_AS(nnclr_shard_writer_open(&options, &e), NNCLR_ERROR_USAGE);
 }
 
-static void mixed_classes(void) {
+TEST(mixed_classes) {
     static const char *const others[] = {"b", "\xC3\xA9t\xC3\xA9", "ape", "\xE9"};
     const char *const paths[] = {make("mixed0.tar.zst", 0, 5, false), scratch("mixed1.tar.zst")};
     nnclr_shard_options options = options_for(paths[1]);
@@ -622,7 +622,7 @@ static void mixed_classes(void) {
     nnclr_shard_set_close(set);
 }
 
-static void other_files_are_named(void) {
+TEST(other_files_are_named) {
     nnclr_tensor_info info = {"embedding", NNCLR_F32, 1, {1}};
     const char *path = scratch("e.safetensors.zst");
     nnclr_tensor_writer *writer =
@@ -649,7 +649,7 @@ static void other_files_are_named(void) {
     check_refused(scratch("other.tar.gz"), "is not a shard");
 }
 
-static void newer_formats_are_refused(void) {
+TEST(newer_formats_are_refused) {
     nnclr_buffer tar = {0}, file = {0};
     static const char first[] = "{\"format\":2,\"classes\":[]}", last[] = "{\"records\":0}";
     CHECK_OK(nnclr_tar_append(&tar, NNCLR_SHARD_FIRST, first, sizeof first - 1, &e) &&
@@ -683,7 +683,7 @@ static void *read_records(void *context) {
     return NULL;
 }
 
-static void many_threads_read(void) {
+TEST(many_threads_read) {
     const char *path = make("threads.tar.zst", 0, LARGE, true);
     static const uint64_t caches[] = {0, 400000, 1 << 30};
     for (size_t c = 0; c < 3; c++) {
@@ -706,30 +706,5 @@ static void many_threads_read(void) {
 }
 
 int main(void) {
-    RUN(round_trip);
-    RUN(one_record_costs_one_frame);
-    RUN(cached_frames_are_read_once);
-    RUN(equal_input_gives_equal_bytes);
-    RUN(stored_order_does_not_number);
-    RUN(numbers_must_be_all_once);
-    RUN(what_is_no_record_is_refused);
-    RUN(every_flip_is_refused);
-    RUN(every_cut_is_refused);
-    RUN(cut_concatenations_are_refused);
-    RUN(damaged_recompressed_shards_are_refused);
-    RUN(a_flipped_tar_header_is_refused);
-    RUN(forged_indexes_are_refused);
-    RUN(indexes_of_another_kind_are_refused);
-    RUN(concatenated);
-    RUN(recompressed_or_plain);
-    RUN(without_index);
-    RUN(from_a_pipe);
-    RUN(split_sets);
-    RUN(a_set_of_many_files);
-    RUN(an_abandoned_split_set_leaves_nothing);
-    RUN(mixed_classes);
-    RUN(other_files_are_named);
-    RUN(newer_formats_are_refused);
-    RUN(many_threads_read);
-    return check_done();
+    return check_all();
 }

@@ -65,7 +65,7 @@ static int read_again(const char *path, uint64_t cache, size_t first, size_t sec
     return (int)frames;
 }
 
-static void the_cache_leaves_memory_to_others(void) {
+TEST(the_cache_leaves_memory_to_others) {
     const char *path = make();
     CHECK(read_again(path, UINT64_MAX, SIZE_MAX, SIZE_MAX) == 0);
     CHECK(read_again(path, LIMIT, SIZE_MAX, SIZE_MAX) == RECORDS - LIMIT / RECORD + 1);
@@ -78,6 +78,5 @@ static void the_cache_leaves_memory_to_others(void) {
 }
 
 int main(void) {
-    RUN(the_cache_leaves_memory_to_others);
-    return check_done();
+    return check_all();
 }

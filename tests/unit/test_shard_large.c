@@ -47,7 +47,7 @@ static void write_many(const char *path, int64_t count) {
     CHECK_OK(nnclr_shard_writer_commit(writer, &e));
 }
 
-static void opens_many_records(void) {
+TEST(opens_many_records) {
     const char *path = scratch("large.tar.zst");
     int64_t count = record_count();
     write_many(path, count);
@@ -75,6 +75,5 @@ static void opens_many_records(void) {
 }
 
 int main(void) {
-    RUN(opens_many_records);
-    return check_done();
+    return check_all();
 }

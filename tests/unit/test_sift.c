@@ -99,7 +99,7 @@ static const struct {
              {13, 97, 512}, {17, 130, 513}, {24, 60, 1300}, {700, 90, 24}, {300, 600, 5}};
 enum { CASES = sizeof cases / sizeof *cases };
 
-static void hands_out_what_reaches_its_floor(void) {
+TEST(hands_out_what_reaches_its_floor) {
     for (int c = 0; c < CASES; c++)
         for (int way = 0; way < WAYS; way++) {
             problem p = make_problem(cases[c].n, cases[c].count, cases[c].d, (uint64_t)c);
@@ -122,7 +122,7 @@ static double best_of(const problem *p, int query) {
 
 /* Whole numbers, whose products are exact; every other query's floor is reached by the best alone.
  */
-static void what_equals_its_floor_is_handed_out(void) {
+TEST(what_equals_its_floor_is_handed_out) {
     for (int way = 0; way < WAYS; way++) {
         problem p = make_problem(31, 140, 9, 4);
         for (int i = 0; i < p.n * p.d; i++)
@@ -139,7 +139,7 @@ static void what_equals_its_floor_is_handed_out(void) {
 }
 
 /* With a floor that rises to the largest product so far, that one is found, and few others. */
-static void a_floor_that_rises_is_obeyed(void) {
+TEST(a_floor_that_rises_is_obeyed) {
     for (int way = 0; way < WAYS; way++) {
         problem p = make_problem(50, 3000, 40, 5);
         int hits = 0;
@@ -157,7 +157,7 @@ static void a_floor_that_rises_is_obeyed(void) {
     }
 }
 
-static void kernels_round_alike_everywhere(void) {
+TEST(kernels_round_alike_everywhere) {
     problem a = make_problem(33, 500, 1100, 9), b = make_problem(33, 500, 1100, 9);
     if (!run(&a, AVX512, 1))
         SKIP("no AVX-512 here to compare AVX2 with");
@@ -170,9 +170,5 @@ static void kernels_round_alike_everywhere(void) {
 }
 
 int main(void) {
-    RUN(hands_out_what_reaches_its_floor);
-    RUN(what_equals_its_floor_is_handed_out);
-    RUN(a_floor_that_rises_is_obeyed);
-    RUN(kernels_round_alike_everywhere);
-    return check_done();
+    return check_all();
 }

@@ -120,7 +120,7 @@ static void check_pixels(nnclr_source *source, size_t i, size_t picture, int sid
 
 /* ---- CIFAR ---- */
 
-static void reads_cifar_10(void) {
+TEST(reads_cifar_10) {
     make_cifar10();
     nnclr_source *source = open_source("c10", "train");
     CHECK(nnclr_source_count(source) == 5);
@@ -135,7 +135,7 @@ static void reads_cifar_10(void) {
     nnclr_source_close(source);
 }
 
-static void reads_cifar_100_by_its_fine_labels(void) {
+TEST(reads_cifar_100_by_its_fine_labels) {
     CHECK(scratch_run("rm -rf c100 && mkdir c100"));
     write_cifar("c100/train.bin", 0, 5, true);
     write_cifar("c100/test.bin", 50, 2, true);
@@ -151,7 +151,7 @@ static void reads_cifar_100_by_its_fine_labels(void) {
 }
 
 /* Records and labels are the same however they are asked for; names are what is below. */
-static void finds_parts_by_every_way(void) {
+TEST(finds_parts_by_every_way) {
     static const struct {
         const char *input, *root, *name;
     } ways[] = {
@@ -188,7 +188,7 @@ static void finds_parts_by_every_way(void) {
     CHECK(scratch_run("rm c10.tar.gz flat.tar tar.bin"));
 }
 
-static void takes_everything_without_a_root_and_says_so(void) {
+TEST(takes_everything_without_a_root_and_says_so) {
     make_cifar10();
     CHECK(scratch_run("tar -cf c10.tar c10"));
     static const char *const inputs[] = {"c10", "c10.tar"};
@@ -206,7 +206,7 @@ static void takes_everything_without_a_root_and_says_so(void) {
     nnclr_source_close(source);
 }
 
-static void names_classes_by_numbers_or_by_the_file_beside(void) {
+TEST(names_classes_by_numbers_or_by_the_file_beside) {
     make_cifar10();
     CHECK(scratch_run("rm c10/batches.meta.txt"));
     static const char *const numbers[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
@@ -226,7 +226,7 @@ static void names_classes_by_numbers_or_by_the_file_beside(void) {
 
 /* ---- STL-10 and idx ---- */
 
-static void reads_stl_10_down_its_columns(void) {
+TEST(reads_stl_10_down_its_columns) {
     static uint8_t bytes[2 * STL];
     uint8_t *at = bytes;
     for (size_t i = 0; i < 2; i++)
@@ -290,7 +290,7 @@ static void write_packed(const char *name, const void *bytes, size_t size) {
     CHECK(file && gzwrite(file, bytes, (unsigned)size) == (int)size && gzclose(file) == Z_OK);
 }
 
-static void reads_idx_also_packed(void) {
+TEST(reads_idx_also_packed) {
     uint8_t bytes[1000];
     static const uint8_t labels[] = {0, 0, 8, 1, 0, 0, 0, 2, 9, 3};
     CHECK(scratch_run("rm -rf idx && mkdir idx"));
@@ -332,7 +332,7 @@ static void reads_idx_also_packed(void) {
 }
 
 /* An archive may have names that no file could have. */
-static void finds_labels_under_names_of_any_length(void) {
+TEST(finds_labels_under_names_of_any_length) {
     char command[600], name[400] = "";
     memset(name, 'x', 300);
     CHECK(scratch_run("rm -rf long && mkdir long"));
@@ -352,7 +352,7 @@ static void finds_labels_under_names_of_any_length(void) {
 
 /* ---- refusals ---- */
 
-static void refuses_what_is_not_whole(void) {
+TEST(refuses_what_is_not_whole) {
     static uint8_t bytes[5 * CIFAR100];
     make_cifar10();
     size_t size = fill_cifar(bytes, 0, 3, false);
@@ -388,7 +388,7 @@ static void refuses_what_is_not_whole(void) {
                "x.bin: picture 2 has coarse label 20, but those of CIFAR-100 are 0 to 19");
 }
 
-static void refuses_bad_names_of_classes(void) {
+TEST(refuses_bad_names_of_classes) {
     static const char *const bad[][2] = {
         {"a\nb\na\n", "lines 1 and 3 name the same class"},
         {"a\n\nb\n", "line 2 is not the name of a class"},
@@ -411,7 +411,7 @@ static void refuses_bad_names_of_classes(void) {
     CHECK_SAYS(strstr(why, "batches.meta.txt"), "%s", why);
 }
 
-static void keeps_pictures_and_sets_apart(void) {
+TEST(keeps_pictures_and_sets_apart) {
     make_cifar10();
     write_text("c10/stray.jpg", "\xff\xd8\xff\xe0 picture");
     CHECK_TEXT(refusal("c10", NULL), "stray.jpg: is a picture among files of CIFAR-10; give one of "
@@ -431,7 +431,7 @@ static void keeps_pictures_and_sets_apart(void) {
     nnclr_source_close(source);
 }
 
-static void says_that_a_file_was_cut_meanwhile(void) {
+TEST(says_that_a_file_was_cut_meanwhile) {
     make_cifar10();
     nnclr_source *source = open_source("c10", "test");
     CHECK(truncate(scratch("c10/test_batch.bin"), 2 * CIFAR10) == 0);
@@ -443,17 +443,5 @@ static void says_that_a_file_was_cut_meanwhile(void) {
 }
 
 int main(void) {
-    RUN(reads_cifar_10);
-    RUN(reads_cifar_100_by_its_fine_labels);
-    RUN(finds_parts_by_every_way);
-    RUN(takes_everything_without_a_root_and_says_so);
-    RUN(names_classes_by_numbers_or_by_the_file_beside);
-    RUN(reads_stl_10_down_its_columns);
-    RUN(reads_idx_also_packed);
-    RUN(finds_labels_under_names_of_any_length);
-    RUN(refuses_what_is_not_whole);
-    RUN(refuses_bad_names_of_classes);
-    RUN(keeps_pictures_and_sets_apart);
-    RUN(says_that_a_file_was_cut_meanwhile);
-    return check_done();
+    return check_all();
 }

@@ -201,28 +201,28 @@ static nnclr_config config_of(int micro_batch) {
     return config;
 }
 
-static void a_step_allocates_nothing_at_f32(void) {
+TEST(a_step_allocates_nothing_at_f32) {
     nnclr_config config = config_of(0);
     train(&config, NNCLR_PRECISION_F32, "f32");
 }
 
-static void a_step_allocates_nothing_at_bf16(void) {
+TEST(a_step_allocates_nothing_at_bf16) {
     nnclr_config config = config_of(0);
     train(&config, NNCLR_PRECISION_BF16, "bf16");
 }
 
-static void a_step_allocates_nothing_at_f64(void) {
+TEST(a_step_allocates_nothing_at_f64) {
     nnclr_config config = config_of(0);
     train(&config, NNCLR_PRECISION_F64, "f64");
 }
 
-static void a_step_of_micro_batches_allocates_nothing(void) {
+TEST(a_step_of_micro_batches_allocates_nothing) {
     nnclr_config config = config_of(BATCH / 3);
     train(&config, NNCLR_PRECISION_F32, "micro");
     train(&config, NNCLR_PRECISION_BF16, "micro-bf16");
 }
 
-static void a_step_of_simclr_allocates_nothing(void) {
+TEST(a_step_of_simclr_allocates_nothing) {
     nnclr_config config = config_of(0);
     config.objective = NNCLR_OBJECTIVE_SIMCLR;
     config.model.predictor.count = 0;
@@ -243,10 +243,5 @@ LEFT_OUT(a_step_of_simclr_allocates_nothing)
 #endif
 
 int main(void) {
-    RUN(a_step_allocates_nothing_at_f32);
-    RUN(a_step_allocates_nothing_at_bf16);
-    RUN(a_step_allocates_nothing_at_f64);
-    RUN(a_step_of_micro_batches_allocates_nothing);
-    RUN(a_step_of_simclr_allocates_nothing);
-    return check_done();
+    return check_all();
 }

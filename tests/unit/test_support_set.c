@@ -60,7 +60,7 @@ static void nearest(ring *r, const double *query, const int64_t *exclude, int k,
     t->get(&r->f.g, cosines, (size_t)k, NNCLR_F64, scores);
 }
 
-static void initial_rows_are_unit_and_marked(void) {
+TEST(initial_rows_are_unit_and_marked) {
     ring r, again;
     open_ring(&r, 300, 128);
     open_ring(&again, 300, 128);
@@ -86,7 +86,7 @@ static void initial_rows_are_unit_and_marked(void) {
     close_ring(&again);
 }
 
-static void an_enqueued_row_finds_itself(void) {
+TEST(an_enqueued_row_finds_itself) {
     ring r;
     open_ring(&r, 20, D);
     enqueue_items(&r, 100, 6, 1);
@@ -104,7 +104,7 @@ static void an_enqueued_row_finds_itself(void) {
 
 /* m is not a multiple of n: after any number of steps the last m items are present, and no
  * other. */
-static void the_oldest_go_first(void) {
+TEST(the_oldest_go_first) {
     enum { M = 10, N = 4, STEPS = 9 }; /* more than three laps */
     ring r;
     open_ring(&r, M, D);
@@ -129,7 +129,7 @@ static void the_oldest_go_first(void) {
     close_ring(&r);
 }
 
-static void more_than_m_is_refused(void) {
+TEST(more_than_m_is_refused) {
     ring r;
     open_ring(&r, 4, D);
     int64_t meta[5] = {0};
@@ -138,7 +138,7 @@ static void more_than_m_is_refused(void) {
     close_ring(&r);
 }
 
-static void equal_rows_go_to_the_lowest_index(void) {
+TEST(equal_rows_go_to_the_lowest_index) {
     ring r;
     open_ring(&r, 8, D);
     enqueue_items(&r, 7, 1, 1);
@@ -152,7 +152,7 @@ static void equal_rows_go_to_the_lowest_index(void) {
     close_ring(&r);
 }
 
-static void the_own_record_is_excluded(void) {
+TEST(the_own_record_is_excluded) {
     ring r;
     open_ring(&r, 3, D);
     enqueue_items(&r, 0, 3, 1);
@@ -175,7 +175,7 @@ static int32_t nearest_but(ring *r, int64_t item, int64_t exclude) {
 
 /* Rows of other data have numbers that mean other pictures: a search excludes none of them, and
  * what a new run starts from is as old as its start. */
-static void foreign_rows_are_not_excluded(void) {
+TEST(foreign_rows_are_not_excluded) {
     ring r;
     open_ring(&r, 6, D);
     enqueue_items(&r, 0, 4, 7); /* rows 4 and 5 are initial */
@@ -193,7 +193,7 @@ static void foreign_rows_are_not_excluded(void) {
     close_ring(&r);
 }
 
-static void restoring_brings_the_same_state_back(void) {
+TEST(restoring_brings_the_same_state_back) {
     ring r, copy;
     open_ring(&r, 10, D);
     open_ring(&copy, 10, D);
@@ -212,7 +212,7 @@ static void restoring_brings_the_same_state_back(void) {
     close_ring(&copy);
 }
 
-static void picks_are_measured(void) {
+TEST(picks_are_measured) {
     ring r;
     open_ring(&r, 6, D);
     enqueue_items(&r, 0, 4, 2); /* labels 0 1 2 0; rows 4 and 5 are initial */
@@ -256,7 +256,7 @@ static void put_all(ring *r, const double *rows) {
     CHECK_OK(nnclr_support_set_restore(&r->s, NNCLR_F64, rows, meta, meta, meta, 0, &e));
 }
 
-static void rank_counts_directions(void) {
+TEST(rank_counts_directions) {
     ring r;
     double rows[MOST * D] = {0};
     open_ring(&r, 8, D);
@@ -299,15 +299,5 @@ static void rank_counts_directions(void) {
 }
 
 int main(void) {
-    RUN(initial_rows_are_unit_and_marked);
-    RUN(an_enqueued_row_finds_itself);
-    RUN(the_oldest_go_first);
-    RUN(more_than_m_is_refused);
-    RUN(equal_rows_go_to_the_lowest_index);
-    RUN(the_own_record_is_excluded);
-    RUN(foreign_rows_are_not_excluded);
-    RUN(restoring_brings_the_same_state_back);
-    RUN(picks_are_measured);
-    RUN(rank_counts_directions);
-    return check_done();
+    return check_all();
 }

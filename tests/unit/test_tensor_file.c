@@ -108,7 +108,7 @@ static void check_reader(nnclr_tensor_reader *reader) {
     CHECK_OK(nnclr_tensor_reader_read(reader, b, B_ROWS * 12, piece, 0, &e));
 }
 
-static void round_trip(void) {
+TEST(round_trip) {
     static const char *const names[] = {"x.safetensors.zst", "x.safetensors"};
     for (size_t i = 0; i < 2; i++) {
         nnclr_tensor_reader *reader = open_reader(make(names[i]));
@@ -122,7 +122,7 @@ static void round_trip(void) {
 }
 
 /* One frame for the header, frames of at most 8 MiB for the data, the seek table. */
-static void layout(void) {
+TEST(layout) {
     const char *path = make("layout.safetensors.zst");
     nnclr_seek_table table = {0};
     nnclr_buffer bytes = scratch_read(path);
@@ -137,7 +137,7 @@ static void layout(void) {
     nnclr_buffer_free(&bytes);
 }
 
-static void recompressed_and_piped(void) {
+TEST(recompressed_and_piped) {
     make("y.safetensors.zst");
     if (!scratch_run("zstd -dc y.safetensors.zst >y.safetensors && zstd -q y.safetensors -o z.zst "
                      "&& head -c 5000000 y.safetensors | zstd -q >two.zst "
@@ -172,7 +172,7 @@ static void recompressed_and_piped(void) {
 }
 
 /* Other writers of seek tables leave out the frames' own checksums and sizes. */
-static void frames_without_checksums(void) {
+TEST(frames_without_checksums) {
     make("bare.safetensors");
     if (!scratch_run("zstd -q --no-check <bare.safetensors >bare.zst"))
         SKIP("no zstd");
@@ -191,7 +191,7 @@ static void frames_without_checksums(void) {
     nnclr_buffer_free(&plain);
 }
 
-static void wrong_use_is_refused(void) {
+TEST(wrong_use_is_refused) {
     const char *path = scratch("short.safetensors.zst");
     nnclr_tensor_writer *writer = begin(path);
     CHECK_OK(nnclr_tensor_writer_put(writer, "x", 1, &e));
@@ -213,7 +213,7 @@ static void wrong_use_is_refused(void) {
     CHECK(!nnclr_tensor_writer_open(scratch("no/such/folder"), "k", "p", NULL, &one, 1, &e));
 }
 
-static void messages_name_what_differs(void) {
+TEST(messages_name_what_differs) {
     nnclr_tensor_reader *reader = open_reader(make("m.safetensors"));
     static const int64_t dims[] = {-1, 4};
     CHECK_OK(nnclr_tensor_reader_expect(reader, "checkpoint", &e));
@@ -264,7 +264,7 @@ static bool refused(const nnclr_buffer *bytes, size_t size) {
     return failed;
 }
 
-static void flips_and_cuts_are_refused(void) {
+TEST(flips_and_cuts_are_refused) {
     nnclr_buffer bytes = small_file("d.safetensors.zst");
     size_t flips = 0, cuts = 0;
     for (size_t at = 0; at < bytes.size; at++) {
@@ -286,7 +286,7 @@ static void flips_and_cuts_are_refused(void) {
 }
 
 /* Headers by hand, with ten bytes of data after them. */
-static void hostile_headers_are_refused(void) {
+TEST(hostile_headers_are_refused) {
     static const struct {
         const char *json, *message; /* NULL: it is sound */
     } cases[] = {
@@ -349,7 +349,7 @@ static void hostile_headers_are_refused(void) {
 }
 
 /* The order of the data counts, not that of the JSON. */
-static void tensors_come_in_file_order(void) {
+TEST(tensors_come_in_file_order) {
     static const char json[] = "{\"x\":{\"dtype\":\"I16\",\"shape\":[4],\"data_offsets\":[2,10]},"
                                "\"y\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}";
     nnclr_buffer file = {0};
@@ -378,14 +378,5 @@ static void tensors_come_in_file_order(void) {
 }
 
 int main(void) {
-    RUN(round_trip);
-    RUN(layout);
-    RUN(recompressed_and_piped);
-    RUN(frames_without_checksums);
-    RUN(wrong_use_is_refused);
-    RUN(messages_name_what_differs);
-    RUN(flips_and_cuts_are_refused);
-    RUN(hostile_headers_are_refused);
-    RUN(tensors_come_in_file_order);
-    return check_done();
+    return check_all();
 }

@@ -11,54 +11,7 @@
 
 static nnclr_error e; /* of the call that is checked */
 
-typedef struct tally {
-    int seen[1000];
-    atomic_int per_worker[8];
-    atomic_int wrong_worker;
-    int threads;
-} tally;
-
-static void count_task(void *context, int task, int worker) {
-    tally *t = context;
-    t->seen[task]++;
-    if (worker < 0 || worker >= t->threads)
-        atomic_fetch_add(&t->wrong_worker, 1);
-    else
-        atomic_fetch_add(&t->per_worker[worker], 1);
-}
-
-static void every_task_runs_once(void) {
-    for (int threads = 1; threads <= 5; threads++) {
-        nnclr_pool *pool = nnclr_pool_create(threads, &e);
-        CHECK_OK(pool);
-        CHECK(nnclr_pool_threads(pool) == threads);
-        static tally t;
-        memset(&t, 0, sizeof t);
-        t.threads = threads;
-        for (int round = 0; round < 200; round++)
-            nnclr_pool_for(pool, round * 5, count_task, &t);
-        for (int i = 0; i < 995; i++)
-            CHECK(t.seen[i] == 199 - i / 5);
-        CHECK(t.seen[995] == 0 && t.wrong_worker == 0);
-        nnclr_pool_free(pool);
-    }
-}
-
-static void the_callers_mask_is_restored(void) {
-    cpu_set_t before, inside, after;
-    sched_getaffinity(0, sizeof before, &before);
-    nnclr_pool *pool = nnclr_pool_create(2, &e);
-    CHECK(pool);
-    sched_getaffinity(0, sizeof inside, &inside);
-    int cpus = nnclr_cpu_count(); /* not 1, although this thread is pinned now */
-    nnclr_pool_free(pool);
-    sched_getaffinity(0, sizeof after, &after);
-    CHECK(CPU_EQUAL(&before, &after));
-    CHECK(cpus == nnclr_cpu_count());
-    if (CPU_COUNT(&before) < 2)
-        SKIP("one CPU: nothing is pinned");
-    CHECK(CPU_COUNT(&inside) == 1);
-}
+/* ---- the mask ---- */
 
 typedef struct places {
     cpu_set_t of[3]; /* where each worker may run */
@@ -102,7 +55,8 @@ static int count_strays(int cpus, int threads) {
     return strays + !CPU_EQUAL(&mask, &left);
 }
 
-static void workers_stay_inside_the_mask(void) {
+/* The first test: this process has not read its mask yet. */
+TEST(workers_stay_inside_the_mask) {
     cpu_set_t mask;
     sched_getaffinity(0, sizeof mask, &mask);
     const int all = CPU_COUNT(&mask);
@@ -119,6 +73,55 @@ static void workers_stay_inside_the_mask(void) {
         CHECK_SAYS(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%d CPUs, %d threads: status %d",
                    cases[i].cpus, cases[i].threads, status);
     }
+}
+
+typedef struct tally {
+    int seen[1000];
+    atomic_int per_worker[8];
+    atomic_int wrong_worker;
+    int threads;
+} tally;
+
+static void count_task(void *context, int task, int worker) {
+    tally *t = context;
+    t->seen[task]++;
+    if (worker < 0 || worker >= t->threads)
+        atomic_fetch_add(&t->wrong_worker, 1);
+    else
+        atomic_fetch_add(&t->per_worker[worker], 1);
+}
+
+TEST(every_task_runs_once) {
+    for (int threads = 1; threads <= 5; threads++) {
+        nnclr_pool *pool = nnclr_pool_create(threads, &e);
+        CHECK_OK(pool);
+        CHECK(nnclr_pool_threads(pool) == threads);
+        static tally t;
+        memset(&t, 0, sizeof t);
+        t.threads = threads;
+        for (int round = 0; round < 200; round++)
+            nnclr_pool_for(pool, round * 5, count_task, &t);
+        for (int i = 0; i < 995; i++)
+            CHECK(t.seen[i] == 199 - i / 5);
+        CHECK(t.seen[995] == 0 && t.wrong_worker == 0);
+        nnclr_pool_free(pool);
+    }
+}
+
+TEST(the_callers_mask_is_restored) {
+    cpu_set_t before, inside, after;
+    sched_getaffinity(0, sizeof before, &before);
+    nnclr_pool *pool = nnclr_pool_create(2, &e);
+    CHECK(pool);
+    sched_getaffinity(0, sizeof inside, &inside);
+    int cpus = nnclr_cpu_count(); /* not 1, although this thread is pinned now */
+    nnclr_pool_free(pool);
+    sched_getaffinity(0, sizeof after, &after);
+    CHECK(CPU_EQUAL(&before, &after));
+    CHECK(cpus == nnclr_cpu_count());
+    if (CPU_COUNT(&before) < 2)
+        SKIP("one CPU: nothing is pinned");
+    CHECK(CPU_COUNT(&inside) == 1);
 }
 
 /* ---- pipeline ---- */
@@ -145,7 +148,7 @@ static bool square(void *context, uint64_t item, int slot, int worker, nnclr_err
     return true;
 }
 
-static void items_come_in_order_and_errors_in_their_place(void) {
+TEST(items_come_in_order_and_errors_in_their_place) {
     for (int threads = 1; threads <= 3; threads++) {
         line l = {{0}, 0, 0};
         nnclr_pipeline *p = nnclr_pipeline_start(threads, DEPTH, 10, ITEMS, square, &l, &e);
@@ -166,7 +169,7 @@ static void items_come_in_order_and_errors_in_their_place(void) {
     }
 }
 
-static void producers_stay_within_the_depth(void) {
+TEST(producers_stay_within_the_depth) {
     line l = {{0}, 0, 0};
     nnclr_pipeline *p = nnclr_pipeline_start(2, DEPTH, 0, 100, square, &l, &e);
     CHECK(p);
@@ -178,7 +181,7 @@ static void producers_stay_within_the_depth(void) {
     nnclr_pipeline_stop(p); /* with items taken, ready and unmade */
 }
 
-static void a_pipeline_is_not_pinned_by_a_pool(void) {
+TEST(a_pipeline_is_not_pinned_by_a_pool) {
     nnclr_pool *pool = nnclr_pool_create(2, &e);
     line l = {{0}, 0, 0};
     nnclr_pipeline *p = nnclr_pipeline_start(2, DEPTH, 0, 8, square, &l, &e);
@@ -229,7 +232,7 @@ static size_t most_held(size_t bytes) {
     return most;
 }
 
-static void large_memory_is_shared(void) {
+TEST(large_memory_is_shared) {
     const size_t giga = (size_t)1 << 30, all = NNCLR_LARGE_MEMORY_AT_ONCE;
     CHECK(nnclr_large_memory_take(NNCLR_LARGE_MEMORY) == 0); /* not counted */
     size_t most = most_held(giga / 2);
@@ -239,12 +242,5 @@ static void large_memory_is_shared(void) {
 }
 
 int main(void) {
-    RUN(workers_stay_inside_the_mask); /* first: this process has not read its mask yet */
-    RUN(every_task_runs_once);
-    RUN(the_callers_mask_is_restored);
-    RUN(items_come_in_order_and_errors_in_their_place);
-    RUN(producers_stay_within_the_depth);
-    RUN(a_pipeline_is_not_pinned_by_a_pool);
-    RUN(large_memory_is_shared);
-    return check_done();
+    return check_all();
 }

@@ -104,7 +104,7 @@ static bool most_shrink_is_one(int record) {
     return record >= JPEG_VARIANTS;
 }
 
-static void stays_with_the_view_of_the_whole(void) {
+TEST(stays_with_the_view_of_the_whole) {
     nnclr_shard_set *set = make_set();
     nnclr_view_maker maker = {0};
     int times[9] = {0};
@@ -138,7 +138,7 @@ static void stays_with_the_view_of_the_whole(void) {
     nnclr_shard_set_close(set);
 }
 
-static void makes_the_same_view_alone(void) {
+TEST(makes_the_same_view_alone) {
     nnclr_shard_set *set = make_set();
     nnclr_view_maker maker = {0};
     for (int record = 0; record < JPEG_VARIANTS + 2; record++)
@@ -155,7 +155,7 @@ static void makes_the_same_view_alone(void) {
 }
 
 /* Twice the size on each side is left. */
-static void shrinks_large_crops_only(void) {
+TEST(shrinks_large_crops_only) {
     static const struct {
         double width, height;
         int most, shrink;
@@ -170,8 +170,5 @@ static void shrinks_large_crops_only(void) {
 }
 
 int main(void) {
-    RUN(stays_with_the_view_of_the_whole);
-    RUN(makes_the_same_view_alone);
-    RUN(shrinks_large_crops_only);
-    return check_done();
+    return check_all();
 }

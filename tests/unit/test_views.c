@@ -99,7 +99,7 @@ static void check_same_batches(nnclr_shard_set *set, nnclr_views *views, int bat
     nnclr_loader_close(made);
 }
 
-static void written_views_are_what_the_loader_makes(void) {
+TEST(written_views_are_what_the_loader_makes) {
     nnclr_shard_set *set = make_set();
     static const int batches[] = {7, 33, RECORDS};
     for (int threads = 1; threads <= 3; threads++) {
@@ -115,7 +115,7 @@ static void written_views_are_what_the_loader_makes(void) {
 }
 
 /* From any step on, in any epoch, a loader yields the rows that belong there. */
-static void every_epoch_has_the_order_of_the_file(void) {
+TEST(every_epoch_has_the_order_of_the_file) {
     enum { BATCH = 20, PER_EPOCH = RECORDS / BATCH, STEPS = 2 * PER_EPOCH + 1 };
     nnclr_shard_set *set = make_set();
     nnclr_views *views = write_epoch(set, "epoch.safetensors", false, 1);
@@ -147,7 +147,7 @@ static void every_epoch_has_the_order_of_the_file(void) {
     nnclr_shard_set_close(set);
 }
 
-static void bytes_are_the_nearest_of_256(void) {
+TEST(bytes_are_the_nearest_of_256) {
     nnclr_shard_set *set = make_set();
     nnclr_views *floats = write_epoch(set, "floats.safetensors.zst", false, 2);
     nnclr_views *bytes = write_epoch(set, "bytes.safetensors.zst", true, 2);
@@ -230,7 +230,7 @@ static void check_refused(const foreign *f, const char *words) {
     CHECK(e.code == NNCLR_ERROR_INPUT);
 }
 
-static void a_sound_file_is_read(void) {
+TEST(a_sound_file_is_read) {
     foreign f = sound;
     f.classes = NULL;
     f.label = 1234;
@@ -244,7 +244,7 @@ static void a_sound_file_is_read(void) {
     nnclr_views_close(views);
 }
 
-static void files_that_do_not_fit_are_refused(void) {
+TEST(files_that_do_not_fit_are_refused) {
     foreign f = sound;
     f.kind = "embedding", check_refused(&f, "is an embedding file, not a views file");
     f = sound, f.name = "second", check_refused(&f, "holds no tensor \"view2\"");
@@ -262,7 +262,7 @@ static void files_that_do_not_fit_are_refused(void) {
     f = sound, f.classes = "{}", check_refused(&f, "nnclr.classes is not an array of names");
 }
 
-static void numbers_outside_of_their_range_are_refused(void) {
+TEST(numbers_outside_of_their_range_are_refused) {
     static const float values[] = {-0.01f, 1.01f, 255, (float)NAN, (float)INFINITY};
     for (int i = 0; i < 5; i++) {
         foreign f = sound;
@@ -282,7 +282,7 @@ static void numbers_outside_of_their_range_are_refused(void) {
     }
 }
 
-static void size_and_batch_must_fit(void) {
+TEST(size_and_batch_must_fit) {
     write_foreign(&sound, scratch("sound.safetensors.zst"));
     nnclr_views *views = nnclr_views_open(scratch("sound.safetensors.zst"), &e);
     CHECK_OK(views);
@@ -296,7 +296,7 @@ static void size_and_batch_must_fit(void) {
 }
 
 /* The same tensors in either container are the same data; one value makes them different. */
-static void identity_is_that_of_the_tensors(void) {
+TEST(identity_is_that_of_the_tensors) {
     static const char *const names[] = {"one.safetensors", "two.safetensors.zst",
                                         "three.safetensors"};
     nnclr_buffer texts[3] = {{0}, {0}, {0}};
@@ -323,13 +323,5 @@ static void identity_is_that_of_the_tensors(void) {
 
 int main(void) {
     augment = byol_augment_of_small(SIZE);
-    RUN(written_views_are_what_the_loader_makes);
-    RUN(every_epoch_has_the_order_of_the_file);
-    RUN(bytes_are_the_nearest_of_256);
-    RUN(a_sound_file_is_read);
-    RUN(files_that_do_not_fit_are_refused);
-    RUN(numbers_outside_of_their_range_are_refused);
-    RUN(size_and_batch_must_fit);
-    RUN(identity_is_that_of_the_tensors);
-    return check_done();
+    return check_all();
 }

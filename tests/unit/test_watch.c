@@ -40,12 +40,12 @@ static bool asks(nnclr_warning warning, nnclr_observation o) {
     return nnclr_watch_asks(warning, &f, &o);
 }
 
-static void a_healthy_run_is_left_alone(void) {
+TEST(a_healthy_run_is_left_alone) {
     for (int i = 0; i < NNCLR_WARNINGS; i++)
         CHECK(!asks((nnclr_warning)i, healthy()));
 }
 
-static void what_is_undefined_is_left_alone(void) {
+TEST(what_is_undefined_is_left_alone) {
     const nnclr_observation o = {.first = 99,
                                  .last = 99,
                                  .contrast_acc = NAN,
@@ -58,7 +58,7 @@ static void what_is_undefined_is_left_alone(void) {
         CHECK(!asks((nnclr_warning)i, o));
 }
 
-static void random_picks(void) {
+TEST(random_picks) {
     nnclr_observation o = healthy();
     o.nn_initial = .01;
     CHECK(asks(NNCLR_WARN_RANDOM_PICKS, o));
@@ -66,7 +66,7 @@ static void random_picks(void) {
     CHECK(!asks(NNCLR_WARN_RANDOM_PICKS, o));
 }
 
-static void when_the_support_set_is_full(void) {
+TEST(when_the_support_set_is_full) {
     nnclr_config c = nnclr_config_preset(NNCLR_PRESET_TINY);
     const nnclr_plan plan = {.warmup = 7};
     c.batch = 64;
@@ -85,7 +85,7 @@ static void when_the_support_set_is_full(void) {
     CHECK(nnclr_watch_facts_of(&c, &plan, 1).filled == INT64_MAX);
 }
 
-static void collapse(void) {
+TEST(collapse) {
     nnclr_observation o = healthy();
     o.z_rank = 1.9;
     CHECK(asks(NNCLR_WARN_COLLAPSE, o));
@@ -103,7 +103,7 @@ static void collapse(void) {
     CHECK(!asks(NNCLR_WARN_COLLAPSE, o));
 }
 
-static void chance(void) {
+TEST(chance) {
     nnclr_observation o = healthy();
     o.contrast_acc = 1.1 / BATCH;
     CHECK(asks(NNCLR_WARN_CHANCE, o));
@@ -117,7 +117,7 @@ static void chance(void) {
     CHECK(!asks(NNCLR_WARN_CHANCE, o));
 }
 
-static void own_picture(void) {
+TEST(own_picture) {
     nnclr_observation o = healthy();
     o.nn_self = .51;
     CHECK(asks(NNCLR_WARN_OWN_PICTURE, o));
@@ -125,7 +125,7 @@ static void own_picture(void) {
     CHECK(!asks(NNCLR_WARN_OWN_PICTURE, o));
 }
 
-static void order(void) {
+TEST(order) {
     nnclr_observation o = healthy();
     o.batch_spread = .249;
     CHECK(asks(NNCLR_WARN_ORDER, o));
@@ -133,7 +133,7 @@ static void order(void) {
     CHECK(!asks(NNCLR_WARN_ORDER, o));
 }
 
-static void a_z_that_never_opens(void) {
+TEST(a_z_that_never_opens) {
     nnclr_watch_facts f = facts();
     nnclr_observation o = healthy();
     o.z_rank = 7.9;
@@ -162,7 +162,7 @@ static void a_z_that_never_opens(void) {
     }
 }
 
-static void who_should_open_z_and_when(void) {
+TEST(who_should_open_z_and_when) {
     const nnclr_plan plan = {.warmup = 7, .total = 105};
     nnclr_config c = plain_tiny();
     const nnclr_config opens = nnclr_config_preset(NNCLR_PRESET_TINY);
@@ -179,7 +179,7 @@ static void who_should_open_z_and_when(void) {
     CHECK(nnclr_watch_facts_of(&c, &plan, 1).width == 0);
 }
 
-static void every_sentence_says_what_to_do(void) {
+TEST(every_sentence_says_what_to_do) {
     static const char *const words[NNCLR_WARNINGS][3] = {
         {"steps 11 to 14", "full since step 11", "report it"},
         {"z_spread 0.6, z_rank 9", "collapse", "--lr"},
@@ -225,7 +225,7 @@ static nnclr_metrics_line line_of(int64_t step, nnclr_observation o) {
     return line;
 }
 
-static void random_picks_are_told_at_once_and_once(void) {
+TEST(random_picks_are_told_at_once_and_once) {
     nnclr_watch w = listening();
     nnclr_observation o = healthy();
     o.nn_initial = .5;
@@ -244,7 +244,7 @@ static void random_picks_are_told_at_once_and_once(void) {
 
 /* A watch asks after ten steps of a hundred pictures: an epoch of five steps is not enough to ask,
  * two of them are. */
-static void means_are_asked_about_at_an_epochs_end(void) {
+TEST(means_are_asked_about_at_an_epochs_end) {
     nnclr_watch w = listening();
     nnclr_observation o = healthy();
     for (int64_t step = 21; step <= 30; step++) {
@@ -263,7 +263,7 @@ static void means_are_asked_about_at_an_epochs_end(void) {
 }
 
 /* The warm-up ends after step 5, the support set is full at step 11: means begin anew there. */
-static void means_begin_anew_when_the_run_changes(void) {
+TEST(means_begin_anew_when_the_run_changes) {
     nnclr_watch w = listening();
     nnclr_observation o = healthy();
     for (int64_t step = 1; step <= 20; step++) {
@@ -285,7 +285,7 @@ static void means_begin_anew_when_the_run_changes(void) {
     CHECK_SAYS(strstr(said, "steps 6 to 15") && strstr(said, "by chance"), "%s", said);
 }
 
-static void a_mean_leaves_undefined_steps_out(void) {
+TEST(a_mean_leaves_undefined_steps_out) {
     nnclr_watch w = listening();
     nnclr_observation o = healthy();
     for (int64_t step = 21; step <= 30; step++) {
@@ -337,7 +337,7 @@ static int warnings_of(double center, double noise, int directions) {
     return times;
 }
 
-static void a_constant_encoder_with_noise_is_told(void) {
+TEST(a_constant_encoder_with_noise_is_told) {
     CHECK(warnings_of(1, .01, D) == 1);
     CHECK(strstr(said, "collapse"));
     CHECK(warnings_of(0, 1, 1) == 1); /* all along one line */
@@ -347,21 +347,5 @@ static void a_constant_encoder_with_noise_is_told(void) {
 }
 
 int main(void) {
-    RUN(a_healthy_run_is_left_alone);
-    RUN(what_is_undefined_is_left_alone);
-    RUN(random_picks);
-    RUN(when_the_support_set_is_full);
-    RUN(collapse);
-    RUN(chance);
-    RUN(own_picture);
-    RUN(order);
-    RUN(a_z_that_never_opens);
-    RUN(who_should_open_z_and_when);
-    RUN(every_sentence_says_what_to_do);
-    RUN(random_picks_are_told_at_once_and_once);
-    RUN(means_are_asked_about_at_an_epochs_end);
-    RUN(means_begin_anew_when_the_run_changes);
-    RUN(a_mean_leaves_undefined_steps_out);
-    RUN(a_constant_encoder_with_noise_is_told);
-    return check_done();
+    return check_all();
 }

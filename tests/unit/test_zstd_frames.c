@@ -16,7 +16,7 @@ static void fill(unsigned char *bytes, size_t size, unsigned seed) {
         bytes[i] = (unsigned char)("abcdefgh"[(i * i / 7 + seed) % 8]);
 }
 
-static void frames_hold_size_and_checksum(void) {
+TEST(frames_hold_size_and_checksum) {
     static unsigned char bytes[200000], back[200000];
     static const size_t sizes[] = {0, 1, 255, 256, 70000, sizeof bytes};
     fill(bytes, sizeof bytes, 1);
@@ -38,7 +38,7 @@ static void frames_hold_size_and_checksum(void) {
     }
 }
 
-static void frames_of_others_are_refused(void) {
+TEST(frames_of_others_are_refused) {
     static unsigned char bytes[1000], frame[2000], back[1000];
     size_t content;
     size_t size = ZSTD_compress(frame, sizeof frame, bytes, sizeof bytes, 1);
@@ -89,7 +89,7 @@ static bool same_frame(const nnclr_frame *a, const nnclr_frame *b) {
 }
 
 /* The layout by hand, as zstd's contrib/seekable_format describes it. */
-static void the_table_is_the_seekable_format(void) {
+TEST(the_table_is_the_seekable_format) {
     nnclr_seek_table table = {0}, read = {0};
     nnclr_buffer file = make_file(&table);
     const unsigned char *footer = file.data + file.size - 9;
@@ -126,7 +126,7 @@ static void the_table_is_the_seekable_format(void) {
     nnclr_buffer_free(&file);
 }
 
-static void where_there_is_no_whole_table(void) {
+TEST(where_there_is_no_whole_table) {
     nnclr_seek_table table = {0}, read = {0};
     nnclr_buffer file = make_file(&table), twice = {0};
     CHECK(nnclr_buffer_append(&twice, file.data, file.size, &e) &&
@@ -176,7 +176,7 @@ static bool spool(const void *bytes, size_t size, nnclr_buffer *out) {
     return ok;
 }
 
-static void streams_are_spooled(void) {
+TEST(streams_are_spooled) {
     nnclr_seek_table table = {0};
     nnclr_buffer file = make_file(&table), out;
     static unsigned char must[70000];
@@ -207,7 +207,7 @@ static void streams_are_spooled(void) {
     nnclr_buffer_free(&file);
 }
 
-static void frames_are_fetched_one_by_one(void) {
+TEST(frames_are_fetched_one_by_one) {
     nnclr_seek_table table = {0};
     nnclr_buffer file = make_file(&table), frame = {0};
     const char *path = scratch("fetch");
@@ -229,11 +229,5 @@ static void frames_are_fetched_one_by_one(void) {
 }
 
 int main(void) {
-    RUN(frames_hold_size_and_checksum);
-    RUN(frames_of_others_are_refused);
-    RUN(the_table_is_the_seekable_format);
-    RUN(where_there_is_no_whole_table);
-    RUN(streams_are_spooled);
-    RUN(frames_are_fetched_one_by_one);
-    return check_done();
+    return check_all();
 }
