@@ -232,7 +232,7 @@ TEST(a_step_of_simclr_allocates_nothing) {
 #else /* the sanitisers have their own malloc */
 
 #define LEFT_OUT(test)                                                                             \
-    static void test(void) {                                                                       \
+    TEST(test) {                                                                                   \
         SKIP("a sanitiser allocates");                                                             \
     }
 LEFT_OUT(a_step_allocates_nothing_at_f32)
