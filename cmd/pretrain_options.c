@@ -194,9 +194,8 @@ static void check_together(nnclr_cli *cli, const pretrain_settings *s) {
             made[count++] = nnclr_augment_fields[i].option;
     refuse_idle(cli, s->views != NULL, made,
                 "the views of --views are taken as they are; leave it out");
-    for (const nnclr_idle_option *o = nnclr_objective_of(c)->type->idle; o->option; o++)
-        refuse_idle(cli, !o->when || o->when(&c->method), (const char *[]){o->option, NULL},
-                    o->why);
+    for (const nnclr_idle_option *o = nnclr_objective_of(c)->type->idle; o->options; o++)
+        refuse_idle(cli, !o->when || o->when(&c->method), o->options, o->why);
     refuse_idle(cli, c->optimizer == NNCLR_SGD, (const char *[]){"lars", "trust", NULL},
                 "the optimiser is sgd; leave it out, or give --optimizer lars");
     refuse_idle(cli, c->schedule == NNCLR_CONSTANT, (const char *[]){"final-lr", NULL},

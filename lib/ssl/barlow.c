@@ -37,22 +37,14 @@ static const char is_correlation[] =
     "--method barlow compares dimensions of z, not pictures; leave it out, or give --method nnclr";
 
 static const nnclr_idle_option idle[] = {
-    {"queue", NULL, has_none},
-    {"neighbours", NULL, has_none},
-    {"soft", NULL, has_none},
-    {"agree", NULL, has_none},
-    {"enqueue", NULL, has_none},
-    {"exclude-self", NULL, has_none},
-    {"include-self", NULL, has_none},
-    {"queue-frozen", NULL, has_none},
-    {"positive", NULL, has_none},
-    {"view-weight", NULL, has_none},
-    {"target-momentum", NULL, has_none},
-    {"temperature", NULL, is_correlation},
-    {"loss", NULL, is_correlation},
-    {"decoupled", NULL, is_correlation},
-    {"negatives", NULL, is_correlation},
-    {"swap", NULL, is_correlation},
+    {nnclr_options_of_neighbours, NULL, has_none},
+    {NNCLR_OPTION("positive"), NULL, has_none},
+    {NNCLR_OPTION("target-momentum"), NULL, has_none},
+    {NNCLR_OPTION("temperature"), NULL, is_correlation},
+    {NNCLR_OPTION("loss"), NULL, is_correlation},
+    {NNCLR_OPTION("decoupled"), NULL, is_correlation},
+    {NNCLR_OPTION("negatives"), NULL, is_correlation},
+    {NNCLR_OPTION("swap"), NULL, is_correlation},
     {NULL, NULL, NULL},
 };
 

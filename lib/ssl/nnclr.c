@@ -104,19 +104,24 @@ static bool is_frozen(const nnclr_method_options *o) {
 static const char asks_none[] =
     "--positive view asks no neighbours; leave it out, or give --positive nn";
 
+const char *const nnclr_options_of_neighbours[] = {
+    "queue",        "neighbours",   "soft",         "agree",       "enqueue",
+    "exclude-self", "include-self", "queue-frozen", "view-weight", NULL};
+
 static const nnclr_idle_option idle[] = {
-    {"neighbours", takes_view, asks_none},
-    {"soft", takes_view_softly, asks_none},
-    {"agree", takes_view, asks_none},
-    {"exclude-self", takes_view, asks_none},
-    {"include-self", takes_view, asks_none},
-    {"view-weight", takes_view_twice,
+    {NNCLR_OPTION("neighbours"), takes_view, asks_none},
+    {NNCLR_OPTION("soft"), takes_view_softly, asks_none},
+    {NNCLR_OPTION("agree"), takes_view, asks_none},
+    {NNCLR_OPTION("exclude-self"), takes_view, asks_none},
+    {NNCLR_OPTION("include-self"), takes_view, asks_none},
+    {NNCLR_OPTION("view-weight"), takes_view_twice,
      "--positive view gives the own view the whole weight; leave it out, or give --positive nn"},
-    {"enqueue", is_frozen, "nothing enters a frozen support set; leave out this or --queue-frozen"},
-    {"negatives", has_no_view_terms,
+    {NNCLR_OPTION("enqueue"), is_frozen,
+     "nothing enters a frozen support set; leave out this or --queue-frozen"},
+    {NNCLR_OPTION("negatives"), has_no_view_terms,
      "the negatives of neighbours are the other predictions of the batch; give --view-weight or "
      "--method simclr with it, or leave it out"},
-    {"off-diagonal", NULL, nnclr_only_in_barlow},
+    {NNCLR_OPTION("off-diagonal"), NULL, nnclr_only_in_barlow},
     {NULL, NULL, NULL},
 };
 

@@ -115,9 +115,9 @@ typedef struct nnclr_method_options {
     bool queue_frozen; /* never updated: a control experiment with noise */
 } nnclr_method_options;
 
-/* An option of the command line that says nothing, if `when` says so, and why. */
+/* Options of the command line that say nothing, if `when` says so, and why. */
 typedef struct nnclr_idle_option {
-    const char *option; /* without dashes; NULL ends a list of these */
+    const char *const *options; /* without dashes, NULL-terminated; NULL ends a list of these */
     bool (*when)(const nnclr_method_options *options); /* NULL: always */
     const char *why;
 } nnclr_idle_option;
@@ -138,6 +138,9 @@ extern const nnclr_method_type nnclr_method_nnclr, nnclr_method_simclr, nnclr_me
     nnclr_method_byol, nnclr_method_barlow;
 /* Of methods whose loss is a sum of cosines. */
 extern const nnclr_idle_option nnclr_idle_with_cosines[];
+/* Those of a support set and of neighbours from it. */
+extern const char *const nnclr_options_of_neighbours[];
+#define NNCLR_OPTION(name) ((const char *const[]){name, NULL})
 /* Why --off-diagonal is idle. */
 extern const char nnclr_only_in_barlow[];
 

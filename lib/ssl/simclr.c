@@ -48,24 +48,16 @@ static const char has_none[] =
     "nnclr";
 
 static const nnclr_idle_option idle[] = {
-    {"queue", NULL, has_none},
-    {"neighbours", NULL, has_none},
-    {"soft", NULL, has_none},
-    {"agree", NULL, has_none},
-    {"enqueue", NULL, has_none},
-    {"exclude-self", NULL, has_none},
-    {"include-self", NULL, has_none},
-    {"queue-frozen", NULL, has_none},
-    {"positive", NULL, has_none},
-    {"view-weight", NULL, has_none},
-    {"target-momentum", NULL,
+    {nnclr_options_of_neighbours, NULL, has_none},
+    {NNCLR_OPTION("positive"), NULL, has_none},
+    {NNCLR_OPTION("target-momentum"), NULL,
      "both sides of the loss of simclr pass a gradient on, so that a slow copy has no part in it; "
      "leave it out, or give --method nnclr"},
-    {"loss", NULL, has_none},
-    {"swap", is_ntxent,
+    {NNCLR_OPTION("loss"), NULL, has_none},
+    {NNCLR_OPTION("swap"), is_ntxent,
      "the loss over all negatives always has both assignments; leave it out, or give --negatives "
      "opposite"},
-    {"off-diagonal", NULL, nnclr_only_in_barlow},
+    {NNCLR_OPTION("off-diagonal"), NULL, nnclr_only_in_barlow},
     {NULL, NULL, NULL},
 };
 

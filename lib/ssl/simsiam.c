@@ -55,23 +55,16 @@ static const char is_cosine[] =
     "negatives; leave it out, or give --method nnclr";
 
 const nnclr_idle_option nnclr_idle_with_cosines[] = {
-    {"queue", takes_view, has_none},
-    {"neighbours", takes_view, has_none},
-    {"soft", takes_view, has_none},
-    {"agree", takes_view, has_none},
-    {"enqueue", takes_view, has_none},
-    {"exclude-self", takes_view, has_none},
-    {"include-self", takes_view, has_none},
-    {"queue-frozen", takes_view, has_none},
-    {"view-weight", takes_view, has_none},
-    {"enqueue", is_frozen, "nothing enters a frozen support set; leave out this or --queue-frozen"},
-    {"temperature", weighs_nothing,
+    {nnclr_options_of_neighbours, takes_view, has_none},
+    {NNCLR_OPTION("enqueue"), is_frozen,
+     "nothing enters a frozen support set; leave out this or --queue-frozen"},
+    {NNCLR_OPTION("temperature"), weighs_nothing,
      "the loss of this method is a cosine, and only the weights of --soft have a temperature; "
      "leave it out, or give --method nnclr"},
-    {"loss", NULL, is_cosine},
-    {"decoupled", NULL, is_cosine},
-    {"negatives", NULL, is_cosine},
-    {"off-diagonal", NULL, nnclr_only_in_barlow},
+    {NNCLR_OPTION("loss"), NULL, is_cosine},
+    {NNCLR_OPTION("decoupled"), NULL, is_cosine},
+    {NNCLR_OPTION("negatives"), NULL, is_cosine},
+    {NNCLR_OPTION("off-diagonal"), NULL, nnclr_only_in_barlow},
     {NULL, NULL, NULL},
 };
 
