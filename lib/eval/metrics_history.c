@@ -10,11 +10,16 @@
 
 static const size_t most_bytes = (size_t)1 << 30;
 
-static const char *const keys[NNCLR_CURVES] = {
-    [NNCLR_CURVE_LOSS] = "loss",          [NNCLR_CURVE_ACC] = "nn_acc",
-    [NNCLR_CURVE_CHANCE] = "nn_chance",   [NNCLR_CURVE_AGE] = "nn_age",
-    [NNCLR_CURVE_SELF] = "nn_self",       [NNCLR_CURVE_PRESENT] = "self_present",
-    [NNCLR_CURVE_INITIAL] = "nn_initial", [NNCLR_CURVE_RANK] = "z_rank"};
+static const char *const keys[NNCLR_CURVES] = {[NNCLR_CURVE_LOSS] = "loss",
+                                               [NNCLR_CURVE_ACC] = "nn_acc",
+                                               [NNCLR_CURVE_CHANCE] = "nn_chance",
+                                               [NNCLR_CURVE_AGREE] = "nn_agree",
+                                               [NNCLR_CURVE_AGE] = "nn_age",
+                                               [NNCLR_CURVE_SELF] = "nn_self",
+                                               [NNCLR_CURVE_PRESENT] = "self_present",
+                                               [NNCLR_CURVE_INITIAL] = "nn_initial",
+                                               [NNCLR_CURVE_Z_RANK] = "z_rank",
+                                               [NNCLR_CURVE_H_RANK] = "h_rank"};
 
 /* Sums of a point's lines. */
 typedef struct point {

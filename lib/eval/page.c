@@ -8,6 +8,7 @@
 #include "eval/chart.h"
 #include "eval/page_parts.h"
 #include "eval/page_text.h"
+#include "train/watch.h"
 
 /* A queue is said to have collapsed if its rows have only a small part of the deviation of evenly
  * spread ones, or hardly more than one direction. */
@@ -82,24 +83,44 @@ static void begin_answer(page *p, const char *section, const char *question, boo
                         warn ? " class=\"warn\"" : "", section, question);
 }
 
+/* Whether training would warn of these rows: by now they should differ in more directions. */
+static bool is_narrow(const page *p, char *why, size_t size) {
+    const nnclr_checkpoint_info *run = &p->bank->info;
+    const int64_t records = nnclr_identity_records(run->identity);
+    const nnclr_observation now = {
+        .first = run->step, .last = run->step, .z_rank = p->health.effective_rank};
+    nnclr_plan plan;
+    nnclr_error unknown = NNCLR_NO_ERROR;
+    if (!page_is_queue(p) || !nnclr_plan_make(&run->config, records, &plan, &unknown))
+        return false;
+    const nnclr_watch_facts facts = nnclr_watch_facts_of(&run->config, &plan, records);
+    nnclr_watch_explain(NNCLR_WARN_NARROW, &facts, &now, why, size);
+    return nnclr_watch_asks(NNCLR_WARN_NARROW, &facts, &now);
+}
+
 static void answer_alive(page *p) {
+    char why[400];
     const nnclr_health *h = &p->health;
     const bool collapsed = h->rows > 1 && h->initial < 1 &&
                            (!(h->effective_rank >= collapsed_rank) ||
                             !(h->std_mean >= collapsed_spread * h->std_even));
     const bool young = h->initial >= 0.5;
+    const bool narrow = !collapsed && !young && is_narrow(p, why, sizeof why);
     begin_answer(p, "space",
                  page_is_queue(p) ? "Is the queue alive?" : "Do the rows use their space?",
-                 collapsed || young);
+                 collapsed || young || narrow);
     nnclr_markup_add(&p->m, collapsed          ? "No: its rows have collapsed"
                             : young            ? "Not yet: it is filling"
+                            : narrow           ? "Alive, but z has not opened"
                             : page_is_queue(p) ? "It is alive"
                                                : "They do");
     nnclr_markup_add(&p->m, "</strong><span>");
     if (page_is_queue(p))
         nnclr_markup_printf(&p->m, "%.0f&nbsp;%% of %lld rows are still initial ones. ",
                             100 * h->initial, (long long)h->rows);
-    if (isfinite(h->effective_rank))
+    if (narrow)
+        nnclr_markup_printf(&p->m, "At %s.", why);
+    else if (isfinite(h->effective_rank))
         nnclr_markup_printf(&p->m, "Rows spread over %.1f of %d directions.", h->effective_rank,
                             h->d);
     else
@@ -231,8 +252,12 @@ static const curve_chart curve_charts[] = {
      "chance",
      "Picks with the query's label, compared with what random rows would give. The gap is what was "
      "learned."},
-    {NNCLR_CURVE_RANK, -1, true, "Directions in use", "effective rank", NULL,
-     "How many directions the newest rows spread over. A fall towards 1 is collapse."},
+    {NNCLR_CURVE_AGREE, -1, true, "Do both views agree?", "share", NULL,
+     "Pictures whose views pick rows of one picture: it needs no labels, and rises as neighbours "
+     "gain meaning."},
+    {NNCLR_CURVE_Z_RANK, NNCLR_CURVE_H_RANK, true, "Directions in use", "z", "features",
+     "How many directions the newest rows, and the features of a batch, spread over: their "
+     "effective rank. A fall towards 1 is collapse."},
     {NNCLR_CURVE_AGE, -1, true, "Age of the picks", "steps", NULL,
      "Should settle near half the age of the oldest row. Near 0 only the newest rows are picked."},
     {NNCLR_CURVE_SELF, NNCLR_CURVE_PRESENT, true, "Does a picture find itself?", "picked itself",
@@ -244,26 +269,25 @@ static const curve_chart curve_charts[] = {
 
 static void put_curves(page *p, const curve_chart *c) {
     const nnclr_history *h = p->options->history;
-    const nnclr_chart_line lines[] = {
+    const nnclr_chart_line all[] = {
         {h->value[c->first], c->first_key, "first"},
         {c->second >= 0 ? h->value[c->second] : NULL, c->second_key, "second"}};
-    const int count = c->second >= 0 ? 2 : 1;
-    bool any = false;
-    for (int l = 0; l < count; l++)
-        for (int i = 0; i < h->count; i++)
-            any = any || isfinite(lines[l].value[i]);
-    if (!any)
+    nnclr_chart_line lines[2];
+    int count = 0;
+    for (int l = 0; l < 2; l++) /* not every run has every metric */
+        if (all[l].value && isfinite(last_of(all[l].value, h->count)))
+            lines[count++] = all[l];
+    if (count == 0)
         return;
     nnclr_markup_printf(&p->m, "<figure><h3>%s</h3><figcaption>", c->title);
     for (int l = 0; l < count; l++) {
         const double last = last_of(lines[l].value, h->count);
-        const bool chance =
-            l == 0 && c->second == NNCLR_CURVE_CHANCE && last <= last_of(lines[1].value, h->count);
+        const bool chance = l == 0 && count == 2 && c->second == NNCLR_CURVE_CHANCE &&
+                            last <= last_of(lines[1].value, h->count);
         nnclr_markup_printf(&p->m, "<span class=\"key %s%s\">%s", lines[l].class,
                             chance ? " bad" : "", lines[l].name);
-        if (isfinite(last))
-            nnclr_markup_printf(&p->m, " <b class=\"num\">%.3g</b>", last);
-        nnclr_markup_add(&p->m, chance ? ", no better than chance</span>" : "</span>");
+        nnclr_markup_printf(&p->m, " <b class=\"num\">%.3g</b>%s</span>", last,
+                            chance ? ", no better than chance" : "");
     }
     nnclr_markup_add(&p->m, "</figcaption>");
     nnclr_chart_lines(&p->m, c->title, h->step, h->count, lines, count, c->from_zero);

@@ -405,6 +405,43 @@ END
     grep -q "4 logged steps, up to step 6; across: steps. 2 damaged lines are left out" a.html
 }
 
+# The curves of a page: the keys of each chart, without their numbers.
+curves() { # FILE
+    sed -n 's|.*<figure><h3>\([^<]*\)</h3><figcaption>\(<span class="key.*\)</figcaption><svg.*|\1:\2|p' "$1" |
+        sed 's/<b[^>]*>[^<]*<[/]b>//g; s/<[^>]*>//g; s/ *$//'
+}
+
+@test "--html: the curves that a run has" {
+    make_run
+    nnclr-queue-inspect -q --html a.html $checkpoint train.tar.zst >/dev/null
+    curves a.html | grep -x "Do both views agree?:share"
+    curves a.html | grep -x "Directions in use:z features"
+    # a run of before, and one of a method without neighbours
+    sed -i 's/"nn_agree":[^,]*,//; s/"h_rank":[^,]*,//' run/metrics.jsonl
+    nnclr-queue-inspect -q --html a.html $checkpoint train.tar.zst >/dev/null
+    curves a.html | grep -x "Directions in use:z"
+    run -1 grep "Do both views agree" a.html
+    nnclr-pretrain -q --preset tiny --size 8 --batch 8 --method simclr --steps 2 -o simclr train.tar.zst
+    nnclr-embed -q --pixels 4 -o a.emb train.tar.zst
+    nnclr-queue-inspect -q --html a.html --metrics simclr/metrics.jsonl a.emb train.tar.zst >/dev/null
+    [ "$(curves a.html)" = "Loss:loss
+Directions in use:features" ]
+}
+
+@test "--html: says where z has not opened" {
+    make_shard s 40
+    for share in 0 1,0.5; do
+        nnclr-pretrain -q $TINY --proj 32,400 --view-weight $share --steps 20 -o run-$share s.tar.zst
+        nnclr-queue-inspect -q --html $share.html run-$share s.tar.zst >/dev/null
+    done
+    grep -q '<li class="warn"><a[^>]*>Is the queue alive?</a><strong>Alive, but z has not opened</strong>.* At step 20: .* few of their 400 directions .*: try --view-weight 1,0.5 --pred none.</span>' 0.html
+    grep -q '<li><a[^>]*>Is the queue alive?</a><strong>It is alive</strong>' 1,0.5.html
+    # not before training would say so
+    nnclr-pretrain -q $TINY --proj 32,400 --steps 3 -o early s.tar.zst
+    nnclr-queue-inspect -q --html early.html early s.tar.zst >/dev/null
+    grep -q '<strong>It is alive</strong>' early.html
+}
+
 @test "--html: what it cannot read or write is one sentence and no file" {
     make_run
     refuses 1 "nowhere" nnclr-queue-inspect --html a.html --metrics nowhere $checkpoint train.tar.zst

@@ -103,8 +103,10 @@ TEST(history_is_thinned) {
     static nnclr_history h;
     nnclr_buffer text = {0};
     for (int step = 1; step <= 1000; step++)
-        CHECK_OK(nnclr_buffer_printf(&text, &e, "{\"step\":%d,\"loss\":%d.5,\"nn_acc\":%s}\n", step,
-                                     step, step <= 500 ? "null" : "0.25"));
+        CHECK_OK(nnclr_buffer_printf(&text, &e,
+                                     "{\"step\":%d,\"loss\":%d.5,\"nn_acc\":%s,"
+                                     "\"nn_agree\":0.5,\"z_rank\":8,\"h_rank\":16}\n",
+                                     step, step, step <= 500 ? "null" : "0.25"));
     CHECK_OK(nnclr_buffer_printf(&text, &e, "{\"step\":1001,\"los"));
     scratch_write(scratch("m"), text.data, text.size);
     CHECK_OK(nnclr_history_read(scratch("m"), &h, &e));
@@ -113,6 +115,8 @@ TEST(history_is_thinned) {
     CHECK_NEAR(h.value[NNCLR_CURVE_LOSS][199], 998.5, 1e-12);
     CHECK(isnan(h.value[NNCLR_CURVE_ACC][99]) && isnan(h.value[NNCLR_CURVE_AGE][0]));
     CHECK_NEAR(h.value[NNCLR_CURVE_ACC][100], 0.25, 1e-12);
+    CHECK(h.value[NNCLR_CURVE_AGREE][7] == 0.5 && h.value[NNCLR_CURVE_Z_RANK][7] == 8 &&
+          h.value[NNCLR_CURVE_H_RANK][7] == 16);
     nnclr_buffer_free(&text);
 
     scratch_write(scratch("m"), "", 0);
