@@ -14,7 +14,7 @@
  *
  * Time. Calls return before their work is done if the engine likes (a GPU); they follow one
  * another in the order of the calls. Errors stick and are read by sync. download, get and
- * get_picks wait for what they read. One thread drives an engine.
+ * its kin wait for what they read. One thread drives an engine.
  *
  * Determinism. Results do not depend on the number of threads: partial sums belong to chunks fixed
  * by the shape and are added in chunk order.
@@ -56,17 +56,18 @@ typedef struct nnclr_conv_plan {
 } nnclr_conv_plan;
 
 /* One batch norm: eps 1e-5, running = 0.9 running + 0.1 batch with the unbiased variance, updated
- * for group 0, then group 1, ... `sums` is what conv_forward or batchnorm_sums yielded.
+ * for group 0, then group 1, ... `sums` is what conv_forward or batchnorm_sums yielded; what other
+ * workers have may be added to it, and to `slopes`, and then n counts theirs too.
  *
  * A batch may come in parts, each normalised by itself: with `pool` the statistics of x join those
- * of the parts before it, and the running ones, if given, are updated from all of them together. */
+ * of the parts before it, and the running ones are updated from all of them together. */
 typedef struct nnclr_batchnorm {
     const nnclr_tensor *x;
     const void *gamma, *beta;         /* reals [c] */
-    void *running_mean, *running_var; /* reals [c]; training with NULL leaves them alone */
+    void *running_mean, *running_var; /* reals [c]; training leaves them to batchnorm_running */
     void *sums;                       /* statistics [groups] of x: see statistics_bytes */
     void *saved;                      /* statistics [groups]: mean, inverse deviation */
-    int n; /* pictures of a group that `sums` and `slopes` are of: those of x, or of all workers */
+    int n;                            /* pictures of a group that `sums` and `slopes` are of */
     void *pool; /* statistics [groups] of the parts so far: mean, sum of squared distances from it;
                    NULL: x is the whole batch */
     int pooled; /* pictures of a group that the pool has before x; 0: it begins anew */
@@ -187,6 +188,9 @@ typedef struct nnclr_engine_table {
     /* Plain reals; the host side is F32 or F64. */
     void (*put)(nnclr_engine *g, void *place, size_t count, nnclr_dtype type, const void *host);
     void (*get)(nnclr_engine *g, const void *place, size_t count, nnclr_dtype type, void *host);
+    /* Batch statistics, `count` numbers. */
+    void (*put_statistics)(nnclr_engine *g, void *place, size_t count, const double *host);
+    void (*get_statistics)(nnclr_engine *g, const void *place, size_t count, double *host);
     bool (*sync)(nnclr_engine *g, nnclr_error *e); /* false: the first error since the last sync */
 
     /* ---- convolution ---- */
@@ -210,6 +214,9 @@ typedef struct nnclr_engine_table {
     /* ---- batch norm, pooling, linear, normalisation ---- */
     void (*batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums);
     void (*batchnorm_train)(nnclr_engine *g, const nnclr_batchnorm_call *call);
+    /* The running statistics of main and second take in those of their pools, if given, which have
+     * n + pooled pictures of a group, otherwise the sums of n. */
+    void (*batchnorm_running)(nnclr_engine *g, const nnclr_batchnorm_call *call);
     void (*batchnorm_evaluate)(nnclr_engine *g, const nnclr_batchnorm_call *call);
     /* Slopes of main and second, and from them dgamma and dbeta. */
     void (*batchnorm_slopes)(nnclr_engine *g, const nnclr_batchnorm_call *call);

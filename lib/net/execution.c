@@ -326,6 +326,11 @@ void nnclr_execution_free(nnclr_execution *x) {
 
 /* ---- running ---- */
 
+void nnclr_execution_share(nnclr_execution *x, nnclr_communicator *communicator) {
+    for (int i = 0; i < op_count(x); i++)
+        x->runs[i].communicator = communicator->ranks > 1 ? communicator : NULL;
+}
+
 void nnclr_execution_pack(nnclr_execution *x) {
     for (int i = 0; i < op_count(x); i++)
         if (x->plans[i])
@@ -356,6 +361,7 @@ static void forward(nnclr_execution *x, int from, int to, bool repeated, int par
         x->tensors[y].place = block_of(x, NNCLR_USE_VALUE, y);
         x->recomputed[y] = false;
         x->runs[i].repeated = repeated;
+        x->runs[i].recomputed = false;
         x->runs[i].part = part;
         x->runs[i].parts = parts;
         nnclr_op_types[x->runs[i].op->kind]->forward(&x->runs[i], x->lifetimes.training);
@@ -415,7 +421,7 @@ static void recompute(nnclr_execution *x, int value) {
     nnclr_op_run *run = &x->runs[value_at(x, value)->producer - x->lifetimes.begin];
     x->tensors[value].place = place; /* which may be where the value was */
     x->recomputed[value] = true;
-    run->repeated = true;
+    run->repeated = run->recomputed = true;
     nnclr_op_types[run->op->kind]->forward(run, true);
 }
 

@@ -5,6 +5,7 @@
 #define NNCLR_NET_EXECUTION_H
 
 #include "base/strings.h"
+#include "engine/communicator.h"
 #include "net/network.h"
 #include "net/parameters.h"
 
@@ -31,6 +32,10 @@ void nnclr_execution_free(nnclr_execution *x); /* NULL is fine */
 /* Bytes that such an execution would take; none is made. */
 bool nnclr_execution_measure(const nnclr_network *net, nnclr_engine *engine, nnclr_mode mode,
                              int groups, int n, int first, int last, size_t *bytes, nnclr_error *e);
+
+/* From now on n pictures are the share of one rank, and the batch of a batch norm is that of all.
+ * Only the running statistics are so if the batch comes in parts. */
+void nnclr_execution_share(nnclr_execution *x, nnclr_communicator *communicator);
 
 /* Derives the packed weights; to be called after the parameters changed. */
 void nnclr_execution_pack(nnclr_execution *x);

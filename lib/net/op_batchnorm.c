@@ -1,5 +1,5 @@
 /* Batch norm: y = relu?( gamma (x - mean) / deviation + beta + rest ), in which rest is nothing, a
- * residual, or a second batch norm over its own input. Statistics are per group. */
+ * residual, or a second batch norm over its own input. Statistics are per group, of all ranks. */
 #include <assert.h>
 
 #include "net/ops.h"
@@ -22,26 +22,67 @@ static bool shape(const nnclr_network *net, const nnclr_op *op, nnclr_value *y, 
     return true;
 }
 
+/* Whether x is normalised with what all ranks have of it. What comes in parts is not: each part has
+ * statistics of its own, on whatever rank it is. */
+static bool is_shared(const nnclr_op_run *run) {
+    return run->communicator && !run->pool[0];
+}
+
 static nnclr_batchnorm side(const nnclr_op_run *run, int i) {
-    bool updates = !run->repeated && run->part == run->parts - 1;
-    bool pools = !run->repeated && run->parts > 1;
+    const int n = run->x->shape.n;
     return (nnclr_batchnorm){
         .x = i ? run->second : run->x,
         .gamma = run->weight[i],
         .beta = run->bias[i],
-        .running_mean = updates ? run->running_mean[i] : NULL,
-        .running_var = updates ? run->running_var[i] : NULL,
+        .running_mean = run->running_mean[i],
+        .running_var = run->running_var[i],
         .sums = run->sums[i],
         .saved = run->saved[i],
-        .n = run->x->shape.n,
-        .pool = pools ? run->pool[i] : NULL,
-        .pooled = run->part * run->x->shape.n,
+        .n = is_shared(run) ? n * run->communicator->ranks : n,
+        .pool = run->repeated ? NULL : run->pool[i],
+        .pooled = run->part * n,
         .slopes = run->slopes[i],
         .dgamma = run->dweight[i],
         .dbeta = run->dbias[i],
         .add_parameters = run->add_parameters,
         .dx = i ? run->dsecond : run->dx,
     };
+}
+
+/* Sums of one rank become those of all: both branches' in one message. */
+static void share(const nnclr_op_run *run, void *const sums[2]) {
+    const nnclr_shape shape = run->x->shape;
+    if (is_shared(run))
+        nnclr_sum_statistics(run->communicator, run->engine, sums, run->second ? 2 : 1,
+                             2 * (size_t)shape.groups * (size_t)shape.c);
+}
+
+static void find_sums(const nnclr_op_run *run) {
+    const nnclr_engine_table *table = run->engine->table;
+    if (run->recomputed) /* they are still there */
+        return;
+    if (!run->sums_given[0])
+        table->batchnorm_sums(run->engine, run->x, run->sums[0]);
+    if (run->second && !run->sums_given[1])
+        table->batchnorm_sums(run->engine, run->second, run->sums[1]);
+    share(run, run->sums);
+}
+
+/* The running statistics, once a batch. */
+static void update_running(const nnclr_op_run *run, nnclr_batchnorm_call call,
+                           nnclr_batchnorm second) {
+    const nnclr_shape shape = run->x->shape;
+    if (!run->running_mean[0] || run->repeated || run->part < run->parts - 1)
+        return;
+    if (run->communicator && run->pool[0]) {
+        const int own = run->parts * shape.n, others = (run->communicator->ranks - 1) * own;
+        nnclr_join_pools(run->communicator, run->engine, run->pool, run->second ? 2 : 1,
+                         shape.groups, shape.c, (double)own * shape.h * shape.w);
+        call.main.pooled += others;
+        second.pooled += others;
+    }
+    call.second = run->second ? &second : NULL;
+    run->engine->table->batchnorm_running(run->engine, &call);
 }
 
 static void forward(const nnclr_op_run *run, bool training) {
@@ -58,11 +99,9 @@ static void forward(const nnclr_op_run *run, bool training) {
         table->batchnorm_evaluate(run->engine, &call);
         return;
     }
-    if (!run->sums_given[0])
-        table->batchnorm_sums(run->engine, run->x, run->sums[0]);
-    if (run->second && !run->sums_given[1])
-        table->batchnorm_sums(run->engine, run->second, run->sums[1]);
+    find_sums(run);
     table->batchnorm_train(run->engine, &call);
+    update_running(run, call, second);
 }
 
 static void backward(const nnclr_op_run *run) {
@@ -79,6 +118,9 @@ static void backward(const nnclr_op_run *run) {
         .add_residual = run->add_residual,
     };
     run->engine->table->batchnorm_slopes(run->engine, &call);
+    /* dx takes those of all ranks. dgamma and dbeta are made of this rank's, as the gradients of
+     * parameters are averaged over ranks afterwards. */
+    share(run, run->slopes);
     run->engine->table->batchnorm_backward(run->engine, &call);
 }
 

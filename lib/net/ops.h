@@ -4,11 +4,13 @@
 #ifndef NNCLR_NET_OPS_H
 #define NNCLR_NET_OPS_H
 
+#include "engine/communicator.h"
 #include "net/network.h"
 
 /* One operator bound to an execution's memory. Index 1 of the pairs is the second batch norm. */
 typedef struct nnclr_op_run {
     nnclr_engine *engine;
+    nnclr_communicator *communicator; /* NULL: there are no other ranks */
     const nnclr_op *op;
     const nnclr_tensor *x, *y, *residual, *second;
     /* Training: gradients; NULL if none is wanted (the input's). */
@@ -16,6 +18,7 @@ typedef struct nnclr_op_run {
     bool add_x, add_residual; /* set before each backward: another reader has contributed already */
     bool add_parameters;      /* likewise: gradients of parameters are added to, not overwritten */
     bool repeated;            /* set before each forward: running statistics have seen this batch */
+    bool recomputed;          /* likewise: for the backward pass, while its statistics are there */
     int part, parts;          /* likewise: which part of a batch this is, of how many */
     const void *weight[2], *bias[2];
     void *dweight[2], *dbias[2];

@@ -64,6 +64,12 @@ void nnclr_pass_free(nnclr_pass *p) {
     *p = (nnclr_pass){0};
 }
 
+void nnclr_pass_share(nnclr_pass *p, nnclr_communicator *communicator) {
+    nnclr_execution_share(p->execution, communicator);
+    if (p->backbone && p->parameters->gradients)
+        nnclr_execution_share(p->backbone, communicator);
+}
+
 bool nnclr_pass_measure(const nnclr_network *net, nnclr_engine *engine, int groups, int n,
                         int micro_batch, nnclr_pass_bytes *bytes, nnclr_error *e) {
     const int features = find_cut(net, n, micro_batch, e);

@@ -31,6 +31,9 @@ typedef struct nnclr_pass {
 bool nnclr_pass_create(nnclr_pass *pass, nnclr_parameters *parameters, int groups, int n,
                        int micro_batch, nnclr_error *e);
 void nnclr_pass_free(nnclr_pass *pass); /* a zeroed one is fine */
+/* From now on n pictures are the share of one rank: batch norms are over all ranks' pictures, those
+ * of a backbone in micro-batches over each micro-batch, as ever. */
+void nnclr_pass_share(nnclr_pass *pass, nnclr_communicator *communicator);
 
 /* Engine memory, in bytes: of the backbone (0 without micro-batches) and of the rest. */
 typedef struct nnclr_pass_bytes {

@@ -193,8 +193,7 @@ static const void *own_rows(const nnclr_method *m, nnclr_rows rows) {
 }
 
 static void gather_rows(const nnclr_method *m, const void *own, void *all) {
-    nnclr_communicator *communicator = m->parts.communicator;
-    communicator->table->all_gather(communicator, m->engine, own, (size_t)m->n * (size_t)m->d, all);
+    nnclr_gather_reals(m->parts.communicator, m->engine, own, (size_t)m->n * (size_t)m->d, all);
 }
 
 /* The predictions of all workers have been gathered already. */
@@ -410,14 +409,13 @@ static void backward(nnclr_method *m, const float *views) {
     nnclr_communicator *communicator = m->parts.communicator;
     const nnclr_tensor *seed = nnclr_pass_seed(m->parts.pass, m->candidate);
     for (int view = 0; view < VIEWS; view++)
-        communicator->table->all_gather_backward(
-            communicator, m->engine, rows_at(m, METHOD_GRADIENTS, view * m->all),
-            (size_t)m->n * (size_t)m->d, view_rows(m, seed, view));
+        nnclr_gather_reals_backward(communicator, m->engine,
+                                    rows_at(m, METHOD_GRADIENTS, view * m->all),
+                                    (size_t)m->n * (size_t)m->d, view_rows(m, seed, view));
     nnclr_pass_backward(m->parts.pass, views, m->candidate);
-    communicator->table->all_reduce_mean(communicator, m->engine,
-                                         m->parts.pass->parameters->gradients, m->parameter_count);
-    communicator->table->all_reduce_mean(communicator, m->engine, m->block[METHOD_SCALARS],
-                                         METHOD_CORRECT + 1);
+    nnclr_average_reals(communicator, m->engine, m->parts.pass->parameters->gradients,
+                        m->parameter_count);
+    nnclr_average_reals(communicator, m->engine, m->block[METHOD_SCALARS], METHOD_CORRECT + 1);
 }
 
 bool nnclr_method_compute(nnclr_method *m, const nnclr_method_batch *batch, nnclr_error *e) {
@@ -449,7 +447,7 @@ bool nnclr_method_compute(nnclr_method *m, const nnclr_method_batch *batch, nncl
     table->get(m->engine, m->block[METHOD_SCALARS], METHOD_NUMBERS, NNCLR_F64, numbers);
     m->loss = m->recipe.constant + numbers[METHOD_LOSS];
     m->gradient_norm = sqrt(numbers[METHOD_SQUARED_NORM]);
-    return table->sync(m->engine, e);
+    return nnclr_communicator_sync(m->parts.communicator, e) && table->sync(m->engine, e);
 }
 
 double nnclr_method_loss(const nnclr_method *m) {
@@ -464,8 +462,9 @@ bool nnclr_method_enqueue(nnclr_method *m, const nnclr_method_batch *batch, nncl
     nnclr_communicator *communicator = m->parts.communicator;
     if (m->recipe.enqueued == 0)
         return true;
-    communicator->table->all_gather_int(communicator, batch->record, (size_t)m->n, m->record);
-    communicator->table->all_gather_int(communicator, batch->label, (size_t)m->n, m->label);
+    const size_t column = (size_t)m->n * sizeof(int64_t);
+    nnclr_gather_bytes(communicator, batch->record, column, m->record);
+    nnclr_gather_bytes(communicator, batch->label, column, m->label);
     for (int view = 0; view < m->recipe.enqueued; view++) {
         /* The candidates are no longer needed in this step. */
         void *rows = m->block[METHOD_CANDIDATES];
@@ -474,5 +473,5 @@ bool nnclr_method_enqueue(nnclr_method *m, const nnclr_method_batch *batch, nncl
                                        batch->step, e))
             return false;
     }
-    return true;
+    return nnclr_communicator_sync(communicator, e);
 }

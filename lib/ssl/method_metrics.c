@@ -59,7 +59,6 @@ static bool measure_features(nnclr_method *m, nnclr_method_metrics *metrics, nnc
 /* The share of right rows. Terms of the loss have counted theirs on the way; the others need
  * products of their own. */
 static double measure_contrast(nnclr_method *m) {
-    nnclr_communicator *communicator = m->parts.communicator;
     void *count_at = nnclr_method_scalar(m, METHOD_CORRECT);
     int terms = 0;
     bool late = false;
@@ -74,7 +73,7 @@ static double measure_contrast(nnclr_method *m) {
         nnclr_method_add_term(m, term, 0);
     }
     if (late)
-        communicator->table->all_reduce_mean(communicator, m->engine, count_at, 1);
+        nnclr_average_reals(m->parts.communicator, m->engine, count_at, 1);
     double correct;
     m->engine->table->get(m->engine, count_at, 1, NNCLR_F64, &correct);
     return correct / m->n / terms;

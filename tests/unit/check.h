@@ -16,8 +16,8 @@
 #include <string.h>
 #include <time.h>
 
-static jmp_buf check_leave;
-static char check_why[2000];
+static _Thread_local jmp_buf check_leave; /* of a thread that has set it: check_run, run_ranks */
+static _Thread_local char check_why[2000];
 static int check_failures;
 
 #define CHECK(condition) CHECK_SAYS(condition, "%s", #condition)

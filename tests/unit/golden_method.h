@@ -60,7 +60,7 @@ static inline void golden_weights(golden *g, size_t segment, int first) {
 /* For n of the rows as `communicator` shares them out. Without a predictor the loss is made of
  * z. */
 static inline void golden_open_share(golden *g, nnclr_precision precision, nnclr_recipe recipe,
-                                     bool predictor, nnclr_communicator communicator, int n) {
+                                     bool predictor, nnclr_communicator *communicator, int n) {
     static const int64_t none[GOLDEN_M] = {-1, -1, -1, -1};
     open_step(g,
               &(step_options){.precision = precision,
@@ -70,7 +70,7 @@ static inline void golden_open_share(golden *g, nnclr_precision precision, nnclr
                               .recipe = &recipe,
                               .m = GOLDEN_M,
                               .d = GOLDEN_D,
-                              .communicator = &communicator});
+                              .communicator = communicator});
     golden_weights(g, 0, 0);
     if (predictor)
         golden_weights(g, 1, GOLDEN_D);
@@ -81,7 +81,7 @@ static inline void golden_open_share(golden *g, nnclr_precision precision, nnclr
 
 static inline void golden_open(golden *g, nnclr_precision precision, nnclr_recipe recipe,
                                bool predictor) {
-    golden_open_share(g, precision, recipe, predictor, nnclr_communicator_self(), GOLDEN_N);
+    golden_open_share(g, precision, recipe, predictor, NULL, GOLDEN_N);
 }
 
 static inline nnclr_method_batch golden_batch(int64_t step) {

@@ -20,7 +20,7 @@ typedef struct step_options {
     bool target;                /* a slow copy makes every z */
     int m, d;                   /* of the support set; m 0: there is none */
     const nnclr_recipe *recipe; /* its method has the support set if it queues; NULL: no method */
-    const nnclr_communicator *communicator; /* NULL: that of one worker */
+    nnclr_communicator *communicator; /* the caller's; NULL: one rank */
 } step_options;
 
 typedef struct stack {
@@ -31,7 +31,7 @@ typedef struct stack {
     nnclr_pass pass;
     nnclr_parameters slow; /* of the slow copy, and its pass */
     nnclr_pass target;
-    nnclr_communicator communicator;
+    nnclr_communicator self, *communicator;
     nnclr_support_set support;
     nnclr_method *method;
     int n;        /* pictures of a group of the pass */
@@ -80,13 +80,14 @@ static inline void open_step(stack *s, const step_options *o) {
     nnclr_pass_pack(&s->pass);
     if (o->target)
         open_target(s);
-    s->communicator = o->communicator ? *o->communicator : nnclr_communicator_self();
+    s->self = nnclr_communicator_self();
+    s->communicator = o->communicator ? o->communicator : &s->self;
     CHECK(o->m == 0 || nnclr_support_set_create(&s->support, &s->f.g, o->m, o->d, o->seed, &s->e));
     if (!o->recipe)
         return;
     const nnclr_method_parts parts = {.pass = &s->pass,
                                       .target = o->target ? &s->target : NULL,
-                                      .communicator = &s->communicator,
+                                      .communicator = s->communicator,
                                       .support = o->recipe->queue > 0 ? &s->support : NULL,
                                       .seed = o->seed};
     s->method = nnclr_method_create(o->recipe, &parts, &s->e);

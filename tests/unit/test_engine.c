@@ -1,5 +1,5 @@
-/* Choosing an engine, and the communicator of one worker. */
-#include "engine/communicator.h"
+/* Choosing an engine. */
+#include "engine/engine.h"
 #include "engine/simd.h"
 #include "tests/unit/check.h"
 
@@ -150,27 +150,6 @@ TEST(memory_moves_and_overflows) {
     CHECK(g.table->tensor_bytes(&g, vast, NNCLR_ACTIVATION) == SIZE_MAX);
     CHECK(g.table->sync(&g, &e));
     g.table->arena_free(&g, arena, bytes);
-    nnclr_engine_close(&g);
-    nnclr_pool_free(pool);
-}
-
-TEST(one_worker_copies) {
-    nnclr_error e = NNCLR_NO_ERROR;
-    nnclr_pool *pool = nnclr_pool_create(1, &e);
-    nnclr_engine g;
-    CHECK(pool && nnclr_engine_open(&g, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F32, pool, &e));
-    nnclr_communicator c = nnclr_communicator_self();
-    CHECK(c.rank == 0 && c.ranks == 1);
-    float from[4] = {1, 2, 3, 4}, to[4] = {0};
-    int64_t records[2] = {7, -1}, got[2] = {0};
-    c.table->all_reduce_mean(&c, &g, from, 4);
-    c.table->all_gather(&c, &g, from, 3, to);
-    CHECK(to[0] == 1 && to[2] == 3 && to[3] == 0);
-    c.table->all_gather(&c, &g, from, 4, from);
-    c.table->all_gather_backward(&c, &g, from, 4, to);
-    CHECK(memcmp(from, to, sizeof to) == 0 && to[3] == 4);
-    c.table->all_gather_int(&c, records, 2, got);
-    CHECK(got[0] == 7 && got[1] == -1);
     nnclr_engine_close(&g);
     nnclr_pool_free(pool);
 }

@@ -62,20 +62,19 @@ static nnclr_tensor part_of(fixture *f, const batchnorm_problem *p, int k, int f
 
 /* The running statistics of main or second, by parts of the batch, the last pictures first. */
 static void train_in_parts(fixture *f, const batchnorm_problem *p, int k, nnclr_batchnorm bn) {
-    void *running[2] = {bn.running_mean, bn.running_var};
     bn.pool = fixture_alloc(f, f->t->statistics_bytes(&f->g, p->shape.groups, p->shape.c));
     for (int size = 1; bn.pooled < p->shape.n; bn.pooled += size++) {
         if (size > p->shape.n - bn.pooled)
             size = p->shape.n - bn.pooled;
-        const bool last = bn.pooled + size == p->shape.n;
         nnclr_tensor x = part_of(f, p, k, p->shape.n - bn.pooled - size, size);
         nnclr_tensor y = fixture_kind(f, x.shape, p->kind, NULL);
         bn.x = &x;
         bn.n = size;
-        bn.running_mean = last ? running[0] : NULL;
-        bn.running_var = last ? running[1] : NULL;
+        const nnclr_batchnorm_call call = {.main = bn, .y = &y};
         f->t->batchnorm_sums(&f->g, &x, bn.sums);
-        f->t->batchnorm_train(&f->g, &(nnclr_batchnorm_call){.main = bn, .y = &y});
+        f->t->batchnorm_train(&f->g, &call);
+        if (bn.pooled + size == p->shape.n)
+            f->t->batchnorm_running(&f->g, &call);
     }
 }
 
@@ -89,18 +88,13 @@ static void compute_batchnorm(fixture *f, const test_engine *row, const batchnor
     make_call(f, p, &c);
     f->t->batchnorm_evaluate(&f->g, &c.call);
     take_tensor(f, row, got, "evaluated", &c.y);
-    nnclr_batchnorm_call train = c.call;
-    nnclr_batchnorm second = c.bn[1];
     for (int k = 0; k < branches && p->in_parts && !p->repeated; k++)
         train_in_parts(f, p, k, c.bn[k]);
-    if (p->repeated || p->in_parts) {
-        train.main.running_mean = train.main.running_var = NULL;
-        second.running_mean = second.running_var = NULL;
-        train.second = c.call.second ? &second : NULL;
-    }
     for (int k = 0; k < branches; k++)
         f->t->batchnorm_sums(&f->g, &c.x[k], c.bn[k].sums);
-    f->t->batchnorm_train(&f->g, &train);
+    f->t->batchnorm_train(&f->g, &c.call);
+    if (!p->repeated && !p->in_parts)
+        f->t->batchnorm_running(&f->g, &c.call);
     take_tensor(f, row, got, "y", &c.y);
     f->t->batchnorm_slopes(&f->g, &c.call);
     f->t->batchnorm_backward(&f->g, &c.call);
@@ -199,6 +193,7 @@ static void check_shares(fixture *f, const test_engine *row) {
     add_up(share[0].call.main.sums, share[1].call.main.sums, 2 * c);
     for (int i = 0; i < 2; i++) {
         f->t->batchnorm_train(&f->g, &share[i].call);
+        f->t->batchnorm_running(&f->g, &share[i].call);
         f->t->batchnorm_slopes(&f->g, &share[i].call);
     }
     add_up(share[0].call.main.slopes, share[1].call.main.slopes, 2 * c);

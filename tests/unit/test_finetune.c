@@ -53,7 +53,7 @@ static void open_run(run *r, const nnclr_config *config, nnclr_precision precisi
     nnclr_parameters_clear(&r->s.parameters, "fc.");
     nnclr_pass_pack(&r->s.pass);
     CHECK_OK(nnclr_objective_create(&r->objective, &r->config, RECORDS, &r->s.pass,
-                                    &r->s.communicator, &e));
+                                    r->s.communicator, &e));
 }
 
 static void close_run(run *r) {

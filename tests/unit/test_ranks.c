@@ -1,77 +1,14 @@
 /* Three workers with a third of the batch each are one worker with all of it: loss, gradient and
  * support set. The workers are threads, and what they exchange goes through shared memory. */
-#include <pthread.h>
-
 #include "tests/unit/golden_method.h"
 #include "tests/unit/support_rows.h"
+#include "tests/unit/threads_ranks.h"
 
-enum { RANKS = GOLDEN_N, MOST = 256, WEIGHTS = 2 * GOLDEN_D * 2 * GOLDEN_D };
-
-static pthread_barrier_t barrier;
-static double board[RANKS][MOST]; /* the tests run in double precision, on engine memory */
-
-/* All reals are on the board between the two. */
-static void publish(const nnclr_communicator *c, const void *from, size_t count) {
-    memcpy(board[c->rank], from, count * sizeof(double));
-    pthread_barrier_wait(&barrier);
-}
-static void leave(void) {
-    pthread_barrier_wait(&barrier);
-}
-
-static void mean_of_all(nnclr_communicator *c, nnclr_engine *g, void *reals, size_t count) {
-    (void)g;
-    publish(c, reals, count);
-    for (size_t i = 0; i < count; i++) {
-        double sum = 0;
-        for (int rank = 0; rank < RANKS; rank++)
-            sum += board[rank][i];
-        ((double *)reals)[i] = sum / RANKS;
-    }
-    leave();
-}
-
-static void gather(nnclr_communicator *c, nnclr_engine *g, const void *from, size_t count,
-                   void *to) {
-    (void)g;
-    publish(c, from, count);
-    for (int rank = 0; rank < RANKS; rank++)
-        memcpy((double *)to + (size_t)rank * count, board[rank], count * sizeof(double));
-    leave();
-}
-
-static void gather_backward(nnclr_communicator *c, nnclr_engine *g, const void *from, size_t count,
-                            void *to) {
-    (void)g;
-    publish(c, from, count * RANKS);
-    for (size_t i = 0; i < count; i++) {
-        double sum = 0;
-        for (int rank = 0; rank < RANKS; rank++)
-            sum += board[rank][(size_t)c->rank * count + i];
-        ((double *)to)[i] = sum;
-    }
-    leave();
-}
-
-static void gather_integers(nnclr_communicator *c, const int64_t *from, size_t count, int64_t *to) {
-    publish(c, from, count); /* as wide as doubles */
-    for (int rank = 0; rank < RANKS; rank++)
-        memcpy(to + (size_t)rank * count, board[rank], count * sizeof *to);
-    leave();
-}
-
-static const nnclr_communicator_table threads_table = {
-    .name = "threads",
-    .all_reduce_mean = mean_of_all,
-    .all_gather = gather,
-    .all_gather_backward = gather_backward,
-    .all_gather_int = gather_integers,
-};
+enum { RANKS = GOLDEN_N, WEIGHTS = 2 * GOLDEN_D * 2 * GOLDEN_D };
 
 typedef struct outcome {
     nnclr_recipe recipe;
     bool predictor;
-    int rank;
     double loss, gradient_norm, contrast_acc;
     double gradient[WEIGHTS], queue[GOLDEN_M * GOLDEN_D];
     int64_t record[GOLDEN_M], label[GOLDEN_M];
@@ -94,19 +31,17 @@ static void take(golden *g, outcome *out, const nnclr_method_batch *batch) {
     out->cursor = g->support.cursor;
 }
 
-static void *work(void *argument) {
-    outcome *out = argument;
+static void work(nnclr_communicator *c, void *context) {
+    outcome *out = context;
     golden g;
     float views[2][2 * GOLDEN_D];
     for (int view = 0; view < 2; view++)
-        memcpy(views[view], golden_views[view][out->rank], sizeof views[view]);
-    const nnclr_method_batch batch = {&views[0][0], &golden_record[out->rank],
-                                      &golden_label[out->rank], 1};
-    golden_open_share(&g, NNCLR_PRECISION_F64, out->recipe, out->predictor,
-                      (nnclr_communicator){&threads_table, out->rank, RANKS}, 1);
+        memcpy(views[view], golden_views[view][c->rank], sizeof views[view]);
+    const nnclr_method_batch batch = {&views[0][0], &golden_record[c->rank], &golden_label[c->rank],
+                                      1};
+    golden_open_share(&g, NNCLR_PRECISION_F64, out->recipe, out->predictor, c, 1);
     take(&g, out, &batch);
     golden_close(&g);
-    return NULL;
 }
 
 static void check_ranks(nnclr_recipe recipe, bool predictor) {
@@ -117,21 +52,15 @@ static void check_ranks(nnclr_recipe recipe, bool predictor) {
     take(&g, &whole, &batch);
     golden_close(&g);
 
-    pthread_t threads[RANKS];
     memset(parts, 0, sizeof parts);
-    CHECK(pthread_barrier_init(&barrier, NULL, RANKS) == 0);
     for (int rank = 0; rank < RANKS; rank++) {
         parts[rank].recipe = recipe;
         parts[rank].predictor = predictor;
-        parts[rank].rank = rank;
-        CHECK(pthread_create(&threads[rank], NULL, work, &parts[rank]) == 0);
     }
+    run_ranks(RANKS, work, parts, sizeof *parts);
     double correct = 0;
-    for (int rank = 0; rank < RANKS; rank++) {
-        pthread_join(threads[rank], NULL);
+    for (int rank = 0; rank < RANKS; rank++)
         correct += parts[rank].contrast_acc / RANKS;
-    }
-    pthread_barrier_destroy(&barrier);
 
     CHECK_NEAR(correct, whole.contrast_acc, 1e-15);
     for (int rank = 0; rank < RANKS; rank++) {

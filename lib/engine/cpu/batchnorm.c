@@ -161,47 +161,69 @@ void CPU(batchnorm_sums)(nnclr_engine *g, const nnclr_tensor *x, void *sums) {
 
 /* ---- forward ---- */
 
-/* Mean and variance of `count` numbers join a pool of `before` others, and become those of all
- * (Chan, Golub and LeVeque 1983). */
-static void join_pool(double before, double count, double *pool_mean, double *pool_squares,
-                      double *mean, double *variance) {
+/* Mean and variance of `count` numbers join a pool of `before` others (Chan, Golub and LeVeque
+ * 1983). */
+static void join_pool(double before, double count, double mean, double variance, double *pool_mean,
+                      double *pool_squares) {
     if (before == 0) {
-        *pool_mean = *mean;
+        *pool_mean = mean;
         *pool_squares = 0;
     }
-    double total = before + count, apart = *mean - *pool_mean;
+    double total = before + count, apart = mean - *pool_mean;
     *pool_mean += apart * count / total;
-    *pool_squares += *variance * count + apart * apart * before * count / total;
-    *mean = *pool_mean;
-    *variance = *pool_squares / total;
+    *pool_squares += variance * count + apart * apart * before * count / total;
+}
+
+/* Numbers of a channel in a group of so many pictures. */
+static double count_of(const nnclr_batchnorm *bn, int pictures) {
+    return pictures * ((double)bn->x->shape.h * (double)bn->x->shape.w);
+}
+
+static double variance_of(double squares, double count, double mean) {
+    double variance = squares / count - mean * mean;
+    return variance < 0 ? 0 : variance;
 }
 
 void CPU(finish_statistics)(const nnclr_batchnorm *bn) {
-    nnclr_shape shape = bn->x->shape;
-    size_t c = (size_t)shape.c;
-    double spots = (double)shape.h * (double)shape.w, count = bn->n * spots;
-    double before = bn->pool ? spots * bn->pooled : 0, total = before + count;
-    double unbiased = total > 1 ? total / (total - 1) : 1;
-    real *running_mean = bn->running_mean, *running_var = bn->running_var;
-    for (size_t group = 0; group < (size_t)shape.groups; group++) {
+    size_t c = (size_t)bn->x->shape.c, groups = (size_t)bn->x->shape.groups;
+    double count = count_of(bn, bn->n), before = count_of(bn, bn->pooled);
+    for (size_t group = 0; group < groups; group++) {
         const double *sums = (const double *)bn->sums + group * 2 * c;
         double *saved = (double *)bn->saved + group * 2 * c;
         double *pool = bn->pool ? (double *)bn->pool + group * 2 * c : NULL;
         for (size_t i = 0; i < c; i++) {
-            double mean = sums[i] / count, variance = sums[c + i] / count - mean * mean;
-            if (variance < 0)
-                variance = 0;
+            double mean = sums[i] / count, variance = variance_of(sums[c + i], count, mean);
             saved[i] = mean;
             saved[c + i] = 1 / sqrt(variance + epsilon);
             if (pool)
-                join_pool(before, count, &pool[i], &pool[c + i], &mean, &variance);
-            if (!running_mean)
-                continue;
+                join_pool(before, count, mean, variance, &pool[i], &pool[c + i]);
+        }
+    }
+}
+
+static void update_running(const nnclr_batchnorm *bn) {
+    size_t c = (size_t)bn->x->shape.c, groups = (size_t)bn->x->shape.groups;
+    double count = count_of(bn, bn->pool ? bn->n + bn->pooled : bn->n);
+    double unbiased = count > 1 ? count / (count - 1) : 1;
+    real *running_mean = bn->running_mean, *running_var = bn->running_var;
+    for (size_t group = 0; group < groups; group++) {
+        const double *from = (const double *)(bn->pool ? bn->pool : bn->sums) + group * 2 * c;
+        for (size_t i = 0; i < c; i++) {
+            double mean = bn->pool ? from[i] : from[i] / count;
+            double variance =
+                bn->pool ? from[c + i] / count : variance_of(from[c + i], count, mean);
             running_mean[i] = (real)(keep * (double)running_mean[i] + (1 - keep) * mean);
             running_var[i] =
                 (real)(keep * (double)running_var[i] + (1 - keep) * variance * unbiased);
         }
     }
+}
+
+void CPU(batchnorm_running)(nnclr_engine *g, const nnclr_batchnorm_call *call) {
+    (void)g;
+    update_running(&call->main);
+    if (call->second)
+        update_running(call->second);
 }
 
 void CPU(fill_affine)(const nnclr_batchnorm *bn, bool running, int group, const stripe *s,

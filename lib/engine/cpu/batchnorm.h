@@ -15,7 +15,7 @@ typedef struct gradient {
     real scale[MAX_LANES], slope[MAX_LANES], shift[MAX_LANES], mean[MAX_LANES];
 } gradient;
 
-/* Sums to mean and inverse deviation, the pool and the running statistics, group after group. */
+/* Sums to mean and inverse deviation, and into the pool, group after group. */
 void CPU(finish_statistics)(const nnclr_batchnorm *bn);
 /* From the statistics of the group, or from the running ones. */
 void CPU(fill_affine)(const nnclr_batchnorm *bn, bool running, int group, const stripe *s,

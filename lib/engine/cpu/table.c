@@ -109,6 +109,14 @@ static void download(nnclr_engine *g, const nnclr_tensor *from, double *nhwc) {
     CPU(get)(g, from->place, all_reals(from->shape), NNCLR_F64, nhwc);
 }
 
+void CPU(put_statistics)(nnclr_engine *g, void *place, size_t count, const double *host) {
+    CPU(copy)(g, place, host, count * sizeof *host);
+}
+
+void CPU(get_statistics)(nnclr_engine *g, const void *place, size_t count, double *host) {
+    CPU(copy)(g, host, place, count * sizeof *host);
+}
+
 void CPU(get_picks)(nnclr_engine *g, const void *picks, size_t count, int32_t *host) {
     CPU(copy)(g, host, picks, count * sizeof *host);
 }
