@@ -1,4 +1,5 @@
-/* Before anything is written: no output may be an input, and no two outputs the same file. */
+/* Before anything is read or written: standard input is read once, no output may be an input, and
+ * no two outputs the same file. */
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
@@ -146,8 +147,21 @@ static void check_run(nnclr_cli *cli, const char *folder) {
     nnclr_run_each_file(folder, check_run_file, &check);
 }
 
+static void check_stdin(nnclr_cli *cli) {
+    int readers = 0;
+    for (int i = 0; i < cli->operand_count; i++)
+        readers += nnclr_is_standard(cli->operands[i]);
+    for (size_t i = 0; i < cli->program->option_count; i++) {
+        const nnclr_option *option = &cli->program->options[i];
+        readers += option->type == NNCLR_OPTION_INPUT && nnclr_is_standard(target_of(option));
+    }
+    if (readers > 1)
+        nnclr_cli_usage(cli, "standard input can be given only once");
+}
+
 void nnclr_cli_check_files(nnclr_cli *cli) {
     const nnclr_option *options = cli->program->options;
+    check_stdin(cli);
     check_stdout(cli);
     for (size_t i = 0; i < cli->program->option_count; i++) {
         const char *file = output_of(&options[i]);

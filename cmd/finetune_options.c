@@ -96,13 +96,6 @@ static void check_resume(nnclr_cli *cli) {
     training_check_resume(cli, allowed);
 }
 
-static void check_files(nnclr_cli *cli, const finetune_settings *s) {
-    const char *const files[] = {s->model, s->test};
-    training_check_folder(cli, &s->run);
-    training_check_inputs(cli, files, sizeof files / sizeof *files,
-                          "CHECKPOINT, the shards and --test");
-}
-
 static void check_together(nnclr_cli *cli, const finetune_settings *s) {
     if (!s->model)
         nnclr_cli_usage(cli, "nothing to fine-tune: give -m CHECKPOINT");
@@ -127,7 +120,7 @@ static void check_together(nnclr_cli *cli, const finetune_settings *s) {
 
 void finetune_finish(nnclr_cli *cli, finetune_settings *s) {
     nnclr_config *c = &s->run.config;
-    check_files(cli, s);
+    training_check_folder(cli, &s->run);
     if (s->run.resume) {
         check_resume(cli);
         return;

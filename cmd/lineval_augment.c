@@ -45,9 +45,6 @@ void augment_check(nnclr_cli *cli, const settings *s, bool knn) {
                         s->crop[1]);
     if (!s->model)
         nnclr_cli_usage(cli, "--augment needs a network: give -m CHECKPOINT");
-    for (int i = 0; i < cli->operand_count; i++)
-        if (nnclr_is_standard(s->model) && nnclr_is_standard(cli->operands[i]))
-            nnclr_cli_usage(cli, "only one of CHECKPOINT, TRAIN and TEST can be standard input");
 }
 
 /* ---- the shards ---- */

@@ -139,9 +139,6 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(
             cli,
             "no input: give a shard or a folder of pictures, or - for a shard on standard input");
-    for (int i = 0; i < cli->operand_count; i++)
-        if (nnclr_is_standard(s->model) && nnclr_is_standard(cli->operands[i]))
-            nnclr_cli_usage(cli, "only one of CHECKPOINT and SHARD can be standard input");
     if (nnclr_is_standard(output_path(s)))
         nnclr_cli_refuse_terminal(cli, "an embedding file");
 }

@@ -347,8 +347,6 @@ static void check(nnclr_cli *cli, const settings *s, evaluation *v) {
     if (cli->operand_count != 2)
         nnclr_cli_usage(cli, "two %s are needed, TRAIN and TEST, not %d",
                         s->augment ? "shards" : "embedding files", cli->operand_count);
-    if (nnclr_is_standard(cli->operands[0]) && nnclr_is_standard(cli->operands[1]))
-        nnclr_cli_usage(cli, "only one of TRAIN and TEST can be standard input");
     if (nnclr_is_standard(s->predictions))
         nnclr_cli_usage(cli, "--predictions: standard output is for the table: give a file");
     if (nnclr_is_standard(s->output))

@@ -174,11 +174,6 @@ static void end_badly(inspector *x, const nnclr_error *e) {
 static void check(nnclr_cli *cli, const settings *s) {
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a checkpoint or an embedding file");
-    int readers = nnclr_is_standard(s->query) + nnclr_is_standard(s->query_shard);
-    for (int i = 0; i < cli->operand_count; i++)
-        readers += nnclr_is_standard(cli->operands[i]);
-    if (readers > 1)
-        nnclr_cli_usage(cli, "only one of the files can be standard input");
     const char *picture = s->html ? "--html" : s->sheet ? "--sheet" : s->ansi ? "--ansi" : NULL;
     if (picture && cli->operand_count < 2)
         nnclr_cli_usage(cli, "%s needs the pictures: give the SHARDs that the file was made from",

@@ -237,9 +237,6 @@ static void check_probe(nnclr_cli *cli, const pretrain_settings *s) {
     if (s->probe_bank && !s->probe)
         nnclr_cli_usage(cli, "--probe-bank: there is nothing to classify: give --probe SHARD with "
                              "it");
-    const char *const files[] = {s->views, s->init, s->probe, s->probe_bank};
-    training_check_inputs(cli, files, sizeof files / sizeof *files,
-                          "the data, --init, --probe and --probe-bank");
 }
 
 void pretrain_finish(nnclr_cli *cli, pretrain_settings *s) {

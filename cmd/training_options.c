@@ -64,20 +64,6 @@ void training_check_folder(nnclr_cli *cli, const training_settings *s) {
         nnclr_cli_usage(cli, "a run is a folder and cannot go to standard output: give -o RUN");
 }
 
-void training_check_inputs(nnclr_cli *cli, const char *const *files, size_t count,
-                           const char *which) {
-    int inputs = 0;
-    for (size_t i = 0; i < count; i++)
-        inputs += nnclr_is_standard(files[i]);
-    for (int i = 0; i < cli->operand_count; i++)
-        if (nnclr_is_standard(cli->operands[i])) { /* several are refused by the set of shards */
-            inputs++;
-            break;
-        }
-    if (inputs > 1)
-        nnclr_cli_usage(cli, "only one of %s can be standard input", which);
-}
-
 void training_check_resume(nnclr_cli *cli, const char *const *allowed) {
     for (size_t i = 0; i < cli->program->option_count; i++) {
         const nnclr_option *option = &cli->program->options[i];

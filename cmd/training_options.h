@@ -55,12 +55,9 @@ void training_show_duration(const void *target, char *text, size_t size);
 /* Warm-up into a configuration. */
 void training_take_warmup(nnclr_config *config, const nnclr_duration *warmup);
 
-/* End the process on wrong usage: no folder although one is needed; standard input more than once
- * among `files` (NULLs are not given) and the operands, all of which `which` names; with --resume,
- * an option that is not in `allowed`, which NULL ends. */
+/* End the process on wrong usage: no folder although one is needed; with --resume, an option that is
+ * not in `allowed`, which NULL ends. */
 void training_check_folder(nnclr_cli *cli, const training_settings *s);
-void training_check_inputs(nnclr_cli *cli, const char *const *files, size_t count,
-                           const char *which);
 void training_check_resume(nnclr_cli *cli, const char *const *allowed);
 
 #endif

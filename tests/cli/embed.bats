@@ -124,7 +124,7 @@ END
     refuses 2 "--pixels has no network" nnclr-embed --pixels 8 --layer features a.tar.zst
     refuses 2 "--pixels: needs a whole number from 1 to 256" nnclr-embed --pixels 0 a.tar.zst
     refuses 2 "--layer: needs features or projection" nnclr-embed -m x --layer logits a.tar.zst
-    refuses 2 "only one of CHECKPOINT and SHARD can be standard input" nnclr-embed -m - -
+    refuses 2 "standard input can be given only once" nnclr-embed -m - -
     refuses 2 "no input" nnclr-embed --pixels 8
 }
 

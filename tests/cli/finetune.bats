@@ -270,7 +270,7 @@ PY
 2|-m $from s.tar.zst|no run: give -o RUN
 2|-m $from -o run|no input: give a shard
 2|-m $from -o - s.tar.zst|a run is a folder
-2|-m - -o run -|only one of CHECKPOINT, the shards and --test can be standard input
+2|-m - -o run -|standard input can be given only once
 2|-m $from -o run --label-fraction 0 s.tar.zst|--label-fraction
 2|-m $from -o run --label-fraction 1.5 s.tar.zst|--label-fraction
 2|-m $from -o run --epochs 2 --steps 3 s.tar.zst|give one of the two

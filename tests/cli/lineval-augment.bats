@@ -200,8 +200,8 @@ END
 2|--augment -m c --flip 2 a b|--flip: needs a number from 0 to 1
 2|--augment -m c --size 64 a b|--size: no such option
 2|--augment -m c a|two shards are needed, TRAIN and TEST, not 1
-2|--augment -m - - b|only one of CHECKPOINT, TRAIN and TEST can be standard input
-2|--augment -m c - -|only one of TRAIN and TEST can be standard input
+2|--augment -m - - b|standard input can be given only once
+2|--augment -m c - -|standard input can be given only once
 END
 }
 

@@ -235,7 +235,7 @@ END
 
 @test "wrong usage: exit 2" {
     refuses 2 "two embedding files are needed, TRAIN and TEST, not 1" nnclr-lineval --methods knn one
-    refuses 2 "only one of TRAIN and TEST can be standard input" nnclr-lineval --methods knn - -
+    refuses 2 "standard input can be given only once" nnclr-lineval --methods knn - -
     refuses 2 "--knn-temperature: needs a number from 0.002" nnclr-lineval --methods knn --knn-temperature 0 a b
     refuses 2 "--predictions: standard output is for the table" nnclr-lineval --methods knn --predictions - a b
 }

@@ -149,7 +149,7 @@ END
         refuses 2 "${pair#*:}" nnclr-queue-inspect ${pair%%:*} x y
     done
     for files in "- -" "--query - -" "--query x --query-shard - x -"; do
-        refuses 2 "only one of the files can be standard input" nnclr-queue-inspect $files
+        refuses 2 "standard input can be given only once" nnclr-queue-inspect $files
     done
     refuses 2 "-k: needs a whole number from 1" nnclr-queue-inspect -k 0 x
 }

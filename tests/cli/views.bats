@@ -311,7 +311,7 @@ END
 2|--views v.safetensors.zst --crop 0.5,1|--crop: the views of --views are taken as they are
 2|--views v.safetensors.zst --cache 1M|--cache: the views of --views are taken as they are
 2|--views v.safetensors.zst --batch 41 --queue 80|a batch of 41 is larger than the data, which has 40 pictures
-2|--views - --init -|only one of the data, --init, --probe and --probe-bank can be standard input
+2|--views - --init -|standard input can be given only once
 END
 }
 
