@@ -161,7 +161,10 @@ static bool print_outliers(const inspector *x, const nnclr_row_graph *graph, nnc
     nnclr_ranking outliers;
     if (!nnclr_report_outliers(graph, &outliers, e))
         return false;
-    nnclr_cli_note(x->cli, "mean distance to %d neighbours: %.4f", graph->k, outliers.mean);
+    nnclr_cli_note(x->cli,
+                   "mean distance to %d neighbours: %.4f; nnclr-prep --exclude would leave out all "
+                   "%zu rows: give it the first lines only",
+                   graph->k, outliers.mean, outliers.count);
     nnclr_table *table =
         BEGIN(x, "distance", "row", "record", "label", "name", "neighbour", "neighbour_name");
     for (size_t i = 0; i < outliers.count; i++) {
@@ -186,12 +189,12 @@ static bool print_labels(const inspector *x, const nnclr_row_graph *graph, nnclr
             e, NNCLR_ERROR_INPUT,
             "no row with a label has a neighbour with one, so there are no labels to doubt");
     if (ok) {
-        nnclr_cli_note(x->cli, "%zu of %lld labels have more votes against them than for them%s",
+        nnclr_cli_note(x->cli, "%zu of %lld labels have more votes against them than for them: %s",
                        report.count, (long long)report.rows,
                        nnclr_labels_unsure(&report)
-                           ? ": too early to tell; these rows do not yet tell pictures apart well "
+                           ? "too early to tell; these rows do not yet tell pictures apart well "
                              "enough to judge labels by"
-                           : "");
+                           : "nnclr-prep --relabel would change them, --exclude leave them out");
         nnclr_table *table =
             BEGIN(x, "doubt", "row", "record", "label", "name", "suggested", "share",
                   "suggested_share", "neighbour", "cosine", "neighbour_name");
@@ -247,10 +250,11 @@ static bool print_duplicates(inspector *x, nnclr_error *e) {
     say_groups(report.groups - report.byte_groups, report.count - report.same_bytes, near,
                sizeof near);
     nnclr_cli_note(x->cli,
-                   "groups of the same bytes: %s; groups of near copies (cosine %g or more): %s%s",
-                   same, x->settings->threshold, near, bytes_unknown(&report));
-    nnclr_table *table =
-        BEGIN(x, "group", "row", "record", "label", "name", "twin", "cosine", "twin_name", "same");
+                   "groups of the same bytes: %s; groups of near copies (cosine %g or more): %s%s; "
+                   "nnclr-prep --exclude would leave out %zu",
+                   same, x->settings->threshold, near, bytes_unknown(&report), report.surplus);
+    nnclr_table *table = BEGIN(x, "group", "row", "record", "label", "name", "twin", "cosine",
+                               "twin_name", "same", "surplus");
     for (size_t i = 0; i < report.count; i++) {
         const nnclr_duplicate *one = &report.rows[i];
         nnclr_table_int(table, one->group + 1);
@@ -259,6 +263,7 @@ static bool print_duplicates(inspector *x, nnclr_error *e) {
         nnclr_table_real(table, one->twin.cosine, 6);
         nnclr_table_text(table, bank_name(x, one->twin.row));
         nnclr_table_text(table, nnclr_sameness_name(one->same));
+        nnclr_table_text(table, one->surplus ? "yes" : "no");
         nnclr_table_row_end(table);
     }
     nnclr_table_end(table);
@@ -274,9 +279,9 @@ static bool print_leaks(inspector *x, nnclr_error *e) {
     inspector_progress_end(x);
     nnclr_cli_note(x->cli,
                    "%zu of %lld queries are here byte for byte, and %zu more have a near copy, of "
-                   "cosine %g or more%s",
+                   "cosine %g or more%s; nnclr-prep --exclude would leave out %zu of what is here",
                    report.same_bytes, (long long)x->asking.rows.n, report.count - report.same_bytes,
-                   x->settings->threshold, bytes_unknown(&report));
+                   x->settings->threshold, bytes_unknown(&report), report.surplus);
     nnclr_table *table = BEGIN(x, "cosine", "query", "neighbour", "query_label", "neighbour_label",
                                "query_name", "neighbour_name", "same");
     for (size_t i = 0; i < report.count; i++) {

@@ -13,7 +13,7 @@ static const char *const order_names[] = {"sorted", "random", NULL};
 
 typedef struct settings {
     char *output; /* of the command line */
-    const char *root, *list;
+    const char *root, *list, *exclude, *relabel;
     bool plain; /* a tar that is not compressed */
     int order;
     int64_t seed, size, shard_size;
@@ -26,7 +26,8 @@ typedef struct packing {
     nnclr_cli *cli;
     const settings *settings;
     nnclr_source *source;
-    size_t beside; /* pictures that were passed over */
+    size_t beside;    /* pictures that were passed over */
+    char changed[80]; /* what the reports changed, for the summary */
     pictures_left_out left_out;
     nnclr_pack_report report;
 } packing;
@@ -46,6 +47,8 @@ static bool start(packing *p, nnclr_error *e) {
         .input_count = (size_t)p->cli->operand_count,
         .root = s->root,
         .list = s->list,
+        .exclude = s->exclude,
+        .relabel = s->relabel,
         .file_limit = NNCLR_PACK_FILE_LIMIT,
         .outputs = p->cli->outputs,
         .output_count = p->cli->output_count,
@@ -56,6 +59,9 @@ static bool start(packing *p, nnclr_error *e) {
     nnclr_cli_detail(p->cli, "found %zu files of %zu classes", nnclr_source_count(p->source),
                      nnclr_source_class_count(p->source));
     p->beside = pictures_note(p->cli, p->source);
+    if (s->exclude || s->relabel)
+        snprintf(p->changed, sizeof p->changed, ", %zu excluded, %zu relabelled",
+                 nnclr_source_excluded(p->source), nnclr_source_relabelled(p->source));
     nnclr_cli_catch(p->cli, NULL);
     return true;
 }
@@ -94,8 +100,8 @@ static int pack(nnclr_cli *cli, const settings *s) {
     if (!done)
         nnclr_cli_die(cli, &e);
     const uint64_t left_out = p.report.left_out + p.beside;
-    nnclr_cli_note(cli, "pictures: %llu packed, %llu left out; classes: %zu; bytes: %llu",
-                   (unsigned long long)p.report.packed, (unsigned long long)left_out,
+    nnclr_cli_note(cli, "pictures: %llu packed, %llu left out%s; classes: %zu; bytes: %llu",
+                   (unsigned long long)p.report.packed, (unsigned long long)left_out, p.changed,
                    p.report.classes, (unsigned long long)p.report.bytes);
     return left_out > 0 && !s->skip_bad ? NNCLR_EXIT_SKIPPED : NNCLR_EXIT_DONE;
 }
@@ -164,8 +170,9 @@ static void check_packing(nnclr_cli *cli, settings *s) {
 }
 
 static void check_listing(nnclr_cli *cli) {
-    static const char *const foreign[] = {"output", "root", "list",       "size",   "pixels",
-                                          "order",  "seed", "shard-size", "strict", "skip-bad"};
+    static const char *const foreign[] = {"output",  "root",       "list",   "exclude",
+                                          "relabel", "size",       "pixels", "order",
+                                          "seed",    "shard-size", "strict", "skip-bad"};
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (nnclr_cli_given(cli, foreign[i]))
             nnclr_cli_usage(cli, "--%s does not go with --list-contents", foreign[i]);
@@ -186,6 +193,13 @@ int main(int argc, char **argv) {
         INPUT("list", &s.list, "FILE",
               "take the files that FILE names, one per line: path, then a tab and the label; - is "
               "standard input"),
+        INPUT(
+            "exclude", &s.exclude, "FILE",
+            "leave out the pictures that FILE names: a report of nnclr-queue-inspect, or a name a "
+            "line"),
+        INPUT("relabel", &s.relabel, "FILE",
+              "give pictures the classes that FILE has for them: a report on labels, or lines of "
+              "name, tab and class"),
         INTEGER("size", &s.size, "N",
                 "shrink the shorter side to N and store a JPEG of quality 95; smaller pictures are "
                 "kept",

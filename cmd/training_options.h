@@ -55,8 +55,8 @@ void training_show_duration(const void *target, char *text, size_t size);
 /* Warm-up into a configuration. */
 void training_take_warmup(nnclr_config *config, const nnclr_duration *warmup);
 
-/* End the process on wrong usage: no folder although one is needed; with --resume, an option that is
- * not in `allowed`, which NULL ends. */
+/* End the process on wrong usage: no folder although one is needed; with --resume, an option that
+ * is not in `allowed`, which NULL ends. */
 void training_check_folder(nnclr_cli *cli, const training_settings *s);
 void training_check_resume(nnclr_cli *cli, const char *const *allowed);
 

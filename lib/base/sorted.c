@@ -24,6 +24,14 @@ void nnclr_sort(int64_t *numbers, size_t count) {
     }
 }
 
+size_t nnclr_count_different(int64_t *numbers, size_t count) {
+    size_t different = 0;
+    nnclr_sort(numbers, count);
+    for (size_t i = 0; i < count; i++)
+        different += i == 0 || numbers[i] != numbers[i - 1];
+    return different;
+}
+
 size_t nnclr_lower_bound(const int64_t *sorted, size_t count, int64_t value) {
     size_t low = 0;
     while (count > 0) {

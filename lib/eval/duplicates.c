@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/sorted.h"
 #include "eval/neighbours.h"
 
 const char *nnclr_sameness_name(nnclr_sameness sameness) {
@@ -125,8 +126,8 @@ static bool put_same(finding *f, const print *prints, size_t count, nnclr_error 
             continue;
         const int64_t group = f->out->groups;
         if (members++ == 0)
-            put(f, (nnclr_duplicate){group, first.row, {1, other.row}, NNCLR_SAME_BYTES});
-        put(f, (nnclr_duplicate){group, other.row, {1, first.row}, NNCLR_SAME_BYTES});
+            put(f, (nnclr_duplicate){group, first.row, {1, other.row}, NNCLR_SAME_BYTES, false});
+        put(f, (nnclr_duplicate){group, other.row, {1, first.row}, NNCLR_SAME_BYTES, false});
     }
     f->out->groups += members > 0;
     return true;
@@ -221,9 +222,33 @@ static void put_members(finding *f, const member *members, size_t count) {
         const member *m = &members[i];
         const nnclr_sameness same = m->mirrored ? NNCLR_SAME_MIRRORED : NNCLR_SAME_NEAR;
         if (i == 0 || m->leader != m[-1].leader)
-            put(f, (nnclr_duplicate){f->out->groups++, m->leader, {m->cosine, m->row}, same});
-        put(f, (nnclr_duplicate){f->out->groups - 1, m->row, {m->cosine, m->leader}, same});
+            put(f,
+                (nnclr_duplicate){f->out->groups++, m->leader, {m->cosine, m->row}, same, false});
+        put(f, (nnclr_duplicate){f->out->groups - 1, m->row, {m->cosine, m->leader}, same, false});
     }
+}
+
+/* A support set may hold a picture in several rows of a group: it is not its own copy. */
+static bool mark_surplus(const nnclr_row_set *set, nnclr_duplicate_report *out, nnclr_error *e) {
+    const size_t labels = set->class_count + 1; /* with -1, none */
+    const nnclr_duplicate **kept = nnclr_alloc_zero(labels, sizeof *kept, e);
+    int64_t *records = nnclr_alloc(out->count, sizeof *records, e);
+    const bool ok = kept && records;
+    size_t count = 0;
+    for (size_t i = 0; ok && i < out->count; i++) {
+        nnclr_duplicate *one = &out->rows[i];
+        const int64_t label = nnclr_row_set_class(set, one->row) ? set->label[one->row] : -1;
+        const nnclr_duplicate **first = &kept[label + 1];
+        if (!*first || (*first)->group != one->group)
+            *first = one;
+        one->surplus = set->record[(*first)->row] != set->record[one->row];
+        if (one->surplus)
+            records[count++] = set->record[one->row];
+    }
+    out->surplus = ok ? nnclr_count_different(records, count) : 0;
+    nnclr_free(records);
+    nnclr_free(kept);
+    return ok;
 }
 
 bool nnclr_report_duplicates(nnclr_pool *pool, const nnclr_row_set *set,
@@ -244,6 +269,7 @@ bool nnclr_report_duplicates(nnclr_pool *pool, const nnclr_row_set *set,
     ok = ok && find_same(&f, e) && nnclr_near_groups(pool, set, f.candidate, &near, f.near, e);
     if (ok)
         put_members(&f, members, list_members(&f, best, members));
+    ok = ok && mark_surplus(set, out, e);
     nnclr_free(f.near);
     nnclr_free(f.candidate);
     nnclr_free(best);
@@ -297,13 +323,22 @@ static bool leak_same(finding *f, const nnclr_row_set *bank, nnclr_error *e) {
             ok = are_same(&(placed_row){bank, f->options->shards, prints[i].row},
                           &(placed_row){f->set, f->options->query_shards, row}, &same, e);
             if (ok && same)
-                put(f, (nnclr_duplicate){0, row, {1, prints[i].row}, NNCLR_SAME_BYTES});
+                put(f, (nnclr_duplicate){0, row, {1, prints[i].row}, NNCLR_SAME_BYTES, false});
         }
         f->candidate[row] = !same;
     }
     nnclr_free(prints);
     f->out->same_bytes = f->out->count;
     return ok;
+}
+
+static bool count_leaked(const nnclr_row_set *bank, nnclr_duplicate_report *out, nnclr_error *e) {
+    int64_t *records = nnclr_alloc(out->count, sizeof *records, e);
+    for (size_t i = 0; records && i < out->count; i++)
+        records[i] = bank->record[out->rows[i].twin.row];
+    out->surplus = records ? nnclr_count_different(records, out->count) : 0;
+    nnclr_free(records);
+    return records != NULL;
 }
 
 bool nnclr_report_leaks(nnclr_pool *pool, const nnclr_row_set *bank, const nnclr_row_set *queries,
@@ -325,8 +360,9 @@ bool nnclr_report_leaks(nnclr_pool *pool, const nnclr_row_set *bank, const nnclr
         const nnclr_near *one = &f.near[i];
         const nnclr_sameness same = one->mirrored ? NNCLR_SAME_MIRRORED : NNCLR_SAME_NEAR;
         if (one->row >= 0)
-            put(&f, (nnclr_duplicate){0, (int64_t)i, {one->cosine, one->row}, same});
+            put(&f, (nnclr_duplicate){0, (int64_t)i, {one->cosine, one->row}, same, false});
     }
+    ok = ok && count_leaked(bank, out, e);
     nnclr_free(f.near);
     nnclr_free(f.candidate);
     if (!ok)

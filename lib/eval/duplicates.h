@@ -18,6 +18,7 @@ typedef struct nnclr_duplicate {
     int64_t row;
     nnclr_neighbour twin; /* the group's first row; for the first row, the one most like it */
     nnclr_sameness same;  /* what the row and its twin have in common */
+    bool surplus;         /* an earlier picture of the group has the same label */
 } nnclr_duplicate;
 
 typedef struct nnclr_duplicate_report {
@@ -25,6 +26,7 @@ typedef struct nnclr_duplicate_report {
     size_t count, same_bytes; /* same_bytes: how many of them, which come first, are the same bytes
                                  as their twin */
     int64_t groups, byte_groups; /* the same for groups */
+    size_t surplus; /* pictures that could go: surplus ones; in leaks, those of the bank */
     bool bytes_known;
 } nnclr_duplicate_report;
 

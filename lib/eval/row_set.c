@@ -193,13 +193,15 @@ bool nnclr_row_set_summary(const nnclr_row_set *set, nnclr_row_summary *out, nnc
     int64_t *sorted = nnclr_alloc(n, sizeof *sorted, e);
     if (!sorted)
         return false;
-    memcpy(sorted, set->record, n * sizeof *sorted);
-    nnclr_sort(sorted, n);
     *out = (nnclr_row_summary){0};
+    size_t shown = 0;
     for (size_t i = 0; i < n; i++) {
-        out->initial += sorted[i] < 0;
-        out->distinct += sorted[i] >= 0 && (i == 0 || sorted[i] != sorted[i - 1]);
+        if (set->record[i] >= 0)
+            sorted[shown++] = set->record[i];
+        else
+            out->initial++;
     }
+    out->distinct = (int64_t)nnclr_count_different(sorted, shown);
     nnclr_free(sorted);
     return true;
 }

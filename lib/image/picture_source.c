@@ -235,7 +235,11 @@ static bool fill(nnclr_source *source, const nnclr_source_options *options, nncl
         if (!nnclr_source_take_sides(source, e) || !nnclr_source_arrange(source, e))
             return false;
     }
-    return source->count > 0 ? nnclr_source_set_classes(source, e) : fail_empty(source, options, e);
+    if (source->count == 0)
+        return fail_empty(source, options, e);
+    return ((!options->exclude && !options->relabel) ||
+            nnclr_source_change(source, options->exclude, options->relabel, e)) &&
+           nnclr_source_set_classes(source, e);
 }
 
 nnclr_source *nnclr_source_open(const nnclr_source_options *options, nnclr_error *e) {
@@ -315,6 +319,14 @@ size_t nnclr_source_only_folder(const nnclr_source *source, const char **folder)
         size = item->class_size;
     }
     return deeper ? size : 0;
+}
+
+size_t nnclr_source_excluded(const nnclr_source *source) {
+    return source->excluded;
+}
+
+size_t nnclr_source_relabelled(const nnclr_source *source) {
+    return source->relabelled;
 }
 
 size_t nnclr_source_class_count(const nnclr_source *source) {

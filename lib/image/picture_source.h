@@ -43,6 +43,9 @@ typedef struct nnclr_source_options {
     const char *root;          /* only what is below this path in each input; NULL: all */
     const char *list; /* file of PATH [TAB label] lines, relative to the one input folder, or to the
                          current folder if there is no input; "-": stdin; NULL: none */
+    /* Files of lines or tables that name pictures, as nnclr-prep(1) says: these are left out, and
+     * these have another class; "-": stdin; NULL: none. A name that is not there is refused. */
+    const char *exclude, *relabel;
     size_t file_limit; /* bytes; a larger file is an unreadable picture */
     /* Files that the caller is going to write: that one of them is among those that are read is
      * wrong usage. */
@@ -67,6 +70,9 @@ size_t nnclr_source_beside(const nnclr_source *source, const char **first);
 /* The bytes of the name of the one folder that is all classes, if there are pictures in folders
  * inside it, which were more likely meant; otherwise 0. */
 size_t nnclr_source_only_folder(const nnclr_source *source, const char **folder);
+/* How many pictures `exclude` and `relabel` changed. */
+size_t nnclr_source_excluded(const nnclr_source *source);
+size_t nnclr_source_relabelled(const nnclr_source *source);
 size_t nnclr_source_class_count(const nnclr_source *source);
 const char *nnclr_source_class(const nnclr_source *source, size_t label);
 /* The encoded bytes of entry i into `out` (emptied first); of what does not begin as a picture

@@ -1,7 +1,8 @@
 /* The parts of a picture source, one on top of the other: the items (source_items.c); the files
  * that gather them (source_folder.c, source_archive.c, source_list.c), put pictures in place of
- * files of many (source_pixels.c), know what is beside pictures (source_sides.c), and find their
- * classes and their order (source_classes.c); and picture_source.c, which calls these in turn and
+ * files of many (source_pixels.c), know what is beside pictures (source_sides.c), find their
+ * classes and their order (source_classes.c), and change what reports found wrong
+ * (source_changes.c); and picture_source.c, which calls these in turn and
  * serves the entries. */
 #ifndef NNCLR_IMAGE_SOURCE_ENTRIES_H
 #define NNCLR_IMAGE_SOURCE_ENTRIES_H
@@ -71,6 +72,7 @@ struct nnclr_source {
     bool mixes_parts;
     bool *labels_given;          /* one an input: files beside the pictures say their labels */
     size_t beside, first_beside; /* pictures beside class folders: how many, the first one's name */
+    size_t excluded, relabelled; /* items */
     size_t example;              /* text: a file of an archive, */
     bool has_example;            /* if there is one */
     int spool;                   /* -1: none */
@@ -152,6 +154,35 @@ bool nnclr_source_gather_archive(nnclr_source *source, uint32_t input, const cha
                                  nnclr_error *e);
 bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
                               nnclr_error *e);
+
+/* Part of a text; at NULL: there is none. */
+typedef struct nnclr_span {
+    const char *at;
+    size_t size;
+} nnclr_span;
+
+/* What a line of a list says, until the next one; name and class end in a NUL. */
+typedef struct nnclr_listed {
+    nnclr_span name, class_name;
+    bool stays; /* a table of duplicates says so */
+} nnclr_listed;
+
+typedef struct nnclr_list_reader {
+    bool tables; /* a line that names no picture may be the header of a table: names and classes are
+                    then in its columns, up to an empty line or the next header */
+    bool (*is_there)(void *context, const char *name, bool *there, nnclr_error *e);
+    bool (*take)(void *context, const nnclr_listed *line, nnclr_error *e);
+    void *context;
+} nnclr_list_reader;
+
+/* Hands out the lines of a file, or of standard input if it is "-". Where a name can be read in
+ * several ways, it is read as one that is there. */
+bool nnclr_source_read_list(const char *list, const nnclr_list_reader *reader, nnclr_error *e);
+
+/* Gives items the classes that one list has for them, and drops those that another one names; NULL:
+ * there is none. */
+bool nnclr_source_change(nnclr_source *source, const char *exclude_list, const char *relabel_list,
+                         nnclr_error *e);
 
 /* Is it what systems leave in folders, or hidden: a part of a path that is passed over? */
 bool nnclr_source_is_clutter(const char *name, size_t size);

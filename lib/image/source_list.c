@@ -1,4 +1,4 @@
-/* A list of files: PATH [TAB label] lines. */
+/* Lists of files: PATH [TAB label] lines, and the tables that name pictures. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -39,28 +39,62 @@ static bool read_list(const char *list, const char *name, nnclr_buffer *text, nn
     return ok;
 }
 
-/* ---- lines ---- */
+/* ---- tables ---- */
+
+/* Columns of tables that the programs print. */
+enum { NAME, NEIGHBOUR_NAME, SAME, CLASS, SURPLUS, COLUMNS };
+static const struct {
+    const char *name;
+    int column;
+} headers[] = {{"name", NAME},   {"neighbour_name", NEIGHBOUR_NAME},
+               {"same", SAME},   {"suggested", CLASS},
+               {"class", CLASS}, {"surplus", SURPLUS}};
 
 /* A line that is read, and which parts of it may belong to the list or to a name. */
 typedef struct line {
-    nnclr_source *source;
+    const nnclr_list_reader *reader;
     const char *text;
     size_t size;
-    size_t mark;             /* bytes of a byte order mark before the name */
-    size_t dos;              /* a carriage return after it */
-    nnclr_buffer name, path; /* scratch */
+    size_t mark;                   /* bytes of a byte order mark before the name */
+    size_t dos;                    /* a carriage return after it */
+    nnclr_buffer name, class_name; /* what they stand for */
+    bool table;                    /* it is a row of a table */
+    int columns[COLUMNS];          /* of the table, counted from 1; 0: it has none like that */
 } line;
 
-static bool is_there(line *l, bool *there, nnclr_error *e) {
-    struct stat status;
-    const char *base = l->source->bases[0], *name = (char *)l->name.data;
-    const bool below = *base && *name != '/';
-    l->path.size = 0;
-    if (!nnclr_buffer_printf(&l->path, e, "%s%s%s", below ? base : "", below ? "/" : "", name))
+/* Takes the next field off a line; at NULL: there is none. */
+static nnclr_span next_field(nnclr_span *rest) {
+    nnclr_span field = *rest;
+    if (!rest->at)
+        return field;
+    const char *tab = memchr(rest->at, '\t', rest->size);
+    if (tab)
+        field.size = (size_t)(tab - field.at);
+    *rest = tab ? (nnclr_span){tab + 1, rest->size - field.size - 1} : (nnclr_span){NULL, 0};
+    return field;
+}
+
+static bool is_word(nnclr_span field, const char *word) {
+    return field.at && field.size == strlen(word) && memcmp(field.at, word, field.size) == 0;
+}
+
+/* Whether the line is the header of a table with names; its rows follow then. */
+static bool read_header(line *l, nnclr_span text) {
+    int columns[COLUMNS] = {0}, number = 1;
+    for (nnclr_span field; (field = next_field(&text)).at; number++)
+        for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
+            if (is_word(field, headers[i].name))
+                columns[headers[i].column] = number;
+    if (!columns[NAME] && columns[SAME]) /* of leaks: what is here already */
+        columns[NAME] = columns[NEIGHBOUR_NAME];
+    if (!columns[NAME])
         return false;
-    *there = lstat((char *)l->path.data, &status) == 0;
+    memcpy(l->columns, columns, sizeof columns);
+    l->table = true;
     return true;
 }
+
+/* ---- lines ---- */
 
 /* Reads a name into l->name in one of the ways that there are, the likeliest first: a mark and a
  * carriage return are the list's, and escapes, as tables have them, stand for what they say. A file
@@ -78,47 +112,74 @@ static bool read_name(line *l, unsigned way, bool *made, nnclr_error *e) {
                  : nnclr_unescape(&l->name, l->text + start, end - start, &exact, e);
 }
 
-/* The way whose file is there; otherwise the likeliest. */
-static bool choose_name(line *l, nnclr_error *e) {
+/* The way whose file is there; otherwise the likeliest. If no way is in doubt, *there may stay
+ * false. */
+static bool choose_name(line *l, bool *there, nnclr_error *e) {
     enum { WAYS = 8 };
-    const bool doubtful = l->mark || l->dos || memchr(l->text, '\\', l->size);
-    bool made, there = false;
-    for (unsigned way = 0; doubtful && way < WAYS && !there; way++)
-        if (!read_name(l, way, &made, e) || (made && !is_there(l, &there, e)))
+    const bool doubtful = l->reader->tables || l->mark || l->dos || memchr(l->text, '\\', l->size);
+    bool made;
+    *there = false;
+    for (unsigned way = 0; doubtful && way < WAYS && !*there; way++)
+        if (!read_name(l, way, &made, e) ||
+            (made && !l->reader->is_there(l->reader->context, (char *)l->name.data, there, e)))
             return false;
-    return there || read_name(l, 0, &made, e);
+    return *there || read_name(l, 0, &made, e);
 }
 
-static bool add_class(line *l, nnclr_source_item *item, const char *text, size_t size,
-                      nnclr_error *e) {
+static bool read_class(line *l, nnclr_span text, nnclr_span *class_name, nnclr_error *e) {
     bool exact;
-    l->name.size = 0;
-    if (!nnclr_unescape(&l->name, text, size, &exact, e))
+    l->class_name.size = 0;
+    if (!nnclr_unescape(&l->class_name, text.at, text.size, &exact, e))
         return false;
-    item->class_size = l->name.size;
-    return nnclr_source_text(l->source, (char *)l->name.data, l->name.size, &item->class_name, e);
+    *class_name = (nnclr_span){(char *)l->class_name.data, l->class_name.size};
+    return true;
 }
 
-/* `text` ends in a NUL after its `size` bytes. */
-static bool add_line(line *l, uint32_t input, const char *text, size_t size, nnclr_error *e) {
+/* PATH [TAB label], or a row of a table. `text` ends in a NUL after its `size` bytes. */
+static bool read_line(line *l, const char *text, size_t size, nnclr_error *e) {
     static const char mark[] = "\357\273\277";
     if (strlen(text) != size)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "a zero byte");
     const size_t dos = text[size - 1] == '\r';
-    const char *tab = strrchr(text, '\t');
-    l->text = text;
-    l->size = tab ? (size_t)(tab - text) : size;
-    l->mark = strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0; /* of lists put together */
-    l->dos = tab ? 0 : dos;
-    if (l->mark + l->dos == size)
+    const size_t marked = strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0;
+    const nnclr_span bare = {text + marked, size - marked - dos};
+    nnclr_span fields[COLUMNS] = {{NULL, 0}};
+    if (bare.size == 0)
+        return true;
+    if (l->table) {
+        nnclr_span rest = bare;
+        for (int number = 1; rest.at; number++) {
+            const nnclr_span field = next_field(&rest);
+            for (int c = 0; c < COLUMNS; c++)
+                if (l->columns[c] == number)
+                    fields[c] = field;
+        }
+        l->mark = l->dos = 0;
+    } else {
+        const char *tab = strrchr(text, '\t');
+        fields[NAME] = (nnclr_span){text, tab ? (size_t)(tab - text) : size};
+        if (tab)
+            fields[CLASS] = (nnclr_span){tab + 1, (size_t)(text + size - dos - tab - 1)};
+        l->mark = marked; /* in the middle, of lists that were put together */
+        l->dos = tab ? 0 : dos;
+    }
+    l->text = fields[NAME].at;
+    l->size = fields[NAME].size;
+    bool there = false;
+    nnclr_listed listed = {.stays = is_word(fields[SURPLUS], "no")};
+    if (l->size > l->mark && !choose_name(l, &there, e))
+        return false;
+    if (l->reader->tables && !there && read_header(l, bare))
         return true;
     if (l->size == l->mark)
-        return nnclr_fail(e, NNCLR_ERROR_INPUT, "no path before the label");
-    nnclr_source_item *item;
-    if (!choose_name(l, e) ||
-        !nnclr_source_add_file(l->source, input, (char *)l->name.data, l->name.size, &item, e))
-        return false;
-    return !tab || add_class(l, item, tab + 1, size - l->size - 1 - dos, e);
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          l->table
+                              ? "no name: nnclr-queue-inspect knows those of a support set only "
+                                "from the SHARDs"
+                              : "no path before the label");
+    listed.name = (nnclr_span){(char *)l->name.data, l->name.size};
+    return (!fields[CLASS].at || read_class(l, fields[CLASS], &listed.class_name, e)) &&
+           l->reader->take(l->reader->context, &listed, e);
 }
 
 /* What editors and shells of Windows call Unicode. */
@@ -133,11 +194,10 @@ static int line_end(const nnclr_buffer *text) {
     return first && !memchr(text->data, '\n', text->size) ? '\r' : '\n';
 }
 
-bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
-                              nnclr_error *e) {
+bool nnclr_source_read_list(const char *list, const nnclr_list_reader *reader, nnclr_error *e) {
     const char *name = nnclr_input_name(list);
     nnclr_buffer text = {0};
-    line l = {.source = source};
+    line l = {.reader = reader};
     bool ok = read_list(list, name, &text, e);
     if (ok && is_utf16(&text))
         ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: is UTF-16 text; save the list as UTF-8", name);
@@ -148,12 +208,53 @@ bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *
         char *end = memchr(start, newline, text.size - at);
         size_t size = end ? (size_t)(end - start) : text.size - at;
         start[size] = '\0'; /* in the place of the newline, or after the text */
-        if (size > 0 && !add_line(&l, input, start, size, e))
+        l.table = l.table && size > 0;
+        if (size > 0 && !read_line(&l, start, size, e))
             ok = nnclr_fail_at(e, "%s: line %zu", name, number);
         at += size + 1;
     }
+    nnclr_buffer_free(&l.class_name);
     nnclr_buffer_free(&l.name);
-    nnclr_buffer_free(&l.path);
     nnclr_buffer_free(&text);
+    return ok;
+}
+
+/* ---- gathering ---- */
+
+typedef struct gathering {
+    nnclr_source *source;
+    uint32_t input;
+    nnclr_buffer path; /* scratch */
+} gathering;
+
+static bool is_there(void *context, const char *name, bool *there, nnclr_error *e) {
+    gathering *g = context;
+    struct stat status;
+    const char *base = g->source->bases[g->input];
+    const bool below = *base && *name != '/';
+    g->path.size = 0;
+    if (!nnclr_buffer_printf(&g->path, e, "%s%s%s", below ? base : "", below ? "/" : "", name))
+        return false;
+    *there = lstat((char *)g->path.data, &status) == 0;
+    return true;
+}
+
+static bool add_file(void *context, const nnclr_listed *listed, nnclr_error *e) {
+    gathering *g = context;
+    nnclr_source_item *item;
+    if (!nnclr_source_add_file(g->source, g->input, listed->name.at, listed->name.size, &item, e))
+        return false;
+    item->class_size = listed->class_name.size;
+    return !listed->class_name.at ||
+           nnclr_source_text(g->source, listed->class_name.at, listed->class_name.size,
+                             &item->class_name, e);
+}
+
+bool nnclr_source_gather_list(nnclr_source *source, uint32_t input, const char *list,
+                              nnclr_error *e) {
+    gathering g = {.source = source, .input = input};
+    const nnclr_list_reader reader = {.is_there = is_there, .take = add_file, .context = &g};
+    const bool ok = nnclr_source_read_list(list, &reader, e);
+    nnclr_buffer_free(&g.path);
     return ok;
 }

@@ -157,6 +157,110 @@ dog b" ]
     [ "$(nnclr-prep --list-contents found.tar.zst | tail -n +2 | wc -l)" -eq "$(wc -l <list)" ]
 }
 
+# Three copies of one picture in a/, one of them in b/ too, and a test picture that is in b/.
+plant() { # ODD
+    mkdir -p p/a p/b t/a
+    LC_ALL=C draw p/a/{1,2,3} p/b/{1,2,3} t/a/1 "p/a/$1"
+    cp "p/a/$1" "p/a/z$1"
+    cp "p/a/$1" "p/b/z$1"
+    cp t/a/1 "p/b/leak$1"
+    nnclr-prep -q -o p.tar.zst p
+    nnclr-prep -q -o t.tar.zst t
+    nnclr-embed -q --pixels 8 -o p.emb p.tar.zst
+    nnclr-embed -q --pixels 8 -o t.emb t.tar.zst
+}
+
+contents() { # SHARD: class and name of its records
+    nnclr-prep --list-contents "$1" | tail -n +2 | cut -f 3,4
+}
+
+@test "--exclude takes the reports on copies, whatever the names hold" {
+    local odd
+    for odd in plain $'tab\tbed' 'back\slash' '\x41' $'\377\n' ' "q" ' $'m\r'; do
+        plant "$odd"
+        expect 0 nnclr-queue-inspect --report duplicates p.emb
+        [[ $stderr == *"nnclr-prep --exclude would leave out 1" ]]
+        echo "$output" >duplicates
+        expect 0 nnclr-queue-inspect --report leaks --query t.emb p.emb
+        [[ $stderr == *"nnclr-prep --exclude would leave out 1 of what is here" ]]
+        echo "$output" >leaks
+        # of three copies the second of the same class goes, and of the leak what is here
+        expect 0 nnclr-prep --exclude duplicates -o a.tar.zst p
+        expect_message nnclr-prep "pictures: 9 packed, 0 left out, 1 excluded, 0 relabelled; classes: 2; "
+        contents p.tar.zst | grep -vxF "$(awk -F '\t' '$10 == "yes" { print $4 "\t" $5 }' duplicates)" | diff - <(contents a.tar.zst)
+        expect 0 nnclr-prep --exclude leaks -o b.tar.zst p
+        [[ $stderr == *"pictures: 9 packed, 0 left out, 1 excluded"* ]]
+        contents p.tar.zst | grep -v /leak | diff - <(contents b.tar.zst)
+        # both, with the line ends of Windows, through a pipe, after a plain name
+        expect 0 nnclr-prep --exclude <(echo ./b/2; sed 's/$/\r/' duplicates leaks) -o c.tar.zst p
+        contents a.tar.zst | grep -v -e /leak -e b/2 | diff - <(contents c.tar.zst)
+        rm -r p t
+    done
+}
+
+@test "--relabel and --exclude take the report on labels, and lists" {
+    mkdir -p l/dark l/light
+    for i in 0 1 2 3 4 5 6 7 8; do
+        printf 'P6\n2 1\n255\n\1\1\1%b' "$(printf '\\0%o' $((90 + i)) 90 90)" >l/dark/$i
+        printf 'P6\n2 1\n255\n%b\1\1\1' "$(printf '\\0%o' $((90 + i)) 90 90)" >l/light/$i
+    done
+    mv l/dark/3 $'l/light/was\tdark'
+    nnclr-prep -q -o l.tar.zst l
+    nnclr-embed -q --pixels 2 -o l.emb l.tar.zst
+    expect 0 nnclr-queue-inspect -k 4 --report labels l.emb
+    [[ $stderr == *"1 of 18 labels have more votes against them than for them: nnclr-prep --relabel would change them, --exclude leave them out" ]]
+    echo "$output" >doubtful
+    expect 0 nnclr-prep --relabel doubtful -o r.tar.zst l
+    [[ $stderr == *"pictures: 18 packed, 0 left out, 0 excluded, 1 relabelled; classes: 2; "* ]]
+    contents l.tar.zst | sed 's/.*was/dark\tlight\/was/' | diff - <(contents r.tar.zst)
+    expect 0 nnclr-prep --exclude - -o x.tar.zst l <doubtful
+    contents l.tar.zst | grep -v was | diff - <(contents x.tar.zst)
+    # the same from some columns, from a list, and from a table of contents that was changed by hand
+    cut -f 5,6 doubtful >columns
+    printf 'light/was\tdark\tdark\n' >lines
+    nnclr-prep --list-contents l.tar.zst | sed 's/light\(.*was\)/dark\1/' >table
+    for file in columns lines table; do
+        nnclr-prep -q --relabel $file -o again.tar.zst l
+        cmp r.tar.zst again.tar.zst
+    done
+    # in an archive, and in the order of a list; a new class; what is excluded may be relabelled
+    tar cf l.tar -C l .
+    printf 'dark/1\tgray\nlight/1\tgray\n' >lines
+    nnclr-prep -q --relabel lines --exclude <(echo light/1) -o tar.tar.zst l.tar
+    [ "$(contents tar.tar.zst | sed -n 2p)" = $'gray\tdark/1' ]
+    [ "$(contents tar.tar.zst | wc -l)" -eq 17 ]
+    nnclr-prep -q --list lines --exclude <(echo light/1) -o list.tar.zst l
+    [ "$(contents list.tar.zst)" = $'gray\tdark/1' ]
+    # a picture whose name could be a header is a picture
+    printf 'P6\n1 1\n255\nabc' | tee l/light/x >l/dark/x
+    mkdir f
+    cp l/dark/1 f/name
+    cp l/dark/2 f/other
+    nnclr-prep -q --relabel <(printf 'name\tclass\nother\tb\n') -o f.tar.zst f
+    [ "$(contents f.tar.zst)" = $'class\tname\nb\tother' ]
+}
+
+@test "what --exclude and --relabel cannot do is refused, and nothing is written" {
+    mkdir -p m/a n/a
+    LC_ALL=C draw m/a/1 n/a/1 m/a/2
+    printf 'a/1\na/3\n' >list
+    refuses 1 "list: line 2: a/3: there is no such picture in the input" nnclr-prep --exclude list -o x.tar.zst m
+    printf 'a/1\na/2\n' >list
+    refuses 1 "list: no picture is left: it names all 2" nnclr-prep --exclude list -o x.tar.zst m
+    refuses 1 "list: line 1: a/1: no class: give lines of name, tab and class, or the report labels" \
+        nnclr-prep --relabel list -o x.tar.zst m
+    refuses 1 "list: line 1: a/1: several pictures have that name: pack one input at a time" \
+        nnclr-prep --exclude list -o x.tar.zst m n
+    printf 'row\tname\tlabel\n1\t\ta\n' >list
+    refuses 1 "list: line 2: no name: nnclr-queue-inspect knows those of a support set only from the SHARDs" \
+        nnclr-prep --exclude list -o x.tar.zst m
+    refuses 1 "nowhere: No such file" nnclr-prep --exclude nowhere -o x.tar.zst m
+    refuses 2 "standard input can be given only once" nnclr-prep --exclude - --relabel - -o x.tar.zst m
+    refuses 2 "--exclude does not go with --list-contents" nnclr-prep --list-contents --exclude list m
+    refuses 2 "list is an input, and would be overwritten" nnclr-prep --exclude list -o list m
+    [ ! -e x.tar.zst ]
+}
+
 @test "a tar of WebDataset: .cls are the labels, and other files beside pictures are not broken ones" {
     mkdir -p w/sub.d
     LC_ALL=C draw w/000.ppm w/001.ppm w/001.mask.ppm w/002.v2.ppm w/sub.d/003.ppm w/004.ppm

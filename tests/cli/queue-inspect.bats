@@ -203,9 +203,10 @@ END
 @test "--report duplicates, labels and leaks find what was planted" {
     make_planted
     expect 0 nnclr-queue-inspect --report duplicates --threshold 0.999 planted.safetensors
-    expect_message nnclr-queue-inspect "groups of the same bytes: none; groups of near copies (cosine 0.999 or more): 3, of 6 rows; which of them are the same bytes is not known without the SHARDs"
-    [ "${lines[0]}" = "group	row	record	label	name	twin	cosine	twin_name	same" ]
+    expect_message nnclr-queue-inspect "groups of the same bytes: none; groups of near copies (cosine 0.999 or more): 3, of 6 rows; which of them are the same bytes is not known without the SHARDs; nnclr-prep --exclude would leave out 3"
+    [ "${lines[0]}" = "group	row	record	label	name	twin	cosine	twin_name	same	surplus" ]
     [ "$(tail -n +2 <<<"$output" | cut -f 9 | uniq)" = near ]
+    [ "$(tail -n +2 <<<"$output" | cut -f 10 | paste -sd ' ')" = "no yes no yes no yes" ]
     [ "$(tail -n +2 <<<"$output" | cut -f 1,3,6,8 | tr '\t\n' ' ;')" = \
         "1 7 207 a/207.jpg;1 207 7 a/007.jpg;2 6 206 a/206.jpg;2 206 6 a/006.jpg;3 5 205 a/205.jpg;3 205 5 a/005.jpg;" ]
 
@@ -215,7 +216,7 @@ END
     sed -n 2,11p <<<"$output" | awk -F '\t' '$6 != "c" $3 % 5 || $4 == $6 { print; bad = 1 } END { exit bad }'
 
     expect 0 nnclr-queue-inspect --report leaks --threshold 0.999 --query test.safetensors planted.safetensors
-    expect_message nnclr-queue-inspect "0 of 60 queries are here byte for byte, and 3 more have a near copy, of cosine 0.999 or more; which of them are the same bytes is not known without the SHARDs"
+    expect_message nnclr-queue-inspect "0 of 60 queries are here byte for byte, and 3 more have a near copy, of cosine 0.999 or more; which of them are the same bytes is not known without the SHARDs; nnclr-prep --exclude would leave out 3 of what is here"
     [ "${lines[0]}" = "cosine	query	neighbour	query_label	neighbour_label	query_name	neighbour_name	same" ]
     [ "$(tail -n +2 <<<"$output" | cut -f 2,3,6,7 | sort -n | tr '\t\n' ' ;')" = \
         "3 33 t/03.jpg a/033.jpg;14 44 t/14.jpg a/044.jpg;25 55 t/25.jpg a/055.jpg;" ]
@@ -229,7 +230,7 @@ END
     cp gray/0.ppm gray/again.ppm
     nnclr-prep -q gray | nnclr-embed -q --pixels 16 -o gray.emb -
     expect 0 nnclr-queue-inspect --report duplicates gray.emb
-    expect_message nnclr-queue-inspect "groups of the same bytes: 1, of 2 rows; groups of near copies (cosine 0.99 or more): none"
+    expect_message nnclr-queue-inspect "groups of the same bytes: 1, of 2 rows; groups of near copies (cosine 0.99 or more): none; nnclr-prep --exclude would leave out 1"
     diff <(tail -n +2 <<<"$output" | cut -f 1,5,8,9) <(printf '1\t0.ppm\tagain.ppm\tbytes\n1\tagain.ppm\t0.ppm\tbytes\n')
     expect 0 nnclr-queue-inspect --report leaks --query gray.emb gray.emb
     [ "$(tail -n +2 <<<"$output" | cut -f 6,7 | awk '$1 == $2' | wc -l)" -eq 7 ]

@@ -101,6 +101,10 @@ TEST(bytes_are_a_fact) {
     CHECK(is(4, 1, 17, 10, NNCLR_SAME_BYTES) && f.report.rows[4].twin.cosine == 1);
     CHECK(is(5, 2, 2, 200, NNCLR_SAME_NEAR) && is(6, 2, 200, 2, NNCLR_SAME_NEAR));
     CHECK(f.report.count == 7 && f.report.groups == 3);
+    CHECK(f.report.surplus == 4); /* without labels all but the first of each group */
+    for (size_t i = 0; i < f.report.count; i++)
+        CHECK(f.report.rows[i].surplus ==
+              (f.report.rows[i].row != 2 && f.report.rows[i].row != 10));
     f.set.bytes = NULL; /* an older file */
     find(0.99);
     CHECK(!f.report.bytes_known && f.report.byte_groups == 0);
@@ -282,6 +286,38 @@ TEST(rows_of_one_record_are_no_copies) {
     stop();
 }
 
+/* Row and label, in the order of the report; then whether it is surplus. */
+TEST(one_picture_of_each_label_stays) {
+    static const struct {
+        int row, label;
+        bool surplus;
+    } same[] = {{10, 0, false}, {12, 1, false}, {17, 0, true}, {18, -1, false}, {19, 1, true}},
+      near[] = {{2, 0, false}, {200, 1, false}, {201, 1, false}, {202, 0, true}, {203, 0, true}};
+    static char zero[] = "zero", one[] = "one", *classes[] = {zero, one};
+    start(2, true);
+    f.set.classes = classes;
+    f.set.class_count = 2;
+    for (int i = 0; i < 5; i++) {
+        f.label[same[i].row] = same[i].label;
+        f.label[near[i].row] = near[i].label;
+        memset(f.rows + same[i].row * D, 0, D * sizeof *f.rows);
+        f.crc32[same[i].row] = f.crc32[10];
+        if (i > 0)
+            copy_row(f.rows + near[i].row * D, f.rows + 2 * D, false, 0.002 * i);
+    }
+    /* Two rows of one picture, in a support set: neither it nor its copy goes for that. */
+    f.record[201] = f.record[200];
+    f.record[203] = f.record[202];
+    find(0.99);
+    CHECK(f.report.count == 10 && f.report.surplus == 3);
+    for (int i = 0; i < 5; i++) {
+        const nnclr_duplicate *first = &f.report.rows[i], *second = &f.report.rows[5 + i];
+        CHECK(first->row == same[i].row && first->surplus == same[i].surplus);
+        CHECK(second->row == near[i].row && second->surplus == near[i].surplus);
+    }
+    stop();
+}
+
 TEST(leaks_are_found) {
     const nnclr_copy_options options = {.threshold = 0.99};
     start(2, true);
@@ -294,6 +330,7 @@ TEST(leaks_are_found) {
     CHECK_OK(nnclr_report_leaks(f.pool, &f.set, &f.test, &options, &f.report, &e));
     CHECK(f.report.count == 13 && f.report.same_bytes == 1 && f.report.bytes_known);
     CHECK(is(0, 0, 299, 210, NNCLR_SAME_BYTES));
+    CHECK(f.report.surplus == 13);
     for (size_t i = 1; i < f.report.count; i++) {
         const int64_t which = (f.report.rows[i].row - 5) / 3;
         CHECK(
