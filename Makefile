@@ -3,6 +3,7 @@
 CC       ?= cc
 CFLAGS   ?= -O2 -g
 SANITIZE ?=
+MPI      ?=
 V        ?=
 
 # Each compiler and sanitiser has its own folder, so that switching does not rebuild. It is not build/cc
@@ -29,6 +30,13 @@ endif
 # OpenBLAS is loaded by what multiplies: lib/engine/blas.c.
 LIBS := $(shell pkg-config --libs $(filter-out openblas,$(PACKAGES))) -lm -ldl
 MACHINE := $(shell $(CC) -dumpmachine)
+ifneq ($(MPI),)
+MPI_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags ompi-c 2>/dev/null || echo missing))
+ifeq ($(MPI_CFLAGS),missing)
+$(error pkg-config does not find ompi-c (Open MPI): run "make deps MPI=1" once)
+endif
+MPI_LIBS := $(shell pkg-config --libs ompi-c)
+endif
 endif
 
 # One line per file, or with V=1 the command. If a file makes several objects, the line says which.
@@ -39,7 +47,7 @@ endef
 compile = $(call run,CC,$<$(if $(filter $(basename $(<F)),$(basename $(@F))),, ($(basename $(@F)))),$(CC) $(ALL_CFLAGS) $1 -c -o $@ $<)
 link    = $(call run,LINK,$(@F),$(CC) $(ALL_LDFLAGS) -o $@ $1 $(LIBS))
 
-LIB_SRC  := $(sort $(wildcard lib/*/*.c lib/engine/*/*.c))
+LIB_SRC  := $(filter-out lib/engine/mpi/%,$(sort $(wildcard lib/*/*.c lib/engine/*/*.c)))
 # NAME-VARIANT.o is made of NAME.c with the flags of VARIANT: the reference engine in float and in double;
 # kernels for tiles of activations in bfloat16 or float, and for vectors that not every x86-64 has, chosen
 # when the program runs.
@@ -52,6 +60,9 @@ TILED    := $(filter-out lib/engine/tiles/tiles.c,$(wildcard lib/engine/tiles/*.
 ONCE     := $(filter-out $(foreach v,$(VARIANTS),$(firstword $(subst -, ,$v))),$(LIB_SRC:.c=))
 LIB_OBJ  := $(patsubst %,$(OUT)/%.o,$(sort $(ONCE) $(VARIANTS)) lib/eval/page_text)
 LIB      := $(OUT)/libnnclr.a
+# With MPI=1, what programs load when MPI starts several of them as one.
+PLUGIN     := $(if $(MPI),$(OUT)/nnclr-mpi.so)
+PLUGIN_OBJ := lib/engine/mpi/mpi-shared lib/base/error-shared
 NARROW   := $(patsubst %.c,%-narrow,$(wildcard lib/image/*.c))
 CMD_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(filter-out cmd/nnclr-%,$(sort $(wildcard cmd/*.c))))
 PROGRAMS := $(notdir $(basename $(wildcard cmd/nnclr-*.c)))
@@ -62,8 +73,8 @@ EXAMPLES := $(basename $(wildcard examples/*.c examples/*/*.c))
 .DELETE_ON_ERROR:
 
 # build/nnclr-* always name the programs that were built last without a sanitiser.
-all: $(PROGRAMS:%=$(OUT)/%) completions ## the programs, into build/
-	@$(if $(SANITIZE),,for p in $(PROGRAMS); do ln -sf $(OUT:$(BUILD)/%=%)/$$p $(BUILD)/$$p; done)
+all: $(PROGRAMS:%=$(OUT)/%) $(PLUGIN) completions ## the programs, into build/
+	@$(if $(SANITIZE),,for p in $(PROGRAMS) $(notdir $(PLUGIN)); do ln -sf $(OUT:$(BUILD)/%=%)/$$p $(BUILD)/$$p; done)
 
 # An archive, so that a program is linked with what it uses.
 $(OUT)/cmd.a: $(CMD_OBJ)
@@ -72,6 +83,9 @@ $(OUT)/cmd.a: $(CMD_OBJ)
 
 $(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(OUT)/cmd.a $(LIB)
 	$(call link,$^)
+
+$(OUT)/nnclr-mpi.so: $(PLUGIN_OBJ:%=$(OUT)/%.o)
+	$(call run,LINK,$(@F),$(CC) -shared $(ALL_LDFLAGS) -o $@ $^ $(MPI_LIBS))
 
 $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
 	$(call link,$< $(LIB))
@@ -95,12 +109,13 @@ AVX512           := -mavx2 -mfma -mavx512f -mavx512vl -mavx512bw -mavx512dq -mpr
 flags-avx512     := -DTILES_KIND=AVX512 $(AVX512)
 flags-avx512bf16 := -DTILES_KIND=AVX512BF16 $(AVX512) -mavx512bf16
 flags-amx        := -DTILES_KIND=AMX $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
+flags-shared     := -fPIC -fvisibility=hidden $(MPI_CFLAGS)
 # For the most basic of CPUs, in programs that a test compares with the others.
 flags-narrow     := -DNNCLR_NARROW
 
 .SECONDEXPANSION:
 words = $(subst -, ,$*)
-$(patsubst %,$(OUT)/%.o,$(VARIANTS) $(NARROW)): $(OUT)/%.o: $$(firstword $$(words)).c
+$(patsubst %,$(OUT)/%.o,$(VARIANTS) $(NARROW) $(PLUGIN_OBJ)): $(OUT)/%.o: $$(firstword $$(words)).c
 	$(call compile,$(foreach variant,$(wordlist 2,9,$(words)),$(flags-$(variant))))
 # Vectors stay inside the file: how they would be passed to others does not matter.
 $(OUT)/lib/engine/tiles/tiles-%.o: WARN += -Wno-psabi
@@ -134,13 +149,14 @@ help:
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile tests/Makefile tests/bench/Makefile | awk -F '\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables: CC, CPPFLAGS, CFLAGS, LDFLAGS; SANITIZE=address,undefined or thread; V=1 shows commands;'
+	@echo 'MPI=1 of all, deps, install and check: training by several processes, man nnclr-mpi;'
 	@echo 'PREFIX and DESTDIR of install; FUZZ_SECONDS and FUZZ_TARGETS of fuzz; BENCH_ROUNDS and others of bench*,'
 	@echo 'which tests/bench/README.md lists.'
 
 examples: $(EXAMPLES:%=$(OUT)/%)
 
 deps: ## install what building needs, by Debian package name
-	@tests/deps build
+	@tests/deps build $(if $(MPI),mpi)
 
 demo: deps ## build, and show the whole way on pictures that it draws itself
 	@$(MAKE) --no-print-directory all examples
@@ -158,6 +174,7 @@ INSTALLED := $(foreach p,$(PROGRAMS),$(OUT)/$p:bin/$p \
                  $(OUT)/completions/zsh/$p:share/zsh/site-functions/_$p \
                  $(OUT)/completions/fish/$p:share/fish/vendor_completions.d/$p.fish) \
              $(OUT)/examples/shapes/make-shapes:libexec/nnclr/make-shapes \
+             $(PLUGIN:%=%:lib/nnclr/nnclr-mpi.so) \
              $(foreach page,$(PAGES),$(page):share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
              $(foreach file,README.md CHANGELOG.md LICENSE $(filter-out %.c,$(wildcard examples/*.mk examples/*/*)), \
                  $(file):share/doc/nnclr/$(file))
@@ -171,8 +188,8 @@ install: all examples ## programs, manual pages, examples and completions into P
 
 # Files that install puts there, and folders that nobody else has.
 uninstall: ## remove what install put there
-	@for pair in $(INSTALLED); do rm -f "$(DESTDIR)$(PREFIX)/$${pair#*:}"; done
-	@for folder in share/doc/nnclr libexec/nnclr; do \
+	@for pair in $(INSTALLED) :lib/nnclr/nnclr-mpi.so; do rm -f "$(DESTDIR)$(PREFIX)/$${pair#*:}"; done
+	@for folder in share/doc/nnclr libexec/nnclr lib/nnclr; do \
 	    [ ! -d "$(DESTDIR)$(PREFIX)/$$folder" ] || find "$(DESTDIR)$(PREFIX)/$$folder" -depth -type d -empty -delete; \
 	done
 
@@ -197,7 +214,7 @@ format: ## clang-format over every C file
 
 include tests/Makefile tests/bench/Makefile
 
-OBJECTS := $(LIB_OBJ) $(CMD_OBJ) $(NARROW:%=$(OUT)/%.o) $(PROGRAMS:%=$(OUT)/cmd/%.o) $(EXAMPLES:%=$(OUT)/%.o) \
+OBJECTS := $(LIB_OBJ) $(CMD_OBJ) $(PLUGIN_OBJ:%=$(OUT)/%.o) $(NARROW:%=$(OUT)/%.o) $(PROGRAMS:%=$(OUT)/cmd/%.o) $(EXAMPLES:%=$(OUT)/%.o) \
            $(UNIT:%=$(OUT)/tests/unit/%.o) $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/bench/*.c tests/fuzz/*.c))
 
 # Flags that change rebuild what was made with others.

@@ -22,6 +22,8 @@ volatile sig_atomic_t nnclr_cli_usr1, nnclr_cli_stop;
 /* One line on stderr, however long. A file's name may hold bytes that would control a terminal. */
 __attribute__((format(printf, 3, 0))) static void say(nnclr_cli *cli, bool hint, const char *format,
                                                       va_list arguments) {
+    if (cli->silent)
+        return;
     nnclr_error e = NNCLR_NO_ERROR, unshown = NNCLR_NO_ERROR;
     nnclr_buffer whole = {0}, shown = {0};
     char *text =
@@ -79,18 +81,26 @@ _Noreturn void nnclr_cli_die_of(int signal_number) {
 }
 
 _Noreturn void nnclr_cli_die(nnclr_cli *cli, const nnclr_error *e) {
+    const bool alone = cli->launch.ranks == 1;
+    nnclr_error why = *e;
     nnclr_cli_clear_progress(cli);
-    if (e->code == NNCLR_ERROR_CLOSED)
+    if (alone && why.code == NNCLR_ERROR_CLOSED)
         nnclr_cli_die_of(SIGPIPE);
-    if (e->code == NNCLR_ERROR_STOPPED && nnclr_cli_stop)
+    if (alone && why.code == NNCLR_ERROR_STOPPED && nnclr_cli_stop)
         nnclr_cli_die_of(nnclr_cli_stop);
-    nnclr_cli_error(cli, "%s", e->message);
-    exit(e->code == NNCLR_ERROR_USAGE ? NNCLR_EXIT_USAGE : NNCLR_EXIT_FAILED);
+    nnclr_cli_settle(cli, &why);
+    nnclr_cli_error(cli, "%s", why.message);
+    nnclr_cli_exit(cli, why.code == NNCLR_ERROR_USAGE ? NNCLR_EXIT_USAGE : NNCLR_EXIT_FAILED, true);
 }
 
 _Noreturn void nnclr_cli_usage(nnclr_cli *cli, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
+    if (cli->launch.ranks > 1) {
+        nnclr_error e = {.code = NNCLR_ERROR_USAGE};
+        vsnprintf(e.message, sizeof e.message, format, arguments);
+        nnclr_cli_die(cli, &e);
+    }
     say(cli, true, format, arguments);
     va_end(arguments);
     exit(NNCLR_EXIT_USAGE);
@@ -107,7 +117,7 @@ _Noreturn void nnclr_cli_end(nnclr_cli *cli, int code) {
     errno = EIO; /* for an earlier write that failed, whose reason is lost */
     if (fflush(stdout) != 0 || ferror(stdout) || fclose(stdout) != 0)
         nnclr_cli_die_of_stdout(cli);
-    exit(code == NNCLR_EXIT_DONE && cli->skipped ? NNCLR_EXIT_SKIPPED : code);
+    nnclr_cli_exit(cli, code == NNCLR_EXIT_DONE && cli->skipped ? NNCLR_EXIT_SKIPPED : code, false);
 }
 
 void nnclr_cli_refuse_terminal(nnclr_cli *cli, const char *what) {
@@ -137,7 +147,7 @@ static void on_signal(int number) {
 static void prepare_answer(const nnclr_cli *cli, const char *answer) {
     const char *clear = nnclr_cli_shows_progress() ? NNCLR_CLEAR_LINE : "";
     interrupt_answer_size = 0;
-    if (!answer || cli->verbosity < 0)
+    if (!answer || cli->verbosity < 0 || cli->silent)
         return;
     snprintf(interrupt_answer, sizeof interrupt_answer, "%s%s: %s\n", clear, cli->program->name,
              answer);
@@ -173,6 +183,7 @@ void nnclr_cli_release(void) {
 static struct {
     bool help, version, quiet, verbose;
     int64_t threads;
+    bool threads_given;
 } common;
 
 const nnclr_option nnclr_common_options[NNCLR_COMMON_OPTIONS] = {
@@ -195,6 +206,7 @@ static void tell_renamed(nnclr_cli *cli, const nnclr_option *old, const char *va
 
 static void take_option(nnclr_cli *cli, const nnclr_words *w) {
     nnclr_option_set(cli, w->option, w->shown, w->value);
+    common.threads_given |= w->option->target == &common.threads;
     for (size_t i = 0; i < cli->program->option_count; i++)
         if (&cli->program->options[i] == w->option)
             cli->given[i] = true;
@@ -245,6 +257,7 @@ void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, cha
     sigaction(SIGPIPE, &ignore, NULL); /* write reports EPIPE instead; nnclr_cli_die re-raises */
     sigaction(SIGXFSZ, &ignore, NULL); /* and EFBIG, if ulimit -f limits the size of files */
     *cli = (nnclr_cli){.program = program};
+    nnclr_cli_read_launch(cli);
 
     nnclr_error e = NNCLR_NO_ERROR;
     cli->given = nnclr_alloc_zero(program->option_count + 1, sizeof *cli->given, &e);
@@ -255,6 +268,8 @@ void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, cha
     common.threads = nnclr_cpu_count();
     nnclr_words words = nnclr_words_of(program->options, program->option_count, argc, argv);
     if (!take_words(cli, &words)) {
+        if (cli->silent)
+            nnclr_cli_end(cli, NNCLR_EXIT_DONE);
         if (common.help)
             nnclr_cli_print_help(program);
         else
@@ -262,7 +277,8 @@ void nnclr_cli_begin(nnclr_cli *cli, const nnclr_program *program, int argc, cha
         nnclr_cli_end(cli, NNCLR_EXIT_DONE);
     }
     cli->verbosity = common.quiet ? -1 : common.verbose ? 1 : 0;
-    cli->threads = (int)common.threads;
+    nnclr_cli_connect(cli);
+    cli->threads = common.threads_given ? (int)common.threads : nnclr_cpu_count();
     nnclr_cli_check_files(cli);
     words = nnclr_words_of(program->options, program->option_count, argc, argv);
     while (nnclr_words_next(&words) != NNCLR_WORD_NONE)

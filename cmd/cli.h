@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/progress.h"
 #include "base/strings.h"
+#include "engine/ranks.h"
 #include "io/json.h"
 
 #define NNCLR_VERSION "0.1.0"
@@ -76,6 +77,7 @@ typedef struct nnclr_program {
     const char *summary; /* one line: what it turns into what */
     const char *usage;   /* "[options] INPUT..."; several lines separated by \n */
     const char *notes;   /* printed below the options; may be NULL */
+    bool ranks;          /* MPI may start it several times, as one; otherwise it refuses to */
     const nnclr_option *options;
     size_t option_count;
 } nnclr_program;
@@ -83,7 +85,7 @@ typedef struct nnclr_program {
 typedef struct nnclr_cli {
     const nnclr_program *program;
     int verbosity; /* -q: -1, default 0, -v: 1 */
-    int threads;   /* -j, default nnclr_cpu_count() */
+    int threads;   /* -j, default nnclr_cpu_count(), of a rank its share */
     bool *given;   /* per option of the table */
     int operand_count;
     char **operands;
@@ -98,6 +100,11 @@ typedef struct nnclr_cli {
     } progress;
     int sections; /* of tables that follow one another */
     bool skipped; /* an input was left out: NNCLR_EXIT_DONE becomes NNCLR_EXIT_SKIPPED */
+    nnclr_launch launch;
+    nnclr_communicator ranks; /* whom it works with; alone: itself */
+    const char **hosts;       /* of each rank; NULL: it is alone */
+    bool preparing;           /* the other ranks will ask whether this one is ready */
+    bool silent;              /* another rank speaks */
 } nnclr_cli;
 
 /* Parses argv with GNU conventions (options and operands mixed, --name=value, unambiguous
@@ -119,6 +126,13 @@ typedef struct nnclr_command_line {
     int argc;
     char **argv;
 } nnclr_command_line;
+
+/* If MPI started several ranks, nnclr_cli_begin connects them, refuses standard input, and sends
+ * what ranks above 0 print nowhere. Until here they have exchanged nothing else. False on all of
+ * them if any failed: *e is then the error of the lowest. Later, a rank that fails alone ends the
+ * others by nnclr_cli_die; nnclr_cli_end and _die after an agreement (communicator.h) are called by
+ * all. */
+bool nnclr_cli_prepared(nnclr_cli *cli, nnclr_error *e);
 
 /* The value of the last --NAME on the command line, for presets, which set the defaults that --help
  * shows; NULL: not given. */

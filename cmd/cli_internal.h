@@ -4,6 +4,14 @@
 
 #include "cmd/cli.h"
 
+/* cmd/ranks.c: who is there, from the environment; then the meeting. */
+void nnclr_cli_read_launch(nnclr_cli *cli);
+void nnclr_cli_connect(nnclr_cli *cli);
+/* Before an error is said: whether the other ranks have it too, or one that goes before it. */
+void nnclr_cli_settle(nnclr_cli *cli, nnclr_error *e);
+/* Ends all ranks. */
+_Noreturn void nnclr_cli_exit(nnclr_cli *cli, int code, bool failed);
+
 void nnclr_cli_clear_progress(nnclr_cli *cli);
 /* Ends the process if two files of the command line are one that must not be. */
 void nnclr_cli_check_files(nnclr_cli *cli);

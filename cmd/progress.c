@@ -105,7 +105,7 @@ static void fit(const parts *p, const char *program, int columns, char *line, si
 void nnclr_cli_progress(nnclr_cli *cli, const char *unit, int64_t done, int64_t total,
                         const char *note) {
     const double now = nnclr_now();
-    if (cli->verbosity < 0)
+    if (cli->verbosity < 0 || cli->silent)
         return;
     if (!cli->progress.unit || strcmp(unit, cli->progress.unit) != 0 || done < cli->progress.done) {
         if (!cli->progress.unit)

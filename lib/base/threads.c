@@ -11,8 +11,10 @@
 
 /* ---- CPUs ---- */
 
-/* Written once and read-only from then on: a pinned thread could no longer find it out. */
+/* Written before there are threads, and read-only from then on: a pinned thread could no longer
+ * find it out. */
 static cpu_set_t process_mask;
+static int sharers = 1; /* processes that the quota is for */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void read_mask(void) {
@@ -27,6 +29,30 @@ static void read_mask(void) {
 static void find_mask(cpu_set_t *mask) {
     pthread_once(&once, read_mask);
     *mask = process_mask;
+}
+
+void nnclr_cpu_mask(unsigned char mask[NNCLR_CPU_MASK]) {
+    cpu_set_t own;
+    _Static_assert(sizeof own == NNCLR_CPU_MASK, "a mask of 1024 CPUs");
+    find_mask(&own);
+    memcpy(mask, &own, sizeof own);
+}
+
+/* With fewer CPUs than processes each has one, some of them the same. */
+void nnclr_cpu_share(int index, int count) {
+    cpu_set_t whole;
+    find_mask(&whole);
+    const int cpus = CPU_COUNT(&whole), first = (int)((int64_t)cpus * index / count),
+              end = nnclr_max((int)((int64_t)cpus * (index + 1) / count), first + 1);
+    CPU_ZERO(&process_mask);
+    for (int cpu = 0, seen = 0; seen < end; cpu++) {
+        if (!CPU_ISSET((size_t)cpu, &whole))
+            continue;
+        if (seen++ >= first)
+            CPU_SET((size_t)cpu, &process_mask);
+    }
+    sharers = count;
+    nnclr_cpu_unpin();
 }
 
 void nnclr_cpu_unpin(void) {
@@ -60,7 +86,7 @@ static int quota_cpus(void) {
     }
     if (quota <= 0 || period <= 0)
         return 0;
-    long long cpus = nnclr_pieces(quota, period);
+    long long cpus = nnclr_pieces(quota, period * sharers);
     return (int)nnclr_min(cpus, CPU_SETSIZE);
 }
 

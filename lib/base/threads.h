@@ -15,6 +15,14 @@
 /* CPUs that this process may use: affinity mask, further limited by a cgroup quota. At least 1. */
 int nnclr_cpu_count(void);
 
+/* The affinity mask, for comparing with those of other processes. */
+enum { NNCLR_CPU_MASK = 128 };
+void nnclr_cpu_mask(unsigned char mask[NNCLR_CPU_MASK]);
+
+/* This process is number `index` of `count` that have the same CPUs: from now on it uses its share,
+ * CPUs next to each other, and a part of the quota. Called before there are other threads. */
+void nnclr_cpu_share(int index, int count);
+
 /* Lets the calling thread run on any CPU of the process's affinity mask. */
 void nnclr_cpu_unpin(void);
 

@@ -8,8 +8,8 @@ setup() {
 
 programs() {
     local path
-    for path in "$NNCLR_BIN"/nnclr-*; do
-        basename "$path"
+    for path in "$NNCLR_ROOT"/cmd/nnclr-*.c; do
+        basename "$path" .c
     done
 }
 

@@ -8,7 +8,9 @@ setup_file() {
     # The programs that are tested, into a stage.
     build=$(dirname "$(readlink -f "$NNCLR_BIN/nnclr-prep")")
     mkdir "$STAGE"
-    make -s -C "$NNCLR_ROOT" OUT="$build" install DESTDIR="$STAGE" PREFIX=/opt/nnclr 3>&-
+    export MPI=
+    [ ! -e "$build/nnclr-mpi.so" ] || MPI=1
+    make -s -C "$NNCLR_ROOT" OUT="$build" MPI=$MPI install DESTDIR="$STAGE" PREFIX=/opt/nnclr 3>&-
 }
 
 setup() {
@@ -33,6 +35,7 @@ sources() { # the programs, by their sources
             echo "share/fish/vendor_completions.d/$program.fish"
         done
         echo libexec/nnclr/make-shapes
+        [ -z "$MPI" ] || echo lib/nnclr/nnclr-mpi.so
         for page in "$NNCLR_ROOT"/man/*.[57]; do
             echo "share/man/man${page##*.}/$(basename "$page")"
         done
@@ -43,7 +46,7 @@ sources() { # the programs, by their sources
     # Readable for all, and only programs can be executed.
     [ -z "$(find "$STAGE" -type f ! -perm 644 ! -perm 755)" ]
     diff <(cd "$INSTALLED" && find . -type f -perm 755 -printf '%P\n' | sort) \
-        <({ sources | sed 's|^|bin/|'; echo libexec/nnclr/make-shapes; echo share/doc/nnclr/examples/shapes/run.sh; } | sort)
+        <({ sources | sed 's|^|bin/|'; echo libexec/nnclr/make-shapes; [ -z "$MPI" ] || echo lib/nnclr/nnclr-mpi.so; echo share/doc/nnclr/examples/shapes/run.sh; } | sort)
 }
 
 # With build/ first in PATH, as the README offers it, make would take build/cc for the compiler.

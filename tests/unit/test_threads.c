@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,6 +90,48 @@ static void count_task(void *context, int task, int worker) {
         atomic_fetch_add(&t->wrong_worker, 1);
     else
         atomic_fetch_add(&t->per_worker[worker], 1);
+}
+
+/* The CPUs of each of `count` processes: together those of the mask, and each of one process alone
+ * if there are enough. */
+static int count_unshared(int index, int count, const cpu_set_t *whole, cpu_set_t *seen) {
+    union {
+        unsigned char bytes[NNCLR_CPU_MASK];
+        cpu_set_t set;
+    } own;
+    cpu_set_t both, now;
+    nnclr_cpu_share(index, count);
+    nnclr_cpu_mask(own.bytes);
+    sched_getaffinity(0, sizeof now, &now);
+    CPU_AND(&both, &own.set, seen);
+    const int cpus = CPU_COUNT(whole), most = (cpus + count - 1) / count;
+    const bool apart = count > cpus || CPU_COUNT(&both) == 0;
+    CPU_OR(seen, seen, &own.set);
+    CPU_AND(&both, &own.set, whole);
+    return !apart + !CPU_EQUAL(&now, &own.set) + !CPU_EQUAL(&both, &own.set) +
+           (CPU_COUNT(&own.set) < 1) + (CPU_COUNT(&own.set) > most) +
+           (nnclr_cpu_count() > CPU_COUNT(&own.set));
+}
+
+TEST(processes_share_the_mask) {
+    static cpu_set_t *whole, *seen; /* shared with the processes */
+    whole = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(whole != MAP_FAILED);
+    seen = whole + 1;
+    sched_getaffinity(0, sizeof *whole, whole);
+    for (int count = 1; count <= CPU_COUNT(whole) + 2; count++) {
+        CPU_ZERO(seen);
+        for (int index = 0; index < count; index++) {
+            const pid_t child = fork();
+            if (child == 0)
+                _exit(count_unshared(index, count, whole, seen));
+            int status = -1;
+            waitpid(child, &status, 0);
+            CHECK_SAYS(status == 0, "process %d of %d: status %d", index, count, status);
+        }
+        CHECK(CPU_EQUAL(seen, whole));
+    }
+    munmap(whole, 4096);
 }
 
 TEST(every_task_runs_once) {
