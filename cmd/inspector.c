@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "cmd/pictures.h"
 #include "eval/neighbour_sheet.h"
+#include "eval/picture_rows.h"
 
 static bool open_sets(inspector *x, nnclr_error *e) {
     const char *path = x->cli->operands[0], *query = x->settings->query;
@@ -14,8 +15,16 @@ static bool open_sets(inspector *x, nnclr_error *e) {
         return false;
     if (!query)
         return true;
+    if (x->settings->query_is_pictures) {
+        x->query_shards = pictures_open(x->cli, &query, 1, PICTURES_CACHE, e);
+        return x->query_shards &&
+               nnclr_row_set_of_pictures(&x->asking, query, x->query_shards, &x->bank,
+                                         x->settings->model, x->cli->threads, &x->progress, e);
+    }
     if (!nnclr_row_set_open(&x->asking, query, e))
         return false;
+    if (x->settings->model)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s has rows already: leave -m out", query);
     if (x->asking.rows.d != x->bank.rows.d)
         return nnclr_fail(
             e, NNCLR_ERROR_INPUT,
@@ -154,13 +163,14 @@ bool inspector_ask(inspector *x, nnclr_inspection *out, nnclr_error *e) {
     const settings *s = x->settings;
     const nnclr_row_set *set = inspector_asking(x);
     const bool named = s->query_record || s->query_name;
+    const bool all = named || s->query_is_pictures;
     bool *chosen = NULL;
     if (named && !(chosen = nnclr_alloc_zero((size_t)set->rows.n, sizeof *chosen, e)))
         return false;
     bool ok = (!s->query_record || choose_records(set, s->query_record, chosen, e)) &&
               (!s->query_name || choose_names(set, x->query_shards, s->query_name, chosen, e)) &&
               nnclr_inspect(x->pool, &x->bank, set, chosen,
-                            named && !nnclr_cli_given(x->cli, "queries") ? set->rows.n : s->queries,
+                            all && !nnclr_cli_given(x->cli, "queries") ? set->rows.n : s->queries,
                             (int)s->k, (uint64_t)s->seed, &x->progress, out, e);
     nnclr_free(chosen);
     return ok;

@@ -13,6 +13,8 @@ typedef struct settings {
     int64_t k, queries, seed;
     double threshold, temperature;
     const char *query, *query_shard, *query_record, *query_name;
+    const char *model; /* what the rows were made with, for pictures as queries */
+    bool query_is_pictures;
     const char *sheet, *html, *metrics;
     int report; /* of inspect_tables.h; -1: none */
     bool json, ansi, table;

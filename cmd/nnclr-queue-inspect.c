@@ -11,6 +11,7 @@
 #include "eval/neighbour_sheet.h"
 #include "eval/neighbour_text.h"
 #include "eval/page.h"
+#include "image/pictures.h"
 
 /* ---- the work ---- */
 
@@ -171,7 +172,17 @@ static void end_badly(inspector *x, const nnclr_error *e) {
     nnclr_cli_die(x->cli, e);
 }
 
-static void check(nnclr_cli *cli, const settings *s) {
+static void check_query(nnclr_cli *cli, settings *s) {
+    s->query_is_pictures = s->query && nnclr_are_pictures(s->query);
+    if (s->query_shard && !s->query)
+        nnclr_cli_usage(cli, "--query-shard goes with --query");
+    if (s->query_shard && s->query_is_pictures)
+        nnclr_cli_usage(cli, "--query has the pictures itself: leave --query-shard out");
+    if (s->model && !s->query)
+        nnclr_cli_usage(cli, "-m goes with --query");
+}
+
+static void check(nnclr_cli *cli, settings *s) {
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a checkpoint or an embedding file");
     const char *picture = s->html ? "--html" : s->sheet ? "--sheet" : s->ansi ? "--ansi" : NULL;
@@ -182,9 +193,8 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(cli, "%s: standard output is for the table: give a file", picture);
     if (s->sheet)
         nnclr_cli_check_numbered(cli, s->sheet);
-    if (s->query_shard && !s->query)
-        nnclr_cli_usage(cli, "--query-shard goes with --query");
-    if (picture && s->query && !s->query_shard)
+    check_query(cli, s);
+    if (picture && s->query && !s->query_shard && !s->query_is_pictures)
         nnclr_cli_usage(cli,
                         "%s with --query needs the queries' pictures too: give "
                         "--query-shard SHARD",
@@ -215,8 +225,10 @@ int main(int argc, char **argv) {
         SHORT('n', INTEGER, "queries", &s.queries, "N", "how many rows to draw as queries", 1,
               1000000),
         INPUT("query", &s.query, "FILE",
-              "draw the queries from this embedding file or checkpoint instead of from the "
-              "rows themselves"),
+              "ask about these pictures (a picture, a folder, a shard), or draw the queries from "
+              "this embedding file or checkpoint, instead of from the rows themselves"),
+        SHORT('m', INPUT, "model", &s.model, "CHECKPOINT",
+              "the network that made an embedding file, for pictures as --query"),
         TEXT("query-record", &s.query_record, "N,...", "take the rows of these records as queries"),
         TEXT("query-name", &s.query_name, "PATTERN",
              "take the rows whose picture's name matches this shell pattern as queries"),
@@ -244,7 +256,7 @@ int main(int argc, char **argv) {
     const nnclr_program program = {
         .name = "nnclr-queue-inspect",
         .summary = "Shows the neighbours in a support set or an embedding file.",
-        .usage = "[options] FILE [SHARD...]",
+        .usage = "[options] FILE [SHARD...]\n--query PICTURES [-m CHECKPOINT] FILE [SHARD...]",
         .notes = "FILE is a RUN of nnclr-pretrain, a checkpoint or a file of nnclr-embed; the "
                  "SHARDs are those that it was made from, in the same order.",
         .options = options,

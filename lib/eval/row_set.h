@@ -1,5 +1,5 @@
-/* Rows to look at: the support set of a checkpoint, or an embedding file, behind one interface. One
- * thread uses a row set. */
+/* Rows to look at: the support set of a checkpoint, an embedding file, or rows that were made of
+ * pictures (picture_rows.h), behind one interface. One thread uses a row set. */
 #ifndef NNCLR_EVAL_ROW_SET_H
 #define NNCLR_EVAL_ROW_SET_H
 
@@ -30,7 +30,7 @@ typedef struct nnclr_row_set {
     nnclr_embedding embedding;
     nnclr_checkpoint_info info;
     nnclr_tensor_reader *reader; /* of a checkpoint */
-    void *owned[6];              /* queue: embedding, record, label, step; then bytes, crc32 */
+    void *owned[6]; /* embedding, record, label, step or class names; then bytes, crc32 */
 } nnclr_row_set;
 
 /* PATH may be a RUN. A checkpoint without a support set and a file of another kind are refused.

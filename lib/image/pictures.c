@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "image/packer.h"
+#include "io/run_folder.h"
 
 enum { PEEK = 512 };
 
@@ -17,6 +18,25 @@ typedef struct operand {
 } operand;
 
 /* ---- what there is ---- */
+
+bool nnclr_are_pictures(const char *path) {
+    nnclr_error ignored = NNCLR_NO_ERROR;
+    nnclr_input input = {.fd = -1};
+    nnclr_buffer start = {0};
+    struct stat status;
+    bool pictures = false;
+    if (nnclr_is_standard(path) || stat(path, &status) != 0)
+        return false;
+    if (S_ISDIR(status.st_mode))
+        pictures = !nnclr_run_find_checkpoint(path, &start, &ignored);
+    else if (S_ISREG(status.st_mode))
+        pictures = nnclr_input_open(path, &input, &ignored) &&
+                   nnclr_input_peek(&input, PEEK, &start, &ignored) &&
+                   nnclr_content_of(start.data, start.size) != NNCLR_CONTENT_TENSORS;
+    nnclr_input_close(&input);
+    nnclr_buffer_free(&start);
+    return pictures;
+}
 
 /* Everything that nnclr-prep may have an answer to; what cannot be read at all is left to the
  * reader of shards, as is what another program of ours made. */

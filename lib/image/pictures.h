@@ -31,6 +31,10 @@ typedef struct nnclr_pictures_options {
     const nnclr_progress *progress; /* the same; starts anew for each shard that is made */
 } nnclr_pictures_options;
 
+/* Whether what is at the path would be opened as pictures: a folder that is not a RUN, or a regular
+ * file other than a tensor file. */
+bool nnclr_are_pictures(const char *path);
+
 /* A set of shards, folders, archives, pictures and files of many pictures, in this order; "-"
  * (once) and FIFOs are shards or archives. Neighbours that are not shards become one shard, as one
  * call of nnclr-prep would make it. A file that is none of these is refused with the reason. */

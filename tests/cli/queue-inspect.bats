@@ -316,6 +316,60 @@ END
     [ ! -e going/DONE ]
 }
 
+@test "--query takes pictures, and has for them the rows that nnclr-embed makes" {
+    make_run
+    shapes=$(shapes 20)
+    nnclr-prep -q -o t.tar.zst "$shapes"
+    local bank options
+    for bank in run:"-m run --layer projection" features.emb:"-m run" small.emb:"-m run --untrained --size 24 --mean .4,.4,.4" \
+        pixels.emb:"--pixels 4"; do
+        options=${bank#*:}
+        bank=${bank%%:*}
+        [ "$bank" = run ] || nnclr-embed -q $options -o "$bank" train.tar.zst
+        nnclr-embed -q $options -o t.emb t.tar.zst
+        model=-mrun
+        [[ $options == -m* ]] || model=
+        for query in "$shapes" t.tar.zst; do
+            expect 0 nnclr-queue-inspect -k 3 --query "$query" $model "$bank"
+            [ "$(wc -l <<<"$output")" -eq 61 ] # all of them
+            diff <(nnclr-queue-inspect -q -k 3 -n 20 --query t.emb "$bank" | sort) <(sort <<<"$output")
+        done
+    done
+    # the support set's own network needs no -m; one picture, and its page
+    nnclr-queue-inspect -q -k 3 --query "$shapes" run >without
+    nnclr-queue-inspect -q -k 3 -m run --query "$shapes" run | cmp without -
+    expect 0 nnclr-queue-inspect -q -k 2 --query "$shapes/disc/0000.jpg" run train.tar.zst
+    [ "$(sed 1d <<<"$output" | cut -f 1-5)" = "$(awk -F '\t' '$8 == "disc/0000.jpg" && $2 < 3' without | sed 's/^[0-9]*/0/' | cut -f 1-5)" ]
+    [ "$(sed 1d <<<"$output" | cut -f 8 | uniq)" = 0000.jpg ]
+    nnclr-queue-inspect -q --query "$shapes/disc/0000.jpg" --html a.html --sheet a.png -m run features.emb train.tar.zst >/dev/null
+    check_page a.html >held
+    grep -qx "article 1" held
+    [ -s a.png ]
+    diff <(nnclr-queue-inspect -q --report leaks --threshold .5 --query t.emb pixels.emb) \
+        <(nnclr-queue-inspect -q --report leaks --threshold .5 --query "$shapes" pixels.emb)
+}
+
+@test "--query of pictures without their network, or with another one, is refused" {
+    make_run
+    shapes=$(shapes 20)
+    nnclr-embed -q -m run -o a.emb train.tar.zst
+    nnclr-embed -q --pixels 4 -o p.emb train.tar.zst
+    nnclr-pretrain -q --preset tiny --steps 1 -o other train.tar.zst
+    asked() { # [option...] FILE
+        nnclr-queue-inspect -q --query "$shapes" "$@"
+    }
+    refuses 2 "pictures as --query need the network that made the rows of a.emb: give -m CHECKPOINT" asked a.emb
+    refuses 2 "the rows of p.emb are pixels, not a network's: leave -m out" asked -m run p.emb
+    refuses 1 "the rows of a.emb were made with another network: its \"" asked -m other a.emb
+    refuses 1 "the rows of run/checkpoint.safetensors.zst were made with another network: its \"" asked -m other run
+    refuses 2 "--query has the pictures itself: leave --query-shard out" asked --query-shard train.tar.zst p.emb
+    refuses 2 "p.emb has rows already: leave -m out" nnclr-queue-inspect --query p.emb -m run p.emb
+    refuses 2 "-m goes with --query" nnclr-queue-inspect -m run a.emb
+    refuses 1 "nowhere: No such file" nnclr-queue-inspect --query nowhere -m run a.emb
+    echo text >text
+    refuses 1 "text: is neither a picture nor a tar archive" nnclr-queue-inspect --query text p.emb
+}
+
 # Prints what a page holds, and fails if it refers to anything outside itself or its tags do not match.
 check_page() { # FILE
     need python3
