@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "io/tensor_file.h"
 
 bool nnclr_classifier_create(nnclr_classifier *classifier, int classes, int d, nnclr_error *e) {
     *classifier = (nnclr_classifier){.classes = classes, .d = d};
@@ -33,6 +32,50 @@ void nnclr_classifier_prepare(const nnclr_classifier *classifier, const float *r
     for (int j = 0; j < classifier->d; j++)
         out[j] = (row[j] - classifier->mean[j]) / classifier->scale[j];
     out[classifier->d] = 1;
+}
+
+void nnclr_classifier_score(const nnclr_classifier *k, const float *row, double *scores) {
+    for (int c = 0; c < k->classes; c++) {
+        const float *weight = k->weight + (size_t)c * (size_t)k->d;
+        scores[c] = (double)k->bias[c];
+        for (int j = 0; j < k->d; j++)
+            scores[c] += (double)weight[j] * ((double)row[j] - k->mean[j]) / k->scale[j];
+    }
+}
+
+static bool all_finite(const float *numbers, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(numbers[i]))
+            return false;
+    return true;
+}
+
+bool nnclr_classifier_read(nnclr_tensor_reader *reader, nnclr_classifier *k, nnclr_error *e) {
+    const int64_t any[] = {-1, -1};
+    nnclr_tensor_info info;
+    *k = (nnclr_classifier){0};
+    k->weight = nnclr_tensor_reader_load(reader, "weight", NNCLR_F32, 2, any, &info, e);
+    if (!k->weight)
+        return false;
+    const int64_t classes = info.dims[0], d = info.dims[1];
+    if (classes < 1 || d < 1 || classes > INT32_MAX || d > INT32_MAX)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: weight is of shape [%lld,%lld]",
+                          nnclr_tensor_reader_path(reader), (long long)classes, (long long)d);
+    k->bias = nnclr_tensor_reader_load(reader, "bias", NNCLR_F32, 1, &classes, NULL, e);
+    k->mean = k->bias ? nnclr_tensor_reader_load(reader, "mean", NNCLR_F32, 1, &d, NULL, e) : NULL;
+    k->scale =
+        k->mean ? nnclr_tensor_reader_load(reader, "scale", NNCLR_F32, 1, &d, NULL, e) : NULL;
+    if (!k->scale)
+        return false;
+    k->classes = (int)classes;
+    k->d = (int)d;
+    bool sound = all_finite(k->weight, classes * d) && all_finite(k->bias, classes) &&
+                 all_finite(k->mean, d) && all_finite(k->scale, d);
+    for (int64_t j = 0; sound && j < d; j++)
+        sound = k->scale[j] > 0;
+    return sound || nnclr_fail(e, NNCLR_ERROR_INPUT,
+                               "%s: a weight, mean or scale is not a number that it can have",
+                               nnclr_tensor_reader_path(reader));
 }
 
 bool nnclr_classifier_write(const nnclr_classifier *classifier, const char *path,

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "io/tensor_file.h"
 
 typedef struct nnclr_classifier {
     int classes, d;
@@ -25,6 +25,13 @@ void nnclr_classifier_free(nnclr_classifier *classifier); /* a zeroed one is fin
  * for the bias. */
 void nnclr_classifier_prepare(const nnclr_classifier *classifier, const float *row, float *out);
 
+/* scores [classes] before softmax: weight . (row - mean) / scale + bias. */
+void nnclr_classifier_score(const nnclr_classifier *classifier, const float *row, double *scores);
+
+/* From a file of kind "classifier". Refuses shapes that do not fit together, and numbers that no
+ * score can be computed from. To be freed even on failure. */
+bool nnclr_classifier_read(nnclr_tensor_reader *reader, nnclr_classifier *classifier,
+                           nnclr_error *e);
 /* `names` become nnclr.classes, `config` (an object, the caller's) nnclr.config. PATH as in
  * nnclr_tensor_writer_open. */
 bool nnclr_classifier_write(const nnclr_classifier *classifier, const char *path,

@@ -17,19 +17,11 @@ static nnclr_json *describe_queue(const nnclr_checkpoint_info *info, nnclr_error
                          told);
 }
 
-static nnclr_json *describe(const nnclr_row_set *like, nnclr_error *e) {
-    const char *text = like->embedding.config;
-    nnclr_json *told = like->step ? describe_queue(&like->info, e)
-                       : text     ? nnclr_json_parse(text, strlen(text), "nnclr.config", e)
-                                  : nnclr_json_object(e);
-    if (told && !nnclr_json_string(nnclr_json_get(told, "output"))) {
-        nnclr_fail(e, NNCLR_ERROR_INPUT,
-                   "%s does not say how its rows were made: give --query rows, not pictures",
-                   like->path);
-        nnclr_json_free(told);
-        return NULL;
-    }
-    return told;
+static nnclr_json *describe(const nnclr_row_set *set, nnclr_error *e) {
+    const char *text = set->embedding.config;
+    return set->step ? describe_queue(&set->info, e)
+           : text    ? nnclr_json_parse(text, strlen(text), "nnclr.config", e)
+                     : nnclr_json_object(e);
 }
 
 /* What nnclr-embed may have been told to show the network instead of what its file says. */
@@ -73,20 +65,77 @@ static bool is_network(const nnclr_json *told, const nnclr_json *made, const cha
     return ok;
 }
 
-static bool check_network(const nnclr_frozen_network *n, const char *cut, const nnclr_json *told,
-                          const nnclr_row_set *like, nnclr_error *e) {
+static bool check_network(const nnclr_frozen_network *n, const nnclr_row_recipe *how,
+                          const char *cut, nnclr_error *e) {
     const char *differs;
     nnclr_json *made = nnclr_frozen_network_describe(n, cut, e);
-    bool ok = made && is_network(told, made, &differs, e);
+    bool ok = made && is_network(how->told, made, &differs, e);
     if (ok && differs)
         ok = nnclr_fail(e, NNCLR_ERROR_INPUT,
                         "%s: the rows of %s were made with another network: its \"%s\" differs",
-                        nnclr_tensor_reader_path(n->reader), like->path, differs);
+                        nnclr_tensor_reader_path(n->reader), how->path, differs);
     nnclr_json_free(made);
     return ok;
 }
 
 /* ---- rows ---- */
+
+static bool run_network(const nnclr_row_recipe *how, const char *cut, nnclr_shard_set *pictures,
+                        const nnclr_row_sink *sink, nnclr_error *e) {
+    nnclr_frozen_network n = {0};
+    bool untrained = false, ok = false;
+    nnclr_json_bool(nnclr_json_get(how->told, "untrained"), &untrained);
+    if (!nnclr_frozen_network_open(&n, how->model, NULL, e) || !take_view(&n.config, how->told, e))
+        goto done;
+    n.choice = NNCLR_ENGINE_AUTO;
+    if (!nnclr_frozen_network_load(&n, untrained, how->threads, e) ||
+        !check_network(&n, how, cut, e))
+        goto done;
+    const int value = nnclr_network_find(n.list, cut);
+    if (value < 0 || nnclr_network_value(n.list, (size_t)value)->c != how->d) {
+        nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: this network makes no rows like those of %s",
+                   nnclr_tensor_reader_path(n.reader), how->path);
+        goto done;
+    }
+    const nnclr_evaluation_options view = nnclr_embed_view(&n.config, how->threads);
+    ok = nnclr_embed_network(&n.parameters, value, pictures, &view, sink, e);
+done:
+    nnclr_frozen_network_close(&n);
+    return ok;
+}
+
+static bool take_pixels(const nnclr_row_recipe *how, nnclr_shard_set *pictures,
+                        const nnclr_row_sink *sink, nnclr_error *e) {
+    int64_t size = 0;
+    if (how->model)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "the rows of %s are pixels, not a network's: leave -m out", how->path);
+    if (!nnclr_json_get_int(how->told, "size", 1, 1 << 10, &size, e))
+        return nnclr_fail_at(e, "%s", how->path);
+    if (3 * size * size != how->d)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: rows of %d numbers are not %lld x %lld pixels",
+                          how->path, how->d, (long long)size, (long long)size);
+    return nnclr_embed_pixels(pictures, (int)size, NNCLR_BICUBIC, how->threads, sink, e);
+}
+
+bool nnclr_make_rows(const nnclr_row_recipe *how, nnclr_shard_set *pictures,
+                     const nnclr_row_sink *sink, nnclr_error *e) {
+    const char *output = nnclr_json_string(nnclr_json_get(how->told, "output"));
+    if (!output)
+        return nnclr_fail(e, NNCLR_ERROR_INPUT,
+                          "%s: does not say how its rows were made, so pictures cannot be compared "
+                          "with them",
+                          how->path);
+    if (strcmp(output, "pixels") == 0)
+        return take_pixels(how, pictures, sink, e);
+    return how->model ? run_network(how, output, pictures, sink, e)
+                      : nnclr_fail(e, NNCLR_ERROR_USAGE,
+                                   "pictures need the network that made the rows of %s: give -m "
+                                   "CHECKPOINT",
+                                   how->path);
+}
+
+/* ---- a set of them ---- */
 
 typedef struct filling {
     float *rows;
@@ -100,47 +149,6 @@ static bool put_rows(void *context, int64_t first, int64_t count, const float *r
     const filling *f = context;
     memcpy(f->rows + first * f->d, rows, (size_t)(count * f->d) * sizeof *rows);
     return nnclr_progress_tell(f->progress, "pictures", first + count, f->total, NULL, e);
-}
-
-static bool run_network(nnclr_shard_set *pictures, const nnclr_row_set *like, const char *model,
-                        int threads, const nnclr_row_sink *sink, nnclr_error *e) {
-    nnclr_frozen_network n = {0};
-    bool untrained = false;
-    nnclr_json *told = describe(like, e);
-    bool ok =
-        told && nnclr_frozen_network_open(&n, model, NULL, e) && take_view(&n.config, told, e);
-    if (ok) {
-        const char *cut = nnclr_json_string(nnclr_json_get(told, "output"));
-        nnclr_json_bool(nnclr_json_get(told, "untrained"), &untrained);
-        n.choice = NNCLR_ENGINE_AUTO;
-        ok = nnclr_frozen_network_load(&n, untrained, threads, e) &&
-             check_network(&n, cut, told, like, e);
-        const int value = ok ? nnclr_network_find(n.list, cut) : -1;
-        const nnclr_evaluation_options view = nnclr_embed_view(&n.config, threads);
-        if (ok && (value < 0 || nnclr_network_value(n.list, (size_t)value)->c != like->rows.d))
-            ok = nnclr_fail(e, NNCLR_ERROR_INPUT, "%s: this network makes no rows like those of %s",
-                            nnclr_tensor_reader_path(n.reader), like->path);
-        ok = ok && nnclr_embed_network(&n.parameters, value, pictures, &view, sink, e);
-    }
-    nnclr_frozen_network_close(&n);
-    nnclr_json_free(told);
-    return ok;
-}
-
-static bool make_rows(nnclr_shard_set *pictures, const nnclr_row_set *like, const char *model,
-                      int threads, const nnclr_row_sink *sink, nnclr_error *e) {
-    if (like->pixels)
-        return !model ? nnclr_embed_pixels(pictures, like->pixels, NNCLR_BICUBIC, threads, sink, e)
-                      : nnclr_fail(e, NNCLR_ERROR_USAGE,
-                                   "the rows of %s are pixels, not a network's: leave -m out",
-                                   like->path);
-    if (!model && like->step && !nnclr_is_standard(like->path))
-        model = like->path;
-    return model ? run_network(pictures, like, model, threads, sink, e)
-                 : nnclr_fail(e, NNCLR_ERROR_USAGE,
-                              "pictures as --query need the network that made the rows of %s: give "
-                              "-m CHECKPOINT",
-                              like->path);
 }
 
 /* The names of classes in label order, in one block. */
@@ -170,9 +178,18 @@ bool nnclr_row_set_of_pictures(nnclr_row_set *set, const char *path, nnclr_shard
     f.rows = nnclr_alloc(n, (size_t)f.d * sizeof *f.rows, e);
     void *owned[] = {f.rows, record, label, names};
     memcpy(set->owned, owned, sizeof owned);
+    nnclr_json *told = describe(like, e);
     const nnclr_row_sink sink = {.put = put_rows, .context = &f};
-    if (!f.rows || !record || !label || !names ||
-        !make_rows(pictures, like, model, threads, &sink, e)) {
+    const bool own = like->step && !nnclr_is_standard(like->path);
+    const nnclr_row_recipe how = {.path = like->path,
+                                  .told = told,
+                                  .d = f.d,
+                                  .model = !model && own ? like->path : model,
+                                  .threads = threads};
+    const bool ok =
+        f.rows && record && label && names && told && nnclr_make_rows(&how, pictures, &sink, e);
+    nnclr_json_free(told);
+    if (!ok) {
         nnclr_row_set_close(set);
         return false;
     }

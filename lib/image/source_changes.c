@@ -73,7 +73,7 @@ static bool relabel(void *context, const nnclr_listed *line, nnclr_error *e) {
     const named *found = find_one(c, line->name.at, e);
     if (!found)
         return false;
-    if (line->class_name.size == 0)
+    if (!line->class_name.at)
         return nnclr_fail(e, NNCLR_ERROR_INPUT,
                           "%s: no class: give lines of name, tab and class, or the report labels",
                           line->name.at);

@@ -71,6 +71,11 @@ check_all() { # FILE PLACE PROGRAM [argument...]
         nnclr-lineval -q --methods knn --predictions out/p.tsv x.safetensors.zst e.safetensors.zst
 }
 
+@test "a classifier" {
+    nnclr-lineval -q --methods linear --epochs 1 -o k.safetensors.zst e.safetensors.zst e.safetensors.zst >/dev/null
+    check_all k.safetensors.zst x.safetensors.zst nnclr-predict -q x.safetensors.zst s.tar.zst
+}
+
 @test "a file of views" {
     mkdir -p out
     check_all v.safetensors.zst x.safetensors.zst \

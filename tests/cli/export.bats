@@ -112,6 +112,7 @@ PY
     nnclr-finetune -q -m run --batch 20 --epochs 12 --lr-scale none --lr 0.05 --test train.tar.zst \
         -o tuned train.tar.zst >judged.tsv
     nnclr-export -o b.onnx tuned
+    nnclr-predict -q tuned train.tar.zst >named.tsv
     expect 0 "$python" - "$(shapes 100)" <<'PY'
 import json, sys
 import numpy as np, onnxruntime
@@ -129,6 +130,15 @@ assert logits.shape == (100, len(classes))
 right = np.mean([classes[i] == r[2] for i, r in zip(logits.argmax(1), rows)])
 judged = float(open("judged.tsv").read().splitlines()[1].split("\t")[1])
 assert abs(right - judged) < 0.011 and right > 0.15, (right, judged)
+named = [l.split("\t") for l in open("named.tsv").read().splitlines()[1:]]
+shares = np.exp(logits - logits.max(1, keepdims=True))
+shares /= shares.sum(1, keepdims=True)
+for row, share, name in zip(rows, shares, named):
+    assert name[0] == row[3]
+    best = np.sort(share)[::-1]
+    for i in range(3): # of nnclr-predict: class and score, and those of the next two
+        score = float(name[2 + 2 * i])
+        assert abs(score - best[i]) < 1e-4 and abs(score - share[classes.index(name[1 + 2 * i])]) < 1e-4
 PY
 }
 

@@ -358,7 +358,7 @@ END
     asked() { # [option...] FILE
         nnclr-queue-inspect -q --query "$shapes" "$@"
     }
-    refuses 2 "pictures as --query need the network that made the rows of a.emb: give -m CHECKPOINT" asked a.emb
+    refuses 2 "pictures need the network that made the rows of a.emb: give -m CHECKPOINT" asked a.emb
     refuses 2 "the rows of p.emb are pixels, not a network's: leave -m out" asked -m run p.emb
     refuses 1 "the rows of a.emb were made with another network: its \"" asked -m other a.emb
     refuses 1 "the rows of run/checkpoint.safetensors.zst were made with another network: its \"" asked -m other run
