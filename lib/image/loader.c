@@ -28,12 +28,13 @@ struct nnclr_loader {
     size_t count;       /* of records in an epoch */
     int64_t batches;    /* in an epoch */
     int view_count;     /* of each record: VIEWS or 1 */
-    int chunks;         /* in a batch */
+    int rows;           /* of a batch: those of the slice */
+    int chunks;         /* in them */
     int depth;          /* batches in memory */
     size_t view_floats; /* of one view of one record */
-    float *views;       /* [depth][view_count][batch][size][size][3] */
+    float *views;       /* [depth][view_count][rows][size][size][3] */
     size_t views_bytes;
-    int64_t *record, *label;  /* [depth][batch] */
+    int64_t *record, *label;  /* [depth][rows] */
     nnclr_view_maker *makers; /* [threads] */
     pthread_mutex_t lock;     /* guards orders */
     epoch_order orders[ORDERS];
@@ -108,26 +109,40 @@ typedef struct chunk {
     int64_t *record, *label; /* the same */
 } chunk;
 
-/* Records of a step's batch. */
+/* Where the slice of a step's batch begins in its epoch. */
+static size_t batch_begin(const nnclr_loader *loader, int64_t step) {
+    return (size_t)(step % loader->batches) * (size_t)loader->options.batch +
+           (size_t)loader->options.slice_first;
+}
+
+/* How many records it has. */
 static size_t batch_rows(const nnclr_loader *loader, int64_t step) {
-    size_t batch = (size_t)loader->options.batch,
-           left = loader->count - (size_t)(step % loader->batches) * batch;
-    return nnclr_min(left, batch);
+    const size_t begin = batch_begin(loader, step);
+    return begin < loader->count ? nnclr_min(loader->count - begin, (size_t)loader->rows) : 0;
 }
 
 static chunk chunk_of(const nnclr_loader *loader, uint64_t item, int slot) {
-    size_t batch = (size_t)loader->options.batch, at = (size_t)(slot / loader->chunks);
+    size_t rows = (size_t)loader->rows, at = (size_t)(slot / loader->chunks);
     chunk c = {.step = (int64_t)(item / (uint64_t)loader->chunks),
                .first = (size_t)(item % (uint64_t)loader->chunks) * CHUNK};
     c.epoch = c.step / loader->batches;
-    size_t rows = batch_rows(loader, c.step);
-    c.n = rows <= c.first ? 0 : rows - c.first < CHUNK ? rows - c.first : CHUNK;
+    size_t there = batch_rows(loader, c.step);
+    c.n = there <= c.first ? 0 : nnclr_min(there - c.first, (size_t)CHUNK);
     size_t views = (size_t)loader->view_count;
     for (size_t view = 0; view < views; view++)
-        c.to[view] = loader->views + ((at * views + view) * batch + c.first) * loader->view_floats;
-    c.record = loader->record + at * batch + c.first;
-    c.label = loader->label + at * batch + c.first;
+        c.to[view] = loader->views + ((at * views + view) * rows + c.first) * loader->view_floats;
+    c.record = loader->record + at * rows + c.first;
+    c.label = loader->label + at * rows + c.first;
     return c;
+}
+
+/* Records of the batch that are not in the slice, said once: with its first chunk. */
+static void pass_over(nnclr_loader *loader, const chunk *c, const uint32_t *order) {
+    const size_t batch = (size_t)loader->options.batch, first = (size_t)loader->options.slice_first,
+                 begin = batch_begin(loader, c->step) - first;
+    for (size_t i = 0; c->first == 0 && i < batch; i++)
+        if (i < first || i >= first + (size_t)loader->rows)
+            nnclr_shard_set_pass_in_epoch(loader->set, order[begin + i], (uint32_t)c->epoch);
 }
 
 static bool make_chunk(void *context, uint64_t item, int slot, int worker, nnclr_error *e) {
@@ -136,7 +151,9 @@ static bool make_chunk(void *context, uint64_t item, int slot, int worker, nnclr
     const uint32_t *order = order_of_epoch(loader, c.epoch, e);
     if (!order)
         return false;
-    order += (size_t)(c.step % loader->batches) * (size_t)loader->options.batch + c.first;
+    if (loader->options.window > 0)
+        pass_over(loader, &c, order);
+    order += batch_begin(loader, c.step) + c.first;
     for (size_t i = 0; i < c.n; i++) {
         float *to[VIEWS];
         for (size_t view = 0; view < VIEWS; view++)
@@ -154,7 +171,7 @@ static bool read_chunk(void *context, uint64_t item, int slot, int worker, nnclr
     nnclr_loader *loader = context;
     const nnclr_augment *augment = &loader->options.augment;
     chunk c = chunk_of(loader, item, slot);
-    size_t row = (size_t)(c.step % loader->batches) * (size_t)loader->options.batch + c.first;
+    size_t row = batch_begin(loader, c.step) + c.first;
     memcpy(c.record, nnclr_views_record(loader->given) + row, c.n * sizeof *c.record);
     memcpy(c.label, nnclr_views_label(loader->given) + row, c.n * sizeof *c.label);
     for (int view = 0; view < VIEWS; view++) {
@@ -173,11 +190,11 @@ static bool allocate(nnclr_loader *loader, nnclr_error *e) {
     const nnclr_loader_options *options = &loader->options;
     size_t records, floats;
     loader->view_floats = 3 * (size_t)options->augment.size * (size_t)options->augment.size;
-    if (!nnclr_size_mul((size_t)loader->depth, (size_t)options->batch, &records) ||
+    if (!nnclr_size_mul((size_t)loader->depth, (size_t)loader->rows, &records) ||
         !nnclr_size_mul(records, (size_t)loader->view_count * loader->view_floats, &floats) ||
         !nnclr_size_mul(floats, sizeof *loader->views, &loader->views_bytes))
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "batches of %d views of size %d are too large",
-                          options->batch, options->augment.size);
+                          loader->rows, options->augment.size);
     /* As a block: the largest part of a run's memory may be here. */
     loader->views = nnclr_block_alloc(loader->views_bytes, e);
     if (!loader->views)
@@ -216,7 +233,8 @@ static nnclr_loader *open_loader(nnclr_shard_set *set, nnclr_views *given, size_
     loader->view_count = options->single ? 1 : VIEWS;
     loader->batches = (int64_t)(count / (size_t)options->batch);
     loader->batches += options->single && !options->whole && count % (size_t)options->batch > 0;
-    loader->chunks = nnclr_pieces(options->batch, CHUNK);
+    loader->rows = options->slice_count > 0 ? options->slice_count : options->batch;
+    loader->chunks = nnclr_pieces(loader->rows, CHUNK);
     loader->depth = options->ahead + 1;
     if (loader->depth > loader->batches + 1)
         loader->depth = (int)loader->batches + 1;
@@ -289,11 +307,11 @@ const nnclr_batch *nnclr_loader_next(nnclr_loader *loader, nnclr_error *e) {
             return NULL;
         loader->held++;
     }
-    size_t at = (size_t)(slot / loader->chunks), batch = (size_t)loader->options.batch;
+    size_t at = (size_t)(slot / loader->chunks), rows = (size_t)loader->rows;
     loader->batch = (nnclr_batch){
-        .views = loader->views + at * (size_t)loader->view_count * batch * loader->view_floats,
-        .record = loader->record + at * batch,
-        .label = loader->label + at * batch,
+        .views = loader->views + at * (size_t)loader->view_count * rows * loader->view_floats,
+        .record = loader->record + at * rows,
+        .label = loader->label + at * rows,
         .step = loader->next_step,
         .epoch = (uint32_t)(loader->next_step / loader->batches),
         .n = (int)batch_rows(loader, loader->next_step),

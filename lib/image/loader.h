@@ -20,7 +20,10 @@ typedef struct nnclr_loader nnclr_loader;
 
 typedef struct nnclr_loader_options {
     nnclr_augment augment;
-    int batch;          /* records a batch; at most those of an epoch */
+    int batch; /* records a batch; at most those of an epoch */
+    /* Of each batch, the records from slice_first on, slice_count of them, as they are in the
+     * whole: a rank's share. slice_count 0: all of it. */
+    int slice_first, slice_count;
     uint64_t seed;      /* of order and augmentation */
     int64_t first_step; /* >= 0 */
     int64_t steps;      /* batches to yield */
@@ -46,7 +49,7 @@ typedef struct nnclr_batch {
     const int64_t *label;  /* [n]; -1: none */
     int64_t step;
     uint32_t epoch;
-    int n; /* `batch`, or fewer: the last of an epoch if `single` (and not `whole`) */
+    int n; /* of the slice; fewer in the last batch of an epoch if `single` (and not `whole`) */
 } nnclr_batch;
 
 /* The set stays the caller's and must outlive the loader. */

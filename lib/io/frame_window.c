@@ -93,19 +93,29 @@ const unsigned char *nnclr_frame_window_put(nnclr_frame_window *window, size_t f
     return kept;
 }
 
-void nnclr_frame_window_done(nnclr_frame_window *window, size_t frame, uint32_t epoch) {
+/* One record less is awaited, and so many readers: after the last the content goes. */
+static void leave(nnclr_frame_window *window, size_t frame, uint32_t epoch, uint32_t readers) {
     slot *s = lock(window, frame);
     unsigned char *dropped = NULL;
-    s->readers--;
+    enter(s, epoch);
+    s->readers -= readers;
     if (epoch == s->epoch && s->left > 0)
         s->left--;
-    if (s->left == 0 && s->readers == 0) {
+    if (s->left == 0 && s->readers == 0 && s->content) {
         dropped = s->content;
         s->content = NULL;
         atomic_fetch_sub(&window->held, 1);
     }
     unlock(s);
     nnclr_free(dropped);
+}
+
+void nnclr_frame_window_done(nnclr_frame_window *window, size_t frame, uint32_t epoch) {
+    leave(window, frame, epoch, 1);
+}
+
+void nnclr_frame_window_pass(nnclr_frame_window *window, size_t frame, uint32_t epoch) {
+    leave(window, frame, epoch, 0);
 }
 
 size_t nnclr_frame_window_held(nnclr_frame_window *window) {

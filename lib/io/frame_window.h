@@ -29,6 +29,8 @@ const unsigned char *nnclr_frame_window_put(nnclr_frame_window *window, size_t f
                                             unsigned char *content);
 /* One record of the frame was read: after the epoch's last one the content goes. */
 void nnclr_frame_window_done(nnclr_frame_window *window, size_t frame, uint32_t epoch);
+/* One record of the frame is not read here in this epoch: another process has it. */
+void nnclr_frame_window_pass(nnclr_frame_window *window, size_t frame, uint32_t epoch);
 
 /* Frames that are here, now. */
 size_t nnclr_frame_window_held(nnclr_frame_window *window);

@@ -114,6 +114,8 @@ bool nnclr_shard_set_read(nnclr_shard_set *set, size_t i, nnclr_buffer *out, nnc
  */
 bool nnclr_shard_set_read_in_epoch(nnclr_shard_set *set, size_t i, uint32_t epoch,
                                    nnclr_buffer *out, nnclr_error *e);
+/* Record i is another reader's in this epoch: a frame that is kept does not wait for it. */
+void nnclr_shard_set_pass_in_epoch(nnclr_shard_set *set, size_t i, uint32_t epoch);
 /* Frames of all files, and the one that record i is in, numbered in the order of the files. Some
  * hold no record. */
 size_t nnclr_shard_set_frame_count(const nnclr_shard_set *set);

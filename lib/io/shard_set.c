@@ -390,6 +390,11 @@ static bool read_through_window(nnclr_shard_set *set, const placed_part *place,
     return ok;
 }
 
+void nnclr_shard_set_pass_in_epoch(nnclr_shard_set *set, size_t i, uint32_t epoch) {
+    if (set->window)
+        nnclr_frame_window_pass(set->window, nnclr_shard_set_frame(set, i), epoch);
+}
+
 static bool read_from_frame(nnclr_shard_set *set, const placed_part *place,
                             const nnclr_index_entry *entry, nnclr_buffer *out, nnclr_error *e) {
     size_t slot = place->first_frame + entry->frame;

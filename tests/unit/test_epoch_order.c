@@ -168,10 +168,13 @@ TEST(mixes_the_classes) {
 static const nnclr_augment plain = {
     .size = 4, .area_low = 1, .area_high = 1, .aspect_low = 1, .aspect_high = 1, .std = {1, 1, 1}};
 
-/* Two epochs; checks the order, and returns the frames read. */
-static uint64_t load(size_t window, int threads, size_t *most_held) {
+/* Two epochs of one of `slices`; checks the order, and returns the frames read. */
+static uint64_t load_slice(size_t window, int threads, int slice, int slices, size_t *most_held) {
+    const int rows = BATCH / slices;
     nnclr_loader_options options = {.augment = plain,
                                     .batch = BATCH,
+                                    .slice_first = slice * rows,
+                                    .slice_count = rows,
                                     .seed = SEED,
                                     .steps = 2 * (RECORDS / BATCH),
                                     .threads = threads,
@@ -185,14 +188,18 @@ static uint64_t load(size_t window, int threads, size_t *most_held) {
         for (int b = 0; b < RECORDS / BATCH; b++) {
             const nnclr_batch *batch = nnclr_loader_next(loader, &e);
             CHECK_OK(batch);
-            for (int i = 0; i < BATCH; i++)
-                CHECK(batch->record[i] == (int64_t)again[b * BATCH + i]);
+            for (int i = 0; i < rows; i++)
+                CHECK(batch->record[i] == (int64_t)again[b * BATCH + slice * rows + i]);
             size_t held = nnclr_shard_set_frames_held(set);
             *most_held = held > *most_held ? held : *most_held;
         }
     }
     nnclr_loader_close(loader);
     return nnclr_shard_set_frames_read(set);
+}
+
+static uint64_t load(size_t window, int threads, size_t *most_held) {
+    return load_slice(window, threads, 0, 1, most_held);
 }
 
 TEST(keeps_the_exact_order_with_a_tenth_in_the_cache) {
@@ -227,6 +234,21 @@ TEST(reads_each_frame_once_an_epoch) {
     CHECK_SAYS(read >= 2 * frames && read < RECORDS, "%llu frames read", (unsigned long long)read);
     CHECK(nnclr_shard_set_frames_held(set) == 0);
     nnclr_shard_set_close(set);
+}
+
+/* A frame does not wait for records that are in other slices. */
+TEST(a_slice_holds_no_more_frames) {
+    enum { SLICES = 4 };
+    for (int slice = 0; slice < SLICES; slice++) {
+        size_t held;
+        open_set(0);
+        const uint64_t read = load_slice(20, 1, slice, SLICES, &held);
+        CHECK_SAYS(read <= 2 * nnclr_shard_set_frame_count(set), "%llu frames read",
+                   (unsigned long long)read);
+        CHECK_SAYS(held > 5 && held <= 20 + BATCH, "%zu frames held", held);
+        CHECK(nnclr_shard_set_frames_held(set) == 0);
+        nnclr_shard_set_close(set);
+    }
 }
 
 int main(void) {

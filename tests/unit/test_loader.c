@@ -83,9 +83,10 @@ static void yield_free(yield *y) {
 }
 
 static yield run_loader(nnclr_shard_set *set, const nnclr_loader_options *options) {
-    size_t steps = (size_t)options->steps, n = (size_t)options->batch;
+    const int rows = options->slice_count ? options->slice_count : options->batch;
+    size_t steps = (size_t)options->steps, n = (size_t)rows;
     yield y = {malloc(steps * 2 * n * VIEW * sizeof(float)), malloc(steps * n * sizeof(int64_t)),
-               malloc(steps * n * sizeof(int64_t)), 0, options->batch};
+               malloc(steps * n * sizeof(int64_t)), 0, rows};
     CHECK(y.views && y.record && y.label);
     nnclr_loader *loader = nnclr_loader_open(set, options, &e);
     CHECK_OK(loader);
@@ -96,7 +97,7 @@ static yield run_loader(nnclr_shard_set *set, const nnclr_loader_options *option
         size_t at = (size_t)y.steps;
         CHECK(at < steps);
         CHECK(batch->step == options->first_step + y.steps);
-        CHECK(batch->epoch == batch->step / epoch_steps);
+        CHECK(batch->epoch == batch->step / epoch_steps && batch->n == rows);
         memcpy(y.views + at * 2 * n * VIEW, batch->views, 2 * n * VIEW * sizeof(float));
         memcpy(y.record + at * n, batch->record, n * sizeof(int64_t));
         memcpy(y.label + at * n, batch->label, n * sizeof(int64_t));
@@ -150,6 +151,43 @@ TEST(starting_late_is_running_on) {
     }
     yield_free(&all);
     nnclr_shard_set_close(set);
+}
+
+/* Rows [first, first + part->batch) of each batch of the whole are those of the part. */
+static void check_slice(const yield *whole, int first, const yield *part) {
+    const size_t all = (size_t)whole->batch, n = (size_t)part->batch;
+    CHECK(part->steps == whole->steps);
+    for (size_t step = 0; step < (size_t)part->steps; step++) {
+        const size_t at = step * all + (size_t)first;
+        CHECK(memcmp(part->record + step * n, whole->record + at, n * 8) == 0);
+        CHECK(memcmp(part->label + step * n, whole->label + at, n * 8) == 0);
+        for (size_t view = 0; view < 2; view++)
+            CHECK(memcmp(part->views + (step * 2 + view) * n * VIEW,
+                         whole->views + ((step * 2 + view) * all + (size_t)first) * VIEW,
+                         n * VIEW * 4) == 0);
+    }
+}
+
+/* Of the permutation, and of records that are drawn from few frames. */
+TEST(slices_make_the_whole) {
+    enum { BATCH = 72 };
+    for (size_t window = 0; window < 2; window++) {
+        nnclr_loader_options options = options_for(BATCH, 0, 3);
+        options.window = window;
+        nnclr_shard_set *set = make_set(-1);
+        yield whole = run_loader(set, &options);
+        for (int ranks = 2; ranks <= 4; ranks++)
+            for (int rank = 0; rank < ranks; rank++) {
+                options.slice_count = BATCH / ranks;
+                options.slice_first = rank * options.slice_count;
+                options.threads = 1 + rank % 2;
+                yield part = run_loader(set, &options);
+                check_slice(&whole, options.slice_first, &part);
+                yield_free(&part);
+            }
+        yield_free(&whole);
+        nnclr_shard_set_close(set);
+    }
 }
 
 /* The permutation of each epoch without its last 90 - 2 * 40 records, and what belongs to them. */
