@@ -263,7 +263,7 @@ bool dry_run_print(const dry_run *t, const nnclr_training_data *data, nnclr_trai
     memory_part parts[PARTS];
     nnclr_run_bytes m;
     cost c = {.pictures = (int64_t)nnclr_training_data_count(data), .available = t->available};
-    if (!nnclr_run_memory(t->config, (size_t)c.pictures, t->engine, &m, e))
+    if (!nnclr_run_memory(t->config, 1, (size_t)c.pictures, t->engine, &m, e))
         return false;
     c.checkpoint =
         m.weights + m.momentum + m.statistics + m.support + (m.target > 0 ? m.weights : 0);

@@ -36,7 +36,7 @@ static bool open_engine(training_session *n, int choice, int precision, nnclr_er
 bool training_open_new(training_session *n, nnclr_error *e) {
     const training_settings *s = n->settings;
     if (!engine_asked_for(open_engine(n, s->engine, s->precision, e), e) ||
-        !nnclr_run_fits(&s->config, nnclr_training_data_count(&n->data), &n->engine,
+        !nnclr_run_fits(&s->config, 1, nnclr_training_data_count(&n->data), &n->engine,
                         nnclr_memory_available(), e))
         return false;
     if (s->dry_run)

@@ -6,6 +6,7 @@
 
 struct nnclr_classification {
     nnclr_pass *pass;
+    nnclr_communicator *communicator;
     nnclr_engine *engine;
     int classes, logits; /* the latter a value of the network */
     double *rows;        /* [n][classes]: logits, then their gradient */
@@ -13,7 +14,8 @@ struct nnclr_classification {
     double loss, gradient_norm, accuracy;
 };
 
-nnclr_classification *nnclr_classification_create(nnclr_pass *pass, nnclr_error *e) {
+nnclr_classification *
+nnclr_classification_create(nnclr_pass *pass, nnclr_communicator *communicator, nnclr_error *e) {
     const nnclr_network *net = pass->parameters->net;
     nnclr_engine *engine = pass->parameters->engine;
     int logits = nnclr_network_find(net, "logits");
@@ -26,10 +28,12 @@ nnclr_classification *nnclr_classification_create(nnclr_pass *pass, nnclr_error 
         return NULL;
     *c = (nnclr_classification){
         .pass = pass,
+        .communicator = communicator,
         .engine = engine,
         .classes = nnclr_network_value(net, (size_t)logits)->c,
         .logits = logits,
     };
+    nnclr_pass_share(pass, communicator);
     c->rows = nnclr_alloc(nnclr_classification_bytes(pass->n, c->classes), 1, e);
     if (c->rows)
         c->squared_norm = engine->table->arena_create(engine, nnclr_real_bytes(engine), e);
@@ -68,19 +72,19 @@ static bool is_first(const double *logits, int classes, int64_t label) {
 
 /* Loss and accuracy of the logits in c->rows, which become the loss's gradient. */
 static void judge(nnclr_classification *c, const int64_t *label) {
-    const int n = c->pass->n;
-    double loss = 0;
-    int correct = 0;
+    const int n = c->pass->n, all = n * c->communicator->ranks;
+    double sums[2] = {0, 0}; /* of losses; right ones */
     for (int i = 0; i < n; i++) {
         double *row = c->rows + (size_t)i * (size_t)c->classes;
-        correct += is_first(row, c->classes, label[i]);
-        loss += nnclr_label_loss(row, c->classes, label[i], row);
+        sums[1] += is_first(row, c->classes, label[i]);
+        sums[0] += nnclr_label_loss(row, c->classes, label[i], row);
         row[label[i]] -= 1;
         for (int k = 0; k < c->classes; k++)
             row[k] /= n;
     }
-    c->loss = loss / n;
-    c->accuracy = (double)correct / n;
+    nnclr_sum_doubles(c->communicator, sums, 2);
+    c->loss = sums[0] / all;
+    c->accuracy = sums[1] / all;
 }
 
 bool nnclr_classification_compute(nnclr_classification *c, const float *views, const int64_t *label,
@@ -99,12 +103,13 @@ bool nnclr_classification_compute(nnclr_classification *c, const float *views, c
     table->put(c->engine, nnclr_pass_seed(c->pass, c->logits)->place, reals, NNCLR_F64, c->rows);
     nnclr_pass_backward(c->pass, views, c->logits);
     double squares;
-    const void *gradients = c->pass->parameters->gradients;
-    table->dot(c->engine, gradients, gradients,
-               nnclr_network_parameter_count(c->pass->parameters->net), c->squared_norm);
+    void *gradients = c->pass->parameters->gradients;
+    const size_t count = nnclr_network_parameter_count(c->pass->parameters->net);
+    nnclr_average_reals(c->communicator, c->engine, gradients, count);
+    table->dot(c->engine, gradients, gradients, count, c->squared_norm);
     table->get(c->engine, c->squared_norm, 1, NNCLR_F64, &squares);
     c->gradient_norm = sqrt(squares);
-    return table->sync(c->engine, e);
+    return nnclr_communicator_sync(c->communicator, e) && table->sync(c->engine, e);
 }
 
 double nnclr_classification_loss(const nnclr_classification *c) {

@@ -15,16 +15,18 @@
 
 typedef struct nnclr_classification nnclr_classification;
 
-/* `pass` is the caller's and outlives the result: one group, of a network that has "logits". */
-nnclr_classification *nnclr_classification_create(nnclr_pass *pass, nnclr_error *e);
+/* `pass` and `communicator` are the caller's and outlive the result. The pass has one group, of
+ * this rank's n pictures, and its network has "logits". */
+nnclr_classification *nnclr_classification_create(nnclr_pass *pass,
+                                                  nnclr_communicator *communicator, nnclr_error *e);
 void nnclr_classification_free(nnclr_classification *c); /* NULL is fine */
 
 /* views [n][h][w][3], normalised; label [n], each one of the classes. The parameters' gradients are
- * then those of the mean loss. */
+ * then those of the mean loss over all ranks. */
 bool nnclr_classification_compute(nnclr_classification *c, const float *views, const int64_t *label,
                                   nnclr_error *e);
-/* From the last compute: the loss, the norm of its gradient, the share of pictures whose largest
- * logit is their label's (the first of equals wins). */
+/* From the last compute, of all ranks: the loss, the norm of its gradient, the share of pictures
+ * whose largest logit is their label's (the first of equals wins). */
 double nnclr_classification_loss(const nnclr_classification *c);
 double nnclr_classification_gradient_norm(const nnclr_classification *c);
 double nnclr_classification_accuracy(const nnclr_classification *c);

@@ -81,16 +81,16 @@ static bool carve_arena(nnclr_method *m, nnclr_error *e) {
 }
 
 static bool allocate_host(nnclr_method *m, nnclr_error *e) {
-    size_t queries = VIEWS * (size_t)m->n, all = (size_t)m->all;
-    size_t longest = queries > all ? queries : all;
+    const size_t queries = VIEWS * (size_t)m->n, all = VIEWS * (size_t)m->all;
     return (m->found = nnclr_alloc(queries * (size_t)m->recipe.neighbours, sizeof *m->found, e)) &&
            (m->pick = nnclr_alloc(queries, sizeof *m->pick, e)) &&
            (m->share =
                 nnclr_alloc(queries / VIEWS * (size_t)m->recipe.neighbours, sizeof *m->share, e)) &&
            (m->choice = nnclr_alloc_zero(queries, sizeof *m->choice, e)) &&
-           (m->record = nnclr_alloc(longest, sizeof *m->record, e)) &&
-           (m->label = nnclr_alloc(longest, sizeof *m->label, e)) &&
-           (m->cosine = nnclr_alloc(queries, sizeof *m->cosine, e));
+           (m->record = nnclr_alloc(all, sizeof *m->record, e)) &&
+           (m->label = nnclr_alloc(all, sizeof *m->label, e)) &&
+           (m->picked = nnclr_alloc(all, sizeof *m->picked, e)) &&
+           (m->cosine = nnclr_alloc(all, sizeof *m->cosine, e));
 }
 
 static bool find_values(nnclr_method *m, nnclr_error *e) {
@@ -136,6 +136,9 @@ nnclr_method *nnclr_method_create(const nnclr_recipe *recipe, const nnclr_method
     m->engine = parts->pass->parameters->engine;
     m->n = parts->pass->n;
     m->all = parts->communicator->ranks * m->n;
+    nnclr_pass_share(parts->pass, parts->communicator);
+    if (parts->target)
+        nnclr_pass_share(parts->target, parts->communicator);
     if (find_values(m, e) && carve_arena(m, e) && allocate_host(m, e) && fill_affine(m, e))
         return m;
     nnclr_method_free(m);
@@ -149,6 +152,7 @@ void nnclr_method_free(nnclr_method *m) {
         m->engine->table->arena_free(m->engine, m->arena, m->arena_bytes);
     nnclr_buffer_free(&m->scratch);
     nnclr_free(m->cosine);
+    nnclr_free(m->picked);
     nnclr_free(m->label);
     nnclr_free(m->record);
     nnclr_free(m->share);
@@ -165,7 +169,7 @@ static void *rows_at(const nnclr_method *m, nnclr_method_block block, int row) {
     return nnclr_real_at(m->engine, m->block[block], (size_t)row * (size_t)m->d);
 }
 
-/* One view's part of a value of the network, this worker's n rows. */
+/* One view's part of a value of the network, this rank's n rows. */
 static void *view_rows(const nnclr_method *m, const nnclr_tensor *rows, int view) {
     return nnclr_real_at(m->engine, rows->place, (size_t)view * (size_t)m->n * (size_t)m->d);
 }
@@ -175,15 +179,10 @@ static void *unit_projection(const nnclr_method *m, int view) {
     return view_rows(m, nnclr_pass_tensor(pass, m->projection_unit), view);
 }
 
-/* The first of this worker's rows among those of all workers. */
-static int own_row(const nnclr_method *m) {
-    return m->parts.communicator->rank * m->n;
-}
-
 static const void *own_rows(const nnclr_method *m, nnclr_rows rows) {
     switch (rows.side) {
     case NNCLR_PREDICTION:
-        return rows_at(m, METHOD_CANDIDATES, rows.view * m->all + own_row(m));
+        return rows_at(m, METHOD_CANDIDATES, rows.view * m->all + nnclr_method_own_row(m));
     case NNCLR_NEIGHBOUR:
         return rows_at(m, METHOD_POSITIVES, rows.view * m->n);
     case NNCLR_PROJECTION:
@@ -196,7 +195,7 @@ static void gather_rows(const nnclr_method *m, const void *own, void *all) {
     nnclr_gather_reals(m->parts.communicator, m->engine, own, (size_t)m->n * (size_t)m->d, all);
 }
 
-/* The predictions of all workers have been gathered already. */
+/* The predictions of all ranks have been gathered already. */
 static const void *columns_of(const nnclr_method *m, const nnclr_term *term) {
     if (term->columns.side == NNCLR_PREDICTION)
         return rows_at(m, METHOD_CANDIDATES, term->both_views ? 0 : term->columns.view * m->all);
@@ -209,7 +208,7 @@ static void *gradient_of(const nnclr_method *m, nnclr_side side, double weight, 
 }
 
 static void add_softmax(nnclr_method *m, const nnclr_term *term, double weight) {
-    const int own = own_row(m), before_rows = term->rows.view * m->all,
+    const int own = nnclr_method_own_row(m), before_rows = term->rows.view * m->all,
               before_columns = term->columns.view * m->all, both = term->both_views;
     const nnclr_contrast_term call = {
         .n = m->n,
@@ -231,7 +230,7 @@ static void add_softmax(nnclr_method *m, const nnclr_term *term, double weight) 
     nnclr_contrast(m->engine, &call);
 }
 
-/* Row by row, so that no worker needs another's. */
+/* Row by row, so that no rank needs another's. */
 static void add_cosine(nnclr_method *m, const nnclr_term *term, double weight) {
     const nnclr_engine_table *table = m->engine->table;
     const nnclr_rows sides[2] = {term->rows, term->columns};
@@ -242,13 +241,14 @@ static void add_cosine(nnclr_method *m, const nnclr_term *term, double weight) {
     table->blend(m->engine, nnclr_method_scalar(m, METHOD_LOSS), 1,
                  nnclr_method_scalar(m, METHOD_PRODUCT), share, 1);
     for (int i = 0; i < 2; i++) {
-        void *gradient = gradient_of(m, sides[i].side, weight, sides[i].view * m->all + own_row(m));
+        void *gradient =
+            gradient_of(m, sides[i].side, weight, sides[i].view * m->all + nnclr_method_own_row(m));
         if (gradient)
             table->blend(m->engine, gradient, 1, vectors[1 - i], share, count);
     }
 }
 
-/* Each worker computes the whole of it, of which backward takes its share. */
+/* Each rank computes the whole of it, of which backward takes its share. */
 static void add_decorrelation(nnclr_method *m, const nnclr_term *term, double weight) {
     (void)term;
     const nnclr_decorrelation call = {
@@ -310,7 +310,7 @@ static void choose_neighbours(nnclr_method *m, int view, int64_t step) {
             count++;
         if (count > 1 && !m->recipe.soft) {
             nnclr_rng rng = nnclr_rng_at(m->parts.seed, NNCLR_DRAW_NEIGHBOUR, (uint32_t)step,
-                                         (uint64_t)(own_row(m) + i), (uint32_t)view);
+                                         (uint64_t)(nnclr_method_own_row(m) + i), (uint32_t)view);
             choice = (int)nnclr_rng_below(&rng, (uint64_t)count);
         }
         m->choice[view * n + i] = choice;
@@ -458,13 +458,16 @@ double nnclr_method_gradient_norm(const nnclr_method *m) {
     return m->gradient_norm;
 }
 
+void nnclr_method_gather_records(nnclr_method *m, const nnclr_method_batch *batch) {
+    const size_t column = (size_t)m->n * sizeof(int64_t);
+    nnclr_gather_bytes(m->parts.communicator, batch->record, column, m->record);
+    nnclr_gather_bytes(m->parts.communicator, batch->label, column, m->label);
+}
+
 bool nnclr_method_enqueue(nnclr_method *m, const nnclr_method_batch *batch, nnclr_error *e) {
-    nnclr_communicator *communicator = m->parts.communicator;
     if (m->recipe.enqueued == 0)
         return true;
-    const size_t column = (size_t)m->n * sizeof(int64_t);
-    nnclr_gather_bytes(communicator, batch->record, column, m->record);
-    nnclr_gather_bytes(communicator, batch->label, column, m->label);
+    nnclr_method_gather_records(m, batch);
     for (int view = 0; view < m->recipe.enqueued; view++) {
         /* The candidates are no longer needed in this step. */
         void *rows = m->block[METHOD_CANDIDATES];
@@ -473,5 +476,5 @@ bool nnclr_method_enqueue(nnclr_method *m, const nnclr_method_batch *batch, nncl
                                        batch->step, e))
             return false;
     }
-    return nnclr_communicator_sync(communicator, e);
+    return nnclr_communicator_sync(m->parts.communicator, e);
 }

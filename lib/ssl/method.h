@@ -1,9 +1,9 @@
 /* One step of contrastive pre-training, as a recipe has it: forward of two views, positives from
  * the support set, loss, backward; and after the optimiser's step, the enqueue.
  *
- * One thread drives a method. Everything is written against the communicator: n is the share of one
- * worker, while the columns of similarities and the rows that are enqueued are those of all
- * workers. */
+ * One thread drives a method. n is the share of one rank; batch norms, the columns of similarities,
+ * the rows that are enqueued, loss, gradients and everything that is measured are those of all
+ * ranks. */
 #ifndef NNCLR_SSL_METHOD_H
 #define NNCLR_SSL_METHOD_H
 
@@ -28,7 +28,7 @@ typedef struct nnclr_method_parts {
 nnclr_method *nnclr_method_create(const nnclr_recipe *recipe, const nnclr_method_parts *parts,
                                   nnclr_error *e);
 void nnclr_method_free(nnclr_method *method); /* NULL is fine */
-/* Engine memory of such a method for n pictures of each of `ranks` workers, in addition to pass and
+/* Engine memory of such a method for n pictures of each of `ranks` ranks, in addition to pass and
  * support set; d: width of z. */
 size_t nnclr_method_bytes(const nnclr_recipe *recipe, const nnclr_engine *engine, int n, int ranks,
                           int d);
@@ -40,7 +40,7 @@ typedef struct nnclr_method_batch {
     int64_t step;          /* steps done once this one is: the first is 1 */
 } nnclr_method_batch;
 
-/* Forward, loss, backward: the parameters' gradients are those of the mean loss over all workers.
+/* Forward, loss, backward: the parameters' gradients are those of the mean loss over all ranks.
  * The support set is searched, not changed. The result stays readable until the next call. */
 bool nnclr_method_compute(nnclr_method *method, const nnclr_method_batch *batch, nnclr_error *e);
 /* Loss of the last compute, and the norm of its gradient. */
@@ -65,8 +65,11 @@ typedef struct nnclr_method_metrics {
 bool nnclr_method_measure(nnclr_method *method, const nnclr_method_batch *batch,
                           nnclr_method_metrics *metrics, nnclr_error *e);
 
-/* The picked row of each query, [2][n] (view 1, then view 2), -1: none; as chosen for the last
- * compute. NULL if the support set is not searched. */
+/* The records of all ranks, [ranks * n], as of the last measure. */
+const int64_t *nnclr_method_records(const nnclr_method *method);
+
+/* The picked row of each of this rank's queries, [2][n] (view 1, then view 2), -1: none; as chosen
+ * for the last compute. NULL if the support set is not searched. */
 const int32_t *nnclr_method_picks(nnclr_method *method);
 
 #endif

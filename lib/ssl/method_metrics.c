@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "ssl/eigenvalues.h"
 #include "ssl/method_state.h"
 #include "ssl/support_metrics.h"
@@ -19,41 +20,62 @@ static double *fetch(nnclr_method *m, const nnclr_tensor *tensor, size_t more, n
     return (void *)m->scratch.data;
 }
 
-/* Mean over the dimensions of their standard deviation. */
-static double deviation(const double *host, int rows, int c) {
+/* Mean over the dimensions of their standard deviation over all ranks' rows; room [c]. */
+static double deviation(const nnclr_method *m, const double *host, int c, double *room) {
+    const int rows = VIEWS * m->n, all = VIEWS * m->all;
     double sum = 0;
     for (int j = 0; j < c; j++) {
-        double mean = 0, squares = 0;
+        room[j] = 0;
         for (int i = 0; i < rows; i++)
-            mean += host[(size_t)i * (size_t)c + (size_t)j] / rows;
+            room[j] += host[(size_t)i * (size_t)c + (size_t)j] / all;
+    }
+    nnclr_sum_doubles(m->parts.communicator, room, (size_t)c);
+    for (int j = 0; j < c; j++) {
+        const double mean = room[j];
+        room[j] = 0;
         for (int i = 0; i < rows; i++) {
             double distance = host[(size_t)i * (size_t)c + (size_t)j] - mean;
-            squares += distance * distance;
+            room[j] += distance * distance;
         }
-        sum += sqrt(squares / rows);
     }
+    nnclr_sum_doubles(m->parts.communicator, room, (size_t)c);
+    for (int j = 0; j < c; j++)
+        sum += sqrt(room[j] / all);
     return sum / c;
 }
 
 static bool measure_prediction(nnclr_method *m, nnclr_method_metrics *metrics, nnclr_error *e) {
     const nnclr_tensor *tensor = nnclr_pass_tensor(m->parts.pass, m->prediction);
-    const double *rows = fetch(m, tensor, 0, e);
+    const int c = tensor->shape.c;
+    double *rows = fetch(m, tensor, (size_t)c, e);
     if (rows)
-        metrics->p_std = deviation(rows, VIEWS * m->n, tensor->shape.c);
+        metrics->p_std = deviation(m, rows, c, rows + VIEWS * (size_t)m->n * (size_t)c);
     return rows != NULL;
+}
+
+/* The first `each` rows of both views of the batch, of which this rank has some: where those of
+ * others belong there are zeros, and the sum is all of them. */
+static void take_first(const nnclr_method *m, const double *rows, int each, int c, double *to) {
+    const int own = nnclr_method_own_row(m), count = nnclr_clamp(each - own, 0, m->n);
+    const size_t row = (size_t)c, part = (size_t)each * row;
+    memset(to, 0, VIEWS * part * sizeof *to);
+    for (size_t view = 0; view < VIEWS && count > 0; view++)
+        memcpy(to + view * part + (size_t)own * row, rows + view * (size_t)m->n * row,
+               (size_t)count * row * sizeof *to);
+    nnclr_sum_doubles(m->parts.communicator, to, VIEWS * part);
 }
 
 static bool measure_features(nnclr_method *m, nnclr_method_metrics *metrics, nnclr_error *e) {
     const nnclr_tensor *tensor = nnclr_pass_tensor(m->parts.pass, m->features);
-    const int c = tensor->shape.c, each = m->n < FEATURE_ROWS / VIEWS ? m->n : FEATURE_ROWS / VIEWS;
-    const size_t view = (size_t)m->n * (size_t)c, part = (size_t)each * (size_t)c;
-    double spread, *rows = fetch(m, tensor, nnclr_rank_scratch(VIEWS * each, c), e);
+    const int c = tensor->shape.c, each = nnclr_min(m->all, FEATURE_ROWS / VIEWS);
+    const size_t all = VIEWS * (size_t)m->n * (size_t)c, part = VIEWS * (size_t)each * (size_t)c;
+    double spread, *rows = fetch(m, tensor, part + nnclr_rank_scratch(VIEWS * each, c), e);
     if (!rows)
         return false;
-    metrics->h_std = deviation(rows, VIEWS * m->n, c);
-    memmove(rows + part, rows + view, part * sizeof *rows);
-    return nnclr_rows_rank(rows, VIEWS * each, c, rows + VIEWS * part, &metrics->h_rank, &spread,
-                           e);
+    metrics->h_std = deviation(m, rows, c, rows + all);
+    take_first(m, rows, each, c, rows + all);
+    return nnclr_rows_rank(rows + all, VIEWS * each, c, rows + all + part, &metrics->h_rank,
+                           &spread, e);
 }
 
 /* The share of right rows. Terms of the loss have counted theirs on the way; the others need
@@ -90,23 +112,34 @@ const int32_t *nnclr_method_picks(nnclr_method *m) {
     return m->pick;
 }
 
-static bool measure_neighbours(nnclr_method *m, const nnclr_method_batch *batch,
-                               nnclr_method_metrics *metrics, nnclr_error *e) {
-    const int n = m->n, k = m->recipe.neighbours, queries = VIEWS * n;
-    const size_t scores = (size_t)queries * (size_t)k;
+/* Picks and cosines of all ranks, view by view; host [views][n][neighbours]: scores. */
+static void gather_picks(nnclr_method *m, double *host) {
+    nnclr_communicator *communicator = m->parts.communicator;
+    const size_t n = (size_t)m->n, all = (size_t)m->all;
+    const int32_t *picks = nnclr_method_picks(m);
+    for (size_t i = 0; i < VIEWS * n; i++)
+        host[i] = host[i * (size_t)m->recipe.neighbours + (size_t)m->choice[i]];
+    for (size_t view = 0; view < VIEWS; view++) {
+        nnclr_gather_bytes(communicator, picks + view * n, n * sizeof *picks,
+                           m->picked + view * all);
+        nnclr_gather_bytes(communicator, host + view * n, n * sizeof *host, m->cosine + view * all);
+    }
+}
+
+static bool measure_neighbours(nnclr_method *m, int64_t step, nnclr_method_metrics *metrics,
+                               nnclr_error *e) {
+    const size_t scores = VIEWS * (size_t)m->n * (size_t)m->recipe.neighbours;
     m->scratch.size = 0;
     if (!nnclr_buffer_reserve(&m->scratch, scores * sizeof(double), e))
         return false;
     double *host = (void *)m->scratch.data;
     m->engine->table->get(m->engine, m->block[METHOD_SCORES], scores, NNCLR_F64, host);
-    for (int i = 0; i < queries; i++) {
-        m->cosine[i] = host[(size_t)i * (size_t)k + (size_t)m->choice[i]];
-        m->record[i] = batch->record[i % n];
-        m->label[i] = batch->label[i % n];
-    }
+    gather_picks(m, host);
+    memcpy(m->record + m->all, m->record, (size_t)m->all * sizeof *m->record);
+    memcpy(m->label + m->all, m->label, (size_t)m->all * sizeof *m->label);
     nnclr_pick_metrics picks;
-    if (!nnclr_measure_picks(m->parts.support, queries, nnclr_method_picks(m), m->cosine, m->record,
-                             m->label, batch->step, &picks, &m->scratch, e))
+    if (!nnclr_measure_picks(m->parts.support, VIEWS * m->all, m->picked, m->cosine, m->record,
+                             m->label, step, &picks, &m->scratch, e))
         return false;
     metrics->nn_sim = picks.sim;
     metrics->nn_initial = picks.initial;
@@ -120,17 +153,15 @@ static bool measure_neighbours(nnclr_method *m, const nnclr_method_batch *batch,
 
 /* ---- all ---- */
 
-bool nnclr_method_measure(nnclr_method *m, const nnclr_method_batch *batch,
-                          nnclr_method_metrics *metrics, nnclr_error *e) {
-    *metrics = (nnclr_method_metrics)NNCLR_METHOD_UNDEFINED;
+const int64_t *nnclr_method_records(const nnclr_method *m) {
+    return m->record;
+}
+
+static bool measure_support(nnclr_method *m, int64_t step, nnclr_method_metrics *metrics,
+                            nnclr_error *e) {
     const nnclr_support_set *support = m->parts.support;
     double chance;
-    metrics->contrast_acc = measure_contrast(m);
-    if (!measure_features(m, metrics, e) || !measure_prediction(m, metrics, e))
-        return false;
-    if (!support)
-        return true;
-    if (!nnclr_measure_presence(support, m->n, batch->record, batch->label, &metrics->self_present,
+    if (!nnclr_measure_presence(support, m->all, m->record, m->label, &metrics->self_present,
                                 &chance, &m->scratch, e) ||
         !nnclr_measure_rank(support, RANK_ROWS, &metrics->z_rank, &metrics->z_spread, &m->scratch,
                             e))
@@ -138,5 +169,15 @@ bool nnclr_method_measure(nnclr_method *m, const nnclr_method_batch *batch,
     if (m->recipe.neighbours == 0)
         return true;
     metrics->nn_chance = chance;
-    return measure_neighbours(m, batch, metrics, e);
+    return measure_neighbours(m, step, metrics, e);
+}
+
+bool nnclr_method_measure(nnclr_method *m, const nnclr_method_batch *batch,
+                          nnclr_method_metrics *metrics, nnclr_error *e) {
+    *metrics = (nnclr_method_metrics)NNCLR_METHOD_UNDEFINED;
+    nnclr_method_gather_records(m, batch);
+    metrics->contrast_acc = measure_contrast(m);
+    return measure_features(m, metrics, e) && measure_prediction(m, metrics, e) &&
+           (!m->parts.support || measure_support(m, batch->step, metrics, e)) &&
+           nnclr_communicator_sync(m->parts.communicator, e);
 }

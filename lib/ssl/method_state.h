@@ -42,8 +42,9 @@ struct nnclr_method {
     int32_t *found, *pick;   /* host: [views][n][neighbours]; the chosen ones, [views][n] */
     int *choice;             /* which of the neighbours that is, [views][n] */
     double *share;           /* scores, then weights of soft neighbours, [n][neighbours] */
-    int64_t *record, *label; /* [max(views * n, all)] */
-    double *cosine;          /* [views][n] */
+    int64_t *record, *label; /* of all ranks, [all], with room for [views][all] */
+    int32_t *picked;         /* likewise [views][all], as is the next: what is measured */
+    double *cosine;
     nnclr_buffer scratch;
     double loss, gradient_norm;
 };
@@ -51,6 +52,14 @@ struct nnclr_method {
 static inline void *nnclr_method_scalar(const nnclr_method *method, int which) {
     return nnclr_real_at(method->engine, method->block[METHOD_SCALARS], (size_t)which);
 }
+
+/* The first of this rank's rows among those of all ranks. */
+static inline int nnclr_method_own_row(const nnclr_method *method) {
+    return method->parts.communicator->rank * method->n;
+}
+
+/* Those of all ranks: record and label [all]. */
+void nnclr_method_gather_records(nnclr_method *method, const nnclr_method_batch *batch);
 
 /* Whether which rows count is decided on the host, in found, pick and choice; otherwise the
  * engine's picks stand. */

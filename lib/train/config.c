@@ -223,6 +223,20 @@ static bool check_batch(const nnclr_config *c, nnclr_error *e) {
     return true;
 }
 
+bool nnclr_config_check_ranks(const nnclr_config *c, int ranks, nnclr_error *e) {
+    const int share = c->batch / ranks, micro_batch = nnclr_config_micro_batch(c);
+    if (c->batch % ranks != 0)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "a batch of %d cannot be shared by %d ranks: give --batch %d", c->batch,
+                          ranks, (share + 1) * ranks);
+    if (micro_batch > 0 && share % micro_batch != 0)
+        return nnclr_fail(e, NNCLR_ERROR_USAGE,
+                          "the %d pictures of each of %d ranks cannot be cut into micro-batches of "
+                          "%d: give a --micro-batch that divides them",
+                          share, ranks, micro_batch);
+    return true;
+}
+
 bool nnclr_config_check(const nnclr_config *c, nnclr_error *e) {
     if (!check_batch(c, e))
         return false;

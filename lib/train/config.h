@@ -103,5 +103,7 @@ int nnclr_config_micro_batch(const nnclr_config *config);
 
 /* Refuses contradictions (a queue smaller than the batch, ...): one sentence, a usage error. */
 bool nnclr_config_check(const nnclr_config *config, nnclr_error *e);
+/* Likewise a batch that so many ranks cannot share. */
+bool nnclr_config_check_ranks(const nnclr_config *config, int ranks, nnclr_error *e);
 
 #endif

@@ -17,9 +17,9 @@ static bool check_method(const nnclr_config *c, nnclr_error *e) {
                                               e);
 }
 
-static size_t method_bytes(const nnclr_config *config, const nnclr_engine *engine) {
+static size_t method_bytes(const nnclr_config *config, int ranks, const nnclr_engine *engine) {
     const nnclr_recipe recipe = nnclr_objective_recipe(config);
-    return nnclr_method_bytes(&recipe, engine, config->batch, 1, width_of_z(config));
+    return nnclr_method_bytes(&recipe, engine, config->batch / ranks, ranks, width_of_z(config));
 }
 
 /* A pass of the slow copy, which only goes forward. */
@@ -65,9 +65,9 @@ static bool compute_method(nnclr_objective *o, const nnclr_method_batch *batch, 
 
 static bool measure_method(nnclr_objective *o, const nnclr_method_batch *batch,
                            nnclr_metrics_line *line, nnclr_error *e) {
-    if (!nnclr_batch_spread(batch->record, o->pass->n, o->records, &line->batch_spread, &o->scratch,
-                            e) ||
-        !nnclr_method_measure(o->state, batch, &line->method, e))
+    if (!nnclr_method_measure(o->state, batch, &line->method, e) ||
+        !nnclr_batch_spread(nnclr_method_records(o->state), o->communicator->ranks * o->pass->n,
+                            o->records, &line->batch_spread, &o->scratch, e))
         return false;
     line->accuracy = line->method.nn_acc;
     return true;
@@ -97,13 +97,13 @@ static bool check_classifier(const nnclr_config *c, nnclr_error *e) {
     return true;
 }
 
-static size_t classifier_bytes(const nnclr_config *config, const nnclr_engine *engine) {
+static size_t classifier_bytes(const nnclr_config *config, int ranks, const nnclr_engine *engine) {
     (void)engine;
-    return nnclr_classification_bytes(config->batch, config->model.classes);
+    return nnclr_classification_bytes(config->batch / ranks, config->model.classes);
 }
 
 static bool create_classifier(nnclr_objective *o, nnclr_error *e) {
-    o->state = nnclr_classification_create(o->pass, e);
+    o->state = nnclr_classification_create(o->pass, o->communicator, e);
     return o->state != NULL;
 }
 

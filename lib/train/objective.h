@@ -16,8 +16,8 @@ typedef struct nnclr_objective_table {
     int views; /* of each picture: groups of the pass */
     /* Refuses contradictions of its part of a configuration: one sentence, a usage error. */
     bool (*check)(const nnclr_config *config, nnclr_error *e);
-    /* Memory of an objective in addition to pass and support set. */
-    size_t (*bytes)(const nnclr_config *config, const nnclr_engine *engine);
+    /* Memory of an objective on one of `ranks`, in addition to pass and support set. */
+    size_t (*bytes)(const nnclr_config *config, int ranks, const nnclr_engine *engine);
     bool (*create)(nnclr_objective *o, nnclr_error *e); /* o->state */
     void (*free)(nnclr_objective *o);
     /* Forward, loss and backward of a batch: gradients, and o->loss and o->gradient_norm. */

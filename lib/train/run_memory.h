@@ -23,15 +23,15 @@ typedef struct nnclr_run_bytes {
     size_t views;       /* that the loader makes ahead */
 } nnclr_run_bytes;
 
-/* Those of training by this configuration on `records` pictures. */
-bool nnclr_run_memory(const nnclr_config *config, size_t records, nnclr_engine *engine,
+/* Those of each of `ranks` that train by this configuration on `records` pictures. */
+bool nnclr_run_memory(const nnclr_config *config, int ranks, size_t records, nnclr_engine *engine,
                       nnclr_run_bytes *bytes, nnclr_error *e);
 size_t nnclr_run_bytes_sum(const nnclr_run_bytes *bytes); /* SIZE_MAX: or more */
 
-/* A run that does not fit into `available` bytes is refused (NNCLR_ERROR_MEMORY). The message says
- * what would fit: the largest micro-batch that divides the batch, and the first preset, if there is
- * one. */
-bool nnclr_run_fits(const nnclr_config *config, size_t records, nnclr_engine *engine,
+/* A run that does not fit into `available` bytes for each rank is refused (NNCLR_ERROR_MEMORY). The
+ * message says what would fit: the largest micro-batch that divides a rank's share of the batch,
+ * and the first preset, if there is one. */
+bool nnclr_run_fits(const nnclr_config *config, int ranks, size_t records, nnclr_engine *engine,
                     size_t available, nnclr_error *e);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "image/loader.h"
 #include "train/objective.h"
+#include "train/ranks_alike.h"
 #include "train/run_memory.h"
 #include "train/watch.h"
 
@@ -27,7 +28,7 @@ struct nnclr_trainer {
     nnclr_network *net;
     nnclr_parameters parameters;
     nnclr_pass pass;
-    nnclr_communicator communicator;
+    nnclr_communicator self, *communicator;
     nnclr_objective objective;
     nnclr_loader *loader; /* NULL: no step is left */
     nnclr_watch watch;
@@ -73,19 +74,19 @@ static bool describe(nnclr_trainer *t, nnclr_error *e) {
 static bool build(nnclr_trainer *t, const nnclr_tensor_reader *resume, nnclr_error *e) {
     const nnclr_config *config = t->options.config;
     const bool follows = config->method.target_momentum > 0;
-    t->communicator = nnclr_communicator_self();
-    return (t->net = nnclr_model_build(&config->model, e)) &&
+    const int ranks = t->communicator->ranks;
+    return nnclr_config_check_ranks(config, ranks, e) &&
+           (t->net = nnclr_model_build(&config->model, e)) &&
            (!resume ||
             nnclr_checkpoint_check(resume, t->net,
                                    NNCLR_WITH_MOMENTUM | (follows ? NNCLR_WITH_TARGET : 0u), e)) &&
            nnclr_parameters_create(&t->parameters, t->net, t->options.engine, true, e) &&
            (!follows || nnclr_parameters_add_target(&t->parameters, e)) &&
            nnclr_pass_create(&t->pass, &t->parameters, nnclr_objective_of(config)->views,
-                             config->batch / t->communicator.ranks,
-                             nnclr_config_micro_batch(config), e) &&
+                             config->batch / ranks, nnclr_config_micro_batch(config), e) &&
            nnclr_objective_create(&t->objective, config,
                                   (int64_t)nnclr_training_data_count(t->options.data), &t->pass,
-                                  &t->communicator, e);
+                                  t->communicator, e);
 }
 
 static bool load(nnclr_trainer *t, nnclr_tensor_reader *reader, const nnclr_checkpoint_info *info,
@@ -108,6 +109,8 @@ static bool open_loader(nnclr_trainer *t, nnclr_error *e) {
     const nnclr_loader_options options = {
         .augment = config->augment,
         .batch = config->batch,
+        .slice_first = t->communicator->rank * t->pass.n,
+        .slice_count = t->pass.n,
         .seed = config->data_seed,
         .first_step = t->info.step,
         .steps = t->plan.total - t->info.step,
@@ -133,8 +136,13 @@ static bool start(nnclr_trainer *t, nnclr_error *e) {
                                     &t->initial, e);
 }
 
-static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
-                  nnclr_error *e) {
+static nnclr_run_state state_of(nnclr_trainer *t) {
+    return (nnclr_run_state){&t->info, &t->parameters, nnclr_objective_support(&t->objective)};
+}
+
+/* What a rank does by itself. */
+static bool prepare(nnclr_trainer *t, nnclr_tensor_reader *resume,
+                    const nnclr_checkpoint_info *info, nnclr_error *e) {
     if (!describe(t, e) || !build(t, resume, e))
         return false;
     t->watch.facts = nnclr_watch_facts_of(t->options.config, &t->plan,
@@ -147,6 +155,23 @@ static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_che
     return open_loader(t, e);
 }
 
+static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
+                  nnclr_error *e) {
+    prepare(t, resume, info, e);
+    const nnclr_run_state state = state_of(t);
+    return nnclr_agree(t->communicator, NULL, e) &&
+           nnclr_ranks_start_alike(t->communicator, &t->info, t->options.engine, e) &&
+           nnclr_ranks_are_alike(t->communicator, &state, e);
+}
+
+static void keep_for_first_rank(nnclr_trainer_options *options) {
+    nnclr_trainer_callbacks *callbacks = &options->callbacks;
+    options->writer = NULL;
+    callbacks->on_step = NULL;
+    callbacks->on_warning = NULL;
+    callbacks->probe_kind = NULL;
+}
+
 nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
                                     nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
                                     nnclr_error *e) {
@@ -154,6 +179,10 @@ nnclr_trainer *nnclr_trainer_create(const nnclr_trainer_options *options,
     if (!t)
         return NULL;
     t->options = *options;
+    t->self = nnclr_communicator_self();
+    t->communicator = options->communicator ? options->communicator : &t->self;
+    if (t->communicator->rank > 0)
+        keep_for_first_rank(&t->options);
     t->accuracy = NAN;
     if (begin(t, resume, info, e))
         return t;
@@ -202,11 +231,11 @@ static const nnclr_batch *next_batch(nnclr_trainer *t, nnclr_error *e) {
     const double asked = nnclr_now();
     const nnclr_batch *batch = nnclr_loader_next(t->loader, e);
     t->waited += nnclr_now() - asked;
-    t->starved = !batch;
     if (!batch && e->code == NNCLR_OK)
         nnclr_fail(e, NNCLR_ERROR_INPUT, "the data ended before step %lld",
                    (long long)t->info.step + 1);
-    return batch;
+    t->starved = !nnclr_agree(t->communicator, NULL, e);
+    return t->starved ? NULL : batch;
 }
 
 static bool step(nnclr_trainer *t, nnclr_error *e) {
@@ -227,9 +256,11 @@ static bool step(nnclr_trainer *t, nnclr_error *e) {
     /* Scratch memory for measuring is allocated in the very first step, like all the rest. */
     const bool first = objective->scratch.capacity == 0;
     nnclr_metrics_line line;
-    if (!nnclr_objective_compute(objective, &views, e) || !check_finite(t, batch, e) ||
-        ((measured || first) &&
-         !nnclr_objective_measure(objective, &views, batch->epoch, &line, e)))
+    if (!nnclr_objective_compute(objective, &views, e))
+        return false;
+    if (!check_finite(t, batch, e)) /* then it is not on any rank */
+        return nnclr_agree(t->communicator, NULL, e);
+    if ((measured || first) && !nnclr_objective_measure(objective, &views, batch->epoch, &line, e))
         return false;
     nnclr_objective_update(objective, &views);
     if (!nnclr_objective_finish(objective, &views, e))
@@ -281,12 +312,20 @@ static bool probe(nnclr_trainer *t, bool starting, nnclr_error *e) {
 
 /* ---- the loop ---- */
 
-static nnclr_request ask(const nnclr_trainer *t, double started) {
+/* What one rank wishes, all do. */
+enum { SAVE = 1, STOP = 2, UNPROBED = 4 };
+
+static unsigned ask(const nnclr_trainer *t, double started, bool probed) {
     const nnclr_trainer_callbacks *callbacks = &t->options.callbacks;
     const double limit = t->options.max_seconds;
+    nnclr_request request = NNCLR_GO_ON;
     if (limit > 0 && nnclr_now() - started >= limit)
-        return NNCLR_STOP_NOW;
-    return callbacks->should_stop ? callbacks->should_stop(callbacks->context) : NNCLR_GO_ON;
+        request = NNCLR_STOP_NOW;
+    else if (callbacks->should_stop)
+        request = callbacks->should_stop(callbacks->context);
+    const bool save = request == NNCLR_SAVE_NOW || nnclr_run_writer_is_due(t->options.writer);
+    return (save ? SAVE : 0u) | (request == NNCLR_STOP_NOW ? STOP : 0u) |
+           (probed ? 0u : STOP | UNPROBED);
 }
 
 static void tell(const nnclr_trainer *t) {
@@ -301,35 +340,49 @@ static void tell(const nnclr_trainer *t) {
         callbacks->on_step(callbacks->context, &report);
 }
 
+/* A checkpoint of what all ranks have. */
+static bool save(nnclr_trainer *t, bool last, nnclr_error *e) {
+    const nnclr_run_state state = state_of(t);
+    if (!nnclr_ranks_are_alike(t->communicator, &state, e))
+        return false;
+    nnclr_run_writer_save(t->options.writer, last, e);
+    return nnclr_agree(t->communicator, NULL, e);
+}
+
+/* A step, and what ranks then wish. */
+static bool advance(nnclr_trainer *t, double started, unsigned *wishes, nnclr_error *e) {
+    if (!step(t, e)) {
+        if (t->starved)
+            nnclr_run_writer_rescue(t->options.writer, e);
+        return false;
+    }
+    tell(t);
+    *wishes = ask(t, started, probe(t, false, e));
+    return nnclr_agree(t->communicator, wishes, e);
+}
+
 bool nnclr_trainer_run(nnclr_trainer *t, nnclr_trainer_result *result, nnclr_error *e) {
     nnclr_run_writer *writer = t->options.writer;
-    const nnclr_run_state state = {&t->info, &t->parameters,
-                                   nnclr_objective_support(&t->objective)};
+    const nnclr_run_state state = state_of(t);
     const double started = nnclr_now();
     *result = (nnclr_trainer_result){.total = t->plan.total};
-    if (!nnclr_run_writer_begin(writer, &state, t->resumed, e))
+    unsigned wishes = 0;
+    if (nnclr_run_writer_begin(writer, &state, t->resumed, e) && !probe(t, true, e))
+        wishes = STOP | UNPROBED;
+    if (!nnclr_agree(t->communicator, &wishes, e))
         return false;
-    bool probed = probe(t, true, e), stop = !probed;
-    if (e->code != NNCLR_OK)
-        return false;
-    while (!stop && t->info.step < t->plan.total) {
-        if (!step(t, e)) {
-            if (t->starved)
-                nnclr_run_writer_rescue(writer, e);
+    while (!(wishes & STOP) && t->info.step < t->plan.total) {
+        if (!advance(t, started, &wishes, e))
             return false;
-        }
-        tell(t);
-        probed = probe(t, false, e);
-        const nnclr_request request = ask(t, started);
-        stop = request == NNCLR_STOP_NOW || !probed;
-        const bool last = stop || t->info.step == t->plan.total;
-        if ((last || request == NNCLR_SAVE_NOW || nnclr_run_writer_is_due(writer)) &&
-            !nnclr_run_writer_save(writer, last, e))
+        const bool last = wishes & STOP || t->info.step == t->plan.total;
+        if ((last || wishes & SAVE) && !save(t, last, e))
             return false;
     }
     result->step = t->info.step;
-    result->finished = t->info.step == t->plan.total && probed;
-    return !result->finished || nnclr_run_writer_finish(writer, e);
+    result->finished = t->info.step == t->plan.total && !(wishes & UNPROBED);
+    if (result->finished)
+        nnclr_run_writer_finish(writer, e);
+    return nnclr_agree(t->communicator, NULL, e);
 }
 
 /* ---- before anything is spent ---- */
@@ -339,34 +392,41 @@ bool nnclr_trainer_print_plan(const nnclr_trainer *t, bool backbone, nnclr_buffe
     return nnclr_pass_print_plan(&t->pass, backbone, out, e);
 }
 
+/* A step of a rehearsal that began at that time; *late: it has taken `limit` on some rank. */
+static bool rehearse(nnclr_trainer *t, double began, double limit, double *seconds, unsigned *late,
+                     nnclr_error *e) {
+    if (!step(t, e))
+        return false;
+    *seconds = nnclr_now() - began;
+    *late = *seconds >= limit;
+    return nnclr_agree(t->communicator, late, e);
+}
+
 bool nnclr_trainer_rehearse(nnclr_trainer *t, double limit, nnclr_trainer_speed *speed,
                             nnclr_error *e) {
     int64_t left = t->plan.total - t->info.step, warm = 0, most;
     double began = nnclr_now(), seconds = 0;
+    unsigned late = 0;
     *speed = (nnclr_trainer_speed){0};
     if (left < 1)
         return true;
     /* The first step touches all memory, and the next ones use views that the loader made
      * meanwhile. */
-    while (warm < left - 1 && warm <= NNCLR_BATCHES_AHEAD && seconds < limit) {
-        if (!step(t, e))
+    for (; warm < left - 1 && warm <= NNCLR_BATCHES_AHEAD && !late; warm++)
+        if (!rehearse(t, began, limit, &seconds, &late, e))
             return false;
-        warm++;
-        seconds = nnclr_now() - began;
-    }
-    if (warm == 1 && seconds >= limit) {
+    if (warm == 1 && late) {
         *speed = (nnclr_trainer_speed){1, seconds, t->waited / seconds};
         return true;
     }
     most = left - warm < REHEARSED_MOST ? left - warm : REHEARSED_MOST;
     began = nnclr_now();
-    t->waited = seconds = 0;
+    t->waited = 0;
     do {
-        if (!step(t, e))
+        if (!rehearse(t, began, limit, &seconds, &late, e))
             return false;
         speed->steps++;
-        seconds = nnclr_now() - began;
-    } while (speed->steps < most && seconds < limit);
+    } while (speed->steps < most && !late);
     speed->seconds = seconds / (double)speed->steps;
     speed->waiting = t->waited / seconds;
     return true;

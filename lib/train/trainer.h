@@ -1,6 +1,12 @@
 /* The training loop: batches from the loader, steps of the objective, the optimiser; what it leaves
  * behind is a writer's. Prints nothing: everything to say goes to callbacks, which are
- * called from the thread that runs the trainer. */
+ * called from the thread that runs the trainer.
+ *
+ * Of several ranks each runs a trainer, for an equal share of every batch; all have the same
+ * options but for threads and what is said and written, and call the same functions here. Rank 0
+ * alone uses its writer, tells its callbacks and makes the probe; the others need none of these.
+ * Whether to stop is asked of all, and one that says so stops all. If a call fails and the
+ * communicator is `agreed`, every rank has the same error; otherwise this one has it alone. */
 #ifndef NNCLR_TRAIN_TRAINER_H
 #define NNCLR_TRAIN_TRAINER_H
 
@@ -51,8 +57,9 @@ typedef struct nnclr_trainer_options {
     nnclr_tensor_reader *init; /* weights to start a new run from; NULL: random ones */
     const char *init_prefix;   /* of their names; NULL: the only one there is */
     nnclr_engine *engine;
-    nnclr_run_writer *writer; /* NULL: nothing is written */
-    int threads;              /* of the loader */
+    nnclr_communicator *communicator; /* NULL: there is one rank */
+    nnclr_run_writer *writer;         /* NULL: nothing is written */
+    int threads;                      /* of the loader */
     int64_t
         log_every; /* steps per line of metrics; 0: 1 in a run of fewer than 2,000, otherwise 10 */
     double max_seconds;  /* stop after this; 0: never */

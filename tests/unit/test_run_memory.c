@@ -18,7 +18,7 @@ static nnclr_config small_config(void) {
 
 static size_t need(const nnclr_config *c) {
     nnclr_run_bytes bytes;
-    CHECK_OK(nnclr_run_memory(c, 1000, &engine, &bytes, &e));
+    CHECK_OK(nnclr_run_memory(c, 1, 1000, &engine, &bytes, &e));
     return nnclr_run_bytes_sum(&bytes);
 }
 
@@ -48,7 +48,7 @@ TEST(the_largest_micro_batch_is_offered) {
     static const int divisors[] = {8, 12, 16, 24, 32, 48, 96};
     const nnclr_config whole = small_config();
     nnclr_config c = whole;
-    CHECK_OK(nnclr_run_fits(&whole, 1000, &engine, need(&whole), &e));
+    CHECK_OK(nnclr_run_fits(&whole, 1, 1000, &engine, need(&whole), &e));
     for (int i = 0; i < 6; i++) {
         c.micro_batch = divisors[i];
         const size_t least = need(&c);
@@ -58,12 +58,12 @@ TEST(the_largest_micro_batch_is_offered) {
         for (int k = 0; k < 2; k++) {
             char wanted[60];
             snprintf(wanted, sizeof wanted, "give --micro-batch %d (", divisors[i]);
-            CHECK_FAILS_AS(nnclr_run_fits(&whole, 1000, &engine, k ? next - 1 : least, &e),
+            CHECK_FAILS_AS(nnclr_run_fits(&whole, 1, 1000, &engine, k ? next - 1 : least, &e),
                            NNCLR_ERROR_MEMORY);
             CHECK_SAYS(strstr(e.message, wanted), "%s: %s", wanted, e.message);
         }
     }
-    CHECK_FAILS(nnclr_run_fits(&whole, 1000, &engine, 1 << 20, &e),
+    CHECK_FAILS(nnclr_run_fits(&whole, 1, 1000, &engine, 1 << 20, &e),
                 "give a smaller --batch, or a smaller network");
 }
 
@@ -71,8 +71,8 @@ TEST(a_preset_that_fits_is_offered) {
     const nnclr_config large = nnclr_config_preset(NNCLR_PRESET_IMAGENET),
                        cifar = nnclr_config_preset(NNCLR_PRESET_CIFAR);
     size_t available = need(&cifar);
-    CHECK_FAILS(nnclr_run_fits(&large, 1000, &engine, available, &e), "--preset cifar (");
-    CHECK_FAILS(nnclr_run_fits(&large, 1000, &engine, available - 1, &e), "--preset tiny (");
+    CHECK_FAILS(nnclr_run_fits(&large, 1, 1000, &engine, available, &e), "--preset cifar (");
+    CHECK_FAILS(nnclr_run_fits(&large, 1, 1000, &engine, available - 1, &e), "--preset tiny (");
 }
 
 int main(void) {
