@@ -157,6 +157,9 @@ static void check_stdin(nnclr_cli *cli) {
     }
     if (readers > 1)
         nnclr_cli_usage(cli, "standard input can be given only once");
+    if (readers > 0 && cli->ranks.ranks > 1) /* mpirun gives its own to rank 0 */
+        nnclr_cli_usage(cli, "standard input reaches only one of %d ranks: name a file instead",
+                        cli->ranks.ranks);
 }
 
 void nnclr_cli_check_files(nnclr_cli *cli) {

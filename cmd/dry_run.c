@@ -100,7 +100,7 @@ typedef struct cost {
     nnclr_plan plan;
     nnclr_trainer_speed speed;
     double pictures_per_s, hours, seconds_per_probe, probe_hours;
-    size_t checkpoint, total, peak, available;
+    size_t checkpoint, total, peak, available; /* total, peak: of a rank */
 } cost;
 
 static bool measure(const dry_run *t, nnclr_trainer *trainer, nnclr_probe *probe, cost *c,
@@ -197,12 +197,30 @@ static void put_method(nnclr_table *table, const nnclr_config *c) {
         put_line(table, "method", "%s", method);
 }
 
-static void put_memory(nnclr_table *table, const cost *c) {
+static bool fits(const dry_run *t, const cost *c) {
+    return c->total <= c->available / (size_t)t->ranks->local_ranks;
+}
+
+static void put_memory(nnclr_table *table, const dry_run *t, const cost *c) {
+    const size_t here = c->total * (size_t)t->ranks->local_ranks;
+    char ranks[100] = "";
+    if (t->ranks->ranks > 1)
+        snprintf(ranks, sizeof ranks, "%zu MiB a rank, %zu MiB in all; on this machine ",
+                 c->total >> 20, c->total * (size_t)t->ranks->ranks >> 20);
     if (c->available == SIZE_MAX)
-        put_line(table, "memory", "%zu MiB", c->total >> 20);
+        put_line(table, "memory", "%s%zu MiB", ranks, here >> 20);
     else
-        put_line(table, "memory", "%zu MiB of %zu MiB available: %s", c->total >> 20,
-                 c->available >> 20, c->total > c->available ? "does not fit" : "fits");
+        put_line(table, "memory", "%s%zu MiB of %zu MiB available: %s", ranks, here >> 20,
+                 c->available >> 20, fits(t, c) ? "fits" : "does not fit");
+}
+
+static void put_speed(nnclr_table *table, const dry_run *t, const cost *c) {
+    char ranks[60] = "";
+    if (t->ranks->ranks > 1)
+        snprintf(ranks, sizeof ranks, ", %.4g by each of %d ranks",
+                 c->pictures_per_s / t->ranks->ranks, t->ranks->ranks);
+    put_line(table, "speed", "%.4g pictures/s%s, a step of %.3g s", c->pictures_per_s, ranks,
+             c->speed.seconds);
 }
 
 static void print_summary(const dry_run *t, const nnclr_training_data *data, int64_t parameters,
@@ -235,9 +253,8 @@ static void print_summary(const dry_run *t, const nnclr_training_data *data, int
              (double)c->plan.total / (double)c->plan.steps_per_epoch);
     put_line(table, "engine", "%s, %s, %d thread%s", t->engine->table->name,
              t->engine->table->precision, t->cli->threads, t->cli->threads == 1 ? "" : "s");
-    put_memory(table, c);
-    put_line(table, "speed", "%.4g pictures/s, a step of %.3g s", c->pictures_per_s,
-             c->speed.seconds);
+    put_memory(table, t, c);
+    put_speed(table, t, c);
     put_line(table, "time", "%s in all%s", time, judged);
     nnclr_table_end(table);
 }
@@ -249,7 +266,7 @@ static void advise(const dry_run *t, const cost *c) {
                        "the network waited for pictures %.0f %% of the time: give a larger "
                        "--cache, or smaller pictures (nnclr-prep --size)",
                        100 * c->speed.waiting);
-    if (c->total > c->available)
+    if (!fits(t, c))
         nnclr_cli_note(t->cli,
                        "warning: this needs more memory than there is: give a smaller --cache, "
                        "--batch or --queue, or --micro-batch");
@@ -263,7 +280,7 @@ bool dry_run_print(const dry_run *t, const nnclr_training_data *data, nnclr_trai
     memory_part parts[PARTS];
     nnclr_run_bytes m;
     cost c = {.pictures = (int64_t)nnclr_training_data_count(data), .available = t->available};
-    if (!nnclr_run_memory(t->config, 1, (size_t)c.pictures, t->engine, &m, e))
+    if (!nnclr_run_memory(t->config, t->ranks->ranks, (size_t)c.pictures, t->engine, &m, e))
         return false;
     c.checkpoint =
         m.weights + m.momentum + m.statistics + m.support + (m.target > 0 ? m.weights : 0);

@@ -9,6 +9,7 @@
 
 typedef struct dry_run {
     nnclr_cli *cli;
+    const nnclr_communicator *ranks;
     bool json; /* all tables in one object */
     const nnclr_config *config;
     nnclr_engine *engine;
@@ -16,7 +17,8 @@ typedef struct dry_run {
     uint64_t cache;   /* the most that the data may hold in memory */
 } dry_run;
 
-/* Measures, and prints a summary; with -v or in JSON, every table. `probe` may be NULL. */
+/* Measures, on all ranks, and prints a summary; with -v or in JSON, every table. `probe` may be
+ * NULL. */
 bool dry_run_print(const dry_run *t, const nnclr_training_data *data, nnclr_trainer *trainer,
                    nnclr_probe *probe, nnclr_error *e);
 

@@ -104,7 +104,8 @@ static bool open_data(session *n, nnclr_error *e) {
                           n->training.files[0], classes ? "one class" : "no labels");
     if (classes > NNCLR_MLP_WIDEST)
         return nnclr_fail(e, NNCLR_ERROR_LIMIT, "%zu classes are too many", classes);
-    return draw_records(n, e) && (!n->test_path || open_test(n, e));
+    return draw_records(n, e) &&
+           (!n->test_path || n->training.cli->ranks.rank > 0 || open_test(n, e));
 }
 
 /* ---- preparing ---- */
@@ -136,13 +137,14 @@ static bool read_model(session *n, nnclr_error *e) {
 
 static bool check_count(session *n, nnclr_error *e) {
     nnclr_config *config = &n->training.settings->config;
-    const size_t count = nnclr_training_data_count(&n->training.data);
-    if (count < 2)
+    const size_t count = nnclr_training_data_count(&n->training.data),
+                 ranks = (size_t)n->training.cli->ranks.ranks;
+    if (count < 2 || count < ranks)
         return nnclr_fail(e, NNCLR_ERROR_USAGE,
                           "%zu labelled picture%s cannot be trained on: give more", count,
                           count == 1 ? "" : "s");
     if (!nnclr_cli_given(n->training.cli, "batch") && (size_t)config->batch > count)
-        config->batch = (int)count;
+        config->batch = (int)(count - count % ranks);
     return true;
 }
 
@@ -165,7 +167,7 @@ static bool check_resumed(const training_session *t, nnclr_error *e) {
     return (size_t)config->model.classes == nnclr_shard_set_class_count(t->data.set) ||
            nnclr_fail(e, NNCLR_ERROR_INPUT,
                       "%s: a classifier of %d classes does not fit the %zu of the data",
-                      nnclr_run_checkpoint_path(t->run), config->model.classes,
+                      nnclr_tensor_reader_path(t->checkpoint), config->model.classes,
                       nnclr_shard_set_class_count(t->data.set));
 }
 
@@ -289,6 +291,7 @@ int main(int argc, char **argv) {
         .usage = "-m CHECKPOINT [options] -o RUN [--test SHARD] SHARD...\n"
                  "--resume -o RUN [--test SHARD] [SHARD...]",
         .notes = TRAINING_NOTES,
+        .ranks = true,
         .options = options,
         .option_count = option_count,
     };

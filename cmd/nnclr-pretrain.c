@@ -83,7 +83,7 @@ static bool check_size(const session *n, nnclr_error *e) {
 static bool open_probe(session *n, nnclr_error *e) {
     const pretrain_settings *s = n->settings;
     nnclr_probe_data judged = {.path = s->probe}, bank = {.path = s->probe_bank};
-    if (!judged.path)
+    if (!judged.path || n->training.cli->ranks.rank > 0)
         return true;
     judged.set = pictures_open(n->training.cli, &judged.path, 1, PICTURES_CACHE, e);
     if (judged.set && bank.path)
@@ -195,6 +195,7 @@ int main(int argc, char **argv) {
                  "[--preset NAME] [options] --views FILE -o RUN\n"
                  "--resume -o RUN [SHARD...]",
         .notes = TRAINING_NOTES,
+        .ranks = true,
         .options = options,
         .option_count = option_count,
     };

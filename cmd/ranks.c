@@ -42,8 +42,8 @@ static void tell_idle_cpus(nnclr_cli *cli, const place *places, int ranks) {
             used[j] |= places[i].cpus[j];
     if (count_cpus(used) < places[0].online)
         nnclr_cli_note(cli,
-                       "the ranks on %s may use %d of its %d CPUs; mpirun --bind-to none, or "
-                       "--map-by socket --bind-to socket, gives them all",
+                       "the ranks on %s may use %d of its %d CPUs; mpirun --bind-to none gives "
+                       "them all",
                        places[0].host, count_cpus(used), places[0].online);
 }
 
@@ -77,21 +77,6 @@ static bool meet(nnclr_cli *cli, nnclr_error *e) {
     return true;
 }
 
-/* mpirun gives its own standard input to rank 0 alone. */
-static void refuse_standard_input(nnclr_cli *cli) {
-    bool wanted = false;
-    for (int i = 0; i < cli->operand_count; i++)
-        wanted = wanted || nnclr_is_standard(cli->operands[i]);
-    for (size_t i = 0; i < cli->program->option_count; i++) {
-        const nnclr_option *option = &cli->program->options[i];
-        if (option->type == NNCLR_OPTION_INPUT)
-            wanted = wanted || nnclr_is_standard(*(const char *const *)option->target);
-    }
-    if (wanted)
-        nnclr_cli_usage(cli, "standard input reaches only one of %d ranks: name a file instead",
-                        cli->ranks.ranks);
-}
-
 void nnclr_cli_read_launch(nnclr_cli *cli) {
     cli->launch = nnclr_launch_read();
     cli->silent = cli->launch.rank > 0;
@@ -117,7 +102,6 @@ void nnclr_cli_connect(nnclr_cli *cli) {
     cli->preparing = true;
     if (!meet(cli, &e))
         nnclr_cli_die(cli, &e);
-    refuse_standard_input(cli);
 }
 
 bool nnclr_cli_prepared(nnclr_cli *cli, nnclr_error *e) {

@@ -35,14 +35,19 @@ static bool open_engine(training_session *n, int choice, int precision, nnclr_er
 
 bool training_open_new(training_session *n, nnclr_error *e) {
     const training_settings *s = n->settings;
+    const nnclr_communicator *ranks = &n->cli->ranks;
+    const size_t available = nnclr_memory_available();
     if (!engine_asked_for(open_engine(n, s->engine, s->precision, e), e) ||
-        !nnclr_run_fits(&s->config, 1, nnclr_training_data_count(&n->data), &n->engine,
-                        nnclr_memory_available(), e))
+        !nnclr_run_fits(&s->config, ranks->ranks, nnclr_training_data_count(&n->data), &n->engine,
+                        available == SIZE_MAX ? available : available / (size_t)ranks->local_ranks,
+                        e))
         return false;
     if (s->dry_run)
         return true;
     /* From now on there are traces of the run, which whoever is asked to stop has to remove. */
     nnclr_cli_catch(n->cli, NULL);
+    if (ranks->rank > 0)
+        return true;
     n->run = nnclr_run_open(s->folder, s->force ? NNCLR_RUN_FORCE : NNCLR_RUN_NEW, e);
     return n->run != NULL;
 }
@@ -67,21 +72,45 @@ static _Noreturn void end_finished(training_session *n) {
     nnclr_cli_end(n->cli, NNCLR_EXIT_DONE);
 }
 
-bool training_open_resumed(training_session *n, nnclr_error *e) {
-    training_settings *s = n->settings;
-    n->run = nnclr_run_open(s->folder, NNCLR_RUN_RESUME, e);
-    if (!n->run)
-        return false;
-    n->checkpoint = nnclr_checkpoint_open(nnclr_run_checkpoint_path(n->run), &n->info, e);
-    if (!n->checkpoint)
-        return false;
+/* Rank 0 has the folder; the others find its checkpoint there, as readers do. */
+static bool open_checkpoint(training_session *n, nnclr_error *e) {
+    nnclr_buffer path = {0};
+    if (n->run)
+        n->checkpoint = nnclr_checkpoint_open(nnclr_run_checkpoint_path(n->run), &n->info, e);
+    else if (nnclr_run_find_checkpoint(n->settings->folder, &path, e))
+        n->checkpoint = nnclr_checkpoint_open((const char *)path.data, &n->info, e);
+    nnclr_buffer_free(&path);
+    return n->checkpoint != NULL;
+}
+
+static bool check_resumed(const training_session *n, nnclr_error *e) {
+    const int ranks = n->cli->ranks.ranks, batch = n->info.config.batch;
+    int fitting = ranks;
     if ((n->info.config.objective == NNCLR_OBJECTIVE_FINETUNE) != n->program->finetunes)
         return nnclr_fail(e, NNCLR_ERROR_USAGE, "%s: this is a run of %s: go on with %s --resume",
-                          s->folder, n->program->other, n->program->other);
-    if (nnclr_run_done(n->run))
+                          n->settings->folder, n->program->other, n->program->other);
+    while (batch % fitting != 0)
+        fitting--;
+    return fitting == ranks ||
+           nnclr_fail(e, NNCLR_ERROR_USAGE,
+                      "%s: %d ranks cannot share the run's batch of %d: start %d of them",
+                      n->settings->folder, ranks, batch, fitting);
+}
+
+bool training_open_resumed(training_session *n, nnclr_error *e) {
+    nnclr_communicator *ranks = &n->cli->ranks;
+    unsigned finished = 0;
+    if (ranks->rank == 0) {
+        n->run = nnclr_run_open(n->settings->folder, NNCLR_RUN_RESUME, e);
+        finished = n->run && nnclr_run_done(n->run);
+    }
+    /* What a killed run left half done has been put right. */
+    if (!nnclr_agree(ranks, &finished, e) || !open_checkpoint(n, e) || !check_resumed(n, e))
+        return false;
+    if (finished && nnclr_agree(ranks, NULL, e))
         end_finished(n);
-    s->config = n->info.config;
-    return true;
+    n->settings->config = n->info.config;
+    return !finished;
 }
 
 bool training_reopen_engine(training_session *n, nnclr_error *e) {
@@ -161,6 +190,7 @@ bool training_make_trainer(training_session *n, nnclr_trainer_callbacks callback
         .init = n->initial,
         .init_prefix = n->settings->prefix,
         .engine = &n->engine,
+        .communicator = &n->cli->ranks,
         .writer = n->run ? &n->writer : NULL,
         .threads = n->cli->threads,
         .log_every = s->log_every,
@@ -188,6 +218,8 @@ static bool describe_run(training_session *n, nnclr_error *e) {
         .prefix = s->prefix,
         .test = n->test,
         .threads = n->cli->threads,
+        .hosts = n->cli->hosts,
+        .ranks = n->cli->ranks.ranks,
     };
     return nnclr_run_describe(n->run, &description, e);
 }
@@ -243,6 +275,34 @@ static bool was_not_stopped(nnclr_error *e) {
     return !nnclr_cli_stop || nnclr_fail(e, NNCLR_ERROR_STOPPED, "stopped before the first step");
 }
 
+/* The last that can go wrong on one rank before the first step. */
+static bool begin(training_session *n, nnclr_error *e) {
+    if (!n->run || describe_run(n, e))
+        was_not_stopped(e);
+    return nnclr_agree(&n->cli->ranks, NULL, e);
+}
+
+/* What rank 0 could not write, all have failed. */
+static bool end(training_session *n, const nnclr_trainer_result *result, int *code,
+                nnclr_error *e) {
+    nnclr_communicator *ranks = &n->cli->ranks;
+    unsigned failed = 0;
+    if (ranks->rank == 0 && n->program->report && !n->program->report(n, result, e))
+        return false;
+    *code = say_end(n->cli, n->settings->folder, &n->writer, result);
+    failed = *code == NNCLR_EXIT_FAILED;
+    if (!nnclr_agree(ranks, &failed, e))
+        return false;
+    if (failed)
+        *code = NNCLR_EXIT_FAILED;
+    const int64_t steps = result->step - n->info.step;
+    if (ranks->ranks > 1 && steps > 0)
+        nnclr_cli_detail(n->cli, "each of %d ranks got %.4g MB from the others, %.4g MB a step",
+                         ranks->ranks, (double)ranks->received / 1e6,
+                         (double)ranks->received / 1e6 / (double)steps);
+    return true;
+}
+
 static void close_session(training_session *n) {
     n->program->close(n);
     nnclr_trainer_free(n->trainer);
@@ -262,21 +322,20 @@ void training_run(training_session *n) {
     nnclr_cli *cli = n->cli;
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_trainer_result result = {0};
+    int code = NNCLR_EXIT_FAILED;
     bool ok = (n->settings->resume ? p->prepare_resumed(n, &e) : p->prepare_new(n, &e)) &&
-              p->make_trainer(n, &e);
+              nnclr_cli_prepared(cli, &e) && p->make_trainer(n, &e);
     nnclr_cli_catch(cli, "finishing this step; again: quit now");
-    ok = ok && describe_run(n, &e) && was_not_stopped(&e);
+    ok = ok && begin(n, &e);
     if (ok)
         tell_opening(n);
     ok = ok && nnclr_trainer_run(n->trainer, &result, &e);
     nnclr_cli_progress_end(cli);
-    ok = ok && (!p->report || p->report(n, &result, &e));
-    const int code =
-        ok ? say_end(cli, n->settings->folder, &n->writer, &result) : NNCLR_EXIT_FAILED;
+    ok = ok && end(n, &result, &code, &e);
     close_session(n);
     if (!ok)
         nnclr_cli_die(cli, &e);
-    if (code == NNCLR_EXIT_STOPPED && nnclr_cli_stop == SIGINT)
+    if (code == NNCLR_EXIT_STOPPED && nnclr_cli_stop == SIGINT && cli->ranks.ranks == 1)
         nnclr_cli_die_of(SIGINT);
     nnclr_cli_end(cli, code);
 }
@@ -287,12 +346,14 @@ void training_rehearse(training_session *n, nnclr_probe *const *probe) {
     nnclr_cli *cli = n->cli;
     nnclr_error e = NNCLR_NO_ERROR;
     const dry_run rehearsal = {.cli = cli,
+                               .ranks = &cli->ranks,
                                .json = s->json,
                                .config = &s->config,
                                .engine = &n->engine,
                                .available = nnclr_memory_available(),
                                .cache = (uint64_t)s->cache};
-    const bool ok = p->prepare_new(n, &e) && p->make_trainer(n, &e) &&
+    const bool ok = p->prepare_new(n, &e) && nnclr_cli_prepared(cli, &e) &&
+                    p->make_trainer(n, &e) &&
                     dry_run_print(&rehearsal, &n->data, n->trainer, probe ? *probe : NULL, &e);
     close_session(n);
     if (!ok)

@@ -53,6 +53,14 @@ static bool put_host(nnclr_json *object, const nnclr_engine *engine, int threads
     return false;
 }
 
+static bool put_ranks(nnclr_json *object, const char *const *hosts, int ranks, nnclr_error *e) {
+    nnclr_json *array = nnclr_json_array(e);
+    bool ok = array != NULL;
+    for (int i = 0; ok && i < ranks; i++)
+        ok = nnclr_json_push_string(array, hosts[i], e);
+    return put_made(object, "ranks", nnclr_json_if(ok, array), e);
+}
+
 static const char *files_key(bool views) {
     return views ? "views" : "shards";
 }
@@ -107,6 +115,7 @@ bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *d, nnclr_er
               put_kept(object, "prefix", run, d->resumed, e) &&
               put_kept(object, "test", run, d->resumed, e) &&
               put_host(object, d->engine, d->threads, e) &&
+              (!d->hosts || put_ranks(object, d->hosts, d->ranks, e)) &&
               nnclr_json_print(object, true, &text, e) && nnclr_buffer_append(&text, "\n", 1, e) &&
               nnclr_run_write_description(run, (const char *)text.data, text.size, e);
     nnclr_buffer_free(&text);

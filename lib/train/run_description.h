@@ -23,6 +23,8 @@ typedef struct nnclr_run_description {
     const char *prefix; /* of the tensors that were taken from `init`; NULL: not given */
     const char *test;   /* in fine-tuning: the shard that it is tested on; NULL: none */
     int threads;
+    const char *const *hosts; /* [ranks]: where each rank runs; NULL: there is one */
+    int ranks;
 } nnclr_run_description;
 
 bool nnclr_run_describe(nnclr_run *run, const nnclr_run_description *description, nnclr_error *e);
