@@ -46,7 +46,7 @@ sources() { # the programs, by their sources
     # Readable for all, and only programs can be executed.
     [ -z "$(find "$STAGE" -type f ! -perm 644 ! -perm 755)" ]
     diff <(cd "$INSTALLED" && find . -type f -perm 755 -printf '%P\n' | sort) \
-        <({ sources | sed 's|^|bin/|'; echo libexec/nnclr/make-shapes; [ -z "$MPI" ] || echo lib/nnclr/nnclr-mpi.so; echo share/doc/nnclr/examples/shapes/run.sh; } | sort)
+        <({ sources | sed 's|^|bin/|'; echo libexec/nnclr/make-shapes; [ -z "$MPI" ] || echo lib/nnclr/nnclr-mpi.so; printf 'share/doc/nnclr/examples/%s\n' cluster/hosts.sh shapes/run.sh; } | sort)
 }
 
 # With build/ first in PATH, as the README offers it, make would take build/cc for the compiler.
