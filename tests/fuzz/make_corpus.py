@@ -164,6 +164,7 @@ def make_archives():
     put("pixels", "idx-huge", bytes([3, 0, 0, 0]) + bytes([0, 0, 8, 3]) + bytes([255] * 12) + bytes(9))
     put("list", "plain", "a/1.jpg\tcat\nb/2.jpg\tdog\nc.jpg\n")
     put("list", "numbers", "a\t3\nb\t0\r\nc\t12")
+    put("list", "tables", "a\nb\tdog\nname\tsuggested\tsurplus\na\tcat\tno\nb\tcat\tyes\n\ncosine\tneighbour_name\tsame\n")
     put("list", "odd", b"\n\tcat\nx\t\na\tb\tc\n\xff\xfe\t1\n")
 
 
