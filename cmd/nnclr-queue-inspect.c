@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "cmd/inspect_runs.h"
 #include "cmd/inspect_tables.h"
 #include "cmd/inspector.h"
 #include "cmd/option_table.h"
@@ -143,8 +144,7 @@ static bool print_pictures(const inspector *x, const nnclr_inspection *found, nn
 }
 
 /* Someone who asks for a picture or a page at a terminal does not want the table there too. */
-static bool wants_table(const inspector *x) {
-    const settings *s = x->settings;
+static bool wants_table(const settings *s) {
     return (!s->sheet && !s->html) || s->table || s->json || !isatty(STDOUT_FILENO);
 }
 
@@ -157,7 +157,7 @@ static bool show_neighbours(inspector *x, nnclr_error *e) {
         print_summary(x, found.count);
         if (x->settings->ansi)
             ok = print_pictures(x, &found, e);
-        else if (wants_table(x))
+        else if (wants_table(x->settings))
             print_neighbours(x, &found);
     }
     nnclr_inspection_free(&found);
@@ -250,13 +250,18 @@ int main(int argc, char **argv) {
         REAL("knn-temperature", &s.temperature, "T", "neighbours vote on labels with exp(cosine/T)",
              1e-3, 1e3),
         INTEGER("seed", &s.seed, "N", "seed of the rows that are drawn", 0, 9e18),
+        FLAG("runs", &s.runs,
+             "compare RUNs: their last metrics, the settings in which they differ and, with "
+             "--html, their curves"),
         FLAG("table", &s.table, "print the table on a terminal too, with --sheet or --html"),
         FLAG("json", &s.json, "print the table as JSON"),
     };
     const nnclr_program program = {
         .name = "nnclr-queue-inspect",
         .summary = "Shows the neighbours in a support set or an embedding file.",
-        .usage = "[options] FILE [SHARD...]\n--query PICTURES [-m CHECKPOINT] FILE [SHARD...]",
+        .usage = "[options] FILE [SHARD...]\n--query PICTURES [-m CHECKPOINT] FILE "
+                 "[SHARD...]\n--runs [--html OUT.html] "
+                 "[--json] RUN...",
         .notes = "FILE is a RUN of nnclr-pretrain, a checkpoint or a file of nnclr-embed; the "
                  "SHARDs are those that it was made from, in the same order.",
         .options = options,
@@ -266,6 +271,11 @@ int main(int argc, char **argv) {
     inspector x = {0};
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
+    if (s.runs) {
+        if (!compare_runs(&cli, &s, wants_table(&s), &e))
+            nnclr_cli_die(&cli, &e);
+        nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
+    }
     check(&cli, &s);
     if (!inspector_open(&x, &cli, &s, &e) ||
         !(s.report >= 0 ? print_report(&x, &e) : show_neighbours(&x, &e)))

@@ -91,14 +91,14 @@ static void draw_x(nnclr_markup *m, const axis *a) {
                             place_x(a, value), HEIGHT - 6, value);
 }
 
-static void draw_line(nnclr_markup *m, const axis *across, const axis *up, const double *x,
-                      int count, const nnclr_chart_line *line) {
+static void draw_line(nnclr_markup *m, const axis *across, const axis *up,
+                      const nnclr_chart_line *line) {
     char pen = 'M';
     nnclr_markup_printf(m, "<path class=\"%s\" d=\"", line->class);
-    for (int i = 0; i < count; i++) {
-        const double value = drawable(line->value[i]), at = drawable(x[i]);
+    for (int i = 0; i < line->count; i++) {
+        const double value = drawable(line->value[i]), at = drawable(line->x[i]);
         if (isnan(value) || isnan(at)) {
-            pen = 'M';
+            pen = line->sparse ? pen : 'M';
             continue;
         }
         nnclr_markup_printf(m, "%c%.1f %.1f", pen, place_x(across, at), place_y(up, value));
@@ -107,14 +107,14 @@ static void draw_line(nnclr_markup *m, const axis *across, const axis *up, const
     nnclr_markup_add(m, "\"/>");
 }
 
-bool nnclr_chart_lines(nnclr_markup *m, const char *label, const double *x, int count,
-                       const nnclr_chart_line *lines, int line_count, bool from_zero) {
+bool nnclr_chart_lines(nnclr_markup *m, const char *label, const nnclr_chart_line *lines,
+                       int line_count, bool from_zero) {
     range values = {INFINITY, -INFINITY}, places = values;
-    for (int i = 0; i < count; i++) {
-        widen(&places, x[i]);
-        for (int l = 0; l < line_count; l++)
+    for (int l = 0; l < line_count; l++)
+        for (int i = 0; i < lines[l].count; i++) {
+            widen(&places, lines[l].x[i]);
             widen(&values, lines[l].value[i]);
-    }
+        }
     if (values.low > values.high || places.low > places.high)
         return false;
     const axis up = make_axis(from_zero ? fmin(values.low, 0) : values.low, values.high, false);
@@ -123,7 +123,7 @@ bool nnclr_chart_lines(nnclr_markup *m, const char *label, const double *x, int 
     draw_y(m, &up);
     draw_x(m, &across);
     for (int l = line_count - 1; l >= 0; l--)
-        draw_line(m, &across, &up, x, count, &lines[l]);
+        draw_line(m, &across, &up, &lines[l]);
     nnclr_markup_add(m, "</svg>");
     return true;
 }

@@ -20,11 +20,14 @@ typedef enum nnclr_curve {
     NNCLR_CURVE_INITIAL,
     NNCLR_CURVE_Z_RANK,
     NNCLR_CURVE_H_RANK,
+    NNCLR_CURVE_PROBE,
+    NNCLR_CURVE_TEST,
     NNCLR_CURVES
 } nnclr_curve;
+extern const char *const nnclr_curve_keys[NNCLR_CURVES]; /* of the lines */
 
 typedef struct nnclr_history {
-    int count;              /* of points: each the mean of the same number of consecutive lines */
+    int count;              /* of points: each the mean of the same number of consecutive steps */
     int64_t lines, damaged; /* whole lines, and those of them that were left out */
     double last_step;
     double step[NNCLR_HISTORY_POINTS];
@@ -35,5 +38,7 @@ typedef struct nnclr_history {
 /* A line that is not a JSON object with a step that a run can have is left out, and counted. A last
  * line without a newline is still being written: it is left out, too. */
 bool nnclr_history_read(const char *path, nnclr_history *out, nnclr_error *e);
+/* A curve's last number, or NAN. */
+double nnclr_history_last(const nnclr_history *history, nnclr_curve curve);
 
 #endif

@@ -231,71 +231,9 @@ static void answer_clean(page *p) {
 
 /* ---- charts ---- */
 
-/* The last number of a curve, or NAN. */
-static double last_of(const double *value, int count) {
-    while (count > 1 && !isfinite(value[count - 1]))
-        count--;
-    return value[count - 1];
-}
-
-typedef struct curve_chart {
-    nnclr_curve first;
-    int second; /* nnclr_curve; -1: none */
-    bool from_zero;
-    const char *title, *first_key, *second_key, *about;
-} curve_chart;
-
-static const curve_chart curve_charts[] = {
-    {NNCLR_CURVE_LOSS, -1, false, "Loss", "loss", NULL,
-     "Falls fast, then slowly. A broken queue does not show here: look at the other curves."},
-    {NNCLR_CURVE_ACC, NNCLR_CURVE_CHANCE, true, "Do neighbours share the class?", "neighbours",
-     "chance",
-     "Picks with the query's label, compared with what random rows would give. The gap is what was "
-     "learned."},
-    {NNCLR_CURVE_AGREE, -1, true, "Do both views agree?", "share", NULL,
-     "Pictures whose views pick rows of one picture: it needs no labels, and rises as neighbours "
-     "gain meaning."},
-    {NNCLR_CURVE_Z_RANK, NNCLR_CURVE_H_RANK, true, "Directions in use", "z", "features",
-     "How many directions the newest rows, and the features of a batch, spread over: their "
-     "effective rank. A fall towards 1 is collapse."},
-    {NNCLR_CURVE_AGE, -1, true, "Age of the picks", "steps", NULL,
-     "Should settle near half the age of the oldest row. Near 0 only the newest rows are picked."},
-    {NNCLR_CURVE_SELF, NNCLR_CURVE_PRESENT, true, "Does a picture find itself?", "picked itself",
-     "is in the queue",
-     "High: the queue holds most of the data, and a positive is little more than another view."},
-    {NNCLR_CURVE_INITIAL, -1, true, "Picks of initial rows", "share", NULL,
-     "Random rows that the queue starts with. Falls to 0 once the queue has been filled."},
-};
-
-static void put_curves(page *p, const curve_chart *c) {
-    const nnclr_history *h = p->options->history;
-    const nnclr_chart_line all[] = {
-        {h->value[c->first], c->first_key, "first"},
-        {c->second >= 0 ? h->value[c->second] : NULL, c->second_key, "second"}};
-    nnclr_chart_line lines[2];
-    int count = 0;
-    for (int l = 0; l < 2; l++) /* not every run has every metric */
-        if (all[l].value && isfinite(last_of(all[l].value, h->count)))
-            lines[count++] = all[l];
-    if (count == 0)
-        return;
-    nnclr_markup_printf(&p->m, "<figure><h3>%s</h3><figcaption>", c->title);
-    for (int l = 0; l < count; l++) {
-        const double last = last_of(lines[l].value, h->count);
-        const bool chance = l == 0 && count == 2 && c->second == NNCLR_CURVE_CHANCE &&
-                            last <= last_of(lines[1].value, h->count);
-        nnclr_markup_printf(&p->m, "<span class=\"key %s%s\">%s", lines[l].class,
-                            chance ? " bad" : "", lines[l].name);
-        nnclr_markup_printf(&p->m, " <b class=\"num\">%.3g</b>%s</span>", last,
-                            chance ? ", no better than chance" : "");
-    }
-    nnclr_markup_add(&p->m, "</figcaption>");
-    nnclr_chart_lines(&p->m, c->title, h->step, h->count, lines, count, c->from_zero);
-    nnclr_markup_printf(&p->m, "<figcaption>%s</figcaption></figure>\n", c->about);
-}
-
 static void put_history(page *p) {
     const nnclr_history *h = p->options->history;
+    const page_run run = {NULL, h};
     if (!h || h->count == 0)
         return;
     nnclr_markup_printf(
@@ -306,10 +244,9 @@ static void put_history(page *p) {
     if (h->damaged > 0)
         nnclr_markup_printf(&p->m, " %lld damaged line%s left out.", (long long)h->damaged,
                             h->damaged == 1 ? " is" : "s are");
-    nnclr_markup_add(&p->m, "</p>\n<div class=\"charts\">\n");
-    for (size_t i = 0; i < sizeof curve_charts / sizeof *curve_charts; i++)
-        put_curves(p, &curve_charts[i]);
-    nnclr_markup_add(&p->m, "</div></section>\n");
+    nnclr_markup_add(&p->m, "</p>\n");
+    page_curves(&p->m, &run, 1);
+    nnclr_markup_add(&p->m, "</section>\n");
 }
 
 static void put_measure(page *p, const char *name, double value, const char *about) {
@@ -351,8 +288,7 @@ static void put_health(page *p) {
 
 /* ---- the page ---- */
 
-/* Everything before the pictures. */
-static void put_head(const page *p, nnclr_markup *m) {
+void page_head(nnclr_markup *m, const char *title, const char *what) {
     nnclr_markup_add(
         m, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta "
            "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
@@ -360,9 +296,18 @@ static void put_head(const page *p, nnclr_markup *m) {
            "'none'\">\n<meta name=\"viewport\" content=\"width=device-width, "
            "initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<link "
            "rel=\"icon\" href=\"data:,\">\n<title>");
-    nnclr_markup_text(m, p->options->title);
-    nnclr_markup_add(m, ": neighbours</title>\n<style>\n");
+    nnclr_markup_text(m, title);
+    nnclr_markup_printf(m, ": %s</title>\n<style>\n", what);
     nnclr_markup_add(m, nnclr_page_css);
+}
+
+void page_foot(nnclr_markup *m, const char *program) {
+    nnclr_markup_add(m, "</main>\n<footer>");
+    nnclr_markup_text(m, program);
+    nnclr_markup_add(m, ". The measures and their sources are in nnclr-queue-inspect(1).</footer>"
+                        "\n<script>\n");
+    nnclr_markup_add(m, nnclr_page_js);
+    nnclr_markup_add(m, "</script></body></html>\n");
 }
 
 static void put_top(page *p) {
@@ -396,13 +341,7 @@ static void put_page(page *p) {
     page_duplicates(p);
     page_labels(p);
     page_outliers(p);
-    nnclr_markup_add(&p->m, "</main>\n<footer>");
-    nnclr_markup_text(&p->m, p->options->program);
-    nnclr_markup_add(&p->m,
-                     ". The measures and their sources are in nnclr-queue-inspect(1).</footer>"
-                     "\n<script>\n");
-    nnclr_markup_add(&p->m, nnclr_page_js);
-    nnclr_markup_add(&p->m, "</script></body></html>\n");
+    page_foot(&p->m, p->options->program);
 }
 
 bool nnclr_page(const nnclr_inspection *found, const nnclr_page_options *options,
@@ -417,7 +356,7 @@ bool nnclr_page(const nnclr_inspection *found, const nnclr_page_options *options
     bool ok = number_queries(&p, e) && measure(&p, e);
     if (ok) {
         put_page(&p);
-        put_head(&p, &head);
+        page_head(&head, options->title, "neighbours");
     }
     if (ok && (p.m.failed || head.failed)) {
         *e = p.m.failed ? p.m.error : head.error;

@@ -1,5 +1,6 @@
-/* Internals of the page: page.c puts it together, page_sections.c writes the sections with
- * pictures, page_picture.c the pictures. */
+/* Internals of the pages: page.c puts the one about rows together, page_sections.c writes its
+ * sections with pictures, page_picture.c the pictures, and page_curves.c the curves of runs, on a
+ * page of their own as well. */
 #ifndef NNCLR_EVAL_PAGE_PARTS_H
 #define NNCLR_EVAL_PAGE_PARTS_H
 
@@ -70,6 +71,18 @@ void page_picture(page *p, const nnclr_row_set *set, int64_t row);
 /* A name from outside, in which lines may break after a slash. */
 void page_name_text(page *p, const char *name);
 void page_pictures_free(page *p);
+
+typedef struct page_run {
+    const char *name; /* NULL: there is only one */
+    const nnclr_history *history;
+} page_run;
+
+/* What is before the style's own rules, which "</style></head><body>" ends, and after the content.
+ */
+void page_head(nnclr_markup *m, const char *title, const char *what);
+void page_foot(nnclr_markup *m, const char *program);
+/* The charts that there are numbers for, at most NNCLR_PAGE_RUNS runs. */
+void page_curves(nnclr_markup *m, const page_run *runs, int count);
 
 void page_neighbours(page *p);
 void page_classes(page *p);

@@ -483,6 +483,50 @@ curves() { # FILE
 Directions in use:features" ]
 }
 
+@test "--runs: the last metrics and the settings that differ, as table, JSON and page" {
+    need jq
+    make_shard train 40
+    nnclr-pretrain -q $TINY --steps 6 --probe train.tar.zst -o a train.tar.zst
+    nnclr-pretrain -q $TINY --steps 6 --temperature 0.3 --view-weight 1,0.5 --proj 32,16 -o 'b <b>' train.tar.zst
+    nnclr-pretrain -q --preset tiny --size 8 --batch 8 --steps 3 --method simclr -o c train.tar.zst
+    rm a/DONE a/checkpoint* # it might be going on
+    echo '{"step":7' >>a/metrics.jsonl
+    expect 0 nnclr-queue-inspect --runs a 'b <b>'
+    [ -z "$stderr" ]
+    [ "${lines[0]}" = "run	step	loss	nn_acc	nn_chance	nn_agree	nn_age	nn_self	self_present	nn_initial	z_rank	h_rank	probe_top1	test_top1	settings" ]
+    [ "$(cut -f 1,2,15 <<<"$output" | sed 1d)" = "a	6	proj=64,64,32 temperature=0.2 view_weight=
+b <b>	6	proj=32,16 temperature=0.3 view_weight=1,0.5" ]
+    for run in a 'b <b>'; do
+        key() { jq -Rr "fromjson? | .$1 // empty" "$run/metrics.jsonl" | tail -n 1; }
+        awk -F '\t' -v run="$run" -v loss="$(key loss)" -v rank="$(key h_rank)" -v probe="$(key probe_top1)" '
+            function near(x, y) { return (x - y) ^ 2 < 1e-12 }
+            $1 == run { found = near($3, loss) && near($12, rank) && ($13 "" == "") == (probe == "") && near($13, probe) }
+            END { exit !found }' <<<"$output"
+    done
+    nnclr-queue-inspect --runs --json a 'b <b>' c >three
+    [ "$(jq -r '.[] | [.run, .settings.method, .settings.queue] | @csv' three | tr -d '"' | paste -sd ' ')" = "a,nnclr,20 b <b>,nnclr,20 c,simclr,512" ]
+    [ "$(jq '.[2] | [.step, .nn_acc, .z_rank, (.settings | has("seed"))] | @csv' three)" = '"3,,,false"' ]
+    nnclr-queue-inspect -q --runs --html r.html c a 'b <b>' >table
+    [ "$(wc -l <table)" -eq 4 ]
+    check_page r.html >held
+    grep -qx "ids curves metrics settings" held
+    [ "$(curves r.html | grep Directions)" = "Directions in use:c a b &lt;b&gt;" ]
+    [ "$(curves r.html | grep agree)" = "Do both views agree?:a b &lt;b&gt;" ]
+    grep -q "<tr><th>temperature</th><td class=\"num\">0.2</td><td class=\"num\">0.2</td><td class=\"num\">0.3</td></tr>" r.html
+    grep -q 'class="run1 second" d="M' r.html
+    refuses_each nnclr-queue-inspect --runs <<'END'
+2||no input: give the RUNs
+2|a a|a is given twice
+2|a -k 3|--neighbours does not go with --runs
+2|--sheet x.png a|--sheet does not go with --runs
+1|train.tar.zst|train.tar.zst/run.json: Not a directory
+1|a nowhere|nowhere/run.json: No such file
+2|--html x.html 1 2 3 4 5 6 7 8 9|--html shows at most 8 runs, not 9
+END
+    echo '[]' >c/run.json
+    refuses 1 "c/run.json: does not describe a run" nnclr-queue-inspect --runs a c
+}
+
 @test "--html: says where z has not opened" {
     make_shard s 40
     for share in 0 1,0.5; do

@@ -61,33 +61,44 @@ static bool is_drawn(const char *svg) {
 TEST(charts_have_gaps_and_end) {
     const double x[] = {1, 2, 3, 4, 5}, gap[] = {1, 2, NAN, 4, 5},
                  none[] = {NAN, NAN, NAN, NAN, NAN};
-    const nnclr_chart_line line = {gap, "gap", "first"}, nothing = {none, "none", "first"};
+    nnclr_chart_line line = {.x = x, .value = gap, .count = 5, .name = "gap", .class = "first"};
+    const nnclr_chart_line nothing = {x, none, false, 5, "none", "first"};
     nnclr_markup m = {0};
-    CHECK(nnclr_chart_lines(&m, "a<b", x, 5, &line, 1, true));
+    CHECK(nnclr_chart_lines(&m, "a<b", &line, 1, true));
     CHECK(strstr(text_of(&m), "aria-label=\"a&lt;b\""));
     const char *path = strstr(text_of(&m), "class=\"first\" d=\"");
     CHECK(path && count_of(path, "M") == 2 && count_of(path, "L") == 2);
     /* the axis goes from 0 to 6 over the height between the margins, 166 to 10 */
     CHECK(strstr(path, "M44.0 140.0L120.0 114.0"));
     CHECK(strstr(path, "L348.0 36.0"));
-    CHECK(!nnclr_chart_lines(&m, "", x, 5, &nothing, 1, true));
+    CHECK(!nnclr_chart_lines(&m, "", &nothing, 1, true));
     nnclr_buffer_free(&m.out);
+
+    /* A sparse line has no gaps; another one begins where its own x does. */
+    nnclr_markup s = {0};
+    nnclr_chart_line both[] = {line, {x + 3, gap + 3, false, 2, "late", "second"}};
+    both[0].sparse = true;
+    CHECK(nnclr_chart_lines(&s, "", both, 2, true));
+    path = strstr(text_of(&s), "class=\"first\" d=\"");
+    CHECK(path && count_of(path, "M") == 1 && count_of(path, "L") == 3);
+    CHECK(strstr(text_of(&s), "class=\"second\" d=\"M272.0 62.0L348.0 36.0\""));
+    nnclr_buffer_free(&s.out);
 
     const double extreme[][2] = {{1e300, -1e300}, {1e20, 1e20 + 65536}, {5, 5},
                                  {0, 0},          {1e-300, 2e-300},     {5e-324, 5e-324},
                                  {DBL_MAX, 1},    {1, INFINITY},        {-INFINITY, 1e-323},
                                  {1e300, 1e300}};
     for (size_t i = 0; i < sizeof extreme / sizeof *extreme; i++) {
-        const nnclr_chart_line two = {extreme[i], "two", "first"};
+        const nnclr_chart_line two = {x, extreme[i], false, 2, "two", "first"};
         nnclr_markup one = {0};
-        CHECK(nnclr_chart_lines(&one, "", x, 2, &two, 1, i % 2));
+        CHECK(nnclr_chart_lines(&one, "", &two, 1, i % 2));
         CHECK(one.out.size < 3000 && is_drawn(text_of(&one)));
         nnclr_buffer_free(&one.out);
         /* The same along the other axis, if all of it can be. */
         nnclr_markup other = {0};
         const double values[] = {1, 2};
-        const nnclr_chart_line along = {values, "along", "first"};
-        CHECK(nnclr_chart_lines(&other, "", extreme[i], 2, &along, 1, false));
+        const nnclr_chart_line along = {extreme[i], values, false, 2, "along", "first"};
+        CHECK(nnclr_chart_lines(&other, "", &along, 1, false));
         CHECK(other.out.size < 3000 && is_drawn(text_of(&other)));
         nnclr_buffer_free(&other.out);
     }
@@ -118,6 +129,19 @@ TEST(history_is_thinned) {
     CHECK(h.value[NNCLR_CURVE_AGREE][7] == 0.5 && h.value[NNCLR_CURVE_Z_RANK][7] == 8 &&
           h.value[NNCLR_CURVE_H_RANK][7] == 16);
     nnclr_buffer_free(&text);
+
+    /* A probe's line goes with the step after it, at last alone. */
+    static const char probed[] = "{\"step\":0,\"probe_top1\":0.5}\n{\"step\":1,\"loss\":4}\n"
+                                 "{\"step\":1,\"probe_top1\":0.25}\n{\"step\":2,\"loss\":3}\n"
+                                 "{\"step\":2,\"probe_top1\":0.75}\n";
+    scratch_write(scratch("m"), probed, sizeof probed - 1);
+    CHECK_OK(nnclr_history_read(scratch("m"), &h, &e));
+    CHECK(h.count == 3 && h.step[0] == 1 && h.step[1] == 2 && h.step[2] == 2);
+    CHECK(h.value[NNCLR_CURVE_LOSS][0] == 4 && h.value[NNCLR_CURVE_LOSS][1] == 3);
+    CHECK(h.value[NNCLR_CURVE_PROBE][0] == 0.5 && h.value[NNCLR_CURVE_PROBE][1] == 0.25);
+    CHECK(nnclr_history_last(&h, NNCLR_CURVE_LOSS) == 3);
+    CHECK(nnclr_history_last(&h, NNCLR_CURVE_PROBE) == 0.75);
+    CHECK(isnan(nnclr_history_last(&h, NNCLR_CURVE_TEST)));
 
     scratch_write(scratch("m"), "", 0);
     CHECK_OK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0);
