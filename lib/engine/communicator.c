@@ -242,40 +242,36 @@ typedef struct state {
     uint32_t wishes;
 } state;
 
-/* The lowest rank with an error, and how many have one. */
-static int find_failed(const nnclr_communicator *c, unsigned *wishes, int *lowest) {
-    int count = 0;
+/* What any rank wishes; returns the lowest rank with an error, or how many ranks there are. */
+static int find_failed(const nnclr_communicator *c, const state *states, unsigned *wishes) {
+    int lowest = c->ranks;
     for (int rank = c->ranks - 1; rank >= 0; rank--) {
-        const state *s = (const state *)(const void *)c->got + rank;
-        *wishes |= s->wishes;
-        if (s->code == NNCLR_OK)
-            continue;
-        *lowest = rank;
-        count++;
+        *wishes |= states[rank].wishes;
+        if (states[rank].code != NNCLR_OK)
+            lowest = rank;
     }
-    return count;
+    return lowest;
 }
 
 bool nnclr_agree(nnclr_communicator *c, unsigned *wishes, nnclr_error *e) {
     const state own = {e->code, wishes ? *wishes : 0};
-    unsigned all = own.wishes;
-    int lowest = 0;
+    unsigned all = 0;
     c->agreed = c->ranks == 1;
     if (c->ranks == 1)
         return e->code == NNCLR_OK;
     if (!reserve(c, (size_t)c->ranks * sizeof *e) ||
         !move(c, c->table->gather, &own, sizeof own, c->got))
         return e->code == NNCLR_OK && nnclr_communicator_sync(c, e);
-    const int count = find_failed(c, &all, &lowest);
+    const int lowest = find_failed(c, (const void *)c->got, &all);
     if (wishes)
         *wishes = all;
-    if (count == 0)
+    if (lowest == c->ranks)
         return true;
     if (!move(c, c->table->gather, e, sizeof *e, c->got))
         return nnclr_communicator_sync(c, e);
     memcpy(e, c->got + (size_t)lowest * sizeof *e, sizeof *e);
     c->agreed = true;
-    return count < c->ranks ? nnclr_fail_at(e, "rank %d", lowest) : false;
+    return lowest > 0 ? nnclr_fail_at(e, "rank %d", lowest) : false;
 }
 
 bool nnclr_agree_on(nnclr_communicator *c, uint64_t value, const char *what, nnclr_error *e) {

@@ -85,8 +85,8 @@ bool nnclr_communicator_sync(nnclr_communicator *c, nnclr_error *e);
 /* ---- agreement ---- */
 
 /* *e is this rank's error, or none. False if any rank has one: *e is then on each rank that of the
- * lowest, which it names unless all failed. Otherwise *wishes, a set of bits, is on each rank what
- * any rank wishes; NULL: none has any. */
+ * lowest, which it names unless that is rank 0. Otherwise *wishes, a set of bits, is on each rank
+ * what any rank wishes; NULL: none has any. */
 bool nnclr_agree(nnclr_communicator *c, unsigned *wishes, nnclr_error *e);
 /* False, and on each rank, if the value is not the same on all: "rank 2: WHAT differs from that of
  * rank 0". */

@@ -219,7 +219,7 @@ TEST(the_lowest_rank_with_an_error_is_heard) {
     }
 }
 
-TEST(what_all_have_names_no_rank) {
+TEST(what_rank_0_has_names_no_rank) {
     view v[3] = {{.wish = 0}};
     for (int rank = 0; rank < 3; rank++)
         v[rank].e = (nnclr_error){NNCLR_ERROR_USAGE, "no"};
