@@ -94,17 +94,18 @@ expect_alike() { # RUN RUN
         [ "${#stderr_lines[@]}" = 5 ] # what is trained, few pictures for a probe, two probes, done
         [ "${stderr_lines[-1]}" = "nnclr-pretrain: run$n: done, 3 steps" ]
         expect_alike one run$n
-        [ "$(jq -c 'select(.probe_top1) | .step' run$n/metrics.jsonl)" = "$(jq -c 'select(.probe_top1) | .step' one/metrics.jsonl)" ]
+        diff <(jq 'select(has("probe_top1")).step' run$n/metrics.jsonl) <(jq 'select(has("probe_top1")).step' one/metrics.jsonl)
         [ "$(jq '.ranks | length' run$n/run.json)" = $n ]
         expect_files run$n $CHECKPOINT metrics.jsonl run.json DONE .lock
     done
-    [ "$(jq -r '.ranks[1]' run2/run.json)" = "$(uname -n)" ]
+    diff <(jq -r '.ranks[1]' run2/run.json) <(uname -n)
     [ "$(jq .ranks one/run.json)" = null ]
     # The same number of ranks gives the same bytes, for any number of threads.
     expect 0 ranks 2 nnclr-pretrain ${TINY/-j 1/-j 2} --steps 3 -o again s.tar.zst
     cmp run2/$CHECKPOINT again/$CHECKPOINT
-    [ "$(zstdcat run2/$CHECKPOINT | head -c 5000 | grep -ac '"nnclr.step"')" = 1 ]
-    [ "$(zstdcat run2/$CHECKPOINT | head -c 5000 | grep -ac "$(uname -n)")" = 0 ]
+    zstdcat run2/$CHECKPOINT >tensors
+    [ "$(grep -ac '"nnclr.step"' tensors)" = 1 ]
+    run -1 grep -aqE '"(ranks|hosts?)"' tensors
 }
 
 @test "ranks fine-tune as one process does, and resume in another number" {
@@ -178,7 +179,7 @@ END
     send
     pid=$mpirun
     ends_with 75
-    [ "$(step_of run/$CHECKPOINT)" = "$(wc -l <run/metrics.jsonl)" ]
+    diff <(step_of run/$CHECKPOINT) <(wc -l <run/metrics.jsonl)
     [ "$(step_of run/$CHECKPOINT)" -le 7 ]
     [ ! -e run/DONE ]
 }
