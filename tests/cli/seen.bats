@@ -137,7 +137,7 @@ some_classes() { # NAME COUNT CLASS...
 2|--probe s.tar.zst --probe-bank flat.tar.zst|flat.tar.zst: its pictures have no labels
 2|--probe few.tar.zst --probe-bank other.tar.zst|few.tar.zst: the class "star" is not among the 2 of other.tar.zst
 2|--probe-bank s.tar.zst|give --probe SHARD with it
-2|--probe - --probe-bank -|only one of the data
+2|--probe - --probe-bank -|standard input can be given only once
 1|--probe missing.tar.zst|missing.tar.zst
 END
     [ ! -e run ]
