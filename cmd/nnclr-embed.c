@@ -8,6 +8,7 @@
 #include "eval/embed.h"
 #include "eval/embedding.h"
 #include "eval/frozen_network.h"
+#include "train/ranks_alike.h"
 
 enum { PIXELS_LIMIT = 256, OWN_OPTIONS = 11 };
 
@@ -23,10 +24,10 @@ typedef struct settings {
     view_choices view;
 } settings;
 
-/* Where the rows go: into the file, with progress on the way. */
+/* Where the rows go: into the file, which rank 0 writes, with progress on the way. */
 typedef struct target {
     nnclr_cli *cli;
-    nnclr_embedding_writer *writer;
+    nnclr_embedding_writer *writer; /* NULL: another rank's */
     nnclr_progress progress;
     int64_t total;
 } target;
@@ -40,7 +41,7 @@ static target target_of(nnclr_cli *cli, nnclr_shard_set *set) {
 static bool put_rows(void *context, int64_t first, int64_t count, const float *rows,
                      nnclr_error *e) {
     target *t = context;
-    return nnclr_embedding_writer_put(t->writer, rows, count, e) &&
+    return (!t->writer || nnclr_embedding_writer_put(t->writer, rows, count, e)) &&
            nnclr_progress_tell(&t->progress, "pictures", first + count, t->total, NULL, e);
 }
 
@@ -51,10 +52,11 @@ static const char *output_path(const settings *s) {
 /* Commits if `ok`, otherwise leaves nothing behind. */
 static bool finish(target *t, bool ok, nnclr_error *e) {
     nnclr_cli_progress_end(t->cli);
-    if (ok)
-        return nnclr_embedding_writer_commit(t->writer, e);
-    nnclr_embedding_writer_abandon(t->writer);
-    return false;
+    if (!ok)
+        nnclr_embedding_writer_abandon(t->writer);
+    else if (t->writer)
+        nnclr_embedding_writer_commit(t->writer, e);
+    return ok && nnclr_agree(&t->cli->ranks, NULL, e);
 }
 
 /* ---- pixels ---- */
@@ -80,6 +82,19 @@ static bool embed_pixels(nnclr_cli *cli, const settings *s, nnclr_shard_set *set
 
 /* ---- a network ---- */
 
+/* Every rank reads the files itself. */
+static bool ranks_alike(nnclr_cli *cli, const nnclr_frozen_network *n, const nnclr_shard_set *set,
+                        nnclr_error *e) {
+    nnclr_checkpoint_info info = {.config = n->config};
+    if (cli->ranks.ranks > 1)
+        info.identity = nnclr_shard_set_identity(set, e);
+    const bool ok = nnclr_cli_prepared(cli, e) &&
+                    nnclr_ranks_start_alike(&cli->ranks, &info, &n->engine, e) &&
+                    nnclr_agree_on(&cli->ranks, (uint64_t)n->step, "the step of the model", e);
+    nnclr_json_free(info.identity);
+    return ok;
+}
+
 static bool open_network(nnclr_frozen_network *n, const nnclr_cli *cli, const settings *s,
                          nnclr_error *e) {
     if (!nnclr_frozen_network_open(n, s->model, s->prefix, e))
@@ -103,17 +118,21 @@ static bool embed_network(nnclr_cli *cli, const settings *s, nnclr_shard_set *se
         goto done;
     const int cut = nnclr_network_find(n.list, cut_names[s->cut]);
     t = target_of(cli, set);
-    t.writer = nnclr_embedding_writer_open(output_path(s), PROGRAM, set,
-                                           nnclr_network_value(n.list, (size_t)cut)->c, config, e);
-    if (!t.writer)
+    if (cli->ranks.rank == 0 && !(t.writer = nnclr_embedding_writer_open(
+                                      output_path(s), PROGRAM, set,
+                                      nnclr_network_value(n.list, (size_t)cut)->c, config, e)))
         goto done;
+    if (!ranks_alike(cli, &n, set, e)) {
+        nnclr_embedding_writer_abandon(t.writer);
+        goto done;
+    }
     nnclr_cli_opening(cli, "embedding %lld pictures of %s%s with %s of %s: %d %s of each",
                       (long long)t.total, cli->operands[0],
                       cli->operand_count > 1 ? " and others" : "",
                       nnclr_arch_names[n.config.model.arch], s->model,
                       nnclr_network_value(n.list, (size_t)cut)->c,
                       s->cut ? "numbers of the projection" : "features");
-    const nnclr_row_sink sink = {.put = put_rows, .context = &t};
+    const nnclr_row_sink sink = {.put = put_rows, .context = &t, .ranks = &cli->ranks};
     const nnclr_evaluation_options view = nnclr_embed_view(&n.config, cli->threads);
     ok = finish(&t, nnclr_embed_network(&n.parameters, cut, set, &view, &sink, e), e);
 done:
@@ -139,6 +158,11 @@ static void check(nnclr_cli *cli, const settings *s) {
         nnclr_cli_usage(
             cli,
             "no input: give a shard or a folder of pictures, or - for a shard on standard input");
+    if (cli->ranks.ranks > 1 && s->pixels)
+        nnclr_cli_usage(cli, "--pixels cannot be shared by %d ranks: start it without mpirun",
+                        cli->ranks.ranks);
+    if (cli->ranks.ranks > 1 && nnclr_is_standard(output_path(s)))
+        nnclr_cli_usage(cli, "standard output is mpirun's: give -o FILE");
     if (nnclr_is_standard(output_path(s)))
         nnclr_cli_refuse_terminal(cli, "an embedding file");
 }
@@ -177,6 +201,7 @@ int main(int argc, char **argv) {
             "Weights that say nothing about it are shown 224 pixels (32 with the 32x32 stem), "
             "bilinear, "
             "with ImageNet's mean and std.",
+        .ranks = true,
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };

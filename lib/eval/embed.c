@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "net/execution.h"
 
 enum {
@@ -47,37 +48,81 @@ static int64_t not_finite(const float *rows, int64_t n, int d) {
     return -1;
 }
 
+/* What embeds the pictures of a set, a round of batches at a time: one of each rank. */
+typedef struct rounds {
+    nnclr_communicator self, *ranks;
+    nnclr_shard_set *set;
+    nnclr_loader *loader;
+    const converter *converter;
+    size_t batch_floats; /* rows of a batch */
+    float *own, *all;    /* [batch][d], [ranks][batch][d]; the same of one rank */
+} rounds;
+
+static bool open_rounds(rounds *r, const nnclr_evaluation_options *view, nnclr_error *e) {
+    const size_t ranks = (size_t)r->ranks->ranks;
+    nnclr_evaluation_options own = *view;
+    own.share = r->ranks->rank;
+    own.shares = r->ranks->ranks;
+    r->batch_floats = (size_t)view->batch * (size_t)r->converter->d;
+    r->loader = nnclr_loader_open_evaluation(r->set, &own, e);
+    if (r->loader)
+        r->own = nnclr_alloc_zero((size_t)view->batch, (size_t)r->converter->d * sizeof *r->own, e);
+    r->all = r->own;
+    if (r->own && ranks > 1)
+        r->all = nnclr_alloc(ranks, r->batch_floats * sizeof *r->all, e);
+    return r->all;
+}
+
+static void close_rounds(rounds *r) {
+    if (r->all != r->own)
+        nnclr_free(r->all);
+    nnclr_free(r->own);
+    nnclr_loader_close(r->loader);
+}
+
+/* This rank's batch of the next round, which is empty if the records end before it. */
+static bool make_rows(rounds *r, nnclr_error *e) {
+    const nnclr_batch *batch = nnclr_loader_next(r->loader, e);
+    if (!batch)
+        return false;
+    if (batch->n == 0)
+        return true;
+    if (!r->converter->run(r->converter->context, batch, r->own, e))
+        return false;
+    const int64_t bad = not_finite(r->own, batch->n, r->converter->d);
+    if (bad < 0)
+        return true;
+    const nnclr_record record = nnclr_shard_set_record(r->set, (size_t)batch->record[bad]);
+    return nnclr_fail(e, NNCLR_ERROR_NUMERIC, "the embedding of record %zu (%s) is not finite",
+                      (size_t)batch->record[bad], record.name);
+}
+
+static bool gather_rows(rounds *r, nnclr_error *e) {
+    if (r->ranks->ranks > 1)
+        nnclr_gather_bytes(r->ranks, r->own, r->batch_floats * sizeof *r->own, r->all);
+    return nnclr_communicator_sync(r->ranks, e);
+}
+
 static bool embed(nnclr_shard_set *set, const nnclr_evaluation_options *view, const converter *c,
                   const nnclr_row_sink *sink, nnclr_error *e) {
-    bool ok = false;
-    const nnclr_batch *batch;
-    float *rows = NULL;
-    nnclr_error loading = NNCLR_NO_ERROR;
-    nnclr_loader *loader = nnclr_loader_open_evaluation(set, view, e);
-    if (!loader)
-        return false;
-    rows = nnclr_alloc((size_t)view->batch, (size_t)c->d * sizeof *rows, e);
-    if (!rows)
-        goto done;
-    while ((batch = nnclr_loader_next(loader, &loading))) {
-        if (!c->run(c->context, batch, rows, e))
+    rounds r = {.self = nnclr_communicator_self(), .set = set, .converter = c};
+    r.ranks = sink->ranks ? sink->ranks : &r.self;
+    const int64_t count = (int64_t)nnclr_shard_set_count(set),
+                  round = (int64_t)view->batch * r.ranks->ranks;
+    nnclr_error own = NNCLR_NO_ERROR; /* of this rank, until all know of it */
+    bool ready = open_rounds(&r, view, &own), ok = false;
+    for (int64_t first = 0; first < count; first += round) {
+        ready = ready && make_rows(&r, &own);
+        if (!nnclr_agree(r.ranks, NULL, &own) || !gather_rows(&r, &own))
             goto done;
-        int64_t bad = not_finite(rows, batch->n, c->d);
-        if (bad >= 0) {
-            const nnclr_record record = nnclr_shard_set_record(set, (size_t)batch->record[bad]);
-            nnclr_fail(e, NNCLR_ERROR_NUMERIC, "the embedding of record %zu (%s) is not finite",
-                       (size_t)batch->record[bad], record.name);
-            goto done;
-        }
-        if (!sink->put(sink->context, batch->record[0], batch->n, rows, e))
-            goto done;
+        /* The batches of a round follow one another, and only the last one can be small. */
+        ready = sink->put(sink->context, first, nnclr_min(count - first, round), r.all, &own);
     }
-    ok = loading.code == NNCLR_OK;
-    if (!ok)
-        *e = loading;
+    ok = nnclr_agree(r.ranks, NULL, &own);
 done:
-    nnclr_free(rows);
-    nnclr_loader_close(loader);
+    close_rounds(&r);
+    if (!ok)
+        *e = own;
     return ok;
 }
 

@@ -7,15 +7,18 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "engine/communicator.h"
 #include "image/loader.h"
 #include "io/shard.h"
 #include "net/parameters.h"
 #include "train/config.h"
 
-/* Takes `count` rows [count][d] of the records from `first` on; false stops the run. */
+/* Takes `count` rows [count][d] of the records from `first` on; false stops the run. With several
+ * ranks these share out the batches, and each gets all rows; what fails on one fails on all. */
 typedef struct nnclr_row_sink {
     bool (*put)(void *context, int64_t first, int64_t count, const float *rows, nnclr_error *e);
     void *context;
+    nnclr_communicator *ranks; /* NULL: it is alone */
 } nnclr_row_sink;
 
 /* The evaluation view that a run of this configuration is judged on: its size, mean, std and

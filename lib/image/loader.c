@@ -153,13 +153,13 @@ static bool make_chunk(void *context, uint64_t item, int slot, int worker, nnclr
         return false;
     if (loader->options.window > 0)
         pass_over(loader, &c, order);
-    order += batch_begin(loader, c.step) + c.first;
     for (size_t i = 0; i < c.n; i++) {
+        const uint32_t record = order[batch_begin(loader, c.step) + c.first + i];
         float *to[VIEWS];
         for (size_t view = 0; view < VIEWS; view++)
             to[view] = c.to[view] ? c.to[view] + i * loader->view_floats : NULL;
-        c.record[i] = order[i];
-        if (!make_record(loader, &loader->makers[worker], order[i], c.epoch, to, &c.label[i], e))
+        c.record[i] = record;
+        if (!make_record(loader, &loader->makers[worker], record, c.epoch, to, &c.label[i], e))
             return false;
     }
     return true;
@@ -273,14 +273,19 @@ nnclr_loader *nnclr_loader_open_views(nnclr_views *views, const nnclr_loader_opt
 nnclr_loader *nnclr_loader_open_evaluation(nnclr_shard_set *set, const nnclr_evaluation_options *o,
                                            nnclr_error *e) {
     const size_t count = nnclr_shard_set_count(set);
-    const int batch = (int)nnclr_min((int64_t)count, o->batch),
-              chunks = nnclr_max(nnclr_pieces(batch, CHUNK), 1);
+    /* A batch of the loader is one of each share, this one's a slice of it. */
+    const int64_t shares = nnclr_max(o->shares, 1);
+    const int rows = (int)nnclr_min((int64_t)count, o->batch),
+              batch = (int)nnclr_min((int64_t)count, rows * shares),
+              chunks = nnclr_max(nnclr_pieces(rows, CHUNK), 1);
     const nnclr_loader_options options = {
         .augment = {.size = o->size,
                     .filter = o->filter,
                     .mean = {o->mean[0], o->mean[1], o->mean[2]},
                     .std = {o->std[0], o->std[1], o->std[2]}},
         .batch = batch,
+        .slice_first = o->share * rows,
+        .slice_count = rows,
         .steps = nnclr_pieces((int64_t)count, nnclr_max(batch, 1)),
         .threads = o->threads,
         .ahead = o->ahead + nnclr_pieces(o->threads, chunks), /* so that no thread waits */

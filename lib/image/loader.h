@@ -70,10 +70,12 @@ typedef struct nnclr_evaluation_options {
     nnclr_filter filter;
     float mean[3], std[3];
     int batch, threads, ahead;
+    int share, shares; /* only batches share, share + shares, ...; shares 0: all of them */
 } nnclr_evaluation_options;
 
 /* Evaluation views of all records, once, for embedding: batches of at most `batch`, the last one
- * smaller. */
+ * smaller. Step s of a share is batch s * shares + share; all shares have as many steps, so the
+ * last batch of some may be empty. */
 nnclr_loader *nnclr_loader_open_evaluation(nnclr_shard_set *set,
                                            const nnclr_evaluation_options *options, nnclr_error *e);
 

@@ -53,9 +53,8 @@ bool nnclr_ranks_start_alike(nnclr_communicator *c, const nnclr_checkpoint_info 
         return true;
     if (hash_config(&info->config, &config, e))
         hash_json(info->identity, &data, e);
-    return nnclr_agree(c, NULL, e) &&
-           nnclr_agree_on(c, config, "the configuration of the run", e) &&
-           nnclr_agree_on(c, data, "the data that is trained on", e) &&
+    return nnclr_agree(c, NULL, e) && nnclr_agree_on(c, config, "the configuration", e) &&
+           nnclr_agree_on(c, data, "the data", e) &&
            nnclr_agree_on(c, hash_engine(engine), "the engine, or what it uses of the CPU", e);
 }
 

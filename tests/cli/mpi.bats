@@ -23,7 +23,7 @@ as_rank() { # RANK RANKS COMMAND...
 # Without mpirun's own words about ranks that failed.
 MPIRUN="mpirun -q --oversubscribe --bind-to none -n"
 ranks() { # COUNT COMMAND...
-    timeout 60 $MPIRUN "$@"
+    timeout 60 $MPIRUN "$@" </dev/null # which mpirun would read: the list of a loop, for one
 }
 
 # Starts ranks of which rank 0 stops itself at the calls of PLAN; $mpirun, $pid is rank 0.
@@ -59,7 +59,7 @@ expect_alike() { # RUN RUN
 
 @test "programs that work alone refuse to be started several times, and say so once" {
     local program
-    for program in prep queue-inspect lineval views export embed; do
+    for program in prep queue-inspect lineval views export; do
         expect 2 as_rank 0 3 "nnclr-$program"
         expect_message "nnclr-$program" "MPI started it 3 times, and it works alone: start it without mpirun"
     done
@@ -202,8 +202,57 @@ END
     make_shard t 50
     mv t.tar.zst 1/s.tar.zst
     expect 1 own
-    expect_message nnclr-pretrain "rank 1: the data that is trained on differs from that of rank 0"
+    expect_message nnclr-pretrain "rank 1: the data differs from that of rank 0"
     [ ! -e run ]
+}
+
+@test "ranks embed as one process does, byte for byte" {
+    need_mpi
+    local n layer
+    make_shard many 600 # batches of 256, 256 and 88: a rank has nothing in the last round
+    nnclr-pretrain $TINY --steps 1 -o run s.tar.zst
+    for layer in features projection; do
+        nnclr-embed -q --engine cpu -j 1 --layer $layer -m run -o $layer.emb many.tar.zst
+    done
+    while read -r n layer; do
+        expect 0 ranks $n nnclr-embed -q --engine cpu -j 1 --layer $layer -m run -o ranks.emb many.tar.zst
+        [ -z "$output$stderr" ]
+        cmp $layer.emb ranks.emb
+    done <<<$'1 features\n2 features\n2 projection\n3 features'
+    # Fewer pictures than a batch.
+    nnclr-embed -q --engine cpu -j 1 -m run -o one.emb s.tar.zst
+    expect 0 ranks 2 nnclr-embed -q --engine cpu -j 1 -m run -o ranks.emb s.tar.zst
+    cmp one.emb ranks.emb
+}
+
+@test "a fault of one rank that embeds is one message, and leaves no file" {
+    need_mpi
+    local status_wanted text arguments
+    mkdir 0 1
+    make_shard 0/s 600
+    cp 0/s.tar.zst 1
+    flip_bit 1/s.tar.zst $(($(stat -c %s 0/s.tar.zst) * 3 / 5))
+    nnclr-pretrain $TINY --steps 1 -o run s.tar.zst
+    own() { ranks 2 sh -c "cd \$OMPI_COMM_WORLD_RANK && exec nnclr-embed -q --engine cpu -j 1 -m ../run -o $PWD/x.emb s.tar.zst"; }
+    expect 1 own
+    expect_message nnclr-embed "rank 1: s.tar.zst: "
+    mv s.tar.zst 1
+    expect 1 own
+    expect_message nnclr-embed "rank 1: the data differs from that of rank 0"
+    rm 1/s.tar.zst
+    expect 1 own
+    expect_message nnclr-embed "rank 1: s.tar.zst: No such file or directory"
+    while IFS='|' read -r status_wanted arguments text; do
+        expect "$status_wanted" ranks 2 nnclr-embed $arguments
+        expect_message nnclr-embed "$text"
+    done <<END
+2|-m run -o x.emb -|standard input reaches only one of 2 ranks: name a file instead
+2|-m run 0/s.tar.zst|standard output is mpirun's: give -o FILE
+2|--pixels 8 -o x.emb 0/s.tar.zst|--pixels cannot be shared by 2 ranks: start it without mpirun
+1|-m none -o x.emb 0/s.tar.zst|none: No such file or directory
+1|-m run -o none/x.emb 0/s.tar.zst|none/x.emb: 
+END
+    [ -z "$(find . -name '*x.emb*')" ]
 }
 
 @test "a disk that is full for rank 0 ends all ranks with exit code 1; with room the run goes on" {
