@@ -141,7 +141,7 @@ some_classes() { # NAME COUNT CLASS...
 1|--probe missing.tar.zst|missing.tar.zst
 END
     [ ! -e run ]
-    refuses 2 "only one of the data" tiny --probe - -o run - <s.tar.zst
+    refuses 2 "standard input can be given only once" tiny --probe - -o run - <s.tar.zst
     expect 0 tiny -q --steps 5 --probe - -o piped s.tar.zst <s.tar.zst
     [ "$(probes piped | wc -l)" = 2 ]
 }
