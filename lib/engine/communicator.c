@@ -203,36 +203,32 @@ void nnclr_join_pools(nnclr_communicator *c, nnclr_engine *g, void *const *place
 
 /* ---- rows ---- */
 
+/* sent [count] <- reals of the engine, with room for those of all to get. False: it failed, or
+ * there is one rank, whose `from` is what `to` becomes. */
+static bool begin_rows(nnclr_communicator *c, nnclr_engine *g, const void *from, size_t count,
+                       size_t room, void *to) {
+    const size_t width = nnclr_real_bytes(g);
+    if (c->ranks == 1 && to != from)
+        g->table->copy(g, to, from, count * width);
+    if (c->ranks == 1 || !reserve(c, room * width))
+        return false;
+    g->table->get(g, from, count, g->table->real, c->sent);
+    return true;
+}
+
 void nnclr_gather_reals(nnclr_communicator *c, nnclr_engine *g, const void *from, size_t count,
                         void *to) {
-    const nnclr_engine_table *table = g->table;
-    const size_t bytes = count * nnclr_real_bytes(g), ranks = (size_t)c->ranks;
-    if (c->ranks == 1) {
-        if (to != from)
-            table->copy(g, to, from, bytes);
-        return;
-    }
-    if (!reserve(c, ranks * bytes))
-        return;
-    table->get(g, from, count, table->real, c->sent);
-    if (move(c, c->table->gather, c->sent, bytes, c->got))
-        table->put(g, to, ranks * count, table->real, c->got);
+    const size_t all = (size_t)c->ranks * count;
+    if (begin_rows(c, g, from, count, all, to) &&
+        move(c, c->table->gather, c->sent, count * nnclr_real_bytes(g), c->got))
+        g->table->put(g, to, all, g->table->real, c->got);
 }
 
 void nnclr_gather_reals_backward(nnclr_communicator *c, nnclr_engine *g, const void *from,
                                  size_t count, void *to) {
-    const nnclr_engine_table *table = g->table;
-    const size_t bytes = count * nnclr_real_bytes(g), ranks = (size_t)c->ranks;
-    if (c->ranks == 1) {
-        if (to != from)
-            table->copy(g, to, from, bytes);
-        return;
-    }
-    if (!reserve(c, ranks * bytes))
-        return;
-    table->get(g, from, ranks * count, table->real, c->sent);
-    if (add_pieces(c, table->real, count, 1))
-        table->put(g, to, count, table->real, c->sent);
+    const size_t all = (size_t)c->ranks * count;
+    if (begin_rows(c, g, from, all, all, to) && add_pieces(c, g->table->real, count, 1))
+        g->table->put(g, to, count, g->table->real, c->sent);
 }
 
 /* ---- agreement ---- */

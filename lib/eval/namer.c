@@ -1,11 +1,11 @@
 #include "eval/namer.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/numbers.h"
+#include "ssl/classification.h"
 
 /* ---- what there is ---- */
 
@@ -111,16 +111,6 @@ typedef struct naming {
     nnclr_guess *guesses;
 } naming;
 
-static void become_shares(double *scores, int64_t count) {
-    double most = scores[0], sum = 0;
-    for (int64_t c = 1; c < count; c++)
-        most = fmax(most, scores[c]);
-    for (int64_t c = 0; c < count; c++)
-        sum += scores[c] = exp(scores[c] - most);
-    for (int64_t c = 0; c < count; c++)
-        scores[c] /= sum;
-}
-
 static void guess(const double *scores, int64_t count, nnclr_guess *best) {
     for (int i = 0; i < NNCLR_GUESSES; i++)
         best[i] = (nnclr_guess){.label = -1, .score = -1};
@@ -146,7 +136,7 @@ static bool put_rows(void *context, int64_t first, int64_t count, const float *r
             nnclr_classifier_score(&n->classifier, rows + i * d, n->scores);
         for (int c = 0; n->classifier.d == 0 && c < d; c++)
             n->scores[c] = (double)rows[i * d + c];
-        become_shares(n->scores, classes);
+        nnclr_label_loss(n->scores, (int)classes, 0, n->scores); /* for the shares alone */
         guess(n->scores, classes, x->guesses + (first + i) * NNCLR_GUESSES);
     }
     return nnclr_progress_tell(x->progress, "pictures", first + count, x->total, NULL, e);
