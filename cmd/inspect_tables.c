@@ -312,14 +312,16 @@ const inspect_report reports[REPORTS] = {
 
 bool print_report(inspector *x, nnclr_error *e) {
     const inspect_report *wanted = &reports[x->settings->report];
+    nnclr_communicator *ranks = &x->cli->ranks;
     nnclr_row_graph graph;
     if (wanted->print)
         return wanted->print(x, e);
-    if (!nnclr_row_graph_make(x->pool, &x->bank, &x->bank, (int)x->settings->k, &x->progress,
+    if (!nnclr_row_graph_make(x->pool, ranks, &x->bank, &x->bank, (int)x->settings->k, &x->progress,
                               &graph, e))
         return false;
     inspector_progress_end(x);
-    const bool ok = wanted->print_graph(x, &graph, e);
+    if (ranks->rank == 0)
+        wanted->print_graph(x, &graph, e);
     nnclr_row_graph_free(&graph);
-    return ok;
+    return nnclr_agree(ranks, NULL, e);
 }

@@ -82,7 +82,8 @@ void inspector_progress_end(inspector *x) {
         return;
     x->watched = false;
     nnclr_cli_progress_end(x->cli);
-    nnclr_cli_release();
+    if (x->cli->ranks.ranks == 1) /* otherwise all end together, or none */
+        nnclr_cli_release();
 }
 
 bool inspector_open(inspector *x, nnclr_cli *cli, const settings *s, nnclr_error *e) {

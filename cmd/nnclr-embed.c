@@ -83,14 +83,15 @@ static bool embed_pixels(nnclr_cli *cli, const settings *s, nnclr_shard_set *set
 /* ---- a network ---- */
 
 /* Every rank reads the files itself. */
-static bool ranks_alike(nnclr_cli *cli, const nnclr_frozen_network *n, const nnclr_shard_set *set,
+static bool ranks_alike(nnclr_cli *cli, nnclr_frozen_network *n, const nnclr_shard_set *set,
                         nnclr_error *e) {
-    nnclr_checkpoint_info info = {.config = n->config};
+    nnclr_checkpoint_info info = {.config = n->config, .step = n->step};
+    const nnclr_run_state state = {.info = &info, .parameters = &n->parameters};
     if (cli->ranks.ranks > 1)
         info.identity = nnclr_shard_set_identity(set, e);
     const bool ok = nnclr_cli_prepared(cli, e) &&
                     nnclr_ranks_start_alike(&cli->ranks, &info, &n->engine, e) &&
-                    nnclr_agree_on(&cli->ranks, (uint64_t)n->step, "the step of the model", e);
+                    nnclr_ranks_are_alike(&cli->ranks, &state, "the model", e);
     nnclr_json_free(info.identity);
     return ok;
 }

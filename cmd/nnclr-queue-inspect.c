@@ -182,6 +182,15 @@ static void check_query(nnclr_cli *cli, settings *s) {
         nnclr_cli_usage(cli, "-m goes with --query");
 }
 
+/* Everything else is quick, or a matter of one process. */
+static void check_ranks(nnclr_cli *cli, const settings *s) {
+    if (cli->ranks.ranks > 1 && (s->runs || s->report < 0 || !reports[s->report].print_graph))
+        nnclr_cli_usage(cli,
+                        "%d ranks share the work of --report classes, hubs, outliers and labels "
+                        "only: start it without mpirun",
+                        cli->ranks.ranks);
+}
+
 static void check(nnclr_cli *cli, settings *s) {
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give a checkpoint or an embedding file");
@@ -212,6 +221,11 @@ static void check(nnclr_cli *cli, settings *s) {
         nnclr_cli_usage(cli, "--report %s needs a second file: give --query TEST", wanted->name);
     if (wanted && !wanted->compares && s->query)
         nnclr_cli_usage(cli, "--report %s takes no --query: leave it out", wanted->name);
+}
+
+/* Every rank reads the files itself. */
+static bool ranks_alike(const inspector *x, nnclr_error *e) {
+    return nnclr_cli_prepared(x->cli, e) && nnclr_row_set_is_alike(&x->bank, &x->cli->ranks, e);
 }
 
 int main(int argc, char **argv) {
@@ -264,6 +278,7 @@ int main(int argc, char **argv) {
                  "[--json] RUN...",
         .notes = "FILE is a RUN of nnclr-pretrain, a checkpoint or a file of nnclr-embed; the "
                  "SHARDs are those that it was made from, in the same order.",
+        .ranks = true,
         .options = options,
         .option_count = sizeof options / sizeof *options,
     };
@@ -271,13 +286,14 @@ int main(int argc, char **argv) {
     inspector x = {0};
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
+    check_ranks(&cli, &s);
     if (s.runs) {
         if (!compare_runs(&cli, &s, wants_table(&s), &e))
             nnclr_cli_die(&cli, &e);
         nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
     }
     check(&cli, &s);
-    if (!inspector_open(&x, &cli, &s, &e) ||
+    if (!inspector_open(&x, &cli, &s, &e) || !ranks_alike(&x, &e) ||
         !(s.report >= 0 ? print_report(&x, &e) : show_neighbours(&x, &e)))
         end_badly(&x, &e);
     inspector_close(&x);

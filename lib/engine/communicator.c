@@ -286,3 +286,14 @@ bool nnclr_agree_on(nnclr_communicator *c, uint64_t value, const char *what, nnc
         }
     return true;
 }
+
+uint64_t nnclr_hash(uint64_t hash, const void *bytes, size_t size) {
+    const unsigned char *from = bytes;
+    for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        memcpy(&word, from + i, nnclr_min(size - i, sizeof word));
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}

@@ -91,5 +91,8 @@ bool nnclr_agree(nnclr_communicator *c, unsigned *wishes, nnclr_error *e);
 /* False, and on each rank, if the value is not the same on all: "rank 2: WHAT differs from that of
  * rank 0". */
 bool nnclr_agree_on(nnclr_communicator *c, uint64_t value, const char *what, nnclr_error *e);
+/* What it should compare of many bytes: they are added to a hash, 0 at first. It is quick, and no
+ * protection from forgery. */
+uint64_t nnclr_hash(uint64_t hash, const void *bytes, size_t size);
 
 #endif

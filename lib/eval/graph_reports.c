@@ -16,19 +16,22 @@ static void keep_chunk(void *context, int64_t first, int64_t count,
            (size_t)count * (size_t)g->k * sizeof *neighbours);
 }
 
-bool nnclr_row_graph_make(nnclr_pool *pool, const nnclr_row_set *bank, const nnclr_row_set *set,
-                          int k, const nnclr_progress *progress, nnclr_row_graph *out,
-                          nnclr_error *e) {
+bool nnclr_row_graph_make(nnclr_pool *pool, nnclr_communicator *ranks, const nnclr_row_set *bank,
+                          const nnclr_row_set *set, int k, const nnclr_progress *progress,
+                          nnclr_row_graph *out, nnclr_error *e) {
+    nnclr_communicator self = nnclr_communicator_self();
     *out = (nnclr_row_graph){.bank = bank, .set = set, .k = k};
     bool *candidate = nnclr_alloc((size_t)bank->rows.n, sizeof *candidate, e);
-    out->neighbours = nnclr_alloc((size_t)set->rows.n, (size_t)k * sizeof *out->neighbours, e);
-    bool ok = candidate && out->neighbours;
+    if (candidate)
+        out->neighbours = nnclr_alloc((size_t)set->rows.n, (size_t)k * sizeof *out->neighbours, e);
+    bool ok = nnclr_agree(ranks ? ranks : &self, NULL, e);
     for (int64_t i = 0; ok && i < bank->rows.n; i++)
         candidate[i] = bank->record[i] >= 0;
     const nnclr_nearest_options options = {.k = k,
                                            .candidate = candidate,
                                            .bank_record = bank->record,
                                            .progress = progress,
+                                           .ranks = ranks,
                                            .exclude = bank == set ? bank->record : NULL};
     ok = ok && nnclr_nearest_each(pool, &bank->rows, &set->rows, &options, 0, keep_chunk, out, e);
     nnclr_free(candidate);

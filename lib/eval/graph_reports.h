@@ -16,11 +16,12 @@ typedef struct nnclr_row_graph {
     nnclr_neighbour *neighbours; /* [set->rows.n][k]; those of initial rows mean nothing */
 } nnclr_row_graph;
 
-/* Initial rows of the bank are never neighbours. Called from the thread that drives the pool's
- * work. */
-bool nnclr_row_graph_make(nnclr_pool *pool, const nnclr_row_set *bank, const nnclr_row_set *set,
-                          int k, const nnclr_progress *progress, nnclr_row_graph *out,
-                          nnclr_error *e);
+/* Initial rows of the bank are never neighbours. With several `ranks` (NULL: it is alone), which
+ * must have the same sets, these share the search out and each gets the whole graph; what fails on
+ * one fails on all. Called from the thread that drives the pool's work. */
+bool nnclr_row_graph_make(nnclr_pool *pool, nnclr_communicator *ranks, const nnclr_row_set *bank,
+                          const nnclr_row_set *set, int k, const nnclr_progress *progress,
+                          nnclr_row_graph *out, nnclr_error *e);
 void nnclr_row_graph_free(nnclr_row_graph *graph); /* a zeroed one is fine */
 
 /* Neighbours of `row`, best first; after the last one, entries with row -1. */

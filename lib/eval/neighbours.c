@@ -7,16 +7,16 @@
 #include "base/numbers.h"
 #include "base/wide.h"
 #include "engine/sift.h"
+#include "eval/neighbour_search.h"
 
 enum {
-    BANK_BYTES = 64 << 20,   /* of one block of bank rows */
-    BANK_ROWS = 1 << 18,     /* at most */
-    CHUNK_BYTES = 128 << 20, /* of queries, with what their search needs */
-    PIECE_BYTES = 4 << 20,   /* of rows that are prepared together */
-    MOST_QUERIES = 1 << 20,  /* that go through the sieve together */
-    LEAST_QUERIES = 1024,    /* fewer are slower */
-    LANES = 16,              /* partial sums of a product */
-    TASK_ROWS = 64           /* that one task prepares or measures */
+    BANK_BYTES = 64 << 20,  /* of one block of bank rows */
+    BANK_ROWS = 1 << 18,    /* at most */
+    PIECE_BYTES = 4 << 20,  /* of rows that are prepared together */
+    MOST_QUERIES = 1 << 20, /* that go through the sieve together */
+    LEAST_QUERIES = 1024,   /* fewer are slower */
+    LANES = 16,             /* partial sums of a product */
+    TASK_ROWS = 64          /* that one task prepares or measures */
 };
 
 /* A proposal is one number, so that the larger product is the larger number: the product's bits,
@@ -33,6 +33,7 @@ typedef struct search {
     const int64_t *exclude; /* [n]; NULL: none */
     int64_t bank_n;
     int64_t chunk_first, all; /* the queries' place among all of them, and how many there are */
+    int ranks;                /* that search for as many queries each */
     int d, k;
     double slack; /* no product of unit rows is farther from the true cosine */
 
@@ -420,9 +421,9 @@ static int call_queries(const search *s, int query_block) {
 /* After `count` queries have met the block of the bank, of `rows` rows. */
 static bool tell(const search *s, int64_t n, int64_t count, int rows, nnclr_error *e) {
     const double pairs = (double)n * (double)s->bank_first + (double)count * rows;
+    const int64_t done = (int64_t)(s->ranks * pairs / (double)s->bank_n);
     return nnclr_progress_tell(s->options->progress, "rows",
-                               s->chunk_first + (int64_t)(pairs / (double)s->bank_n), s->all, NULL,
-                               e);
+                               nnclr_min(s->chunk_first + done, s->all), s->all, NULL, e);
 }
 
 /* Searches the block of the bank, of `rows` rows, for all queries, `query_block` at a time. */
@@ -501,11 +502,10 @@ static void release(search *s) {
     nnclr_free(s->bank_rows);
 }
 
-/* For the queries [first, first + n) of `all`, which are at `queries`. */
-static bool search_chunk(nnclr_pool *pool, const nnclr_row_source *bank, const float *queries,
-                         int64_t first, int64_t n, int64_t all,
-                         const nnclr_nearest_options *options, nnclr_neighbour *out,
-                         nnclr_error *e) {
+bool nnclr_nearest_of(nnclr_pool *pool, const nnclr_row_source *bank, const float *queries,
+                      const nnclr_query_range *range, const nnclr_nearest_options *options,
+                      nnclr_neighbour *out, nnclr_error *e) {
+    const int64_t first = range->first, n = range->count;
     const int d = bank->d;
     const int bank_block = (int)nnclr_min(
         options->bank_block ? options->bank_block : rows_of(BANK_BYTES, d), bank->n ? bank->n : 1);
@@ -515,7 +515,8 @@ static bool search_chunk(nnclr_pool *pool, const nnclr_row_source *bank, const f
                 .options = options,
                 .exclude = options->exclude ? options->exclude + first : NULL,
                 .chunk_first = first,
-                .all = all,
+                .all = range->all,
+                .ranks = range->ranks,
                 .bank_n = bank->n,
                 .d = d,
                 .k = options->k,
@@ -546,32 +547,6 @@ done:
 
 bool nnclr_nearest(nnclr_pool *pool, const nnclr_row_source *bank, const float *queries, int64_t n,
                    const nnclr_nearest_options *options, nnclr_neighbour *out, nnclr_error *e) {
-    return search_chunk(pool, bank, queries, 0, n, n, options, out, e);
-}
-
-/* What a query needs is in neighbours.h. */
-static int64_t chunk_rows(int64_t given, int k, const nnclr_row_source *queries) {
-    const int64_t row = (int64_t)queries->d * 2 * (int64_t)sizeof(float) +
-                        (int64_t)k * (16 + (int64_t)sizeof(nnclr_neighbour)) + 600;
-    const int64_t rows = given ? given : CHUNK_BYTES / row;
-    return nnclr_min(nnclr_max(rows, 1), queries->n);
-}
-
-bool nnclr_nearest_each(nnclr_pool *pool, const nnclr_row_source *bank,
-                        const nnclr_row_source *queries, const nnclr_nearest_options *options,
-                        int64_t chunk, nnclr_neighbours_take take, void *context, nnclr_error *e) {
-    const int64_t most = chunk_rows(chunk, options->k, queries);
-    nnclr_neighbour *found = nnclr_alloc((size_t)most, (size_t)options->k * sizeof *found, e);
-    float *rows = nnclr_alloc((size_t)most, (size_t)queries->d * sizeof *rows, e);
-    bool ok = found && rows;
-    for (int64_t first = 0; ok && first < queries->n; first += most) {
-        const int64_t count = nnclr_min(queries->n - first, most);
-        ok = queries->read(queries, first, count, rows, e) &&
-             search_chunk(pool, bank, rows, first, count, queries->n, options, found, e);
-        if (ok)
-            take(context, first, count, found);
-    }
-    nnclr_free(rows);
-    nnclr_free(found);
-    return ok;
+    const nnclr_query_range all = {.count = n, .all = n, .ranks = 1};
+    return nnclr_nearest_of(pool, bank, queries, &all, options, out, e);
 }

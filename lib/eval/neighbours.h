@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/threads.h"
+#include "engine/communicator.h"
 
 /* Rows of d f32 that are read in pieces; need not be unit vectors. */
 typedef struct nnclr_row_source nnclr_row_source;
@@ -46,19 +47,23 @@ typedef struct nnclr_nearest_options {
     int query_block;            /* queries that go through the sieve together; 0: very many */
     const nnclr_progress *progress; /* counts queries, in proportion to the pairs of query and bank
                                        row that were compared; may be NULL */
+    nnclr_communicator *ranks;      /* that share the queries out; NULL: it is alone */
 } nnclr_nearest_options;
 
 /* out [n][k], for each of `n` queries [n][d] the candidates with the largest cosine, best first,
  * equal ones by the lower row; after the last candidate {0, -1}. The bank is read once, front to
  * back. Memory: a copy of the queries, 16 k + 600 bytes for each, two bank blocks, 8 MiB, and for
  * each thread the sieve's workspace, about 5 MiB. A row that is not finite is refused. Called from
- * the thread that drives the pool's work. */
+ * the thread that drives the pool's work, by each rank for itself. */
 bool nnclr_nearest(nnclr_pool *pool, const nnclr_row_source *bank, const float *queries, int64_t n,
                    const nnclr_nearest_options *options, nnclr_neighbour *out, nnclr_error *e);
 
-/* The same for queries that need not fit into memory: they are read in chunks of `chunk` rows (0:
- * about 128 MiB with what a search needs), and for each the bank is read once. `take` is handed the
- * neighbours [count][k] of the queries [first, first + count). */
+/* The same for queries that need not fit into memory: they are read in chunks of `chunk` rows at
+ * most (0: about 128 MiB with what a search needs), and for each the bank is read once. `take` is
+ * handed the neighbours [count][k] of the queries [first, first + count).
+ *
+ * Of several ranks, who must have the same rows and options, each searches for one chunk of a round
+ * and hands all of the round to `take`; what fails on one fails on all after that round. */
 typedef void (*nnclr_neighbours_take)(void *context, int64_t first, int64_t count,
                                       const nnclr_neighbour *neighbours);
 bool nnclr_nearest_each(nnclr_pool *pool, const nnclr_row_source *bank,

@@ -24,7 +24,7 @@ static bool measure(page *p, nnclr_error *e) {
                                        .query_shards = o->query_shards,
                                        .progress = o->progress};
     return nnclr_measure_health(o->oracle, p->bank, o->seed, o->progress, &p->health, e) &&
-           nnclr_row_graph_make(pool, p->bank, p->bank, p->k, o->progress, &p->graph, e) &&
+           nnclr_row_graph_make(pool, NULL, p->bank, p->bank, p->k, o->progress, &p->graph, e) &&
            nnclr_report_classes(&p->graph, &p->classes, e) &&
            nnclr_report_labels(&p->graph, o->temperature, &p->labels, e) &&
            nnclr_report_outliers(&p->graph, &p->outliers, e) &&

@@ -151,6 +151,36 @@ bool nnclr_row_set_learn_bytes(nnclr_row_set *set, const nnclr_shard_set *shards
     return true;
 }
 
+/* ---- the same on several ranks ---- */
+
+static bool hash_rows(const nnclr_row_source *rows, uint64_t *hash, nnclr_error *e) {
+    enum { CHUNK = 1024 };
+    const size_t row = (size_t)rows->d * sizeof(float);
+    float *some = nnclr_alloc(CHUNK, row, e);
+    bool ok = some;
+    for (int64_t first = 0; ok && first < rows->n; first += CHUNK) {
+        const int64_t count = nnclr_min(rows->n - first, CHUNK);
+        ok = rows->read(rows, first, count, some, e);
+        if (ok)
+            *hash = nnclr_hash(*hash, some, (size_t)count * row);
+    }
+    nnclr_free(some);
+    return ok;
+}
+
+bool nnclr_row_set_is_alike(const nnclr_row_set *set, nnclr_communicator *ranks, nnclr_error *e) {
+    const size_t column = (size_t)set->rows.n * sizeof(int64_t);
+    uint64_t hash = 0;
+    if (ranks->ranks == 1)
+        return true;
+    hash = nnclr_hash(hash, set->record, column);
+    hash = nnclr_hash(hash, set->label, column);
+    hash_rows(&set->rows, &hash, e);
+    return nnclr_agree(ranks, NULL, e) && nnclr_agree_on(ranks, hash, set->path, e);
+}
+
+/* ---- what rows show ---- */
+
 const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row) {
     int64_t label = set->label[row];
     return label >= 0 && label < (int64_t)set->class_count ? set->classes[label] : NULL;

@@ -38,6 +38,9 @@ typedef struct nnclr_row_set {
 bool nnclr_row_set_open(nnclr_row_set *set, const char *path, nnclr_error *e);
 void nnclr_row_set_close(nnclr_row_set *set); /* a zeroed one is fine */
 
+/* False, on all ranks, if these do not have the same rows, records and labels. */
+bool nnclr_row_set_is_alike(const nnclr_row_set *set, nnclr_communicator *ranks, nnclr_error *e);
+
 /* If the set does not know its pictures' bytes, as a support set does not, it learns them from the
  * shards that its records count in. */
 bool nnclr_row_set_learn_bytes(nnclr_row_set *set, const nnclr_shard_set *shards, nnclr_error *e);

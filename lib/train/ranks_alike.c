@@ -1,6 +1,5 @@
 #include "train/ranks_alike.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -8,25 +7,13 @@
 
 enum { CHUNK = 1 << 16 }; /* reals that pass through host memory at a time */
 
-/* Not against forgery: word by word, as there are gigabytes. */
-static uint64_t add_bytes(uint64_t hash, const void *bytes, size_t size) {
-    const unsigned char *from = bytes;
-    for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
-        uint64_t word = 0;
-        memcpy(&word, from + i, nnclr_min(size - i, sizeof word));
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-        hash ^= hash >> 32;
-    }
-    return hash;
-}
-
 /* ---- at the start ---- */
 
 /* NULL: failed already. */
 static bool hash_json(const nnclr_json *json, uint64_t *hash, nnclr_error *e) {
     nnclr_buffer text = {0};
     const bool ok = json && nnclr_json_print(json, false, &text, e);
-    *hash = ok ? add_bytes(0, text.data, text.size) : 0;
+    *hash = ok ? nnclr_hash(0, text.data, text.size) : 0;
     nnclr_buffer_free(&text);
     return ok;
 }
@@ -42,7 +29,7 @@ static uint64_t hash_engine(const nnclr_engine *g) {
     const char *parts[] = {g->table->name, g->table->precision, g->vectors ? g->vectors : ""};
     uint64_t hash = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        hash = add_bytes(hash, parts[i], strlen(parts[i]) + 1);
+        hash = nnclr_hash(hash, parts[i], strlen(parts[i]) + 1);
     return hash;
 }
 
@@ -72,23 +59,23 @@ static void add_reals(hasher *h, const void *reals, size_t count) {
     for (size_t first = 0; reals && first < count; first += CHUNK) {
         const size_t n = nnclr_min(count - first, (size_t)CHUNK);
         table->get(h->engine, nnclr_real_at(h->engine, reals, first), n, table->real, h->room);
-        h->hash = add_bytes(h->hash, h->room, n * nnclr_real_bytes(h->engine));
+        h->hash = nnclr_hash(h->hash, h->room, n * nnclr_real_bytes(h->engine));
     }
 }
 
 static void add_support_set(hasher *h, const nnclr_support_set *s) {
     const size_t column = (size_t)s->m * sizeof(int64_t);
     add_reals(h, h->engine->table->search_rows(h->engine, s->search), (size_t)s->m * (size_t)s->d);
-    h->hash = add_bytes(h->hash, s->record, column);
-    h->hash = add_bytes(h->hash, s->label, column);
-    h->hash = add_bytes(h->hash, s->step, column);
-    h->hash = add_bytes(h->hash, &s->cursor, sizeof s->cursor);
+    h->hash = nnclr_hash(h->hash, s->record, column);
+    h->hash = nnclr_hash(h->hash, s->label, column);
+    h->hash = nnclr_hash(h->hash, s->step, column);
+    h->hash = nnclr_hash(h->hash, &s->cursor, sizeof s->cursor);
 }
 
-bool nnclr_ranks_are_alike(nnclr_communicator *c, const nnclr_run_state *state, nnclr_error *e) {
+bool nnclr_ranks_are_alike(nnclr_communicator *c, const nnclr_run_state *state, const char *what,
+                           nnclr_error *e) {
     const nnclr_parameters *p = state->parameters;
     const size_t count = nnclr_network_parameter_count(p->net);
-    char what[80];
     if (c->ranks == 1)
         return true;
     hasher h = {.engine = p->engine, .room = nnclr_alloc(CHUNK, nnclr_real_bytes(p->engine), e)};
@@ -96,7 +83,7 @@ bool nnclr_ranks_are_alike(nnclr_communicator *c, const nnclr_run_state *state, 
         nnclr_free(h.room);
         return false;
     }
-    h.hash = add_bytes(0, &state->info->step, sizeof state->info->step);
+    h.hash = nnclr_hash(0, &state->info->step, sizeof state->info->step);
     add_reals(&h, p->weights, count);
     add_reals(&h, p->velocity, count);
     add_reals(&h, p->target, count);
@@ -104,6 +91,5 @@ bool nnclr_ranks_are_alike(nnclr_communicator *c, const nnclr_run_state *state, 
     if (state->support)
         add_support_set(&h, state->support);
     nnclr_free(h.room);
-    snprintf(what, sizeof what, "the state after step %lld", (long long)state->info->step);
     return nnclr_agree_on(c, h.hash, what, e);
 }

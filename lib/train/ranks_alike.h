@@ -10,7 +10,9 @@
 /* The same configuration and data, and an engine that rounds alike. */
 bool nnclr_ranks_start_alike(nnclr_communicator *c, const nnclr_checkpoint_info *info,
                              const nnclr_engine *engine, nnclr_error *e);
-/* The same bits in weights, momentum, statistics and support set, after the same step. */
-bool nnclr_ranks_are_alike(nnclr_communicator *c, const nnclr_run_state *state, nnclr_error *e);
+/* The same bits in what there is of weights, momentum, statistics and support set, after the same
+ * step; otherwise WHAT differs. */
+bool nnclr_ranks_are_alike(nnclr_communicator *c, const nnclr_run_state *state, const char *what,
+                           nnclr_error *e);
 
 #endif

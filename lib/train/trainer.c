@@ -140,6 +140,13 @@ static nnclr_run_state state_of(nnclr_trainer *t) {
     return (nnclr_run_state){&t->info, &t->parameters, nnclr_objective_support(&t->objective)};
 }
 
+static bool is_alike(nnclr_trainer *t, nnclr_error *e) {
+    const nnclr_run_state state = state_of(t);
+    char what[80];
+    snprintf(what, sizeof what, "the state after step %lld", (long long)t->info.step);
+    return nnclr_ranks_are_alike(t->communicator, &state, what, e);
+}
+
 /* What a rank does by itself. */
 static bool prepare(nnclr_trainer *t, nnclr_tensor_reader *resume,
                     const nnclr_checkpoint_info *info, nnclr_error *e) {
@@ -158,10 +165,9 @@ static bool prepare(nnclr_trainer *t, nnclr_tensor_reader *resume,
 static bool begin(nnclr_trainer *t, nnclr_tensor_reader *resume, const nnclr_checkpoint_info *info,
                   nnclr_error *e) {
     prepare(t, resume, info, e);
-    const nnclr_run_state state = state_of(t);
     return nnclr_agree(t->communicator, NULL, e) &&
            nnclr_ranks_start_alike(t->communicator, &t->info, t->options.engine, e) &&
-           nnclr_ranks_are_alike(t->communicator, &state, e);
+           is_alike(t, e);
 }
 
 static void keep_for_first_rank(nnclr_trainer_options *options) {
@@ -342,8 +348,7 @@ static void tell(const nnclr_trainer *t) {
 
 /* A checkpoint of what all ranks have. */
 static bool save(nnclr_trainer *t, bool last, nnclr_error *e) {
-    const nnclr_run_state state = state_of(t);
-    if (!nnclr_ranks_are_alike(t->communicator, &state, e))
+    if (!is_alike(t, e))
         return false;
     nnclr_run_writer_save(t->options.writer, last, e);
     return nnclr_agree(t->communicator, NULL, e);

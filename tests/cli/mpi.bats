@@ -59,7 +59,7 @@ expect_alike() { # RUN RUN
 
 @test "programs that work alone refuse to be started several times, and say so once" {
     local program
-    for program in prep queue-inspect lineval views export; do
+    for program in prep lineval views export; do
         expect 2 as_rank 0 3 "nnclr-$program"
         expect_message "nnclr-$program" "MPI started it 3 times, and it works alone: start it without mpirun"
     done
@@ -242,6 +242,12 @@ END
     rm 1/s.tar.zst
     expect 1 own
     expect_message nnclr-embed "rank 1: s.tar.zst: No such file or directory"
+    # Two runs that only their weights tell apart.
+    nnclr-pretrain $TINY --steps 1 --init run -o 1/run 0/s.tar.zst
+    mv run 0
+    expect 1 ranks 2 sh -c "cd \$OMPI_COMM_WORLD_RANK && exec nnclr-embed -q --engine cpu -j 1 -m run -o $PWD/x.emb ../0/s.tar.zst"
+    expect_message nnclr-embed "rank 1: the model differs from that of rank 0"
+    mv 0/run .
     while IFS='|' read -r status_wanted arguments text; do
         expect "$status_wanted" ranks 2 nnclr-embed $arguments
         expect_message nnclr-embed "$text"
@@ -253,6 +259,36 @@ END
 1|-m run -o none/x.emb 0/s.tar.zst|none/x.emb: 
 END
     [ -z "$(find . -name '*x.emb*')" ]
+}
+
+@test "ranks share a neighbour graph out, and print what one process does" {
+    need_mpi
+    local report arguments
+    nnclr-embed -q --pixels 2 -o x.emb s.tar.zst
+    for report in hubs labels; do
+        nnclr-queue-inspect -j 1 -k 3 --report $report x.emb >one.tsv 2>one.err
+        expect 0 ranks 3 nnclr-queue-inspect -j 1 -k 3 --report $report x.emb
+        diff one.tsv - <<<"$output"
+        diff one.err - <<<"$stderr"
+    done
+    for arguments in "x.emb" "--report health x.emb"; do
+        expect 2 ranks 2 nnclr-queue-inspect $arguments
+        expect_message nnclr-queue-inspect "2 ranks share the work of --report classes, hubs, outliers and labels only: start it without mpirun"
+    done
+    # Each rank reads its own file.
+    mkdir 0 1
+    cp x.emb 0
+    nnclr-embed -q --pixels 1 -o 1/x.emb s.tar.zst
+    own() { ranks 2 sh -c "cd \$OMPI_COMM_WORLD_RANK && exec nnclr-queue-inspect --report hubs x.emb"; }
+    expect 1 own
+    expect_message nnclr-queue-inspect "rank 1: x.emb differs from that of rank 0"
+    rm 1/x.emb
+    expect 1 own
+    expect_message nnclr-queue-inspect "rank 1: x.emb: No such file or directory"
+    # What only rank 0 finds, once all have searched.
+    nnclr-embed -q --pixels 1 -o none.emb "$(shapes 40)/disc"
+    expect 1 ranks 2 nnclr-queue-inspect --report classes none.emb
+    expect_message nnclr-queue-inspect "no row with a label has a neighbour with one"
 }
 
 @test "a disk that is full for rank 0 ends all ranks with exit code 1; with room the run goes on" {

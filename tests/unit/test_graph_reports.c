@@ -54,7 +54,7 @@ static void start(double spread) {
 }
 
 static void make_graph(const nnclr_row_set *set, int k) {
-    CHECK_OK(nnclr_row_graph_make(f.pool, &f.set, set, k, NULL, &f.graph, &e));
+    CHECK_OK(nnclr_row_graph_make(f.pool, NULL, &f.set, set, k, NULL, &f.graph, &e));
 }
 
 static void stop(void) {

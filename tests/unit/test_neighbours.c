@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "eval/neighbours.h"
 #include "tests/unit/statistics.h"
+#include "tests/unit/threads_ranks.h"
 
 static nnclr_error e; /* of the call that is checked */
 
@@ -191,8 +192,75 @@ TEST(chunks_change_nothing) {
     taken t = {.next = 0};
     CHECK_FAILS(nnclr_nearest_each(pool, &source, &asking, &options, 10, take_chunk, &t, &e),
                 "query row 33 holds a number that is not finite");
-    CHECK(t.next == 30);
+    CHECK(t.next == 27);
     nnclr_pool_free(pool);
+}
+
+/* One rank's search for all queries, with its share of the work. */
+typedef struct share {
+    nnclr_row_source bank, queries;
+    const int64_t *record, *exclude;
+    int chunk;
+    taken t;
+    bool failed;
+    nnclr_error e;
+} share;
+
+static void search_share(nnclr_communicator *c, void *context) {
+    share *s = context;
+    nnclr_pool *pool = nnclr_pool_create(1, &s->e);
+    const nnclr_nearest_options options = {
+        .k = K, .bank_record = s->record, .exclude = s->exclude, .ranks = c};
+    CHECK(pool);
+    s->failed = !nnclr_nearest_each(pool, &s->bank, &s->queries, &options, s->chunk, take_chunk,
+                                    &s->t, &s->e);
+    nnclr_pool_free(pool);
+}
+
+/* Each rank gets what a single one finds, and the error of any. */
+TEST(ranks_share_queries_out) {
+    static const int chunks[] = {0, 1, 10, 15};
+    static float bank[BANK * DIMS], queries[QUERIES * DIMS];
+    static nnclr_neighbour alone[QUERIES * K];
+    static share shares[4];
+    int64_t record[BANK], exclude[QUERIES];
+    fill(bank, BANK, 16);
+    fill(queries, QUERIES, 17);
+    for (int i = 0; i < BANK; i++)
+        record[i] = i % 20;
+    for (int i = 0; i < QUERIES; i++)
+        exclude[i] = i % 25 - 3;
+    nnclr_pool *pool = pool_of(2);
+    nearest(pool, bank, queries,
+            (nnclr_nearest_options){.k = K, .bank_record = record, .exclude = exclude}, alone);
+    nnclr_pool_free(pool);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        queries[33 * DIMS] = wrong ? NAN : queries[33 * DIMS];
+        for (int ranks = 1; ranks <= 4; ranks++)
+            for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+                const int each = chunks[i] ? chunks[i] : QUERIES,
+                          rounds = (QUERIES + each * ranks - 1) / (each * ranks),
+                          chunk = (QUERIES + rounds * ranks - 1) / (rounds * ranks);
+                for (int rank = 0; rank < ranks; rank++)
+                    shares[rank] = (share){.bank = nnclr_rows_in_memory(bank, BANK, DIMS),
+                                           .queries = nnclr_rows_in_memory(queries, QUERIES, DIMS),
+                                           .record = record,
+                                           .exclude = exclude,
+                                           .chunk = chunks[i]};
+                run_ranks(ranks, search_share, shares, sizeof *shares);
+                nnclr_error why = NNCLR_NO_ERROR;
+                nnclr_fail(&why, NNCLR_ERROR_INPUT,
+                           "query row 33 holds a number that is not finite");
+                if (33 / chunk % ranks > 0)
+                    nnclr_fail_at(&why, "rank %d", 33 / chunk % ranks);
+                for (const share *s = shares; s < shares + ranks; s++) {
+                    CHECK_SAYS(s->t.chunks == (wrong ? 33 / (chunk * ranks) : rounds),
+                               "%d ranks, chunk %d: %d rounds", ranks, chunks[i], s->t.chunks);
+                    CHECK(wrong ? s->failed && strcmp(s->e.message, why.message) == 0
+                                : !s->failed && memcmp(s->t.out, alone, sizeof alone) == 0);
+                }
+            }
+    }
 }
 
 TEST(equal_rows_come_by_number) {
