@@ -170,6 +170,7 @@ void nnclr_cli_opening(nnclr_cli *cli, const char *format, ...)
 nnclr_progress nnclr_cli_watch(nnclr_cli *cli);
 /* Columns of the terminal on a descriptor; otherwise COLUMNS, otherwise 80. */
 int nnclr_cli_columns(int fd);
+int nnclr_cli_lines(int fd); /* the same, with LINES and 24 */
 /* "12 s", "3 min 05 s", "7 h 30 min" */
 void nnclr_cli_duration(double seconds, char *text, size_t size);
 
@@ -194,7 +195,8 @@ void nnclr_table_real(nnclr_table *table, double value,
  * "key=value key=value", with "yes", "no" and "a,b". */
 void nnclr_table_settings(nnclr_table *table, nnclr_json *settings);
 void nnclr_table_row_end(nnclr_table *table);
-void nnclr_table_end(nnclr_table *table); /* frees; ends the process if stdout fails */
+void nnclr_table_flush(nnclr_table *table); /* for a reader who waits for the rows so far */
+void nnclr_table_end(nnclr_table *table);   /* frees; ends the process if stdout fails */
 /* A table with a header line and cells separated by tabs, as the library prints one; numbers stay
  * numbers in JSON. */
 void nnclr_table_print(nnclr_cli *cli, bool json, const nnclr_buffer *tsv);

@@ -1,8 +1,12 @@
 #include "cmd/inspect_runs.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/files.h"
 #include "base/memory.h"
+#include "eval/curve_text.h"
 #include "eval/run_comparison.h"
 
 static void print_runs(nnclr_cli *cli, bool json, nnclr_compared_run *runs, int count) {
@@ -35,16 +39,36 @@ static bool write_page(nnclr_cli *cli, const char *path, const nnclr_compared_ru
     return ok;
 }
 
-/* Everything else is about rows. */
-static void check(nnclr_cli *cli, const settings *s) {
-    static const char *const taken[] = {"runs", "html", "table", "json"};
+static bool print_curves(const nnclr_compared_run *runs, int count, nnclr_error *e) {
+    nnclr_buffer text = {0};
+    nnclr_curve_run *shown = nnclr_alloc((size_t)count, sizeof *shown, e);
+    for (int i = 0; shown && i < count; i++)
+        shown[i] = (nnclr_curve_run){count > 1 ? runs[i].path : NULL, &runs[i].history};
+    const bool ok =
+        shown && nnclr_curves_text(shown, count, nnclr_cli_columns(STDOUT_FILENO), 0, &text, e);
+    if (ok)
+        fwrite(text.data, 1, text.size, stdout);
+    nnclr_free(shown);
+    nnclr_buffer_free(&text);
+    return ok;
+}
+
+void check_goes_with(nnclr_cli *cli, const char *option, const char *const *others, size_t count) {
     for (size_t i = 0; i < cli->program->option_count; i++) {
-        bool known = !cli->given[i];
-        for (size_t t = 0; !known && t < sizeof taken / sizeof *taken; t++)
-            known = strcmp(cli->program->options[i].name, taken[t]) == 0;
+        const char *name = cli->program->options[i].name;
+        bool known = !cli->given[i] || strcmp(name, option) == 0;
+        for (size_t t = 0; !known && t < count; t++)
+            known = strcmp(name, others[t]) == 0;
         if (!known)
-            nnclr_cli_usage(cli, "--%s does not go with --runs", cli->program->options[i].name);
+            nnclr_cli_usage(cli, "--%s does not go with --%s", name, option);
     }
+}
+
+static void check(nnclr_cli *cli, const settings *s) {
+    static const char *const taken[] = {"html", "table", "json", "ansi"};
+    check_goes_with(cli, "runs", taken, sizeof taken / sizeof *taken);
+    if (s->ansi && s->json)
+        nnclr_cli_usage(cli, "--ansi draws curves, not a table: leave --json out");
     if (cli->operand_count == 0)
         nnclr_cli_usage(cli, "no input: give the RUNs");
     if (s->html && cli->operand_count > NNCLR_PAGE_RUNS)
@@ -60,9 +84,11 @@ bool compare_runs(nnclr_cli *cli, const settings *s, bool table, nnclr_error *e)
     const int count = cli->operand_count;
     check(cli, s);
     nnclr_compared_run *runs = nnclr_alloc_zero((size_t)count, sizeof *runs, e);
-    const bool ok = runs && nnclr_runs_read((const char *const *)cli->operands, count, runs, e) &&
-                    (!s->html || write_page(cli, s->html, runs, count, e));
-    if (ok && table)
+    bool ok = runs && nnclr_runs_read((const char *const *)cli->operands, count, runs, e) &&
+              (!s->html || write_page(cli, s->html, runs, count, e));
+    if (ok && s->ansi)
+        ok = print_curves(runs, count, e);
+    else if (ok && table)
         print_runs(cli, s->json, runs, count);
     if (runs)
         nnclr_runs_free(runs, count);

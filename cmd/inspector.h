@@ -17,7 +17,7 @@ typedef struct settings {
     bool query_is_pictures;
     const char *sheet, *html, *metrics;
     int report; /* of inspect_tables.h; -1: none */
-    bool json, ansi, table, runs;
+    bool json, ansi, table, runs, watch;
 } settings;
 
 typedef struct inspector {

@@ -255,8 +255,10 @@ int main(int argc, char **argv) {
         INPUT("metrics", &s.metrics, "FILE",
               "draw the page's curves from this file instead of the metrics.jsonl next to the "
               "checkpoint"),
-        FLAG("ansi", &s.ansi,
-             "print pictures in coloured half blocks instead of the table; needs the SHARDs"),
+        FLAG(
+            "ansi", &s.ansi,
+            "print pictures in coloured half blocks instead of the table, for which the SHARDs are "
+            "needed, or with --runs the curves"),
         CHOICE("report", &s.report, report_names,
                "print this report on all rows instead of neighbours"),
         REAL("threshold", &s.threshold, "COSINE", "the least cosine of duplicates and leaks", -1,
@@ -267,6 +269,9 @@ int main(int argc, char **argv) {
         FLAG("runs", &s.runs,
              "compare RUNs: their last metrics, the settings in which they differ and, with "
              "--html, their curves"),
+        FLAG("watch", &s.watch,
+             "show the curves of a RUN while it goes on; if standard output is not a terminal, "
+             "print a line for each line of its metrics"),
         FLAG("table", &s.table, "print the table on a terminal too, with --sheet or --html"),
         FLAG("json", &s.json, "print the table as JSON"),
     };
@@ -275,7 +280,7 @@ int main(int argc, char **argv) {
         .summary = "Shows the neighbours in a support set or an embedding file.",
         .usage = "[options] FILE [SHARD...]\n--query PICTURES [-m CHECKPOINT] FILE "
                  "[SHARD...]\n--runs [--html OUT.html] "
-                 "[--json] RUN...",
+                 "[--json | --ansi] RUN...\n--watch RUN",
         .notes = "FILE is a RUN of nnclr-pretrain, a checkpoint or a file of nnclr-embed; the "
                  "SHARDs are those that it was made from, in the same order.",
         .ranks = true,
@@ -289,6 +294,11 @@ int main(int argc, char **argv) {
     check_ranks(&cli, &s);
     if (s.runs) {
         if (!compare_runs(&cli, &s, wants_table(&s), &e))
+            nnclr_cli_die(&cli, &e);
+        nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
+    }
+    if (s.watch) {
+        if (!watch_run(&cli, &e))
             nnclr_cli_die(&cli, &e);
         nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
     }

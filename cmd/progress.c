@@ -23,13 +23,22 @@ bool nnclr_cli_shows_progress(void) {
     return isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
+static int size_of(const char *variable, int known, int otherwise) {
+    int64_t size;
+    const char *given = getenv(variable);
+    if (known > 0)
+        return known;
+    return given && nnclr_parse_int(given, 1, 10000, &size) ? (int)size : otherwise;
+}
+
 int nnclr_cli_columns(int fd) {
     struct winsize size;
-    int64_t columns;
-    const char *given = getenv("COLUMNS");
-    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    return given && nnclr_parse_int(given, 1, 10000, &columns) ? (int)columns : 80;
+    return size_of("COLUMNS", ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0, 80);
+}
+
+int nnclr_cli_lines(int fd) {
+    struct winsize size;
+    return size_of("LINES", ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0, 24);
 }
 
 void nnclr_cli_duration(double seconds, char *text, size_t size) {

@@ -136,11 +136,15 @@ void nnclr_table_row_end(nnclr_table *table) {
     table->rows++;
 }
 
+void nnclr_table_flush(nnclr_table *table) {
+    if (fflush(stdout) != 0)
+        nnclr_cli_die_of_stdout(table->cli);
+}
+
 void nnclr_table_end(nnclr_table *table) {
     if (table->json)
         fputs("]\n", stdout);
-    if (fflush(stdout) != 0)
-        nnclr_cli_die_of_stdout(table->cli);
+    nnclr_table_flush(table);
     nnclr_buffer_free(&table->buffer);
     nnclr_free(table);
 }

@@ -4,29 +4,21 @@
 #include <stdio.h>
 
 #include "base/numbers.h"
+#include "eval/chart_parts.h"
 
 enum { WIDTH = 360, HEIGHT = 190, LEFT = 44, RIGHT = 12, TOP = 10, BOTTOM = 24, TICKS = 4 };
 
-/* NAN, a gap, if arithmetic with the number could exceed what a double holds. */
-static double drawable(double x) {
+double chart_drawable(double x) {
     return fabs(x) < 1e-300 ? 0 : fabs(x) <= 1e300 ? x : NAN;
 }
 
-typedef struct range {
-    double low, high; /* low above high: it is empty */
-} range;
-
-static void widen(range *r, double x) {
-    x = drawable(x);
+void chart_widen(chart_range *r, double x) {
+    x = chart_drawable(x);
     if (isnan(x))
         return;
     r->low = fmin(r->low, x);
     r->high = fmax(r->high, x);
 }
-
-typedef struct axis {
-    double low, high, step; /* ticks at multiples of step */
-} axis;
 
 /* The smallest of 1, 2, 5 times a power of ten that is not below `size`. */
 static double nice(double size) {
@@ -39,13 +31,13 @@ static double nice(double size) {
     return 10 * power;
 }
 
-static axis make_axis(double low, double high, bool whole) {
+chart_axis chart_make_axis(double low, double high, bool whole) {
     if (!(high > low)) {
         double half = fabs(low) > 0 ? fabs(low) / 2 : 0.5;
         high = low + half;
         low -= low == 0 ? 0 : half;
     }
-    axis a = {.low = low, .high = high, .step = nice((high - low) / TICKS)};
+    chart_axis a = {.low = low, .high = high, .step = nice((high - low) / TICKS)};
     if (whole)
         return a;
     a.low = floor(low / a.step + 1e-9) * a.step;
@@ -53,11 +45,11 @@ static axis make_axis(double low, double high, bool whole) {
     return a;
 }
 
-static double place_x(const axis *a, double value) {
+static double place_x(const chart_axis *a, double value) {
     return LEFT + (value - a->low) / (a->high - a->low) * (WIDTH - LEFT - RIGHT);
 }
 
-static double place_y(const axis *a, double value) {
+static double place_y(const chart_axis *a, double value) {
     return HEIGHT - BOTTOM - (value - a->low) / (a->high - a->low) * (HEIGHT - TOP - BOTTOM);
 }
 
@@ -68,12 +60,12 @@ static void begin(nnclr_markup *m, const char *label) {
 }
 
 /* Tick number t (from 0) of an axis; false: there are no more. */
-static bool tick(const axis *a, int t, double *value) {
+static bool tick(const chart_axis *a, int t, double *value) {
     *value = (ceil(a->low / a->step - 1e-9) + t) * a->step + 0.0; /* no -0 */
     return t <= 2 * TICKS && *value <= a->high + 1e-9 * a->step;
 }
 
-static void draw_y(nnclr_markup *m, const axis *a) {
+static void draw_y(nnclr_markup *m, const chart_axis *a) {
     double value;
     for (int t = 0; tick(a, t, &value); t++) {
         double y = place_y(a, value);
@@ -84,19 +76,19 @@ static void draw_y(nnclr_markup *m, const axis *a) {
     }
 }
 
-static void draw_x(nnclr_markup *m, const axis *a) {
+static void draw_x(nnclr_markup *m, const chart_axis *a) {
     double value;
     for (int t = 0; tick(a, t, &value); t++)
         nnclr_markup_printf(m, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>",
                             place_x(a, value), HEIGHT - 6, value);
 }
 
-static void draw_line(nnclr_markup *m, const axis *across, const axis *up,
+static void draw_line(nnclr_markup *m, const chart_axis *across, const chart_axis *up,
                       const nnclr_chart_line *line) {
     char pen = 'M';
     nnclr_markup_printf(m, "<path class=\"%s\" d=\"", line->class);
     for (int i = 0; i < line->count; i++) {
-        const double value = drawable(line->value[i]), at = drawable(line->x[i]);
+        const double value = chart_drawable(line->value[i]), at = chart_drawable(line->x[i]);
         if (isnan(value) || isnan(at)) {
             pen = line->sparse ? pen : 'M';
             continue;
@@ -109,16 +101,17 @@ static void draw_line(nnclr_markup *m, const axis *across, const axis *up,
 
 bool nnclr_chart_lines(nnclr_markup *m, const char *label, const nnclr_chart_line *lines,
                        int line_count, bool from_zero) {
-    range values = {INFINITY, -INFINITY}, places = values;
+    chart_range values = CHART_NO_RANGE, places = values;
     for (int l = 0; l < line_count; l++)
         for (int i = 0; i < lines[l].count; i++) {
-            widen(&places, lines[l].x[i]);
-            widen(&values, lines[l].value[i]);
+            chart_widen(&places, lines[l].x[i]);
+            chart_widen(&values, lines[l].value[i]);
         }
     if (values.low > values.high || places.low > places.high)
         return false;
-    const axis up = make_axis(from_zero ? fmin(values.low, 0) : values.low, values.high, false);
-    const axis across = make_axis(places.low, places.high, true);
+    const chart_axis up =
+        chart_make_axis(from_zero ? fmin(values.low, 0) : values.low, values.high, false);
+    const chart_axis across = chart_make_axis(places.low, places.high, true);
     begin(m, label);
     draw_y(m, &up);
     draw_x(m, &across);
@@ -133,7 +126,7 @@ void nnclr_chart_bars(nnclr_markup *m, const char *label, const int64_t *bar, in
     int64_t most = 1;
     for (int i = 0; i < count; i++)
         most = nnclr_max(bar[i], most);
-    const axis up = make_axis(0, (double)most, false);
+    const chart_axis up = chart_make_axis(0, (double)most, false);
     const double each = (double)(WIDTH - LEFT - RIGHT) / count;
     begin(m, label);
     draw_y(m, &up);

@@ -1,14 +1,8 @@
 #include "eval/metrics_history.h"
 
 #include <math.h>
-#include <string.h>
 
-#include "base/files.h"
 #include "base/numbers.h"
-#include "io/json.h"
-#include "train/schedule.h"
-
-static const size_t most_bytes = (size_t)1 << 30;
 
 const char *const nnclr_curve_keys[NNCLR_CURVES] = {[NNCLR_CURVE_LOSS] = "loss",
                                                     [NNCLR_CURVE_ACC] = "nn_acc",
@@ -23,76 +17,87 @@ const char *const nnclr_curve_keys[NNCLR_CURVES] = {[NNCLR_CURVE_LOSS] = "loss",
                                                     [NNCLR_CURVE_PROBE] = "probe_top1",
                                                     [NNCLR_CURVE_TEST] = "test_top1"};
 
-/* Sums of a point's lines. Those of a probe, which have nothing else, go with the steps around
- * them, so that curves have no gaps there. */
-typedef struct point {
-    double step, value[NNCLR_CURVES];
-    int lines, known[NNCLR_CURVES];
-    double probed;
-    int probes;
-} point;
-
-/* The line's step; false: it has none, and is not a line of a run. */
-static bool step_of(const nnclr_json *line, double *step) {
-    nnclr_error ignored = NNCLR_NO_ERROR;
-    return nnclr_json_is_object(line) && nnclr_json_get_real(line, "step", step, &ignored) &&
-           *step >= 0 && *step <= (double)NNCLR_MOST_STEPS;
+double nnclr_curve_value(const nnclr_json *line, nnclr_curve curve) {
+    double value;
+    const nnclr_json *member = nnclr_json_get(line, nnclr_curve_keys[curve]);
+    return member && nnclr_json_real(member, &value) && isfinite(value) ? value : NAN;
 }
 
-static void add_line(const nnclr_json *line, double step, point *p) {
+static void add_line(nnclr_history_sums *p, const nnclr_json *line, double step) {
     const bool probe = nnclr_json_get(line, nnclr_curve_keys[NNCLR_CURVE_PROBE]) ||
                        nnclr_json_get(line, nnclr_curve_keys[NNCLR_CURVE_TEST]);
     *(probe ? &p->probed : &p->step) += step;
     ++*(probe ? &p->probes : &p->lines);
     for (int c = 0; c < NNCLR_CURVES; c++) {
-        double value;
-        const nnclr_json *member = nnclr_json_get(line, nnclr_curve_keys[c]);
-        if (member && nnclr_json_real(member, &value) && isfinite(value)) {
+        const double value = nnclr_curve_value(line, (nnclr_curve)c);
+        if (!isnan(value)) {
             p->value[c] += value;
             p->known[c]++;
         }
     }
 }
 
-static void finish_point(nnclr_history *out, point *p) {
-    out->step[out->count] = p->lines ? p->step / p->lines : p->probed / p->probes;
+static void take_in(nnclr_history_sums *p, const nnclr_history_sums *next) {
+    p->step += next->step;
+    p->probed += next->probed;
+    p->lines += next->lines;
+    p->probes += next->probes;
     for (int c = 0; c < NNCLR_CURVES; c++) {
-        const double mean = p->known[c] ? p->value[c] / p->known[c] : NAN;
-        out->value[c][out->count] = isfinite(mean) ? mean : NAN;
+        p->value[c] += next->value[c];
+        p->known[c] += next->known[c];
     }
-    out->count++;
-    *p = (point){0};
+}
+
+/* The point's means. */
+static void refresh(nnclr_history *h, int i) {
+    const nnclr_history_sums *p = &h->sums[i];
+    h->step[i] = p->lines ? p->step / (double)p->lines : p->probed / (double)p->probes;
+    for (int c = 0; c < NNCLR_CURVES; c++) {
+        const double mean = p->known[c] ? p->value[c] / (double)p->known[c] : NAN;
+        h->value[c][i] = isfinite(mean) ? mean : NAN;
+    }
+}
+
+static void halve(nnclr_history *h) {
+    h->count /= 2;
+    h->each *= 2;
+    for (int i = 0; i < h->count; i++) {
+        h->sums[i] = h->sums[2 * i];
+        take_in(&h->sums[i], &h->sums[2 * i + 1]);
+        refresh(h, i);
+    }
+}
+
+void nnclr_history_add(nnclr_history *h, const nnclr_json *line, double step) {
+    h->each = nnclr_max(h->each, 1);
+    if (h->count == 0 || h->sums[h->count - 1].lines == h->each) {
+        if (h->count == NNCLR_HISTORY_POINTS)
+            halve(h);
+        h->sums[h->count++] = (nnclr_history_sums){0};
+    }
+    add_line(&h->sums[h->count - 1], line, step);
+    refresh(h, h->count - 1);
+    h->last_step = step;
+}
+
+bool nnclr_history_catch_up(nnclr_history *h, nnclr_metrics_reader *from, nnclr_error *e) {
+    nnclr_json *line;
+    double step;
+    bool ok;
+    while ((ok = nnclr_metrics_next(from, &line, &step, e)) && line) {
+        nnclr_history_add(h, line, step);
+        nnclr_json_free(line);
+    }
+    h->lines = nnclr_metrics_lines(from);
+    h->damaged = nnclr_metrics_damaged(from);
+    return ok;
 }
 
 bool nnclr_history_read(const char *path, nnclr_history *out, nnclr_error *e) {
-    nnclr_buffer text = {0};
-    point p = {0};
+    nnclr_metrics_reader *reader = nnclr_metrics_open(path, e);
     *out = (nnclr_history){0};
-    bool ok = nnclr_file_read(path, most_bytes, &text, e);
-    const char *at = (const char *)text.data, *end = at ? at + text.size : NULL;
-    for (size_t i = 0; ok && i < text.size; i++)
-        out->lines += text.data[i] == '\n';
-    const int64_t each = nnclr_pieces(out->lines, NNCLR_HISTORY_POINTS);
-    for (int64_t line = 1; ok && line <= out->lines; line++) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        nnclr_error damage = NNCLR_NO_ERROR;
-        nnclr_json *object = nnclr_json_parse(at, (size_t)(newline - at), "this line", &damage);
-        double step;
-        if (step_of(object, &step)) {
-            add_line(object, step, &p);
-            out->last_step = step;
-        } else if (damage.code == NNCLR_ERROR_MEMORY) {
-            *e = damage;
-            ok = false;
-        } else {
-            out->damaged++;
-        }
-        nnclr_json_free(object);
-        at = newline + 1;
-        if (p.lines == each || (line == out->lines && p.lines + p.probes > 0))
-            finish_point(out, &p);
-    }
-    nnclr_buffer_free(&text);
+    const bool ok = reader && nnclr_history_catch_up(out, reader, e);
+    nnclr_metrics_close(reader);
     return ok;
 }
 

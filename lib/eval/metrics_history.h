@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "eval/metrics_reader.h"
 
 enum { NNCLR_HISTORY_POINTS = 240 };
 
@@ -26,6 +27,14 @@ typedef enum nnclr_curve {
 } nnclr_curve;
 extern const char *const nnclr_curve_keys[NNCLR_CURVES]; /* of the lines */
 
+/* Sums over the lines of a point. Those of a probe, which have nothing else, go with the steps
+ * around them, so that curves have no gaps there. */
+typedef struct nnclr_history_sums {
+    double step, probed, value[NNCLR_CURVES];
+    int64_t lines, probes, known[NNCLR_CURVES];
+} nnclr_history_sums;
+
+/* A zeroed one is empty. */
 typedef struct nnclr_history {
     int count;              /* of points: each the mean of the same number of consecutive steps */
     int64_t lines, damaged; /* whole lines, and those of them that were left out */
@@ -33,11 +42,18 @@ typedef struct nnclr_history {
     double step[NNCLR_HISTORY_POINTS];
     double value[NNCLR_CURVES][NNCLR_HISTORY_POINTS]; /* NAN: null or absent in all of its lines,
                                                          or too large to draw */
+    int64_t each; /* steps of a point; the last may have fewer */
+    nnclr_history_sums sums[NNCLR_HISTORY_POINTS];
 } nnclr_history;
 
-/* A line that is not a JSON object with a step that a run can have is left out, and counted. A last
- * line without a newline is still being written: it is left out, too. */
+/* One more line. When all points are taken, each takes in its neighbour. */
+void nnclr_history_add(nnclr_history *history, const nnclr_json *line, double step);
+/* All lines that the reader has by now. */
+bool nnclr_history_catch_up(nnclr_history *history, nnclr_metrics_reader *from, nnclr_error *e);
+/* A whole file (metrics_reader.h says which lines count); empties *out first. */
 bool nnclr_history_read(const char *path, nnclr_history *out, nnclr_error *e);
+/* A line's number; NAN: null, absent or not finite. */
+double nnclr_curve_value(const nnclr_json *line, nnclr_curve curve);
 /* A curve's last number, or NAN. */
 double nnclr_history_last(const nnclr_history *history, nnclr_curve curve);
 

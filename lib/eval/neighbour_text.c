@@ -45,21 +45,26 @@ static bool load(nnclr_shard_set *shards, int64_t record, nnclr_image *image, nn
     return ok;
 }
 
-/* Appends text of at most CELL characters, escaped, and blanks up to CELL and the gap. */
-static bool put_padded(nnclr_buffer *out, const char *text, const char *color, nnclr_error *e) {
+bool nnclr_put_padded(const char *text, const char *color, int columns, nnclr_buffer *out,
+                      nnclr_error *e) {
     nnclr_buffer plain = {0};
     size_t at = 0;
     int used = 0;
     bool ok =
         nnclr_escape(&plain, text, strlen(text), e) && nnclr_buffer_printf(out, e, "%s", color);
-    for (; ok && at < plain.size && used < CELL; used++) {
+    for (; ok && at < plain.size && used < columns; used++) {
         size_t length = nnclr_utf8_length((const char *)plain.data + at, plain.size - at);
         at += length ? length : 1;
     }
     ok = ok && (at == 0 || nnclr_buffer_append(out, plain.data, at, e)) &&
-         nnclr_buffer_printf(out, e, "%s%*s", color[0] ? "\x1b[0m" : "", CELL - used + GAP, "");
+         nnclr_buffer_printf(out, e, "%s%*s", color[0] ? "\x1b[0m" : "", columns - used, "");
     nnclr_buffer_free(&plain);
     return ok;
+}
+
+static bool put_cell_text(nnclr_buffer *out, const char *text, const char *color, nnclr_error *e) {
+    return nnclr_put_padded(text, color, CELL, out, e) &&
+           nnclr_buffer_printf(out, e, "%*s", GAP, "");
 }
 
 static bool put_picture_line(nnclr_buffer *out, const nnclr_image *image, int line,
@@ -83,10 +88,10 @@ static bool put_cells(nnclr_buffer *out, const cell *cells, int count, nnclr_err
         ok = ok && nnclr_buffer_append(out, "\n", 1, e);
     }
     for (int c = 0; ok && c < count; c++)
-        ok = put_padded(out, cells[c].class ? cells[c].class : "", cells[c].color, e);
+        ok = put_cell_text(out, cells[c].class ? cells[c].class : "", cells[c].color, e);
     ok = ok && nnclr_buffer_append(out, "\n", 1, e);
     for (int c = 0; ok && c < count; c++)
-        ok = put_padded(out, cells[c].numbers, "", e);
+        ok = put_cell_text(out, cells[c].numbers, "", e);
     return ok && nnclr_buffer_append(out, "\n", 1, e);
 }
 

@@ -27,4 +27,9 @@ static inline int nnclr_half_block_lines(const nnclr_image *image) {
  * picture of odd height the terminal's own background shows. */
 bool nnclr_half_blocks(const nnclr_image *image, int line, nnclr_buffer *out, nnclr_error *e);
 
+/* Appends text of at most `columns` characters, escaped, in a colour (SGR, or ""), and blanks up to
+ * that many. */
+bool nnclr_put_padded(const char *text, const char *color, int columns, nnclr_buffer *out,
+                      nnclr_error *e);
+
 #endif

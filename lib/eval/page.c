@@ -233,7 +233,7 @@ static void answer_clean(page *p) {
 
 static void put_history(page *p) {
     const nnclr_history *h = p->options->history;
-    const page_run run = {NULL, h};
+    const nnclr_curve_run run = {NULL, h};
     if (!h || h->count == 0)
         return;
     nnclr_markup_printf(

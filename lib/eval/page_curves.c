@@ -2,104 +2,47 @@
 #include <stdio.h>
 
 #include "eval/chart.h"
+#include "eval/curve_charts.h"
 #include "eval/page_parts.h"
 #include "eval/run_comparison.h"
 
-typedef struct curve_chart {
-    nnclr_curve first;
-    int second; /* nnclr_curve; -1: none */
-    bool from_zero;
-    const char *title, *first_key, *second_key, *about;
-} curve_chart;
-
-static const curve_chart curve_charts[] = {
-    {NNCLR_CURVE_LOSS, -1, false, "Loss", "loss", NULL,
-     "Falls fast, then slowly. A broken queue does not show here: look at the other curves."},
-    {NNCLR_CURVE_ACC, NNCLR_CURVE_CHANCE, true, "Do neighbours share the class?", "neighbours",
-     "chance",
-     "Picks with the query's label, compared with what random rows would give. The gap is what was "
-     "learned."},
-    {NNCLR_CURVE_AGREE, -1, true, "Do both views agree?", "share", NULL,
-     "Pictures whose views pick rows of one picture: it needs no labels, and rises as neighbours "
-     "gain meaning."},
-    {NNCLR_CURVE_Z_RANK, NNCLR_CURVE_H_RANK, true, "Directions in use", "z", "features",
-     "How many directions the newest rows, and the features of a batch, spread over: their "
-     "effective rank. A fall towards 1 is collapse."},
-    {NNCLR_CURVE_AGE, -1, true, "Age of the picks", "steps", NULL,
-     "Should settle near half the age of the oldest row. Near 0 only the newest rows are picked."},
-    {NNCLR_CURVE_SELF, NNCLR_CURVE_PRESENT, true, "Does a picture find itself?", "picked itself",
-     "is in the queue",
-     "High: the queue holds most of the data, and a positive is little more than another view."},
-    {NNCLR_CURVE_INITIAL, -1, true, "Picks of initial rows", "share", NULL,
-     "Random rows that the queue starts with. Falls to 0 once the queue has been filled."},
-    {NNCLR_CURVE_PROBE, -1, true, "How often are neighbours right?", "probe", NULL,
-     "Pictures of --probe whose class their neighbours vote for."},
-    {NNCLR_CURVE_TEST, -1, true, "How often is it right?", "test", NULL,
-     "Pictures of --test that the network gives their class."},
-};
-
 /* ---- charts ---- */
 
-/* A run's curve in a chart. */
-typedef struct chart_curve {
-    char class[24];
-    int run;
-    double last;
-} chart_curve;
-
-static void put_key(nnclr_markup *m, const nnclr_chart_line *line, const chart_curve *curve,
+static void put_key(nnclr_markup *m, const nnclr_chart_curve *curve, const char *class,
                     bool chance) {
-    nnclr_markup_printf(m, "<span class=\"key %s%s\">", curve->class, chance ? " bad" : "");
-    nnclr_markup_text(m, line->name);
+    nnclr_markup_printf(m, "<span class=\"key %s%s\">", class, chance ? " bad" : "");
+    nnclr_markup_text(m, curve->name);
     nnclr_markup_printf(m, " <b class=\"num\">%.3g</b>%s</span>", curve->last,
                         chance ? ", no better than chance" : "");
 }
 
-/* Not every run has every metric. */
-static int find_lines(const curve_chart *c, const page_run *runs, int count,
-                      nnclr_chart_line *lines, chart_curve *curves) {
-    int used = 0;
-    for (int i = 0; i < 2 * count; i++) {
-        const page_run *run = &runs[i / 2];
-        const bool second = i % 2;
-        const int curve = second ? c->second : (int)c->first;
-        const double last = curve < 0 ? NAN : nnclr_history_last(run->history, (nnclr_curve)curve);
-        if (!isfinite(last))
-            continue;
-        curves[used] = (chart_curve){.run = i / 2, .last = last};
-        if (run->name)
-            snprintf(curves[used].class, sizeof curves->class, "run%d%s", i / 2,
-                     second ? " second" : "");
-        else
-            snprintf(curves[used].class, sizeof curves->class, second ? "second" : "first");
-        lines[used] = (nnclr_chart_line){
-            .x = run->history->step,
-            .value = run->history->value[curve],
-            .sparse = curve == NNCLR_CURVE_PROBE || curve == NNCLR_CURVE_TEST,
-            .count = run->history->count,
-            .name = run->name ? run->name
-                    : second  ? c->second_key
-                              : c->first_key,
-            .class = curves[used].class,
-        };
-        used++;
-    }
-    return used;
-}
-
-static void put_chart(nnclr_markup *m, const curve_chart *c, const page_run *runs, int count) {
+static void put_chart(nnclr_markup *m, const nnclr_curve_chart *c, const nnclr_curve_run *runs,
+                      int count) {
     nnclr_chart_line lines[2 * NNCLR_PAGE_RUNS];
-    chart_curve curves[2 * NNCLR_PAGE_RUNS];
-    const int used = find_lines(c, runs, count, lines, curves);
+    nnclr_chart_curve curves[2 * NNCLR_PAGE_RUNS];
+    char class[2 * NNCLR_PAGE_RUNS][24];
+    const int used = nnclr_chart_curves(c, runs, count, curves);
     const bool several = runs[0].name != NULL;
     if (used == 0)
         return;
     nnclr_markup_printf(m, "<figure><h3>%s</h3><figcaption>", c->title);
     for (int l = 0; l < used; l++) {
-        const bool chance = !several && l == 0 && used == 2 && c->second == NNCLR_CURVE_CHANCE &&
-                            curves[0].last <= curves[1].last;
-        if (!several || l == 0 || curves[l].run != curves[l - 1].run) /* once for its colour */
-            put_key(m, &lines[l], &curves[l], chance);
+        const nnclr_chart_curve *curve = &curves[l];
+        if (several)
+            snprintf(class[l], sizeof *class, "run%d%s", curve->run,
+                     curve->second ? " second" : "");
+        else
+            snprintf(class[l], sizeof *class, curve->second ? "second" : "first");
+        lines[l] = (nnclr_chart_line){
+            .x = curve->history->step,
+            .value = curve->history->value[curve->curve],
+            .sparse = curve->sparse,
+            .count = curve->history->count,
+            .name = curve->name,
+            .class = class[l],
+        };
+        if (!several || l == 0 || curve->run != curves[l - 1].run) /* once for its colour */
+            put_key(m, curve, class[l], !several && l == 0 && nnclr_curves_at_chance(curves, used));
     }
     nnclr_markup_add(m, "</figcaption>");
     nnclr_chart_lines(m, c->title, lines, used, c->from_zero);
@@ -109,10 +52,10 @@ static void put_chart(nnclr_markup *m, const curve_chart *c, const page_run *run
     nnclr_markup_add(m, "</figcaption></figure>\n");
 }
 
-void page_curves(nnclr_markup *m, const page_run *runs, int count) {
+void page_curves(nnclr_markup *m, const nnclr_curve_run *runs, int count) {
     nnclr_markup_add(m, "<div class=\"charts\">\n");
-    for (size_t i = 0; i < sizeof curve_charts / sizeof *curve_charts; i++)
-        put_chart(m, &curve_charts[i], runs, count);
+    for (int i = 0; i < NNCLR_CURVE_CHARTS; i++)
+        put_chart(m, &nnclr_curve_charts[i], runs, count);
     nnclr_markup_add(m, "</div>\n");
 }
 
@@ -193,9 +136,9 @@ static void put_tables(nnclr_markup *m, const nnclr_compared_run *runs, int coun
 bool nnclr_runs_page(const nnclr_compared_run *runs, int count, const char *program,
                      nnclr_buffer *html, nnclr_error *e) {
     nnclr_markup m = {0};
-    page_run shown[NNCLR_PAGE_RUNS];
+    nnclr_curve_run shown[NNCLR_PAGE_RUNS];
     for (int i = 0; i < count; i++)
-        shown[i] = (page_run){runs[i].path, &runs[i].history};
+        shown[i] = (nnclr_curve_run){runs[i].path, &runs[i].history};
     page_head(&m, runs[0].path, "runs");
     nnclr_markup_printf(&m,
                         "</style></head><body>\n<header><h1>%d run%s</h1></header>\n<main>\n"

@@ -4,6 +4,7 @@
 #ifndef NNCLR_EVAL_PAGE_PARTS_H
 #define NNCLR_EVAL_PAGE_PARTS_H
 
+#include "eval/curve_charts.h"
 #include "eval/duplicates.h"
 #include "eval/graph_reports.h"
 #include "eval/health.h"
@@ -72,17 +73,12 @@ void page_picture(page *p, const nnclr_row_set *set, int64_t row);
 void page_name_text(page *p, const char *name);
 void page_pictures_free(page *p);
 
-typedef struct page_run {
-    const char *name; /* NULL: there is only one */
-    const nnclr_history *history;
-} page_run;
-
 /* What is before the style's own rules, which "</style></head><body>" ends, and after the content.
  */
 void page_head(nnclr_markup *m, const char *title, const char *what);
 void page_foot(nnclr_markup *m, const char *program);
 /* The charts that there are numbers for, at most NNCLR_PAGE_RUNS runs. */
-void page_curves(nnclr_markup *m, const page_run *runs, int count);
+void page_curves(nnclr_markup *m, const nnclr_curve_run *runs, int count);
 
 void page_neighbours(page *p);
 void page_classes(page *p);

@@ -316,6 +316,23 @@ const char *nnclr_run_checkpoint_path(const nnclr_run *run) {
     return (const char *)run->checkpoint.data;
 }
 
+bool nnclr_run_look(const char *folder, nnclr_run_life *life, nnclr_error *e) {
+    const nnclr_run run = {.folder = (char *)folder};
+    nnclr_buffer path = {0};
+    nnclr_error ignored = NNCLR_NO_ERROR; /* a folder without a lock is not in use */
+    if (!nnclr_run_path(&run, LOCK, &path, e))
+        return false;
+    const int lock = nnclr_open_regular((const char *)path.data, O_RDONLY | O_NOFOLLOW, &ignored);
+    const bool held = lock >= 0 && flock(lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (lock >= 0)
+        close(lock);
+    *life = held                                  ? NNCLR_RUN_GOING_ON
+            : nnclr_run_has(&run, NNCLR_RUN_DONE) ? NNCLR_RUN_FINISHED
+                                                  : NNCLR_RUN_STOPPED;
+    nnclr_buffer_free(&path);
+    return true;
+}
+
 /* ---- small files ---- */
 
 static bool replace_file(const nnclr_run *run, const char *name, const char *text, size_t size,

@@ -46,6 +46,14 @@ bool nnclr_run_find_checkpoint(const char *folder, nnclr_buffer *out, nnclr_erro
  * otherwise the path itself. */
 bool nnclr_run_resolve(const char *path, nnclr_buffer *out, nnclr_error *e);
 
+/* How a run is doing, for a reader. */
+typedef enum nnclr_run_life {
+    NNCLR_RUN_GOING_ON, /* a process has its lock, with which a run begins and ends */
+    NNCLR_RUN_FINISHED, /* DONE exists */
+    NNCLR_RUN_STOPPED,  /* neither: it was stopped, or killed, and can be resumed */
+} nnclr_run_life;
+bool nnclr_run_look(const char *folder, nnclr_run_life *life, nnclr_error *e);
+
 /* Calls `see` with the path of each file in `folder` that a run has, or would replace. A folder
  * that is not there has none. */
 void nnclr_run_each_file(const char *folder, void (*see)(void *context, const char *path),

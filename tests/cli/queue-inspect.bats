@@ -528,6 +528,85 @@ END
     refuses 1 "c/run.json: does not describe a run" nnclr-queue-inspect --runs a c
 }
 
+# Without colours.
+plain() { sed 's/\x1b\[[0-9;]*[mKJA]//g'; }
+
+@test "--runs --ansi: the curves, in 80 columns" {
+    make_shard s 40
+    nnclr-pretrain -q $TINY --steps 6 -o a s.tar.zst
+    nnclr-pretrain -q --preset tiny --size 8 --batch 8 --steps 3 --method simclr -o b s.tar.zst
+    expect 0 nnclr-queue-inspect --runs --ansi a
+    [ -z "$stderr" ]
+    plain <<<"$output" >one
+    grep -q '^Loss  *Do neighbours share the class?' one
+    [ "$(LC_ALL=C.UTF-8 sed 's/[^ -~]/x/g' one | awk '{ print length($0) }' | sort -nu | tail -n 1)" -le 80 ]
+    expect 0 nnclr-queue-inspect --runs --ansi a b
+    plain <<<"$output" >two
+    [ "$(head -n 2 two | tr -d ' ' | paste -sd ' ')" = 'a b' ]
+    refuses_each nnclr-queue-inspect --runs --ansi <<'END'
+2|a --json|--ansi draws curves, not a table: leave --json out
+END
+}
+
+@test "--watch: each line of the metrics, once, until the run ends" {
+    need jq
+    make_shard s 40
+    start link:3:stop nnclr-pretrain -q -j 1 $TINY --proj 16,8 --pred 16 --steps 9 --save-every 1steps -o run s.tar.zst
+    nnclr-queue-inspect --watch run >seen 3>&- &
+    local watching=$!
+    until [ "$(wc -l <seen)" -ge 2 ]; do sleep 0.02; done # a header, and the step before the stop
+    [ "$(wc -l <seen)" -eq $(($(wc -l <run/metrics.jsonl) + 1)) ]
+    # Ctrl-C ends another that watches, and the run goes on.
+    nnclr-queue-inspect --watch run >other 3>&- &
+    until [ -s other ]; do sleep 0.02; done
+    kill -TERM $!
+    run wait $!
+    send
+    ends_with 0
+    wait $watching
+    cut -f 1,2 seen | tail -n +2 >told
+    cmp told <(jq -r '"\(.step)\t\(.loss)"' run/metrics.jsonl | awk '{ printf "%d\t%.6f\n", $1, $2 }')
+    [ "$(head -n 1 seen)" = "step	$(nnclr-queue-inspect --runs run | head -n 1 | cut -f 3-14)" ]
+}
+
+@test "--watch: a run that is dead is said to be, and so is what is not a run" {
+    make_shard s 40
+    start link:5:stop nnclr-pretrain -q -j 1 $TINY --proj 16,8 --pred 16 --steps 9 --save-every 1steps -o run s.tar.zst
+    kill -9 "$pid"
+    ends_with 137
+    expect 1 nnclr-queue-inspect --watch run
+    expect_message nnclr-queue-inspect "run: was stopped at step $(wc -l <run/metrics.jsonl) and is not finished: --resume goes on"
+    [ "${#lines[@]}" -eq $(($(wc -l <run/metrics.jsonl) + 1)) ]
+    refuses_each nnclr-queue-inspect --watch <<'END'
+2||--watch needs one RUN
+2|run run|--watch needs one RUN
+2|run --json|--json does not go with --watch
+2|run --runs|--watch does not go with --runs
+1|nowhere|nowhere/metrics.jsonl: No such file
+END
+}
+
+@test "--watch: on a terminal the curves are drawn in one place" {
+    make_shard s 40
+    nnclr-pretrain -q $TINY --steps 6 -o run s.tar.zst
+    export TERM=xterm
+    in_terminal "stty rows 24 cols 80; nnclr-queue-inspect --watch run" >shown
+    plain <shown | tr -d '\r' >picture
+    [ "$(wc -l <picture)" -le 23 ]
+    grep -q '^Loss  *Do neighbours share the class?' picture
+    [ "$(tail -n 1 picture)" = "run: step 6 of 6, finished" ]
+
+    start link:5:stop nnclr-pretrain -q -j 1 $TINY --proj 16,8 --pred 16 --steps 9 --force --save-every 1steps -o run s.tar.zst
+    in_terminal "stty rows 24 cols 80; nnclr-queue-inspect --watch run" >shown 3>&- &
+    local watching=$!
+    until grep -qs 'of 9' shown; do sleep 0.02; done
+    send
+    ends_with 0
+    wait $watching
+    grep -qE $'\x1b\\[[0-9]+A' shown
+    [ "$(plain <shown | tr -d '\r' | tail -n 1)" = "run: step 9 of 9, finished" ]
+}
+
 @test "--html: says where z has not opened" {
     make_shard s 40
     for share in 0 1,0.5; do

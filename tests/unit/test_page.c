@@ -5,7 +5,9 @@
 #include "tests/unit/check.h"
 #include "tests/unit/scratch.h"
 
+#include "base/numbers.h"
 #include "eval/chart.h"
+#include "eval/curve_text.h"
 #include "eval/markup.h"
 #include "eval/metrics_history.h"
 #include "eval/neighbour_text.h"
@@ -121,11 +123,11 @@ TEST(history_is_thinned) {
     CHECK_OK(nnclr_buffer_printf(&text, &e, "{\"step\":1001,\"los"));
     scratch_write(scratch("m"), text.data, text.size);
     CHECK_OK(nnclr_history_read(scratch("m"), &h, &e));
-    CHECK(h.lines == 1000 && h.count == 200 && h.last_step == 1000);
-    CHECK_NEAR(h.step[0], 3, 1e-12); /* of 1 to 5 */
-    CHECK_NEAR(h.value[NNCLR_CURVE_LOSS][199], 998.5, 1e-12);
-    CHECK(isnan(h.value[NNCLR_CURVE_ACC][99]) && isnan(h.value[NNCLR_CURVE_AGE][0]));
-    CHECK_NEAR(h.value[NNCLR_CURVE_ACC][100], 0.25, 1e-12);
+    CHECK(h.lines == 1000 && h.count == 125 && h.last_step == 1000);
+    CHECK_NEAR(h.step[0], 4.5, 1e-12); /* of 1 to 8 */
+    CHECK_NEAR(h.value[NNCLR_CURVE_LOSS][124], 997, 1e-12);
+    CHECK(isnan(h.value[NNCLR_CURVE_ACC][61]) && isnan(h.value[NNCLR_CURVE_AGE][0]));
+    CHECK_NEAR(h.value[NNCLR_CURVE_ACC][62], 0.25, 1e-12); /* known in half of its lines */
     CHECK(h.value[NNCLR_CURVE_AGREE][7] == 0.5 && h.value[NNCLR_CURVE_Z_RANK][7] == 8 &&
           h.value[NNCLR_CURVE_H_RANK][7] == 16);
     nnclr_buffer_free(&text);
@@ -145,6 +147,155 @@ TEST(history_is_thinned) {
 
     scratch_write(scratch("m"), "", 0);
     CHECK_OK(nnclr_history_read(scratch("m"), &h, &e) && h.count == 0);
+}
+
+/* Lines come while a run goes on: what is read in pieces is what is read at once, and nothing is
+ * read twice. */
+TEST(history_catches_up) {
+    static nnclr_history h, whole;
+    nnclr_buffer text = {0};
+    for (int step = 1; step <= 700; step++)
+        CHECK_OK(nnclr_buffer_printf(&text, &e, "{\"step\":%d,\"loss\":%d}\n%s", step, step % 7,
+                                     step % 50 ? "" : "{\"step\":0}x\n"));
+    scratch_write(scratch("m"), "", 0);
+    nnclr_metrics_reader *reader = nnclr_metrics_open(scratch("m"), &e);
+    CHECK(reader != NULL);
+    FILE *file = fopen(scratch("m"), "a");
+    h = (nnclr_history){0};
+    for (size_t at = 0, piece = 1; at < text.size; at += piece, piece = piece * 3 % 1009) {
+        piece = nnclr_min(piece, text.size - at);
+        CHECK(fwrite(text.data + at, 1, piece, file) == piece && fflush(file) == 0);
+        CHECK_OK(nnclr_history_catch_up(&h, reader, &e));
+        CHECK(!nnclr_metrics_replaced(reader));
+    }
+    CHECK_OK(nnclr_history_read(scratch("m"), &whole, &e));
+    CHECK(h.lines == 714 && h.damaged == 14 && h.count == 175 && h.last_step == 700);
+    CHECK(memcmp(&h.step, &whole.step, sizeof h.step) == 0);
+    CHECK(memcmp(&h.sums, &whole.sums, sizeof h.sums) == 0);
+    CHECK(fclose(file) == 0);
+
+    /* A line that is too long is one that is left out, whatever it ends in. */
+    static char filler[3 << 19];
+    memset(filler, 'x', sizeof filler - 1);
+    static const char after[] = "{\"step\":1,\"loss\":1}";
+    text.size = 0;
+    CHECK_OK(nnclr_buffer_printf(&text, &e, "%s%s\n%s\n", filler, after, after));
+    CHECK(remove(scratch("m")) == 0);
+    scratch_write(scratch("m"), text.data, text.size);
+    CHECK_OK(nnclr_history_read(scratch("m"), &whole, &e));
+    CHECK(whole.lines == 2 && whole.damaged == 1 && whole.count == 1);
+
+    /* Another file under the name, and one that was cut. */
+    CHECK(nnclr_metrics_replaced(reader));
+    nnclr_metrics_close(reader);
+    reader = nnclr_metrics_open(scratch("m"), &e);
+    CHECK_OK(reader && nnclr_history_catch_up(&h, reader, &e));
+    CHECK(!nnclr_metrics_replaced(reader));
+    CHECK(truncate(scratch("m"), 5) == 0 && nnclr_metrics_replaced(reader));
+    nnclr_metrics_close(reader);
+    nnclr_buffer_free(&text);
+}
+
+/* The text without colours. */
+static char *plain_of(nnclr_buffer *text) {
+    size_t used = 0;
+    bool color = false;
+    CHECK_OK(nnclr_buffer_append(text, "", 1, &e));
+    for (const char *c = (char *)text->data; *c; c++) {
+        color = color || *c == '\x1b';
+        if (!color)
+            text->data[used++] = (unsigned char)*c;
+        color = color && *c != 'm';
+    }
+    text->data[used] = '\0';
+    return (char *)text->data;
+}
+
+/* Characters of each line, which are all as wide; 0: they are not. */
+static int width_of(const char *text, int *lines) {
+    int width = -1;
+    for (*lines = 0; *text; text++, ++*lines) {
+        int columns = 0;
+        for (; *text != '\n'; text++)
+            columns += ((unsigned char)*text & 0xC0) != 0x80;
+        if (width >= 0 && columns != width)
+            return 0;
+        width = columns;
+    }
+    return width;
+}
+
+static void add_text_line(nnclr_history *h, const char *text) {
+    nnclr_json *line = nnclr_json_parse(text, strlen(text), "line", &e);
+    double step = 0;
+    CHECK_OK(line && nnclr_json_get_real(line, "step", &step, &e));
+    nnclr_history_add(h, line, step);
+    nnclr_json_free(line);
+}
+
+TEST(curves_are_drawn_in_dots) {
+    static nnclr_history h, other;
+    nnclr_buffer text = {0};
+    int lines;
+    h = other = (nnclr_history){0};
+    const nnclr_curve_run runs[] = {{"a\n", &h}, {"b", &other}};
+    const nnclr_curve_run one = {NULL, &h};
+    CHECK_OK(nnclr_curves_text(&one, 1, 80, 0, &text, &e) && text.size == 0); /* nothing yet */
+
+    add_text_line(&h, "{\"step\":10,\"loss\":0}");
+    add_text_line(&h, "{\"step\":20,\"loss\":4}");
+    CHECK_OK(nnclr_curves_text(&one, 1, 38, 0, &text, &e));
+    CHECK(strstr((char *)text.data, "\x1b[1mLoss\x1b[0m") &&
+          strstr((char *)text.data, "\x1b[36mloss 4 "));
+    const char *plain = plain_of(&text);
+    CHECK(width_of(plain, &lines) == 38 && lines == 8);
+
+    /* A straight line from corner to corner. Unicode numbers the dots of a character 1, 2, 3, 7 and
+     * 4, 5, 6, 8 from above. */
+    enum { WIDTH = 36, HEIGHT = 5 };
+    static const int dot[2][4] = {{1, 2, 3, 7}, {4, 5, 6, 8}};
+    unsigned wanted[HEIGHT][WIDTH] = {0};
+    for (int x = 0; x < 2 * WIDTH; x++) {
+        const int y = 4 * HEIGHT - 1 - (int)floor(x * 19 / 71.0 + 0.5);
+        wanted[y / 4][x / 2] |= 1u << (dot[x % 2][y % 4] - 1);
+    }
+    for (int line = 0; line < 2; line++)
+        plain = strchr(plain, '\n') + 1;
+    for (int line = 0; line < HEIGHT; line++) {
+        CHECK(plain[0] == (line == 0 ? '4' : line == HEIGHT - 1 ? '0' : ' ') && plain[1] == ' ');
+        plain += 2;
+        for (int x = 0; x < WIDTH; x++) {
+            const size_t size = wanted[line][x] ? 3 : 1;
+            CHECK(nnclr_utf8_length(plain, size) == size);
+            CHECK(nnclr_code_point(plain, size) ==
+                  (wanted[line][x] ? 0x2800 + wanted[line][x] : ' '));
+            plain += size;
+        }
+        CHECK(*plain++ == '\n');
+    }
+    CHECK_TEXT(plain, "  10                                20\n");
+
+    /* Several runs have a line each, colours, and dashes for what is second. */
+    add_text_line(&other, "{\"step\":10,\"loss\":2,\"nn_acc\":0.5,\"nn_chance\":0.1}");
+    add_text_line(&other, "{\"step\":20,\"loss\":2,\"nn_acc\":0.5,\"nn_chance\":0.1}");
+    text.size = 0;
+    CHECK_OK(nnclr_curves_text(runs, 2, 80, 0, &text, &e));
+    CHECK(strstr((char *)text.data, "\x1b[36ma\\n\x1b[0m ") &&
+          strstr((char *)text.data, "\x1b[33mb\x1b[0m "));
+    plain = plain_of(&text);
+    CHECK(strstr(plain, "4 2  ") && strstr(plain, "0.5  dashed: chance"));
+    CHECK(count_of(plain, "\u2801\u2808") == 0 && count_of(plain, "\u2809 \u2809 \u2809") > 0);
+    while (strncmp(plain, "Loss", 4) != 0)
+        plain = strchr(plain, '\n') + 1;
+    CHECK(width_of(plain, &lines) == 80);
+
+    /* Fewer lines make lower charts, and then fewer, of which one is always there. */
+    for (int most = 1; most < 30; most++) {
+        text.size = 0;
+        CHECK_OK(nnclr_curves_text(&runs[1], 1, 79, most, &text, &e));
+        CHECK(count_of((char *)text.data, "\n") <= nnclr_max(most, 7));
+    }
+    nnclr_buffer_free(&text);
 }
 
 /* It costs only itself: the others' curves are drawn. */
