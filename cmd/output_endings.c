@@ -7,6 +7,7 @@
 
 #define EXPORTS_ROWS    "nnclr-export makes one from embeddings"
 #define EXPORTS_WEIGHTS "nnclr-export makes one from a checkpoint"
+#define EXPORTS_METRICS "nnclr-export makes one from the metrics of a run"
 #define TENSORS_COME    "nnclr-embed, nnclr-views and nnclr-lineval write such files"
 
 /* A longer ending comes before one that it ends in. */
@@ -23,6 +24,8 @@ static const struct {
     {".onnx", NNCLR_MAKES_EXPORT, EXPORTS_WEIGHTS},
     {".npy", NNCLR_MAKES_EXPORT, EXPORTS_ROWS},
     {".tsv", NNCLR_MAKES_EXPORT | NNCLR_MAKES_TABLE, EXPORTS_ROWS},
+    {".csv", NNCLR_MAKES_EXPORT, EXPORTS_METRICS},
+    {".tfevents", NNCLR_MAKES_EXPORT, EXPORTS_METRICS},
     {".png", NNCLR_MAKES_PICTURE, "nnclr-views --sheet and nnclr-queue-inspect --sheet draw one"},
     {".html", NNCLR_MAKES_PAGE, "nnclr-queue-inspect --html writes one"},
 };
@@ -30,9 +33,9 @@ enum { ENDINGS = sizeof endings / sizeof *endings };
 
 /* Formats that none of the programs write. */
 static const char *const foreign[] = {
-    ".7z",   ".arrow", ".bmp",  ".bz2",   ".ckpt",     ".csv", ".gif", ".gz",   ".h5",  ".hdf5",
-    ".jpeg", ".jpg",   ".json", ".jsonl", ".lmdb",     ".mat", ".npz", ".pdf",  ".pkl", ".parquet",
-    ".pt",   ".pth",   ".rar",  ".svg",   ".tfrecord", ".tgz", ".txt", ".webp", ".xz",  ".zip",
+    ".7z",  ".arrow", ".bmp",   ".bz2",      ".ckpt", ".gif", ".gz",   ".h5",  ".hdf5",    ".jpeg",
+    ".jpg", ".json",  ".jsonl", ".lmdb",     ".mat",  ".npz", ".pdf",  ".pkl", ".parquet", ".pt",
+    ".pth", ".rar",   ".svg",   ".tfrecord", ".tgz",  ".txt", ".webp", ".xz",  ".zip",
 };
 
 static const struct {

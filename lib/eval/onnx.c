@@ -6,44 +6,9 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "eval/export.h"
+#include "eval/protobuf.h"
 
 enum { IR_VERSION = 7, OPSET = 13, TYPE_FLOAT = 1, ATTRIBUTE_INT = 2, ATTRIBUTE_INTS = 7 };
-
-/* ---- protobuf: a field is a tag (number and wire type), then a varint or a length and bytes ----
- */
-
-static bool put_varint(nnclr_buffer *out, uint64_t x, nnclr_error *e) {
-    unsigned char bytes[10];
-    size_t size = 0;
-    do {
-        bytes[size++] = (unsigned char)((x & 127) | (x > 127 ? 128 : 0));
-        x >>= 7;
-    } while (x);
-    return nnclr_buffer_append(out, bytes, size, e);
-}
-
-static bool put_int(nnclr_buffer *out, int field, int64_t x, nnclr_error *e) {
-    return put_varint(out, (uint64_t)field << 3, e) && put_varint(out, (uint64_t)x, e);
-}
-
-static bool put_bytes(nnclr_buffer *out, int field, const void *bytes, size_t size,
-                      nnclr_error *e) {
-    return put_varint(out, (uint64_t)field << 3 | 2, e) && put_varint(out, size, e) &&
-           nnclr_buffer_append(out, bytes, size, e);
-}
-
-static bool put_text(nnclr_buffer *out, int field, const char *text, nnclr_error *e) {
-    return put_bytes(out, field, text, strlen(text), e);
-}
-
-/* Puts the message, and frees it either way; `ok`: whether it was built. */
-static bool put_message(nnclr_buffer *out, int field, nnclr_buffer *message, bool ok,
-                        nnclr_error *e) {
-    ok = ok &&
-         put_bytes(out, field, message->size ? (const void *)message->data : "", message->size, e);
-    nnclr_buffer_free(message);
-    return ok;
-}
 
 /* ---- parts of a graph ---- */
 
@@ -69,18 +34,19 @@ static value_name name_of(int value, const char *suffix) {
 
 static bool put_ints(nnclr_buffer *node, const char *name, int x, int count, nnclr_error *e) {
     nnclr_buffer attribute = {0};
-    bool ok = put_text(&attribute, 1, name, e);
+    bool ok = nnclr_proto_text(&attribute, 1, name, e);
     for (int i = 0; ok && i < count; i++)
-        ok = put_int(&attribute, 8, x, e);
-    ok = ok && put_int(&attribute, 20, ATTRIBUTE_INTS, e);
-    return put_message(node, 5, &attribute, ok, e);
+        ok = nnclr_proto_int(&attribute, 8, x, e);
+    ok = ok && nnclr_proto_int(&attribute, 20, ATTRIBUTE_INTS, e);
+    return nnclr_proto_message(node, 5, &attribute, ok, e);
 }
 
 static bool put_flag(nnclr_buffer *node, const char *name, nnclr_error *e) {
     nnclr_buffer attribute = {0};
-    const bool ok = put_text(&attribute, 1, name, e) && put_int(&attribute, 3, 1, e) &&
-                    put_int(&attribute, 20, ATTRIBUTE_INT, e);
-    return put_message(node, 5, &attribute, ok, e);
+    const bool ok = nnclr_proto_text(&attribute, 1, name, e) &&
+                    nnclr_proto_int(&attribute, 3, 1, e) &&
+                    nnclr_proto_int(&attribute, 20, ATTRIBUTE_INT, e);
+    return nnclr_proto_message(node, 5, &attribute, ok, e);
 }
 
 /* A node without its attributes, which follow in `node`. */
@@ -88,9 +54,9 @@ static bool begin_node(nnclr_buffer *node, const char *type, const char *const *
                        const char *output, nnclr_error *e) {
     bool ok = true;
     for (int i = 0; ok && i < count; i++)
-        ok = put_text(node, 1, inputs[i], e);
-    return ok && put_text(node, 2, output, e) && put_text(node, 3, output, e) &&
-           put_text(node, 4, type, e);
+        ok = nnclr_proto_text(node, 1, inputs[i], e);
+    return ok && nnclr_proto_text(node, 2, output, e) && nnclr_proto_text(node, 3, output, e) &&
+           nnclr_proto_text(node, 4, type, e);
 }
 
 /* A node; `window` (may be NULL) gives kernel, stride and padding. */
@@ -102,7 +68,7 @@ static bool put_node(graph *g, const char *type, const char *const *inputs, int 
         ok = put_ints(&node, "kernel_shape", window->kernel, 2, e) &&
              put_ints(&node, "strides", window->stride, 2, e) &&
              put_ints(&node, "pads", window->pad, 4, e);
-    return put_message(&g->bytes, 1, &node, ok, e);
+    return nnclr_proto_message(&g->bytes, 1, &node, ok, e);
 }
 
 /* The tensor of that name as float32 in the file's order. */
@@ -121,11 +87,12 @@ static bool put_initializer(graph *g, const char *name, nnclr_error *e) {
         }
     ok = ok && nnclr_check_reals(g->checkpoint, info, NNCLR_F32, data, count, e);
     for (int i = 0; ok && i < info->rank; i++)
-        ok = put_int(&tensor, 1, info->dims[i], e);
-    ok = ok && put_int(&tensor, 2, TYPE_FLOAT, e) && put_text(&tensor, 8, name, e) &&
-         put_bytes(&tensor, 9, data, count * sizeof(float), e);
+        ok = nnclr_proto_int(&tensor, 1, info->dims[i], e);
+    ok = ok && nnclr_proto_int(&tensor, 2, TYPE_FLOAT, e) &&
+         nnclr_proto_text(&tensor, 8, name, e) &&
+         nnclr_proto_bytes(&tensor, 9, data, count * sizeof(float), e);
     nnclr_free(data);
-    return put_message(&g->bytes, 5, &tensor, ok, e);
+    return nnclr_proto_message(&g->bytes, 5, &tensor, ok, e);
 }
 
 /* ---- operators ---- */
@@ -169,7 +136,7 @@ static bool put_linear(graph *g, const nnclr_op *op, nnclr_error *e) {
     const bool ok = put_initializer(g, inputs[1], e) && put_initializer(g, inputs[2], e) &&
                     begin_node(&node, "Gemm", inputs, 3, "logits", e) &&
                     put_flag(&node, "transB", e);
-    return put_message(&g->bytes, 1, &node, ok, e);
+    return nnclr_proto_message(&g->bytes, 1, &node, ok, e);
 }
 
 static bool put_op(graph *g, const nnclr_op *op, nnclr_error *e) {
@@ -201,19 +168,19 @@ static bool put_op(graph *g, const nnclr_op *op, nnclr_error *e) {
 static bool put_value(graph *g, int field, const char *name, const int *dims, int count,
                       nnclr_error *e) {
     nnclr_buffer shape = {0}, tensor = {0}, type = {0}, value = {0}, batch = {0};
-    bool ok = put_text(&batch, 2, "N", e);
-    ok = put_message(&shape, 1, &batch, ok, e);
+    bool ok = nnclr_proto_text(&batch, 2, "N", e);
+    ok = nnclr_proto_message(&shape, 1, &batch, ok, e);
     for (int i = 0; ok && i < count; i++) {
         nnclr_buffer dim = {0};
-        ok = put_int(&dim, 1, dims[i], e);
-        ok = put_message(&shape, 1, &dim, ok, e);
+        ok = nnclr_proto_int(&dim, 1, dims[i], e);
+        ok = nnclr_proto_message(&shape, 1, &dim, ok, e);
     }
-    ok = ok && put_int(&tensor, 1, TYPE_FLOAT, e);
-    ok = put_message(&tensor, 2, &shape, ok, e);
-    ok = put_message(&type, 1, &tensor, ok, e);
-    ok = ok && put_text(&value, 1, name, e);
-    ok = put_message(&value, 2, &type, ok, e);
-    return put_message(&g->bytes, field, &value, ok, e);
+    ok = ok && nnclr_proto_int(&tensor, 1, TYPE_FLOAT, e);
+    ok = nnclr_proto_message(&tensor, 2, &shape, ok, e);
+    ok = nnclr_proto_message(&type, 1, &tensor, ok, e);
+    ok = ok && nnclr_proto_text(&value, 1, name, e);
+    ok = nnclr_proto_message(&value, 2, &type, ok, e);
+    return nnclr_proto_message(&g->bytes, field, &value, ok, e);
 }
 
 /* An output, and how many operators lead to it; 0 on failure. */
@@ -225,7 +192,7 @@ static int put_output(graph *g, const char *name, nnclr_error *e) {
 
 static bool put_graph(graph *g, const nnclr_model_spec *model, nnclr_error *e) {
     const int size = model->size;
-    if (!put_text(&g->bytes, 2, nnclr_arch_names[model->arch], e) ||
+    if (!nnclr_proto_text(&g->bytes, 2, nnclr_arch_names[model->arch], e) ||
         !put_value(g, 11, "input", (const int[]){3, size, size}, 3, e))
         return false;
     int ops = put_output(g, "features", e);
@@ -246,8 +213,9 @@ static bool put_metadata(nnclr_buffer *out, const nnclr_json *metadata, nnclr_er
     for (const nnclr_json *value;
          ok && (value = nnclr_json_each(metadata, &iterator, &key)) != NULL;) {
         nnclr_buffer entry = {0};
-        ok = put_text(&entry, 1, key, e) && put_text(&entry, 2, nnclr_json_string(value), e);
-        ok = put_message(out, 14, &entry, ok, e);
+        ok = nnclr_proto_text(&entry, 1, key, e) &&
+             nnclr_proto_text(&entry, 2, nnclr_json_string(value), e);
+        ok = nnclr_proto_message(out, 14, &entry, ok, e);
     }
     return ok;
 }
@@ -263,7 +231,7 @@ static bool put_description(nnclr_buffer *out, const nnclr_config *config, nnclr
         size, size,
         config->model.classes > 0 ? " logits: one for each of metadata's classes, in their order."
                                   : "");
-    ok = ok && put_bytes(out, 6, text.data, text.size, e);
+    ok = ok && nnclr_proto_bytes(out, 6, text.data, text.size, e);
     nnclr_buffer_free(&text);
     return ok;
 }
@@ -271,12 +239,12 @@ static bool put_description(nnclr_buffer *out, const nnclr_config *config, nnclr
 static bool put_model(graph *g, const nnclr_checkpoint_info *info, const char *version,
                       nnclr_buffer *out, nnclr_error *e) {
     nnclr_buffer opset = {0};
-    bool ok = put_int(out, 1, IR_VERSION, e) && put_text(out, 2, "nnclr-export", e) &&
-              put_text(out, 3, version, e) && put_description(out, &info->config, e) &&
-              put_int(&opset, 2, OPSET, e);
-    ok = put_message(out, 8, &opset, ok, e);
+    bool ok = nnclr_proto_int(out, 1, IR_VERSION, e) &&
+              nnclr_proto_text(out, 2, "nnclr-export", e) && nnclr_proto_text(out, 3, version, e) &&
+              put_description(out, &info->config, e) && nnclr_proto_int(&opset, 2, OPSET, e);
+    ok = nnclr_proto_message(out, 8, &opset, ok, e);
     ok = ok && put_graph(g, &info->config.model, e);
-    ok = put_message(out, 7, &g->bytes, ok, e);
+    ok = nnclr_proto_message(out, 7, &g->bytes, ok, e);
     nnclr_json *metadata = ok ? nnclr_export_metadata(info, e) : NULL;
     ok = metadata && put_metadata(out, metadata, e);
     nnclr_json_free(metadata);

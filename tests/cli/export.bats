@@ -176,3 +176,62 @@ for _, label, name, file in rows:
     assert label == name == wanted[file.split("/")[0]] == classes[int(label)], (label, name, file)
 END
 }
+
+@test "csv: a column for each key of the metrics, a row for each line" {
+    need jq
+    make_run --probe "$(shapes 100)"
+    echo '{"step":3,"lo' >>run/metrics.jsonl # still being written
+    nnclr-export -o run.csv run
+    [ "$(head -n 1 run.csv)" = "$(head -n 2 run/metrics.jsonl | jq -rs 'map(keys_unsorted) | add | reduce .[] as $k ([]; if index($k) then . else . + [$k] end) | join(",")')" ]
+    number() { jq -Rr "fromjson? | .$1 // \"\"" run/metrics.jsonl; }
+    for column in 1:step 3:probe_top1 6:loss 15:nn_age; do
+        cmp <(tail -n +2 run.csv | cut -d , -f "${column%:*}" | awk '{ print $1 == "" ? "none" : $1 + 0 }') \
+            <(number "${column#*:}" | awk '{ print $1 == "" ? "none" : $1 + 0 }')
+    done
+    diff - <(nnclr-export --format csv "$NNCLR_ROOT/tests/reference/events.jsonl") <<'END'
+step,epoch,probe_top1,probe_n,loss,nn_age,note,big,z_rank
+0,,0.125,100,,,,,
+1,0,,,2.907015323638916,,"a, ""b""","[1,2]",
+300,12,,,-0.0,1e-9,,,1e30
+END
+    jq -nc '{step: 1} + ([range(1001) | {"k\(.)": 1}] | add)' >wide
+    : >empty
+    refuses_each nnclr-export -o x.csv <<'END'
+1|wide|wide: its lines have more than 1000 different keys
+1|empty|empty: has no line of metrics
+1|train.tar.zst|train.tar.zst: has no line of metrics
+1|.|./metrics.jsonl: No such file
+2|-|--format csv needs a RUN or its metrics.jsonl, not standard input
+END
+    [ ! -e x.csv ]
+}
+
+# The file of the repository is what TensorBoard's own classes wrote: tests/reference/events.py.
+@test "tfevents: what TensorBoard would write, byte for byte" {
+    nnclr-export -o metrics.tfevents "$NNCLR_ROOT/tests/reference/events.jsonl"
+    cmp metrics.tfevents "$NNCLR_ROOT/tests/reference/events.tfevents"
+    : >empty
+    refuses 1 "empty: has no line of metrics" nnclr-export -o x.tfevents empty
+    [ ! -e x.tfevents ]
+}
+
+@test "tfevents: TensorBoard reads the metrics" {
+    need_python tensorboard
+    make_run --probe "$(shapes 100)"
+    mkdir -p logs/run
+    nnclr-export -o logs/run/run.tfevents run
+    "$python" - <<'PY'
+import json, struct
+from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+board = EventMultiplexer(size_guidance={"scalars": 0}).AddRunsFromDirectory("logs").Reload()
+lines = [json.loads(line) for line in open("run/metrics.jsonl")]
+wanted = {}
+for line in lines:
+    for key, value in line.items():
+        if key != "step" and value is not None:
+            wanted.setdefault(key, []).append((line["step"], struct.unpack("f", struct.pack("f", value))[0]))
+assert len(wanted) > 20 and set(board.Runs()["run"]["scalars"]) == set(wanted)
+for key in wanted:
+    assert [(s.step, s.value) for s in board.Scalars("run", key)] == wanted[key], key
+PY
+}

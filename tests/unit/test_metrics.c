@@ -6,9 +6,11 @@
  *   nn_*, self_present         a support set whose records, labels and steps are written down here
  *   z_rank                     NumPy's eigenvalues, and a set whose newest 1024 rows are on a line
  *   batch_spread               records of known distances
+ *   crc32c                     published values: the catalogue's check, RFC 3720 B.4
  *   step, epoch, loss, lr, images_per_s   test_loss.c, and what the program writes: pretrain.bats
  */
 #include "base/rng.h"
+#include "eval/export_metrics.h"
 #include "tests/unit/golden_method.h"
 #include "train/metrics_line.h"
 
@@ -453,6 +455,16 @@ TEST(what_is_not_finite_is_null) {
         CHECK_SAYS(at && strstr(text, key) && !strstr(at + 1, "null"), "%s", text);
         free(text);
     }
+}
+
+TEST(crc32c_has_its_published_values) {
+    unsigned char bytes[32] = {0};
+    CHECK(nnclr_crc32c("123456789", 9) == 0xE3069283u);
+    CHECK(nnclr_crc32c(bytes, 32) == 0x8A9136AAu);
+    for (unsigned i = 0; i < 32; i++)
+        bytes[i] = (unsigned char)i;
+    CHECK(nnclr_crc32c(bytes, 32) == 0x46DD794Eu);
+    CHECK(nnclr_crc32c("", 0) == 0);
 }
 
 int main(void) {
