@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/files.h"
+#include "eval/map_picture.h"
+
 #define BEGIN(x, ...)                                                                              \
     nnclr_table_begin((x)->cli, (x)->settings->json, (const char *const[]){__VA_ARGS__},           \
                       (int)(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)))
@@ -216,6 +219,95 @@ static bool print_labels(const inspector *x, const nnclr_row_graph *graph, nnclr
     return ok;
 }
 
+static bool print_groups(const inspector *x, const nnclr_row_graph *graph, nnclr_error *e) {
+    nnclr_groups groups;
+    if (!nnclr_report_groups(graph, &groups, e))
+        return false;
+    nnclr_cli_note(x->cli, "%lld groups, the largest of %lld rows; modularity %.3f",
+                   (long long)groups.count, (long long)(groups.count ? groups.groups[0].count : 0),
+                   groups.modularity);
+    nnclr_table *table =
+        BEGIN(x, "group", "size", "rank", "typical", "row", "record", "label", "name");
+    for (int64_t c = 0; c < groups.count; c++)
+        for (int64_t i = 0; i < groups.groups[c].count; i++) {
+            nnclr_table_int(table, c + 1);
+            nnclr_table_int(table, groups.groups[c].count);
+            nnclr_table_int(table, i + 1);
+            nnclr_table_real(table, groups.groups[c].rows[i].typical, 6);
+            put_row(table, x, groups.groups[c].rows[i].row);
+            nnclr_table_row_end(table);
+        }
+    nnclr_table_end(table);
+    nnclr_groups_free(&groups);
+    return true;
+}
+
+/* ---- the map ---- */
+
+static void put_map(const inspector *x, const nnclr_map *map, const nnclr_groups *groups) {
+    nnclr_table *table = BEGIN(x, "x", "y", "row", "record", "label", "name", "group", "doubt",
+                               "age", "pca_x", "pca_y");
+    for (int64_t i = 0; i < map->count; i++) {
+        const int64_t row = map->row[i];
+        nnclr_table_real(table, map->place[2 * i], 4);
+        nnclr_table_real(table, map->place[2 * i + 1], 4);
+        put_row(table, x, row);
+        nnclr_table_int(table, groups->of[row] + 1);
+        nnclr_table_real(table, map->doubt[i], 6);
+        put_number(table, nnclr_row_set_age(&x->bank, row));
+        nnclr_table_real(table, map->principal[2 * i], 6);
+        nnclr_table_real(table, map->principal[2 * i + 1], 6);
+        nnclr_table_row_end(table);
+    }
+    nnclr_table_end(table);
+}
+
+static bool draw_map(inspector *x, const nnclr_map *map, const nnclr_groups *groups,
+                     nnclr_error *e) {
+    nnclr_buffer png = {0};
+    const nnclr_map_scene scene = {.set = &x->bank,
+                                   .map = map,
+                                   .groups = groups,
+                                   .shards = x->shards,
+                                   .title = inspector_title(x),
+                                   .progress = &x->progress};
+    const bool ok = nnclr_map_picture(&scene, &png, e) &&
+                    nnclr_file_write(x->settings->map, png.data, png.size, e);
+    nnclr_buffer_free(&png);
+    return ok;
+}
+
+static bool print_map(inspector *x, nnclr_error *e) {
+    const settings *s = x->settings;
+    const nnclr_map_options options = {.perplexity = s->perplexity,
+                                       .most = s->map_rows,
+                                       .seed = (uint64_t)s->seed,
+                                       .progress = &x->progress};
+    nnclr_row_graph graph = {0};
+    nnclr_label_report labels = {0};
+    nnclr_groups groups = {0};
+    nnclr_map map;
+    bool ok = nnclr_map_make(x->pool, &x->bank, &options, &map, e) &&
+              nnclr_row_graph_make(x->pool, NULL, &x->bank, &x->bank, (int)s->k, &x->progress,
+                                   &graph, e) &&
+              nnclr_report_labels(&graph, s->temperature, &labels, e) &&
+              nnclr_map_judge(&map, &x->bank, &labels, e) &&
+              nnclr_report_groups(&graph, &groups, e) && (!s->map || draw_map(x, &map, &groups, e));
+    inspector_progress_end(x);
+    if (ok) {
+        nnclr_cli_note(x->cli, "%s%lld of %lld rows on the map, perplexity %g; %lld groups",
+                       s->map ? "drawn: " : "", (long long)map.count, (long long)map.shown,
+                       map.perplexity, (long long)groups.count);
+        if (inspector_wants_table(s))
+            put_map(x, &map, &groups);
+    }
+    nnclr_groups_free(&groups);
+    nnclr_label_report_free(&labels);
+    nnclr_row_graph_free(&graph);
+    nnclr_map_free(&map);
+    return ok;
+}
+
 /* ---- reports on copies ---- */
 
 static nnclr_copy_options copy_options(const inspector *x) {
@@ -307,7 +399,8 @@ const inspect_report reports[REPORTS] = {
     {"health", print_health, NULL, false},     {"classes", NULL, print_classes, false},
     {"hubs", NULL, print_hubs, false},         {"duplicates", print_duplicates, NULL, false},
     {"outliers", NULL, print_outliers, false}, {"labels", NULL, print_labels, false},
-    {"leaks", print_leaks, NULL, true},
+    {"leaks", print_leaks, NULL, true},        {"groups", NULL, print_groups, false},
+    {"map", print_map, NULL, false},
 };
 
 bool print_report(inspector *x, nnclr_error *e) {

@@ -14,7 +14,7 @@ typedef struct inspect_report {
     bool compares; /* the rows with those of --query */
 } inspect_report;
 
-enum { REPORTS = 7 };
+enum { REPORTS = 9 };
 extern const inspect_report reports[REPORTS];
 
 /* Makes the report that the settings choose. */

@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/threads.h"
@@ -93,6 +94,17 @@ bool inspector_open(inspector *x, nnclr_cli *cli, const settings *s, nnclr_error
     return open_sets(x, e) && open_pictures(x, e) && learn_bytes(x, e) &&
            (x->pool = nnclr_pool_create(cli->threads, e)) != NULL &&
            nnclr_engine_open(&x->oracle, NNCLR_ENGINE_CPU, NNCLR_PRECISION_F64, x->pool, e);
+}
+
+const char *inspector_title(const inspector *x) {
+    const char *path = x->bank.path, *at = strrchr(path, '/');
+    while (at && at > path && at[-1] != '/')
+        at--;
+    return at ? at : path;
+}
+
+bool inspector_wants_table(const settings *s) {
+    return (!s->sheet && !s->html && !s->map) || s->table || s->json || !isatty(STDOUT_FILENO);
 }
 
 void inspector_close(inspector *x) {

@@ -15,8 +15,10 @@ typedef struct settings {
     const char *query, *query_shard, *query_record, *query_name;
     const char *model; /* what the rows were made with, for pictures as queries */
     bool query_is_pictures;
-    const char *sheet, *html, *metrics;
-    int report; /* of inspect_tables.h; -1: none */
+    const char *sheet, *html, *map, *metrics;
+    double perplexity; /* of the map, */
+    int64_t map_rows;  /* which has at most so many rows */
+    int report;        /* of inspect_tables.h; -1: none */
     bool json, ansi, table, runs, watch;
 } settings;
 
@@ -40,8 +42,14 @@ static inline const nnclr_row_set *inspector_asking(const inspector *x) {
 bool inspector_open(inspector *x, nnclr_cli *cli, const settings *s, nnclr_error *e);
 void inspector_close(inspector *x);
 
+/* The file's name and the folder it is in, which tells one run's checkpoint from another's. */
+const char *inspector_title(const inspector *x);
+
 /* Takes the progress line off the terminal, before something else is printed. */
 void inspector_progress_end(inspector *x);
+
+/* Someone who asks for a picture or a page at a terminal does not want the table there too. */
+bool inspector_wants_table(const settings *s);
 
 /* The queries that the settings choose, and their neighbours. */
 bool inspector_ask(inspector *x, nnclr_inspection *out, nnclr_error *e);

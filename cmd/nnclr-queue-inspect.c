@@ -16,14 +16,6 @@
 
 /* ---- the work ---- */
 
-/* The file's name and the folder it is in, which tells one run's checkpoint from another's. */
-static const char *title(const inspector *x) {
-    const char *path = x->bank.path, *at = strrchr(path, '/');
-    while (at && at > path && at[-1] != '/')
-        at--;
-    return at ? at : path;
-}
-
 /* OUT.png -> OUT-3.png, if there are several pages. */
 static bool page_path(const char *path, int page, int pages, nnclr_buffer *out, nnclr_error *e) {
     const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
@@ -41,8 +33,8 @@ static bool write_sheet(inspector *x, const nnclr_inspection *found, nnclr_error
     bool ok = true;
     for (int page = 0; ok && page < pages; page++) {
         png.size = 0;
-        ok = nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, title(x), &x->progress,
-                                   &png, e) &&
+        ok = nnclr_neighbour_sheet(found, page, x->query_shards, x->shards, inspector_title(x),
+                                   &x->progress, &png, e) &&
              page_path(x->settings->sheet, page, pages, &path, e) &&
              nnclr_file_write((const char *)path.data, png.data, png.size, e);
         if (ok && pages == 1)
@@ -77,7 +69,7 @@ static bool write_page(inspector *x, const nnclr_inspection *found, nnclr_error 
     nnclr_buffer path = {0}, html = {0};
     int pictures = 0;
     nnclr_history *history = nnclr_alloc(1, sizeof *history, e);
-    nnclr_page_options options = {.title = title(x),
+    nnclr_page_options options = {.title = inspector_title(x),
                                   .program = "nnclr-queue-inspect " NNCLR_VERSION,
                                   .query_path = x->settings->query,
                                   .threshold = x->settings->threshold,
@@ -143,11 +135,6 @@ static bool print_pictures(const inspector *x, const nnclr_inspection *found, nn
     return ok;
 }
 
-/* Someone who asks for a picture or a page at a terminal does not want the table there too. */
-static bool wants_table(const settings *s) {
-    return (!s->sheet && !s->html) || s->table || s->json || !isatty(STDOUT_FILENO);
-}
-
 static bool show_neighbours(inspector *x, nnclr_error *e) {
     nnclr_inspection found = {0};
     bool ok = inspector_ask(x, &found, e) && (!x->settings->sheet || write_sheet(x, &found, e)) &&
@@ -157,7 +144,7 @@ static bool show_neighbours(inspector *x, nnclr_error *e) {
         print_summary(x, found.count);
         if (x->settings->ansi)
             ok = print_pictures(x, &found, e);
-        else if (wants_table(x->settings))
+        else if (inspector_wants_table(x->settings))
             print_neighbours(x, &found);
     }
     nnclr_inspection_free(&found);
@@ -186,9 +173,16 @@ static void check_query(nnclr_cli *cli, settings *s) {
 static void check_ranks(nnclr_cli *cli, const settings *s) {
     if (cli->ranks.ranks > 1 && (s->runs || s->report < 0 || !reports[s->report].print_graph))
         nnclr_cli_usage(cli,
-                        "%d ranks share the work of --report classes, hubs, outliers and labels "
-                        "only: start it without mpirun",
+                        "%d ranks share the work of --report classes, hubs, outliers, labels and "
+                        "groups only: start it without mpirun",
                         cli->ranks.ranks);
+}
+
+static int report_named(const char *name) {
+    int i = 0;
+    while (strcmp(reports[i].name, name) != 0)
+        i++;
+    return i;
 }
 
 static void check(nnclr_cli *cli, settings *s) {
@@ -198,8 +192,9 @@ static void check(nnclr_cli *cli, settings *s) {
     if (picture && cli->operand_count < 2)
         nnclr_cli_usage(cli, "%s needs the pictures: give the SHARDs that the file was made from",
                         picture);
-    if (nnclr_is_standard(s->sheet) || nnclr_is_standard(s->html))
-        nnclr_cli_usage(cli, "%s: standard output is for the table: give a file", picture);
+    if (nnclr_is_standard(s->sheet) || nnclr_is_standard(s->html) || nnclr_is_standard(s->map))
+        nnclr_cli_usage(cli, "%s: standard output is for the table: give a file",
+                        picture ? picture : "--map");
     if (s->sheet)
         nnclr_cli_check_numbered(cli, s->sheet);
     check_query(cli, s);
@@ -212,8 +207,11 @@ static void check(nnclr_cli *cli, settings *s) {
         nnclr_cli_usage(cli, "--ansi prints pictures, not a table: leave --json out");
     if (s->metrics && !s->html)
         nnclr_cli_usage(cli, "--metrics goes with --html");
+    if (s->map && s->report != report_named("map"))
+        nnclr_cli_usage(cli, "--map draws --report map: leave the other --report out");
     if (s->report >= 0 && picture)
-        nnclr_cli_usage(cli, "%s shows neighbours: leave --report out", picture);
+        nnclr_cli_usage(cli, "%s shows neighbours: leave %s out", picture,
+                        s->map ? "--map" : "--report");
     if (s->report >= 0 && (s->query_record || s->query_name || nnclr_cli_given(cli, "queries")))
         nnclr_cli_usage(cli, "--report is on all rows: it takes no queries");
     const inspect_report *wanted = s->report >= 0 ? &reports[s->report] : NULL;
@@ -232,7 +230,13 @@ int main(int argc, char **argv) {
     const char *report_names[REPORTS + 1] = {NULL};
     for (int i = 0; i < REPORTS; i++)
         report_names[i] = reports[i].name;
-    settings s = {.k = 8, .queries = 16, .report = -1, .threshold = 0.99, .temperature = 0.1};
+    settings s = {.k = 8,
+                  .queries = 16,
+                  .report = -1,
+                  .threshold = 0.99,
+                  .temperature = 0.1,
+                  .perplexity = 30,
+                  .map_rows = 5000};
     const nnclr_option options[] = {
         RENAMED("k", "neighbours"),
         SHORT('k', INTEGER, "neighbours", &s.k, "K", "neighbours of each query", 1, 1000),
@@ -252,6 +256,13 @@ int main(int argc, char **argv) {
                "OUT-2.png, ...; needs the SHARDs"),
         OUTPUT("html", &s.html, "OUT.html", NNCLR_MAKES_PAGE,
                "write one self-contained page: neighbours, curves, reports; needs the SHARDs"),
+        OUTPUT("map", &s.map, "OUT.png", NNCLR_MAKES_PICTURE,
+               "draw the map of --report map: dots coloured by class, or by group if there are no "
+               "labels; with the SHARDs, pictures too"),
+        INTEGER("map-rows", &s.map_rows, "N", "a map shows at most so many rows, drawn from all", 1,
+                1000000),
+        REAL("perplexity", &s.perplexity, "P", "how many neighbours a row of the map has in effect",
+             1, 300),
         INPUT("metrics", &s.metrics, "FILE",
               "draw the page's curves from this file instead of the metrics.jsonl next to the "
               "checkpoint"),
@@ -272,7 +283,7 @@ int main(int argc, char **argv) {
         FLAG("watch", &s.watch,
              "show the curves of a RUN while it goes on; if standard output is not a terminal, "
              "print a line for each line of its metrics"),
-        FLAG("table", &s.table, "print the table on a terminal too, with --sheet or --html"),
+        FLAG("table", &s.table, "print the table on a terminal too, with --sheet, --html or --map"),
         FLAG("json", &s.json, "print the table as JSON"),
     };
     const nnclr_program program = {
@@ -291,9 +302,11 @@ int main(int argc, char **argv) {
     inspector x = {0};
     nnclr_error e = NNCLR_NO_ERROR;
     nnclr_cli_begin(&cli, &program, argc, argv);
+    if (s.map && s.report < 0)
+        s.report = report_named("map");
     check_ranks(&cli, &s);
     if (s.runs) {
-        if (!compare_runs(&cli, &s, wants_table(&s), &e))
+        if (!compare_runs(&cli, &s, inspector_wants_table(&s), &e))
             nnclr_cli_die(&cli, &e);
         nnclr_cli_end(&cli, NNCLR_EXIT_DONE);
     }

@@ -45,6 +45,9 @@ bool nnclr_row_set_is_alike(const nnclr_row_set *set, nnclr_communicator *ranks,
  * shards that its records count in. */
 bool nnclr_row_set_learn_bytes(nnclr_row_set *set, const nnclr_shard_set *shards, nnclr_error *e);
 
+static inline bool nnclr_row_set_is_labelled(const nnclr_row_set *set) {
+    return set->class_count > 0;
+}
 /* The row's class; NULL: not known. */
 const char *nnclr_row_set_class(const nnclr_row_set *set, int64_t row);
 

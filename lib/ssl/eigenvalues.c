@@ -5,8 +5,9 @@
 
 #include "engine/blas.h"
 
-bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, double *scratch,
-                                 nnclr_error *e) {
+/* job: "N" for eigenvalues alone, "V" for vectors as well. */
+static bool decompose(const char *job, double *matrix, int n, double *values, double *scratch,
+                      nnclr_error *e) {
     for (int i = 0; i < n; i++)
         for (int j = 0; j <= i; j++)
             if (!isfinite(matrix[(size_t)i * (size_t)n + (size_t)j]))
@@ -19,9 +20,19 @@ bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, double *
     if (!nnclr_blas_open(1, e))
         return false;
     /* The lower triangle by rows is the upper one by columns. */
-    nnclr_dsyev("N", "U", &n, matrix, &n, values, scratch, &scratch_size, &info, 1, 1);
+    nnclr_dsyev(job, "U", &n, matrix, &n, values, scratch, &scratch_size, &info, 1, 1);
     return info == 0 || nnclr_fail(e, NNCLR_ERROR_NUMERIC,
                                    "the eigenvalues of a %d x %d matrix do not converge", n, n);
+}
+
+bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, double *scratch,
+                                 nnclr_error *e) {
+    return decompose("N", matrix, n, values, scratch, e);
+}
+
+bool nnclr_symmetric_eigenvectors(double *matrix, int n, double *values, double *scratch,
+                                  nnclr_error *e) {
+    return decompose("V", matrix, n, values, scratch, e);
 }
 
 double nnclr_effective_rank(const double *values, int n) {

@@ -17,6 +17,9 @@ enum { NNCLR_EIGENVALUE_SCRATCH = 34 };
  * finite is a numeric error. */
 bool nnclr_symmetric_eigenvalues(double *matrix, int n, double *values, double *scratch,
                                  nnclr_error *e);
+/* The same, and row i of the matrix becomes the unit eigenvector of values[i]. */
+bool nnclr_symmetric_eigenvectors(double *matrix, int n, double *values, double *scratch,
+                                  nnclr_error *e);
 
 /* exp of the entropy of values / sum(values), the effective rank of a covariance matrix with these
  * eigenvalues (Roy and Vetterli 2007): n if all are equal, 1 if only one is not 0. Negative values

@@ -273,7 +273,7 @@ END
     done
     for arguments in "x.emb" "--report health x.emb"; do
         expect 2 ranks 2 nnclr-queue-inspect $arguments
-        expect_message nnclr-queue-inspect "2 ranks share the work of --report classes, hubs, outliers and labels only: start it without mpirun"
+        expect_message nnclr-queue-inspect "2 ranks share the work of --report classes, hubs, outliers, labels and groups only: start it without mpirun"
     done
     # Each rank reads its own file.
     mkdir 0 1

@@ -284,6 +284,61 @@ assert all(o["record"] != o["neighbour"] for o in outliers)
 END
 }
 
+@test "--report map and groups: what was planted, the same for any number of threads, and with --json" {
+    make_planted
+    expect 0 nnclr-queue-inspect -j 1 --report groups planted.safetensors
+    echo "$output" >groups
+    expect_message nnclr-queue-inspect " groups, the largest of "
+    [ "$(head -n 1 groups)" = "group	size	rank	typical	row	record	label	name" ]
+    [ "$(tail -n +2 groups | cut -f 5 | sort -n | uniq -c | wc -l)" -eq 300 ]
+    # rows of cluster c are c, c + 5, ...: no group has rows of two
+    awk -F '\t' 'NR > 1 { c = $5 % 5; if ($3 == 1) { of = c; last = $4 } if (c != of || $4 > last) { print; bad = 1 } last = $4 } END { exit bad }' groups
+    awk -F '\t' 'NR > 1 { size[$1] = $2; rows[$1]++ } END { for (g in size) if (size[g] != rows[g]) exit 1 }' groups
+    expect 0 nnclr-queue-inspect -j 1 --report map --perplexity 15 planted.safetensors
+    echo "$output" >map
+    expect_message nnclr-queue-inspect "300 of 300 rows on the map, perplexity 15; "
+    [ "$(head -n 1 map)" = "x	y	row	record	label	name	group	doubt	age	pca_x	pca_y" ]
+    [ "$(tail -n +2 map | awk -F '\t' '$3 != NR - 1 || $4 != $3 || $9 != ""' | wc -l)" -eq 0 ]
+    [ "$(tail -n +2 map | awk -F '\t' '$8 > 0.3 { print $3 }' | paste -sd ' ')" = "10 39 68 97 126 155 184 213 242 271" ]
+    diff <(tail -n +2 map | cut -f 3,7 | sort) <(tail -n +2 groups | awk -F '\t' '{ print $5 "\t" $1 }' | sort)
+    # the nearest row on the map is of the same cluster
+    awk -F '\t' 'NR > 1 { x[$3] = $1; y[$3] = $2 }
+        END { for (i in x) { best = 1e9
+                for (j in x) if (i != j && (d = (x[i] - x[j]) ^ 2 + (y[i] - y[j]) ^ 2) < best) { best = d; at = j }
+                if (i % 5 != at % 5) bad++ }
+              exit bad > 0 }' map
+    nnclr-queue-inspect -q -j 3 --report map --perplexity 15 planted.safetensors | cmp - map
+    nnclr-queue-inspect -q --json --report map --map-rows 40 - <planted.safetensors | jq -e 'length == 40 and .[0].group >= 1 and (map(.row) | . == (unique))'
+    nnclr-queue-inspect -q --json --report groups planted.safetensors | jq -e 'length == 300 and .[0].group == 1'
+}
+
+@test "--map: a picture, with the pictures if the shards are there, the same each time" {
+    make_shard a 50
+    nnclr-embed -q --pixels 8 -o a.emb a.tar.zst
+    expect 0 nnclr-queue-inspect --map dots.png a.emb
+    expect_message nnclr-queue-inspect "drawn: 50 of 50 rows on the map"
+    [ "${#lines[@]}" -eq 51 ]
+    nnclr-queue-inspect -q --map a.png a.emb a.tar.zst >a.tsv
+    nnclr-queue-inspect -q -j 1 --report map --map b.png a.emb a.tar.zst | cmp - a.tsv
+    cmp a.png b.png
+    differ a.png dots.png
+    [ "$(head -c 8 dots.png | od -An -c | tr -d ' ')" = '211PNG\r\n032\n' ]
+    script -qec "nnclr-queue-inspect --map a.png a.emb" /dev/null </dev/null >shown
+    run -1 grep pca_x shown
+    refuses 2 "--map draws --report map" nnclr-queue-inspect --report hubs --map a.png a.emb
+    refuses 2 "leave --map out" nnclr-queue-inspect --map a.png --sheet b.png a.emb a.tar.zst
+    refuses 2 "--map: the name of a picture ends in .png" nnclr-queue-inspect --map a.jpg a.emb
+    refuses 2 "--perplexity" nnclr-queue-inspect --report map --perplexity 0 a.emb
+}
+
+@test "the map is as trustworthy as that of scikit-learn" {
+    need_python sklearn
+    make_planted
+    nnclr-queue-inspect -q --json --report map planted.safetensors >map.json
+    $python "$NNCLR_ROOT/tests/reference/map_sklearn.py" compare planted.safetensors map.json >held
+    awk '{ value[$1] = $2 } END { exit !(value["map"] > value["sklearn"] - 0.02 && value["map"] > value["pca"] && value["pca_apart"] < 1e-5) }' held
+}
+
 @test "queries by record number and by name, even of a run that is still going on" {
     make_run
     make_shard a 50
