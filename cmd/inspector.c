@@ -20,7 +20,8 @@ static bool open_sets(inspector *x, nnclr_error *e) {
         x->query_shards = pictures_open(x->cli, &query, 1, PICTURES_CACHE, e);
         return x->query_shards &&
                nnclr_row_set_of_pictures(&x->asking, query, x->query_shards, &x->bank,
-                                         x->settings->model, x->cli->threads, &x->progress, e);
+                                         x->settings->model, x->settings->prefix, x->cli->threads,
+                                         &x->progress, e);
     }
     if (!nnclr_row_set_open(&x->asking, query, e))
         return false;

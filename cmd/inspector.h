@@ -13,6 +13,7 @@ typedef struct settings {
     int64_t k, queries, seed;
     double threshold, temperature;
     const char *query, *query_shard, *query_record, *query_name;
+    const char *prefix;
     const char *model; /* what the rows were made with, for pictures as queries */
     bool query_is_pictures;
     const char *sheet, *html, *map, *metrics;

@@ -4,10 +4,11 @@
 #include "base/memory.h"
 #include "cmd/option_table.h"
 #include "cmd/pictures.h"
+#include "cmd/shared_options.h"
 #include "eval/namer.h"
 
 typedef struct settings {
-    const char *network;
+    const char *network, *prefix;
     double least;
     bool json;
 } settings;
@@ -47,7 +48,7 @@ static bool name_pictures(nnclr_cli *cli, const settings *s, nnclr_error *e) {
     nnclr_shard_set *pictures = NULL;
     nnclr_guess *guesses = NULL;
     const char *const *operands = (const char *const *)cli->operands;
-    bool ok = nnclr_namer_open(&n, operands[0], s->network, cli->threads, e) &&
+    bool ok = nnclr_namer_open(&n, operands[0], s->network, s->prefix, cli->threads, e) &&
               (pictures = pictures_open(cli, operands + 1, (size_t)cli->operand_count - 1,
                                         PICTURES_CACHE, e)) != NULL;
     ok = ok && (guesses = nnclr_alloc(nnclr_shard_set_count(pictures),
@@ -72,6 +73,7 @@ int main(int argc, char **argv) {
     const nnclr_option options[] = {
         SHORT('m', INPUT, "model", &s.network, "CHECKPOINT",
               "the network that made the rows of a classifier"),
+        PREFIX_OPTION(&s.prefix),
         REAL("least", &s.least, "SCORE", "give no class to a picture whose best score is below it",
              0, 1),
         FLAG("json", &s.json, "print the table as JSON"),
@@ -95,6 +97,8 @@ int main(int argc, char **argv) {
                               "nnclr-lineval -o with -m CHECKPOINT");
     if (cli.operand_count == 1)
         nnclr_cli_usage(&cli, "no pictures: give some after %s", cli.operands[0]);
+    if (s.prefix && !s.network)
+        nnclr_cli_usage(&cli, "--prefix goes with -m");
     if (!name_pictures(&cli, &s, &e))
         nnclr_cli_die(&cli, &e);
     nnclr_cli_end(&cli, NNCLR_EXIT_DONE);

@@ -9,6 +9,7 @@
 #include "cmd/inspect_tables.h"
 #include "cmd/inspector.h"
 #include "cmd/option_table.h"
+#include "cmd/shared_options.h"
 #include "eval/neighbour_sheet.h"
 #include "eval/neighbour_text.h"
 #include "eval/page.h"
@@ -167,6 +168,8 @@ static void check_query(nnclr_cli *cli, settings *s) {
         nnclr_cli_usage(cli, "--query has the pictures itself: leave --query-shard out");
     if (s->model && !s->query)
         nnclr_cli_usage(cli, "-m goes with --query");
+    if (s->prefix && !s->model)
+        nnclr_cli_usage(cli, "--prefix goes with -m");
 }
 
 /* Everything else is quick, or a matter of one process. */
@@ -247,6 +250,7 @@ int main(int argc, char **argv) {
               "this embedding file or checkpoint, instead of from the rows themselves"),
         SHORT('m', INPUT, "model", &s.model, "CHECKPOINT",
               "the network that made an embedding file, for pictures as --query"),
+        PREFIX_OPTION(&s.prefix),
         TEXT("query-record", &s.query_record, "N,...", "take the rows of these records as queries"),
         TEXT("query-name", &s.query_name, "PATTERN",
              "take the rows whose picture's name matches this shell pattern as queries"),

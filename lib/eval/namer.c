@@ -69,12 +69,12 @@ static bool open_network(nnclr_namer *n, const char *path, nnclr_error *e) {
     return ok;
 }
 
-bool nnclr_namer_open(nnclr_namer *n, const char *path, const char *network, int threads,
-                      nnclr_error *e) {
+bool nnclr_namer_open(nnclr_namer *n, const char *path, const char *network, const char *prefix,
+                      int threads, nnclr_error *e) {
     *n = (nnclr_namer){.reader = nnclr_tensor_reader_open(path, e)};
     if (!n->reader)
         return false;
-    n->recipe = (nnclr_row_recipe){.model = network, .threads = threads};
+    n->recipe = (nnclr_row_recipe){.model = network, .prefix = prefix, .threads = threads};
     n->recipe.path = nnclr_tensor_reader_path(n->reader);
     const char *kind = nnclr_tensor_reader_metadata(n->reader, "nnclr.kind");
     if (!kind)

@@ -26,9 +26,10 @@ typedef struct nnclr_namer {
 } nnclr_namer;
 
 /* `path` is a RUN, a checkpoint or a classifier; `network` (NULL: none) the one that made the rows
- * of a classifier. *n must be closed even on failure. */
-bool nnclr_namer_open(nnclr_namer *n, const char *path, const char *network, int threads,
-                      nnclr_error *e);
+ * of a classifier, whose names begin with `prefix` (NULL: not given). *n must be closed even on
+ * failure. */
+bool nnclr_namer_open(nnclr_namer *n, const char *path, const char *network, const char *prefix,
+                      int threads, nnclr_error *e);
 void nnclr_namer_close(nnclr_namer *n); /* a zeroed one is fine */
 /* NULL for -1. */
 const char *nnclr_namer_class(const nnclr_namer *n, int64_t label);

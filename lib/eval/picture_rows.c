@@ -24,9 +24,15 @@ static nnclr_json *describe(const nnclr_row_set *set, nnclr_error *e) {
                      : nnclr_json_object(e);
 }
 
-/* What nnclr-embed may have been told to show the network instead of what its file says. */
-static bool take_view(nnclr_config *config, const nnclr_json *told, nnclr_error *e) {
+/* What nnclr-embed may have been told to show the network instead of what its file says. Weights
+ * without a configuration have no heads, and those of a preset stand in for them, since a
+ * configuration without is refused. */
+static bool take_view(nnclr_frozen_network *n, const nnclr_json *told, nnclr_error *e) {
     static const char *const keys[] = {"size", "interpolation", "mean", "std"};
+    const bool headless = n->foreign && !n->weights.told;
+    nnclr_config *config = &n->config;
+    if (headless)
+        config->model.projector = nnclr_config_preset(NNCLR_PRESET_IMAGENET).model.projector;
     nnclr_buffer text = {0};
     nnclr_json *whole = nnclr_config_to_json(config, e), *copy = NULL;
     bool ok = whole && nnclr_json_print(told, false, &text, e) &&
@@ -35,6 +41,8 @@ static bool take_view(nnclr_config *config, const nnclr_json *told, nnclr_error 
         if (nnclr_json_get(copy, keys[i]))
             ok = nnclr_json_put(whole, keys[i], nnclr_json_take(copy, keys[i]), e);
     ok = ok && nnclr_config_from_json(whole, config, e);
+    if (headless)
+        config->model.projector.count = 0;
     nnclr_json_free(copy);
     nnclr_json_free(whole);
     nnclr_buffer_free(&text);
@@ -85,7 +93,7 @@ static bool run_network(const nnclr_row_recipe *how, const char *cut, nnclr_shar
     nnclr_frozen_network n = {0};
     bool untrained = false, ok = false;
     nnclr_json_bool(nnclr_json_get(how->told, "untrained"), &untrained);
-    if (!nnclr_frozen_network_open(&n, how->model, NULL, e) || !take_view(&n.config, how->told, e))
+    if (!nnclr_frozen_network_open(&n, how->model, how->prefix, e) || !take_view(&n, how->told, e))
         goto done;
     n.choice = NNCLR_ENGINE_AUTO;
     if (!nnclr_frozen_network_load(&n, untrained, how->threads, e) ||
@@ -167,8 +175,8 @@ static char **copy_classes(const nnclr_shard_set *pictures, nnclr_error *e) {
 }
 
 bool nnclr_row_set_of_pictures(nnclr_row_set *set, const char *path, nnclr_shard_set *pictures,
-                               const nnclr_row_set *like, const char *model, int threads,
-                               const nnclr_progress *progress, nnclr_error *e) {
+                               const nnclr_row_set *like, const char *model, const char *prefix,
+                               int threads, const nnclr_progress *progress, nnclr_error *e) {
     const size_t n = nnclr_shard_set_count(pictures);
     filling f = {.d = like->rows.d, .total = (int64_t)n, .progress = progress};
     *set = (nnclr_row_set){.path = path, .newest = -1, .pixels = like->pixels};
@@ -185,6 +193,7 @@ bool nnclr_row_set_of_pictures(nnclr_row_set *set, const char *path, nnclr_shard
                                   .told = told,
                                   .d = f.d,
                                   .model = !model && own ? like->path : model,
+                                  .prefix = prefix,
                                   .threads = threads};
     const bool ok =
         f.rows && record && label && names && told && nnclr_make_rows(&how, pictures, &sink, e);

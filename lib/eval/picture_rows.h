@@ -13,6 +13,7 @@ typedef struct nnclr_row_recipe {
     const nnclr_json *told; /* in its nnclr.config, as nnclr-embed writes it; NULL: it does not */
     int d;                  /* numbers of a row */
     const char *model;      /* the network's file; NULL: not given */
+    const char *prefix;     /* of its names, as for nnclr_weight_names_find; NULL: not given */
     int threads;
 } nnclr_row_recipe;
 
@@ -23,10 +24,10 @@ bool nnclr_make_rows(const nnclr_row_recipe *how, nnclr_shard_set *pictures,
                      const nnclr_row_sink *sink, nnclr_error *e);
 
 /* A row for each record of `pictures`, which stay the caller's and must outlive the set; `path` is
- * their name. They are made as those of `like`. `model` NULL: by the checkpoint that `like` is a
- * support set of. */
+ * their name. They are made as those of `like`, by the network `model`, whose `prefix` may be NULL.
+ * `model` NULL: by the checkpoint that `like` is a support set of. */
 bool nnclr_row_set_of_pictures(nnclr_row_set *set, const char *path, nnclr_shard_set *pictures,
-                               const nnclr_row_set *like, const char *model, int threads,
-                               const nnclr_progress *progress, nnclr_error *e);
+                               const nnclr_row_set *like, const char *model, const char *prefix,
+                               int threads, const nnclr_progress *progress, nnclr_error *e);
 
 #endif

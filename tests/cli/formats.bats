@@ -112,7 +112,7 @@ nnclr-views -o v.png nnclr-views --sheet and nnclr-queue-inspect --sheet draw on
 nnclr-views --sheet v.jpg the name of a picture ends in .png, unlike v.jpg
 nnclr-lineval -o c.onnx nnclr-export makes one from a checkpoint
 nnclr-lineval --predictions p.csv the name of a table ends in .tsv, unlike p.csv
-nnclr-export -o x.safetensors.zst the name of an export ends in .safetensors, .onnx, .npy or .tsv
+nnclr-export -o x.safetensors.zst the name of an export ends in .safetensors, .onnx, .npy, .tsv, .csv or .tfevents
 nnclr-export -o x.pt none of these programs writes that format
 nnclr-queue-inspect --sheet s.svg the name of a picture ends in .png
 nnclr-queue-inspect --html s.pdf the name of a page ends in .html

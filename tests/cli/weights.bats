@@ -152,6 +152,36 @@ rows() { # EMBEDDING
     [ ! -e x.emb ]
 }
 
+@test "--prefix: for naming pictures and for asking about them, too" {
+    need python3
+    make_weights known
+    change exported.safetensors other.safetensors plain first=conv1.weight:7
+    change exported.safetensors both.safetensors plain prefix=encoder_q. copy=x. \
+        rename=x.encoder_q.:encoder_k. first=encoder_k.conv1.weight:7
+    change exported.safetensors plain.safetensors plain
+    local network prefix
+    for network in plain other; do
+        nnclr-embed -q -m $network.safetensors --size 24 -o $network.emb train.tar.zst
+        nnclr-lineval -q --methods linear --solver lbfgs -o $network.k $network.emb $network.emb >/dev/null
+        nnclr-predict -q -m $network.safetensors $network.k train.tar.zst >$network.named
+        nnclr-queue-inspect -q --query "$(shapes 20)" -m $network.safetensors $network.emb >$network.like
+    done
+    differ plain.named other.named
+    differ plain.like other.like
+    for prefix in plain:encoder_q other:encoder_k.; do
+        network=${prefix%:*}
+        expect 0 nnclr-predict -q -m both.safetensors --prefix ${prefix#*:} $network.k train.tar.zst
+        cmp $network.named - <<<"$output"
+        expect 0 nnclr-queue-inspect -q --query "$(shapes 20)" -m both.safetensors --prefix ${prefix#*:} $network.emb
+        cmp $network.like - <<<"$output"
+    done
+    refuses 2 "it holds more than one network: give --prefix encoder_q. or --prefix encoder_k." \
+        nnclr-predict -q -m both.safetensors plain.k train.tar.zst
+    refuses 2 "it holds more than one network" nnclr-queue-inspect -q --query "$(shapes 20)" -m both.safetensors plain.emb
+    refuses 2 "--prefix goes with -m" nnclr-predict --prefix x plain.k train.tar.zst
+    refuses 2 "--prefix goes with -m" nnclr-queue-inspect --query train.tar.zst --prefix x plain.emb
+}
+
 @test "its embedding says which network, and nothing about a method that it does not know" {
     need python3
     make_weights known

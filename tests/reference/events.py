@@ -1,5 +1,5 @@
 """Writes events.tfevents, which test_export compares with: the metrics of events.jsonl, as TensorBoard's
-own classes (2.20) write them. A checkout that has TensorBoard makes the same bytes."""
+own classes (2.21) write them. A checkout that has TensorBoard makes the same bytes."""
 import json, os
 
 from tensorboard.compat.proto.event_pb2 import Event
