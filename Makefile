@@ -47,7 +47,8 @@ endef
 compile = $(call run,CC,$<$(if $(filter $(basename $(<F)),$(basename $(@F))),, ($(basename $(@F)))),$(CC) $(ALL_CFLAGS) $1 -c -o $@ $<)
 link    = $(call run,LINK,$(@F),$(CC) $(ALL_LDFLAGS) -o $@ $1 $(LIBS))
 
-LIB_SRC  := $(filter-out lib/engine/mpi/%,$(sort $(wildcard lib/*/*.c lib/engine/*/*.c)))
+LIB_SRC  := $(filter-out lib/engine/mpi/%,$(sort $(wildcard lib/*/*.c lib/engine/*/*.c \
+                lib/engine/cuda/kernels/*.c lib/engine/cuda/host/*.c)))
 # NAME-VARIANT.o is made of NAME.c with the flags of VARIANT: the reference engine in float and in double;
 # kernels for tiles of activations in bfloat16 or float, and for vectors that not every x86-64 has, chosen
 # when the program runs.

@@ -2,6 +2,7 @@
 #ifndef NNCLR_TESTS_ENGINES_H
 #define NNCLR_TESTS_ENGINES_H
 
+#include "engine/cuda/cuda.h"
 #include "engine/tiles/tiled.h"
 #include "tests/unit/amx_emulator.h"
 #include "tests/unit/engine_fixture.h"
@@ -42,6 +43,8 @@ static const test_engine engines[] = {
     {"amx bf16, emulated", &nnclr_engine_amx_bf16, &nnclr_tiles_bf16_amx, "avx512", BF16,
      .most = 4e6},
 #endif
+    {"cuda f32, on the host", &nnclr_engine_cuda_f32, F32, .most = 2e7},
+    {"cuda bf16, on the host", &nnclr_engine_cuda_bf16, BF16, .most = 2e7},
 };
 enum { ENGINES = sizeof engines / sizeof engines[0] };
 

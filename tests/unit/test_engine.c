@@ -1,4 +1,5 @@
 /* Choosing an engine. */
+#include "engine/cuda/cuda.h"
 #include "engine/engine.h"
 #include "engine/simd.h"
 #include "tests/unit/check.h"
@@ -111,9 +112,10 @@ TEST(vectors_that_are_none_are_refused) {
 /* The name says which function an incomplete engine lacks; a complete one has them all. */
 TEST(tables_are_complete) {
     const nnclr_engine_table *tables[] = {&nnclr_engine_cpu_tiles, &nnclr_engine_cpu_f32,
-                                          &nnclr_engine_cpu_f64, &nnclr_engine_cpu_bf16,
-                                          &nnclr_engine_amx_bf16};
-    for (int i = 0; i < 5; i++) {
+                                          &nnclr_engine_cpu_f64,   &nnclr_engine_cpu_bf16,
+                                          &nnclr_engine_amx_bf16,  &nnclr_engine_cuda_f32,
+                                          &nnclr_engine_cuda_bf16};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         void *const *entries = (void *const *)(const void *)&tables[i]->open;
         size_t count = (sizeof *tables[i] - offsetof(nnclr_engine_table, open)) / sizeof *entries;
         for (size_t k = 0; k < count; k++)

@@ -148,10 +148,19 @@ TEST(large_means_keep_their_variance) {
     }
 }
 
-/* Statistics, which engines so far keep as doubles in memory of the host. */
 static void add_up(double *a, double *b, size_t count) {
     for (size_t i = 0; i < count; i++)
         a[i] = b[i] = a[i] + b[i];
+}
+
+static void add_statistics(fixture *f, void *a, void *b, size_t count) {
+    double *of_a = zero_reals(count), *of_b = zero_reals(count);
+    f->t->get_statistics(&f->g, a, count, of_a);
+    f->t->get_statistics(&f->g, b, count, of_b);
+    add_up(of_a, of_b, count);
+    f->t->put_statistics(&f->g, a, count, of_a);
+    f->t->put_statistics(&f->g, b, count, of_b);
+    free(of_a), free(of_b);
 }
 
 static void check_share(fixture *f, const test_engine *row, const nnclr_tensor *share,
@@ -190,13 +199,13 @@ static void check_shares(fixture *f, const test_engine *row) {
         share[i].call.main.n = N;
         f->t->batchnorm_sums(&f->g, &share[i].x[0], share[i].call.main.sums);
     }
-    add_up(share[0].call.main.sums, share[1].call.main.sums, 2 * c);
+    add_statistics(f, share[0].call.main.sums, share[1].call.main.sums, 2 * c);
     for (int i = 0; i < 2; i++) {
         f->t->batchnorm_train(&f->g, &share[i].call);
         f->t->batchnorm_running(&f->g, &share[i].call);
         f->t->batchnorm_slopes(&f->g, &share[i].call);
     }
-    add_up(share[0].call.main.slopes, share[1].call.main.slopes, 2 * c);
+    add_statistics(f, share[0].call.main.slopes, share[1].call.main.slopes, 2 * c);
     double *dgamma[2], *dbeta[2];
     for (int i = 0; i < 2; i++) {
         nnclr_batchnorm *bn = &share[i].call.main;

@@ -1,7 +1,6 @@
 /* Plans and packed weights of convolutions. */
 #include "engine/cpu/conv.h"
 
-#include <limits.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -9,10 +8,8 @@
 enum {
     MATRIX_BYTES = 384 << 10, /* of im2col: stays in L2 along with what GEMM packs */
     MOST_ROWS = 4096,
-    SMALL_WEIGHTS = 1 << 20,  /* bytes of a dW that stays in L2 */
-    PARTIAL_BYTES = 16 << 20, /* of partial sums of dW */
-    LARGEST_KERNEL = 255,
-    MOST_CHANNELS = 1 << 20
+    SMALL_WEIGHTS = 1 << 20, /* bytes of a dW that stays in L2 */
+    PARTIAL_BYTES = 16 << 20 /* of partial sums of dW */
 };
 
 /* Rows of a matrix `depth` wide. GEMM packs its `columns` of weights anew for each matrix, which
@@ -129,33 +126,9 @@ static void size_workspace(const nnclr_engine *g, CPU(plan) * plan) {
         largest(sums, partials);
 }
 
-bool CPU(conv_check)(const nnclr_conv *conv, nnclr_shape in, nnclr_error *e) {
-    bool sound = in.groups >= 1 && in.n >= 1 && in.h >= 1 && in.w >= 1 && in.c == conv->ci &&
-                 conv->ci >= 1 && conv->ci <= MOST_CHANNELS && conv->co >= 1 &&
-                 conv->co <= MOST_CHANNELS && conv->kernel >= 1 && conv->kernel <= LARGEST_KERNEL &&
-                 conv->stride >= 1 && conv->stride <= LARGEST_KERNEL && conv->pad >= 0 &&
-                 conv->pad < conv->kernel;
-    size_t size = 1;
-    const int factors[] = {in.groups, in.n, in.h, in.w};
-    for (int i = 0; sound && i < 4; i++)
-        sound = nnclr_size_mul(size, (size_t)factors[i], &size) && size <= INT_MAX;
-    int widest = conv->ci > conv->co ? conv->ci : conv->co;
-    if (!sound || (int64_t)widest * conv->kernel * conv->kernel > INT_MAX / 8)
-        return nnclr_fail(e, NNCLR_ERROR_LIMIT,
-                          "a %dx%d convolution of %d to %d channels with stride %d and padding %d "
-                          "on %d x %d pictures of %dx%dx%d cannot be planned",
-                          conv->kernel, conv->kernel, conv->ci, conv->co, conv->stride, conv->pad,
-                          in.groups, in.n, in.h, in.w, in.c);
-    if (in.h + 2 * conv->pad < conv->kernel || in.w + 2 * conv->pad < conv->kernel)
-        return nnclr_fail(e, NNCLR_ERROR_USAGE,
-                          "a map of %dx%d pixels with padding %d is smaller than a %dx%d kernel",
-                          in.h, in.w, conv->pad, conv->kernel, conv->kernel);
-    return true;
-}
-
 nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
                                 nnclr_error *e) {
-    if (!CPU(conv_check)(conv, in, e))
+    if (!nnclr_conv_check(conv, in, e))
         return NULL;
     int residues = conv->stride * conv->stride;
     CPU(plan) *plan = nnclr_alloc_zero(1, sizeof *plan + (size_t)residues * sizeof(residue), e);
@@ -164,7 +137,7 @@ nnclr_conv_plan *CPU(conv_plan)(nnclr_engine *g, const nnclr_conv *conv, nnclr_s
     nnclr_conv_plan *base = &plan->base;
     base->conv = *conv;
     base->in = in;
-    base->out = conv_output(conv, in);
+    base->out = nnclr_conv_output(conv, in);
     plan->forward = make_forward(base);
     plan->forward_chunk = chunk_rows(weight_columns(plan), conv->co);
     split_weights(plan);

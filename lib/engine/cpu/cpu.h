@@ -8,7 +8,8 @@
 
 #include "base/wide.h"
 #include "engine/blas.h"
-#include "engine/engine.h"
+#include "engine/conv_shape.h"
+#include "engine/entries.h"
 #include "engine/sift.h"
 
 #if NNCLR_REAL_BITS == 64
@@ -124,17 +125,6 @@ void CPU(fold_sums)(const double *partials, int groups, int count, int c, double
 bool CPU(open_state)(const nnclr_engine *g, CPU(state) * state, nnclr_error *e);
 void CPU(close_state)(CPU(state) * state); /* what it points to */
 
-/* What a convolution makes. */
-static inline nnclr_shape conv_output(const nnclr_conv *conv, nnclr_shape in) {
-    nnclr_shape out = in;
-    out.h = (in.h + 2 * conv->pad - conv->kernel) / conv->stride + 1;
-    out.w = (in.w + 2 * conv->pad - conv->kernel) / conv->stride + 1;
-    out.c = conv->co;
-    return out;
-}
-/* Whether a convolution can be planned for pictures of this shape. */
-bool CPU(conv_check)(const nnclr_conv *conv, nnclr_shape in, nnclr_error *e);
-
 /* Kernels of the sieve for this machine; NULL: it works with matrices. */
 const struct sift_kernels *CPU(sift_kernels)(void);
 /* The sieve's queries [first, first + count), on the calling thread, which has `scratch` of
@@ -143,27 +133,10 @@ size_t CPU(sift_reals)(const struct sift_kernels *kernels, int d);
 void CPU(sift_queries)(const struct sift_kernels *kernels, const nnclr_sieve *sieve, int first,
                        int count, real *scratch);
 
-/* ---- entries of the table ----
+/* ---- entries of the table (entries.h) ----
  *
- * Functions of the same names, whose types are the table's. Those of rows and plain reals serve the
- * engines on tiles too, which have their own for activations. */
-/* clang-format off */
-#define ENTRIES_OF_ROWS(each) \
-    each(statistics_bytes) each(arena_create) each(arena_free) each(zero) each(copy) each(put) \
-    each(get) each(put_statistics) each(get_statistics) each(sync) each(batchnorm_running) \
-    each(linear_forward) each(linear_backward_data) each(linear_backward_weights) \
-    each(l2norm_forward) each(l2norm_backward) each(gemm) each(cross_entropy) each(decorrelation) \
-    each(gather) each(dot) each(blend) each(search_free) each(search_rows) each(search_update) \
-    each(search_nearest) each(get_picks) each(put_picks) each(update)
-#define ENTRIES_OF_ACTIVATIONS(each) \
-    each(conv_plan) each(conv_plan_free) each(conv_pack) each(conv_forward) \
-    each(conv_backward_data) each(conv_backward_weights) each(batchnorm_sums) \
-    each(batchnorm_train) each(batchnorm_evaluate) each(batchnorm_slopes) \
-    each(batchnorm_backward) each(maxpool_forward) each(maxpool_backward) each(average_forward) \
-    each(average_backward)
-/* clang-format on */
-
-#define ENTRY_TYPE(name)  __typeof__(*((nnclr_engine_table *)NULL)->name)
+ * Those of rows and plain reals serve the engines on tiles too, which have their own for
+ * activations. */
 #define DECLARE_CPU(name) ENTRY_TYPE(name) CPU(name);
 #define CPU_ROW(name)     .name = CPU(name),
 

@@ -47,7 +47,7 @@ static bool size_plan(nnclr_engine *g, tiled_plan *plan) {
 
 nnclr_conv_plan *nnclr_tiled_conv_plan(nnclr_engine *g, const nnclr_conv *conv, nnclr_shape in,
                                        nnclr_error *e) {
-    if (!CPU(conv_check)(conv, in, e))
+    if (!nnclr_conv_check(conv, in, e))
         return NULL;
     tiled_plan *plan = nnclr_alloc_zero(1, sizeof *plan, e);
     if (!plan)
@@ -55,7 +55,7 @@ nnclr_conv_plan *nnclr_tiled_conv_plan(nnclr_engine *g, const nnclr_conv *conv, 
     nnclr_conv_plan *base = &plan->base;
     base->conv = *conv;
     base->in = in;
-    base->out = conv_output(conv, in);
+    base->out = nnclr_conv_output(conv, in);
     plan->kernels = tiled_kernels(g);
     if (size_plan(g, plan))
         return base;
