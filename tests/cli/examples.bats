@@ -12,6 +12,14 @@ setup_file() {
     mv "$EXAMPLES/pictures/test" "$EXAMPLES/test-photos"
     rmdir "$EXAMPLES/pictures"
     tar -C "$EXAMPLES" -cf "$EXAMPLES/photos.tar" photos
+    # What a reader downloads: a ResNet's weights, here those of a small one, and nothing else.
+    (
+        cd "$BATS_FILE_TMPDIR"
+        nnclr-pretrain -q --preset tiny --stem imagenet --steps 1 --batch 16 -o other "$EXAMPLES/photos.tar"
+        nnclr-export -o told.safetensors other
+        python3 "$NNCLR_ROOT/tests/cli/weights.py" told.safetensors "$EXAMPLES/resnet50.safetensors" plain ||
+            mv told.safetensors "$EXAMPLES/resnet50.safetensors"
+    )
     BATS_TEST_TMPDIR=$BATS_FILE_TMPDIR cifar10_binary "$EXAMPLES/cifar-10-binary.tar.gz" 2 2
 }
 
@@ -65,6 +73,7 @@ readme_commands() {
     need jq
     EXAMPLES=$BATS_TEST_TMPDIR/pictures
     mkdir -p "$EXAMPLES/photos" "$EXAMPLES/test-photos"
+    cp "$BATS_FILE_TMPDIR/examples/resnet50.safetensors" "$EXAMPLES"
     "$NNCLR_SHAPES" --count 100 --test 20 --size 32 --seed 3 "$EXAMPLES/all" >/dev/null
     for class in bars disc dots star; do
         mv "$EXAMPLES/all/train/$class" "$EXAMPLES/photos"

@@ -201,3 +201,15 @@ END
     expect 0 "$python" shown.py
     expect 0 nnclr-embed -q -m resnet50.safetensors --size 32 -o x.emb train.tar.zst
 }
+
+@test "the line of README and nnclr(7) that fetches weights writes those that nnclr-embed takes" {
+    need_python torchvision,safetensors
+    make_shard train 20
+    local line
+    line=$(grep "^python3 -c 'import torchvision" "$NNCLR_ROOT/README.md")
+    [ "$line" = "$(grep "^python3 -c 'import torchvision" "$NNCLR_ROOT/man/nnclr.7")" ]
+    run -0 --separate-stderr sed "s|^python3|$python|; s/weights=\"DEFAULT\"/weights=None/" <<<"$line"
+    [ "$output" != "$line" ]
+    bash -c "$output"
+    expect 0 nnclr-embed -q -m resnet50.safetensors --size 32 -o x.emb train.tar.zst
+}
