@@ -4,6 +4,7 @@ CC       ?= cc
 CFLAGS   ?= -O2 -g
 SANITIZE ?=
 MPI      ?=
+CUDA     ?=
 V        ?=
 
 # Each compiler and sanitiser has its own folder, so that switching does not rebuild. It is not build/cc
@@ -37,6 +38,12 @@ $(error pkg-config does not find ompi-c (Open MPI): run "make deps MPI=1" once)
 endif
 MPI_LIBS := $(shell pkg-config --libs ompi-c)
 endif
+CUDA_HOME ?= /usr/local/cuda
+ifneq ($(CUDA),)
+ifeq ($(wildcard $(CUDA_HOME)/bin/nvcc),)
+$(error $(CUDA_HOME) has no bin/nvcc: CUDA_HOME=FOLDER says where the CUDA toolkit is)
+endif
+endif
 endif
 
 # One line per file, or with V=1 the command. If a file makes several objects, the line says which.
@@ -62,8 +69,12 @@ ONCE     := $(filter-out $(foreach v,$(VARIANTS),$(firstword $(subst -, ,$v))),$
 LIB_OBJ  := $(patsubst %,$(OUT)/%.o,$(sort $(ONCE) $(VARIANTS)) lib/eval/page_text)
 LIB      := $(OUT)/libnnclr.a
 # With MPI=1, what programs load when MPI starts several of them as one.
-PLUGIN     := $(if $(MPI),$(OUT)/nnclr-mpi.so)
+PLUGIN     := $(if $(MPI),$(OUT)/nnclr-mpi.so) $(if $(CUDA),$(OUT)/nnclr-cuda.so)
 PLUGIN_OBJ := lib/engine/mpi/mpi-shared lib/base/error-shared
+# With CUDA=1, what they load for engine cuda; its kernels are compiled for GPUs.
+CUDA_OBJ   := $(patsubst %.c,%-gpu,$(wildcard lib/engine/cuda/*.c lib/engine/cuda/device/*.c)) \
+              $(addsuffix -gpu,lib/base/error lib/base/memory lib/base/available_memory lib/engine/conv_shape)
+CUDA_KERNELS := $(patsubst %.c,$(OUT)/%-device.o,$(wildcard lib/engine/cuda/kernels/*.c))
 NARROW   := $(patsubst %.c,%-narrow,$(wildcard lib/image/*.c))
 CMD_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(filter-out cmd/nnclr-%,$(sort $(wildcard cmd/*.c))))
 PROGRAMS := $(notdir $(basename $(wildcard cmd/nnclr-*.c)))
@@ -88,6 +99,15 @@ $(OUT)/nnclr-%: $(OUT)/cmd/nnclr-%.o $(OUT)/cmd.a $(LIB)
 $(OUT)/nnclr-mpi.so: $(PLUGIN_OBJ:%=$(OUT)/%.o)
 	$(call run,LINK,$(@F),$(CC) -shared $(ALL_LDFLAGS) -o $@ $^ $(MPI_LIBS))
 
+$(OUT)/nnclr-cuda.so: $(CUDA_OBJ:%=$(OUT)/%.o) $(CUDA_KERNELS)
+	$(call run,LINK,$(@F),$(CC) -shared $(ALL_LDFLAGS) $(if $(SANITIZE),,-Wl$(comma)--no-undefined) -o $@ $^ -L$(CUDA_HOME)/lib64 -lcudart -lcublasLt -lcudnn -lstdc++ -lm)
+
+# Sums are those of the host: no fused operations.
+NVCC_FLAGS := -x cu -std=c++17 -O3 -fmad=false -Ilib -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Wshadow \
+              -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
+$(OUT)/%-device.o: %.c $(wildcard lib/engine/cuda/kernels/*.h)
+	$(call run,NVCC,$<,$(CUDA_HOME)/bin/nvcc $(NVCC_FLAGS) -c -o $@ $<)
+
 $(OUT)/examples/%: $(OUT)/examples/%.o $(LIB)
 	$(call link,$< $(LIB))
 
@@ -111,12 +131,13 @@ flags-avx512     := -DTILES_KIND=AVX512 $(AVX512)
 flags-avx512bf16 := -DTILES_KIND=AVX512BF16 $(AVX512) -mavx512bf16
 flags-amx        := -DTILES_KIND=AMX $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
 flags-shared     := -fPIC -fvisibility=hidden $(MPI_CFLAGS)
+flags-gpu         = -fPIC -fvisibility=hidden -isystem $(CUDA_HOME)/include
 # For the most basic of CPUs, in programs that a test compares with the others.
 flags-narrow     := -DNNCLR_NARROW
 
 .SECONDEXPANSION:
 words = $(subst -, ,$*)
-$(patsubst %,$(OUT)/%.o,$(VARIANTS) $(NARROW) $(PLUGIN_OBJ)): $(OUT)/%.o: $$(firstword $$(words)).c
+$(patsubst %,$(OUT)/%.o,$(VARIANTS) $(NARROW) $(PLUGIN_OBJ) $(CUDA_OBJ)): $(OUT)/%.o: $$(firstword $$(words)).c
 	$(call compile,$(foreach variant,$(wordlist 2,9,$(words)),$(flags-$(variant))))
 # Vectors stay inside the file: how they would be passed to others does not matter.
 $(OUT)/lib/engine/tiles/tiles-%.o: WARN += -Wno-psabi
@@ -151,6 +172,7 @@ help:
 	@echo
 	@echo 'Variables: CC, CPPFLAGS, CFLAGS, LDFLAGS; SANITIZE=address,undefined or thread; V=1 shows commands;'
 	@echo 'MPI=1 of all, deps, install and check: training by several processes, man nnclr-mpi;'
+	@echo 'CUDA=1 of all, install and check: the engine for NVIDIA GPUs, with the CUDA 13 toolkit and cuDNN 9 in CUDA_HOME;'
 	@echo 'PREFIX and DESTDIR of install; FUZZ_SECONDS and FUZZ_TARGETS of fuzz; BENCH_ROUNDS and others of bench*,'
 	@echo 'which tests/bench/README.md lists.'
 
@@ -175,7 +197,7 @@ INSTALLED := $(foreach p,$(PROGRAMS),$(OUT)/$p:bin/$p \
                  $(OUT)/completions/zsh/$p:share/zsh/site-functions/_$p \
                  $(OUT)/completions/fish/$p:share/fish/vendor_completions.d/$p.fish) \
              $(OUT)/examples/shapes/make-shapes:libexec/nnclr/make-shapes \
-             $(PLUGIN:%=%:lib/nnclr/nnclr-mpi.so) \
+             $(foreach p,$(PLUGIN),$p:lib/nnclr/$(notdir $p)) \
              $(foreach page,$(PAGES),$(page):share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
              $(foreach file,README.md CHANGELOG.md LICENSE $(filter-out %.c,$(wildcard examples/*.mk examples/*/*)), \
                  $(file):share/doc/nnclr/$(file))
@@ -189,7 +211,7 @@ install: all examples ## programs, manual pages, examples and completions into P
 
 # Files that install puts there, and folders that nobody else has.
 uninstall: ## remove what install put there
-	@for pair in $(INSTALLED) :lib/nnclr/nnclr-mpi.so; do rm -f "$(DESTDIR)$(PREFIX)/$${pair#*:}"; done
+	@for pair in $(INSTALLED) :lib/nnclr/nnclr-mpi.so :lib/nnclr/nnclr-cuda.so; do rm -f "$(DESTDIR)$(PREFIX)/$${pair#*:}"; done
 	@for folder in share/doc/nnclr libexec/nnclr lib/nnclr; do \
 	    [ ! -d "$(DESTDIR)$(PREFIX)/$$folder" ] || find "$(DESTDIR)$(PREFIX)/$$folder" -depth -type d -empty -delete; \
 	done
@@ -215,7 +237,7 @@ format: ## clang-format over every C file
 
 include tests/Makefile tests/bench/Makefile
 
-OBJECTS := $(LIB_OBJ) $(CMD_OBJ) $(PLUGIN_OBJ:%=$(OUT)/%.o) $(NARROW:%=$(OUT)/%.o) $(PROGRAMS:%=$(OUT)/cmd/%.o) $(EXAMPLES:%=$(OUT)/%.o) \
+OBJECTS := $(LIB_OBJ) $(CMD_OBJ) $(PLUGIN_OBJ:%=$(OUT)/%.o) $(CUDA_OBJ:%=$(OUT)/%.o) $(NARROW:%=$(OUT)/%.o) $(PROGRAMS:%=$(OUT)/cmd/%.o) $(EXAMPLES:%=$(OUT)/%.o) \
            $(UNIT:%=$(OUT)/tests/unit/%.o) $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/bench/*.c tests/fuzz/*.c))
 
 # Flags that change rebuild what was made with others.

@@ -17,10 +17,10 @@ void option_show_nothing(const void *target, char *text, size_t size);
 /* The targets are an int that becomes a nnclr_engine_choice, and one a nnclr_precision. */
 #define ENGINE_OPTIONS(engine, precision)                                                          \
     CHOICE("engine", engine, nnclr_engine_names,                                                   \
-           "what does the arithmetic (auto: amx if the CPU has it, otherwise cpu; this version "   \
-           "has no cuda)"),                                                                        \
+           "what does the arithmetic (auto: cuda if it was built and there is a GPU, amx if the "  \
+           "CPU has it, otherwise cpu)"),                                                          \
         CHOICE("precision", precision, nnclr_precision_names,                                      \
-               "precision of the arithmetic (auto: bf16 on amx, f32 on cpu; f64 on cpu only)")
+               "precision of the arithmetic (auto: f32 on cpu, otherwise bf16; f64 on cpu only)")
 
 /* Asking on the command line for an engine that is not here is wrong usage. */
 bool engine_asked_for(bool opened, nnclr_error *e);

@@ -304,8 +304,8 @@ extern const char *const nnclr_engine_names[], *const nnclr_precision_names[];
 
 /* Picks the table and opens the engine; what is not built in or not on this machine is refused with
  * what can be given instead. NNCLR_ENGINE_AUTO is what the environment variable NNCLR_ENGINE names;
- * without it, amx if the machine has it, otherwise cpu. NNCLR_PRECISION_AUTO is bf16 on amx, f32 on
- * cpu. The pool must outlive the engine. */
+ * without it, cuda if it was built and there is a GPU, amx if the CPU has it, otherwise cpu.
+ * NNCLR_PRECISION_AUTO is f32 on cpu, otherwise bf16. The pool must outlive the engine. */
 bool nnclr_engine_open(nnclr_engine *g, nnclr_engine_choice choice, nnclr_precision precision,
                        nnclr_pool *pool, nnclr_error *e);
 void nnclr_engine_close(nnclr_engine *g); /* a zeroed one is fine */

