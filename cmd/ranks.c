@@ -3,15 +3,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "base/threads.h"
 #include "cmd/cli_internal.h"
 #include "engine/ranks.h"
 
-enum { SPEAK_ALONE_AFTER = 5 /* seconds */ };
+enum {
+    SPEAK_ALONE_AFTER = 5, /* seconds */
+    EACH_RANK_LATER = 500, /* milliseconds, */
+    LATEST = 2000          /* at most */
+};
 
 /* ---- meeting ---- */
 
@@ -112,6 +118,15 @@ bool nnclr_cli_prepared(nnclr_cli *cli, nnclr_error *e) {
 
 /* ---- ending ---- */
 
+/* If a lower rank failed at the same time, that one speaks and ends the others, which MPI does by
+ * SIGTERM. Whether none did. */
+static bool is_first(int rank) {
+    const int64_t wait = nnclr_min(rank * (int64_t)EACH_RANK_LATER, LATEST);
+    const struct timespec pause = {wait / 1000, wait % 1000 * 1000000};
+    nnclr_cli_stop = 0;
+    return nanosleep(&pause, NULL) == 0 || nnclr_cli_stop == 0;
+}
+
 void nnclr_cli_settle(nnclr_cli *cli, nnclr_error *e) {
     nnclr_communicator *c = &cli->ranks;
     if (c->ranks > 1) {
@@ -121,7 +136,7 @@ void nnclr_cli_settle(nnclr_cli *cli, nnclr_error *e) {
         if (c->agreed)
             return;
         nnclr_fail_at(e, "rank %d", c->rank);
-        cli->silent = false;
+        cli->silent = !is_first(c->rank);
     } else if (cli->silent) {     /* not connected */
         sleep(SPEAK_ALONE_AFTER); /* if rank 0 has the same fault, mpirun ends this one meanwhile */
         nnclr_fail_at(e, "rank %d", cli->launch.rank);

@@ -5,8 +5,13 @@
 #include "base/memory.h"
 #include "base/numbers.h"
 
-/* Numbers that are summed at a time: scratch is this large, not as large as a network. */
-enum { CHUNK = 1 << 20 };
+enum {
+    /* Numbers that are summed at a time: scratch is this large, not as large as a network. */
+    CHUNK = 1 << 20,
+    /* Bytes of all ranks' numbers that take longer to send for than to send: each rank gets them
+     * all and adds them up itself, in one message instead of two. */
+    SMALL = 1 << 16
+};
 
 /* ---- one rank ---- */
 
@@ -76,11 +81,9 @@ bool nnclr_communicator_sync(nnclr_communicator *c, nnclr_error *e) {
 
 /* ---- sums ---- */
 
-/* sent [ranks][count] of all -> this rank's piece of the sums, times `scale`: sent [count]. */
-static bool add_pieces(nnclr_communicator *c, nnclr_dtype type, size_t count, double scale) {
+/* got [ranks][count] -> sent [count], the sums times `scale`. */
+static void add_up(nnclr_communicator *c, nnclr_dtype type, size_t count, double scale) {
     const size_t ranks = (size_t)c->ranks;
-    if (!move(c, c->table->exchange, c->sent, count * nnclr_dtype_bytes(type), c->got))
-        return false;
     if (type == NNCLR_F64) {
         const double *from = (const void *)c->got;
         double *to = (void *)c->sent;
@@ -100,7 +103,19 @@ static bool add_pieces(nnclr_communicator *c, nnclr_dtype type, size_t count, do
             to[i] = (float)(sum * scale);
         }
     }
+}
+
+/* Each rank's sent [count], or its piece of all [ranks][count] of them, are added up in sent. */
+static bool add(nnclr_communicator *c, primitive how, nnclr_dtype type, size_t count,
+                double scale) {
+    if (!move(c, how, c->sent, count * nnclr_dtype_bytes(type), c->got))
+        return false;
+    add_up(c, type, count, scale);
     return true;
+}
+
+static bool is_small(const nnclr_communicator *c, size_t bytes) {
+    return bytes <= SMALL / (size_t)c->ranks;
 }
 
 static size_t piece_of(const nnclr_communicator *c, size_t count) {
@@ -109,19 +124,24 @@ static size_t piece_of(const nnclr_communicator *c, size_t count) {
 
 /* Whether there is something to sum: then `sent` has room for it, and zeros after it. */
 static bool begin_sum(nnclr_communicator *c, nnclr_dtype type, size_t count) {
-    const size_t width = nnclr_dtype_bytes(type),
-                 bytes = (size_t)c->ranks * piece_of(c, count) * width;
-    if (c->ranks == 1 || !reserve(c, bytes))
+    const size_t width = nnclr_dtype_bytes(type), ranks = (size_t)c->ranks,
+                 each = is_small(c, count * width) ? count : piece_of(c, count);
+    if (c->ranks == 1 || !reserve(c, ranks * each * width))
         return false;
-    memset(c->sent + count * width, 0, bytes - count * width);
+    memset(c->sent + count * width, 0, (ranks * each - count) * width);
     return true;
 }
 
-/* sent [count] -> the sums, times `scale`, of all ranks' in got: each rank adds a piece of them. */
-static bool finish_sum(nnclr_communicator *c, nnclr_dtype type, size_t count, double scale) {
-    const size_t piece = piece_of(c, count);
-    return add_pieces(c, type, piece, scale) &&
-           move(c, c->table->gather, c->sent, piece * nnclr_dtype_bytes(type), c->got);
+/* The sums, times `scale`, of all ranks' sent [count], of which each rank adds a piece; NULL: it
+ * failed. */
+static const void *finish_sum(nnclr_communicator *c, nnclr_dtype type, size_t count, double scale) {
+    const size_t width = nnclr_dtype_bytes(type), piece = piece_of(c, count);
+    if (is_small(c, count * width))
+        return add(c, c->table->gather, type, count, scale) ? c->sent : NULL;
+    return add(c, c->table->exchange, type, piece, scale) &&
+                   move(c, c->table->gather, c->sent, piece * width, c->got)
+               ? c->got
+               : NULL;
 }
 
 void nnclr_average_reals(nnclr_communicator *c, nnclr_engine *g, void *reals, size_t count) {
@@ -132,9 +152,10 @@ void nnclr_average_reals(nnclr_communicator *c, nnclr_engine *g, void *reals, si
         if (!begin_sum(c, type, n))
             return;
         g->table->get(g, place, n, type, c->sent);
-        if (!finish_sum(c, type, n, 1.0 / c->ranks))
+        const void *mean = finish_sum(c, type, n, 1.0 / c->ranks);
+        if (!mean)
             return;
-        g->table->put(g, place, n, type, c->got);
+        g->table->put(g, place, n, type, mean);
     }
 }
 
@@ -142,8 +163,9 @@ void nnclr_sum_doubles(nnclr_communicator *c, double *x, size_t count) {
     if (!begin_sum(c, NNCLR_F64, count))
         return;
     memcpy(c->sent, x, count * sizeof *x);
-    if (finish_sum(c, NNCLR_F64, count, 1))
-        memcpy(x, c->got, count * sizeof *x);
+    const void *sums = finish_sum(c, NNCLR_F64, count, 1);
+    if (sums)
+        memcpy(x, sums, count * sizeof *x);
 }
 
 /* ---- statistics of batch norms ---- */
@@ -166,8 +188,9 @@ void nnclr_sum_statistics(nnclr_communicator *c, nnclr_engine *g, void *const *p
     if (!begin_sum(c, NNCLR_F64, all))
         return;
     get_statistics(c, g, place, places, count);
-    if (finish_sum(c, NNCLR_F64, all, 1))
-        put_statistics(g, place, places, count, (const void *)c->got);
+    const void *sums = finish_sum(c, NNCLR_F64, all, 1);
+    if (sums)
+        put_statistics(g, place, places, count, sums);
 }
 
 /* What the ranks gathered, [ranks][all]: means at `at`, and `channels` further on the sums of the
@@ -227,7 +250,8 @@ void nnclr_gather_reals(nnclr_communicator *c, nnclr_engine *g, const void *from
 void nnclr_gather_reals_backward(nnclr_communicator *c, nnclr_engine *g, const void *from,
                                  size_t count, void *to) {
     const size_t all = (size_t)c->ranks * count;
-    if (begin_rows(c, g, from, all, all, to) && add_pieces(c, g->table->real, count, 1))
+    if (begin_rows(c, g, from, all, all, to) &&
+        add(c, c->table->exchange, g->table->real, count, 1))
         g->table->put(g, to, count, g->table->real, c->sent);
 }
 

@@ -113,7 +113,7 @@ const int32_t *nnclr_method_picks(nnclr_method *m) {
 }
 
 /* Picks and cosines of all ranks, view by view; host [views][n][neighbours]: scores. */
-static void gather_picks(nnclr_method *m, double *host) {
+static bool gather_picks(nnclr_method *m, double *host, nnclr_error *e) {
     nnclr_communicator *communicator = m->parts.communicator;
     const size_t n = (size_t)m->n, all = (size_t)m->all;
     const int32_t *picks = nnclr_method_picks(m);
@@ -124,6 +124,7 @@ static void gather_picks(nnclr_method *m, double *host) {
                            m->picked + view * all);
         nnclr_gather_bytes(communicator, host + view * n, n * sizeof *host, m->cosine + view * all);
     }
+    return nnclr_communicator_sync(communicator, e); /* otherwise they point nowhere */
 }
 
 static bool measure_neighbours(nnclr_method *m, int64_t step, nnclr_method_metrics *metrics,
@@ -134,7 +135,8 @@ static bool measure_neighbours(nnclr_method *m, int64_t step, nnclr_method_metri
         return false;
     double *host = (void *)m->scratch.data;
     m->engine->table->get(m->engine, m->block[METHOD_SCORES], scores, NNCLR_F64, host);
-    gather_picks(m, host);
+    if (!gather_picks(m, host, e))
+        return false;
     memcpy(m->record + m->all, m->record, (size_t)m->all * sizeof *m->record);
     memcpy(m->label + m->all, m->label, (size_t)m->all * sizeof *m->label);
     nnclr_pick_metrics picks;
@@ -177,7 +179,8 @@ bool nnclr_method_measure(nnclr_method *m, const nnclr_method_batch *batch,
     *metrics = (nnclr_method_metrics)NNCLR_METHOD_UNDEFINED;
     nnclr_method_gather_records(m, batch);
     metrics->contrast_acc = measure_contrast(m);
-    return measure_features(m, metrics, e) && measure_prediction(m, metrics, e) &&
+    return nnclr_communicator_sync(m->parts.communicator, e) && measure_features(m, metrics, e) &&
+           measure_prediction(m, metrics, e) &&
            (!m->parts.support || measure_support(m, batch->step, metrics, e)) &&
            nnclr_communicator_sync(m->parts.communicator, e);
 }

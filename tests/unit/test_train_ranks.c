@@ -56,6 +56,7 @@ typedef struct run_of_ranks {
     int threads;
     const char *shard, *folder;
     int64_t stop; /* after this step, which the last rank asks for; 0: at the end */
+    int breaks;   /* the last two ranks have no memory for this message; 0: they do */
     bool drifts;  /* a weight of the last rank is not that of the others */
     bool resume;
     bool ok, agreed; /* what came of it */
@@ -73,6 +74,19 @@ static nnclr_request should_stop(void *context) {
     return a->ranks->rank == a->ranks->ranks - 1 && a->asked == a->stop ? NNCLR_STOP_NOW
                                                                         : NNCLR_GO_ON;
 }
+
+static _Thread_local int left; /* messages before the one that cannot be sent */
+
+static bool break_or_gather(nnclr_communicator *c, const void *from, size_t bytes, void *to,
+                            nnclr_error *why) {
+    return --left == 0 ? nnclr_fail(why, NNCLR_ERROR_MEMORY, "out of memory")
+                       : threads_gather(c, from, bytes, to, why);
+}
+
+static const nnclr_communicator_table breaking = {.name = "breaking",
+                                                  .gather = break_or_gather,
+                                                  .exchange = threads_exchange,
+                                                  .abort = threads_abort};
 
 static bool train(nnclr_trainer *trainer, const run_of_ranks *r, const nnclr_communicator *c,
                   nnclr_engine *engine, nnclr_error *why) {
@@ -116,10 +130,15 @@ static void work(nnclr_communicator *c, void *context) {
                                      .threads = 1,
                                      .log_every = 1,
                                      .callbacks = {.context = &asks, .should_stop = should_stop}};
+    left = r->breaks;
+    if (r->breaks && c->rank >= c->ranks - 2)
+        c->table = &breaking;
     nnclr_trainer *trainer = nnclr_trainer_create(&options, checkpoint, &info, &why);
     r->ok = trainer && train(trainer, r, c, &engine, &why);
     r->e = why;
     r->agreed = c->agreed;
+    if (!r->ok && !r->agreed) /* as programs do */
+        c->table->abort(c, 1);
     nnclr_trainer_free(trainer);
     nnclr_run_writer_free(&writer);
     nnclr_run_close(run);
@@ -443,6 +462,21 @@ TEST(a_damaged_record_ends_all) {
     check_refused(r, 4, "damaged", NNCLR_ERROR_INPUT, "record 11 ");
     CHECK_SAYS(strncmp(r[1].e.message, "rank ", 5) == 0, "%s", r[1].e.message);
     CHECK(strstr(r[0].e.message, "the checkpoint of step"));
+}
+
+/* Whatever message it is, none waits for another for ever, and who failed knows why. */
+TEST(a_rank_that_fails_in_mid_step_ends_all) {
+    make_shard(scratch("pictures.tar.zst"), -1);
+    for (int message = 1; message < 100; message += 7) {
+        run_of_ranks r[4] = {
+            {.config = plain(), .precision = NNCLR_PRECISION_F64, .breaks = message}};
+        run_all(r, 4, "broken");
+        for (int rank = 0; rank < 4; rank++)
+            CHECK_SAYS(!r[rank].ok && !r[rank].agreed &&
+                           strstr(r[rank].e.message,
+                                  rank < 2 ? "another rank ended with 1" : "out of memory"),
+                       "message %d, rank %d: %s", message, rank, r[rank].e.message);
+    }
 }
 
 TEST(drift_is_an_error) {
