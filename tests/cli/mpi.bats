@@ -45,7 +45,7 @@ until_rank_stops() {
 
 process_of() { # RANK: the process, among the siblings of rank 0
     local process
-    for process in $(pgrep -P "$(ps -o ppid= -p "$pid")"); do
+    for process in $(pgrep -P "$(ps -o ppid= -p "$pid" | tr -d ' ')"); do
         ! grep -qzx "OMPI_COMM_WORLD_RANK=$1" "/proc/$process/environ" || echo "$process"
     done
 }
