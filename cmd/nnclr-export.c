@@ -4,6 +4,7 @@
 
 #include "cmd/cli.h"
 #include "cmd/option_table.h"
+#include "cmd/shared_options.h"
 #include "eval/export.h"
 #include "eval/export_metrics.h"
 #include "eval/onnx.h"
@@ -39,18 +40,21 @@ static nnclr_progress watch(nnclr_cli *cli) {
     return nnclr_cli_watch(cli);
 }
 
-static bool export_backbone(nnclr_cli *cli, const char *input, int format, const char *output,
-                            nnclr_error *e) {
-    nnclr_checkpoint_info info;
-    nnclr_tensor_reader *checkpoint = nnclr_checkpoint_open(input, &info, e);
-    if (!checkpoint)
-        return false;
-    const nnclr_progress progress = watch(cli);
-    bool ok = format == FORMAT_ONNX
-                  ? nnclr_export_onnx(checkpoint, &info, output, NNCLR_VERSION, &progress, e)
-                  : nnclr_export_backbone(checkpoint, &info, output, &progress, e);
-    nnclr_checkpoint_info_free(&info);
-    nnclr_tensor_reader_close(checkpoint);
+static bool export_backbone(nnclr_cli *cli, const char *input, const char *prefix, int format,
+                            const char *output, nnclr_error *e) {
+    nnclr_frozen_network n;
+    bool ok = nnclr_frozen_network_open(&n, input, prefix, e);
+    if (ok && n.foreign && format == FORMAT_SAFETENSORS)
+        ok = nnclr_fail(e, NNCLR_ERROR_USAGE,
+                        "%s: these are weights in this format already: --format onnx makes a "
+                        "model of them",
+                        nnclr_tensor_reader_path(n.reader));
+    if (ok) {
+        const nnclr_progress progress = watch(cli);
+        ok = format == FORMAT_ONNX ? nnclr_export_onnx(&n, output, NNCLR_VERSION, &progress, e)
+                                   : nnclr_export_backbone(n.reader, &n.info, output, &progress, e);
+    }
+    nnclr_frozen_network_close(&n);
     return ok;
 }
 
@@ -75,13 +79,14 @@ static bool export_metrics(nnclr_cli *cli, const char *input, int format, const 
 
 int main(int argc, char **argv) {
     int format = 0;
-    const char *output = NULL;
+    const char *output = NULL, *prefix = NULL;
     const nnclr_option options[] = {
         CHOICE("format", &format, format_names,
                "what to write: a checkpoint's backbone as torchvision and timm name it or as ONNX, "
                "embeddings as a NumPy array, or their names and labels as a table, metrics as a "
                "table or as an event file of TensorBoard; if this is not given, the ending of FILE "
                "decides"),
+        PREFIX_OPTION(&prefix),
         RENAMED("out", "output"),
         SHORT('o', OUTPUT, "output", &output, "FILE", NNCLR_MAKES_EXPORT,
               "write there instead of to standard output"),
@@ -91,7 +96,8 @@ int main(int argc, char **argv) {
         .summary = "Turns a checkpoint, embeddings or metrics into files that other programs read.",
         .usage = "[options] [-o FILE] CHECKPOINT\n--format npy|tsv [-o FILE] "
                  "EMBEDDINGS\n--format csv|tfevents [-o FILE] RUN",
-        .notes = "A CHECKPOINT may be a RUN, whose newest checkpoint is taken, or its "
+        .notes = "A CHECKPOINT may be weights of another program for --format onnx, or a RUN, "
+                 "whose newest checkpoint is taken, or its "
                  "metrics.jsonl; - is standard input.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
@@ -110,6 +116,8 @@ int main(int argc, char **argv) {
     if (named != FORMATS && named != format)
         nnclr_cli_usage(&cli, "--format %s: %s is the name of another format", format_names[format],
                         output);
+    if (prefix && format != FORMAT_ONNX)
+        nnclr_cli_usage(&cli, "--prefix goes with weights for --format onnx");
     if (!output)
         output = "-";
     if (format >= FORMAT_CSV && nnclr_is_standard(cli.operands[0]))
@@ -118,7 +126,7 @@ int main(int argc, char **argv) {
     if (format != FORMAT_TSV && format != FORMAT_CSV && nnclr_is_standard(output))
         nnclr_cli_refuse_terminal(&cli, outputs[format]);
     const bool ok =
-        format <= FORMAT_ONNX  ? export_backbone(&cli, cli.operands[0], format, output, &e)
+        format <= FORMAT_ONNX  ? export_backbone(&cli, cli.operands[0], prefix, format, output, &e)
         : format <= FORMAT_TSV ? export_rows(&cli, cli.operands[0], format, output, &e)
                                : export_metrics(&cli, cli.operands[0], format, output, &e);
     nnclr_cli_progress_end(&cli);

@@ -104,6 +104,12 @@ static bool put_classes(nnclr_json *metadata, const nnclr_checkpoint_info *info,
                                 info->class_count, e);
 }
 
+/* Weights of other programs do not say how they were trained. */
+static bool put_training(nnclr_json *metadata, const nnclr_checkpoint_info *info, nnclr_error *e) {
+    return info->step < 0 || (nnclr_checkpoint_put_config(metadata, &info->config, e) &&
+                              nnclr_checkpoint_put_number(metadata, "nnclr.step", info->step, e));
+}
+
 nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error *e) {
     const nnclr_config *config = &info->config;
     const nnclr_model_spec *model = &config->model;
@@ -115,8 +121,7 @@ nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error
             put_real(metadata, "size", model->size, e) && put_resize(metadata, config, e) &&
             put_channels(metadata, "mean", config->augment.mean, e) &&
             put_channels(metadata, "std", config->augment.std, e) &&
-            put_classes(metadata, info, e) && nnclr_checkpoint_put_config(metadata, config, e) &&
-            nnclr_checkpoint_put_number(metadata, "nnclr.step", info->step, e),
+            put_classes(metadata, info, e) && put_training(metadata, info, e),
         metadata);
 }
 

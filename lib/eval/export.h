@@ -11,8 +11,8 @@
 #include "train/checkpoint.h"
 
 /* What another program needs to use the backbone: strings for arch, width, stem, size, resize
- * (in words), mean, std, nnclr.config and nnclr.step, and for a network with a classifier the JSON
- * array `classes`, in the order of its rows. Owned by the caller. */
+ * (in words), mean, std, nnclr.config and nnclr.step (unless that is -1), and for a network with a
+ * classifier the JSON array `classes`, in the order of its rows. Owned by the caller. */
 nnclr_json *nnclr_export_metadata(const nnclr_checkpoint_info *info, nnclr_error *e);
 /* A plain safetensors document of the checkpoint's backbone, without prefix, in the file's dtypes,
  * and of its classifier if it has one (fc.weight, fc.bias). __metadata__ is

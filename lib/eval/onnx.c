@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/numbers.h"
 #include "eval/export.h"
 #include "eval/protobuf.h"
 
@@ -14,6 +15,7 @@ enum { IR_VERSION = 7, OPSET = 13, TYPE_FLOAT = 1, ATTRIBUTE_INT = 2, ATTRIBUTE_
 
 typedef struct graph {
     nnclr_tensor_reader *checkpoint;
+    const nnclr_weight_names *names; /* what it calls the backbone's tensors; NULL: by our names */
     const nnclr_network *net;
     nnclr_buffer bytes; /* GraphProto */
     const nnclr_progress *progress;
@@ -73,13 +75,17 @@ static bool put_node(graph *g, const char *type, const char *const *inputs, int 
 
 /* The tensor of that name as float32 in the file's order. */
 static bool put_initializer(graph *g, const char *name, nnclr_error *e) {
-    const nnclr_tensor_info *info = nnclr_tensor_reader_find(g->checkpoint, name);
+    const char *theirs = g->names ? name + strlen("backbone.") : NULL;
+    const nnclr_tensor_info *info = nnclr_tensor_reader_find(
+        g->checkpoint, theirs ? nnclr_weight_name_of(g->names, theirs).text : name);
     nnclr_buffer tensor = {0};
     if (!info)
         return nnclr_fail(e, NNCLR_ERROR_INPUT, "there is no tensor %s", name);
     size_t count = (size_t)nnclr_tensor_elements(info), bytes = nnclr_tensor_bytes(info);
-    void *data = nnclr_alloc(bytes, 1, e);
+    void *data = nnclr_alloc(nnclr_max(bytes, count * sizeof(float)), 1, e);
     bool ok = data && nnclr_tensor_reader_read(g->checkpoint, info, 0, data, bytes, e);
+    if (ok && nnclr_dtype_bytes(info->dtype) == sizeof(uint16_t))
+        nnclr_dtype_widen(info->dtype, data, count);
     if (ok && info->dtype == NNCLR_F64)
         for (size_t i = 0; i < count; i++) {
             float x = (float)((const double *)data)[i];
@@ -220,8 +226,8 @@ static bool put_metadata(nnclr_buffer *out, const nnclr_json *metadata, nnclr_er
     return ok;
 }
 
-static bool put_description(nnclr_buffer *out, const nnclr_config *config, nnclr_error *e) {
-    const int size = config->model.size;
+static bool put_description(nnclr_buffer *out, const nnclr_model_spec *spec, nnclr_error *e) {
+    const int size = spec->size;
     nnclr_buffer text = {0};
     bool ok = nnclr_buffer_printf(
         &text, e,
@@ -229,21 +235,20 @@ static bool put_description(nnclr_buffer *out, const nnclr_config *config, nnclr
         "metadata's resize says how a picture is brought to that size. features: the backbone's "
         "output for each picture.%s",
         size, size,
-        config->model.classes > 0 ? " logits: one for each of metadata's classes, in their order."
-                                  : "");
+        spec->classes > 0 ? " logits: one for each of metadata's classes, in their order." : "");
     ok = ok && nnclr_proto_bytes(out, 6, text.data, text.size, e);
     nnclr_buffer_free(&text);
     return ok;
 }
 
-static bool put_model(graph *g, const nnclr_checkpoint_info *info, const char *version,
-                      nnclr_buffer *out, nnclr_error *e) {
+static bool put_model(graph *g, const nnclr_checkpoint_info *info, const nnclr_model_spec *spec,
+                      const char *version, nnclr_buffer *out, nnclr_error *e) {
     nnclr_buffer opset = {0};
     bool ok = nnclr_proto_int(out, 1, IR_VERSION, e) &&
               nnclr_proto_text(out, 2, "nnclr-export", e) && nnclr_proto_text(out, 3, version, e) &&
-              put_description(out, &info->config, e) && nnclr_proto_int(&opset, 2, OPSET, e);
+              put_description(out, spec, e) && nnclr_proto_int(&opset, 2, OPSET, e);
     ok = nnclr_proto_message(out, 8, &opset, ok, e);
-    ok = ok && put_graph(g, &info->config.model, e);
+    ok = ok && put_graph(g, spec, e);
     ok = nnclr_proto_message(out, 7, &g->bytes, ok, e);
     nnclr_json *metadata = ok ? nnclr_export_metadata(info, e) : NULL;
     ok = metadata && put_metadata(out, metadata, e);
@@ -251,14 +256,23 @@ static bool put_model(graph *g, const nnclr_checkpoint_info *info, const char *v
     return ok;
 }
 
-bool nnclr_export_onnx(nnclr_tensor_reader *checkpoint, const nnclr_checkpoint_info *info,
-                       const char *path, const char *version, const nnclr_progress *progress,
-                       nnclr_error *e) {
+bool nnclr_export_onnx(const nnclr_frozen_network *from, const char *path, const char *version,
+                       const nnclr_progress *progress, nnclr_error *e) {
     nnclr_buffer model = {0};
-    nnclr_network *net = nnclr_model_build(&info->config.model, e);
-    graph g = {.checkpoint = checkpoint, .net = net, .progress = progress};
-    bool ok = net && nnclr_checkpoint_check(checkpoint, net, false, e) &&
-              put_model(&g, info, version, &model, e) &&
+    nnclr_checkpoint_info of_weights = {.config = from->config, .step = from->step};
+    of_weights.config.model.classes = 0; /* their classifier has no names */
+    const nnclr_checkpoint_info *info = from->foreign ? &of_weights : &from->info;
+    nnclr_model_spec spec = info->config.model;
+    if (from->foreign)
+        spec.projector.count = spec.predictor.count = 0;
+    nnclr_network *net = nnclr_model_build(&spec, e);
+    graph g = {.checkpoint = from->reader, .net = net, .progress = progress};
+    if (from->foreign)
+        g.names = &from->weights.names;
+    bool ok = net &&
+              (from->foreign ? nnclr_weights_check(from->reader, g.names, net, e)
+                             : nnclr_checkpoint_check(from->reader, net, false, e)) &&
+              put_model(&g, info, &spec, version, &model, e) &&
               nnclr_file_write(path, model.data, model.size, e);
     nnclr_network_free(net);
     nnclr_buffer_free(&g.bytes);

@@ -182,6 +182,42 @@ rows() { # EMBEDDING
     refuses 2 "--prefix goes with -m" nnclr-queue-inspect --query train.tar.zst --prefix x plain.emb
 }
 
+@test "they become ONNX models: what nnclr-export wrote the checkpoint's own" {
+    need python3
+    make_weights known
+    nnclr-export -o wanted.onnx checkpoint.zst
+    nnclr-export -o got.onnx exported.safetensors
+    cmp wanted.onnx got.onnx
+    # Of any names, without metadata, and in other types: the same numbers.
+    initializers() { # ONNX
+        python3 - "$1" <<'PY'
+import sys, hashlib
+sys.argv, path = sys.argv[:1], sys.argv[1]
+source = open(__import__("os").environ["NNCLR_ROOT"] + "/tests/cli/onnx.py").read()
+exec(source[:source.index("tuned, run =")])
+model = load_onnx(path)
+print(len(model["nodes"]), sorted((n, dims, hashlib.sha1(data).hexdigest()) for n, (dims, data) in model["initializers"].items()))
+print("nnclr.config" in model["metadata"], file=sys.stderr)
+PY
+    }
+    initializers wanted.onnx >wanted 2>told
+    change exported.safetensors lightly.safetensors plain children=4 prefix=backbone.
+    change exported.safetensors both.safetensors plain prefix=encoder_q. copy=x. \
+        rename=x.encoder_q.:encoder_k. first=encoder_k.conv1.weight:7
+    nnclr-export -o lightly.onnx lightly.safetensors
+    nnclr-export --prefix encoder_q -o q.onnx both.safetensors
+    nnclr-export --prefix encoder_k -o k.onnx both.safetensors
+    cmp wanted <(initializers lightly.onnx 2>>told)
+    cmp wanted <(initializers q.onnx 2>/dev/null)
+    differ wanted <(initializers k.onnx 2>/dev/null)
+    [ "$(paste -sd ' ' told)" = "True False" ]
+    refuses 2 "it holds more than one network" nnclr-export -o x.onnx both.safetensors
+    refuses 2 "these are weights in this format already" nnclr-export -o x.safetensors lightly.safetensors
+    refuses 2 "--prefix goes with weights for --format onnx" nnclr-export --prefix x -o x.npy checkpoint.emb
+    refuses 2 "leave --prefix out" nnclr-export --prefix x -o x.onnx checkpoint.zst
+    [ ! -e x.onnx ]
+}
+
 @test "its embedding says which network, and nothing about a method that it does not know" {
     need python3
     make_weights known
