@@ -5,6 +5,7 @@ CFLAGS   ?= -O2 -g
 SANITIZE ?=
 MPI      ?=
 CUDA     ?=
+CUDA_HOME ?= /usr/local/cuda
 V        ?=
 
 # Each compiler and sanitiser has its own folder, so that switching does not rebuild. It is not build/cc
@@ -38,7 +39,6 @@ $(error pkg-config does not find ompi-c (Open MPI): run "make deps MPI=1" once)
 endif
 MPI_LIBS := $(shell pkg-config --libs ompi-c)
 endif
-CUDA_HOME ?= /usr/local/cuda
 ifneq ($(CUDA),)
 ifeq ($(wildcard $(CUDA_HOME)/bin/nvcc),)
 $(error $(CUDA_HOME) has no bin/nvcc: CUDA_HOME=FOLDER says where the CUDA toolkit is)
@@ -100,8 +100,9 @@ $(OUT)/nnclr-mpi.so: $(PLUGIN_OBJ:%=$(OUT)/%.o)
 	$(call run,LINK,$(@F),$(CC) -shared $(ALL_LDFLAGS) -o $@ $^ $(MPI_LIBS))
 
 $(OUT)/nnclr-cuda.so: $(CUDA_OBJ:%=$(OUT)/%.o) $(CUDA_KERNELS)
-	$(call run,LINK,$(@F),$(CC) -shared $(ALL_LDFLAGS) $(if $(SANITIZE),,-Wl$(comma)--no-undefined) -o $@ $^ -L$(CUDA_HOME)/lib64 -lcudart -lcublasLt -lcudnn -lstdc++ -lm)
+	$(call run,LINK,$(@F),$(CC) -shared $(ALL_LDFLAGS) $(if $(SANITIZE),,-Wl$(comma)--no-undefined) -o $@ $^ $(CUDA_LIBS))
 
+CUDA_LIBS := -L$(CUDA_HOME)/lib64 -lcudart -lcublasLt -lcudnn -lstdc++ -lm
 # Sums are those of the host: no fused operations.
 NVCC_FLAGS := -x cu -std=c++17 -O3 -fmad=false -Ilib -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Wshadow \
               -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]

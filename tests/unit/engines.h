@@ -43,8 +43,9 @@ static const test_engine engines[] = {
     {"amx bf16, emulated", &nnclr_engine_amx_bf16, &nnclr_tiles_bf16_amx, "avx512", BF16,
      .most = 4e6},
 #endif
-    {"cuda f32, on the host", &nnclr_engine_cuda_f32, F32, .most = 2e7},
-    {"cuda bf16, on the host", &nnclr_engine_cuda_bf16, BF16, .most = 2e7},
+    /* On the host; on a GPU if they are linked for one. */
+    {"cuda f32", &nnclr_engine_cuda_f32, F32, .most = 2e7},
+    {"cuda bf16", &nnclr_engine_cuda_bf16, BF16, .most = 2e7},
 };
 enum { ENGINES = sizeof engines / sizeof engines[0] };
 
