@@ -74,7 +74,9 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
         INTEGER("queue", &s->queue, "M", "rows of the support set", 1, 1 << 30),
         REAL("temperature", &c->method.temperature, "T", "the similarities are divided by this",
              1e-6, 1e6),
-        CHOICE("loss", &c->method.loss, nnclr_loss_names, "softmax over rows, or over columns too"),
+        CHOICE("loss", &c->method.loss, nnclr_loss_names,
+               "softmax over rows, or over columns too; or neighbours have none, and take their "
+               "share of the own view's target"),
         REAL("target-momentum", &c->method.target_momentum, "M",
              "positives, queue and search come from a copy of the network that follows it with "
              "this momentum; 0: from the network itself",
@@ -90,6 +92,10 @@ size_t pretrain_options(pretrain_settings *s, nnclr_option table[PRETRAIN_OPTION
                 "the positive is the mean of the K nearest, weighted by their similarities; 0: one "
                 "of them",
                 0, NNCLR_NEIGHBOURS),
+        REAL("appearance", &c->method.appearance, "SHARE",
+             "neighbours are sought by what their pictures look like, without the network, with "
+             "this share, and by z with the rest",
+             0, 1),
         FLAG("agree", &c->method.agree,
              "a neighbour counts if both views find the same picture, otherwise the own view does"),
         CHOICE("enqueue", &c->method.enqueue, nnclr_enqueue_names,

@@ -15,7 +15,7 @@ typedef struct pretrain_settings {
     nnclr_duration warmup;
 } pretrain_settings;
 
-enum { PRETRAIN_OPTIONS_MOST = 80 };
+enum { PRETRAIN_OPTIONS_MOST = 90 };
 
 /* The defaults of the preset, and of the options that bring several defaults with them: --help then
  * shows them, and single options override them wherever they stand on the command line. */

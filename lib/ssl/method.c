@@ -289,10 +289,9 @@ static void *scores_of(const nnclr_method *m, int view) {
 
 /* The rows of the support set nearest to one view's projections. */
 static void search(const nnclr_method *m, const nnclr_method_batch *batch, int view) {
-    const nnclr_exclusion own = {batch->record, m->parts.support->record};
-    m->engine->table->search_nearest(
-        m->engine, m->parts.support->search, unit_projection(m, view), m->n, m->recipe.neighbours,
-        m->recipe.exclude_self ? &own : NULL, picks_of(m, view), scores_of(m, view));
+    nnclr_support_set_nearest(m->parts.support, unit_projection(m, view), batch->record, m->n,
+                              m->recipe.neighbours, m->recipe.exclude_self, picks_of(m, view),
+                              scores_of(m, view));
 }
 
 bool nnclr_method_chooses(const nnclr_method *m) {

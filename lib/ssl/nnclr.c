@@ -6,13 +6,23 @@
  *
  * and beside it, with a weight of its own, the same with z1, z2 in place of NN1, NN2: the own view,
  * as in SimCLR, where both sides pass a gradient on unless a predictor stands between them, and
- * both views' predictions are the negatives (NT-Xent). */
+ * both views' predictions are the negatives (NT-Xent).
+ *
+ * Mixed, neighbours have no softmax: they take their share of the target of the own view's, and
+ * which negatives a picture is pushed away from, and how far, stays as it is in SimCLR,
+ *
+ *   loss = mean_i( logsumexp_k S[i][k] - ( w z2^[i] + (1 - w) NN2[i] ) . z1^[i] / temperature )
+ *
+ * and likewise for the other view. In a softmax of its own a neighbour that many pictures of the
+ * batch share tells each of them to be unlike the others, which it was to bring together. */
 #include "ssl/recipe.h"
 
 const char *const nnclr_positive_names[] = {
     [NNCLR_POSITIVE_NN] = "nn", [NNCLR_POSITIVE_VIEW] = "view", NULL};
-const char *const nnclr_loss_names[] = {
-    [NNCLR_LOSS_ROW] = "row", [NNCLR_LOSS_ROW_COLUMN] = "row+col", NULL};
+const char *const nnclr_loss_names[] = {[NNCLR_LOSS_ROW] = "row",
+                                        [NNCLR_LOSS_ROW_COLUMN] = "row+col",
+                                        [NNCLR_LOSS_MIXED] = "mixed",
+                                        NULL};
 const char *const nnclr_enqueue_names[] = {
     [NNCLR_ENQUEUE_VIEW1] = "view1", [NNCLR_ENQUEUE_BOTH] = "both", NULL};
 const char *const nnclr_over_names[] = {
@@ -32,7 +42,7 @@ static void add_terms(nnclr_recipe *r, const nnclr_method_options *o, nnclr_side
                            .weight = weight * share[0],
                            .last_weight = weight * share[1],
                            .both_views = both_views,
-                           .counted = neighbours};
+                           .counted = neighbours || o->loss == NNCLR_LOSS_MIXED};
         r->terms[r->term_count++] = term;
         /* Down the columns means along the rows of the transpose. */
         if (columns_too) {
@@ -44,9 +54,24 @@ static void add_terms(nnclr_recipe *r, const nnclr_method_options *o, nnclr_side
     }
 }
 
+/* Shifts the neighbours' share of an alignment from the own view's to theirs. */
+static void mix(nnclr_recipe *r, const nnclr_method_options *o, const double others[2],
+                nnclr_side own) {
+    const double to[2] = {others[0] / o->temperature, others[1] / o->temperature},
+                 from[2] = {-to[0], -to[1]};
+    const int first = r->term_count;
+    add_terms(r, o, NNCLR_NEIGHBOUR, to, true);
+    add_terms(r, o, own, from, true);
+    for (int i = first; i < r->term_count; i++) {
+        r->terms[i].formula = NNCLR_BY_COSINE;
+        r->terms[i].counted = false;
+    }
+}
+
 static nnclr_recipe recipe(const nnclr_method_options *o, bool predictor) {
     const bool nearest = o->positive == NNCLR_POSITIVE_NN;
-    const double *own = o->view_weight.share, others[] = {1 - own[0], 1 - own[1]};
+    const nnclr_side view = predictor ? NNCLR_PROJECTION : NNCLR_PREDICTION;
+    const double *own = o->view_weight.share, others[] = {1 - own[0], 1 - own[1]}, whole[] = {1, 1};
     nnclr_recipe r = {
         .temperature = o->temperature,
         .decoupled = o->decoupled,
@@ -59,9 +84,14 @@ static nnclr_recipe recipe(const nnclr_method_options *o, bool predictor) {
                     : o->enqueue == NNCLR_ENQUEUE_BOTH ? NNCLR_VIEWS
                                                        : 1,
     };
+    if (o->loss == NNCLR_LOSS_MIXED) {
+        add_terms(&r, o, view, whole, false);
+        mix(&r, o, others, view);
+        return r;
+    }
     add_terms(&r, o, nearest ? NNCLR_NEIGHBOUR : NNCLR_PROJECTION, others, true);
     if (own[0] > 0 || own[1] > 0)
-        add_terms(&r, o, predictor ? NNCLR_PROJECTION : NNCLR_PREDICTION, own, false);
+        add_terms(&r, o, view, own, false);
     return r;
 }
 
@@ -97,6 +127,14 @@ static bool takes_view_twice(const nnclr_method_options *o) {
     return takes_view(o) && !has_no_view_terms(o);
 }
 
+static bool takes_view_mixed(const nnclr_method_options *o) {
+    return takes_view(o) && o->loss == NNCLR_LOSS_MIXED;
+}
+
+static bool takes_view_by_looks(const nnclr_method_options *o) {
+    return takes_view(o) && o->appearance > 0;
+}
+
 static bool is_frozen(const nnclr_method_options *o) {
     return o->queue_frozen;
 }
@@ -105,13 +143,16 @@ static const char asks_none[] =
     "--positive view asks no neighbours; leave it out, or give --positive nn";
 
 const char *const nnclr_options_of_neighbours[] = {
-    "queue",        "neighbours",   "soft",         "agree",       "enqueue",
+    "queue",        "neighbours",   "soft",         "agree",       "appearance", "enqueue",
     "exclude-self", "include-self", "queue-frozen", "view-weight", NULL};
 
 static const nnclr_idle_option idle[] = {
     {NNCLR_OPTION("neighbours"), takes_view, asks_none},
     {NNCLR_OPTION("soft"), takes_view_softly, asks_none},
     {NNCLR_OPTION("agree"), takes_view, asks_none},
+    {NNCLR_OPTION("appearance"), takes_view_by_looks, asks_none},
+    {NNCLR_OPTION("loss"), takes_view_mixed,
+     "--positive view has no neighbours to mix in; --method simclr is what would be left"},
     {NNCLR_OPTION("exclude-self"), takes_view, asks_none},
     {NNCLR_OPTION("include-self"), takes_view, asks_none},
     {NNCLR_OPTION("view-weight"), takes_view_twice,

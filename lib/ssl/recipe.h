@@ -81,7 +81,7 @@ static inline double nnclr_term_weight(const nnclr_recipe *recipe, const nnclr_t
 
 typedef enum nnclr_positive { NNCLR_POSITIVE_NN, NNCLR_POSITIVE_VIEW } nnclr_positive;
 typedef enum nnclr_negatives { NNCLR_NEGATIVES_OPPOSITE, NNCLR_NEGATIVES_ALL } nnclr_negatives;
-typedef enum nnclr_loss { NNCLR_LOSS_ROW, NNCLR_LOSS_ROW_COLUMN } nnclr_loss;
+typedef enum nnclr_loss { NNCLR_LOSS_ROW, NNCLR_LOSS_ROW_COLUMN, NNCLR_LOSS_MIXED } nnclr_loss;
 typedef enum nnclr_enqueue { NNCLR_ENQUEUE_VIEW1, NNCLR_ENQUEUE_BOTH } nnclr_enqueue;
 typedef enum nnclr_over { NNCLR_OVER_RUN, NNCLR_OVER_EPOCHS, NNCLR_OVER_STEPS } nnclr_over;
 /* Their names by value, NULL-terminated. */
@@ -105,12 +105,15 @@ typedef struct nnclr_method_options {
     double temperature;
     double off_diagonal; /* barlow only: weight of the correlations of different dimensions */
     int queue;           /* m >= batch */
-    nnclr_loss loss;     /* row+col: also the softmax down the columns, averaged */
-    bool swap;           /* average over both assignments of the views */
-    int neighbours;      /* a random one of this many nearest rows, */
-    bool soft;           /* or their weighted mean */
-    bool agree;          /* only those on which both views agree */
-    bool exclude_self;   /* rows of the query's own record are not candidates */
+    /* row+col: also the softmax down the columns, averaged; mixed: neighbours take a share of the
+     * own view's target alone, and have no negatives */
+    nnclr_loss loss;
+    bool swap;         /* average over both assignments of the views */
+    int neighbours;    /* a random one of this many nearest rows, */
+    bool soft;         /* or their weighted mean */
+    bool agree;        /* only those on which both views agree */
+    double appearance; /* its share in what neighbours are sought by, beside z; 0: none */
+    bool exclude_self; /* rows of the query's own record are not candidates */
     nnclr_enqueue enqueue;
     bool queue_frozen; /* never updated: a control experiment with noise */
 } nnclr_method_options;

@@ -28,6 +28,13 @@ static void draw_unit_row(uint64_t seed, int row, int d, double *out) {
         out[i] *= scale;
 }
 
+/* Rows first..first+count-1, which do not wrap and whose records are there. */
+static void take_rows(nnclr_support_set *s, int first, int count, const void *rows) {
+    s->engine->table->search_update(s->engine, s->search, first, count, rows);
+    if (s->keys.search)
+        nnclr_search_keys_put(&s->keys, first, count, rows, s->record + first);
+}
+
 static bool fill_with_initial_rows(nnclr_support_set *s, uint64_t seed, nnclr_error *e) {
     const nnclr_engine_table *table = s->engine->table;
     int chunk = rows_a_chunk(s);
@@ -40,7 +47,7 @@ static bool fill_with_initial_rows(nnclr_support_set *s, uint64_t seed, nnclr_er
         for (int i = 0; i < count; i++)
             draw_unit_row(seed, first + i, s->d, rows + (size_t)i * (size_t)s->d);
         table->put(s->engine, place, (size_t)count * (size_t)s->d, NNCLR_F64, rows);
-        table->search_update(s->engine, s->search, first, count, place);
+        take_rows(s, first, count, place);
     }
     ok = ok && table->sync(s->engine, e);
     if (place)
@@ -74,6 +81,7 @@ bool nnclr_support_set_create(nnclr_support_set *s, nnclr_engine *engine, int m,
 }
 
 void nnclr_support_set_free(nnclr_support_set *s) {
+    nnclr_search_keys_free(&s->keys);
     if (s->search)
         s->engine->table->search_free(s->engine, s->search);
     nnclr_free(s->record);
@@ -82,14 +90,32 @@ void nnclr_support_set_free(nnclr_support_set *s) {
     *s = (nnclr_support_set){0};
 }
 
-/* Rows first..first+count-1, which do not wrap. */
+bool nnclr_support_set_look(nnclr_support_set *s, const nnclr_appearances *appearances,
+                            double share, nnclr_error *e) {
+    if (!nnclr_search_keys_create(&s->keys, s->engine, s->m, s->d, appearances, share, e))
+        return false;
+    nnclr_search_keys_put(&s->keys, 0, s->m, s->engine->table->search_rows(s->engine, s->search),
+                          s->record);
+    return true;
+}
+
+void nnclr_support_set_nearest(nnclr_support_set *s, const void *queries, const int64_t *record,
+                               int n, int k, bool exclude_self, void *picks, void *scores) {
+    const nnclr_exclusion own = {record, s->record}, *exclude = exclude_self ? &own : NULL;
+    if (s->keys.search)
+        nnclr_search_keys_nearest(&s->keys, queries, record, n, k, exclude, picks, scores);
+    else
+        s->engine->table->search_nearest(s->engine, s->search, queries, n, k, exclude, picks,
+                                         scores);
+}
+
 static void put_rows(nnclr_support_set *s, int first, int count, const void *rows,
                      const int64_t *record, const int64_t *label, int64_t step) {
     memcpy(s->record + first, record, (size_t)count * sizeof *record);
     memcpy(s->label + first, label, (size_t)count * sizeof *label);
     for (int i = 0; i < count; i++)
         s->step[first + i] = step;
-    s->engine->table->search_update(s->engine, s->search, first, count, rows);
+    take_rows(s, first, count, rows);
 }
 
 bool nnclr_support_set_enqueue(nnclr_support_set *s, const void *rows, int n, const int64_t *record,
@@ -126,7 +152,7 @@ bool nnclr_support_set_restore(nnclr_support_set *s, nnclr_dtype type, const voi
         size_t before = (size_t)first * (size_t)s->d;
         table->put(s->engine, place, (size_t)count * (size_t)s->d, type,
                    (const unsigned char *)embedding + before * nnclr_dtype_bytes(type));
-        table->search_update(s->engine, s->search, first, count, place);
+        take_rows(s, first, count, place);
     }
     bool ok = table->sync(s->engine, e);
     table->arena_free(s->engine, place, bytes);
@@ -139,10 +165,13 @@ void nnclr_support_set_renew(nnclr_support_set *s, bool foreign) {
             s->record[row] = s->label[row] = -1;
         s->step[row] = s->record[row] < 0 ? -1 : 0;
     }
+    if (s->keys.search)
+        nnclr_search_keys_put(&s->keys, 0, s->m,
+                              s->engine->table->search_rows(s->engine, s->search), s->record);
 }
 
-size_t nnclr_support_set_bytes(const nnclr_engine *engine, int m, int d) {
+size_t nnclr_support_set_bytes(const nnclr_engine *engine, int m, int d, bool keys) {
     size_t row =
         (size_t)d * nnclr_real_bytes(engine) + 3 * sizeof(int64_t); /* record, label, step */
-    return (size_t)m * row;
+    return (size_t)m * row + (keys ? nnclr_search_keys_bytes(engine, m, d) : 0);
 }

@@ -17,10 +17,12 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
+#include "ssl/search_keys.h"
 
 typedef struct nnclr_support_set {
     nnclr_engine *engine; /* the caller's */
     nnclr_search *search;
+    nnclr_search_keys keys; /* what is compared instead of the rows, if there are any */
     int m, d;
     int cursor;      /* row that the next embedding overwrites */
     int64_t *record; /* [m]; -1: initial random row */
@@ -32,6 +34,15 @@ typedef struct nnclr_support_set {
 bool nnclr_support_set_create(nnclr_support_set *s, nnclr_engine *engine, int m, int d,
                               uint64_t seed, nnclr_error *e);
 void nnclr_support_set_free(nnclr_support_set *s); /* a zeroed one is fine */
+
+/* From now on neighbours are sought by rows and appearances, which are the caller's and must
+ * outlive the set; share as search_keys.h has it. */
+bool nnclr_support_set_look(nnclr_support_set *s, const nnclr_appearances *appearances,
+                            double share, nnclr_error *e);
+
+/* As an engine's search_nearest, for unit queries of the records [n]. */
+void nnclr_support_set_nearest(nnclr_support_set *s, const void *queries, const int64_t *record,
+                               int n, int k, bool exclude_self, void *picks, void *scores);
 
 /* Overwrites the n oldest rows with n <= m unit rows (reals [n][d], engine memory). */
 bool nnclr_support_set_enqueue(nnclr_support_set *s, const void *rows, int n, const int64_t *record,
@@ -49,7 +60,7 @@ bool nnclr_support_set_restore(nnclr_support_set *s, nnclr_dtype type, const voi
 /* Turns the rows into those that a new run starts from: as old as its start, and if they are
  * `foreign`, that is, from data other than the run's, without record and label. */
 void nnclr_support_set_renew(nnclr_support_set *s, bool foreign);
-/* Bytes of the rows and their metadata, without the scratch of a search. */
-size_t nnclr_support_set_bytes(const nnclr_engine *engine, int m, int d);
+/* Bytes of the rows and their metadata, without the scratch of a search; and keys, if there are. */
+size_t nnclr_support_set_bytes(const nnclr_engine *engine, int m, int d, bool keys);
 
 #endif

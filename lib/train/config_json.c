@@ -38,6 +38,8 @@ static const nnclr_field other_fields[] = {
     {"target_momentum", NNCLR_FIELD_REAL, AT(method.target_momentum), .low = 0, .high = 1,
      .fallback = "0", .sparse = true},
     {"soft", NNCLR_FIELD_BOOL, AT(method.soft), .fallback = "false", .sparse = true},
+    {"appearance", NNCLR_FIELD_REAL, AT(method.appearance), .low = 0, .high = 1, .fallback = "0",
+     .sparse = true},
     {"agree", NNCLR_FIELD_BOOL, AT(method.agree), .fallback = "false", .sparse = true},
     {"off_diagonal", NNCLR_FIELD_REAL, AT(method.off_diagonal), .low = 0, .high = 1e6,
      .fallback = "0.0051", .sparse = true},

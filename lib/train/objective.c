@@ -192,6 +192,11 @@ bool nnclr_objective_create(nnclr_objective *o, const nnclr_config *config, int6
     return false;
 }
 
+bool nnclr_objective_look(nnclr_objective *o, const nnclr_appearances *appearances,
+                          nnclr_error *e) {
+    return nnclr_support_set_look(&o->support, appearances, o->config->method.appearance, e);
+}
+
 void nnclr_objective_free(nnclr_objective *o) {
     if (o->state)
         o->table->free(o);

@@ -55,6 +55,9 @@ struct nnclr_objective {
 /* `config`, `pass` (of the objective's views) and `communicator` must outlive the objective. */
 bool nnclr_objective_create(nnclr_objective *o, const nnclr_config *config, int64_t records,
                             nnclr_pass *pass, nnclr_communicator *communicator, nnclr_error *e);
+/* What its neighbours are sought by, if the configuration says so; the caller's, it must outlive
+ * the objective. */
+bool nnclr_objective_look(nnclr_objective *o, const nnclr_appearances *appearances, nnclr_error *e);
 void nnclr_objective_free(nnclr_objective *o); /* a zeroed one is fine */
 /* Packs the weights, once they are there; a target is theirs unless the run goes on (`resumed`). */
 void nnclr_objective_start(nnclr_objective *o, bool resumed);

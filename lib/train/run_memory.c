@@ -15,7 +15,8 @@ static void measure_objective(const nnclr_config *c, int ranks, const nnclr_engi
     const int queue = nnclr_objective_recipe(c).queue;
     b->method = nnclr_objective_of(c)->bytes(c, ranks, engine);
     if (queue > 0)
-        b->support = nnclr_support_set_bytes(engine, queue, projector->width[projector->count - 1]);
+        b->support = nnclr_support_set_bytes(engine, queue, projector->width[projector->count - 1],
+                                             c->method.appearance > 0);
 }
 
 /* As the loader has them: no more than those of an epoch, and one of the next. */
@@ -49,6 +50,9 @@ bool nnclr_run_memory(const nnclr_config *config, int ranks, size_t records, nnc
             bytes->target = bytes->weights + pass.forward;
         bytes->views = views_bytes(config, ranks, records);
         measure_objective(config, ranks, engine, bytes);
+        if (config->method.appearance > 0 &&
+            !nnclr_size_add(bytes->support, nnclr_appearances_bytes(records), &bytes->support))
+            bytes->support = SIZE_MAX;
     }
     nnclr_network_free(net);
     return ok;

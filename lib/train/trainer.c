@@ -30,7 +30,8 @@ struct nnclr_trainer {
     nnclr_pass pass;
     nnclr_communicator self, *communicator;
     nnclr_objective objective;
-    nnclr_loader *loader; /* NULL: no step is left */
+    nnclr_appearances appearances; /* of the data, if neighbours are sought by them */
+    nnclr_loader *loader;          /* NULL: no step is left */
     nnclr_watch watch;
     bool resumed;
     bool starved;    /* the data failed after a complete step */
@@ -147,10 +148,23 @@ static bool is_alike(nnclr_trainer *t, nnclr_error *e) {
     return nnclr_ranks_are_alike(t->communicator, &state, what, e);
 }
 
+static bool look(nnclr_trainer *t, nnclr_error *e) {
+    const nnclr_trainer_options *options = &t->options;
+    if (options->config->method.appearance == 0)
+        return true;
+    if (!options->data->set)
+        return nnclr_fail(
+            e, NNCLR_ERROR_USAGE,
+            "views made before do not say what their pictures look like: give shards, "
+            "or --appearance 0");
+    return nnclr_appearances_make(&t->appearances, options->data->set, options->threads, NULL, e) &&
+           nnclr_objective_look(&t->objective, &t->appearances, e);
+}
+
 /* What a rank does by itself. */
 static bool prepare(nnclr_trainer *t, nnclr_tensor_reader *resume,
                     const nnclr_checkpoint_info *info, nnclr_error *e) {
-    if (!describe(t, e) || !build(t, resume, e))
+    if (!describe(t, e) || !build(t, resume, e) || !look(t, e))
         return false;
     t->watch.facts = nnclr_watch_facts_of(t->options.config, &t->plan,
                                           (int64_t)nnclr_training_data_count(t->options.data));
@@ -201,6 +215,7 @@ void nnclr_trainer_free(nnclr_trainer *t) {
         return;
     nnclr_loader_close(t->loader);
     nnclr_objective_free(&t->objective);
+    nnclr_appearances_free(&t->appearances);
     nnclr_pass_free(&t->pass);
     nnclr_parameters_free(&t->parameters);
     nnclr_network_free(t->net);

@@ -46,6 +46,8 @@ END
 --queue 24|queue|24
 --temperature 0.3|temperature|0.3
 --loss row+col|loss|"row+col"
+--loss mixed|loss|"mixed"
+--appearance 0.5|appearance|0.5
 --swap off|swap|false
 --neighbours 3|neighbours|3
 --enqueue both|enqueue|"both"
@@ -274,6 +276,7 @@ END
 --queue 20 --neighbours 3 --enqueue both --optimizer lars
 --queue 20 --positive view --loss row+col --swap off --optimizer lars --lars solo
 --queue 20 --pred none --view-weight 1,0.3,5steps --soft 3 --agree --decoupled --enqueue both
+--queue 20 --pred none --view-weight 1,0.3,5steps --soft 3 --loss mixed --appearance 0.8
 --method simclr
 END
 }
@@ -340,6 +343,12 @@ assert sum(seconds) <= after - before, (seconds, after - before)
 END
         rm -r run
     done
+}
+
+@test "--appearance needs whole pictures" {
+    nnclr-views -q --preset tiny --size 8 -o views.safetensors.zst s.tar.zst
+    refuses 2 "give shards, or --appearance 0" tiny --steps 1 --appearance 1 --views views.safetensors.zst -o run
+    [ ! -e run ]
 }
 
 @test "epoch, batch_spread and self_present follow the data" {

@@ -317,6 +317,10 @@ nnclr-pretrain: run: stopped after step $(step_of run/$CHECKPOINT) of 100000; go
 2|--preset tiny --positive view --neighbours 2 -o run s.tar.zst|--neighbours: --positive view asks no neighbours
 2|--preset tiny --positive view --soft 2 -o run s.tar.zst|--soft: --positive view asks no neighbours
 2|--preset tiny --positive view --agree -o run s.tar.zst|--agree: --positive view asks no neighbours
+2|--preset tiny --positive view --appearance 1 -o run s.tar.zst|--appearance: --positive view asks no neighbours
+2|--preset tiny --positive view --loss mixed -o run s.tar.zst|--loss: --positive view has no neighbours to mix in
+2|--preset tiny --method simclr --appearance 1 -o run s.tar.zst|--appearance: --method simclr has no support set
+2|--preset tiny --appearance 2 -o run s.tar.zst|--appearance
 2|--preset tiny --positive view --view-weight 1 -o run s.tar.zst|--view-weight: --positive view gives the own view the whole weight
 2|--preset tiny --method simclr --soft 2 -o run s.tar.zst|--soft: --method simclr has no support set
 2|--preset tiny --method simclr --agree -o run s.tar.zst|--agree: --method simclr has no support set

@@ -17,9 +17,11 @@ from oracle import QUEUE, distance, initialize, mlp, normals, resnet, summary, u
 
 KINK = 5e-6
 N, SIZE, RECORDS, STEPS, M, D = 16, 8, 48, 10, 40, 64
+LOOKS, APPEARANCE_SEED = 128, 91  # numbers of an appearance
 TEMPERATURE, PEAK, WARMUP, MOMENTUM, DECAY, TRUST, OFF_DIAGONAL = 0.2, 2.0, 2, 0.9, 0.01, 0.001, 0.0051
 PLAIN = {"seed": 69, "method": "nnclr", "predictor": True, "neighbours": True, "view": (0, 0), "over": STEPS,
-         "negatives": "opposite", "decoupled": False, "soft": 0, "agree": False, "enqueued": 1, "target": 0}
+         "negatives": "opposite", "decoupled": False, "soft": 0, "agree": False, "enqueued": 1, "target": 0,
+         "mixed": False, "appearance": 0}
 ALONE = {**PLAIN, "neighbours": False}
 SIMCLR = {**ALONE, "seed": 79, "method": "simclr", "predictor": False}
 OTHERS = {
@@ -31,6 +33,8 @@ OTHERS = {
     "agree": {**PLAIN, "agree": True, "enqueued": 2},
     "all": {**PLAIN, "predictor": False, "view": (1, 0.3), "over": 5, "negatives": "all", "decoupled": True,
             "soft": 5, "agree": True, "enqueued": 2},
+    "mixed": {**PLAIN, "predictor": False, "view": (1, 0.3), "over": 5, "negatives": "all", "mixed": True},
+    "appearance": {**PLAIN, "appearance": 0.7, "soft": 5},
     "target": {**PLAIN, "target": 0.9},
     "simsiam": {**ALONE, "method": "simsiam"},
     "nn_simsiam": {**PLAIN, "method": "simsiam"},
@@ -84,17 +88,34 @@ def cross_entropy(rows, columns, target, v, skip=None):
     return (similar.masked_fill(out, -math.inf).logsumexp(1) - own[:, 0]).mean()
 
 
-def find_positives(z, queue, record, v):
+def looks_of(record):
+    """Unit rows that stand for the appearances of records."""
+    rows = np.stack([normals(APPEARANCE_SEED, QUEUE, max(i, 0), LOOKS) for i in record.tolist()])
+    return unit(torch.from_numpy(rows)).float().double()
+
+
+def keys_of(rows, record, v):
+    share = v["appearance"]
+    keys = torch.cat([math.sqrt(1 - share) * rows, math.sqrt(share) * looks_of(record).to(rows.dtype)], 1)
+    return unit(keys) * (record >= 0)[:, None]
+
+
+def find_positives(z, queue, record, step, v):
     """Those of both views, the nearest rows, whether they agree, and the smallest gap between ranks."""
     k = v["soft"] or 1
-    found = [(rows @ queue.T).topk(k + 1) for rows in z]
+    keys, queries = queue, z
+    if v["appearance"]:
+        keys, queries = keys_of(queue, record, v), [keys_of(rows, records_of(step), v) for rows in z]
+    # Equal ones, which rows without a picture are, in order.
+    found = [(rows @ keys.T).sort(dim=1, descending=True, stable=True) for rows in queries]
     weights = [(best.values[:, :k] / TEMPERATURE).softmax(1) for best in found]
     means = [unit((w[..., None] * queue[best.indices[:, :k]]).sum(1)) for w, best in zip(weights, found)]
     first, second = [record[best.indices[:, 0]] for best in found]
     agreed = (first >= 0) & (first == second)
     if v["agree"]:
         means = [torch.where(agreed[:, None], mean, rows) for mean, rows in zip(means, z)]
-    gap = min((best.values[:, :-1] - best.values[:, 1:]).min().item() for best in found)
+    gaps = [(best.values[:, :k] - best.values[:, 1 : k + 1])[best.values[:, :k] != 0] for best in found]
+    gap = min((g.min().item() for g in gaps if g.numel()), default=1)
     return means, torch.cat([best.indices[:, 0] for best in found]), agreed, gap
 
 
@@ -106,6 +127,11 @@ def ntxent(u, v):
 def nnclr(positives, u, q, step, v):
     mine, own, loss = [rows.detach() for rows in u] if v["predictor"] else u, torch.arange(N), 0
     weight = v["view"][0] + (v["view"][1] - v["view"][0]) * min(step / v["over"], 1)
+    if v["mixed"]:
+        both = torch.cat(q)
+        target = torch.cat([(1 - weight) * positives[1 - view] + weight * mine[1 - view] for view in (0, 1)])
+        similar = (both @ both.T / TEMPERATURE).masked_fill(torch.eye(2 * N, dtype=bool), -math.inf)
+        return (similar.logsumexp(1) - (target * both).sum(1) / TEMPERATURE).mean()
     for view in 0, 1:
         loss += (1 - weight) / 2 * cross_entropy(positives[view], q[1 - view], own, v)
         if v["negatives"] == "all":
@@ -143,7 +169,7 @@ def compute(model, target, queue, record, step, views, v):
     u, q = [unit(rows) for rows in slow], [unit(rows) for rows in p]
     positives, picks, gap, agreed = [rows.detach() for rows in u], None, None, None
     if queue is not None:
-        positives, picks, agreed, gap = find_positives(positives, queue, record, v)
+        positives, picks, agreed, gap = find_positives(positives, queue, record, step, v)
         agreed = agreed.sum().item()
     losses = {"nnclr": lambda: nnclr(positives, u, q, step, v), "simclr": lambda: ntxent(u, v),
               "simsiam": lambda: simsiam(positives, p), "byol": lambda: byol(positives, q), "barlow": lambda: barlow(z)}

@@ -112,6 +112,23 @@ static inline nnclr_method_options run_options(const reference *want) {
     return options;
 }
 
+/* Unit rows that stand for the appearances of records: directions as those of initial rows. */
+static inline const nnclr_appearances *looks(void) {
+    static float rows[RECORDS * NNCLR_APPEARANCE];
+    static const nnclr_appearances all = {RECORDS, rows};
+    for (int i = 0; i < RECORDS && rows[RECORDS * NNCLR_APPEARANCE - 1] == 0; i++) {
+        nnclr_rng rng = nnclr_rng_at(91, NNCLR_DRAW_QUEUE, 0, (uint64_t)i, 0);
+        double row[NNCLR_APPEARANCE], squares = 0;
+        for (int j = 0; j < NNCLR_APPEARANCE; j += 2)
+            nnclr_rng_normal2(&rng, row + j);
+        for (int j = 0; j < NNCLR_APPEARANCE; j++)
+            squares += row[j] * row[j];
+        for (int j = 0; j < NNCLR_APPEARANCE; j++)
+            rows[i * NNCLR_APPEARANCE + j] = (float)(row[j] / sqrt(squares));
+    }
+    return &all;
+}
+
 /* With row NULL in double precision; `micro_batch` pictures of a view at a time; 0: all of them. */
 static inline void open_run_in_parts(run *r, const reference *want, const variant *v,
                                      const test_engine *row, int micro_batch) {
@@ -142,6 +159,9 @@ static inline void open_run_in_parts(run *r, const reference *want, const varian
                                      .m = M,
                                      .d = D,
                                      .recipe = &recipe});
+    if (options.appearance > 0)
+        CHECK_SAYS(nnclr_support_set_look(&r->s.support, looks(), options.appearance, &r->s.e),
+                   "%s", r->s.e.message);
     list_segments(r);
     open_scratch(r);
 }

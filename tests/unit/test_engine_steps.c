@@ -50,6 +50,12 @@ static const reference others[] = {
                  .neighbours = 5,
                  .agree = true,
                  .enqueue = NNCLR_ENQUEUE_BOTH}},
+    {"neighbours in the own view's target", &nnclr_method_nnclr, OTHER(mixed, NNCLR_SEED),
+     .options = {.loss = NNCLR_LOSS_MIXED,
+                 .view_weight = FADING,
+                 .negatives = NNCLR_NEGATIVES_ALL}},
+    {"neighbours that look alike", &nnclr_method_nnclr, OTHER(appearance, NNCLR_SEED),
+     .predictor = true, .options = {.appearance = 0.7, .soft = true, .neighbours = 5}},
     {"neighbours of a slow copy", &nnclr_method_nnclr, OTHER(target, NNCLR_SEED), .predictor = true,
      .options = {.target_momentum = 0.9}},
 };

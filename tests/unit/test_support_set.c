@@ -298,6 +298,88 @@ TEST(rank_counts_directions) {
     close_ring(&r);
 }
 
+/* ---- what pictures look like ---- */
+
+enum { LOOKS = 20, A = NNCLR_APPEARANCE };
+
+static const nnclr_appearances *looks(void) {
+    static float rows[LOOKS * A];
+    static const nnclr_appearances all = {LOOKS, rows};
+    for (int i = 0; i < LOOKS; i++) {
+        double row[A];
+        unit_row(40 + i, A, row);
+        for (int j = 0; j < A; j++)
+            rows[i * A + j] = (float)row[j];
+    }
+    return &all;
+}
+
+/* Every score is the sum that it says, best first; initial and foreign rows have 0. */
+static void check_looks(ring *r, double share) {
+    enum { RECORD = 17 };
+    double query[D], scores[MOST], rows[MOST * D];
+    int32_t picks[MOST];
+    const int64_t record = RECORD;
+    unit_row(RECORD, D, query);
+    support_rows(&r->s, rows);
+    void *place = fixture_reals(&r->f, query, D);
+    void *found = fixture_alloc(&r->f, MOST * sizeof(int32_t));
+    void *cosines = fixture_reals(&r->f, NULL, MOST);
+    nnclr_support_set_nearest(&r->s, place, &record, 1, r->s.m, false, found, cosines);
+    r->f.t->get_picks(&r->f.g, found, (size_t)r->s.m, picks);
+    r->f.t->get(&r->f.g, cosines, (size_t)r->s.m, NNCLR_F64, scores);
+    for (int i = 0; i < r->s.m; i++) {
+        const int64_t of = r->s.record[picks[i]];
+        double want = 0;
+        for (int j = 0; j < A && of >= 0; j++)
+            want += share * looks()->rows[of * A + j] * looks()->rows[record * A + j];
+        if (of >= 0)
+            want += (1 - share) * dot_product(query, rows + picks[i] * D, D);
+        CHECK_NEAR(scores[i], want, 1e-6);
+        CHECK(i == 0 || scores[i] <= scores[i - 1]);
+    }
+}
+
+TEST(neighbours_look_alike_as_far_as_wished) {
+    static const double shares[] = {0.25, 0.8, 1};
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        ring r, late;
+        open_ring(&r, 10, D);
+        open_ring(&late, 10, D);
+        CHECK_OK(nnclr_support_set_look(&r.s, looks(), shares[i], &e));
+        enqueue_items(&r, 0, 6, 1);
+        enqueue_items(&late, 0, 6, 1);
+        CHECK_OK(nnclr_support_set_look(&late.s, looks(), shares[i], &e));
+        check_looks(&r, shares[i]);
+        check_looks(&late, shares[i]);
+        enqueue_items(&r, 8, 9, 2); /* wraps */
+        check_looks(&r, shares[i]);
+        nnclr_support_set_renew(&r.s, true);
+        check_looks(&r, shares[i]);
+        close_ring(&late);
+        close_ring(&r);
+    }
+}
+
+TEST(ones_own_record_is_excluded_among_those_that_look_alike) {
+    ring r;
+    const int64_t record = 3;
+    double query[D];
+    int32_t pick[2];
+    open_ring(&r, 10, D);
+    CHECK_OK(nnclr_support_set_look(&r.s, looks(), 0.5, &e));
+    enqueue_items(&r, 0, 10, 1);
+    unit_row(3, D, query);
+    void *place = fixture_reals(&r.f, query, D), *found = fixture_alloc(&r.f, sizeof pick),
+         *cosines = fixture_reals(&r.f, NULL, 2);
+    for (int exclude = 0; exclude < 2; exclude++) {
+        nnclr_support_set_nearest(&r.s, place, &record, 1, 1, exclude, found, cosines);
+        r.f.t->get_picks(&r.f.g, found, 1, pick + exclude);
+    }
+    CHECK(pick[0] == 3 && pick[1] != 3 && pick[1] >= 0);
+    close_ring(&r);
+}
+
 int main(void) {
     return check_all();
 }
