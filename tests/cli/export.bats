@@ -182,7 +182,8 @@ END
     make_run --probe "$(shapes 100)"
     echo '{"step":3,"lo' >>run/metrics.jsonl # still being written
     nnclr-export -o run.csv run
-    [ "$(head -n 1 run.csv)" = "$(head -n 2 run/metrics.jsonl | jq -rs 'map(keys_unsorted) | add | reduce .[] as $k ([]; if index($k) then . else . + [$k] end) | join(",")')" ]
+    diff <(sed -n 1p run.csv) \
+        <(sed -n 1,2p run/metrics.jsonl | jq -rs 'map(keys_unsorted) | add | reduce .[] as $k ([]; if index($k) then . else . + [$k] end) | join(",")')
     number() { jq -Rr "fromjson? | .$1 // \"\"" run/metrics.jsonl; }
     for column in 1:step 3:probe_top1 6:loss 15:nn_age; do
         cmp <(tail -n +2 run.csv | cut -d , -f "${column%:*}" | awk '{ print $1 == "" ? "none" : $1 + 0 }') \

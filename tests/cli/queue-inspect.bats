@@ -615,13 +615,13 @@ END
     nnclr-queue-inspect --watch run >other 3>&- &
     until [ -s other ]; do sleep 0.02; done
     kill -TERM $!
-    run wait $!
+    run -143 wait $!
     send
     ends_with 0
     wait $watching
     cut -f 1,2 seen | tail -n +2 >told
     cmp told <(jq -r '"\(.step)\t\(.loss)"' run/metrics.jsonl | awk '{ printf "%d\t%.6f\n", $1, $2 }')
-    [ "$(head -n 1 seen)" = "step	$(nnclr-queue-inspect --runs run | head -n 1 | cut -f 3-14)" ]
+    [ "$(head -n 1 seen)" = "step	$(nnclr-queue-inspect --runs run | sed -n 1p | cut -f 3-14)" ]
 }
 
 @test "--watch: a run that is dead is said to be, and so is what is not a run" {
